@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fbuf.h - frame buffers and the pools they come from.
+ *
+ * An fbuf describes one chunk of packet memory; a frame is a chain of them (`next`), described by its
+ * head. Two pools serve a stack: the pinned one, whose chunks the provider's device or kernel reads
+ * and writes (fixed size, DESIGN D2), and the unpinned payload pool, which grows and takes what is
+ * copied out when the pinned one runs low (design hazard 5).
+ *
+ * Does:     allocation, release, chains, trimming, copying in and out of a chain.
+ * Does not: obtain memory (the context hands regions in), know any protocol.
+ * Threads:  holder of the stack's lock only.
+ * Errors:   NULL when a pool is empty. Nothing here fails otherwise.
+ */
+#ifndef FSOCK_BASE_FBUF_H
+#define FSOCK_BASE_FBUF_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/clock.h"
+#include "base/err.h"
+
+struct fbuf_pool;
+
+/* What is known of a frame's transport checksum. */
+enum fbuf_csum {
+	FBUF_CSUM_UNKNOWN,  /* in: must be verified. out: complete, nothing to do */
+	FBUF_CSUM_VERIFIED, /* in: the provider vouches for it */
+	FBUF_CSUM_PARTIAL,  /* field holds the folded pseudo-header sum; in: data never left the host,
+			       accept; out: the provider completes it (only if its caps say so) */
+};
+
+/*
+ * One chunk. Lives in stack memory, plain pointers (DESIGN D2). Owner: whoever holds the head.
+ * First line: what every packet touches. Second line: filled by ip and the protocols on receipt.
+ */
+struct fbuf {
+	struct fbuf *next;	/* rest of this frame, owned; NULL = last part */
+	struct fbuf *link;	/* next frame in the queue that holds this one */
+	uint8_t *data;		/* first valid byte, inside the chunk */
+	struct fbuf_pool *pool; /* where it returns to, borrowed, never NULL */
+	uint32_t len;		/* valid bytes of this part */
+	uint32_t total;		/* head only: valid bytes of the whole chain */
+	uint32_t index;		/* position in its pool: chunk address = pool->memory + index * chunk */
+	uint16_t gso_size;	/* head only: payload bytes per segment of a super-frame; 0 = ordinary */
+	uint8_t csum;		/* head only: enum fbuf_csum */
+	uint8_t port;		/* head only: index of the stack's port it came by or leaves by */
+	fs_ns stamp;		/* head only: when it was taken from the provider; 0 = unknown */
+	uint16_t vlan;		/* head only: 802.1Q TCI the provider stripped, host order; 0 = none */
+	uint16_t l3_offset;	/* head only: offset of the IP header from the frame's start */
+	uint32_t charge;	/* bytes accounted against the socket that holds it */
+
+	/* --- second line: addresses of a received datagram --- */
+	struct ip_addr src, dst;
+	uint16_t src_port, dst_port; /* host order */
+	uint32_t ifindex;	     /* kernel's index of the interface it came by */
+	uint8_t ttl, tos;
+	uint8_t pad[22];
+};
+
+static_assert(sizeof(struct fbuf) == 2 * FS_CACHE_LINE, "an fbuf is two cache lines");
+static_assert(offsetof(struct fbuf, src) == FS_CACHE_LINE, "addresses start the second line");
+
+/* A first-in first-out list of frames through fbuf.link. */
+struct fbuf_queue {
+	struct fbuf *head, *tail;
+	uint32_t frames; /* frames in the list */
+};
+
+/*
+ * A pool over one or more regions of equal chunks. The fbuf array and the chunk memory are handed in.
+ * Pools live in stack memory.
+ */
+struct fbuf_pool {
+	struct fbuf *free;	   /* stack of free buffers through fbuf.link: last used, first out */
+	uint32_t n_free, n_total;  /* chunks */
+	uint32_t low_water;	   /* below this many free, hold no more than a fair share */
+	uint32_t chunk_size;	   /* bytes per chunk */
+	uint32_t headroom;	   /* bytes left in front of data by fbuf_alloc() */
+	uint8_t *memory;	   /* first chunk of the first region; for address <-> fbuf */
+	struct fbuf *first;	   /* fbuf of that chunk */
+	uint32_t first_count;	   /* chunks in the first region (the pinned pool has only one) */
+};
+
+/* Prepare an empty pool. */
+void fbuf_pool_init(struct fbuf_pool *pool, uint32_t chunk_size, uint32_t headroom);
+
+/*
+ * Give @count chunks at @memory, described by @bufs (count entries, any content), to the pool.
+ * Both are borrowed for the pool's life. The first call defines the region that
+ * fbuf_from_address() knows.
+ */
+void fbuf_pool_add(struct fbuf_pool *pool, struct fbuf *bufs, uint8_t *memory, uint32_t count);
+
+/* One empty chunk: data after the headroom, len 0, all metadata 0. Owner: the caller. NULL = empty. */
+struct fbuf *fbuf_alloc(struct fbuf_pool *pool);
+
+/* Chain of empty chunks with room for @len bytes after the headroom, len and total 0 (the parts'
+ * lengths are set by whoever fills them). NULL = not enough chunks, nothing taken. */
+struct fbuf *fbuf_alloc_chain(struct fbuf_pool *pool, uint32_t len);
+
+/* Return a whole frame, each part to its own pool. NULL is allowed. */
+void fbuf_free(struct fbuf *frame);
+
+/* The fbuf whose chunk contains @offset bytes from pool->memory; NULL when outside. @offset may come
+ * from another process or the kernel: it is checked. */
+struct fbuf *fbuf_from_offset(const struct fbuf_pool *pool, uint64_t offset);
+
+/* Drop @n bytes from the front; parts that become empty stay in the chain with len 0.
+ * @n must not exceed frame->total. */
+void fbuf_pull(struct fbuf *frame, uint32_t n);
+
+/* Shorten to @total bytes; surplus parts are freed. @total must not exceed frame->total. */
+void fbuf_trim(struct fbuf *frame, uint32_t total);
+
+/* Copy bytes [offset, offset+len) of the frame to @to. Returns bytes copied (less at the end). */
+uint32_t fbuf_copy_out(const struct fbuf *frame, uint32_t offset, void *to, uint32_t len);
+
+/* Copy the whole frame with its metadata into a chain of @pool. NULL = not enough chunks. */
+struct fbuf *fbuf_clone_into(const struct fbuf *frame, struct fbuf_pool *pool);
+
+void fbuf_queue_push(struct fbuf_queue *q, struct fbuf *frame); /* takes ownership */
+struct fbuf *fbuf_queue_pop(struct fbuf_queue *q);		/* gives ownership; NULL = empty */
+void fbuf_queue_free(struct fbuf_queue *q);			/* frees every frame */
+
+/* inline definitions */
+
+/* Position of a part's first valid byte from the pool's memory (pinned pool only). */
+static inline uint64_t fbuf_offset(const struct fbuf *part)
+{
+	return (uint64_t)(part->data - part->pool->memory);
+}
+
+#endif

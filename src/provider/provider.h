@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * provider.h - the contract between a stack and a way to move frames.
+ *
+ * A provider is one folder behind `struct provider_ops`, one line in providers.def, and nothing else.
+ * A *port* is one attachment of a provider to one queue of one interface. Its state is split in two:
+ *
+ *   struct provider_port     shared: lives in stack memory, holds plain pointers and no descriptors,
+ *                            so that every process of a fork tree that joined the stack can drive it;
+ *   struct provider_handle   private: this process's descriptors of that port.
+ *
+ * Does:     move bursts of chained frames, sleep and wake, steer, report.
+ * Does not: parse protocols, choose routes, take locks, allocate: memory is handed in.
+ * Threads:  holder of the stack's lock only, except wait_fd(), which never changes after open/join.
+ * Errors:   0 or a count, or -errno. With PROVIDER_E_*: see open().
+ */
+#ifndef FSOCK_PROVIDER_PROVIDER_H
+#define FSOCK_PROVIDER_PROVIDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/clock.h"
+#include "base/fbuf.h"
+
+enum {
+	PROVIDER_MAX_FDS = 8,
+	PROVIDER_WHY_LEN = 160, /* bytes of an explanation, with its NUL */
+};
+
+/* What a port can do. Fixed after open. */
+struct provider_caps {
+	uint32_t max_frame;    /* longest frame in bytes, all parts together */
+	uint32_t max_parts;    /* longest chain it sends */
+	uint16_t max_gso;      /* longest super-frame it sends as one, bytes; 0 = none */
+	bool tx_csum_partial;  /* takes FBUF_CSUM_PARTIAL */
+	bool rx_stamp;	       /* fbuf.stamp is the device's */
+	bool steers;	       /* has steer_add; without it every frame of the queue comes to the stack */
+	bool needs_kick;       /* transmit() needs kick() before frames leave */
+	bool sheds_udp_partial; /* UDP frames with a partial checksum go to the kernel (hazard 3) */
+};
+
+/* Free-running counters of a port, exported by `fsock stat`. */
+struct provider_stats {
+	uint64_t rx_frames, rx_bytes;
+	uint64_t tx_frames, tx_bytes;
+	uint64_t tx_full;	     /* frames refused because the ring was full */
+	uint64_t kicks, kick_again;  /* system calls to send, and those answered EAGAIN/EBUSY/ENOBUFS */
+	uint64_t rx_bad;	     /* descriptors or frames the provider had to throw away */
+	uint64_t rx_no_frame;	     /* times the receive side could not be refilled: pool empty */
+	uint64_t kernel_rx_dropped, kernel_rx_ring_full, kernel_fill_empty;
+	uint64_t kernel_rx_invalid, kernel_tx_invalid, kernel_tx_empty;
+	uint64_t steer_passed_stale, steer_passed_partial, steer_redirected, guard_dropped;
+};
+
+/* One rule of steering. Order and verdicts: DESIGN D4. */
+enum steer_verdict { STEER_STACK = 1, STEER_KERNEL = 2, STEER_DROP = 3 };
+
+struct steer_rule {
+	uint8_t protocol;	/* IPPROTO_UDP or IPPROTO_TCP */
+	bool flow;		/* false: a port entry; remote is ignored. true: one 4-tuple */
+	bool v6_only;		/* wildcard entry of an IPv6-only socket: leave IPv4 alone */
+	bool v4_only;		/* wildcard entry of an IPv4 socket */
+	uint16_t local_port, remote_port; /* host order */
+	struct ip_addr local;	/* any = wildcard (port entries only) */
+	struct ip_addr remote;
+	enum steer_verdict verdict; /* port entries: always STEER_STACK */
+};
+
+struct provider_ops;
+
+/* Shared half. A provider embeds it as the first member of its own struct of ops->port_size bytes. */
+struct provider_port {
+	uint32_t kind;		/* index in the registry: functions are never stored in shared memory */
+	uint32_t ifindex, queue;
+	struct fbuf_pool *pool; /* pinned pool, borrowed */
+	struct provider_caps caps;
+	struct provider_stats stats;
+	int32_t owner_pid;	/* process that holds steering; 0 = nobody */
+	int32_t error;		/* 0, or -errno since the port died (-ENETDOWN): frames no longer move */
+};
+
+/* Private half. */
+struct provider_handle {
+	const struct provider_ops *ops;
+	struct provider_port *port;	/* borrowed from the stack */
+	int fd[PROVIDER_MAX_FDS];	/* meaning is the provider's; -1 = none. All close-on-exec, high */
+	int n_fds;			/* entries the provider uses */
+};
+
+/* What open() is given. Everything is borrowed for the call unless said otherwise. */
+struct provider_open_args {
+	uint32_t ifindex;
+	const char *ifname;
+	const char *driver;	/* ethtool's driver name; "" = unknown */
+	uint32_t queue;
+	struct eth_addr mac;
+	uint32_t mtu;
+	struct fbuf_pool *pool;	/* borrowed for the port's life; memory is page aligned, one region */
+	void *rings;		/* address range reserved for the port's ring mappings, page aligned */
+	size_t rings_len;	/* bytes of it; see ops->rings_len */
+	int fd_floor;		/* lowest number a descriptor may get (F_DUPFD_CLOEXEC) */
+	const char *option;	/* provider's own option text, "" = none; e.g. "mode=native" */
+	char *why;		/* PROVIDER_WHY_LEN bytes: set to one sentence on failure */
+};
+
+/*
+ * The operations. `frames` arrays hold heads of chains.
+ */
+struct provider_ops {
+	const char *name;  /* as in --provider= */
+	size_t port_size;  /* bytes of the shared half */
+	size_t rings_len;  /* address space needed for rings */
+
+	/* Could this provider serve the interface? Cheap, without side effects.
+	 * 0 or -errno as open(), and why. caps may be NULL. */
+	int (*probe)(const struct provider_open_args *args, struct provider_caps *caps);
+
+	/*
+	 * Attach. @port is zeroed memory of port_size bytes; @handle gets ops, port and fds.
+	 * Self-test included. On failure nothing remains and args->why says why:
+	 *   -EBUSY       another process holds the queue      (reason interface_busy)
+	 *   -EEXIST      a foreign program is attached        (reason foreign_xdp)
+	 *   -EPERM       privilege                            (reason privilege)
+	 *   -ENOBUFS     memory may not be locked             (reason memlock)
+	 *   -ENOMEM      memory                               (reason memory)
+	 *   -EMFILE      descriptors                          (reason descriptors)
+	 *   -EOPNOTSUPP  kernel or driver cannot              (reason no_af_xdp)
+	 *   -ENETDOWN    interface down or gone               (reason interface_down)
+	 *   -EPROTO      self-test failed                     (reason self_test)
+	 */
+	int (*open)(struct provider_handle *handle, struct provider_port *port,
+		    const struct provider_open_args *args);
+
+	/* A child of a fork: drop this process's descriptors without disturbing the owner. */
+	void (*fork_child)(struct provider_handle *handle);
+
+	/* A process that shares the stack obtains what it needs to drive the port from the owner
+	 * (pidfd_getfd) and maps the rings at their addresses. 0, -EPERM, -ESRCH, -errno. */
+	int (*join)(struct provider_handle *handle, struct provider_port *port, int fd_floor);
+
+	/* Take up to @n frames. Ownership passes to the caller. Returns how many. Frames are whole;
+	 * fbuf.total, port, csum, gso_size, vlan are set, stamp only with caps.rx_stamp.
+	 * A dead port returns 0 and sets port->error. */
+	unsigned (*receive)(struct provider_handle *handle, struct fbuf **frames, unsigned n);
+
+	/* Hand over up to @n frames; ownership of those counted passes to the provider, which frees
+	 * them when sent. Never blocks. kick() starts the transfer. */
+	unsigned (*transmit)(struct provider_handle *handle, struct fbuf *const *frames, unsigned n);
+
+	/* Start what transmit() queued. 0; -EAGAIN: some remain queued, call again; -ENETDOWN. */
+	int (*kick)(struct provider_handle *handle);
+
+	/* Frames that transmit() accepted and kick() has not got rid of yet. */
+	unsigned (*tx_pending)(const struct provider_handle *handle);
+
+	/* Descriptor that polls readable while receive() has work. */
+	int (*wait_fd)(const struct provider_handle *handle);
+
+	/* Before sleeping on wait_fd: prepare. Returns true when there is work already. */
+	bool (*arm)(struct provider_handle *handle);
+	void (*disarm)(struct provider_handle *handle);
+
+	/* Steering; callable by the owner, and by a joined process. add of an existing rule replaces
+	 * its verdict; remove of an absent one is 0. -E2BIG: table full. NULL where !caps.steers. */
+	int (*steer_add)(struct provider_handle *handle, const struct steer_rule *rule);
+	int (*steer_remove)(struct provider_handle *handle, const struct steer_rule *rule);
+
+	/* The addresses local to the interface: only frames to these are considered (hazard 2).
+	 * Replaces the former set. */
+	int (*set_local_addrs)(struct provider_handle *handle, const struct ip_addr *addrs, unsigned n);
+
+	/* Tell steering that somebody takes frames (hazard 6). Cheap; called when frames were taken. */
+	void (*heartbeat)(struct provider_handle *handle, fs_ns now);
+
+	/* Bring port->stats up to date (may cost a system call). */
+	void (*refresh_stats)(struct provider_handle *handle);
+
+	/* Owner: detach, unmap, close; frames inside the rings return to the pool.
+	 * Joined process: only its own descriptors and mappings. */
+	void (*close)(struct provider_handle *handle);
+};
+
+/* --- registry (registry.c, providers.def) --- */
+
+/* Number of providers, best first. */
+unsigned provider_count(void);
+const struct provider_ops *provider_at(unsigned kind); /* NULL when out of range */
+const struct provider_ops *provider_by_name(const char *name); /* NULL when unknown */
+
+#endif
