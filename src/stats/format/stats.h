@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stats.h - what a stack shows of itself: the head of its shared memory.
+ *
+ * A stack is a memfd named STATS_MEMFD_PREFIX<id>, found under /proc/PID/fd of every process that
+ * holds it. Its first STATS_HEAD_BYTES hold struct stats_head, at the offsets named there the tables
+ * below. A reader maps them read-only; the program pays nothing. Readers trust nothing: they check
+ * magic, version, sizes and every offset against the file's length.
+ *
+ * Writers: the holder of the stack's lock. Values are plain stores: a reader may see a record half
+ * updated, never an index out of range (n_* only grow, up to the max).
+ */
+#ifndef FSOCK_STATS_FORMAT_STATS_H
+#define FSOCK_STATS_FORMAT_STATS_H
+
+#include <assert.h>
+#include <stdint.h>
+
+#define STATS_MEMFD_PREFIX "fsock-stack-"
+#define STATS_MAGIC 0x6b636f7366ULL /* "fsock" */
+
+enum {
+	STATS_VERSION = 1,
+	STATS_MAX_PORTS = 16,
+	STATS_MAX_PROCS = 16,
+	STATS_DETAIL_LEN = 96,
+};
+
+/* One socket the program opened through fsock, accelerated or not. */
+struct stats_sock {
+	uint64_t cookie;	/* kernel's SO_COOKIE of the shadow: identity; 0 = record unused */
+	uint8_t family;		/* AF_INET, AF_INET6 */
+	uint8_t protocol;	/* IPPROTO_* */
+	uint8_t accelerated;	/* 1 = datagrams may take the fast path now */
+	uint8_t reason;		/* enum fs_reason, 0 when accelerated */
+	int32_t fd;		/* number at creation, -1 = closed (kept until the record is reused) */
+	uint32_t pid;		/* process that created it */
+	uint8_t port_index;	/* stats_port it uses, 0xff = none or several */
+	uint8_t pad0[1];
+	uint16_t local_port, remote_port; /* host order, 0 = none */
+	uint16_t pad1;
+	uint8_t local[16], remote[16]; /* v4-mapped form, all 0 = any */
+	uint64_t rx_fast, rx_kernel; /* datagrams received by each way */
+	uint64_t tx_fast, tx_kernel; /* datagrams sent by each way */
+	uint64_t rx_bytes, tx_bytes; /* payload of both ways */
+	uint64_t drops;		     /* datagrams dropped because the receive buffer was full */
+	uint32_t queued_frames, queued_bytes;
+	char detail[STATS_DETAIL_LEN]; /* one sentence on the reason, "" = none */
+};
+static_assert(sizeof(struct stats_sock) == 224, "stats_sock is a format");
+
+/* One attachment to one queue of one interface. */
+struct stats_port {
+	uint32_t ifindex, queue;
+	char ifname[16];
+	char provider[16];
+	char mode[16];		/* "generic", "native", ... */
+	int32_t error;		/* 0 or -errno */
+	uint32_t owner_pid;
+	uint32_t frames_total, frames_free;
+	uint64_t counter[32];	/* struct provider_stats in its order, rest 0 */
+};
+static_assert(sizeof(struct stats_port) == 328, "stats_port is a format");
+
+struct stats_head {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t head_bytes;	/* length of the part a reader maps, from offset 0 */
+	uint32_t stack_id;
+	uint32_t owner_pid;	/* process that made the stack */
+	uint64_t created_ns;	/* CLOCK_MONOTONIC */
+	char comm[16];		/* name of that process */
+	char profile[16];
+	uint32_t n_counters;	/* entries at counters_offset: uint64_t each, order of counters.def */
+	uint32_t counters_offset;
+	uint32_t n_ports;	/* used entries of ports */
+	uint32_t ports_offset;	/* struct stats_port[STATS_MAX_PORTS] */
+	uint32_t n_socks;	/* records ever used, grows to max_socks */
+	uint32_t max_socks;
+	uint32_t socks_offset;	/* struct stats_sock[max_socks] */
+	uint32_t procs[STATS_MAX_PROCS]; /* processes driving the stack, 0 = free slot */
+	uint32_t pad;
+};
+static_assert(sizeof(struct stats_head) == 160, "stats_head is a format");
+
+/*
+ * FSOCK_REPORT_FD: a descriptor (a memfd or a pipe opened O_APPEND by `fsock why -- prog`) to which a
+ * process appends one struct stats_sock when a socket is closed and for each one open at exit.
+ */
+#define STATS_REPORT_ENV "FSOCK_REPORT_FD"
+
+#endif
