@@ -57,7 +57,8 @@ struct fbuf {
 	uint16_t src_port, dst_port; /* host order */
 	uint32_t ifindex;	     /* kernel's index of the interface it came by */
 	uint8_t ttl, tos;
-	uint8_t pad[22];
+	uint8_t *chunk; /* first byte of the chunk, set once by fbuf_pool_add() */
+	uint8_t pad[8];
 };
 
 static_assert(sizeof(struct fbuf) == 2 * FS_CACHE_LINE, "an fbuf is two cache lines");
@@ -78,6 +79,7 @@ struct fbuf_pool {
 	uint32_t n_free, n_total;  /* chunks */
 	uint32_t low_water;	   /* below this many free, hold no more than a fair share */
 	uint32_t chunk_size;	   /* bytes per chunk */
+	uint32_t chunk_shift;	   /* log2 of it, 0 = not a power of two */
 	uint32_t headroom;	   /* bytes left in front of data by fbuf_alloc() */
 	uint8_t *memory;	   /* first chunk of the first region; for address <-> fbuf */
 	struct fbuf *first;	   /* fbuf of that chunk */
@@ -90,7 +92,7 @@ void fbuf_pool_init(struct fbuf_pool *pool, uint32_t chunk_size, uint32_t headro
 /*
  * Give @count chunks at @memory, described by @bufs (count entries, any content), to the pool.
  * Both are borrowed for the pool's life. The first call defines the region that
- * fbuf_from_address() knows.
+ * fbuf_from_offset() knows.
  */
 void fbuf_pool_add(struct fbuf_pool *pool, struct fbuf *bufs, uint8_t *memory, uint32_t count);
 
@@ -98,7 +100,8 @@ void fbuf_pool_add(struct fbuf_pool *pool, struct fbuf *bufs, uint8_t *memory, u
 struct fbuf *fbuf_alloc(struct fbuf_pool *pool);
 
 /* Chain of empty chunks with room for @len bytes after the headroom, len and total 0 (the parts'
- * lengths are set by whoever fills them). NULL = not enough chunks, nothing taken. */
+ * lengths are set by whoever fills them). Only the head has headroom: later parts are filled from the
+ * start of their chunks. NULL = not enough chunks, nothing taken. */
 struct fbuf *fbuf_alloc_chain(struct fbuf_pool *pool, uint32_t len);
 
 /* Return a whole frame, each part to its own pool. NULL is allowed. */
@@ -109,7 +112,7 @@ void fbuf_free(struct fbuf *frame);
 struct fbuf *fbuf_from_offset(const struct fbuf_pool *pool, uint64_t offset);
 
 /* Drop @n bytes from the front; parts that become empty stay in the chain with len 0.
- * @n must not exceed frame->total. */
+ * @n must not exceed frame->total. l3_offset is left as it is. */
 void fbuf_pull(struct fbuf *frame, uint32_t n);
 
 /* Shorten to @total bytes; surplus parts are freed. @total must not exceed frame->total. */
@@ -118,7 +121,12 @@ void fbuf_trim(struct fbuf *frame, uint32_t total);
 /* Copy bytes [offset, offset+len) of the frame to @to. Returns bytes copied (less at the end). */
 uint32_t fbuf_copy_out(const struct fbuf *frame, uint32_t offset, void *to, uint32_t len);
 
-/* Copy the whole frame with its metadata into a chain of @pool. NULL = not enough chunks. */
+/* Append @len bytes at @from to a frame whose chain was allocated long enough. Returns bytes copied
+ * (less when the chain's room ends); len and total grow by as much. */
+uint32_t fbuf_append(struct fbuf *frame, const void *from, uint32_t len);
+
+/* Copy the whole frame with its metadata into a chain of @pool. The copy is in no queue and is
+ * accounted to nobody: link and charge are 0. NULL = not enough chunks. */
 struct fbuf *fbuf_clone_into(const struct fbuf *frame, struct fbuf_pool *pool);
 
 void fbuf_queue_push(struct fbuf_queue *q, struct fbuf *frame); /* takes ownership */
@@ -131,6 +139,29 @@ void fbuf_queue_free(struct fbuf_queue *q);			/* frees every frame */
 static inline uint64_t fbuf_offset(const struct fbuf *part)
 {
 	return (uint64_t)(part->data - part->pool->memory);
+}
+
+/* Bytes that can be put in front of a part's data. */
+static inline uint32_t fbuf_headroom(const struct fbuf *part)
+{
+	return (uint32_t)(part->data - part->chunk);
+}
+
+/* Bytes that can be put behind a part's data. */
+static inline uint32_t fbuf_tailroom(const struct fbuf *part)
+{
+	return part->pool->chunk_size - fbuf_headroom(part) - part->len;
+}
+
+/* Extend a frame by @n bytes (any content) in front of its data and return their address.
+ * @n must not exceed the head's headroom. */
+static inline uint8_t *fbuf_push(struct fbuf *frame, uint32_t n)
+{
+	fs_assert(n <= fbuf_headroom(frame));
+	frame->data -= n;
+	frame->len += n;
+	frame->total += n;
+	return frame->data;
 }
 
 #endif

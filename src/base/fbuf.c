@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fbuf.c - frame buffers: pools of equal chunks, chains over them, copying in and out.
+ *
+ * Does not know what the bytes mean, and never obtains memory.
+ *
+ * A free buffer has data == NULL. That costs nothing, since alloc writes the field anyway, and
+ * lets fbuf_free() catch a frame released twice before the pool hands it to two owners.
+ */
+#include "base/fbuf.h"
+
+#include <string.h>
+
+static uint32_t power_of_two_shift(uint32_t n)
+{
+	return (n & (n - 1)) == 0 ? (uint32_t)__builtin_ctz(n) : 0;
+}
+
+void fbuf_pool_init(struct fbuf_pool *pool, uint32_t chunk_size, uint32_t headroom)
+{
+	fs_assert(chunk_size > 0 && headroom < chunk_size);
+	memset(pool, 0, sizeof(*pool));
+	pool->chunk_size = chunk_size;
+	pool->chunk_shift = power_of_two_shift(chunk_size);
+	pool->headroom = headroom;
+}
+
+void fbuf_pool_add(struct fbuf_pool *pool, struct fbuf *bufs, uint8_t *memory, uint32_t count)
+{
+	fs_assert(count > 0 && count <= UINT32_MAX - pool->n_total);
+	if (pool->first_count == 0) {
+		pool->memory = memory;
+		pool->first = bufs;
+		pool->first_count = count;
+	}
+	/* From the end, so that the first buffers handed out are the first in memory. */
+	for (uint32_t i = count; i-- > 0;) {
+		bufs[i] = (struct fbuf){
+			.link = pool->free,
+			.pool = pool,
+			.index = pool->n_total + i,
+			.chunk = memory + (size_t)i * pool->chunk_size,
+		};
+		pool->free = &bufs[i];
+	}
+	pool->n_total += count;
+	pool->n_free += count;
+}
+
+/* Take the top of a pool that is not empty. */
+static struct fbuf *pool_take(struct fbuf_pool *pool, uint32_t headroom)
+{
+	struct fbuf *f = pool->free;
+
+	pool->free = f->link;
+	pool->n_free--;
+	*f = (struct fbuf){
+		.data = f->chunk + headroom,
+		.pool = pool,
+		.index = f->index,
+		.chunk = f->chunk,
+	};
+	return f;
+}
+
+struct fbuf *fbuf_alloc(struct fbuf_pool *pool)
+{
+	return pool->free ? pool_take(pool, pool->headroom) : NULL;
+}
+
+struct fbuf *fbuf_alloc_chain(struct fbuf_pool *pool, uint32_t len)
+{
+	uint32_t in_head = pool->chunk_size - pool->headroom;
+	uint32_t rest = len > in_head ? len - in_head : 0;
+	uint32_t parts = rest / pool->chunk_size + (rest % pool->chunk_size != 0);
+	struct fbuf *head, *last;
+
+	if (pool->n_free <= parts)
+		return NULL;
+	head = last = pool_take(pool, pool->headroom);
+	while (parts-- > 0) {
+		last->next = pool_take(pool, 0);
+		last = last->next;
+	}
+	return head;
+}
+
+void fbuf_free(struct fbuf *frame)
+{
+	while (frame) {
+		struct fbuf *next = frame->next;
+		struct fbuf_pool *pool = frame->pool;
+
+		fs_assert(frame->data != NULL); /* freed twice */
+		frame->data = NULL;
+		frame->next = NULL;
+		frame->link = pool->free;
+		pool->free = frame;
+		pool->n_free++;
+		frame = next;
+	}
+}
+
+struct fbuf *fbuf_from_offset(const struct fbuf_pool *pool, uint64_t offset)
+{
+	uint64_t i = pool->chunk_shift ? offset >> pool->chunk_shift : offset / pool->chunk_size;
+
+	return i < pool->first_count ? &pool->first[i] : NULL;
+}
+
+void fbuf_pull(struct fbuf *frame, uint32_t n)
+{
+	struct fbuf *part = frame;
+
+	fs_assert(n <= frame->total);
+	frame->total -= n;
+	while (n > 0) {
+		uint32_t here = FS_MIN(n, part->len);
+
+		part->data += here;
+		part->len -= here;
+		n -= here;
+		part = part->next;
+	}
+}
+
+void fbuf_trim(struct fbuf *frame, uint32_t total)
+{
+	struct fbuf *part = frame;
+	uint32_t left = total;
+
+	fs_assert(total <= frame->total);
+	frame->total = total;
+	while (left > part->len) {
+		left -= part->len;
+		part = part->next;
+	}
+	part->len = left;
+	fbuf_free(part->next);
+	part->next = NULL;
+}
+
+uint32_t fbuf_copy_out(const struct fbuf *frame, uint32_t offset, void *to, uint32_t len)
+{
+	uint8_t *out = to;
+	uint32_t done = 0;
+
+	for (const struct fbuf *part = frame; part && done < len; part = part->next) {
+		uint32_t here;
+
+		if (offset >= part->len) {
+			offset -= part->len;
+			continue;
+		}
+		here = FS_MIN(part->len - offset, len - done);
+		memcpy(out + done, part->data + offset, here);
+		done += here;
+		offset = 0;
+	}
+	return done;
+}
+
+uint32_t fbuf_append(struct fbuf *frame, const void *from, uint32_t len)
+{
+	const uint8_t *in = from;
+	uint32_t done = 0;
+
+	for (struct fbuf *part = frame; part && done < len; part = part->next) {
+		uint32_t here;
+
+		/* Bytes go behind the last byte there is, never between two parts. */
+		if (part->next && part->next->len > 0)
+			continue;
+		here = FS_MIN(fbuf_tailroom(part), len - done);
+		if (here == 0)
+			continue;
+		memcpy(part->data + part->len, in + done, here);
+		part->len += here;
+		done += here;
+	}
+	frame->total += done;
+	return done;
+}
+
+struct fbuf *fbuf_clone_into(const struct fbuf *frame, struct fbuf_pool *pool)
+{
+	struct fbuf *copy = fbuf_alloc_chain(pool, frame->total);
+
+	if (!copy)
+		return NULL;
+	for (const struct fbuf *part = frame; part; part = part->next)
+		fbuf_append(copy, part->data, part->len);
+
+	copy->gso_size = frame->gso_size;
+	copy->csum = frame->csum;
+	copy->port = frame->port;
+	copy->stamp = frame->stamp;
+	copy->vlan = frame->vlan;
+	copy->l3_offset = frame->l3_offset;
+	copy->src = frame->src;
+	copy->dst = frame->dst;
+	copy->src_port = frame->src_port;
+	copy->dst_port = frame->dst_port;
+	copy->ifindex = frame->ifindex;
+	copy->ttl = frame->ttl;
+	copy->tos = frame->tos;
+	return copy;
+}
+
+void fbuf_queue_push(struct fbuf_queue *q, struct fbuf *frame)
+{
+	frame->link = NULL;
+	if (q->tail)
+		q->tail->link = frame;
+	else
+		q->head = frame;
+	q->tail = frame;
+	q->frames++;
+}
+
+struct fbuf *fbuf_queue_pop(struct fbuf_queue *q)
+{
+	struct fbuf *frame = q->head;
+
+	if (!frame)
+		return NULL;
+	q->head = frame->link;
+	if (!q->head)
+		q->tail = NULL;
+	frame->link = NULL;
+	q->frames--;
+	return frame;
+}
+
+void fbuf_queue_free(struct fbuf_queue *q)
+{
+	struct fbuf *frame;
+
+	while ((frame = fbuf_queue_pop(q)))
+		fbuf_free(frame);
+}
