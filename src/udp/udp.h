@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * udp.h - UDP (RFC 768, RFC 8200 8.1) between ip and the sockets.
+ *
+ * Does:     look-up (connected, specific, wildcard; IPv4 also on dual-stack IPv6 sockets), length and
+ *           checksum rules, receive queues within their limits and fair share of the pinned pool,
+ *           building datagrams into frames in one copy-and-sum pass.
+ * Does not: choose routes (a struct ip_dst is handed in), send more than one frame per datagram
+ *           (larger ones take the shadow), know descriptors or threads.
+ * Threads:  holder of the stack's lock only.
+ * Errors:   0 or -errno.
+ */
+#ifndef FSOCK_UDP_UDP_H
+#define FSOCK_UDP_UDP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/addr.h"
+#include "base/clock.h"
+#include "base/fbuf.h"
+#include "base/siphash.h"
+#include "base/table.h"
+
+struct ip_stack;
+struct ip_env;
+struct ip_dst;
+
+enum udp_pcb_flags {
+	UDP_PCB_V6 = 1 << 0,	  /* AF_INET6 socket: takes IPv4 too unless UDP_PCB_V6ONLY */
+	UDP_PCB_V6ONLY = 1 << 1,
+	UDP_PCB_CONNECTED = 1 << 2, /* takes datagrams from remote:remote_port only */
+	UDP_PCB_BOUND = 1 << 3,	  /* in the look-up tables */
+};
+
+/*
+ * One UDP endpoint, embedded in a socket. `local` any = wildcard. Accounting follows Linux in effect,
+ * not in number: a datagram is charged its length plus UDP_CHARGE_OVERHEAD, and one is always taken
+ * while the queue is below its limit.
+ */
+struct udp_pcb {
+	struct table_node port_node; /* by local port */
+	struct table_node flow_node; /* by 4-tuple, connected endpoints only */
+	struct ip_addr local, remote;
+	uint16_t local_port, remote_port; /* host order; 0 = none */
+	uint32_t flags;			  /* enum udp_pcb_flags */
+	struct fbuf_queue queue;	  /* received, oldest first; data at the payload's first byte */
+	uint32_t charged;		  /* bytes accounted in queue */
+	uint32_t limit;			  /* SO_RCVBUF as getsockopt reports it */
+	uint32_t pinned;		  /* frames of the pinned pool in queue */
+	uint64_t drops;			  /* datagrams dropped because of limit or memory */
+};
+
+enum {
+	UDP_HEADER = 8,
+	UDP_MAX_PAYLOAD = 65507,  /* IPv4; the kernel's EMSGSIZE bound (IPv6: 65527) */
+	UDP_CHARGE_OVERHEAD = 512, /* about what a small skb costs beyond its data */
+};
+
+struct udp_stack {
+	struct ip_stack *ip;	  /* borrowed */
+	struct table by_port, by_flow;
+	struct siphash_key key;
+	struct udp_pcb *last;	  /* last one found: a burst of one flow skips the hash; NULL = none */
+	uint32_t fair_share;	  /* pinned frames one queue may hold before copying out, always */
+};
+
+/* Prepare; bucket arrays are handed in (powers of two), borrowed for the stack's life. */
+void udp_init(struct udp_stack *udp, struct ip_stack *ip, const struct siphash_key *key,
+	      struct table_node **port_buckets, uint32_t n_port, struct table_node **flow_buckets,
+	      uint32_t n_flow);
+
+/* Enter into, move within (after local/remote/flags changed: call before and after), leave the
+ * tables. A pcb whose memory is released must have been removed. */
+void udp_insert(struct udp_stack *udp, struct udp_pcb *pcb);
+void udp_remove(struct udp_stack *udp, struct udp_pcb *pcb);
+
+/* The endpoint a datagram belongs to, or NULL: connected before specific before wildcard. */
+struct udp_pcb *udp_find(struct udp_stack *udp, const struct ip_addr *local, uint16_t local_port,
+			 const struct ip_addr *remote, uint16_t remote_port);
+
+/*
+ * Build one datagram of the bytes in @iov[0..n) (@len in all; the caller has checked that it fits
+ * dst->mtu) and put it on the out queue of dst's port.
+ * Return: 0, or -ENOBUFS (no frame free), -EAGAIN (out queue full).
+ */
+int udp_send(struct udp_stack *udp, const struct ip_env *env, const struct udp_pcb *pcb,
+	     struct ip_dst *dst, uint16_t remote_port, const struct iovec *iov, int n, size_t len);
+
+/* Free everything queued on @pcb. */
+void udp_purge(struct udp_pcb *pcb);
+
+/* Take the oldest datagram off the queue and its accounting; the caller owns it. NULL = none. */
+struct fbuf *udp_receive(struct udp_pcb *pcb);
+
+#endif
