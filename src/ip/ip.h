@@ -41,6 +41,8 @@ struct ip_port {
 	bool tx_csum_partial;	/* provider completes checksums */
 	uint8_t n_local;
 	struct ip_addr local[IP_MAX_LOCAL]; /* addresses of the interface, fed by the host */
+	struct fbuf_pool *pool; /* the port's own pinned pool: what leaves by it is allocated there.
+				   Borrowed; never NULL while ifindex != 0 */
 	struct fbuf_queue out;	/* built, waiting for transmit() */
 };
 
@@ -72,7 +74,8 @@ struct ip_dst {
 };
 
 struct ip_stack {
-	struct fbuf_pool *pinned, *payload; /* borrowed */
+	struct fbuf_pool *payload; /* unpinned pool for data copied out, borrowed. The pinned pools
+				      belong to the ports: one UMEM per interface queue */
 	struct ip_port port[IP_MAX_PORTS];
 	struct table dsts;
 	struct slab dst_slab;
