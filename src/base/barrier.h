@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * barrier.h - the only place with memory ordering (style rule 22).
+ *
+ * Words shared between threads or processes are plain integers or pointers; every access to them goes
+ * through these wrappers, and each use says what must be seen before what. Wrappers evaluate their
+ * arguments once.
+ *
+ * Does not: lock, wait or spin.
+ * Threads:  any.
+ */
+#ifndef FSOCK_BASE_BARRIER_H
+#define FSOCK_BASE_BARRIER_H
+
+/* Value of *p, with no order towards other words. */
+#define fs_load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define fs_store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+
+/* What the writer stored before its release is visible after an acquire that saw it. */
+#define fs_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define fs_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+
+/* Former value; acquire and release at once. */
+#define fs_exchange(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
+#define fs_fetch_add(p, v) __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
+#define fs_fetch_sub(p, v) __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL)
+#define fs_fetch_or(p, v) __atomic_fetch_or((p), (v), __ATOMIC_ACQ_REL)
+#define fs_fetch_and(p, v) __atomic_fetch_and((p), (v), __ATOMIC_ACQ_REL)
+
+/* Store @v if *p still is *expected, else put the value found in *expected. True when stored. */
+#define fs_compare_exchange(p, expected, v)                                                        \
+	__atomic_compare_exchange_n((p), (expected), (v), 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
+
+/*
+ * Orders an earlier store before a later load, which acquire and release do not. Needed where two
+ * sides each store a flag and then look at the other's: "set sleeping, look again, sleep" (DESIGN D8).
+ */
+#define fs_full_barrier() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+
+/* Tell the processor that this is a spin loop. */
+#if defined(__x86_64__) || defined(__i386__)
+#define fs_cpu_relax() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define fs_cpu_relax() __asm__ __volatile__("isb" ::: "memory")
+#else
+#define fs_cpu_relax() __asm__ __volatile__("" ::: "memory")
+#endif
+
+#endif
