@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ipv4.c - IPv4 options and emission.
+ *
+ * Standard: RFC 791 3.1. Options are checked for form and otherwise left to the kernel's judgement;
+ * only source routes are told apart, since hosts refuse them (RFC 7126 4.3, 4.4).
+ */
+#include "wire/ipv4.h"
+
+enum {
+	IPV4_OPT_END = 0,
+	IPV4_OPT_NOP = 1,
+	IPV4_OPT_LSRR = 131, /* loose source and record route */
+	IPV4_OPT_SSRR = 137, /* strict source and record route */
+};
+
+int ipv4_parse_options(struct ipv4_hdr *out, const uint8_t *options, size_t len)
+{
+	size_t at = 0;
+
+	while (at < len) {
+		uint8_t kind = options[at], opt_len;
+
+		if (kind == IPV4_OPT_END)
+			return 0;
+		if (kind == IPV4_OPT_NOP) {
+			at++;
+			continue;
+		}
+		if (at + 2 > len)
+			return WIRE_BAD_OPTION;
+		opt_len = options[at + 1];
+		if (opt_len < 2 || opt_len > len - at)
+			return WIRE_BAD_OPTION;
+		if (kind == IPV4_OPT_LSRR || kind == IPV4_OPT_SSRR)
+			out->source_route = true;
+		at += opt_len;
+	}
+	return 0;
+}
+
+/* One's complement sum of the header's 16-bit words, complemented. */
+static uint16_t ipv4_checksum(const uint8_t *p, size_t len)
+{
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i < len; i += 2)
+		sum += wire_get16(p + i);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)~sum;
+}
+
+size_t ipv4_emit(const struct ipv4_hdr *hdr, void *bytes, size_t room)
+{
+	uint8_t *p = bytes;
+	uint16_t frag = (uint16_t)(hdr->frag_offset / 8);
+
+	if (hdr->hdr_len < IPV4_HDR_LEN || hdr->hdr_len > IPV4_MAX_HDR_LEN || hdr->hdr_len % 4 != 0)
+		return 0;
+	if (room < hdr->hdr_len || (hdr->hdr_len > IPV4_HDR_LEN && hdr->options == NULL))
+		return 0;
+	frag |= hdr->reserved_flag ? 0x8000 : 0;
+	frag |= hdr->dont_fragment ? 0x4000 : 0;
+	frag |= hdr->more_fragments ? 0x2000 : 0;
+	p[0] = (uint8_t)(4 << 4 | hdr->hdr_len / 4);
+	p[1] = hdr->tos;
+	wire_put16(p + 2, hdr->total_len);
+	wire_put16(p + 4, hdr->id);
+	wire_put16(p + 6, frag);
+	p[8] = hdr->ttl;
+	p[9] = hdr->protocol;
+	wire_put16(p + 10, 0);
+	memcpy(p + 12, hdr->src.b + 12, 4);
+	memcpy(p + 16, hdr->dst.b + 12, 4);
+	if (hdr->hdr_len > IPV4_HDR_LEN)
+		memmove(p + IPV4_HDR_LEN, hdr->options, hdr->hdr_len - IPV4_HDR_LEN);
+	wire_put16(p + 10, ipv4_checksum(p, hdr->hdr_len));
+	return hdr->hdr_len;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ipv4.h - the IPv4 header (RFC 791).
+ *
+ * Does:     parse and emit the header with its options, recognise fragments, verify and write the
+ *           header checksum, compare the total length with what is there.
+ * Does not: act on options, reassemble, look at addresses.
+ * Threads:  any, no state.
+ */
+#ifndef FSOCK_WIRE_IPV4_H
+#define FSOCK_WIRE_IPV4_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/addr.h"
+#include "wire/bytes.h"
+
+enum {
+	IPV4_HDR_LEN = 20,
+	IPV4_MAX_HDR_LEN = 60,
+};
+
+struct ipv4_hdr {
+	struct ip_addr src, dst; /* IPv4-mapped, as everywhere */
+	uint16_t total_len;	 /* header and payload, bytes, as the field says */
+	uint16_t id;
+	uint16_t frag_offset;	 /* bytes, a multiple of 8 */
+	uint16_t checksum;	 /* as received; ipv4_emit() computes its own */
+	uint8_t hdr_len;	 /* bytes, 20..60 */
+	uint8_t tos, ttl, protocol;
+	bool dont_fragment, more_fragments;
+	bool reserved_flag;	 /* the bit RFC 791 wants zero; kept, since others set it */
+	bool source_route;	 /* a loose or strict source route option is present */
+	const uint8_t *options;	 /* hdr_len - 20 bytes, borrowed from the input; NULL without */
+};
+
+/*
+ * Parse a header. The checksum is not looked at (ipv4_checksum_ok()), the total length only against
+ * the header itself (ipv4_payload_len() for the rest), so that a quoted header parses too.
+ * Return: header length 20..60, or WIRE_TRUNCATED, WIRE_BAD_VERSION, WIRE_BAD_LENGTH (IHL below 5,
+ * total length below the header's), WIRE_BAD_OPTION.
+ */
+static inline int ipv4_parse(struct ipv4_hdr *out, const void *bytes, size_t len);
+
+/* True when the sum over @hdr_len bytes of header is right. @hdr_len comes from ipv4_parse(). */
+static inline bool ipv4_checksum_ok(const void *bytes, size_t hdr_len);
+
+/*
+ * Payload bytes of a packet of which @available bytes (header included) arrived; surplus is padding.
+ * Return: 0..65515, or WIRE_BAD_LENGTH when the packet claims more than is there.
+ */
+static inline int ipv4_payload_len(const struct ipv4_hdr *hdr, size_t available);
+
+/*
+ * Write the header with its options and the right checksum. hdr->hdr_len and total_len must be set.
+ * Return: hdr_len, or 0 when @room is too small or hdr_len is impossible (nothing written).
+ */
+size_t ipv4_emit(const struct ipv4_hdr *hdr, void *bytes, size_t room);
+
+/* Check options and note source routes. 0 or WIRE_BAD_OPTION. */
+int ipv4_parse_options(struct ipv4_hdr *out, const uint8_t *options, size_t len);
+
+/* inline definitions */
+
+/* Any part of a datagram that does not come whole. */
+static inline bool ipv4_is_fragment(const struct ipv4_hdr *hdr)
+{
+	return hdr->more_fragments || hdr->frag_offset != 0;
+}
+
+static inline int ipv4_parse(struct ipv4_hdr *out, const void *bytes, size_t len)
+{
+	const uint8_t *p = bytes;
+	uint16_t frag;
+
+	if (len < 1)
+		return WIRE_TRUNCATED;
+	if (p[0] >> 4 != 4)
+		return WIRE_BAD_VERSION;
+	if (len < IPV4_HDR_LEN)
+		return WIRE_TRUNCATED;
+	out->hdr_len = (uint8_t)((p[0] & 0x0f) * 4);
+	out->tos = p[1];
+	out->total_len = wire_get16(p + 2);
+	out->id = wire_get16(p + 4);
+	frag = wire_get16(p + 6);
+	out->reserved_flag = frag & 0x8000;
+	out->dont_fragment = frag & 0x4000;
+	out->more_fragments = frag & 0x2000;
+	out->frag_offset = (uint16_t)((frag & 0x1fff) * 8);
+	out->ttl = p[8];
+	out->protocol = p[9];
+	out->checksum = wire_get16(p + 10);
+	out->src = ip_addr_v4(p + 12);
+	out->dst = ip_addr_v4(p + 16);
+	out->source_route = false;
+	out->options = NULL;
+	if (out->hdr_len < IPV4_HDR_LEN || out->total_len < out->hdr_len)
+		return WIRE_BAD_LENGTH;
+	if (out->hdr_len > IPV4_HDR_LEN) {
+		if (len < out->hdr_len)
+			return WIRE_TRUNCATED;
+		out->options = p + IPV4_HDR_LEN;
+		if (ipv4_parse_options(out, out->options, out->hdr_len - IPV4_HDR_LEN) < 0)
+			return WIRE_BAD_OPTION;
+	}
+	return out->hdr_len;
+}
+
+/* The sum is independent of byte order (RFC 1071 2.B), so words are added as they lie. */
+static inline bool ipv4_checksum_ok(const void *bytes, size_t hdr_len)
+{
+	const uint8_t *p = bytes;
+	uint64_t sum = 0;
+	uint32_t word;
+
+	for (size_t i = 0; i + 4 <= hdr_len; i += 4) {
+		memcpy(&word, p + i, 4);
+		sum += word;
+	}
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
+}
+
+static inline int ipv4_payload_len(const struct ipv4_hdr *hdr, size_t available)
+{
+	if (hdr->total_len > available)
+		return WIRE_BAD_LENGTH;
+	return hdr->total_len - hdr->hdr_len;
+}
+
+#endif

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * packet.c - an incoming frame's headers, link to transport.
+ *
+ * The ordinary case (Ethernet, IPv4 without options, UDP) runs straight through inline parsers.
+ * Order of the checks is the kernel's (ip_rcv: form, checksum, length, options), so that a frame
+ * with several faults counts as it would there.
+ * Not here: the formats themselves, see the header of each protocol.
+ */
+#include "wire/packet.h"
+
+#include "base/err.h"
+#include "wire/ipv4.h"
+#include "wire/ipv6.h"
+#include "wire/udp.h"
+
+enum {
+	PROTOCOL_ICMP = 1,
+	PROTOCOL_TCP = 6,
+	PROTOCOL_UDP = 17,
+	PROTOCOL_ICMPV6 = 58,
+	TCP_MIN_LEN = 20,
+	ICMP_MIN_LEN = 8,
+	IP_MAX_LEN = 65535,
+};
+
+/* The bytes at hand. */
+struct view {
+	const uint8_t *first; /* borrowed */
+	size_t first_len;     /* bytes at first */
+	size_t total_len;     /* bytes of the frame, not below first_len */
+};
+
+/* A header of @need bytes from the frame's start is not in the first part: whose fault is it? */
+static enum packet_result too_short(const struct view *v, size_t need, enum packet_result drop)
+{
+	return v->total_len >= need ? PACKET_DROP_FRAME_SPLIT : drop;
+}
+
+static enum packet_result parse_udp(struct packet *out, const struct view *v)
+{
+	size_t end = (size_t)out->l4_offset + UDP_HDR_LEN;
+	struct udp_hdr udp;
+	int payload;
+
+	if (out->l4_len < UDP_HDR_LEN)
+		return PACKET_DROP_UDP_HEADER;
+	if (v->first_len < end)
+		return PACKET_DROP_FRAME_SPLIT;
+	if (udp_parse(&udp, v->first + out->l4_offset, UDP_HDR_LEN) < 0)
+		return PACKET_DROP_UDP_HEADER;
+	payload = udp_payload_len(&udp, out->l4_len);
+	if (payload < 0)
+		return PACKET_DROP_UDP_HEADER;
+	out->src_port = udp.src_port;
+	out->dst_port = udp.dst_port;
+	out->l4_checksum = udp.checksum;
+	out->payload_offset = (uint16_t)end;
+	out->payload_len = (uint32_t)payload;
+	return PACKET_OK;
+}
+
+static enum packet_result parse_tcp(struct packet *out, const struct view *v)
+{
+	const uint8_t *p = v->first + out->l4_offset;
+	size_t hdr_len;
+
+	if (out->l4_len < TCP_MIN_LEN)
+		return PACKET_DROP_TCP_HEADER;
+	if (v->first_len < (size_t)out->l4_offset + TCP_MIN_LEN)
+		return PACKET_DROP_FRAME_SPLIT;
+	hdr_len = (size_t)(p[12] >> 4) * 4;
+	if (hdr_len < TCP_MIN_LEN || hdr_len > out->l4_len)
+		return PACKET_DROP_TCP_HEADER;
+	if (v->first_len < out->l4_offset + hdr_len)
+		return PACKET_DROP_FRAME_SPLIT;
+	out->src_port = wire_get16(p);
+	out->dst_port = wire_get16(p + 2);
+	out->l4_checksum = wire_get16(p + 16);
+	out->payload_offset = (uint16_t)(out->l4_offset + hdr_len);
+	out->payload_len = out->l4_len - (uint32_t)hdr_len;
+	return PACKET_OK;
+}
+
+static enum packet_result parse_icmp(struct packet *out, const struct view *v)
+{
+	if (out->l4_len < ICMP_MIN_LEN)
+		return PACKET_DROP_ICMP_HEADER;
+	if (v->first_len < (size_t)out->l4_offset + ICMP_MIN_LEN)
+		return PACKET_DROP_FRAME_SPLIT;
+	out->l4_checksum = wire_get16(v->first + out->l4_offset + 2);
+	out->payload_offset = (uint16_t)(out->l4_offset + ICMP_MIN_LEN);
+	out->payload_len = out->l4_len - ICMP_MIN_LEN;
+	return PACKET_OK;
+}
+
+/* l4_offset, l4_len and protocol are set. */
+static enum packet_result parse_l4(struct packet *out, const struct view *v)
+{
+	out->payload_offset = out->l4_offset;
+	out->payload_len = out->l4_len;
+	if (out->is_fragment) {
+		if ((size_t)out->frag_offset + out->l4_len > IP_MAX_LEN)
+			return PACKET_DROP_IP_LENGTH;
+		return PACKET_OK;
+	}
+	if (out->protocol == PROTOCOL_UDP)
+		return parse_udp(out, v);
+	if (out->protocol == PROTOCOL_TCP)
+		return parse_tcp(out, v);
+	if (out->protocol == (out->is_v6 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP))
+		return parse_icmp(out, v);
+	return PACKET_OK;
+}
+
+/* What ipv4_parse() refused, as a counter. */
+static enum packet_result ipv4_failure(const struct view *v, size_t l3, int error,
+				       const struct ipv4_hdr *ip)
+{
+	const uint8_t *p = v->first + l3;
+
+	if (error == WIRE_TRUNCATED) {
+		size_t need = IPV4_HDR_LEN;
+
+		if (v->first_len - l3 >= IPV4_HDR_LEN)
+			need = ip->hdr_len;
+		return too_short(v, l3 + need, PACKET_DROP_IP_HEADER);
+	}
+	if (error != WIRE_BAD_OPTION)
+		return PACKET_DROP_IP_HEADER;
+	return ipv4_checksum_ok(p, ip->hdr_len) ? PACKET_DROP_IP_OPTIONS : PACKET_DROP_IP_CHECKSUM;
+}
+
+static enum packet_result parse_ipv4(struct packet *out, const struct view *v, size_t l3)
+{
+	const uint8_t *p = v->first + l3;
+	struct ipv4_hdr ip;
+	int hdr_len, payload;
+
+	hdr_len = ipv4_parse(&ip, p, v->first_len - l3);
+	if (hdr_len < 0)
+		return ipv4_failure(v, l3, hdr_len, &ip);
+	if (!ipv4_checksum_ok(p, (size_t)hdr_len))
+		return PACKET_DROP_IP_CHECKSUM;
+	payload = ipv4_payload_len(&ip, v->total_len - l3);
+	if (payload < 0)
+		return PACKET_DROP_IP_LENGTH;
+	if (ip.source_route)
+		return PACKET_DROP_IP_OPTIONS;
+	out->src = ip.src;
+	out->dst = ip.dst;
+	out->protocol = ip.protocol;
+	out->ttl = ip.ttl;
+	out->tos = ip.tos;
+	out->is_fragment = ipv4_is_fragment(&ip);
+	out->more_fragments = ip.more_fragments;
+	out->frag_offset = ip.frag_offset;
+	out->dont_fragment = ip.dont_fragment;
+	out->has_options = ip.options != NULL;
+	out->ip_id = ip.id;
+	out->l3_len = ip.total_len;
+	out->l4_offset = (uint16_t)(l3 + (size_t)hdr_len);
+	out->l4_len = (uint32_t)payload;
+	return parse_l4(out, v);
+}
+
+static enum packet_result parse_ipv6_ext(struct packet *out, const struct view *v)
+{
+	size_t have = FS_MIN(v->first_len - out->l4_offset, (size_t)out->l4_len);
+	struct ipv6_ext ext;
+	int len;
+
+	len = ipv6_ext_parse(&ext, out->protocol, v->first + out->l4_offset, have);
+	if (len == WIRE_TRUNCATED && have < out->l4_len)
+		return PACKET_DROP_FRAME_SPLIT;
+	if (len < 0)
+		return PACKET_DROP_IP_EXTENSION;
+	out->protocol = ext.protocol;
+	out->has_ext = true;
+	out->is_fragment = ipv6_is_fragment(&ext);
+	out->more_fragments = ext.more_fragments;
+	out->frag_offset = ext.frag_offset;
+	out->ip_id = ext.frag_id;
+	out->l4_offset = (uint16_t)(out->l4_offset + len);
+	out->l4_len -= (uint32_t)len;
+	return parse_l4(out, v);
+}
+
+static enum packet_result parse_ipv6(struct packet *out, const struct view *v, size_t l3)
+{
+	struct ipv6_hdr ip;
+	int payload, ret;
+
+	ret = ipv6_parse(&ip, v->first + l3, v->first_len - l3);
+	if (ret == WIRE_TRUNCATED)
+		return too_short(v, l3 + IPV6_HDR_LEN, PACKET_DROP_IP_HEADER);
+	if (ret < 0)
+		return PACKET_DROP_IP_HEADER;
+	payload = ipv6_payload_len(&ip, v->total_len - l3);
+	if (payload < 0)
+		return PACKET_DROP_IP_LENGTH;
+	out->src = ip.src;
+	out->dst = ip.dst;
+	out->is_v6 = true;
+	out->protocol = ip.next_header;
+	out->ttl = ip.hop_limit;
+	out->tos = ip.traffic_class;
+	out->flow_label = ip.flow_label;
+	out->l3_len = (uint32_t)payload + IPV6_HDR_LEN;
+	out->l4_offset = (uint16_t)(l3 + IPV6_HDR_LEN);
+	out->l4_len = (uint32_t)payload;
+	if (ipv6_nh_is_ext(ip.next_header))
+		return parse_ipv6_ext(out, v);
+	return parse_l4(out, v);
+}
+
+enum packet_result packet_parse(struct packet *out, const void *first_part, size_t first_len,
+				size_t total_len)
+{
+	struct view v = { first_part, FS_MIN(first_len, total_len), total_len };
+	int l3;
+
+	memset(out, 0, sizeof(*out));
+	l3 = eth_parse(&out->eth, v.first, v.first_len);
+	if (l3 == WIRE_TRUNCATED) {
+		size_t need = eth_emit_len(&out->eth);
+
+		if (v.first_len >= ETH_HDR_LEN)
+			need += ETH_TAG_LEN;
+		return too_short(&v, need, PACKET_DROP_FRAME_HEADER);
+	}
+	if (l3 < 0)
+		return PACKET_DROP_FRAME_TYPE;
+	out->l3_offset = (uint16_t)l3;
+	if (out->eth.type == ETH_TYPE_IPV4)
+		return parse_ipv4(out, &v, (size_t)l3);
+	if (out->eth.type == ETH_TYPE_IPV6)
+		return parse_ipv6(out, &v, (size_t)l3);
+	return PACKET_DROP_NOT_IP;
+}
+
+enum packet_result packet_parse_ip(struct packet *out, const void *first_part, size_t first_len,
+				   size_t total_len)
+{
+	struct view v = { first_part, FS_MIN(first_len, total_len), total_len };
+
+	memset(out, 0, sizeof(*out));
+	if (v.first_len == 0)
+		return too_short(&v, 1, PACKET_DROP_IP_HEADER);
+	if (v.first[0] >> 4 == 6)
+		return parse_ipv6(out, &v, 0);
+	return parse_ipv4(out, &v, 0);
+}
+
+const char *packet_result_name(enum packet_result result)
+{
+	static const char *const name[] = {
+		[PACKET_OK] = "ok",
+		[PACKET_DROP_FRAME_HEADER] = "drop_frame_header",
+		[PACKET_DROP_FRAME_TYPE] = "drop_frame_type",
+		[PACKET_DROP_FRAME_SPLIT] = "drop_frame_split",
+		[PACKET_DROP_NOT_IP] = "drop_not_ip",
+		[PACKET_DROP_IP_HEADER] = "drop_ip_header",
+		[PACKET_DROP_IP_LENGTH] = "drop_ip_length",
+		[PACKET_DROP_IP_CHECKSUM] = "drop_ip_checksum",
+		[PACKET_DROP_IP_OPTIONS] = "drop_ip_options",
+		[PACKET_DROP_IP_EXTENSION] = "drop_ip_extension",
+		[PACKET_DROP_UDP_HEADER] = "drop_udp_header",
+		[PACKET_DROP_TCP_HEADER] = "drop_tcp_header",
+		[PACKET_DROP_ICMP_HEADER] = "drop_icmp_header",
+	};
+
+	static_assert(FS_ARRAY_SIZE(name) == PACKET_N_RESULTS, "every result has a name");
+	return (unsigned)result < PACKET_N_RESULTS ? name[result] : NULL;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * packet.h - one call that reads link, network and transport header of an incoming frame.
+ *
+ * Does:     everything that can be judged by looking at the headers: forms, lengths against the
+ *           frame, the IPv4 header checksum, IPv6 extension headers, fragments, ports.
+ * Does not: judge addresses, verify transport checksums (they cover all parts of the frame), read
+ *           TCP options, reassemble.
+ * Threads:  any, no state.
+ * Errors:   an enum whose every value but the first is the name of a drop counter.
+ */
+#ifndef FSOCK_WIRE_PACKET_H
+#define FSOCK_WIRE_PACKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "wire/eth.h"
+
+/*
+ * What is wrong with a frame. PACKET_DROP_<NAME> counts as drop_<name>; the list is made with a
+ * macro so that ip can tie it to its counters with one expansion.
+ *
+ *  name            when
+ */
+#define PACKET_DROPS(X)                                                                          \
+	X(FRAME_HEADER)	/* frame shorter than its link header */                                 \
+	X(FRAME_TYPE)	/* 802.3 length frame, or more than two VLAN tags */                     \
+	X(FRAME_SPLIT)	/* headers not within the first part, though the frame is long enough */ \
+	X(NOT_IP)	/* link header fine (packet.eth valid), EtherType not IPv4 or IPv6 */    \
+	X(IP_HEADER)	/* short of an IP header, wrong version, impossible header length */     \
+	X(IP_LENGTH)	/* the packet claims more bytes than the frame has, or a fragment ends   \
+			   beyond 65535 */                                                       \
+	X(IP_CHECKSUM)	/* IPv4 header checksum wrong */                                         \
+	X(IP_OPTIONS)	/* IPv4 options malformed, or a source route */                          \
+	X(IP_EXTENSION)	/* IPv6 extension headers malformed, too many, or not to be skipped */   \
+	X(UDP_HEADER)	/* short of a UDP header, or its length field is impossible */           \
+	X(TCP_HEADER)	/* short of a TCP header, or its data offset is impossible */            \
+	X(ICMP_HEADER)	/* short of an ICMP or ICMPv6 header */
+
+#define PACKET_DROP_ENUM(name) PACKET_DROP_##name,
+enum packet_result {
+	PACKET_OK,
+	PACKET_DROPS(PACKET_DROP_ENUM)
+	PACKET_N_RESULTS
+};
+#undef PACKET_DROP_ENUM
+
+/*
+ * A received packet. Offsets are from the frame's first byte. Numbers are in host order.
+ * After PACKET_OK everything is valid; a fragment has neither ports nor transport lengths.
+ */
+struct packet {
+	struct ip_addr src, dst;
+	uint16_t src_port, dst_port; /* UDP and TCP; otherwise 0 */
+	uint16_t l4_checksum;	     /* field of UDP, TCP, ICMP, ICMPv6. UDP: 0 = none was computed */
+	uint8_t protocol;	     /* IANA number behind all extension headers */
+	uint8_t ttl, tos;	     /* or hop limit, traffic class */
+	bool is_v6;
+	bool is_fragment;	     /* part of a datagram: frag_offset and more_fragments say which */
+	bool more_fragments;
+	bool dont_fragment;	     /* IPv4 */
+	bool has_options;	     /* IPv4 options present, well formed */
+	bool has_ext;		     /* IPv6 extension headers present, well formed */
+	uint16_t frag_offset;	     /* bytes */
+	uint32_t ip_id;		     /* IPv4 id, or id of the IPv6 fragment header, else 0 */
+	uint32_t flow_label;	     /* IPv6 */
+
+	uint16_t l3_offset;	 /* IP header */
+	uint16_t l4_offset;	 /* what follows the IP headers */
+	uint16_t payload_offset; /* what follows the transport header; l4_offset where unknown */
+	uint32_t l3_len;	 /* bytes of the IP packet, headers included; padding begins behind */
+	uint32_t l4_len;	 /* bytes from l4_offset to the packet's end */
+	uint32_t payload_len;	 /* bytes from payload_offset; UDP: as its length field says */
+
+	struct eth_hdr eth; /* with tags */
+};
+
+/*
+ * Parse the headers of a frame of @total_len bytes, of which @first_len lie at @first_part (the rest
+ * in further parts; @first_len = @total_len for a whole frame).
+ * Return: PACKET_OK, or why to drop. After an error only the fields of layers parsed before it are
+ * meaningful: eth from PACKET_DROP_NOT_IP on.
+ */
+enum packet_result packet_parse(struct packet *out, const void *first_part, size_t first_len,
+				size_t total_len);
+
+/* The same for a packet that starts with its IP header; @out->eth is zero, offsets start at 0. */
+enum packet_result packet_parse_ip(struct packet *out, const void *first_part, size_t first_len,
+				   size_t total_len);
+
+/* "drop_ip_header" and so on; "ok" for PACKET_OK. NULL when out of range. */
+const char *packet_result_name(enum packet_result result);
+
+#endif
