@@ -19,9 +19,9 @@ int eth_parse_tags(struct eth_hdr *out, const void *bytes, size_t len)
 		if (len < at + ETH_TAG_LEN)
 			return WIRE_TRUNCATED;
 		out->tag[out->n_tags].tpid = out->type;
-		out->tag[out->n_tags].tci = wire_get16(p + at);
+		out->tag[out->n_tags].tci = be16_load(p + at);
 		out->n_tags++;
-		out->type = wire_get16(p + at + 2);
+		out->type = be16_load(p + at + 2);
 		at += ETH_TAG_LEN;
 	}
 	if (out->type < ETH_TYPE_MIN)
@@ -39,10 +39,10 @@ size_t eth_emit(const struct eth_hdr *hdr, void *bytes, size_t room)
 	memcpy(p, hdr->dst.b, 6);
 	memcpy(p + 6, hdr->src.b, 6);
 	for (unsigned i = 0; i < hdr->n_tags; i++) {
-		wire_put16(p + at, hdr->tag[i].tpid);
-		wire_put16(p + at + 2, hdr->tag[i].tci);
+		be16_store(p + at, hdr->tag[i].tpid);
+		be16_store(p + at + 2, hdr->tag[i].tci);
 		at += ETH_TAG_LEN;
 	}
-	wire_put16(p + at, hdr->type);
+	be16_store(p + at, hdr->type);
 	return at + 2;
 }

@@ -16,7 +16,8 @@
 #include <string.h>
 
 #include "base/addr.h"
-#include "wire/bytes.h"
+#include "base/endian.h"
+#include "wire/error.h"
 
 enum {
 	ETH_HDR_LEN = 14,
@@ -94,7 +95,7 @@ static inline int eth_parse(struct eth_hdr *out, const void *bytes, size_t len)
 		return WIRE_TRUNCATED;
 	memcpy(out->dst.b, p, 6);
 	memcpy(out->src.b, p + 6, 6);
-	out->type = wire_get16(p + 12);
+	out->type = be16_load(p + 12);
 	out->n_tags = 0;
 	memset(out->tag, 0, sizeof(out->tag));
 	if (out->type < ETH_TYPE_MIN)

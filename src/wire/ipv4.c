@@ -45,7 +45,7 @@ static uint16_t ipv4_checksum(const uint8_t *p, size_t len)
 	uint32_t sum = 0;
 
 	for (size_t i = 0; i < len; i += 2)
-		sum += wire_get16(p + i);
+		sum += be16_load(p + i);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return (uint16_t)~sum;
@@ -65,16 +65,16 @@ size_t ipv4_emit(const struct ipv4_hdr *hdr, void *bytes, size_t room)
 	frag |= hdr->more_fragments ? 0x2000 : 0;
 	p[0] = (uint8_t)(4 << 4 | hdr->hdr_len / 4);
 	p[1] = hdr->tos;
-	wire_put16(p + 2, hdr->total_len);
-	wire_put16(p + 4, hdr->id);
-	wire_put16(p + 6, frag);
+	be16_store(p + 2, hdr->total_len);
+	be16_store(p + 4, hdr->id);
+	be16_store(p + 6, frag);
 	p[8] = hdr->ttl;
 	p[9] = hdr->protocol;
-	wire_put16(p + 10, 0);
+	be16_store(p + 10, 0);
 	memcpy(p + 12, hdr->src.b + 12, 4);
 	memcpy(p + 16, hdr->dst.b + 12, 4);
 	if (hdr->hdr_len > IPV4_HDR_LEN)
 		memmove(p + IPV4_HDR_LEN, hdr->options, hdr->hdr_len - IPV4_HDR_LEN);
-	wire_put16(p + 10, ipv4_checksum(p, hdr->hdr_len));
+	be16_store(p + 10, ipv4_checksum(p, hdr->hdr_len));
 	return hdr->hdr_len;
 }

@@ -16,7 +16,8 @@
 #include <string.h>
 
 #include "base/addr.h"
-#include "wire/bytes.h"
+#include "base/endian.h"
+#include "wire/error.h"
 
 enum {
 	IPV4_HDR_LEN = 20,
@@ -84,16 +85,16 @@ static inline int ipv4_parse(struct ipv4_hdr *out, const void *bytes, size_t len
 		return WIRE_TRUNCATED;
 	out->hdr_len = (uint8_t)((p[0] & 0x0f) * 4);
 	out->tos = p[1];
-	out->total_len = wire_get16(p + 2);
-	out->id = wire_get16(p + 4);
-	frag = wire_get16(p + 6);
+	out->total_len = be16_load(p + 2);
+	out->id = be16_load(p + 4);
+	frag = be16_load(p + 6);
 	out->reserved_flag = frag & 0x8000;
 	out->dont_fragment = frag & 0x4000;
 	out->more_fragments = frag & 0x2000;
 	out->frag_offset = (uint16_t)((frag & 0x1fff) * 8);
 	out->ttl = p[8];
 	out->protocol = p[9];
-	out->checksum = wire_get16(p + 10);
+	out->checksum = be16_load(p + 10);
 	out->src = ip_addr_v4(p + 12);
 	out->dst = ip_addr_v4(p + 16);
 	out->source_route = false;

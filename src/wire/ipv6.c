@@ -34,12 +34,12 @@ static int ipv6_options_check(const uint8_t *p, size_t len)
 
 static int ipv6_fragment_parse(struct ipv6_ext *out, const uint8_t *p)
 {
-	uint16_t field = wire_get16(p + 2);
+	uint16_t field = be16_load(p + 2);
 
 	out->has_fragment_hdr = true;
 	out->more_fragments = field & 1;
 	out->frag_offset = field & 0xfff8;
-	out->frag_id = wire_get32(p + 4);
+	out->frag_id = be32_load(p + 4);
 	return 0;
 }
 
@@ -108,8 +108,8 @@ size_t ipv6_emit(const struct ipv6_hdr *hdr, void *bytes, size_t room)
 
 	if (room < IPV6_HDR_LEN)
 		return 0;
-	wire_put32(p, 6u << 28 | (uint32_t)hdr->traffic_class << 20 | (hdr->flow_label & 0xfffff));
-	wire_put16(p + 4, hdr->payload_len);
+	be32_store(p, 6u << 28 | (uint32_t)hdr->traffic_class << 20 | (hdr->flow_label & 0xfffff));
+	be16_store(p + 4, hdr->payload_len);
 	p[6] = hdr->next_header;
 	p[7] = hdr->hop_limit;
 	memcpy(p + 8, hdr->src.b, 16);
@@ -125,7 +125,7 @@ size_t ipv6_frag_emit(const struct ipv6_ext *ext, void *bytes, size_t room)
 		return 0;
 	p[0] = ext->protocol;
 	p[1] = 0;
-	wire_put16(p + 2, (uint16_t)((ext->frag_offset & 0xfff8) | (ext->more_fragments ? 1 : 0)));
-	wire_put32(p + 4, ext->frag_id);
+	be16_store(p + 2, (uint16_t)((ext->frag_offset & 0xfff8) | (ext->more_fragments ? 1 : 0)));
+	be32_store(p + 4, ext->frag_id);
 	return IPV6_FRAG_LEN;
 }

@@ -16,7 +16,8 @@
 #include <string.h>
 
 #include "base/addr.h"
-#include "wire/bytes.h"
+#include "base/endian.h"
+#include "wire/error.h"
 
 enum {
 	IPV6_HDR_LEN = 40,
@@ -111,10 +112,10 @@ static inline int ipv6_parse(struct ipv6_hdr *out, const void *bytes, size_t len
 		return WIRE_BAD_VERSION;
 	if (len < IPV6_HDR_LEN)
 		return WIRE_TRUNCATED;
-	word = wire_get32(p);
+	word = be32_load(p);
 	out->traffic_class = (uint8_t)(word >> 20);
 	out->flow_label = word & 0xfffff;
-	out->payload_len = wire_get16(p + 4);
+	out->payload_len = be16_load(p + 4);
 	out->next_header = p[6];
 	out->hop_limit = p[7];
 	out->src = ip_addr_v6(p + 8);

@@ -34,7 +34,7 @@ struct view {
 /* A header of @need bytes from the frame's start is not in the first part: whose fault is it? */
 static enum packet_result too_short(const struct view *v, size_t need, enum packet_result drop)
 {
-	return v->total_len >= need ? PACKET_DROP_FRAME_SPLIT : drop;
+	return v->total_len >= need ? PACKET_DROP_ETH_SPLIT : drop;
 }
 
 static enum packet_result parse_udp(struct packet *out, const struct view *v)
@@ -44,14 +44,14 @@ static enum packet_result parse_udp(struct packet *out, const struct view *v)
 	int payload;
 
 	if (out->l4_len < UDP_HDR_LEN)
-		return PACKET_DROP_UDP_HEADER;
+		return PACKET_DROP_UDP_SHORT;
 	if (v->first_len < end)
-		return PACKET_DROP_FRAME_SPLIT;
+		return PACKET_DROP_ETH_SPLIT;
 	if (udp_parse(&udp, v->first + out->l4_offset, UDP_HDR_LEN) < 0)
-		return PACKET_DROP_UDP_HEADER;
+		return PACKET_DROP_UDP_LENGTH;
 	payload = udp_payload_len(&udp, out->l4_len);
 	if (payload < 0)
-		return PACKET_DROP_UDP_HEADER;
+		return PACKET_DROP_UDP_LENGTH;
 	out->src_port = udp.src_port;
 	out->dst_port = udp.dst_port;
 	out->l4_checksum = udp.checksum;
@@ -68,15 +68,15 @@ static enum packet_result parse_tcp(struct packet *out, const struct view *v)
 	if (out->l4_len < TCP_MIN_LEN)
 		return PACKET_DROP_TCP_HEADER;
 	if (v->first_len < (size_t)out->l4_offset + TCP_MIN_LEN)
-		return PACKET_DROP_FRAME_SPLIT;
+		return PACKET_DROP_ETH_SPLIT;
 	hdr_len = (size_t)(p[12] >> 4) * 4;
 	if (hdr_len < TCP_MIN_LEN || hdr_len > out->l4_len)
 		return PACKET_DROP_TCP_HEADER;
 	if (v->first_len < out->l4_offset + hdr_len)
-		return PACKET_DROP_FRAME_SPLIT;
-	out->src_port = wire_get16(p);
-	out->dst_port = wire_get16(p + 2);
-	out->l4_checksum = wire_get16(p + 16);
+		return PACKET_DROP_ETH_SPLIT;
+	out->src_port = be16_load(p);
+	out->dst_port = be16_load(p + 2);
+	out->l4_checksum = be16_load(p + 16);
 	out->payload_offset = (uint16_t)(out->l4_offset + hdr_len);
 	out->payload_len = out->l4_len - (uint32_t)hdr_len;
 	return PACKET_OK;
@@ -87,8 +87,8 @@ static enum packet_result parse_icmp(struct packet *out, const struct view *v)
 	if (out->l4_len < ICMP_MIN_LEN)
 		return PACKET_DROP_ICMP_HEADER;
 	if (v->first_len < (size_t)out->l4_offset + ICMP_MIN_LEN)
-		return PACKET_DROP_FRAME_SPLIT;
-	out->l4_checksum = wire_get16(v->first + out->l4_offset + 2);
+		return PACKET_DROP_ETH_SPLIT;
+	out->l4_checksum = be16_load(v->first + out->l4_offset + 2);
 	out->payload_offset = (uint16_t)(out->l4_offset + ICMP_MIN_LEN);
 	out->payload_len = out->l4_len - ICMP_MIN_LEN;
 	return PACKET_OK;
@@ -126,8 +126,10 @@ static enum packet_result ipv4_failure(const struct view *v, size_t l3, int erro
 			need = ip->hdr_len;
 		return too_short(v, l3 + need, PACKET_DROP_IP_HEADER);
 	}
-	if (error != WIRE_BAD_OPTION)
-		return PACKET_DROP_IP_HEADER;
+	if (error == WIRE_BAD_VERSION)
+		return PACKET_DROP_IP_VERSION;
+	if (error == WIRE_BAD_LENGTH)
+		return ip->hdr_len < IPV4_HDR_LEN ? PACKET_DROP_IP_HEADER : PACKET_DROP_IP_LENGTH;
 	return ipv4_checksum_ok(p, ip->hdr_len) ? PACKET_DROP_IP_OPTIONS : PACKET_DROP_IP_CHECKSUM;
 }
 
@@ -172,9 +174,9 @@ static enum packet_result parse_ipv6_ext(struct packet *out, const struct view *
 
 	len = ipv6_ext_parse(&ext, out->protocol, v->first + out->l4_offset, have);
 	if (len == WIRE_TRUNCATED && have < out->l4_len)
-		return PACKET_DROP_FRAME_SPLIT;
+		return PACKET_DROP_ETH_SPLIT;
 	if (len < 0)
-		return PACKET_DROP_IP_EXTENSION;
+		return PACKET_DROP_IP6_EXT;
 	out->protocol = ext.protocol;
 	out->has_ext = true;
 	out->is_fragment = ipv6_is_fragment(&ext);
@@ -195,7 +197,7 @@ static enum packet_result parse_ipv6(struct packet *out, const struct view *v, s
 	if (ret == WIRE_TRUNCATED)
 		return too_short(v, l3 + IPV6_HDR_LEN, PACKET_DROP_IP_HEADER);
 	if (ret < 0)
-		return PACKET_DROP_IP_HEADER;
+		return PACKET_DROP_IP_VERSION;
 	payload = ipv6_payload_len(&ip, v->total_len - l3);
 	if (payload < 0)
 		return PACKET_DROP_IP_LENGTH;
@@ -227,16 +229,16 @@ enum packet_result packet_parse(struct packet *out, const void *first_part, size
 
 		if (v.first_len >= ETH_HDR_LEN)
 			need += ETH_TAG_LEN;
-		return too_short(&v, need, PACKET_DROP_FRAME_HEADER);
+		return too_short(&v, need, PACKET_DROP_ETH_SHORT);
 	}
 	if (l3 < 0)
-		return PACKET_DROP_FRAME_TYPE;
+		return PACKET_DROP_ETH_TYPE;
 	out->l3_offset = (uint16_t)l3;
 	if (out->eth.type == ETH_TYPE_IPV4)
 		return parse_ipv4(out, &v, (size_t)l3);
 	if (out->eth.type == ETH_TYPE_IPV6)
 		return parse_ipv6(out, &v, (size_t)l3);
-	return PACKET_DROP_NOT_IP;
+	return PACKET_DROP_ETH_TYPE;
 }
 
 enum packet_result packet_parse_ip(struct packet *out, const void *first_part, size_t first_len,
@@ -252,24 +254,13 @@ enum packet_result packet_parse_ip(struct packet *out, const void *first_part, s
 	return parse_ipv4(out, &v, 0);
 }
 
-const char *packet_result_name(enum packet_result result)
+enum fs_counter packet_drop_counter(enum packet_result result)
 {
-	static const char *const name[] = {
-		[PACKET_OK] = "ok",
-		[PACKET_DROP_FRAME_HEADER] = "drop_frame_header",
-		[PACKET_DROP_FRAME_TYPE] = "drop_frame_type",
-		[PACKET_DROP_FRAME_SPLIT] = "drop_frame_split",
-		[PACKET_DROP_NOT_IP] = "drop_not_ip",
-		[PACKET_DROP_IP_HEADER] = "drop_ip_header",
-		[PACKET_DROP_IP_LENGTH] = "drop_ip_length",
-		[PACKET_DROP_IP_CHECKSUM] = "drop_ip_checksum",
-		[PACKET_DROP_IP_OPTIONS] = "drop_ip_options",
-		[PACKET_DROP_IP_EXTENSION] = "drop_ip_extension",
-		[PACKET_DROP_UDP_HEADER] = "drop_udp_header",
-		[PACKET_DROP_TCP_HEADER] = "drop_tcp_header",
-		[PACKET_DROP_ICMP_HEADER] = "drop_icmp_header",
-	};
+#define PACKET_COUNTER(name, counter) [PACKET_DROP_##name] = FS_CTR_drop_##counter,
+	static const enum fs_counter which[] = { PACKET_DROPS(PACKET_COUNTER) };
+#undef PACKET_COUNTER
 
-	static_assert(FS_ARRAY_SIZE(name) == PACKET_N_RESULTS, "every result has a name");
-	return (unsigned)result < PACKET_N_RESULTS ? name[result] : NULL;
+	static_assert(FS_ARRAY_SIZE(which) == PACKET_N_RESULTS, "every drop has a counter");
+	fs_assert(result > PACKET_OK && result < PACKET_N_RESULTS);
+	return which[result];
 }

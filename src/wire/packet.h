@@ -7,7 +7,7 @@
  * Does not: judge addresses, verify transport checksums (they cover all parts of the frame), read
  *           TCP options, reassemble.
  * Threads:  any, no state.
- * Errors:   an enum whose every value but the first is the name of a drop counter.
+ * Errors:   an enum whose every value but the first has its drop counter.
  */
 #ifndef FSOCK_WIRE_PACKET_H
 #define FSOCK_WIRE_PACKET_H
@@ -17,40 +17,52 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/counter.h"
 #include "wire/eth.h"
 
 /*
- * What is wrong with a frame. PACKET_DROP_<NAME> counts as drop_<name>; the list is made with a
- * macro so that ip can tie it to its counters with one expansion.
+ * What is wrong with a frame: PACKET_DROP_<first>, counted as drop_<second> of counters.def.
  *
- *  name            when
+ * ETH_SHORT    shorter than the link header
+ * ETH_SPLIT    headers not within the first part of a longer frame
+ * ETH_TYPE     neither IPv4 nor IPv6; see packet.l3_offset
+ * IP_VERSION   version field does not match the EtherType
+ * IP_HEADER    short of an IP header, IPv4 header length impossible
+ * IP_LENGTH    more bytes claimed than the frame has, or fewer than the header;
+ *              fragment that ends beyond 65535
+ * IP_CHECKSUM  IPv4 header checksum wrong
+ * IP_OPTIONS   IPv4 options malformed, or a source route
+ * IP6_EXT      extension headers malformed, too many, or not to be skipped
+ * UDP_SHORT    short of a UDP header
+ * UDP_LENGTH   UDP length field below 8 or beyond the packet
+ * TCP_HEADER   short of a TCP header, or data offset impossible
+ * ICMP_HEADER  short of an ICMP or ICMPv6 header
  */
-#define PACKET_DROPS(X)                                                                          \
-	X(FRAME_HEADER)	/* frame shorter than its link header */                                 \
-	X(FRAME_TYPE)	/* 802.3 length frame, or more than two VLAN tags */                     \
-	X(FRAME_SPLIT)	/* headers not within the first part, though the frame is long enough */ \
-	X(NOT_IP)	/* link header fine (packet.eth valid), EtherType not IPv4 or IPv6 */    \
-	X(IP_HEADER)	/* short of an IP header, wrong version, impossible header length */     \
-	X(IP_LENGTH)	/* the packet claims more bytes than the frame has, or a fragment ends   \
-			   beyond 65535 */                                                       \
-	X(IP_CHECKSUM)	/* IPv4 header checksum wrong */                                         \
-	X(IP_OPTIONS)	/* IPv4 options malformed, or a source route */                          \
-	X(IP_EXTENSION)	/* IPv6 extension headers malformed, too many, or not to be skipped */   \
-	X(UDP_HEADER)	/* short of a UDP header, or its length field is impossible */           \
-	X(TCP_HEADER)	/* short of a TCP header, or its data offset is impossible */            \
-	X(ICMP_HEADER)	/* short of an ICMP or ICMPv6 header */
+#define PACKET_DROPS(X)                 \
+	X(ETH_SHORT, eth_short)         \
+	X(ETH_SPLIT, eth_short)         \
+	X(ETH_TYPE, eth_type)           \
+	X(IP_VERSION, ip_version)       \
+	X(IP_HEADER, ip_header)         \
+	X(IP_LENGTH, ip_length)         \
+	X(IP_CHECKSUM, ip_checksum)     \
+	X(IP_OPTIONS, ip_options)       \
+	X(IP6_EXT, ip6_ext)             \
+	X(UDP_SHORT, udp_short)         \
+	X(UDP_LENGTH, udp_length)       \
+	X(TCP_HEADER, ip_protocol)      \
+	X(ICMP_HEADER, ip_protocol)
 
-#define PACKET_DROP_ENUM(name) PACKET_DROP_##name,
+#define PACKET_DROP_ENUM(name, counter) PACKET_DROP_##name,
 enum packet_result {
 	PACKET_OK,
-	PACKET_DROPS(PACKET_DROP_ENUM)
-	PACKET_N_RESULTS
+	PACKET_DROPS(PACKET_DROP_ENUM) PACKET_N_RESULTS
 };
 #undef PACKET_DROP_ENUM
 
 /*
  * A received packet. Offsets are from the frame's first byte. Numbers are in host order.
- * After PACKET_OK everything is valid; a fragment has neither ports nor transport lengths.
+ * After PACKET_OK everything is valid; a fragment has no ports, and its payload starts at l4_offset.
  */
 struct packet {
 	struct ip_addr src, dst;
@@ -82,7 +94,8 @@ struct packet {
  * Parse the headers of a frame of @total_len bytes, of which @first_len lie at @first_part (the rest
  * in further parts; @first_len = @total_len for a whole frame).
  * Return: PACKET_OK, or why to drop. After an error only the fields of layers parsed before it are
- * meaningful: eth from PACKET_DROP_NOT_IP on.
+ * meaningful. A frame of another protocol (ARP) gives PACKET_DROP_ETH_TYPE with eth and l3_offset
+ * set; l3_offset 0 there means an 802.3 length frame or more than two tags.
  */
 enum packet_result packet_parse(struct packet *out, const void *first_part, size_t first_len,
 				size_t total_len);
@@ -91,7 +104,7 @@ enum packet_result packet_parse(struct packet *out, const void *first_part, size
 enum packet_result packet_parse_ip(struct packet *out, const void *first_part, size_t first_len,
 				   size_t total_len);
 
-/* "drop_ip_header" and so on; "ok" for PACKET_OK. NULL when out of range. */
-const char *packet_result_name(enum packet_result result);
+/* The counter of a drop. @result must not be PACKET_OK. */
+enum fs_counter packet_drop_counter(enum packet_result result);
 
 #endif

@@ -12,7 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "wire/bytes.h"
+#include "base/endian.h"
+#include "wire/error.h"
 
 enum { UDP_HDR_LEN = 8 };
 
@@ -47,10 +48,10 @@ static inline int udp_parse(struct udp_hdr *out, const void *bytes, size_t len)
 
 	if (len < UDP_HDR_LEN)
 		return WIRE_TRUNCATED;
-	out->src_port = wire_get16(p);
-	out->dst_port = wire_get16(p + 2);
-	out->len = wire_get16(p + 4);
-	out->checksum = wire_get16(p + 6);
+	out->src_port = be16_load(p);
+	out->dst_port = be16_load(p + 2);
+	out->len = be16_load(p + 4);
+	out->checksum = be16_load(p + 6);
 	return out->len < UDP_HDR_LEN ? (int)WIRE_BAD_LENGTH : (int)UDP_HDR_LEN;
 }
 
@@ -67,10 +68,10 @@ static inline size_t udp_emit(const struct udp_hdr *hdr, void *bytes, size_t roo
 
 	if (room < UDP_HDR_LEN)
 		return 0;
-	wire_put16(p, hdr->src_port);
-	wire_put16(p + 2, hdr->dst_port);
-	wire_put16(p + 4, hdr->len);
-	wire_put16(p + 6, hdr->checksum);
+	be16_store(p, hdr->src_port);
+	be16_store(p + 2, hdr->dst_port);
+	be16_store(p + 4, hdr->len);
+	be16_store(p + 6, hdr->checksum);
 	return UDP_HDR_LEN;
 }
 
