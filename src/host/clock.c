@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * clock.c - anchoring the processor's counter to CLOCK_MONOTONIC.
+ */
+#include "host/clock.h"
+
+#include <time.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#include "sys/sys.h"
+
+#define GUESS_MULT ((1ULL << 32) / 3) /* 3 GHz: good enough to pace polling for a millisecond */
+
+fs_ns host_clock_kernel(void)
+{
+	struct timespec t;
+
+	sys_clock_gettime(CLOCK_MONOTONIC, &t);
+	return FS_SEC(t.tv_sec) + t.tv_nsec;
+}
+
+static bool counter_is_invariant(void)
+{
+#if defined(__x86_64__)
+	unsigned a, b, c, d;
+
+	return __get_cpuid(0x80000007, &a, &b, &c, &d) && (d & (1u << 8));
+#else
+	return true; /* the generic timer of arm64 is invariant by architecture */
+#endif
+}
+
+void host_clock_init(struct host_clock *clock)
+{
+	clock->mult = counter_is_invariant() ? GUESS_MULT : 0;
+	clock->ns0 = host_clock_kernel();
+	clock->ticks0 = host_ticks();
+}
+
+void host_clock_sync(struct host_clock *clock)
+{
+	fs_ns ns;
+	uint64_t ticks;
+
+	if (clock->mult == 0)
+		return;
+	ns = host_clock_kernel();
+	ticks = host_ticks();
+	if (ns - clock->ns0 < FS_MS(1) || ticks <= clock->ticks0)
+		return;
+	clock->mult = (uint64_t)(((unsigned __int128)(ns - clock->ns0) << 32) / (ticks - clock->ticks0));
+	clock->ns0 = ns;
+	clock->ticks0 = ticks;
+}

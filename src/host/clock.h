@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * clock.h - CLOCK_MONOTONIC at the price of a counter read.
+ *
+ * A polling call asks the time on every turn; 20 ns for the vDSO is half of what an empty receive may
+ * cost. So time is the processor's counter, anchored to the kernel's clock by host_clock_sync(), which
+ * the driver calls about every 100 ms. Where the counter is not invariant the kernel is asked.
+ *
+ * Threads:  now(): any. sync(): one at a time (the holder of the stack's lock).
+ */
+#ifndef FSOCK_HOST_CLOCK_H
+#define FSOCK_HOST_CLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+
+struct host_clock {
+	uint64_t ticks0; /* counter at the anchor */
+	fs_ns ns0;	 /* kernel's clock at the anchor */
+	uint64_t mult;	 /* ns per tick, 32.32 fixed point; 0 = no usable counter */
+};
+
+/* Start: reads the kernel's clock; the rate is a guess until the first sync() 1 ms or more later. */
+void host_clock_init(struct host_clock *clock);
+
+/* Anchor anew and refine the rate. */
+void host_clock_sync(struct host_clock *clock);
+
+/* The kernel's clock itself. */
+fs_ns host_clock_kernel(void);
+
+/* inline definitions */
+
+static inline uint64_t host_ticks(void)
+{
+#if defined(__x86_64__)
+	return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+	uint64_t v;
+
+	__asm__ volatile("mrs %0, cntvct_el0" : "=r"(v));
+	return v;
+#endif
+}
+
+static inline fs_ns host_clock_now(const struct host_clock *clock)
+{
+	if (clock->mult == 0)
+		return host_clock_kernel();
+	return clock->ns0 +
+	       (fs_ns)(((unsigned __int128)(host_ticks() - clock->ticks0) * clock->mult) >> 32);
+}
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * mem.h - the memory a stack lives in (DESIGN D2): a memfd, mapped shared at a fixed address.
+ *
+ * Address = base + offset in the file, so a plain pointer means the same thing in every process of a
+ * fork tree, and a reader finds everything at its offset. The arena only grows, region by region, by
+ * raw mmap with MAP_FIXED_NOREPLACE: ThreadSanitizer and friends keep their own address ranges
+ * (hazard 24). The upper half of a slot is left to providers for ring mappings.
+ *
+ * Threads:  create/grow: holder of the stack's lock. map_rest: any thread of a process, serialised.
+ * Errors:   -EEXIST address taken, -ENOMEM, -EMFILE, ... as the kernel says.
+ */
+#ifndef FSOCK_HOST_MEM_H
+#define FSOCK_HOST_MEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	MEM_SLOTS = 16, /* stacks one fork tree may hold */
+};
+
+#define MEM_SLOT_BYTES (64ULL << 30)		   /* address space per stack */
+#define MEM_RINGS_OFFSET (MEM_SLOT_BYTES / 2)	   /* where a slot's ring mappings start */
+#define MEM_RINGS_PER_PORT (256ULL << 20)	   /* address space for one port's rings */
+
+/* A process's hold on an arena; private memory. */
+struct mem_arena {
+	uint8_t *base;	 /* address of offset 0 */
+	size_t mapped;	 /* bytes this process has mapped, from offset 0 */
+	int fd;		 /* the memfd, close-on-exec */
+	unsigned slot;	 /* 0 .. MEM_SLOTS-1 */
+};
+
+/*
+ * Make an arena of @len bytes (rounded up to pages) in the first free slot. @name is the memfd's.
+ * -EEXIST: every slot taken; -ENOMEM: address space or memory limit.
+ */
+int mem_create(struct mem_arena *arena, const char *name, size_t len, int fd_floor);
+
+/* Grow by @len bytes (rounded up to pages), zeroed. *@at gets the new region's address. */
+int mem_grow(struct mem_arena *arena, size_t len, void **at);
+
+/* Map what another process of the tree added: up to @len bytes from offset 0. */
+int mem_map_rest(struct mem_arena *arena, size_t len);
+
+/* Unmap and close. The memory lives on in processes that still map it. */
+void mem_close(struct mem_arena *arena);
+
+/* Anonymous private memory, zeroed, page granular: a process's own state. NULL = none. */
+void *mem_private(size_t len);
+
+/* Address range for the rings of port @index. */
+static inline void *mem_rings(const struct mem_arena *arena, unsigned index)
+{
+	return arena->base + MEM_RINGS_OFFSET + index * MEM_RINGS_PER_PORT;
+}
+
+#endif

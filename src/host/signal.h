@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * signal.h - blocking calls that honour signals exactly while they poll in user space.
+ *
+ * A call that spins cannot see that a handler ran, so it could neither return EINTR nor know whether
+ * SA_RESTART forbids that. Instead the waiting thread blocks every signal, looks for pending ones now
+ * and then (or sleeps on a signalfd beside its other descriptors), asks what action each has, and lets
+ * them in by one ppoll() under the caller's mask: the handler runs there, once, as it would have in
+ * the kernel's own call. Nothing is ever taken from the signalfd.
+ *
+ * Does not: install or wrap handlers.
+ * Threads:  any; all state is the caller's.
+ */
+#ifndef FSOCK_HOST_SIGNAL_H
+#define FSOCK_HOST_SIGNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The kernel's signal set: bit n-1 = signal n. */
+typedef uint64_t signal_set;
+
+/* What signal_admit() saw. */
+enum signal_result {
+	SIGNAL_NONE,	/* nothing pending, or nothing with a handler: go on */
+	SIGNAL_RESTART, /* handlers ran, all with SA_RESTART */
+	SIGNAL_EINTR,	/* a handler without SA_RESTART ran */
+};
+
+/* Block everything; returns the former set. */
+signal_set signal_block_all(void);
+
+void signal_restore(signal_set mask);
+
+/* The kernel's form of a libc sigset_t. */
+signal_set signal_set_from(const void *sigset);
+
+/* Let in what is pending and not in @mask. Called with everything blocked; so it is afterwards.
+ * *@cancelled is set when the thread was asked to cancel (the caller then calls
+ * pthread_testcancel() where it holds nothing). */
+enum signal_result signal_admit(signal_set mask, bool *cancelled);
+
+/* A signalfd over every signal, raised above @fd_floor. -errno. One serves a whole process. */
+int signal_open(int fd_floor);
+
+#endif
