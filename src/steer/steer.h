@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * steer.h - which received frames go to the stack, for one interface.
+ *
+ * One XDP program decides (bpf/steer.bpf.c; the order of its decisions is DESIGN D4), one egress
+ * program keeps the kernel from answering for the stack's flows (bpf/guard.bpf.c). This header loads,
+ * attaches, fills and removes them with nothing but bpf(2) and netlink.
+ *
+ * Does:     attach and detach, port entries, flow entries, local addresses, heartbeat, counters.
+ * Does not: open AF_XDP sockets, read the clock, allocate, log, watch addresses (the caller feeds them).
+ * Threads:  holder of the stack's lock; steer_heartbeat() and steer_stats() touch mapped memory only.
+ * Errors:   0 or -errno; why text on a failed open.
+ * Lifetime: both programs vanish with the last copy of the owner's link descriptors, thus with the
+ *           process however it ends. A copy in a forked child keeps them: call steer_fork_child()
+ *           there. Where a copy survives all the same, the heartbeat goes stale and frames pass.
+ *
+ * struct steer is private to a process and holds only descriptors and one pointer. The pointer is
+ * valid in every process that maps the range at the same address: forked children inherit it, others
+ * call steer_join().
+ */
+#ifndef FSOCK_STEER_STEER_H
+#define FSOCK_STEER_STEER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/clock.h"
+#include "steer/maps.h"
+
+/* Position of a descriptor in steer.fd. */
+enum {
+	STEER_FD_SHARED, /* map: the mapped range (struct steer_shared) */
+	STEER_FD_FLOWS,	 /* map: flow entries */
+	STEER_FD_ADDRS,	 /* map: local addresses and port entries with an address */
+	STEER_FD_XSKS,	 /* map: queue -> AF_XDP socket */
+	STEER_FD_LINK,	 /* link of the XDP program: owner only */
+	STEER_FD_GUARD,	 /* link of the guard: owner only; -1 when the guard hangs on clsact */
+	STEER_N_FDS
+};
+
+enum steer_guard {
+	STEER_GUARD_AUTO,   /* to open: tcx link, else clsact. Never a result */
+	STEER_GUARD_NONE,   /* no guard could be attached: accelerate UDP only */
+	STEER_GUARD_TCX,    /* link, vanishes with the process (kernel 6.6) */
+	STEER_GUARD_CLSACT, /* filter, removed by steer_close() or by the next steer_open() */
+};
+
+struct steer {
+	struct steer_shared *shared; /* mapped range; owned by the mapping's creator. NULL = closed */
+	uint32_t ifindex;
+	uint8_t guard; /* enum steer_guard, how it is attached */
+	bool owner;    /* this process opened it (or took over the link descriptors) */
+	int fd[STEER_N_FDS]; /* -1 = none; all close-on-exec and >= fd_floor */
+};
+
+/* Everything is borrowed for the call. */
+struct steer_open_args {
+	uint32_t ifindex;
+	bool native;		/* driver mode; otherwise generic */
+	uint8_t guard;		/* enum steer_guard: AUTO, or one way only (tests) */
+	uint32_t n_queues;	/* receive queues, 1 .. STEER_MAX_QUEUES */
+	uint32_t max_flows;	/* capacity of the flow table; 0 = 65536 */
+	uint32_t max_ports;	/* capacity of the address table; 0 = 4096 */
+	struct eth_addr mac;	/* the interface's own */
+	void *at;		/* page aligned range of STEER_SHARED_BYTES, overwritten; NULL = anywhere */
+	int fd_floor;		/* lowest number a descriptor may get */
+	char *why;		/* set to one sentence on failure; NULL = not wanted */
+	size_t why_len;		/* bytes of it */
+	char *log;		/* verifier's log when a program is refused; NULL = not wanted */
+	size_t log_len;
+};
+
+/*
+ * steer_open() - attach both programs with empty tables: every frame still passes.
+ *
+ * Return: 0
+ *         -EBUSY       another process's fsock steering is attached
+ *         -EEXIST      a foreign XDP program is attached
+ *         -EPERM       CAP_NET_ADMIN or CAP_BPF missing
+ *         -ENOMEM, -EMFILE
+ *         -ENODEV      no such interface
+ *         -EOPNOTSUPP  kernel or driver cannot (mode, map types)
+ * On failure nothing remains attached, open or mapped. A failed guard is not a failure: see
+ * steer.guard. Cost: some 20 ms, most of it in the kernel's attach.
+ */
+int steer_open(struct steer *steer, const struct steer_open_args *args);
+
+/*
+ * A process that shares the stack but not by inheritance: take map descriptors (already this
+ * process's, e.g. by pidfd_getfd(); LINK and GUARD -1 unless ownership moves) and map the range @at.
+ * Owner of @fd's descriptors: steer after 0, the caller after any error.
+ */
+int steer_join(struct steer *steer, uint32_t ifindex, const int fd[STEER_N_FDS], void *at);
+
+/* In a forked child: close the link descriptors, so that the attachment ends with the owner. With
+ * @keep_maps the child may still add and remove rules; without, the maps are closed too (the mapping
+ * stays, it belongs to the stack's memory). */
+void steer_fork_child(struct steer *steer, bool keep_maps);
+
+/* Owner: detach, remove a clsact guard, unmap, close. Others: unmap, close. Idempotent. */
+void steer_close(struct steer *steer);
+
+/* Send this queue's frames to an AF_XDP socket bound to it; @xsk -1 takes it out again (closing the
+ * socket does so too). Do this after bind() and a filled FILL ring: frames come from here on. */
+int steer_set_xsk(struct steer *steer, uint32_t queue, int xsk);
+
+/* Replace the interface's own address. */
+void steer_set_mac(struct steer *steer, const struct eth_addr *mac);
+
+/* Replace the set of addresses local to the interface. Frames to others pass (hazard 2). New ones
+ * become valid before old ones go. -E2BIG: table full, the set is then incomplete. */
+int steer_set_local(struct steer *steer, const struct ip_addr *addrs, unsigned n);
+
+/* A bound or listening socket. */
+struct steer_port {
+	uint8_t protocol;	/* IPPROTO_UDP or IPPROTO_TCP */
+	uint8_t wild;		/* one STEER_WILD_* bit when @local is the wildcard; else ignored */
+	uint16_t port;		/* host order */
+	struct ip_addr local;	/* any = wildcard */
+};
+
+/* Add, or nothing when it is there. Before the shadow listens; remove after it closed (D4).
+ * -E2BIG: table full. -EPROTONOSUPPORT. */
+int steer_port_add(struct steer *steer, const struct steer_port *port);
+int steer_port_remove(struct steer *steer, const struct steer_port *port); /* absent: 0 */
+
+/* One 4-tuple. */
+struct steer_flow {
+	uint8_t protocol; /* IPPROTO_UDP or IPPROTO_TCP */
+	uint16_t local_port, remote_port; /* host order */
+	struct ip_addr local, remote;
+};
+
+/* Add, or replace the verdict. -E2BIG: table full. -EPROTONOSUPPORT. */
+int steer_flow_add(struct steer *steer, const struct steer_flow *flow, enum steer_flow_verdict verdict);
+int steer_flow_remove(struct steer *steer, const struct steer_flow *flow); /* absent: 0 */
+
+/* Sum of all CPUs, free running. No system call. */
+void steer_stats(const struct steer_shared *shared, struct steer_counts *sum);
+
+/*
+ * steer_heartbeat() - "somebody polls this queue".
+ *
+ * Call it on every receive of the queue, after the ring was looked at, whether or not frames came: it
+ * answers only when the program asked, thus writes at most ten times a second and never when idle.
+ * (Answering on empty polls too is what ends staleness after a redirect to a full ring was lost.)
+ * @now: CLOCK_MONOTONIC, may be some microseconds old.
+ */
+static inline void steer_heartbeat(struct steer_shared *shared, uint32_t queue, fs_ns now);
+
+/* inline definitions */
+
+static inline void steer_heartbeat(struct steer_shared *shared, uint32_t queue, fs_ns now)
+{
+	struct steer_beat *beat = &shared->beat[queue];
+	uint64_t asked = __atomic_load_n(&beat->asked_ns, __ATOMIC_RELAXED);
+
+	/* The answer must not lie before the question, or the question stays open for ever. */
+	if (asked > beat->taken_ns)
+		__atomic_store_n(&beat->taken_ns, (uint64_t)now > asked ? (uint64_t)now : asked,
+				 __ATOMIC_RELAXED);
+}
+
+#endif
