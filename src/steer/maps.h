@@ -20,7 +20,7 @@ enum {
 	STEER_FAST_LOCAL4 = 4,	 /* local IPv4 addresses found without a hash look-up */
 	STEER_STALE_MS = 1000,	 /* an unanswered ask older than this is stale (DESIGN D4) */
 	STEER_ASK_MS = 100,	 /* no new ask within this after an answer */
-	STEER_SHARED_BYTES = 0x103000, /* whole pages on 4 KiB systems; see the assert in steer.c */
+	STEER_SHARED_BYTES = 0x110000, /* sizeof(struct steer_shared) in whole pages of 4 to 64 KiB */
 };
 
 /* steer_shared.flags */
