@@ -10,19 +10,14 @@
 #include "wire/packet.h"
 
 #include "base/err.h"
+#include "wire/icmp.h"
 #include "wire/ipv4.h"
 #include "wire/ipv6.h"
+#include "wire/protocol.h"
+#include "wire/tcp.h"
 #include "wire/udp.h"
 
-enum {
-	PROTOCOL_ICMP = 1,
-	PROTOCOL_TCP = 6,
-	PROTOCOL_UDP = 17,
-	PROTOCOL_ICMPV6 = 58,
-	TCP_MIN_LEN = 20,
-	ICMP_MIN_LEN = 8,
-	IP_MAX_LEN = 65535,
-};
+enum { IP_MAX_LEN = 65535 };
 
 /* The bytes at hand. */
 struct view {
@@ -65,12 +60,12 @@ static enum packet_result parse_tcp(struct packet *out, const struct view *v)
 	const uint8_t *p = v->first + out->l4_offset;
 	size_t hdr_len;
 
-	if (out->l4_len < TCP_MIN_LEN)
+	if (out->l4_len < TCP_HDR_LEN)
 		return PACKET_DROP_TCP_HEADER;
-	if (v->first_len < (size_t)out->l4_offset + TCP_MIN_LEN)
+	if (v->first_len < (size_t)out->l4_offset + TCP_HDR_LEN)
 		return PACKET_DROP_ETH_SPLIT;
 	hdr_len = (size_t)(p[12] >> 4) * 4;
-	if (hdr_len < TCP_MIN_LEN || hdr_len > out->l4_len)
+	if (hdr_len < TCP_HDR_LEN || hdr_len > out->l4_len)
 		return PACKET_DROP_TCP_HEADER;
 	if (v->first_len < out->l4_offset + hdr_len)
 		return PACKET_DROP_ETH_SPLIT;
@@ -84,13 +79,13 @@ static enum packet_result parse_tcp(struct packet *out, const struct view *v)
 
 static enum packet_result parse_icmp(struct packet *out, const struct view *v)
 {
-	if (out->l4_len < ICMP_MIN_LEN)
+	if (out->l4_len < ICMP_HDR_LEN)
 		return PACKET_DROP_ICMP_HEADER;
-	if (v->first_len < (size_t)out->l4_offset + ICMP_MIN_LEN)
+	if (v->first_len < (size_t)out->l4_offset + ICMP_HDR_LEN)
 		return PACKET_DROP_ETH_SPLIT;
 	out->l4_checksum = be16_load(v->first + out->l4_offset + 2);
-	out->payload_offset = (uint16_t)(out->l4_offset + ICMP_MIN_LEN);
-	out->payload_len = out->l4_len - ICMP_MIN_LEN;
+	out->payload_offset = (uint16_t)(out->l4_offset + ICMP_HDR_LEN);
+	out->payload_len = out->l4_len - ICMP_HDR_LEN;
 	return PACKET_OK;
 }
 
@@ -104,11 +99,11 @@ static enum packet_result parse_l4(struct packet *out, const struct view *v)
 			return PACKET_DROP_IP_LENGTH;
 		return PACKET_OK;
 	}
-	if (out->protocol == PROTOCOL_UDP)
+	if (out->protocol == WIRE_PROTO_UDP)
 		return parse_udp(out, v);
-	if (out->protocol == PROTOCOL_TCP)
+	if (out->protocol == WIRE_PROTO_TCP)
 		return parse_tcp(out, v);
-	if (out->protocol == (out->is_v6 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP))
+	if (out->protocol == (out->is_v6 ? WIRE_PROTO_ICMPV6 : WIRE_PROTO_ICMP))
 		return parse_icmp(out, v);
 	return PACKET_OK;
 }
