@@ -21,7 +21,8 @@
 static const char env_prefix[] = "FSOCK_";
 
 /* Variables that begin as options do and are none. */
-static const char *const env_reserved[] = { "FSOCK_CONFIG", "FSOCK_FROM_RUN", "FSOCK_REPORT_FD" };
+static const char *const env_reserved[] = { "FSOCK_CONFIG", "FSOCK_FROM_RUN", "FSOCK_REPORT_FD",
+					    "FSOCK_BUILD" };
 static const char env_reserved_tests[] = "FSOCK_TEST_";
 
 #define FIELD(name) (uint32_t) offsetof(struct config, name)
