@@ -27,30 +27,38 @@
 struct ip_stack;
 struct ip_env;
 struct ip_dst;
+struct packet;
+struct udp_stack;
 
 enum udp_pcb_flags {
 	UDP_PCB_V6 = 1 << 0,	  /* AF_INET6 socket: takes IPv4 too unless UDP_PCB_V6ONLY */
 	UDP_PCB_V6ONLY = 1 << 1,
-	UDP_PCB_CONNECTED = 1 << 2, /* takes datagrams from remote:remote_port only */
-	UDP_PCB_BOUND = 1 << 3,	  /* in the look-up tables */
+	UDP_PCB_CONNECTED = 1 << 2, /* takes datagrams from remote:remote_port only; local is set */
+	UDP_PCB_BOUND = 1 << 3,	  /* in the look-up tables; written by udp_insert/udp_remove */
 };
 
 /*
- * One UDP endpoint, embedded in a socket. `local` any = wildcard. Accounting follows Linux in effect,
- * not in number: a datagram is charged its length plus UDP_CHARGE_OVERHEAD, and one is always taken
- * while the queue is below its limit.
+ * One UDP endpoint, embedded in a socket, zeroed at birth. `local` any = wildcard. Accounting follows
+ * Linux in effect, not in number: a datagram is charged its length plus UDP_CHARGE_OVERHEAD, and one
+ * is always taken while the queue is below its limit.
  */
 struct udp_pcb {
-	struct table_node port_node; /* by local port */
-	struct table_node flow_node; /* by 4-tuple, connected endpoints only */
+	/* --- written by the socket, between udp_remove() and udp_insert() when BOUND --- */
 	struct ip_addr local, remote;
 	uint16_t local_port, remote_port; /* host order; 0 = none */
 	uint32_t flags;			  /* enum udp_pcb_flags */
-	struct fbuf_queue queue;	  /* received, oldest first; data at the payload's first byte */
+	uint32_t limit;			  /* SO_RCVBUF as getsockopt reports it; any time */
+	uint8_t hop_limit, tos;		  /* of what it sends; 0 = the destination's; any time */
+
+	/* --- written by udp --- */
 	uint32_t charged;		  /* bytes accounted in queue */
-	uint32_t limit;			  /* SO_RCVBUF as getsockopt reports it */
-	uint32_t pinned;		  /* frames of the pinned pool in queue */
+	struct fbuf_queue queue;	  /* received, oldest first; data at the payload's first byte */
+	uint32_t pinned;		  /* chunks of pinned pools in queue */
+	uint32_t copied;		  /* chunks of the payload pool in queue */
 	uint64_t drops;			  /* datagrams dropped because of limit or memory */
+	struct udp_stack *stack;	  /* borrowed; set by udp_insert(), kept afterwards; NULL = never in */
+	struct table_node port_node;	  /* by local port, endpoints that are not connected */
+	struct table_node flow_node;	  /* by 4-tuple, connected endpoints */
 };
 
 enum {
@@ -59,12 +67,21 @@ enum {
 	UDP_CHARGE_OVERHEAD = 512, /* about what a small skb costs beyond its data */
 };
 
+/* The answer of the last look-up: a burst of one flow skips the hashes. */
+struct udp_hint {
+	struct udp_pcb *pcb;	  /* NULL = no hint; any insert or remove clears it */
+	struct ip_addr local, remote;
+	uint16_t local_port, remote_port;
+};
+
 struct udp_stack {
 	struct ip_stack *ip;	  /* borrowed */
+	struct udp_hint last;
 	struct table by_port, by_flow;
 	struct siphash_key key;
-	struct udp_pcb *last;	  /* last one found: a burst of one flow skips the hash; NULL = none */
-	uint32_t fair_share;	  /* pinned frames one queue may hold before copying out, always */
+	uint32_t flows;		  /* pcbs in by_flow */
+	uint32_t fair_share;	  /* pinned chunks one queue may hold before copying out, always;
+				     0 = an eighth of the pool */
 };
 
 /* Prepare; bucket arrays are handed in (powers of two), borrowed for the stack's life. */
@@ -73,18 +90,32 @@ void udp_init(struct udp_stack *udp, struct ip_stack *ip, const struct siphash_k
 	      uint32_t n_flow);
 
 /* Enter into, move within (after local/remote/flags changed: call before and after), leave the
- * tables. A pcb whose memory is released must have been removed. */
+ * tables. A pcb whose memory is released must have been removed. Removing one that is not in is
+ * fine. What is queued stays. */
 void udp_insert(struct udp_stack *udp, struct udp_pcb *pcb);
 void udp_remove(struct udp_stack *udp, struct udp_pcb *pcb);
 
-/* The endpoint a datagram belongs to, or NULL: connected before specific before wildcard. */
+/*
+ * The endpoint a datagram belongs to, or NULL. Linux's preference: connected to this peer, then bound
+ * to this address, then wildcard; among equals an IPv4 datagram prefers an AF_INET socket, and the
+ * latest inserted wins. An IPv4 datagram reaches AF_INET6 sockets unless UDP_PCB_V6ONLY.
+ */
 struct udp_pcb *udp_find(struct udp_stack *udp, const struct ip_addr *local, uint16_t local_port,
 			 const struct ip_addr *remote, uint16_t remote_port);
 
 /*
- * Build one datagram of the bytes in @iov[0..n) (@len in all; the caller has checked that it fits
- * dst->mtu) and put it on the out queue of dst's port.
- * Return: 0, or -ENOBUFS (no frame free), -EAGAIN (out queue full).
+ * ip_env.input of a stack: one datagram, transport header at frame->data. Takes the frame: queues it
+ * on its endpoint (then calls env->readable) or frees it and counts why. Queued frames hold the
+ * payload only. Counts rx_datagrams, rx_bytes; and copied_out when the payload left the pinned pool.
+ */
+void udp_input(const struct ip_env *env, const struct packet *p, struct fbuf *frame, fs_ns now);
+
+/*
+ * Build one datagram of the bytes in @iov[0..n) (@len in all) and put it on the out queue of dst's
+ * port. ip_dst_ready(@dst) was true just before. The frame is built with DF and identification 0, as
+ * Linux sends an atomic datagram (RFC 6864 4.1). Counts tx_datagrams, tx_bytes.
+ * Return: 0, or -ENOBUFS (no frame free; counts pool_empty), -EAGAIN (out queue full),
+ *         -EMSGSIZE (longer than dst->mtu carries), -EINVAL (@iov holds fewer bytes than @len).
  */
 int udp_send(struct udp_stack *udp, const struct ip_env *env, const struct udp_pcb *pcb,
 	     struct ip_dst *dst, uint16_t remote_port, const struct iovec *iov, int n, size_t len);
