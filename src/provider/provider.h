@@ -46,7 +46,9 @@ struct provider_caps {
 struct provider_stats {
 	uint64_t rx_frames, rx_bytes;
 	uint64_t tx_frames, tx_bytes;
-	uint64_t tx_full;	     /* frames refused because the ring was full */
+	uint64_t tx_full;	     /* frames not accepted: ring or device full, caller keeps them */
+	uint64_t tx_bad;	     /* frames accepted and thrown away: empty, too many parts, no
+					super-frame */
 	uint64_t kicks, kick_again;  /* system calls to send, and those answered EAGAIN/EBUSY/ENOBUFS */
 	uint64_t rx_bad;	     /* descriptors or frames the provider had to throw away */
 	uint64_t rx_no_frame;	     /* times the receive side could not be refilled: pool empty */
@@ -73,13 +75,16 @@ struct provider_ops;
 
 /* Shared half. A provider embeds it as the first member of its own struct of ops->port_size bytes. */
 struct provider_port {
-	uint32_t kind;		/* index in the registry: functions are never stored in shared memory */
+	uint32_t kind;		/* index in the registry, from the open arguments: functions are never
+				   stored in shared memory */
 	uint32_t ifindex, queue;
 	struct fbuf_pool *pool; /* pinned pool, borrowed */
 	struct provider_caps caps;
 	struct provider_stats stats;
 	int32_t owner_pid;	/* process that holds steering; 0 = nobody */
-	int32_t error;		/* 0, or -errno since the port died (-ENETDOWN): frames no longer move */
+	int32_t error;		/* 0, or -errno since the port died (-ENETDOWN): frames no longer move.
+				   Back to 0 when an interface that was only down works again */
+	uint8_t index;		/* what receive() puts into fbuf.port; from the open arguments */
 };
 
 /* Private half. */
@@ -92,15 +97,18 @@ struct provider_handle {
 
 /* What open() is given. Everything is borrowed for the call unless said otherwise. */
 struct provider_open_args {
+	uint32_t kind;		/* the provider's index in the registry, for port->kind */
 	uint32_t ifindex;
 	const char *ifname;
 	const char *driver;	/* ethtool's driver name; "" = unknown */
 	uint32_t queue;
+	uint8_t index;		/* of the port in its stack, for fbuf.port */
 	struct eth_addr mac;
 	uint32_t mtu;
 	struct fbuf_pool *pool;	/* borrowed for the port's life; memory is page aligned, one region */
-	void *rings;		/* address range reserved for the port's ring mappings, page aligned */
-	size_t rings_len;	/* bytes of it; see ops->rings_len */
+	void *rings;		/* address range that is the port's alone until close, 64 KiB aligned:
+				   mapped over (MAP_FIXED) and left unmapped in the end */
+	size_t rings_len;	/* bytes of it, at least ops->rings_len */
 	int fd_floor;		/* lowest number a descriptor may get (F_DUPFD_CLOEXEC) */
 	const char *option;	/* provider's own option text, "" = none; e.g. "mode=native" */
 	char *why;		/* PROVIDER_WHY_LEN bytes: set to one sentence on failure */
@@ -134,7 +142,9 @@ struct provider_ops {
 	int (*open)(struct provider_handle *handle, struct provider_port *port,
 		    const struct provider_open_args *args);
 
-	/* A child of a fork: drop this process's descriptors without disturbing the owner. */
+	/* A child of a fork: drop this process's descriptors without disturbing the owner. Afterwards
+	 * only join() may be called. A child that never uses the port must call it too, at once: an
+	 * inherited copy keeps the queue busy after the owner is gone. */
 	void (*fork_child)(struct provider_handle *handle);
 
 	/* A process that shares the stack obtains what it needs to drive the port from the owner
@@ -143,17 +153,21 @@ struct provider_ops {
 
 	/* Take up to @n frames. Ownership passes to the caller. Returns how many. Frames are whole;
 	 * fbuf.total, port, csum, gso_size, vlan are set, stamp only with caps.rx_stamp.
-	 * A dead port returns 0 and sets port->error. */
+	 * A dead port returns 0. That it died shows in port->error, at the latest after the next
+	 * kick(), arm() or refresh_stats(): a receive that makes no system call cannot see it. */
 	unsigned (*receive)(struct provider_handle *handle, struct fbuf **frames, unsigned n);
 
 	/* Hand over up to @n frames; ownership of those counted passes to the provider, which frees
-	 * them when sent. Never blocks. kick() starts the transfer. */
+	 * them when sent. Never blocks. kick() starts the transfer. A frame outside the pinned pool is
+	 * copied into it first. A super-frame (gso_size > 0, at most caps.max_gso bytes) needs
+	 * FBUF_CSUM_PARTIAL; it may leave at once, but not before what was handed over earlier. */
 	unsigned (*transmit)(struct provider_handle *handle, struct fbuf *const *frames, unsigned n);
 
-	/* Start what transmit() queued. 0; -EAGAIN: some remain queued, call again; -ENETDOWN. */
+	/* Start what transmit() queued. 0: nothing remains; -EAGAIN: some remain queued, call again;
+	 * -ENETDOWN: the port is dead or the interface down, they remain. Other -errno: the same. */
 	int (*kick)(struct provider_handle *handle);
 
-	/* Frames that transmit() accepted and kick() has not got rid of yet. */
+	/* Frames (or parts of frames) that transmit() accepted and kick() has not got rid of yet. */
 	unsigned (*tx_pending)(const struct provider_handle *handle);
 
 	/* Descriptor that polls readable while receive() has work. */
@@ -172,7 +186,8 @@ struct provider_ops {
 	 * Replaces the former set. */
 	int (*set_local_addrs)(struct provider_handle *handle, const struct ip_addr *addrs, unsigned n);
 
-	/* Tell steering that somebody takes frames (hazard 6). Cheap; called when frames were taken. */
+	/* Tell steering that somebody takes frames (hazard 6). Called after each receive(), empty ones
+	 * included; costs a load unless steering asked. @now may be some microseconds old. */
 	void (*heartbeat)(struct provider_handle *handle, fs_ns now);
 
 	/* Bring port->stats up to date (may cost a system call). */

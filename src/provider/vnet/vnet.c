@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vnet.c - super-frames through AF_PACKET with PACKET_VNET_HDR.
+ *
+ * The header's form is that of the Virtual I/O Device specification 1.2, 5.1.6, as the kernel's
+ * packet sockets take it (10 bytes, host order). Does not check that the lengths in the IP header
+ * agree with the frame: the stack made both.
+ */
+#include "provider/vnet/vnet.h"
+
+#include <errno.h>
+#include <linux/if_packet.h>
+#include <linux/virtio_net.h>
+#include <sys/uio.h>
+
+#include "sys/sys.h"
+
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5 /* UDP_SEGMENT, Linux 6.2 */
+#endif
+
+enum {
+	SEND_BUFFER = 16 << 20,
+	HEADERS_MAX = 14 + 8 + 60 + 60, /* link with two tags, IPv4 with options, TCP with options */
+	ETH_LEN = 14,
+	TAG_LEN = 4,
+	TYPE_IPV4 = 0x0800,
+	TYPE_IPV6 = 0x86dd,
+	TYPE_VLAN = 0x8100,
+	TYPE_QINQ = 0x88a8,
+	PROTO_TCP = 6,
+	PROTO_UDP = 17,
+};
+
+int vnet_open(uint32_t ifindex, int fd_floor)
+{
+	/* Protocol 0: no packet of the interface is ever delivered here. */
+	struct sockaddr_ll addr = { .sll_family = AF_PACKET, .sll_ifindex = (int)ifindex };
+	int fd = sys_fd_raise(sys_socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), fd_floor);
+	int one = 1, bytes = SEND_BUFFER, rc;
+
+	if (fd < 0)
+		return fd;
+	rc = sys_setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof(one));
+	if (rc < 0)
+		goto failed;
+	rc = sys_setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one));
+	if (rc < 0)
+		goto failed;
+	rc = sys_bind(fd, &addr, sizeof(addr));
+	if (rc < 0)
+		goto failed;
+	/* Without effect on failure: less speed, nothing else. */
+	if (sys_setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
+		(void)sys_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+	return fd;
+
+failed:
+	sys_close(fd);
+	return rc == -ENODEV || rc == -ENXIO ? -ENETDOWN : rc;
+}
+
+static uint32_t get16(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 8 | p[1];
+}
+
+/* Length of the IP header at @ip and the protocol behind it; 0 = not a form we send. */
+static uint32_t ip_header(const uint8_t *ip, uint32_t len, uint32_t type, uint8_t *protocol)
+{
+	uint32_t header;
+
+	if (type == TYPE_IPV4 && len >= 20) {
+		header = (ip[0] & 15u) * 4;
+		*protocol = ip[9];
+		return header >= 20 && header <= len ? header : 0;
+	}
+	if (type == TYPE_IPV6 && len >= 40) {
+		*protocol = ip[6];
+		return 40;
+	}
+	return 0;
+}
+
+static int tcp_layout(const uint8_t *tcp, uint32_t len, bool v6, struct vnet_layout *out)
+{
+	uint32_t header;
+
+	if (len < 20)
+		return -EINVAL;
+	header = (uint32_t)(tcp[12] >> 4) * 4;
+	if (header < 20 || header > len)
+		return -EINVAL;
+	out->header_len = (uint16_t)(out->l4_offset + header);
+	out->csum_offset = 16;
+	out->gso_type = v6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
+	return 0;
+}
+
+static int udp_layout(uint32_t len, struct vnet_layout *out)
+{
+	if (len < 8)
+		return -EINVAL;
+	out->header_len = (uint16_t)(out->l4_offset + 8);
+	out->csum_offset = 6;
+	out->gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
+	return 0;
+}
+
+int vnet_parse(const uint8_t *bytes, uint32_t len, struct vnet_layout *out)
+{
+	uint32_t at = ETH_LEN, type, header;
+	uint8_t protocol = 0;
+
+	if (len < ETH_LEN)
+		return -EINVAL;
+	type = get16(bytes + 12);
+	for (int tags = 0; tags < 2 && (type == TYPE_VLAN || type == TYPE_QINQ); tags++) {
+		if (len < at + TAG_LEN)
+			return -EINVAL;
+		type = get16(bytes + at + 2);
+		at += TAG_LEN;
+	}
+	header = ip_header(bytes + at, len - at, type, &protocol);
+	if (header == 0)
+		return -EINVAL;
+	at += header;
+	out->l4_offset = (uint16_t)at;
+	if (protocol == PROTO_TCP)
+		return tcp_layout(bytes + at, len - at, type == TYPE_IPV6, out);
+	if (protocol == PROTO_UDP)
+		return udp_layout(len - at, out);
+	return -EINVAL;
+}
+
+/* The parts as a vector behind entry 0. Entries used, or -EINVAL. */
+static int gather(const struct fbuf *frame, struct iovec iov[1 + VNET_MAX_PARTS])
+{
+	int n = 1;
+
+	for (const struct fbuf *part = frame; part; part = part->next) {
+		if (part->len == 0)
+			continue;
+		if (n == 1 + VNET_MAX_PARTS)
+			return -EINVAL;
+		iov[n++] = (struct iovec){ .iov_base = part->data, .iov_len = part->len };
+	}
+	return n;
+}
+
+int vnet_send(int fd, const struct fbuf *frame)
+{
+	uint8_t copy[HEADERS_MAX];
+	struct virtio_net_hdr hdr = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM };
+	struct iovec iov[1 + VNET_MAX_PARTS];
+	struct msghdr msg = { .msg_iov = iov };
+	struct vnet_layout layout = { 0 };
+	const uint8_t *headers = frame->data;
+	uint32_t len = frame->len;
+	int n;
+
+	if (frame->gso_size == 0 || frame->csum != FBUF_CSUM_PARTIAL || frame->total > VNET_MAX_FRAME)
+		return -EINVAL;
+	if (len < sizeof(copy)) {
+		len = fbuf_copy_out(frame, 0, copy, sizeof(copy));
+		headers = copy;
+	}
+	if (vnet_parse(headers, len, &layout) < 0)
+		return -EINVAL;
+	n = gather(frame, iov);
+	if (n < 0)
+		return n;
+
+	hdr.gso_type = layout.gso_type;
+	hdr.hdr_len = layout.header_len;
+	hdr.gso_size = frame->gso_size;
+	hdr.csum_start = layout.l4_offset;
+	hdr.csum_offset = layout.csum_offset;
+	iov[0] = (struct iovec){ .iov_base = &hdr, .iov_len = sizeof(hdr) };
+	msg.msg_iovlen = (size_t)n;
+	n = (int)sys_sendmsg(fd, &msg, MSG_DONTWAIT);
+	if (n >= 0)
+		return 0;
+	switch (n) {
+	case -EAGAIN:
+	case -ENOBUFS: /* the device had no room */
+	case -EBUSY:
+	case -EINTR:
+		return -EAGAIN;
+	case -ENXIO:
+	case -ENODEV:
+	case -ENETDOWN:
+		return -ENETDOWN;
+	default:
+		return -EINVAL;
+	}
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vnet.h - sending super-frames through a packet socket with a virtio-net header.
+ *
+ * A super-frame is one frame of up to 64 KB that carries many segments: the headers once, and
+ * gso_size payload bytes per segment. The kernel cuts it up where it must; on veth nobody must, and
+ * the peer's AF_XDP socket receives it whole (design hazard 13).
+ *
+ * Does:     TCP over IPv4 and IPv6, and UDP (UDP_SEGMENT) super-frames, bypassing the queueing
+ *           disciplines as AF_XDP does.
+ * Does not: receive; send ordinary frames; touch the egress guard (it sits in a queueing discipline).
+ * Threads:  holder of the stack's lock only.
+ * Errors:   0 or a descriptor, or -errno.
+ */
+#ifndef FSOCK_PROVIDER_VNET_VNET_H
+#define FSOCK_PROVIDER_VNET_VNET_H
+
+#include <stdint.h>
+
+#include "base/fbuf.h"
+
+enum {
+	VNET_MAX_FRAME = 65535 + 14, /* longest super-frame: an IPv4 datagram and its link header */
+	VNET_MAX_PARTS = 32,	     /* longest chain */
+};
+
+/* Where a super-frame's headers are, and how it is to be cut. */
+struct vnet_layout {
+	uint16_t l4_offset;   /* of the TCP or UDP header, bytes from the frame's start */
+	uint16_t header_len;  /* link, IP and transport headers together */
+	uint16_t csum_offset; /* of the checksum field, from the transport header */
+	uint8_t gso_type;     /* VIRTIO_NET_HDR_GSO_* */
+};
+
+/* A socket that sends on the interface and receives nothing. Descriptor >= @fd_floor, -EPERM,
+ * -EOPNOTSUPP, -EMFILE, -ENETDOWN. */
+int vnet_open(uint32_t ifindex, int fd_floor);
+
+/*
+ * Send one super-frame: frame->gso_size > 0, csum FBUF_CSUM_PARTIAL, the IP header complete for the
+ * whole length. The frame stays the caller's and may be freed at once.
+ * 0; -EAGAIN: not now; -EINVAL: not a frame this can send; -ENETDOWN.
+ */
+int vnet_send(int fd, const struct fbuf *frame);
+
+/* Find the layout of a frame whose first @len bytes are at @bytes. 0 or -EINVAL. */
+int vnet_parse(const uint8_t *bytes, uint32_t len, struct vnet_layout *out);
+
+#endif

@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * xdp_io.c - the data path of the xdp provider: receive, transmit, kick, and the care of the rings.
+ *
+ * Does not attach, steer or look into frames. One-frame exchanges are the case to keep short: then
+ * receive() touches the RX ring, one descriptor and one fbuf; transmit() and kick() one descriptor,
+ * one fbuf and the system call. FILL and COMPLETION are served in batches.
+ */
+#include "provider/xdp/xdp_internal.h"
+
+#include <errno.h>
+
+#include "provider/vnet/vnet.h"
+#include "sys/sys.h"
+
+enum {
+	KICK_SPARE_ROUNDS = 8, /* send calls beyond those the budget explains before kick() gives up */
+};
+
+/* --- chunks in and out of the kernel's hands --- */
+
+static inline void chunk_lend(struct fbuf *f)
+{
+	f->next = NULL;
+	f->link = f;
+}
+
+/* The fbuf at @addr if it was lent, now ours again; NULL for any other address. */
+static inline struct fbuf *chunk_take_back(const struct xdp_port *p, uint64_t addr)
+{
+	const struct fbuf_pool *pool = p->base.pool;
+	uint64_t i = addr >> pool->chunk_shift;
+	struct fbuf *f;
+
+	if (i >= pool->first_count)
+		return NULL;
+	f = &pool->first[i];
+	if (f->link != f)
+		return NULL;
+	f->link = NULL;
+	return f;
+}
+
+/* Free what has been sent. Order means nothing: addresses do. */
+void xdp_io_reclaim(struct xdp_port *p)
+{
+	struct xsk_ring *r = &p->xsk.completion;
+	uint32_t n = xsk_ring_ready(r);
+
+	if (n == 0)
+		return;
+	for (uint32_t i = 0; i < n; i++) {
+		struct fbuf *f = chunk_take_back(p, *xsk_ring_addr(r, r->cached_cons + i));
+
+		if (f)
+			fbuf_free(f);
+		else
+			p->base.stats.rx_bad++;
+	}
+	r->cached_cons += n;
+	xsk_ring_release(r);
+	p->tx_in_flight -= FS_MIN(n, p->tx_in_flight);
+}
+
+/*
+ * How many chunks reception may take. The low-water mark is kept for senders and for what sockets
+ * hold; half of it may be used when the device would otherwise have nothing to receive into.
+ */
+static uint32_t refill_allowance(const struct xdp_port *p)
+{
+	const struct fbuf_pool *pool = p->base.pool;
+	uint32_t keep = p->rx_posted < p->rx_batch ? pool->low_water / 2 : pool->low_water;
+
+	return pool->n_free > keep ? pool->n_free - keep : 0;
+}
+
+static void refill(struct xdp_port *p)
+{
+	struct xsk_ring *r = &p->xsk.fill;
+	uint32_t want = p->rx_target - p->rx_posted;
+	uint32_t may = refill_allowance(p);
+
+	if (may < want && p->tx_in_flight > 0) {
+		xdp_io_reclaim(p);
+		may = refill_allowance(p);
+	}
+	if (may == 0) {
+		p->base.stats.rx_no_frame++;
+		return;
+	}
+	want = FS_MIN(want, may);
+	want = FS_MIN(want, xsk_ring_room(r, want));
+	for (uint32_t i = 0; i < want; i++) {
+		struct fbuf *f = fbuf_alloc(p->base.pool);
+
+		chunk_lend(f);
+		*xsk_ring_addr(r, r->cached_prod + i) = (uint64_t)f->index << p->base.pool->chunk_shift;
+	}
+	r->cached_prod += want;
+	p->rx_posted += want;
+	xsk_ring_publish(r);
+}
+
+void xdp_io_init(struct xdp_port *p)
+{
+	p->rx_target = p->xsk.fill.size;
+	p->rx_batch = FS_MIN((uint32_t)XDP_REFILL_BATCH, p->rx_target / 4);
+	p->tx_batch = FS_MIN((uint32_t)XDP_RECLAIM_BATCH, p->xsk.tx.size / 4);
+	refill(p);
+}
+
+void xdp_io_reclaim_all(struct xdp_port *p)
+{
+	struct fbuf_pool *pool = p->base.pool;
+
+	fbuf_free(p->rx_head);
+	p->rx_head = p->rx_tail = NULL;
+	for (uint32_t i = 0; i < pool->first_count; i++) {
+		struct fbuf *f = &pool->first[i];
+
+		if (f->link != f)
+			continue;
+		f->link = NULL;
+		fbuf_free(f);
+	}
+	p->rx_posted = p->tx_in_flight = p->tx_unkicked = 0;
+}
+
+bool xdp_io_check(struct xdp_port *p, int rc)
+{
+	switch (rc) {
+	case -ENXIO: /* no longer bound: the interface was removed */
+	case -ENODEV:
+		p->gone = true;
+		p->base.error = -ENETDOWN;
+		break;
+	case -ENETDOWN:
+		p->base.error = -ENETDOWN;
+		break;
+	default:
+		if (rc >= 0 && !p->gone)
+			p->base.error = 0;
+	}
+	return p->base.error != 0;
+}
+
+/* --- reception --- */
+
+/* One descriptor, checked and turned into its fbuf; NULL when it is not what we lent. */
+static inline struct fbuf *rx_part(const struct xdp_port *p, const struct xdp_desc *d)
+{
+	const struct fbuf_pool *pool = p->base.pool;
+	uint64_t addr = d->addr;
+	uint32_t len = d->len;
+	struct fbuf *f = chunk_take_back(p, addr);
+
+	if (!f)
+		return NULL;
+	f->data = pool->memory + addr;
+	if (len > pool->chunk_size - (uint32_t)(addr & (pool->chunk_size - 1))) {
+		fbuf_free(f);
+		return NULL;
+	}
+	f->len = len;
+	return f;
+}
+
+/* Give up the frame under way; what is still to come of it is skipped. */
+static void rx_abort(struct xdp_port *p, bool more)
+{
+	fbuf_free(p->rx_head);
+	p->rx_head = p->rx_tail = NULL;
+	p->rx_skip = more;
+	p->base.stats.rx_bad++;
+}
+
+/* Add a part of a frame of several. Returns the frame when this was the last, else NULL. */
+static struct fbuf *rx_assemble(struct xdp_port *p, struct fbuf *part, bool more)
+{
+	struct fbuf *head = p->rx_head;
+
+	if (head) {
+		p->rx_tail->next = part;
+		head->total += part->len;
+	} else {
+		p->rx_head = head = part;
+		head->total = part->len;
+	}
+	p->rx_tail = part;
+	if (more)
+		return NULL;
+	p->rx_head = p->rx_tail = NULL;
+	return head;
+}
+
+/* A descriptor that is not simply one whole frame. Returns a frame that became whole, or NULL. */
+static struct fbuf *rx_unusual(struct xdp_port *p, struct fbuf *part, bool more)
+{
+	if (p->rx_skip) {
+		fbuf_free(part);
+		p->rx_skip = more;
+		return NULL;
+	}
+	if (!part) {
+		rx_abort(p, more);
+		return NULL;
+	}
+	return rx_assemble(p, part, more);
+}
+
+unsigned xdp_receive(struct provider_handle *handle, struct fbuf **frames, unsigned n)
+{
+	struct xdp_port *p = xdp_port_of(handle);
+	struct xsk_ring *rx = &p->xsk.rx;
+	uint32_t ready = xsk_ring_ready(rx);
+	uint32_t at = rx->cached_cons, end = at + ready;
+	uint64_t bytes = 0;
+	unsigned got = 0;
+
+	while (at != end && got < n) {
+		const struct xdp_desc *d = xsk_ring_desc(rx, at++);
+		bool more = d->options & XDP_PKT_CONTD;
+		struct fbuf *f = rx_part(p, d);
+
+		if (f && !more && !p->rx_head && !p->rx_skip)
+			f->total = f->len;
+		else
+			f = rx_unusual(p, f, more);
+		if (!f)
+			continue;
+		f->port = p->base.index;
+		bytes += f->total;
+		frames[got++] = f;
+	}
+	if (at != rx->cached_cons) {
+		p->rx_posted -= at - rx->cached_cons;
+		rx->cached_cons = at;
+		xsk_ring_release(rx);
+		p->base.stats.rx_frames += got;
+		p->base.stats.rx_bytes += bytes;
+	}
+	if (p->rx_target - p->rx_posted >= p->rx_batch)
+		refill(p);
+	return got;
+}
+
+/* --- transmission --- */
+
+/* Descriptors a frame needs; 0 = it cannot be sent. Parts may be empty after fbuf_pull(). */
+static uint32_t tx_parts(const struct xdp_port *p, const struct fbuf *frame)
+{
+	uint32_t n = 0;
+
+	for (const struct fbuf *part = frame; part; part = part->next)
+		n += part->len > 0;
+	return n <= p->base.caps.max_parts ? n : 0;
+}
+
+/* True when every part lies in the pinned pool. */
+static bool tx_pinned(const struct xdp_port *p, const struct fbuf *frame)
+{
+	for (const struct fbuf *part = frame; part; part = part->next)
+		if (part->pool != p->base.pool)
+			return false;
+	return true;
+}
+
+static inline void tx_put(struct xsk_ring *tx, struct fbuf *part, bool more)
+{
+	struct xdp_desc *d = xsk_ring_desc(tx, tx->cached_prod++);
+
+	d->addr = fbuf_offset(part);
+	d->len = part->len;
+	d->options = more ? XDP_PKT_CONTD : 0;
+	chunk_lend(part);
+}
+
+/* Put a frame of @parts descriptors, room for which is known, into the ring. */
+static void tx_put_chain(struct xdp_port *p, struct fbuf *frame, uint32_t parts)
+{
+	struct fbuf *part = frame;
+
+	while (part) {
+		struct fbuf *next = part->next;
+
+		if (part->len > 0) {
+			tx_put(&p->xsk.tx, part, --parts > 0);
+		} else {
+			part->next = NULL;
+			fbuf_free(part);
+		}
+		part = next;
+	}
+}
+
+/* What became of a frame offered to one of the slow paths below. */
+enum tx_fate { TX_TAKEN, TX_LATER };
+
+static enum tx_fate tx_drop(struct xdp_port *p, struct fbuf *frame)
+{
+	p->base.stats.tx_bad++;
+	fbuf_free(frame);
+	return TX_TAKEN;
+}
+
+static enum tx_fate tx_chain(struct xdp_port *p, struct fbuf *frame)
+{
+	struct fbuf *send = frame;
+	uint32_t parts;
+
+	if (!tx_pinned(p, frame)) {
+		send = fbuf_clone_into(frame, p->base.pool);
+		if (!send)
+			return TX_LATER;
+	}
+	parts = tx_parts(p, send);
+	if (parts > 0 && xsk_ring_room(&p->xsk.tx, parts) < parts) {
+		if (send != frame)
+			fbuf_free(send);
+		return TX_LATER;
+	}
+	if (send != frame)
+		fbuf_free(frame);
+	if (parts == 0)
+		return tx_drop(p, send);
+	p->base.stats.tx_bytes += send->total;
+	tx_put_chain(p, send, parts);
+	return TX_TAKEN;
+}
+
+static void tx_publish(struct xdp_port *p, uint32_t former_prod)
+{
+	uint32_t n = p->xsk.tx.cached_prod - former_prod;
+
+	if (n == 0)
+		return;
+	xsk_ring_publish(&p->xsk.tx);
+	p->tx_unkicked += n;
+	p->tx_in_flight += n;
+}
+
+/*
+ * A super-frame leaves at once, through the side socket. What is in the ring before it goes first,
+ * or segments of one connection would overtake each other.
+ */
+static enum tx_fate tx_super(struct provider_handle *handle, struct fbuf *frame, uint32_t *former_prod)
+{
+	struct xdp_port *p = xdp_port_of(handle);
+	int rc;
+
+	tx_publish(p, *former_prod);
+	*former_prod = p->xsk.tx.cached_prod;
+	if (handle->fd[XDP_FD_VNET] < 0)
+		return tx_drop(p, frame);
+	if (p->tx_unkicked > 0 && xdp_kick(handle) < 0)
+		return TX_LATER;
+	rc = vnet_send(handle->fd[XDP_FD_VNET], frame);
+	if (rc == -EAGAIN)
+		return TX_LATER;
+	if (rc < 0) {
+		xdp_io_check(p, rc);
+		return tx_drop(p, frame);
+	}
+	p->base.stats.tx_bytes += frame->total;
+	fbuf_free(frame);
+	return TX_TAKEN;
+}
+
+unsigned xdp_transmit(struct provider_handle *handle, struct fbuf *const *frames, unsigned n)
+{
+	struct xdp_port *p = xdp_port_of(handle);
+	struct xsk_ring *tx = &p->xsk.tx;
+	uint32_t former_prod = tx->cached_prod;
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		struct fbuf *f = frames[i];
+		enum tx_fate fate;
+
+		if (!f->next && f->pool == p->base.pool && f->gso_size == 0 && f->len > 0) {
+			if (xsk_ring_room(tx, 1) == 0)
+				break;
+			p->base.stats.tx_bytes += f->len;
+			tx_put(tx, f, false);
+			continue;
+		}
+		fate = f->gso_size ? tx_super(handle, f, &former_prod) : tx_chain(p, f);
+		if (fate == TX_LATER)
+			break;
+	}
+	tx_publish(p, former_prod);
+	p->base.stats.tx_frames += i;
+	p->base.stats.tx_full += n - i;
+	return i;
+}
+
+/* What the kernel took of the TX ring, after a send call that left some. */
+static void tx_note_progress(struct xdp_port *p)
+{
+	struct xsk_ring *tx = &p->xsk.tx;
+	uint32_t left;
+
+	tx->cached_cons = fs_load_acquire(tx->consumer);
+	left = tx->cached_prod - tx->cached_cons;
+	p->tx_unkicked = FS_MIN(left, p->tx_unkicked);
+}
+
+int xdp_kick(struct provider_handle *handle)
+{
+	struct xdp_port *p = xdp_port_of(handle);
+	struct provider_stats *stats = &p->base.stats;
+	uint32_t rounds;
+	int rc;
+
+	if (p->tx_unkicked == 0)
+		return 0;
+	/* A full COMPLETION ring stops transmission, so it is emptied first. */
+	if (p->tx_in_flight >= p->tx_batch)
+		xdp_io_reclaim(p);
+	rounds = p->tx_unkicked / p->xsk.tx_budget + KICK_SPARE_ROUNDS;
+	do {
+		rc = (int)sys_sendto(handle->fd[XDP_FD_SOCKET], NULL, 0, MSG_DONTWAIT, NULL, 0);
+		stats->kicks++;
+		if (rc >= 0) {
+			/* In copy mode success means an empty ring: no need to ask its index. */
+			if (!p->xsk.zero_copy)
+				p->xsk.tx.cached_cons = p->xsk.tx.cached_prod;
+			p->tx_unkicked = 0;
+			if (p->base.error != 0)
+				xdp_io_check(p, 0);
+			return 0;
+		}
+		/*
+		 * EAGAIN: budget used up, COMPLETION full, send buffer full or device busy. EBUSY: the
+		 * device dropped a frame, which is completed nevertheless. ENOBUFS: no memory just now.
+		 */
+		if (rc != -EAGAIN && rc != -EBUSY && rc != -ENOBUFS)
+			break;
+		stats->kick_again++;
+		xdp_io_reclaim(p);
+	} while (--rounds > 0);
+
+	tx_note_progress(p);
+	if (xdp_io_check(p, rc))
+		return -ENETDOWN;
+	return rc == -EBUSY || rc == -ENOBUFS ? -EAGAIN : rc;
+}
+
+unsigned xdp_tx_pending(const struct provider_handle *handle)
+{
+	return xdp_port_of(handle)->tx_unkicked;
+}
+
+/* --- sleeping --- */
+
+/*
+ * Removal of the interface leaves an error on the socket, on which a sleeper would wake again and
+ * again; reading it clears it. An interface that was only down may have come back.
+ */
+void xdp_io_probe(struct provider_handle *handle)
+{
+	struct xdp_port *p = xdp_port_of(handle);
+	int fd = handle->fd[XDP_FD_SOCKET];
+	socklen_t len = sizeof(int);
+	int error = 0;
+
+	if (sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0)
+		xdp_io_check(p, -ENXIO);
+	if (p->base.error != 0 && !p->gone)
+		xdp_io_check(p, (int)sys_sendto(fd, NULL, 0, MSG_DONTWAIT, NULL, 0));
+}
+
+bool xdp_arm(struct provider_handle *handle)
+{
+	struct xdp_port *p = xdp_port_of(handle);
+
+	xdp_io_probe(handle);
+	if (p->xsk.zero_copy && xsk_ring_needs_wakeup(&p->xsk.fill))
+		(void)sys_recvfrom(handle->fd[XDP_FD_SOCKET], NULL, 0, MSG_DONTWAIT, NULL, NULL);
+	return xsk_ring_ready(&p->xsk.rx) > 0;
+}
+
+void xdp_disarm(struct provider_handle *handle)
+{
+	(void)handle; /* the descriptor signals reception at all times; nothing was switched on */
+}
