@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * netns.h - which network namespace is this.
+ *
+ * Threads:  any. A thread's namespace may differ from its process's: these speak of the calling
+ *           thread's.
+ * Errors:   as each function says.
+ */
+#ifndef FSOCK_HOST_NETNS_H
+#define FSOCK_HOST_NETNS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The namespace's inode number, its identity while it lives; 0 = /proc is not there to say so. */
+uint64_t host_netns_inode(void);
+
+/*
+ * host_netns_is_initial() - is this the namespace the machine started with, the one an administrator's
+ * own login uses? @fd: any socket made in it. When it cannot be told the answer is true, the careful one.
+ */
+bool host_netns_is_initial(int fd);
+
+#endif
