@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include <asm/unistd.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
@@ -174,6 +175,7 @@ static inline int sys_eventfd(unsigned count, int flags)
  * Move @fd to the lowest free number at or above @floor, close-on-exec, and close @fd. Programs count
  * on low numbers being theirs. On failure @fd is closed too, so the caller has one descriptor or none.
  * Negative @fd is returned as it is, so that the call can wrap the one that made the descriptor.
+ * -EMFILE also when the floor lies above the limit of descriptors (the kernel says EINVAL).
  */
 static inline int sys_fd_raise(int fd, int floor)
 {
@@ -183,7 +185,7 @@ static inline int sys_fd_raise(int fd, int floor)
 		return fd;
 	high = sys_fcntl(fd, F_DUPFD_CLOEXEC, floor);
 	sys_close(fd);
-	return high;
+	return high == -EINVAL ? -EMFILE : high;
 }
 
 /* --- memory --- */

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * netlink.c - small rtnetlink requests, each with a socket of its own.
+ *
+ * The clsact guard is recognised by its name, which says whether its owner made the qdisc too: that
+ * must survive the owner, or nobody would ever remove the qdisc after a kill.
+ * Does not: handle several answers in one datagram beyond what these requests bring.
+ */
+#include "steer/netlink.h"
+
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/if_link.h>
+#include <linux/netlink.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "sys/sys.h"
+
+enum {
+	GUARD_PRIORITY = 0x0f50, /* unlikely to be anybody's; lower runs earlier */
+	GUARD_HANDLE = 1,
+	ANSWER_BYTES = 16384, /* one RTM_NEWLINK with all its attributes */
+};
+
+#define GUARD_NAME "fsock_guard"
+#define GUARD_NAME_QDISC "fsock_guard+q" /* its owner made the qdisc */
+
+struct request {
+	struct nlmsghdr head;
+	union {
+		struct ifinfomsg link;
+		struct tcmsg tc;
+	};
+	char attrs[128];
+};
+
+/* Append an attribute. The requests of this file fit by construction. */
+static struct rtattr *attr_put(struct request *req, unsigned short type, const void *data, size_t len)
+{
+	struct rtattr *attr = (struct rtattr *)(void *)((char *)req + NLMSG_ALIGN(req->head.nlmsg_len));
+
+	attr->rta_type = type;
+	attr->rta_len = (unsigned short)RTA_LENGTH(len);
+	if (len)
+		memcpy(RTA_DATA(attr), data, len);
+	req->head.nlmsg_len = NLMSG_ALIGN(req->head.nlmsg_len) + RTA_ALIGN(attr->rta_len);
+	fs_assert(req->head.nlmsg_len <= sizeof(*req));
+	return attr;
+}
+
+static void attr_nest_end(struct request *req, struct rtattr *nest)
+{
+	nest->rta_len = (unsigned short)((char *)req + req->head.nlmsg_len - (char *)nest);
+}
+
+/* Attribute of @type in a run of attributes, NULL = absent. */
+static const struct rtattr *attr_find(const void *attrs, size_t len, unsigned short type)
+{
+	const struct rtattr *attr = attrs;
+	int left = (int)len;
+
+	for (; RTA_OK(attr, left); attr = RTA_NEXT(attr, left))
+		if ((attr->rta_type & NLA_TYPE_MASK) == type)
+			return attr;
+	return NULL;
+}
+
+/*
+ * Send @req and receive the first answer into @answer. Returns bytes of an answer that is no
+ * acknowledgement, 0 for a positive one (or the end of an empty dump), -errno for a negative one.
+ */
+static int talk(struct request *req, void *answer, size_t len)
+{
+	static const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	const struct nlmsghdr *head = answer;
+	const struct nlmsgerr *error = NLMSG_DATA(head);
+	ssize_t got;
+	int fd;
+
+	fd = sys_socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	if (fd < 0)
+		return fd;
+	got = sys_sendto(fd, req, req->head.nlmsg_len, 0, &kernel, sizeof(kernel));
+	while (got >= 0) {
+		got = sys_recvfrom(fd, answer, len, 0, NULL, NULL);
+		if (got != -EINTR)
+			break;
+		got = 0;
+	}
+	sys_close(fd);
+	if (got < 0)
+		return (int)got;
+	if (!NLMSG_OK(head, (size_t)got))
+		return -EPROTO;
+	if (head->nlmsg_type == NLMSG_DONE)
+		return 0;
+	if (head->nlmsg_type == NLMSG_ERROR)
+		return head->nlmsg_len >= NLMSG_LENGTH(sizeof(*error)) ? error->error : -EPROTO;
+	return (int)head->nlmsg_len;
+}
+
+int steer_netlink_xdp(uint32_t ifindex, uint32_t *prog_id)
+{
+	static const unsigned short ids[] = { IFLA_XDP_PROG_ID, IFLA_XDP_DRV_PROG_ID,
+					      IFLA_XDP_SKB_PROG_ID, IFLA_XDP_HW_PROG_ID };
+	char answer[ANSWER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
+	struct request req = { .head = { .nlmsg_len = NLMSG_LENGTH(sizeof(req.link)),
+					 .nlmsg_type = RTM_GETLINK,
+					 .nlmsg_flags = NLM_F_REQUEST },
+			       .link = { .ifi_index = (int)ifindex } };
+	const struct rtattr *xdp, *id;
+	const size_t skip = NLMSG_LENGTH(sizeof(req.link));
+	int len;
+
+	*prog_id = 0;
+	len = talk(&req, answer, sizeof(answer));
+	if (len < 0)
+		return len;
+	if ((size_t)len < skip)
+		return -EPROTO;
+	xdp = attr_find(answer + skip, (size_t)len - skip, IFLA_XDP);
+	for (unsigned i = 0; xdp && i < FS_ARRAY_SIZE(ids) && *prog_id == 0; i++) {
+		id = attr_find(RTA_DATA(xdp), RTA_PAYLOAD(xdp), ids[i]);
+		if (id && RTA_PAYLOAD(id) >= sizeof(*prog_id))
+			memcpy(prog_id, RTA_DATA(id), sizeof(*prog_id));
+	}
+	return 0;
+}
+
+static struct request tc_request(uint32_t ifindex, uint16_t type, uint16_t flags)
+{
+	struct request req = { .head = { .nlmsg_len = NLMSG_LENGTH(sizeof(req.tc)),
+					 .nlmsg_type = type,
+					 .nlmsg_flags = NLM_F_REQUEST | flags },
+			       .tc = { .tcm_family = AF_UNSPEC, .tcm_ifindex = (int)ifindex } };
+
+	return req;
+}
+
+/* A request about the guard's filter. */
+static struct request filter_request(uint32_t ifindex, uint16_t type, uint16_t flags)
+{
+	struct request req = tc_request(ifindex, type, flags);
+
+	req.tc.tcm_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS);
+	req.tc.tcm_handle = GUARD_HANDLE;
+	req.tc.tcm_info = TC_H_MAKE(GUARD_PRIORITY << 16, __builtin_bswap16(ETH_P_ALL));
+	attr_put(&req, TCA_KIND, "bpf", sizeof("bpf"));
+	return req;
+}
+
+/* Is the qdisc there? Makes it otherwise. 0 = was there, 1 = made, -errno. */
+static int qdisc_make(uint32_t ifindex)
+{
+	struct request req = tc_request(ifindex, RTM_NEWQDISC, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+	char answer[ANSWER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
+	int ret;
+
+	req.tc.tcm_parent = TC_H_CLSACT;
+	req.tc.tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0);
+	attr_put(&req, TCA_KIND, "clsact", sizeof("clsact"));
+	ret = talk(&req, answer, sizeof(answer));
+	if (ret == -EEXIST)
+		return 0;
+	return ret < 0 ? ret : 1;
+}
+
+/* Any filter at this hook (TC_H_MIN_INGRESS or _EGRESS)? 1, 0 or -errno. */
+static int has_filters(uint32_t ifindex, uint32_t hook)
+{
+	struct request req = tc_request(ifindex, RTM_GETTFILTER, NLM_F_DUMP);
+	char answer[ANSWER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
+	int ret;
+
+	req.tc.tcm_parent = TC_H_MAKE(TC_H_CLSACT, hook);
+	ret = talk(&req, answer, sizeof(answer));
+	return ret > 0 ? 1 : ret;
+}
+
+/* Remove the qdisc unless somebody else's filters hang on it. */
+static int qdisc_remove(uint32_t ifindex)
+{
+	struct request req = tc_request(ifindex, RTM_DELQDISC, NLM_F_ACK);
+	char answer[ANSWER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
+
+	if (has_filters(ifindex, TC_H_MIN_INGRESS) != 0 || has_filters(ifindex, TC_H_MIN_EGRESS) != 0)
+		return 0;
+	req.tc.tcm_parent = TC_H_CLSACT;
+	req.tc.tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0);
+	return talk(&req, answer, sizeof(answer));
+}
+
+/* What sits at the guard's place: 0 nothing, 1 ours, 2 ours with its qdisc, -EEXIST foreign, -errno. */
+static int filter_find(uint32_t ifindex)
+{
+	struct request req = filter_request(ifindex, RTM_GETTFILTER, 0);
+	char answer[ANSWER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
+	const size_t skip = NLMSG_LENGTH(sizeof(req.tc));
+	const struct rtattr *options, *name;
+	int len;
+
+	len = talk(&req, answer, sizeof(answer));
+	if (len == -ENOENT || len == -EINVAL) /* no such filter; no clsact at all */
+		return 0;
+	if (len < 0)
+		return len;
+	if ((size_t)len < skip)
+		return -EPROTO;
+	options = attr_find(answer + skip, (size_t)len - skip, TCA_OPTIONS);
+	name = options ? attr_find(RTA_DATA(options), RTA_PAYLOAD(options), TCA_BPF_NAME) : NULL;
+	if (name && RTA_PAYLOAD(name) == sizeof(GUARD_NAME_QDISC) &&
+	    memcmp(RTA_DATA(name), GUARD_NAME_QDISC, sizeof(GUARD_NAME_QDISC)) == 0)
+		return 2;
+	if (name && RTA_PAYLOAD(name) == sizeof(GUARD_NAME) &&
+	    memcmp(RTA_DATA(name), GUARD_NAME, sizeof(GUARD_NAME)) == 0)
+		return 1;
+	return -EEXIST;
+}
+
+int steer_netlink_guard_detach(uint32_t ifindex)
+{
+	struct request req = filter_request(ifindex, RTM_DELTFILTER, NLM_F_ACK);
+	char answer[ANSWER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
+	int found = filter_find(ifindex);
+	int ret;
+
+	if (found <= 0)
+		return found == -EEXIST ? 0 : found;
+	ret = talk(&req, answer, sizeof(answer));
+	if (ret < 0 || found == 1)
+		return ret;
+	return qdisc_remove(ifindex);
+}
+
+int steer_netlink_guard_attach(uint32_t ifindex, int prog_fd)
+{
+	struct request req = filter_request(ifindex, RTM_NEWTFILTER,
+					    NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+	char answer[ANSWER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
+	const uint32_t flags = TCA_BPF_FLAG_ACT_DIRECT;
+	struct rtattr *options;
+	int made, ret;
+
+	ret = steer_netlink_guard_detach(ifindex);
+	if (ret < 0)
+		return ret;
+	made = qdisc_make(ifindex);
+	if (made < 0)
+		return made;
+	options = attr_put(&req, TCA_OPTIONS, NULL, 0);
+	attr_put(&req, TCA_BPF_FD, &prog_fd, sizeof(prog_fd));
+	if (made)
+		attr_put(&req, TCA_BPF_NAME, GUARD_NAME_QDISC, sizeof(GUARD_NAME_QDISC));
+	else
+		attr_put(&req, TCA_BPF_NAME, GUARD_NAME, sizeof(GUARD_NAME));
+	attr_put(&req, TCA_BPF_FLAGS, &flags, sizeof(flags));
+	attr_nest_end(&req, options);
+	ret = talk(&req, answer, sizeof(answer));
+	if (ret < 0 && made)
+		qdisc_remove(ifindex);
+	return ret;
+}
