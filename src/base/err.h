@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define FS_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define FS_CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#define FS_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define FS_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define FS_MAX(a, b) ((a) > (b) ? (a) : (b))
 #define FS_CACHE_LINE 64

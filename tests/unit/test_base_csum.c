@@ -78,28 +78,24 @@ static uint8_t data[ALIGN_MAX + LEN_MAX + 1] __attribute__((aligned(64)));
 
 static void csum_sum__random_data(void **state)
 {
-	(void)state;
 	fill(data, sizeof(data), 1);
 	check_all_variants(data);
 }
 
 static void csum_sum__all_ones_carry_everywhere(void **state)
 {
-	(void)state;
 	memset(data, 0xff, sizeof(data));
 	check_all_variants(data);
 }
 
 static void csum_sum__all_zero_stays_zero(void **state)
 {
-	(void)state;
 	memset(data, 0, sizeof(data));
 	check_all_variants(data);
 }
 
 static void csum_sum__one_byte_in_zeros(void **state)
 {
-	(void)state;
 	memset(data, 0, sizeof(data));
 	for (size_t at = 0; at < 200; at++) {
 		data[at] = 0x81;
@@ -116,7 +112,6 @@ static void csum_sum__a_super_frame(void **state)
 {
 	static uint8_t big[65535];
 
-	(void)state;
 	memset(big, 0xff, sizeof(big));
 	big[1] = 0x7f;
 	for (enum csum_kind kind = 0; kind < CSUM_N_KINDS; kind++) {
@@ -142,7 +137,6 @@ static void check_copy(const struct csum_ops *ops, size_t from, size_t to, size_
 
 static void csum_copy__alignments_and_lengths(void **state)
 {
-	(void)state;
 	fill(data, sizeof(data), 2);
 	for (enum csum_kind kind = 0; kind < CSUM_N_KINDS; kind++) {
 		if (!processor_has(kind))
@@ -160,7 +154,6 @@ static void csum_combine__every_split(void **state)
 {
 	const struct csum_ops *ops = csum_ops(CSUM_SCALAR);
 
-	(void)state;
 	fill(data, sizeof(data), 3);
 	for (size_t len = 0; len <= 130; len++) {
 		for (size_t cut = 0; cut <= len; cut++) {
@@ -178,7 +171,6 @@ static void csum_combine__many_odd_parts(void **state)
 	uint64_t sum = 0;
 	size_t at = 0;
 
-	(void)state;
 	memset(data, 0xff, sizeof(data));
 	data[7] = 1;
 	for (size_t part = 1; at + part <= 2000; at += part, part += 2)
@@ -188,7 +180,6 @@ static void csum_combine__many_odd_parts(void **state)
 
 static void csum_add__carry_comes_back(void **state)
 {
-	(void)state;
 	assert_int_equal(csum_fold(csum_add(UINT64_MAX, 1)), 1);
 	assert_int_equal(csum_fold(csum_add(UINT64_MAX, UINT64_MAX)), 0xffff);
 	assert_int_equal(csum_fold(UINT64_MAX), 0xffff);
@@ -204,7 +195,6 @@ static void csum_pseudo__v4_datagram(void **state)
 	uint64_t pseudo = csum_pseudo(&src, &dst, 17, sizeof(dgram));
 	be16_t field;
 
-	(void)state;
 	/* 0a00+0001+0a00+0002 + 0011+000a + 0001+0002+000a+0000+6869 = 7c94 */
 	field = csum_finish_udp(csum_add(pseudo, csum_inline(dgram, sizeof(dgram))));
 	assert_int_equal(be16_get(field), 0xffff - 0x7c94);
@@ -222,7 +212,6 @@ static void csum_pseudo__v6_is_the_sum_of_its_bytes(void **state)
 	uint8_t bytes[40];
 	struct ip_addr src, dst;
 
-	(void)state;
 	fill(bytes, sizeof(bytes), 4);
 	memset(bytes + 36, 0, 4);
 	bytes[39] = 17;
@@ -239,7 +228,6 @@ static void csum_pseudo__v6_is_the_sum_of_its_bytes(void **state)
 
 static void csum_finish_udp__never_zero(void **state)
 {
-	(void)state;
 	assert_int_equal(be16_get(csum_finish(0xffff)), 0);
 	assert_int_equal(be16_get(csum_finish_udp(0xffff)), 0xffff);
 	assert_int_equal(be16_get(csum_finish_udp(be16_make(1).raw)), 0xfffe);
@@ -247,7 +235,6 @@ static void csum_finish_udp__never_zero(void **state)
 
 static void csum_ops__unknown_kind_is_scalar(void **state)
 {
-	(void)state;
 	assert_ptr_equal(csum_ops(CSUM_N_KINDS), csum_ops(CSUM_SCALAR));
 	assert_string_equal(csum_ops(CSUM_SCALAR)->name, "scalar");
 }

@@ -22,7 +22,6 @@ static struct rig rig;
 
 static int setup(void **state)
 {
-	(void)state;
 	memset(&rig, 0xa5, sizeof(rig)); /* fbuf_pool_add() takes any content */
 	fbuf_pool_init(&rig.pool, CHUNK, HEADROOM);
 	fbuf_pool_add(&rig.pool, rig.bufs, rig.memory, COUNT);
@@ -62,7 +61,6 @@ static void fbuf_alloc__metadata_is_zero(void **state)
 {
 	struct fbuf *f = fbuf_alloc(&rig.pool);
 
-	(void)state;
 	memset(&f->len, 0xff, 8);
 	f->csum = FBUF_CSUM_PARTIAL;
 	f->gso_size = 9;
@@ -91,7 +89,6 @@ static void fbuf_alloc__empty_pool_gives_null(void **state)
 {
 	struct fbuf *f[COUNT];
 
-	(void)state;
 	for (int i = 0; i < COUNT; i++) {
 		f[i] = fbuf_alloc(&rig.pool);
 		assert_int_equal(f[i]->index, i);
@@ -107,7 +104,6 @@ static void fbuf_pool_add__second_region(void **state)
 {
 	struct fbuf *f;
 
-	(void)state;
 	for (int i = 0; i < COUNT; i++)
 		fbuf_alloc(&rig.pool);
 	fbuf_pool_add(&rig.pool, rig.extra_bufs, rig.extra, EXTRA);
@@ -129,7 +125,6 @@ static void fbuf_alloc_chain__exact_sizes(void **state)
 		{ COUNT * CHUNK - HEADROOM, COUNT },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < FS_ARRAY_SIZE(want); i++) {
 		struct fbuf *f = fbuf_alloc_chain(&rig.pool, want[i].len);
 		uint32_t parts = 0;
@@ -147,7 +142,6 @@ static void fbuf_alloc_chain__exact_sizes(void **state)
 
 static void fbuf_alloc_chain__too_long_takes_nothing(void **state)
 {
-	(void)state;
 	assert_null(fbuf_alloc_chain(&rig.pool, COUNT * CHUNK - HEADROOM + 1));
 	assert_null(fbuf_alloc_chain(&rig.pool, UINT32_MAX));
 	assert_int_equal(rig.pool.n_free, COUNT);
@@ -155,7 +149,6 @@ static void fbuf_alloc_chain__too_long_takes_nothing(void **state)
 
 static void fbuf_free__null_is_allowed(void **state)
 {
-	(void)state;
 	fbuf_free(NULL);
 }
 
@@ -163,7 +156,6 @@ static void fbuf_free__twice_asserts(void **state)
 {
 	struct fbuf *f = fbuf_alloc(&rig.pool);
 
-	(void)state;
 	fbuf_free(f);
 	expect_assert_failure(fbuf_free(f));
 }
@@ -172,7 +164,6 @@ static void fbuf_free__parts_return_to_their_own_pools(void **state)
 {
 	struct fbuf *head = fbuf_alloc(&rig.pool);
 
-	(void)state;
 	head->next = fbuf_alloc(&rig.payload);
 	fbuf_free(head);
 	assert_int_equal(rig.pool.n_free, COUNT);
@@ -181,7 +172,6 @@ static void fbuf_free__parts_return_to_their_own_pools(void **state)
 
 static void fbuf_from_offset__inside_and_outside(void **state)
 {
-	(void)state;
 	assert_ptr_equal(fbuf_from_offset(&rig.pool, 0), &rig.bufs[0]);
 	assert_ptr_equal(fbuf_from_offset(&rig.pool, CHUNK - 1), &rig.bufs[0]);
 	assert_ptr_equal(fbuf_from_offset(&rig.pool, CHUNK), &rig.bufs[1]);
@@ -198,7 +188,6 @@ static void fbuf_offset__is_inverse(void **state)
 {
 	struct fbuf *f = fbuf_alloc(&rig.pool);
 
-	(void)state;
 	assert_int_equal(fbuf_offset(f), f->index * CHUNK + HEADROOM);
 	assert_ptr_equal(fbuf_from_offset(&rig.pool, fbuf_offset(f)), f);
 }
@@ -208,7 +197,6 @@ static void fbuf_push__uses_headroom(void **state)
 	struct fbuf *f = counting_frame(&rig.pool, 10);
 	uint8_t *was = f->data;
 
-	(void)state;
 	assert_ptr_equal(fbuf_push(f, 14), was - 14);
 	assert_int_equal(f->len, 24);
 	assert_int_equal(f->total, 24);
@@ -219,7 +207,6 @@ static void fbuf_pull__every_length(void **state)
 {
 	enum { LEN = 3 * CHUNK };
 
-	(void)state;
 	for (uint32_t n = 0; n <= LEN; n += 7) {
 		struct fbuf *f = counting_frame(&rig.pool, LEN);
 
@@ -233,7 +220,6 @@ static void fbuf_pull__beyond_the_end_asserts(void **state)
 {
 	struct fbuf *f = counting_frame(&rig.pool, 10);
 
-	(void)state;
 	expect_assert_failure(fbuf_pull(f, 11));
 }
 
@@ -241,7 +227,6 @@ static void fbuf_trim__every_length_frees_the_surplus(void **state)
 {
 	enum { LEN = 3 * CHUNK };
 
-	(void)state;
 	for (uint32_t n = 0; n <= LEN; n++) {
 		struct fbuf *f = counting_frame(&rig.pool, LEN);
 		uint32_t in_head = CHUNK - HEADROOM;
@@ -259,7 +244,6 @@ static void fbuf_trim__longer_asserts(void **state)
 {
 	struct fbuf *f = counting_frame(&rig.pool, 10);
 
-	(void)state;
 	expect_assert_failure(fbuf_trim(f, 11));
 }
 
@@ -269,7 +253,6 @@ static void fbuf_copy_out__ranges(void **state)
 	struct fbuf *f = counting_frame(&rig.pool, LEN);
 	uint8_t out[LEN + 1];
 
-	(void)state;
 	for (uint32_t offset = 0; offset <= LEN + 3; offset += 5) {
 		for (uint32_t len = 0; len <= LEN; len += 11) {
 			uint32_t there = offset < LEN ? LEN - offset : 0;
@@ -289,7 +272,6 @@ static void fbuf_append__stops_at_the_chains_end(void **state)
 	struct fbuf *f = fbuf_alloc(&rig.pool);
 	uint8_t bytes[CHUNK] = { 0 };
 
-	(void)state;
 	assert_int_equal(fbuf_append(f, bytes, CHUNK), CHUNK - HEADROOM);
 	assert_int_equal(f->total, CHUNK - HEADROOM);
 	assert_int_equal(fbuf_append(f, bytes, 1), 0);
@@ -299,7 +281,6 @@ static void fbuf_append__in_small_pieces(void **state)
 {
 	struct fbuf *f = fbuf_alloc_chain(&rig.pool, 3 * CHUNK);
 
-	(void)state;
 	for (uint32_t i = 0; i < 3 * CHUNK; i++) {
 		uint8_t byte = (uint8_t)i;
 
@@ -312,7 +293,6 @@ static void fbuf_clone_into__bytes_and_metadata(void **state)
 {
 	struct fbuf *f = counting_frame(&rig.pool, 300), *copy;
 
-	(void)state;
 	f->gso_size = 100;
 	f->csum = FBUF_CSUM_VERIFIED;
 	f->port = 3;
@@ -352,7 +332,6 @@ static void fbuf_clone_into__short_pool_changes_nothing(void **state)
 {
 	struct fbuf *f = counting_frame(&rig.pool, 900);
 
-	(void)state;
 	assert_null(fbuf_clone_into(f, &rig.payload));
 	assert_int_equal(rig.payload.n_free, COUNT);
 	assert_counting(f, 0, 900);
@@ -363,7 +342,6 @@ static void fbuf_queue__first_in_first_out(void **state)
 	struct fbuf_queue q = { 0 };
 	struct fbuf *a = fbuf_alloc(&rig.pool), *b = fbuf_alloc(&rig.pool);
 
-	(void)state;
 	assert_null(fbuf_queue_pop(&q));
 	fbuf_queue_push(&q, a);
 	fbuf_queue_push(&q, b);
