@@ -79,7 +79,6 @@ struct udp_stack {
 	struct udp_hint last;
 	struct table by_port, by_flow;
 	struct siphash_key key;
-	uint32_t flows;		  /* pcbs in by_flow */
 	uint32_t fair_share;	  /* pinned chunks one queue may hold before copying out, always;
 				     0 = an eighth of the pool */
 };

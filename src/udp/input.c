@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * input.c - datagrams in: length, endpoint, checksum, limits, queue.
+ *
+ * The endpoint is sought before the checksum is verified: what nobody wants is not worth summing.
+ * Standards: RFC 768, RFC 1122 4.1.3, RFC 8200 8.1.
+ */
+#include "base/counter.h"
+#include "base/err.h"
+#include "ip/ip.h"
+#include "udp/udp.h"
+#include "udp/udp_internal.h"
+#include "wire/packet.h"
+
+enum {
+	V4_ADDRESSES = 8,  /* bytes of source and destination at the end of the IP header */
+	V6_ADDRESSES = 32,
+	PINNED_PART = 8,   /* one queue holds at most 1/8 of what is free above the low water */
+	PAYLOAD_PART = 2,  /* the same of the payload pool, which is there to be used */
+	PAYLOAD_RESERVE = 8, /* 1/8 of the payload pool is kept for queues that hold nothing */
+};
+
+/* Sum over the pseudo-header and the whole datagram, checksum field included. */
+static uint64_t sum_datagram(const struct csum_ops *ops, const struct packet *p,
+			     const struct fbuf *frame)
+{
+	uint64_t sum = udp_sum16(UDP_PROTOCOL);
+	size_t at = frame->len;
+
+	sum = csum_add(sum, udp_sum16((uint16_t)frame->total));
+	if (p->has_options) {
+		sum = csum_add(sum, csum_pseudo(&p->src, &p->dst, 0, 0));
+		sum = csum_add(sum, csum_bytes(ops, frame->data, frame->len));
+	} else {
+		/* The addresses end where the UDP header begins: one pass over both. */
+		size_t addresses = p->is_v6 ? V6_ADDRESSES : V4_ADDRESSES;
+
+		sum = csum_add(sum, csum_bytes(ops, frame->data - addresses,
+					       frame->len + addresses));
+	}
+	for (const struct fbuf *part = frame->next; part; part = part->next) {
+		sum = csum_combine(sum, csum_bytes(ops, part->data, part->len), at);
+		at += part->len;
+	}
+	return sum;
+}
+
+/* Does the field hold the pseudo-header's sum only, as a sender on this host leaves it? */
+static bool is_partial(const struct packet *p, const struct fbuf *frame)
+{
+	uint64_t pseudo = csum_pseudo(&p->src, &p->dst, UDP_PROTOCOL, frame->total);
+
+	return be16_equal(csum_partial(pseudo), be16_make(p->l4_checksum));
+}
+
+/* FS_CTR_N = intact, or as good as. */
+static enum fs_counter check(const struct ip_env *env, const struct ip_port *port,
+			     const struct packet *p, const struct fbuf *frame)
+{
+	if (p->l4_checksum == 0)
+		return p->is_v6 ? FS_CTR_drop_udp_zero6 : FS_CTR_N;
+	if (frame->csum == FBUF_CSUM_VERIFIED || frame->csum == FBUF_CSUM_PARTIAL)
+		return FS_CTR_N;
+	if (port->trust_partial && is_partial(p, frame))
+		return FS_CTR_N;
+	return csum_is_valid(sum_datagram(env->csum, p, frame)) ? FS_CTR_N
+								 : FS_CTR_drop_udp_checksum;
+}
+
+static uint32_t chunks(const struct fbuf *frame)
+{
+	uint32_t n = 1;
+
+	while ((frame = frame->next) != NULL)
+		n++;
+	return n;
+}
+
+/*
+ * May the queue keep the frame itself? Its part shrinks with what is free (the dynamic thresholds of
+ * Choudhury and Hahne), so that many unread queues together leave the pool usable without anybody
+ * counting them. A fixed share per queue would need that count and still be wrong as it grows.
+ */
+static bool may_hold(const struct udp_stack *udp, const struct udp_pcb *pcb,
+		     const struct fbuf_pool *pool)
+{
+	uint32_t share = udp->fair_share ? udp->fair_share : pool->n_total / PINNED_PART;
+
+	return pool->n_free > pool->low_water && pcb->pinned < share &&
+	       pcb->pinned < (pool->n_free - pool->low_water + PINNED_PART - 1) / PINNED_PART;
+}
+
+static bool may_copy(const struct udp_pcb *pcb, const struct fbuf_pool *payload)
+{
+	uint32_t reserve = payload->n_total / PAYLOAD_RESERVE;
+
+	if (pcb->queue.frames == 0)
+		return true;
+	return payload->n_free > reserve && pcb->copied < (payload->n_free - reserve) / PAYLOAD_PART;
+}
+
+/* The frame to queue: itself, or its copy in the payload pool. NULL: no memory, frame freed. */
+static struct fbuf *settle(struct udp_stack *udp, struct udp_pcb *pcb, struct fbuf *frame)
+{
+	struct fbuf_pool *payload = udp->ip->payload, *pool = frame->pool;
+	struct fbuf *copy = NULL;
+
+	if (may_hold(udp, pcb, pool)) {
+		pcb->pinned += chunks(frame);
+		return frame;
+	}
+	if (may_copy(pcb, payload))
+		copy = fbuf_clone_into(frame, payload);
+	if (copy) {
+		udp->ip->counters[FS_CTR_copied_out]++;
+		pcb->copied += chunks(copy);
+	} else if (pcb->queue.frames == 0 && pool->n_free > pool->low_water / 2) {
+		/* The last resort of an endpoint that reads: unread ones stop at low_water. */
+		pcb->pinned += chunks(frame);
+		return frame;
+	}
+	fbuf_free(frame);
+	return copy;
+}
+
+/* Queue the payload within the endpoint's limits. FS_CTR_N = queued, otherwise the frame is gone. */
+static enum fs_counter enqueue(struct udp_stack *udp, struct udp_pcb *pcb, struct fbuf *frame)
+{
+	uint64_t *counters = udp->ip->counters;
+
+	if (pcb->charged >= pcb->limit) {
+		fbuf_free(frame);
+		return FS_CTR_drop_udp_rcvbuf;
+	}
+	frame = settle(udp, pcb, frame);
+	if (!frame)
+		return FS_CTR_drop_udp_no_memory;
+	frame->charge = frame->total + UDP_CHARGE_OVERHEAD;
+	pcb->charged += frame->charge;
+	counters[FS_CTR_rx_datagrams]++;
+	counters[FS_CTR_rx_bytes] += frame->total;
+	fbuf_queue_push(&pcb->queue, frame);
+	return FS_CTR_N;
+}
+
+void udp_input(const struct ip_env *env, const struct packet *p, struct fbuf *frame, fs_ns now)
+{
+	struct udp_stack *udp = env->udp;
+	enum fs_counter why = FS_CTR_drop_udp_gso;
+	struct udp_pcb *pcb;
+
+	if (frame->gso_size != 0)
+		goto drop;
+	why = FS_CTR_drop_udp_port;
+	if (p->dst_port == 0)
+		goto drop;
+	/* A UDP length below the IP payload is legal: the rest is not the datagram's. */
+	if (frame->total > UDP_HEADER + p->payload_len)
+		fbuf_trim(frame, UDP_HEADER + p->payload_len);
+	why = FS_CTR_drop_udp_no_socket;
+	pcb = udp_find(udp, &p->dst, p->dst_port, &p->src, p->src_port);
+	if (!pcb)
+		goto drop;
+	why = check(env, &udp->ip->port[frame->port], p, frame);
+	if (why != FS_CTR_N)
+		goto drop;
+	frame->data += UDP_HEADER;
+	frame->len -= UDP_HEADER;
+	frame->total -= UDP_HEADER;
+	why = enqueue(udp, pcb, frame);
+	if (why != FS_CTR_N) {
+		pcb->drops++;
+		udp->ip->counters[why]++;
+		return;
+	}
+	if (env->readable)
+		env->readable(env->context, pcb);
+	return;
+drop:
+	udp->ip->counters[why]++;
+	fbuf_free(frame);
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * send.c - datagrams out: payload copied and summed in one pass, headers from the destination's
+ * template.
+ *
+ * The template is copied in one piece of fixed length, so that it is a few vector moves, and then the
+ * four fields that differ are stored over it. They are at fixed places: a template has no options.
+ * Standards: RFC 768, RFC 791, RFC 6864, RFC 8200 8.1.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/counter.h"
+#include "base/err.h"
+#include "ip/ip.h"
+#include "udp/udp.h"
+#include "udp/udp_internal.h"
+#include "wire/eth.h"
+#include "wire/ipv4.h"
+#include "wire/ipv6.h"
+#include "wire/udp.h"
+
+/* Where the fields lie in the IP headers (RFC 791 3.1, RFC 8200 3). */
+enum {
+	V4_TOS = 1,
+	V4_TOTAL_LEN = 2,
+	V4_TTL = 8,
+	V4_CHECKSUM = 10,
+	V6_PAYLOAD_LEN = 4,
+	V6_HOP_LIMIT = 7,
+};
+
+static void store_field(uint8_t *at, be16_t field)
+{
+	memcpy(at, &field, sizeof(field));
+}
+
+/* The next bytes of an iovec. */
+struct source {
+	const struct iovec *iov; /* borrowed */
+	int left;		 /* entries at iov */
+	size_t done;		 /* bytes of iov[0] already taken */
+};
+
+/* Copy @len bytes to @to, whose first byte is at @offset of the datagram, and add them to *@sum.
+ * Returns bytes copied: less when the source ends. */
+static size_t take(const struct csum_ops *ops, struct source *s, uint8_t *to, size_t len,
+		   uint64_t *sum, size_t offset)
+{
+	size_t copied = 0;
+
+	while (copied < len && s->left > 0) {
+		size_t here = FS_MIN(s->iov->iov_len - s->done, len - copied);
+		const uint8_t *from = (const uint8_t *)s->iov->iov_base + s->done;
+
+		if (here > 0)
+			*sum = csum_combine(*sum, csum_copy(ops, to + copied, from, here),
+					    offset + copied);
+		copied += here;
+		s->done += here;
+		if (s->done == s->iov->iov_len) {
+			s->iov++;
+			s->left--;
+			s->done = 0;
+		}
+	}
+	return copied;
+}
+
+/* Payload into the parts of @frame, which has room for it. 0 or -EINVAL (iovec too short). */
+static int fill(const struct csum_ops *ops, struct fbuf *frame, struct source *s, size_t len,
+		uint64_t *sum)
+{
+	size_t offset = 0;
+
+	for (struct fbuf *part = frame; offset < len; part = part->next) {
+		size_t here = FS_MIN(len - offset, (size_t)fbuf_tailroom(part));
+
+		if (take(ops, s, part->data, here, sum, offset) != here)
+			return -EINVAL;
+		part->len = (uint32_t)here;
+		offset += here;
+	}
+	frame->total = (uint32_t)len;
+	return 0;
+}
+
+/* IP_TOS, IP_TTL and their IPv6 likes: rare, so the sum is simply taken anew. */
+static void override_ip(const struct udp_pcb *pcb, const struct ip_dst *dst, uint8_t *ip)
+{
+	if (dst->is_v6) {
+		ip[0] = (uint8_t)(6 << 4 | pcb->tos >> 4);
+		ip[1] = (uint8_t)(pcb->tos << 4);
+		if (pcb->hop_limit)
+			ip[V6_HOP_LIMIT] = pcb->hop_limit;
+		return;
+	}
+	ip[V4_TOS] = pcb->tos;
+	if (pcb->hop_limit)
+		ip[V4_TTL] = pcb->hop_limit;
+	memset(ip + V4_CHECKSUM, 0, 2);
+	store_field(ip + V4_CHECKSUM, csum_finish(csum_inline(ip, IPV4_HDR_LEN)));
+}
+
+/* The IP header in front of the UDP header at @udp. @len: UDP header and payload. */
+static void put_ip(const struct udp_pcb *pcb, const struct ip_dst *dst, uint8_t *udp, uint16_t len)
+{
+	uint8_t *ip = udp - (dst->is_v6 ? (size_t)IPV6_HDR_LEN : (size_t)IPV4_HDR_LEN);
+
+	memcpy(udp - IP_HEADER_ROOM, dst->header, IP_HEADER_ROOM);
+	if (dst->is_v6) {
+		be16_store(ip + V6_PAYLOAD_LEN, len);
+	} else {
+		uint16_t total = (uint16_t)(len + IPV4_HDR_LEN);
+
+		be16_store(ip + V4_TOTAL_LEN, total);
+		store_field(ip + V4_CHECKSUM,
+			    csum_finish(csum_add(dst->ip_sum, udp_sum16(total))));
+	}
+	if (pcb->tos | pcb->hop_limit)
+		override_ip(pcb, dst, ip);
+}
+
+static be16_t udp_checksum(const struct ip_dst *dst, const struct udp_hdr *hdr, uint64_t payload)
+{
+	uint64_t sum = csum_add(dst->pseudo_sum, payload);
+
+	/* The length counts twice: in the pseudo-header and in the header. */
+	sum = csum_add(sum, udp_sum16(hdr->src_port) + udp_sum16(hdr->dst_port) +
+				    2 * udp_sum16(hdr->len));
+	return csum_finish_udp(sum);
+}
+
+/* Headers in front of the filled payload. */
+static void put_headers(const struct udp_pcb *pcb, const struct ip_dst *dst, uint16_t remote_port,
+			struct fbuf *frame, uint64_t payload_sum)
+{
+	uint8_t *udp = frame->data - UDP_HEADER;
+	uint32_t headers = UDP_HEADER + (uint32_t)dst->header_len;
+	struct udp_hdr hdr = {
+		.src_port = pcb->local_port,
+		.dst_port = remote_port,
+		.len = (uint16_t)(UDP_HEADER + frame->total),
+	};
+	be16_t field;
+
+	if (frame->csum == FBUF_CSUM_PARTIAL)
+		field = csum_partial(csum_add(dst->pseudo_sum, udp_sum16(hdr.len)));
+	else
+		field = udp_checksum(dst, &hdr, payload_sum);
+	hdr.checksum = be16_get(field);
+	put_ip(pcb, dst, udp, hdr.len);
+	udp_emit(&hdr, udp, UDP_HEADER);
+	frame->data -= headers;
+	frame->len += headers;
+	frame->total += headers;
+	frame->port = dst->port;
+	frame->l3_offset = ETH_HDR_LEN;
+}
+
+int udp_send(struct udp_stack *udp, const struct ip_env *env, const struct udp_pcb *pcb,
+	     struct ip_dst *dst, uint16_t remote_port, const struct iovec *iov, int n, size_t len)
+{
+	struct ip_stack *ip = udp->ip;
+	struct ip_port *port = &ip->port[dst->port];
+	struct source source = { .iov = iov, .left = n };
+	struct fbuf *frame;
+	uint64_t sum = 0;
+
+	fs_assert(dst->header_len != 0 && dst->neigh_generation == dst->neigh->generation);
+	if (len + UDP_HEADER + dst->header_len > (size_t)dst->mtu + ETH_HDR_LEN)
+		return -EMSGSIZE;
+	if (port->out.frames >= IP_OUT_LIMIT)
+		return -EAGAIN;
+	frame = fbuf_alloc_chain(port->pool, (uint32_t)len);
+	if (!frame) {
+		ip->counters[FS_CTR_pool_empty]++;
+		return -ENOBUFS;
+	}
+	if (fill(env->csum, frame, &source, len, &sum) < 0) {
+		fbuf_free(frame);
+		return -EINVAL;
+	}
+	frame->csum = port->tx_csum_partial ? FBUF_CSUM_PARTIAL : FBUF_CSUM_UNKNOWN;
+	put_headers(pcb, dst, remote_port, frame, sum);
+	dst->neigh->used_at = env->now;
+	ip->counters[FS_CTR_tx_datagrams]++;
+	ip->counters[FS_CTR_tx_bytes] += len;
+	fbuf_queue_push(&port->out, frame);
+	return 0;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * udp.c - endpoints: the look-up tables and the receive queue's way out.
+ *
+ * Connected endpoints are in by_flow only, the others in by_port only. So a server with a thousand
+ * connected endpoints on one port has a chain of one in by_port. The keyed hash is for flows, whose
+ * remote half a peer chooses; local ports are ours, and the port itself is the best hash of ports.
+ * Datagrams in are input.c, out send.c.
+ */
+#include "udp/udp.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "ip/ip.h"
+
+static uint32_t flow_hash(const struct udp_stack *udp, const struct ip_addr *local,
+			  uint16_t local_port, const struct ip_addr *remote, uint16_t remote_port)
+{
+	const uint64_t key[5] = { local->d[0], local->d[1], remote->d[0], remote->d[1],
+				  (uint32_t)local_port << 16 | remote_port };
+
+	return (uint32_t)siphash13_words(&udp->key, key, FS_ARRAY_SIZE(key));
+}
+
+void udp_init(struct udp_stack *udp, struct ip_stack *ip, const struct siphash_key *key,
+	      struct table_node **port_buckets, uint32_t n_port, struct table_node **flow_buckets,
+	      uint32_t n_flow)
+{
+	memset(udp, 0, sizeof(*udp));
+	udp->ip = ip;
+	udp->key = *key;
+	table_init(&udp->by_port, port_buckets, n_port);
+	table_init(&udp->by_flow, flow_buckets, n_flow);
+}
+
+void udp_insert(struct udp_stack *udp, struct udp_pcb *pcb)
+{
+	fs_assert(!(pcb->flags & UDP_PCB_BOUND));
+	udp->last.pcb = NULL;
+	pcb->stack = udp;
+	pcb->flags |= UDP_PCB_BOUND;
+	if (!(pcb->flags & UDP_PCB_CONNECTED)) {
+		table_insert(&udp->by_port, &pcb->port_node, pcb->local_port);
+		return;
+	}
+	table_insert(&udp->by_flow, &pcb->flow_node,
+		     flow_hash(udp, &pcb->local, pcb->local_port, &pcb->remote, pcb->remote_port));
+}
+
+void udp_remove(struct udp_stack *udp, struct udp_pcb *pcb)
+{
+	if (!(pcb->flags & UDP_PCB_BOUND))
+		return;
+	udp->last.pcb = NULL;
+	pcb->flags &= ~(uint32_t)UDP_PCB_BOUND;
+	if (pcb->flags & UDP_PCB_CONNECTED)
+		table_remove(&udp->by_flow, &pcb->flow_node);
+	else
+		table_remove(&udp->by_port, &pcb->port_node);
+}
+
+/* May a socket of these flags take datagrams of that family at all? */
+static bool family_fits(uint32_t flags, bool is_v4)
+{
+	if (!is_v4)
+		return flags & UDP_PCB_V6;
+	return !(flags & UDP_PCB_V6) || !(flags & UDP_PCB_V6ONLY);
+}
+
+static struct udp_pcb *find_flow(struct udp_stack *udp, const struct udp_hint *key, bool is_v4)
+{
+	uint32_t hash = flow_hash(udp, &key->local, key->local_port, &key->remote,
+				  key->remote_port);
+	struct udp_pcb *dual = NULL;
+	struct table_node *node;
+
+	TABLE_FOR_EACH_MATCH(node, &udp->by_flow, hash) {
+		struct udp_pcb *pcb = FS_CONTAINER_OF(node, struct udp_pcb, flow_node);
+
+		if (pcb->local_port != key->local_port || pcb->remote_port != key->remote_port ||
+		    !ip_addr_equal(&pcb->remote, &key->remote) ||
+		    !ip_addr_equal(&pcb->local, &key->local) || !family_fits(pcb->flags, is_v4))
+			continue;
+		if (!is_v4 || !(pcb->flags & UDP_PCB_V6))
+			return pcb;
+		if (!dual)
+			dual = pcb;
+	}
+	return dual;
+}
+
+/* Linux's compute_score() without what this look-up never meets (devices, connected sockets):
+ * the address outweighs the family. -1 = not for this socket. */
+static int port_score(const struct udp_pcb *pcb, const struct udp_hint *key, bool is_v4)
+{
+	int score = 0;
+
+	if (pcb->local_port != key->local_port || !family_fits(pcb->flags, is_v4))
+		return -1;
+	if (!ip_addr_is_any(&pcb->local)) {
+		if (!ip_addr_equal(&pcb->local, &key->local))
+			return -1;
+		score += 2;
+	}
+	return score + (is_v4 && !(pcb->flags & UDP_PCB_V6));
+}
+
+static struct udp_pcb *find_port(struct udp_stack *udp, const struct udp_hint *key, bool is_v4)
+{
+	struct udp_pcb *best = NULL;
+	struct table_node *node;
+	int best_score = -1;
+
+	TABLE_FOR_EACH_MATCH(node, &udp->by_port, key->local_port) {
+		struct udp_pcb *pcb = FS_CONTAINER_OF(node, struct udp_pcb, port_node);
+		int score = port_score(pcb, key, is_v4);
+
+		if (score > best_score) {
+			best = pcb;
+			best_score = score;
+		}
+	}
+	return best;
+}
+
+struct udp_pcb *udp_find(struct udp_stack *udp, const struct ip_addr *local, uint16_t local_port,
+			 const struct ip_addr *remote, uint16_t remote_port)
+{
+	struct udp_hint *last = &udp->last;
+	struct udp_pcb *pcb = NULL;
+	bool is_v4;
+
+	/* The whole 4-tuple is compared: for an endpoint that is not connected the next datagram's
+	 * flow may have an endpoint of its own. */
+	if (last->pcb && last->remote_port == remote_port && last->local_port == local_port &&
+	    ip_addr_equal(&last->remote, remote) && ip_addr_equal(&last->local, local))
+		return last->pcb;
+	last->local = *local;
+	last->remote = *remote;
+	last->local_port = local_port;
+	last->remote_port = remote_port;
+	is_v4 = ip_addr_is_v4(local);
+	if (udp->by_flow.count != 0)
+		pcb = find_flow(udp, last, is_v4);
+	if (!pcb)
+		pcb = find_port(udp, last, is_v4);
+	last->pcb = pcb;
+	return pcb;
+}
+
+static uint32_t chunks(const struct fbuf *frame)
+{
+	uint32_t n = 0;
+
+	for (; frame; frame = frame->next)
+		n++;
+	return n;
+}
+
+struct fbuf *udp_receive(struct udp_pcb *pcb)
+{
+	struct fbuf *frame = fbuf_queue_pop(&pcb->queue);
+
+	if (!frame)
+		return NULL;
+	pcb->charged -= frame->charge;
+	if (frame->pool == pcb->stack->ip->payload)
+		pcb->copied -= chunks(frame);
+	else
+		pcb->pinned -= chunks(frame);
+	frame->charge = 0;
+	return frame;
+}
+
+void udp_purge(struct udp_pcb *pcb)
+{
+	struct fbuf *frame;
+
+	while ((frame = udp_receive(pcb)) != NULL)
+		fbuf_free(frame);
+}
