@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "provider/vnet/vnet.h"
-#include "provider/xdp/xdp_internal.h"
+#include "provider/xdp/xdp_port.h"
 #include "sys/sys.h"
 
 enum {

@@ -6,7 +6,7 @@
  * receive() touches the RX ring, one descriptor and one fbuf; transmit() and kick() one descriptor,
  * one fbuf and the system call. FILL and COMPLETION are served in batches.
  */
-#include "provider/xdp/xdp_internal.h"
+#include "provider/xdp/xdp_port.h"
 
 #include <errno.h>
 

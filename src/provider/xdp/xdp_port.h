@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * xdp_internal.h - the port of the xdp provider, and what its files share.
+ * xdp_port.h - the port of the xdp provider, and what its files share.
  *
  * A chunk that lies in one of the rings belongs to the kernel. It is marked by fbuf.link pointing to
  * the fbuf itself, which no queue can do: so every address that comes back is checked to be one that
@@ -8,8 +8,8 @@
  *
  * Threads:  holder of the stack's lock only.
  */
-#ifndef FSOCK_PROVIDER_XDP_INTERNAL_H
-#define FSOCK_PROVIDER_XDP_INTERNAL_H
+#ifndef FSOCK_PROVIDER_XDP_XDP_PORT_H
+#define FSOCK_PROVIDER_XDP_XDP_PORT_H
 
 #include <stdbool.h>
 #include <stdint.h>
