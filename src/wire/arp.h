@@ -30,8 +30,8 @@ struct arp_hdr {
 
 /*
  * Parse the packet behind the link header; bytes beyond it are padding.
- * Return: 28, or WIRE_TRUNCATED; WIRE_UNSUPPORTED when it is not IPv4 over Ethernet; WIRE_BAD_LENGTH
- * when it is, but its address lengths are not 6 and 4.
+ * Return: 28, or WIRE_TRUNCATED; WIRE_UNSUPPORTED when it is not IPv4 over Ethernet;
+ * WIRE_BAD_LENGTH when it is, but its address lengths are not 6 and 4.
  */
 int arp_parse(struct arp_hdr *out, const void *bytes, size_t len);
 

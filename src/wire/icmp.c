@@ -38,7 +38,7 @@ size_t icmp_emit(const struct icmp_hdr *hdr, void *bytes, size_t room)
 	return ICMP_HDR_LEN;
 }
 
-/* The quoted IPv4 header: fills addresses, protocol, is_fragment. Offset of its payload or error. */
+/* The quoted IPv4 header: addresses, protocol, is_fragment. Offset of its payload or error. */
 static int original_ipv4(struct icmp_original *out, const uint8_t *p, size_t len, bool *later)
 {
 	struct ipv4_hdr ip;

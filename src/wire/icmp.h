@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * icmp.h - ICMP messages (RFC 792, RFC 1191) and the datagram that an error of either family quotes.
+ * icmp.h - ICMP messages (RFC 792, RFC 1191), and the datagram an error of either family quotes.
  *
- * Does:     parse and emit the 8-byte header; find addresses, protocol and ports in a quoted datagram.
+ * Does:     parse and emit the 8-byte header; find addresses, protocol, ports in a quoted datagram.
  * Does not: compute or verify the checksum (it covers the whole message), map errors to errno,
  *           read the extensions of RFC 4884 (they lie behind what is wanted here).
  * Threads:  any, no state.
@@ -47,7 +47,7 @@ struct icmp_hdr {
 struct icmp_original {
 	struct ip_addr src, dst;
 	uint16_t src_port, dst_port; /* host order; 0 when !has_ports */
-	uint32_t tcp_seq;	     /* second word of the transport header: TCP's sequence number */
+	uint32_t tcp_seq;	     /* second word of the transport header: for TCP */
 	uint16_t l4_offset;	     /* from the quoted IP header */
 	uint8_t protocol;
 	bool has_ports;		     /* UDP or TCP, and not a later fragment */
@@ -57,14 +57,15 @@ struct icmp_original {
 /* Return: 8, or WIRE_TRUNCATED. */
 int icmp_parse(struct icmp_hdr *out, const void *bytes, size_t len);
 
-/* Write the header, checksum as given. Return: 8, or 0 when @room is too small (nothing written). */
+/* Write the header, checksum as given. Return: 8, or 0 when @room is too small (nothing is
+ * written). */
 size_t icmp_emit(const struct icmp_hdr *hdr, void *bytes, size_t room);
 
 /*
  * Read the datagram quoted at @bytes (behind the ICMP header), IPv6 when @v6. Its lengths are not
  * compared with @len: errors cut it.
- * Return: offset of the transport header, or the IP parser's error; WIRE_TRUNCATED too when a UDP or
- * TCP header is quoted with fewer than ICMP_QUOTED_L4 bytes.
+ * Return: offset of the transport header, or the IP parser's error; WIRE_TRUNCATED too when a UDP
+ * or TCP header is quoted with fewer than ICMP_QUOTED_L4 bytes.
  */
 int icmp_original_parse(struct icmp_original *out, bool v6, const void *bytes, size_t len);
 

@@ -2,8 +2,8 @@
 /*
  * icmpv6.h - ICMPv6 messages (RFC 4443).
  *
- * Does:     parse and emit the 8-byte header of errors and echo. The datagram an error quotes is read
- *           by icmp_original_parse() of icmp.h.
+ * Does:     parse and emit the 8-byte header of errors and echo. The datagram an error quotes is
+ *           read by icmp_original_parse() of icmp.h.
  * Does not: compute or verify the checksum (it covers the whole message and a pseudo-header), map
  *           errors to errno, read neighbour discovery.
  * Threads:  any, no state.
@@ -39,7 +39,8 @@ struct icmpv6_hdr {
 /* Return: 8, or WIRE_TRUNCATED. */
 int icmpv6_parse(struct icmpv6_hdr *out, const void *bytes, size_t len);
 
-/* Write the header, checksum as given. Return: 8, or 0 when @room is too small (nothing written). */
+/* Write the header, checksum as given. Return: 8, or 0 when @room is too small (nothing is
+ * written). */
 size_t icmpv6_emit(const struct icmpv6_hdr *hdr, void *bytes, size_t room);
 
 /* inline definitions */
@@ -54,7 +55,8 @@ static inline uint16_t icmpv6_echo_seq(const struct icmpv6_hdr *hdr)
 	return (uint16_t)hdr->rest;
 }
 
-/* RFC 4443 2.1: the high bit of the type tells errors (0) from information. Errors quote a datagram. */
+/* RFC 4443 2.1: the high bit of the type tells errors (0) from information. Errors quote a
+ * datagram. */
 static inline bool icmpv6_is_error(uint8_t type)
 {
 	return type < 128;

@@ -39,22 +39,11 @@ int ipv4_parse_options(struct ipv4_hdr *out, const uint8_t *options, size_t len)
 	return 0;
 }
 
-/* One's complement sum of the header's 16-bit words, complemented. */
-static uint16_t ipv4_checksum(const uint8_t *p, size_t len)
-{
-	uint32_t sum = 0;
-
-	for (size_t i = 0; i < len; i += 2)
-		sum += be16_load(p + i);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
-}
-
 size_t ipv4_emit(const struct ipv4_hdr *hdr, void *bytes, size_t room)
 {
 	uint8_t *p = bytes;
 	uint16_t frag = (uint16_t)(hdr->frag_offset / 8);
+	be16_t checksum;
 
 	if (hdr->hdr_len < IPV4_HDR_LEN || hdr->hdr_len > IPV4_MAX_HDR_LEN || hdr->hdr_len % 4 != 0)
 		return 0;
@@ -75,6 +64,7 @@ size_t ipv4_emit(const struct ipv4_hdr *hdr, void *bytes, size_t room)
 	memcpy(p + 16, hdr->dst.b + 12, 4);
 	if (hdr->hdr_len > IPV4_HDR_LEN)
 		memmove(p + IPV4_HDR_LEN, hdr->options, hdr->hdr_len - IPV4_HDR_LEN);
-	be16_store(p + 10, ipv4_checksum(p, hdr->hdr_len));
+	checksum = csum_finish(csum_inline(p, hdr->hdr_len));
+	memcpy(p + 10, &checksum, sizeof(checksum));
 	return hdr->hdr_len;
 }

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/addr.h"
+#include "base/csum.h"
 #include "base/endian.h"
 #include "wire/error.h"
 
@@ -50,7 +51,7 @@ static inline int ipv4_parse(struct ipv4_hdr *out, const void *bytes, size_t len
 static inline bool ipv4_checksum_ok(const void *bytes, size_t hdr_len);
 
 /*
- * Payload bytes of a packet of which @available bytes (header included) arrived; surplus is padding.
+ * Payload bytes of a packet of which @available bytes (with header) arrived; surplus is padding.
  * Return: 0..65515, or WIRE_BAD_LENGTH when the packet claims more than is there.
  */
 static inline int ipv4_payload_len(const struct ipv4_hdr *hdr, size_t available);
@@ -111,22 +112,9 @@ static inline int ipv4_parse(struct ipv4_hdr *out, const void *bytes, size_t len
 	return out->hdr_len;
 }
 
-/* The sum is independent of byte order (RFC 1071 2.B), so words are added as they lie. */
 static inline bool ipv4_checksum_ok(const void *bytes, size_t hdr_len)
 {
-	const uint8_t *p = bytes;
-	uint64_t sum = 0;
-	uint32_t word;
-
-	for (size_t i = 0; i + 4 <= hdr_len; i += 4) {
-		memcpy(&word, p + i, 4);
-		sum += word;
-	}
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return sum == 0xffff;
+	return csum_is_valid(csum_inline(bytes, hdr_len));
 }
 
 static inline int ipv4_payload_len(const struct ipv4_hdr *hdr, size_t available)

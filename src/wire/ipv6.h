@@ -2,8 +2,8 @@
 /*
  * ipv6.h - the IPv6 header and its extension headers (RFC 8200, AH: RFC 4302).
  *
- * Does:     parse and emit the fixed header; walk hop-by-hop options, routing, fragment, destination
- *           options and authentication headers to the first header that is none of these.
+ * Does:     parse and emit the fixed header; walk hop-by-hop options, routing, fragment,
+ *           destination options and authentication headers to the first that is none of these.
  * Does not: jumbograms (RFC 2675), reassembly, any action a routing header asks for, verify AH.
  * Threads:  any, no state.
  */
@@ -46,7 +46,7 @@ struct ipv6_hdr {
 struct ipv6_ext {
 	uint16_t len;		/* bytes of all extension headers walked */
 	uint8_t count;		/* how many */
-	uint8_t protocol;	/* of what follows; of the whole datagram's next part for a fragment */
+	uint8_t protocol;	/* of what follows; of a fragment: as its header says */
 	bool has_fragment_hdr;	/* frag_* are meaningful */
 	bool more_fragments;
 	uint16_t frag_offset;	/* bytes, a multiple of 8 */

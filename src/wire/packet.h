@@ -62,16 +62,16 @@ enum packet_result {
 
 /*
  * A received packet. Offsets are from the frame's first byte. Numbers are in host order.
- * After PACKET_OK everything is valid; a fragment has no ports, and its payload starts at l4_offset.
+ * After PACKET_OK everything is valid; a fragment has no ports, its payload starts at l4_offset.
  */
 struct packet {
 	struct ip_addr src, dst;
 	uint16_t src_port, dst_port; /* UDP and TCP; otherwise 0 */
-	uint16_t l4_checksum;	     /* field of UDP, TCP, ICMP, ICMPv6. UDP: 0 = none was computed */
+	uint16_t l4_checksum;	     /* field of UDP, TCP, ICMP, ICMPv6. UDP: 0 = none */
 	uint8_t protocol;	     /* IANA number behind all extension headers */
 	uint8_t ttl, tos;	     /* or hop limit, traffic class */
 	bool is_v6;
-	bool is_fragment;	     /* part of a datagram: frag_offset and more_fragments say which */
+	bool is_fragment;	     /* frag_offset and more_fragments say which part */
 	bool more_fragments;
 	bool dont_fragment;	     /* IPv4 */
 	bool has_options;	     /* IPv4 options present, well formed */
@@ -83,7 +83,7 @@ struct packet {
 	uint16_t l3_offset;	 /* IP header */
 	uint16_t l4_offset;	 /* what follows the IP headers */
 	uint16_t payload_offset; /* what follows the transport header; l4_offset where unknown */
-	uint32_t l3_len;	 /* bytes of the IP packet, headers included; padding begins behind */
+	uint32_t l3_len;	 /* bytes of the IP packet with its headers; padding follows */
 	uint32_t l4_len;	 /* bytes from l4_offset to the packet's end */
 	uint32_t payload_len;	 /* bytes from payload_offset; UDP: as its length field says */
 
@@ -91,8 +91,8 @@ struct packet {
 };
 
 /*
- * Parse the headers of a frame of @total_len bytes, of which @first_len lie at @first_part (the rest
- * in further parts; @first_len = @total_len for a whole frame).
+ * Parse the headers of a frame of @total_len bytes, of which @first_len lie at @first_part (the
+ * rest in further parts; @first_len = @total_len for a whole frame).
  * Return: PACKET_OK, or why to drop. After an error only the fields of layers parsed before it are
  * meaningful. A frame of another protocol (ARP) gives PACKET_DROP_ETH_TYPE with eth and l3_offset
  * set; l3_offset 0 there means an 802.3 length frame or more than two tags.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * protocol.h - the transport protocol numbers this stack knows (IANA protocol-numbers). The system's
- * IPPROTO_ names come with <netinet/in.h>, which the engine does not include.
+ * protocol.h - the transport protocol numbers this stack knows (IANA protocol-numbers). The
+ * system's IPPROTO_ names come with <netinet/in.h>, which the engine does not include.
  */
 #ifndef FSOCK_WIRE_PROTOCOL_H
 #define FSOCK_WIRE_PROTOCOL_H

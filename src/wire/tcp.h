@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * tcp.h - the TCP header and its options (RFC 9293 3.1, RFC 7323, RFC 2018, RFC 3168, RFC 9768 for AE).
+ * tcp.h - the TCP header and its options (RFC 9293 3.1, RFC 7323, RFC 2018, RFC 3168, RFC 9768).
  *
  * Does:     parse and emit header and options: MSS, window scale, SACK permitted, SACK blocks,
  *           timestamps. Unknown options are skipped.
