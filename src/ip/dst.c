@@ -17,8 +17,7 @@
 #include "wire/eth.h"
 #include "wire/ipv4.h"
 #include "wire/ipv6.h"
-
-enum { PROTOCOL_UDP = 17 };
+#include "wire/protocol.h"
 
 static uint32_t dst_hash(const struct ip_stack *ip, const struct ip_addr *remote,
 			 const struct ip_addr *bound)
@@ -200,7 +199,7 @@ static void build_ip(struct ip_dst *dst, uint8_t *at)
 		struct ipv6_hdr ip6 = {
 			.src = dst->local,
 			.dst = dst->remote,
-			.next_header = PROTOCOL_UDP,
+			.next_header = WIRE_PROTO_UDP,
 			.hop_limit = hop_limit,
 		};
 
@@ -214,7 +213,7 @@ static void build_ip(struct ip_dst *dst, uint8_t *at)
 			.total_len = IPV4_HDR_LEN,
 			.dont_fragment = true,
 			.ttl = hop_limit,
-			.protocol = PROTOCOL_UDP,
+			.protocol = WIRE_PROTO_UDP,
 		};
 
 		ipv4_emit(&ip4, at, IPV4_HDR_LEN);
@@ -237,7 +236,7 @@ static void build_template(struct ip_stack *ip, struct ip_dst *dst)
 	memset(dst->header, 0, sizeof(dst->header));
 	eth_emit(&eth, end - ip_len - ETH_HDR_LEN, ETH_HDR_LEN);
 	build_ip(dst, end - ip_len);
-	dst->pseudo_sum = csum_pseudo(&dst->local, &dst->remote, PROTOCOL_UDP, 0);
+	dst->pseudo_sum = csum_pseudo(&dst->local, &dst->remote, WIRE_PROTO_UDP, 0);
 	dst->header_len = (uint8_t)(ETH_HDR_LEN + ip_len);
 	dst->neigh_generation = dst->neigh->generation;
 }

@@ -13,8 +13,7 @@
 #include "base/err.h"
 #include "ip/ip.h"
 #include "wire/packet.h"
-
-enum { PROTOCOL_UDP = 17 };
+#include "wire/protocol.h"
 
 /* A tag with VLAN id 0 carries only a priority (802.1Q 9.6): the frame is untagged. */
 static bool is_of_other_vlan(const struct packet *p, const struct fbuf *frame)
@@ -51,7 +50,7 @@ static enum fs_counter judge(const struct ip_port *port, const struct packet *p,
 		return FS_CTR_drop_ip_fragment;
 	if (p->has_ext)
 		return FS_CTR_drop_ip6_ext;
-	if (p->protocol != PROTOCOL_UDP)
+	if (p->protocol != WIRE_PROTO_UDP)
 		return FS_CTR_drop_ip_protocol;
 	return FS_CTR_N;
 }

@@ -11,6 +11,7 @@
 #include "udp/udp.h"
 #include "udp/udp_internal.h"
 #include "wire/packet.h"
+#include "wire/protocol.h"
 
 enum {
 	V4_ADDRESSES = 8,  /* bytes of source and destination at the end of the IP header */
@@ -24,7 +25,7 @@ enum {
 static uint64_t sum_datagram(const struct csum_ops *ops, const struct packet *p,
 			     const struct fbuf *frame)
 {
-	uint64_t sum = udp_sum16(UDP_PROTOCOL);
+	uint64_t sum = udp_sum16(WIRE_PROTO_UDP);
 	size_t at = frame->len;
 
 	sum = csum_add(sum, udp_sum16((uint16_t)frame->total));
@@ -48,7 +49,7 @@ static uint64_t sum_datagram(const struct csum_ops *ops, const struct packet *p,
 /* Does the field hold the pseudo-header's sum only, as a sender on this host leaves it? */
 static bool is_partial(const struct packet *p, const struct fbuf *frame)
 {
-	uint64_t pseudo = csum_pseudo(&p->src, &p->dst, UDP_PROTOCOL, frame->total);
+	uint64_t pseudo = csum_pseudo(&p->src, &p->dst, WIRE_PROTO_UDP, frame->total);
 
 	return be16_equal(csum_partial(pseudo), be16_make(p->l4_checksum));
 }

@@ -10,8 +10,6 @@
 #include "base/csum.h"
 #include "base/endian.h"
 
-enum { UDP_PROTOCOL = 17 };
-
 /* inline definitions */
 
 /* The csum.h sum of one 16-bit field. */
