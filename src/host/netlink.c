@@ -17,9 +17,10 @@
 #include "sys/sys.h"
 
 enum {
-	ALIGN = 4,	       /* NLMSG_ALIGNTO and NLA_ALIGNTO */
-	ATTR_HEAD = 4,	       /* struct nlattr */
-	STRAYS_MAX = 64,       /* messages of forgotten requests skipped before giving up */
+	ALIGN = 4,	  /* NLMSG_ALIGNTO and NLA_ALIGNTO */
+	ATTR_HEAD = 4,	  /* struct nlattr */
+	STRAYS_MAX = 64,  /* messages of others passed over before an answer is given up */
+	FLUSH_MAX = 4096, /* parts of an unwanted answer read to its end */
 };
 
 static size_t aligned(size_t n)
@@ -30,6 +31,7 @@ static size_t aligned(size_t n)
 int host_nl_open(struct host_nl *nl, int protocol, int fd_floor, void *buf, size_t size)
 {
 	struct sockaddr_nl any = { .nl_family = AF_NETLINK };
+	socklen_t len = sizeof(any);
 	int one = 1;
 	int ret;
 
@@ -42,10 +44,13 @@ int host_nl_open(struct host_nl *nl, int protocol, int fd_floor, void *buf, size
 		return ret;
 	*nl = (struct host_nl){ .fd = ret, .buf = buf, .size = size };
 	ret = sys_bind(nl->fd, &any, sizeof(any));
+	if (ret == 0)
+		ret = sys_getsockname(nl->fd, &any, &len);
 	if (ret < 0) {
 		host_nl_close(nl);
 		return ret;
 	}
+	nl->port = any.nl_pid;
 	/* Before 4.20 unknown: dumps are then unfiltered, and every callback filters itself. */
 	sys_setsockopt(nl->fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &one, sizeof(one));
 	/* An error answer then does not repeat the request. */
@@ -138,6 +143,7 @@ int host_nl_next_msg(struct host_nl_walk *walk, struct host_nl_msg *msg)
 		.type = head.nlmsg_type,
 		.flags = head.nlmsg_flags,
 		.seq = head.nlmsg_seq,
+		.port = head.nlmsg_pid,
 		.len = head.nlmsg_len - (uint32_t)sizeof(head),
 		.data = walk->at + sizeof(head),
 	};
@@ -224,9 +230,9 @@ long host_nl_receive(struct host_nl *nl)
 }
 
 struct call {
+	struct host_nl *nl;
 	host_nl_fn *fn; /* NULL = the rest is not wanted */
 	void *arg;
-	uint32_t seq;
 	int result;  /* what the call returns */
 	bool one;    /* one message is the whole answer */
 	bool done;   /* the answer is complete */
@@ -272,30 +278,65 @@ static void call_message(struct call *call, const struct host_nl_msg *msg)
 		call->done = true;
 }
 
-/* One datagram of the answer. Return: messages of this call seen in it, or -EBADMSG. */
+/* One datagram of the answer. Return: 0 or -EBADMSG. */
 static int call_datagram(struct call *call, const uint8_t *data, size_t len)
 {
 	struct host_nl_walk walk = { .at = data, .left = len };
 	struct host_nl_msg msg;
-	int mine = 0;
 	int ret;
 
 	while (!call->done && (ret = host_nl_next_msg(&walk, &msg)) != 0) {
 		if (ret < 0)
 			return ret;
-		if (msg.seq != call->seq)
-			continue; /* a request given up earlier */
-		call_message(call, &msg);
-		mine++;
+		/*
+		 * Of a request given up earlier, or a notification: those carry the sequence number of
+		 * somebody else's request, which may equal ours, and his port.
+		 */
+		if (msg.seq != call->nl->seq || msg.port != call->nl->port)
+			call->nl->strays++;
+		else
+			call_message(call, &msg);
 	}
-	return mine;
+	return 0;
+}
+
+static int call_answer(struct call *call)
+{
+	uint32_t strays = call->nl->strays;
+
+	while (!call->done) {
+		long len = host_nl_receive(call->nl);
+		int ret;
+
+		if (len < 0)
+			return len == -EAGAIN ? -ENOBUFS : (int)len;
+		ret = call_datagram(call, call->nl->buf, (size_t)len);
+		if (ret < 0)
+			return ret;
+		if (call->nl->strays - strays > STRAYS_MAX)
+			return -ENOBUFS;
+	}
+	if (call->broken && call->result >= 0)
+		return -EAGAIN;
+	return call->result;
+}
+
+/* Read an answer that was given up to its end: a dump left standing makes the next one fail (EBUSY). */
+static void flush(struct host_nl *nl)
+{
+	for (int i = 0; i < FLUSH_MAX; i++) {
+		long len = host_nl_receive(nl);
+
+		if (len < 0 && len != -ENOBUFS && len != -EMSGSIZE)
+			return;
+		nl->strays++;
+	}
 }
 
 int host_nl_call(struct host_nl *nl, struct host_nl_req *req, host_nl_fn *fn, void *arg)
 {
-	struct call call = { .fn = fn, .arg = arg };
+	struct call call = { .nl = nl, .fn = fn, .arg = arg };
 	struct nlmsghdr head;
-	int strays = 0;
 	long len;
 	int ret;
 
@@ -305,26 +346,16 @@ int host_nl_call(struct host_nl *nl, struct host_nl_req *req, host_nl_fn *fn, vo
 		return -EMSGSIZE;
 	memcpy(&head, req->buf, sizeof(head));
 	head.nlmsg_len = req->len;
-	head.nlmsg_seq = call.seq = ++nl->seq;
+	head.nlmsg_seq = ++nl->seq;
 	memcpy(req->buf, &head, sizeof(head));
 	call.one = !(head.nlmsg_flags & NLM_F_ACK) && (head.nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP;
-
 	do {
 		len = sys_sendto(nl->fd, req->buf, req->len, 0, NULL, 0);
 	} while (len == -EINTR);
 	if (len < 0)
 		return (int)len;
-	while (!call.done) {
-		len = host_nl_receive(nl);
-		if (len < 0)
-			return len == -EAGAIN ? -ENOBUFS : (int)len;
-		ret = call_datagram(&call, nl->buf, (size_t)len);
-		if (ret < 0)
-			return ret;
-		if (ret == 0 && ++strays > STRAYS_MAX)
-			return -ENOBUFS;
-	}
-	if (call.broken && call.result >= 0)
-		return -EAGAIN;
-	return call.result;
+	ret = call_answer(&call);
+	if (!call.done)
+		flush(nl);
+	return ret;
 }

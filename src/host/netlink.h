@@ -28,17 +28,20 @@ enum {
 
 /* One netlink socket of this process, in the network namespace the opening thread was in. */
 struct host_nl {
-	int fd;	      /* owned; -1 = closed. Close-on-exec, at or above the floor given */
-	uint32_t seq; /* of the last request */
-	uint8_t *buf; /* borrowed from host_nl_open()'s caller until host_nl_close(); 4-byte aligned */
-	size_t size;  /* bytes at @buf */
+	int fd;		 /* owned; -1 = closed. Close-on-exec, at or above the floor given */
+	uint32_t port;	 /* our address: answers carry it, notifications carry their cause's */
+	uint32_t seq;	 /* of the last request */
+	uint32_t strays; /* messages host_nl_call() passed over: notifications of joined groups */
+	uint8_t *buf;	 /* borrowed from host_nl_open()'s caller until host_nl_close(); 4-byte aligned */
+	size_t size;	 /* bytes at @buf */
 };
 
 /* One message of an answer. Pointers reach into the receive buffer: valid inside the callback. */
 struct host_nl_msg {
 	uint16_t type;
 	uint16_t flags;
-	uint32_t seq;
+	uint32_t seq;	     /* of that request */
+	uint32_t port;	     /* whose request caused it */
 	uint32_t len;	     /* bytes at @data, the netlink header left out */
 	const uint8_t *data; /* borrowed, 4-byte aligned */
 };
