@@ -1,0 +1,346 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+check.py - every test of the project, one after the other; ./check calls it.
+
+A step builds one variant of the tree or runs one family of tests, and yields one result per test:
+passed, failed or skipped. A skip counts as a failure unless tests/skips.txt names it together
+with the feature this machine lacks. The last line printed is 'N passed, N failed, N skipped'.
+"""
+import argparse
+import collections
+import fnmatch
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+
+sys.dont_write_bytecode = True
+from lab import net, state  # noqa: E402
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PYTHON = "/usr/bin/python3"
+Result = collections.namedtuple("Result", "name status note")
+
+VALGRIND = ("valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite "
+            "--child-silent-after-fork=yes")
+SANITIZER_ENV = {
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:exitcode=99",
+    "TSAN_OPTIONS": "halt_on_error=1:exitcode=99",
+}
+
+
+def last_lines(text, count=25):
+    return "\n".join(text.rstrip().splitlines()[-count:])
+
+
+def shell(argv, timeout, env=None):
+    """(status, output) of a command; status None when it took longer than @timeout."""
+    try:
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              errors="replace", timeout=timeout, check=False, cwd=ROOT,
+                              stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})})
+        return done.returncode, done.stdout
+    except subprocess.TimeoutExpired as late:
+        out = late.stdout or b""
+        return None, out.decode("utf-8", "replace") if isinstance(out, bytes) else out
+
+
+# --- builds -----------------------------------------------------------------------------------
+
+def build(folder, options, cc=None):
+    """Configure ./folder when needed and compile it; one result."""
+    script = f'. scripts/lib.sh; self=check root={ROOT}; build_in "$@"'
+    status, out = shell(["bash", "-c", script, "build", str(ROOT / folder), "-Dwerror=true",
+                         *options], 900, {"CC": cc} if cc else None)
+    return Result(f"build {folder}", "passed" if status == 0 else "failed", last_lines(out, 40))
+
+
+def suites_of(folder):
+    status, out = shell(["meson", "introspect", "--tests", folder], 60)
+    tests = json.loads(out) if status == 0 else []
+    return {suite.rpartition(":")[2] for test in tests for suite in test["suite"]}
+
+
+TAP = re.compile(r"^\s*(not ok|ok)\b\s*\d*\s*-?\s*([^#\n]*)(#\s*skip\b.*)?", re.I | re.M)
+
+
+def tap_results(name, out):
+    found = []
+    for verdict, title, skip in TAP.findall(out):
+        status = "skipped" if skip else "passed" if verdict.lower() == "ok" else "failed"
+        found.append(Result(f"{name}: {title.strip()}", status, skip))
+    return found
+
+
+def meson_results(folder, log, label):
+    path = ROOT / folder / "meson-logs" / (log + ".json")
+    for line in path.read_text(errors="replace").splitlines():
+        test = json.loads(line)
+        name = f"{label} {test['name'].rpartition('/')[2].strip()}"
+        parts = tap_results(name, test.get("stdout") or "")
+        note = last_lines((test.get("stdout") or "") + (test.get("stderr") or ""))
+        if test["result"] == "SKIP":
+            yield Result(name, "skipped", note)
+        elif test["result"] in ("OK", "EXPECTEDFAIL"):
+            yield from parts or [Result(name, "passed", "")]
+        else:
+            bad = [part for part in parts if part.status == "failed"]
+            yield from (part for part in parts if part.status == "passed")
+            yield from (bad or [Result(name, "failed", "")])[:-1]
+            yield Result((bad or [Result(name, "", "")])[-1].name, "failed",
+                         f"{test['result']}\n{note}")
+
+
+def meson_tests(folder, label, suites=None, without=(), wrap=None, timeout=600, scale=1):
+    """The tests of ./folder that belong to @suites (all by default), less those of @without."""
+    have = suites_of(folder)
+    wanted = sorted(have - set(without)) if suites is None else sorted(set(suites) & have)
+    if not wanted:
+        yield Result(f"{label}: no test in {folder}", "failed", "an empty run proves nothing")
+        return
+    argv = ["meson", "test", "-C", folder, "--no-rebuild", "--logbase", label,
+            "--num-processes", "2", "--timeout-multiplier", str(scale)]
+    for suite in wanted:
+        argv += ["--suite", suite]
+    for suite in without:
+        argv += ["--no-suite", suite]
+    if wrap:
+        argv += ["--wrap", wrap]
+    (ROOT / folder / "meson-logs" / (label + ".json")).unlink(missing_ok=True)
+    status, out = shell(argv, timeout, SANITIZER_ENV)
+    try:
+        yield from meson_results(folder, label, label)
+    except FileNotFoundError:
+        yield Result(f"{label}: run", "failed", last_lines(out))
+        return
+    if status is None:
+        yield Result(f"{label}: run", "failed", f"not finished after {timeout} s")
+
+
+# --- steps ------------------------------------------------------------------------------------
+
+def step_gcc():
+    yield build("build", ["-Dbuildtype=release"], "gcc")
+
+
+def step_unit():
+    yield from meson_tests("build", "test", without=("long", "tsan"))
+
+
+def step_system(pattern=None):
+    path = ROOT / "build" / "meson-logs" / "system.xml"
+    path.unlink(missing_ok=True)
+    argv = [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--no-header", "--tb=short",
+            "-rfE", f"--junitxml={path}", "tests/system"]
+    if pattern:
+        argv += ["-k", pattern]
+    status = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
+    if pattern and status == 5:
+        return
+    if not path.exists():
+        yield Result("system: pytest", "failed", f"pytest ended with {status}")
+        return
+    count = 0
+    for case in xml.etree.ElementTree.parse(path).getroot().iter("testcase"):
+        count += 1
+        name = f"{case.get('classname')}.{case.get('name')}"
+        bad = case.find("failure") if case.find("failure") is not None else case.find("error")
+        skip = case.find("skipped")
+        if bad is not None:
+            yield Result(name, "failed", bad.get("message", ""))
+        elif skip is not None:
+            yield Result(name, "skipped", skip.get("message", ""))
+        else:
+            yield Result(name, "passed", "")
+    if not count:
+        yield Result("system: pytest", "failed", "no test was run")
+
+
+def step_asan():
+    made = build("build-asan", ["-Dbuildtype=debugoptimized", "-Db_sanitize=address,undefined",
+                                "-Db_lundef=false"], "gcc")
+    yield made
+    if made.status == "passed":
+        yield from meson_tests("build-asan", "asan", suites=("unit", "fuzz"), scale=4)
+
+
+def step_clang():
+    made = build("build-clang", ["-Dbuildtype=release"], "clang")
+    yield made
+    if made.status == "passed":
+        yield from meson_tests("build-clang", "clang", suites=("unit",))
+
+
+def step_valgrind():
+    yield from meson_tests("build", "valgrind", suites=("unit",), wrap=VALGRIND, scale=20)
+
+
+def step_tsan():
+    made = build("build-tsan", ["-Dbuildtype=debugoptimized", "-Db_sanitize=thread",
+                                "-Db_lundef=false", "-Dstack_base=0x7e9000000000ULL"], "gcc")
+    yield made
+    if made.status == "passed":
+        yield from meson_tests("build-tsan", "tsan", suites=("tsan",), scale=4)
+
+
+STEPS = (
+    ("gcc, warnings are errors", step_gcc),
+    ("unit, layout, platform and corpus tests", step_unit),
+    ("whole programs in namespaces", step_system),
+    ("address and undefined behaviour sanitizers", step_asan),
+    ("clang, warnings are errors", step_clang),
+    ("valgrind on the unit tests", step_valgrind),
+    ("thread sanitizer", step_tsan),
+)
+
+
+# --- long jobs --------------------------------------------------------------------------------
+
+def long_fuzz():
+    """each fuzz target for five minutes on top of its corpus (FSOCK_FUZZ_SECONDS changes that)"""
+    seconds = int(os.environ.get("FSOCK_FUZZ_SECONDS", "300"))
+    made = build("build-fuzz", ["-Dbuildtype=debugoptimized", "-Dfuzz=true", "-Db_lundef=false",
+                                "-Db_sanitize=address,undefined"], "clang")
+    yield made
+    if made.status != "passed":
+        return
+    targets = [path for path in sorted((ROOT / "build-fuzz/tests/fuzz").glob("fuzz_*"))
+               if path.is_file() and os.access(path, os.X_OK)]
+    if not targets:
+        yield Result("fuzz", "failed", "no target was built")
+    for target in targets:
+        grown = ROOT / "build-fuzz" / "found" / target.name
+        grown.mkdir(parents=True, exist_ok=True)
+        seeds = ROOT / "tests/fuzz/corpus" / target.name.removeprefix("fuzz_")
+        status, out = shell([str(target), f"-max_total_time={seconds}", "-print_final_stats=1",
+                             f"-artifact_prefix={grown}/", str(grown),
+                             *([str(seeds)] if seeds.is_dir() else [])], seconds + 120)
+        yield Result(f"fuzz {target.name}", "passed" if status == 0 else "failed", last_lines(out))
+
+
+def long_demo():
+    """./demo five times over, with a SIGKILL in between: nothing may remain"""
+    for turn in range(5):
+        if turn % 2:
+            child = subprocess.Popen([str(ROOT / "demo")], cwd=ROOT, stdout=subprocess.DEVNULL,
+                                     stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+            time.sleep(15)
+            child.kill()
+            child.wait()
+            continue
+        status, out = shell([str(ROOT / "demo"), "--json"], 300)
+        left = [name for name in state.namespaces() if name.startswith("fsock-demo-")]
+        yield Result(f"demo run {turn + 1}", "passed" if status == 0 and not left else "failed",
+                     last_lines(out) + f"\nleft behind: {left}")
+
+
+def long_kill():
+    """the kill -9 tests two hundred times over"""
+    for turn in range(200):
+        status, out = shell([PYTHON, "-m", "pytest", "-p", "no:cacheprovider", "-q",
+                             "tests/system/test_faults.py", "-k", "kill"], 300)
+        if status != 0:
+            yield Result(f"kill round {turn + 1}", "failed", last_lines(out, 60))
+            return
+    yield Result("kill, 200 rounds", "passed", "")
+
+
+def long_bench():
+    """every scenario of bench/run with its rows checked"""
+    status, out = shell([str(ROOT / "bench/run")], 3600)
+    yield Result("bench/run", "passed" if status == 0 else "failed", last_lines(out, 60))
+
+
+LONG = {"fuzz": long_fuzz, "demo": long_demo, "kill": long_kill, "bench": long_bench}
+
+
+# --- the whole --------------------------------------------------------------------------------
+
+def allowed_skips():
+    rules = []
+    for line in (ROOT / "tests" / "skips.txt").read_text().splitlines():
+        line = line.partition("#")[0].strip()
+        if line:
+            pattern, _, feature = (word.strip() for word in line.partition("|"))
+            if not feature:
+                raise SystemExit(f"check: tests/skips.txt: no feature named for {pattern}")
+            rules.append(pattern)
+    return rules
+
+
+def judge(result, rules):
+    if result.status == "skipped" and not any(fnmatch.fnmatch(result.name, r) for r in rules):
+        return result._replace(status="failed", note="skipped, but not listed in tests/skips.txt\n"
+                               + result.note)
+    return result
+
+
+def run_steps(steps):
+    rules, total, failed = allowed_skips(), collections.Counter(), []
+    for number, (title, step) in enumerate(steps, 1):
+        print(f"check: [{number}/{len(steps)}] {title}", flush=True)
+        began, here = time.monotonic(), collections.Counter()
+        for result in step():
+            result = judge(result, rules)
+            here[result.status] += 1
+            if result.status == "failed":
+                failed.append(result)
+                print(f"check: FAILED {result.name}\n{result.note}", flush=True)
+        total += here
+        print(f"check: [{number}/{len(steps)}] {here['passed']} passed, {here['failed']} failed, "
+              f"{here['skipped']} skipped in {time.monotonic() - began:.0f} s", flush=True)
+        if title.startswith("gcc") and here["failed"]:
+            break
+    if failed:
+        print("check: failed were")
+        for result in failed:
+            print("check:    ", result.name)
+    print(f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped",
+          flush=True)
+    return 1 if total["failed"] or not total["passed"] else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="check")
+    parser.add_argument("-k", metavar="PATTERN", help="only tests whose name holds PATTERN")
+    parser.add_argument("--long", metavar="NAME", choices=LONG, help="run one long job")
+    parser.add_argument("--list", action="store_true", help="name the long jobs")
+    args = parser.parse_args()
+    if args.list:
+        for name, job in LONG.items():
+            print(f"{name:8} {job.__doc__}")
+        return 0
+    os.chdir(ROOT)
+    for what in state.sweep():
+        print("check: removed what a former run left:", what)
+    missing = net.lacks()
+    for what in missing:
+        print("check: this machine lacks", what)
+    if any(not what.startswith("AF_XDP") for what in missing):
+        print("check: cannot run the tests without that", file=sys.stderr)
+        return 2
+    if args.long:
+        return run_steps([STEPS[0], (args.long, LONG[args.long])])
+    if args.k:
+        def chosen():
+            yield from (r for r in step_unit() if args.k in r.name)
+            yield from step_system(args.k)
+        return run_steps([STEPS[0], (f"tests with '{args.k}' in their name", chosen)])
+    return run_steps(STEPS)
+
+
+if __name__ == "__main__":
+    state.end_on_signals()
+    try:
+        status = main()
+    except KeyboardInterrupt:
+        status = 130
+    finally:
+        state.close()
+    sys.exit(status)

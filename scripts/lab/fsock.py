@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+fsock - the built command, and what its statistics say about a program.
+
+Counts come from `fsock stat --json PID` while the program lives, or from the records that it
+appends to FSOCK_REPORT_FD when its sockets close (struct stats_sock of src/stats/format/stats.h).
+"""
+import collections
+import json
+import os
+import pathlib
+import struct
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# struct stats_sock: see _layout() for the fields taken from it.
+_SOCK = struct.Struct("=Q4BiIB1xHHH16s16s4x7Q2I96s")
+assert _SOCK.size == 224
+
+Counts = collections.namedtuple("Counts", "rx_fast rx_kernel tx_fast tx_kernel drops")
+Counts.total = property(lambda c: c.rx_fast + c.rx_kernel + c.tx_fast + c.tx_kernel)
+Counts.fast = property(lambda c: c.rx_fast + c.tx_fast)
+Counts.share = property(lambda c: c.fast / c.total if c.total else 0.0)
+
+# Every FSOCK_ setting of the caller is removed, so that a run measures what it says.
+CLEAN = {name: None for name in os.environ if name.startswith("FSOCK_")}
+
+
+def build_dir():
+    return pathlib.Path(os.environ.get("FSOCK_BUILD", ROOT / "build"))
+
+
+def tool():
+    return build_dir() / "tools" / "fsock" / "fsock"
+
+
+def run(argv, **options):
+    """argv of @argv under `fsock run`; keyword client_datagrams=0 becomes --client_datagrams=0."""
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    return [str(tool()), "run", *flags, "--", *map(str, argv)]
+
+
+def stat(pid):
+    """What `fsock stat --json PID` prints, None when there is nothing to see."""
+    done = subprocess.run([str(tool()), "stat", "--json", str(pid)], capture_output=True, text=True,
+                          check=False, timeout=20)
+    try:
+        return json.loads(done.stdout)
+    except ValueError:
+        return None
+
+
+def _sockets(report):
+    """The socket records anywhere in a report, whatever it is wrapped in."""
+    if isinstance(report, dict):
+        if "rx_fast" in report:
+            yield report
+            return
+        report = list(report.values())
+    if isinstance(report, list):
+        for item in report:
+            yield from _sockets(item)
+
+
+def sum_counts(sockets):
+    total = [0] * len(Counts._fields)
+    for sock in sockets:
+        for i, name in enumerate(Counts._fields):
+            total[i] += int(sock.get(name, 0))
+    return Counts(*total)
+
+
+def counts(pid):
+    """Datagrams of all sockets of the living process @pid, None when it has no stack."""
+    report = stat(pid)
+    return None if report is None else sum_counts(_sockets(report))
+
+
+def reasons(report):
+    """The set of reason names in the socket records of @report."""
+    return {str(sock.get("reason")) for sock in _sockets(report) if sock.get("reason")}
+
+
+class Report:
+    """A file that takes the close records of one program. Pass .fd on and .env to it."""
+
+    def __init__(self):
+        self.fd = os.memfd_create("fst-report")
+        flags = os.O_APPEND | os.O_RDWR
+        reopened = os.open(f"/proc/self/fd/{self.fd}", flags | os.O_CLOEXEC)
+        os.close(self.fd)
+        self.fd = reopened
+        self.env = {"FSOCK_REPORT_FD": str(self.fd)}
+
+    def sockets(self):
+        data = os.pread(self.fd, os.fstat(self.fd).st_size, 0)
+        found = []
+        for at in range(0, len(data) - _SOCK.size + 1, _SOCK.size):
+            f = _SOCK.unpack_from(data, at)
+            found.append({
+                "cookie": f[0], "family": f[1], "protocol": f[2], "accelerated": f[3],
+                "reason": f[4], "fd": f[5], "pid": f[6], "local_port": f[8], "remote_port": f[9],
+                "rx_fast": f[13], "rx_kernel": f[14], "tx_fast": f[15], "tx_kernel": f[16],
+                "rx_bytes": f[17], "tx_bytes": f[18], "drops": f[19],
+                "detail": f[22].split(b"\0")[0].decode("utf-8", "replace")})
+        return found
+
+    def counts(self):
+        return sum_counts(self.sockets())
+
+    def close(self):
+        os.close(self.fd)

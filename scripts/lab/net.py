@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+net - two namespaces and the veth pair between them.
+
+The pair has the addresses below on both sides and the kernel's defaults everywhere else; IPv6
+without duplicate address detection, or the first seconds would fail. Both ends of the pair are
+named LINK inside their namespace.
+"""
+import errno
+import os
+import socket
+import subprocess
+
+from . import proc, state
+
+LINK = "fst0"
+A4, B4 = "10.77.0.1", "10.77.0.2"
+A6, B6 = "fd77::1", "fd77::2"
+
+
+class Unable(Exception):
+    """The machine lacks something; the text says what, in words for its user."""
+
+
+def _ip(lines):
+    done = subprocess.run(["ip", "-batch", "-"], input="\n".join(lines) + "\n", text=True,
+                          capture_output=True, check=False)
+    if done.returncode:
+        raise Unable("ip failed: " + done.stderr.strip())
+
+
+class Namespace:
+    def __init__(self, name, v4, v6):
+        self.name, self.v4, self.v6 = name, v4, v6
+
+    def address(self, family):
+        return {"v4": self.v4, "v6": self.v6, "mapped": "::ffff:" + self.v4}[family]
+
+    def argv(self, argv):
+        return ["ip", "netns", "exec", self.name, *map(str, argv)]
+
+    def popen(self, argv, **options):
+        """Start @argv inside; see proc.Process. It ends with the run at the latest."""
+        return proc.Process(self.argv(argv), **options)
+
+    def run(self, argv, timeout=30, **options):
+        """Run @argv inside to its end; returns proc.Result."""
+        with self.popen(argv, **options) as process:
+            return process.finish(timeout)
+
+
+class Pair:
+    """Context manager: namespaces .a and .b. Removed on exit whatever happened inside."""
+
+    def __init__(self, prefix="fst", mtu=None):
+        self.prefix, self.mtu = prefix, mtu
+        self.a = self.b = None
+
+    def __enter__(self):
+        record = state.record()
+        self.a = Namespace(record.name(self.prefix, "a"), A4, A6)
+        self.b = Namespace(record.name(self.prefix, "b"), B4, B6)
+        try:
+            self._make()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _make(self):
+        a, b = self.a.name, self.b.name
+        _ip([f"netns add {a}", f"netns add {b}"])
+        mtu = f"mtu {self.mtu} " if self.mtu else ""
+        _ip([f"link add {LINK} {mtu}netns {a} type veth peer name {LINK} {mtu}netns {b}"])
+        for side in (self.a, self.b):
+            done = subprocess.run(["ip", "-n", side.name, "-batch", "-"], text=True, input="\n".join([
+                "link set lo up", f"addr add {side.v4}/24 dev {LINK}",
+                f"addr add {side.v6}/64 dev {LINK} nodad", f"link set {LINK} up"]) + "\n",
+                capture_output=True, check=False)
+            if done.returncode:
+                raise Unable("ip failed: " + done.stderr.strip())
+
+    def __exit__(self, *_):
+        for side in (self.a, self.b):
+            if side is not None:
+                state.drop_namespace(side.name)
+
+
+def lacks(af_xdp=True):
+    """What this machine lacks for two namespaces and AF_XDP between them: a list of sentences."""
+    if os.geteuid() != 0:
+        return ["root rights: network namespaces and AF_XDP need them"]
+    missing = []
+    try:
+        with Pair("fst"):
+            pass
+    except FileNotFoundError:
+        return ["the command ip (package iproute2)"]
+    except Unable as error:
+        text = str(error)
+        if "netns" in text or "mount" in text:
+            missing.append("network namespaces: " + text)
+        elif "Unknown device type" in text or "not supported" in text:
+            missing.append("veth: this kernel cannot make a veth pair (CONFIG_VETH)")
+        else:
+            missing.append("a veth pair between two namespaces: " + text)
+    if af_xdp:
+        try:
+            socket.socket(44, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0).close()
+        except OSError as error:
+            if error.errno in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT):
+                missing.append("AF_XDP: this kernel was built without CONFIG_XDP_SOCKETS")
+            elif error.errno in (errno.EPERM, errno.EACCES):
+                missing.append("CAP_NET_RAW: opening an AF_XDP socket is forbidden here")
+            else:
+                missing.append(f"AF_XDP: {error.strerror}")
+    return missing

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+proc - child processes that cannot outlive the run.
+
+Each child leads a session of its own, is written down in the run's record, asks the kernel for
+SIGKILL when the run dies, and is killed with its process group when its `with` block ends.
+"""
+import collections
+import ctypes
+import os
+import signal
+import subprocess
+import tempfile
+import time
+
+from . import state
+
+_libc = ctypes.CDLL(None, use_errno=True)
+PR_SET_PDEATHSIG = 1
+
+Result = collections.namedtuple("Result", "status out err seconds")
+
+
+def cpus():
+    """The processors we may use; [0, 0] on a machine with one, so that a pair can always be had."""
+    have = sorted(os.sched_getaffinity(0))
+    return have if len(have) > 1 else have * 2
+
+
+class Process:
+    """
+    A running child. @cpu pins it; @env adds to our environment (None removes a name); output goes
+    to unnamed files, so a chatty child never blocks. @fds are inherited under their numbers.
+    """
+
+    def __init__(self, argv, cpu=None, env=None, fds=(), stdin=None, cwd=None, preexec=None):
+        parent = os.getpid()
+
+        def prepare():
+            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != parent:
+                os._exit(127)
+            if cpu is not None:
+                os.sched_setaffinity(0, {cpu})
+            if preexec is not None:
+                preexec()
+
+        full = dict(os.environ)
+        for name, value in (env or {}).items():
+            if value is None:
+                full.pop(name, None)
+            else:
+                full[name] = str(value)
+        self.argv = [str(word) for word in argv]
+        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        self.began = time.monotonic()
+        self.child = subprocess.Popen(
+            self.argv, stdin=stdin or subprocess.DEVNULL, stdout=self._out, stderr=self._err,
+            env=full, cwd=cwd, pass_fds=tuple(fds), start_new_session=True, preexec_fn=prepare)
+        self.pid = self.child.pid
+        state.record().process(self.pid)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+    def alive(self):
+        return self.child.poll() is None
+
+    def send(self, number):
+        if self.alive():
+            os.kill(self.pid, number)
+
+    def kill(self):
+        """SIGKILL to the group; its number is ours as long as one member lives."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+        self.child.wait()
+
+    @staticmethod
+    def _read(file):
+        # pread: the offset is shared with the child, which may still be writing.
+        size = os.fstat(file.fileno()).st_size
+        return os.pread(file.fileno(), size, 0).decode("utf-8", "replace")
+
+    @property
+    def out(self):
+        return self._read(self._out)
+
+    @property
+    def err(self):
+        return self._read(self._err)
+
+    def wait_for(self, text, timeout=5):
+        """Until @text shows in the output. False when it ended or the time is up."""
+        until = time.monotonic() + timeout
+        while time.monotonic() < until:
+            if text in self.out or text in self.err:
+                return True
+            if not self.alive():
+                return text in self.out or text in self.err
+            time.sleep(0.01)
+        return False
+
+    def finish(self, timeout=30):
+        """Wait for the end; a child that does not come to one is killed and status is None."""
+        try:
+            status = self.child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            status = None
+        return Result(status, self.out, self.err, time.monotonic() - self.began)
+
+    def stop(self, timeout=5, number=signal.SIGINT):
+        """Ask for the end with @number, then insist."""
+        self.send(number)
+        return self.finish(timeout)

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# lib.sh - what ./demo, ./check and bench/run share: saying things, packages, the build.
+# Sourced by bash with `self` set to the command's name and `root` to the top of the tree.
+
+export PYTHONDONTWRITEBYTECODE=1
+export PATH=$PATH:/usr/sbin:/sbin
+# The programs of these packages; a python of the user's own would lack Debian's pytest.
+python=/usr/bin/python3
+
+# One list per purpose. Libraries of the daemon packages only (dnsmasq-base): nothing to start.
+packages_build="gcc libc6-dev linux-libc-dev meson ninja-build pkg-config clang llvm bpftool
+	libbpf-dev libmnl-dev libcjson-dev libcmocka-dev python3"
+packages_demo="iproute2 sockperf"
+packages_check="iproute2 util-linux procps ethtool nftables sockperf iperf3 bind9-dnsutils
+	dnsmasq-base socat tcpdump python3-pytest valgrind libclang-rt-14-dev binutils pkg-config"
+packages_bench="iproute2 sockperf bind9-dnsutils dnsmasq-base gnuplot-nox"
+
+say() {
+	echo "$self: $*"
+}
+
+die() {
+	echo "$self: $*" >&2
+	exit 2
+}
+
+# --- packages ---------------------------------------------------------------------------------
+
+policy=/usr/sbin/policy-rc.d
+policy_saved=$policy.fsock-saved
+policy_mark="# written by fsock while it installs packages; safe to remove"
+
+policy_is_ours() {
+	[ -f "$policy" ] && grep -qxF "$policy_mark" "$policy"
+}
+
+# Undo hold_services, in this run or a former one that was killed. Never removes a foreign file.
+release_services() {
+	if [ -e "$policy_saved" ] || [ -L "$policy_saved" ]; then
+		if policy_is_ours || [ ! -e "$policy" ]; then
+			mv -f "$policy_saved" "$policy"
+		fi
+	elif policy_is_ours; then
+		rm -f "$policy"
+	fi
+}
+
+# Packages installed from here on do not start their services.
+hold_services() {
+	release_services
+	if [ -e "$policy" ] || [ -L "$policy" ]; then
+		mv "$policy" "$policy_saved"
+	fi
+	printf '#!/bin/sh\n%s\nexit 101\n' "$policy_mark" >"$policy.fsock-new"
+	chmod 755 "$policy.fsock-new"
+	mv "$policy.fsock-new" "$policy"
+}
+
+is_installed() {
+	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# need_packages NAME...: install what is missing. Asks apt for nothing when nothing is.
+need_packages() {
+	local name missing=""
+	release_services
+	for name in "$@"; do
+		is_installed "$name" || missing="$missing $name"
+	done
+	[ -n "$missing" ] || return 0
+	command -v apt-get >/dev/null || die "missing packages:$missing (and no apt-get here to install them)"
+	say "installing:$missing"
+	trap 'release_services' EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+	hold_services
+	apt_quietly update || say "apt-get update failed; trying with the lists that are here"
+	# shellcheck disable=SC2086
+	apt_quietly install -y --no-install-recommends $missing ||
+		die "could not install:$missing (try: apt-get install$missing)"
+	release_services
+	trap - EXIT INT TERM HUP
+}
+
+# apt-get as it should run in a script; its output is shown only when it fails.
+apt_quietly() {
+	local log status=0
+	log=$(mktemp)
+	DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 \
+		-o Dpkg::Options::=--force-confold "$@" </dev/null >"$log" 2>&1 || status=$?
+	[ "$status" = 0 ] || tail -n 20 "$log" >&2
+	rm -f "$log"
+	return "$status"
+}
+
+# --- rights and build -------------------------------------------------------------------------
+
+need_root() {
+	[ "$(id -u)" = 0 ] && return 0
+	echo "$self: needs root for network namespaces and AF_XDP. Run:" >&2
+	echo "    sudo $0${*:+ $*}" >&2
+	exit 2
+}
+
+# build_in DIR MESON_OPTION...: configure when needed and compile. A folder that another version
+# of meson or another tree left behind is made anew.
+build_in() {
+	local dir=$1 log
+	shift
+	log=$(mktemp)
+	if [ -f "$dir/build.ninja" ]; then
+		meson setup --reconfigure "$@" "$dir" "$root" >"$log" 2>&1 || rm -rf "$dir"
+	fi
+	if [ ! -f "$dir/build.ninja" ]; then
+		rm -rf "$dir"
+		if ! meson setup "$@" "$dir" "$root" >"$log" 2>&1; then
+			tail -n 30 "$log" >&2
+			rm -f "$log"
+			return 1
+		fi
+	fi
+	if ! ninja -C "$dir" >"$log" 2>&1; then
+		grep -v '^\[' "$log" | tail -n 60 >&2
+		rm -f "$log"
+		return 1
+	fi
+	rm -f "$log"
+}

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+columns - one API program in the columns K (kernel), N (loaded, switched off), A (accelerated).
+
+K is the truth. N must print the same. A may differ only in what deviations.txt lists.
+"""
+import difflib
+import fnmatch
+import os
+import pathlib
+import re
+import select
+import socket
+
+from lab import fsock, proc
+
+HERE = pathlib.Path(__file__).resolve().parent
+CASE = re.compile(r"^CASE(_FAST)?\((\w+)\)", re.M)
+FAMILIES = ("v4", "v6", "mapped")
+CONTROL_FD = 3
+
+
+def programs():
+    return (HERE / "api" / "programs.list").read_text().split()
+
+
+def cases(name):
+    """(case, must take the fast path) of one program, in the order of its source."""
+    text = (HERE / "api" / f"{name}.c").read_text()
+    return [(case, bool(fast)) for fast, case in CASE.findall(text)]
+
+
+def deviations(name, case):
+    """(kernel line, accelerated line) patterns that this case may differ in."""
+    allowed = []
+    for line in (HERE / "deviations.txt").read_text().splitlines():
+        line = line.partition("#")[0].strip()
+        if not line:
+            continue
+        cells = [cell.strip() for cell in line.split(" | ")]
+        if len(cells) != 4 or not cells[3]:
+            raise ValueError(f"deviations.txt: a row is 'case | kernel | accelerated | reason': {line}")
+        if fnmatch.fnmatchcase(f"{name}/{case}", cells[0]):
+            allowed.append((cells[1], cells[2]))
+    return allowed
+
+
+def command(column, argv):
+    """argv and environment of a program in one column."""
+    if column == "K":
+        return list(argv), dict(fsock.CLEAN)
+    if column == "N":
+        return fsock.run(argv), {**fsock.CLEAN, "FSOCK_ACCELERATE": "0"}
+    return fsock.run(argv, profile="latency"), dict(fsock.CLEAN)
+
+
+class Outcome:
+    def __init__(self, column, lines, status, err, counts):
+        self.column, self.lines, self.status = column, lines, status
+        self.err, self.counts = err, counts
+
+
+def _reserve_control_fd():
+    """Keep CONTROL_FD taken here, or a pipe that subprocess opens could get the number."""
+    try:
+        os.fstat(CONTROL_FD)
+    except OSError:
+        spare = os.open("/dev/null", os.O_RDWR)
+        if spare != CONTROL_FD:
+            os.dup2(spare, CONTROL_FD)
+            os.close(spare)
+
+
+def _on_control_fd(end):
+    """Make @end descriptor CONTROL_FD of the child."""
+    def move():
+        os.dup2(end.fileno(), CONTROL_FD, inheritable=True)
+    return move
+
+
+def execute(pair, path, peer_path, case, family, column, timeout=25):
+    """Run one case in one column."""
+    _reserve_control_fd()
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    report = fsock.Report()
+    cpu = proc.cpus()
+    peer_family = "v6" if family == "v6" else "v4"
+    peer_argv, peer_env = command("A" if column == "A" else "K", [peer_path, peer_family])
+    argv, env = command(column, [path, case, family])
+    with mine, theirs, pair.b.popen(peer_argv, env=peer_env, cpu=cpu[1], fds=(CONTROL_FD,),
+                                    preexec=_on_control_fd(theirs)) as peer:
+        theirs.close()  # so that a peer that dies is seen at once
+        # No settimeout() here: it would make the program's end non-blocking, too.
+        mine.send(b"ready")
+        if not select.select([mine], [], [], 10)[0] or mine.recv(64) != b"1":
+            raise AssertionError(f"the peer did not start: {peer.err}")
+        done = pair.a.run([*argv], env={**env, **report.env}, cpu=cpu[0], timeout=timeout,
+                          fds=(CONTROL_FD, report.fd), preexec=_on_control_fd(mine))
+    counts = report.counts()
+    report.close()
+    return Outcome(column, done.out.splitlines(), done.status, done.err, counts)
+
+
+def differences(kernel, other, allowed=()):
+    """Lines in which two outcomes differ and that no deviation allows."""
+    bad = []
+    for tag, i, j, k, m in difflib.SequenceMatcher(
+            None, kernel.lines, other.lines, autojunk=False).get_opcodes():
+        if tag == "equal":
+            continue
+        want, have = kernel.lines[i:j], other.lines[k:m]
+        for n in range(max(len(want), len(have))):
+            left = want[n] if n < len(want) else "-"
+            right = have[n] if n < len(have) else "-"
+            if not any(fnmatch.fnmatchcase(left, a) and fnmatch.fnmatchcase(right, b)
+                       for a, b in allowed):
+                bad.append(f"{kernel.column}: {left}\n{other.column}: {right}")
+    if other.status != kernel.status:
+        bad.append(f"status {kernel.column} {kernel.status}, {other.column} {other.status}")
+    return bad

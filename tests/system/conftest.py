@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What all tests of whole programs share: namespaces, the built command, the columns to run."""
+import pathlib
+import sys
+
+import pytest
+
+sys.dont_write_bytecode = True
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+from lab import fsock, net, state  # noqa: E402
+
+
+def pytest_addoption(parser):
+    parser.addoption("--columns", default="KNA",
+                     help="columns of the API programs to run: K, N, A (default all)")
+
+
+def pytest_configure(config):
+    state.end_on_signals()
+    state.sweep()
+
+
+def pytest_unconfigure(config):
+    state.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def built():
+    """Everything here needs root and a build; without them nothing can be said."""
+    missing = net.lacks(af_xdp=False)
+    if missing:
+        pytest.exit("cannot run here, missing " + "; ".join(missing), 2)
+    if not (fsock.build_dir() / "tests" / "system").is_dir():
+        pytest.exit(f"nothing built in {fsock.build_dir()}; run ./check or meson and ninja", 2)
+
+
+@pytest.fixture
+def pair():
+    """Two namespaces .a and .b of this test alone."""
+    with net.Pair() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared_pair():
+    """Two namespaces for all tests of a module."""
+    with net.Pair() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def program():
+    """program(name): path of a program of tests/system in the build folder."""
+    return lambda name: str(fsock.build_dir() / "tests" / "system" / name)
