@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * block.c - see block.h.
+ *
+ * Signals: the first QUIET_NS of a wait run without any system call, so that a ping-pong pays none; a
+ * handler that runs in this window counts as having run before the call. After that every signal is
+ * blocked and let in by signal_admit(), which tells EINTR from a restart.
+ */
+#include "context/block.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "context/internal.h"
+#include "context/thread.h"
+#include "socket/epoll.h"
+#include "sys/sys.h"
+
+#define QUIET_NS FS_US(10)
+#define SLICE_NS FS_US(20)
+
+enum {
+	MISSES_MAX = 6,	/* the spin budget is halved at most so often */
+	RETRY = 16,	/* one wait in so many tries the whole budget again */
+};
+
+void blocker_init(struct blocker *b, struct context *ctx, fs_ns deadline, bool restartable,
+		  const signal_set *mask)
+{
+	memset(b, 0, sizeof(*b));
+	b->ctx = ctx;
+	b->deadline = deadline;
+	b->restartable = restartable;
+	b->spin_allowed = true;
+	if (mask) {
+		b->mask = *mask;
+		b->user_mask = true;
+	}
+}
+
+static void pause_cpu(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#endif
+}
+
+/* How long to spin: less after waits that a spin did not shorten. */
+static fs_ns spin_budget(const struct blocker *b)
+{
+	struct context_thread *t = &context_thread;
+
+	if (!b->spin_allowed || b->ctx->n_handles == 0)
+		return 0;
+	if (b->ctx->spin_limit == INT64_MAX)
+		return FS_SEC(3600);
+	if (t->spin_misses >= RETRY)
+		t->spin_misses = 0;
+	return b->ctx->spin_limit >> FS_MIN(t->spin_misses, MISSES_MAX);
+}
+
+static void block_signals(struct blocker *b)
+{
+	if (b->blocked)
+		return;
+	b->saved = signal_block_all();
+	if (!b->user_mask)
+		b->mask = b->saved;
+	b->blocked = true;
+}
+
+/* Let pending signals in. 0 or -EINTR. */
+static int admit(struct blocker *b)
+{
+	switch (signal_admit(b->mask, &b->cancelled)) {
+	case SIGNAL_EINTR:
+		return -EINTR;
+	case SIGNAL_RESTART:
+		return b->restartable && !b->cancelled ? 0 : -EINTR;
+	case SIGNAL_NONE:
+		break;
+	}
+	return b->cancelled ? -EINTR : 0;
+}
+
+/* --- sleeping --- */
+
+/* This thread's epoll set over the doorbell and the ports, brought up to date. Lock held. */
+static int refresh_sleep_set(struct context *ctx)
+{
+	struct context_thread *t = &context_thread;
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+
+	if (t->epfd == 0) {
+		int fd = sys_fd_raise(sys_epoll_create1(EPOLL_CLOEXEC), ctx->fd_floor);
+
+		if (fd < 0)
+			return fd;
+		t->epfd = fd;
+		t->ports_serial = ctx->stack->ports_serial - 1;
+		sys_epoll_ctl(fd, EPOLL_CTL_ADD, ctx->doorbell[ctx->slot], &event);
+	}
+	if (t->ports_serial == ctx->stack->ports_serial)
+		return 0;
+	event.events = EPOLLIN;
+	for (unsigned i = 0; i < ctx->n_handles; i++) {
+		struct provider_handle *h = &ctx->handle[i];
+
+		/* A descriptor that is in already answers EEXIST; a closed one left by itself. */
+		if (h->ops)
+			sys_epoll_ctl(t->epfd, EPOLL_CTL_ADD, h->ops->wait_fd(h), &event);
+	}
+	t->ports_serial = ctx->stack->ports_serial;
+	return 0;
+}
+
+static void count_sleeper(struct blocker *b, int delta)
+{
+	if (b->sock)
+		b->sock->sleepers += (uint32_t)delta;
+	if (b->set)
+		b->set->sleepers += (uint32_t)delta;
+	for (unsigned i = 0; i < b->n_socks; i++)
+		b->socks[i]->sleepers += (uint32_t)delta;
+	b->ctx->stack->proc[b->ctx->slot].sleepers += (uint32_t)delta;
+}
+
+/* Publish "sleeping". Under the lock: who delivers holds it too, so it is ordered with the look at the
+ * queues that follows. */
+static int arm(struct blocker *b)
+{
+	struct context *ctx = b->ctx;
+	int ret;
+
+	if (!context_lock(ctx))
+		return -EDEADLK;
+	ret = refresh_sleep_set(ctx);
+	if (ret == 0) {
+		count_sleeper(b, 1);
+		for (unsigned i = 0; i < ctx->n_handles; i++)
+			if (ctx->handle[i].ops)
+				ctx->handle[i].ops->arm(&ctx->handle[i]);
+		b->armed = true;
+	}
+	context_unlock(ctx);
+	return ret;
+}
+
+static void disarm(struct blocker *b)
+{
+	struct context *ctx = b->ctx;
+
+	if (!b->armed)
+		return;
+	b->armed = false;
+	if (!context_lock(ctx))
+		return; /* a broken stack: nobody counts sleepers any more */
+	count_sleeper(b, -1);
+	for (unsigned i = 0; i < ctx->n_handles; i++)
+		if (ctx->handle[i].ops)
+			ctx->handle[i].ops->disarm(&ctx->handle[i]);
+	context_unlock(ctx);
+}
+
+static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
+{
+	struct context *ctx = b->ctx;
+	struct timespec limit, *until = NULL;
+	struct epoll_event rung[4];
+	fs_ns left;
+
+	fds[n] = (struct pollfd){ .fd = context_thread.epfd, .events = POLLIN };
+	fds[n + 1] = (struct pollfd){ .fd = ctx->signal_fd, .events = POLLIN };
+	if (b->deadline != FS_NEVER) {
+		left = FS_MAX(b->deadline - host_clock_kernel(), 0);
+		limit = (struct timespec){ .tv_sec = left / FS_SEC(1), .tv_nsec = left % FS_SEC(1) };
+		until = &limit;
+	}
+	fs_fetch_add(&ctx->stack->counter[FS_CTR_sleeps], 1);
+	b->slept = true;
+	sys_ppoll(fds, n + 2, until, NULL);
+	if (fds[n].revents) /* clears the doorbell's edge; what the ports have stays */
+		sys_epoll_pwait(context_thread.epfd, rung, FS_ARRAY_SIZE(rung), 0, NULL);
+	disarm(b);
+	return admit(b);
+}
+
+/* --- the ladder --- */
+
+static void begin(struct blocker *b, fs_ns now)
+{
+	b->started = now;
+	b->spin_until = now + spin_budget(b);
+	b->quiet_until = FS_MIN(now + QUIET_NS, b->spin_until);
+	b->next_slice = now;
+	if (b->user_mask)
+		b->quiet_until = now; /* a signal that the given mask lets in is due at once */
+}
+
+static int spin(struct blocker *b, fs_ns now)
+{
+	pause_cpu();
+	if (now < b->quiet_until)
+		return 0;
+	block_signals(b);
+	if (now < b->next_slice)
+		return 0;
+	b->next_slice = now + SLICE_NS;
+	return admit(b);
+}
+
+int blocker_pause(struct blocker *b, struct pollfd *fds, unsigned n)
+{
+	fs_ns now = host_clock_now(&b->ctx->clock);
+	int ret;
+
+	if (b->started == 0)
+		begin(b, now);
+	if (b->deadline != FS_NEVER && now >= b->deadline && host_clock_kernel() >= b->deadline)
+		return -ETIMEDOUT;
+	if (now < b->spin_until)
+		return spin(b, now);
+	block_signals(b);
+	if (b->armed)
+		return sleep_now(b, fds, n);
+	ret = admit(b);
+	if (ret == 0)
+		ret = arm(b);
+	return ret;
+}
+
+/* Was the spin worth it? A wait that ended within the budget, asleep or not, says yes. */
+static void learn(const struct blocker *b)
+{
+	struct context_thread *t = &context_thread;
+
+	if (b->started == 0 || b->ctx->spin_limit == 0 || !b->spin_allowed)
+		return;
+	if (host_clock_now(&b->ctx->clock) - b->started <= b->ctx->spin_limit)
+		t->spin_misses = 0;
+	else if (t->spin_misses < UINT8_MAX)
+		t->spin_misses++;
+}
+
+void blocker_end(struct blocker *b)
+{
+	if (b->started == 0)
+		return;
+	learn(b);
+	disarm(b);
+	if (b->blocked)
+		signal_restore(b->saved);
+	if (b->cancelled)
+		pthread_testcancel();
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * block.h - waiting: spin a little, then sleep properly (DESIGN D8).
+ *
+ * A blocking call is a loop around a try that never blocks:
+ *
+ *     blocker_init(&b, ...);
+ *     while ((ret = try()) == -EAGAIN) {
+ *             ret = blocker_pause(&b, fds, n);
+ *             if (ret < 0)
+ *                     break;
+ *     }
+ *     blocker_end(&b);
+ *
+ * blocker_pause() returns at once while the spin budget lasts. Then it publishes "sleeping" and returns
+ * once more, so that the try looks again; only the next pause sleeps. Whoever delivers after that look
+ * finds the published mark and rings the doorbell: no wake-up is lost.
+ *
+ * Threads:  one blocker per call, on its stack. The lock is not held around blocker_pause().
+ */
+#ifndef FSOCK_CONTEXT_BLOCK_H
+#define FSOCK_CONTEXT_BLOCK_H
+
+#include <poll.h>
+#include <stdbool.h>
+
+#include "base/clock.h"
+#include "context/context.h"
+#include "host/signal.h"
+
+struct epoll_set;
+
+struct blocker {
+	struct context *ctx;
+	struct sock *sock;	/* whom the sleep is for: its sleepers are counted; NULL = none */
+	struct epoll_set *set;	/* likewise */
+	struct sock *const *socks; /* likewise, for poll(): n_socks of them */
+	unsigned n_socks;
+	fs_ns deadline;		/* FS_NEVER = no limit */
+	bool restartable;	/* SA_RESTART applies to the call */
+	bool spin_allowed;	/* something polled in user space can end the wait */
+	bool cancelled;		/* pthread_cancel() came: test for it where nothing is held */
+
+	/* --- kept by block.c --- */
+	fs_ns started;		/* 0 = no pause yet */
+	fs_ns spin_until, quiet_until, next_slice;
+	signal_set mask;	/* in force during the call: the caller's or the one given */
+	signal_set saved;	/* to restore */
+	bool user_mask, blocked, armed, slept;
+};
+
+/* @mask: signal mask for the duration (ppoll and friends), kernel form; NULL = leave it. */
+void blocker_init(struct blocker *b, struct context *ctx, fs_ns deadline, bool restartable,
+		  const signal_set *mask);
+
+/*
+ * Wait a little for one of @fds (whatever the kernel may report) or anything the stack takes.
+ * fds must have room for two more entries behind @n.
+ * Return: 0 look again; -EINTR; -ETIMEDOUT the deadline passed.
+ */
+int blocker_pause(struct blocker *b, struct pollfd *fds, unsigned n);
+
+/* Let go: restores the mask. Must be called, also after an error. */
+void blocker_end(struct blocker *b);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * context.h - what one process holds of fsock: its stack, its descriptors of it, its options.
+ *
+ * The context is the composition root: it makes the stack, opens ports, lends the engine time and
+ * functions, and is the only reader of the clock. Front doors (preload, later api) call the functions
+ * of datagram.h, lifecycle.h and multiplex.h; this header is shared by the files of this room.
+ *
+ * Made at the first Internet socket, in private pages of its own; never freed (exit does).
+ * Threads:  fields are protected by the stack's lock unless marked.
+ */
+#ifndef FSOCK_CONTEXT_CONTEXT_H
+#define FSOCK_CONTEXT_CONTEXT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "context/config.h"
+#include "context/stack.h"
+#include "host/clock.h"
+#include "host/log.h"
+#include "host/mem.h"
+#include "host/monitor.h"
+#include "host/netlink.h"
+#include "ip/ip.h"
+#include "provider/provider.h"
+#include "socket/fdtable.h"
+#include "socket/sock.h"
+
+struct context {
+	struct stack *stack;   /* shared, never NULL once the context is published */
+	struct fd_table fds;
+	struct ip_env env;     /* lent to the engine */
+	struct host_clock clock;
+	uint32_t *alive;       /* in a page that fork and clone wipe: 0 = this is a child that has not
+				  been through context_after_fork() yet */
+
+	/* What this process may drive. handle[i] belongs to stack->port[i]; ops NULL = not joined. */
+	struct provider_handle handle[IP_MAX_PORTS];
+	unsigned n_handles;    /* slots of handle[] that were ever used */
+	unsigned slot;	       /* index in stack->proc; STATS_MAX_PROCS = none: not joined */
+	uint32_t pid;
+	bool news;	       /* readable() was called since the last ring: sleepers must know */
+
+	/* Constant after start. */
+	struct config config;
+	struct host_log log;
+	fs_ns spin_limit;      /* longest spin of a blocking call; INT64_MAX = without end; 0 = never */
+	int fd_floor;	       /* our descriptors are at or above it */
+
+	struct mem_arena arena;
+	struct host_nl nl;
+	struct host_monitor monitor;
+	uint8_t *nl_buf, *monitor_buf; /* owned pages */
+	int doorbell[STATS_MAX_PROCS]; /* eventfds, by slot; -1 = not made. Never read: edge triggered */
+	int signal_fd;	       /* signalfd over everything, or -1 */
+	int report_fd;	       /* STATS_REPORT_ENV, or -1 */
+	unsigned long netns;   /* inode of the network namespace the stack was made in */
+
+	fs_ns now;	       /* of the current drive */
+	fs_ns next_look;       /* when housekeeping is due: notifications */
+	fs_ns next_check;      /* when the slow part is due: policy, processes, neighbours */
+	struct {
+		uint32_t ifindex; /* 0 = unused */
+		int reason;
+	} declined[IP_MAX_PORTS]; /* interfaces that refused; forgotten when links change */
+	char why[STATS_DETAIL_LEN]; /* sentence of the last refusal */
+};
+
+/* The context of this process; NULL until the first Internet socket. Any thread. */
+extern struct context *fsock_context;
+
+/*
+ * Make and publish it. Returns NULL when that is impossible (memory, address space): then there is no
+ * stack, *reason says why, and every socket is the kernel's. Any thread; the first wins.
+ */
+struct context *context_start(int *reason);
+
+/* --- the stack's lock; see stack.h --- */
+
+/* False: the stack is broken, or the calling thread holds the lock already (a signal handler came in
+ * between): use the shadow. */
+bool context_lock(struct context *ctx);
+void context_unlock(struct context *ctx);
+
+/* --- driving; all with the lock held --- */
+
+/* Take what the ports received through the engine. Returns frames taken. */
+unsigned context_poll(struct context *ctx);
+
+/* Hand the engine's out queue of @port to the provider and start it. 0, -EAGAIN (some remain). */
+int context_flush(struct context *ctx, unsigned port);
+
+/* Wake threads that sleep, if anything came for them. Called by whoever drove, before unlocking. */
+void context_ring(struct context *ctx);
+
+/* Keep the control plane and memory up to date when due. */
+void context_housekeep(struct context *ctx);
+
+/* --- records --- */
+
+/* A fresh record in the statistics; NULL = table full. Lock held. */
+struct stats_sock *context_record(struct context *ctx, int fd, int family, int protocol);
+
+/* Say why a socket is not accelerated. @detail may be NULL. */
+void record_reason(struct stats_sock *record, int reason, const char *detail);
+
+/* The socket behind the record is gone. */
+void context_record_close(struct context *ctx, struct stats_sock *record);
+
+#endif

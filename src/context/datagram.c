@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * datagram.c - see datagram.h.
+ */
+#include "context/datagram.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "base/reason.h"
+#include "context/block.h"
+#include "context/internal.h"
+#include "socket/opts.h"
+#include "sys/sys.h"
+
+enum {
+	KERNEL_HOT = 64,	   /* after a datagram from the shadow, look there for so many receives */
+	IPV6_NAME_MIN = 24,	   /* SIN6_LEN_RFC2133: the shortest the kernel takes */
+	IP4_HEADER = 20,
+	IP6_HEADER = 40,
+};
+
+/* --- entering and leaving --- */
+
+/* The live socket, lock held, or NULL without it. */
+static struct sock *enter(struct context *ctx, int fd)
+{
+	struct fd_entry *e;
+	struct sock *s;
+
+	if (!context_lock(ctx))
+		return NULL;
+	e = fd_entry_at(&ctx->fds, fd);
+	s = e->object;
+	if (__builtin_expect(e->kind == FD_SOCK && s->generation == e->generation, 1) &&
+	    context_joined(ctx))
+		return s;
+	context_unlock(ctx);
+	return NULL;
+}
+
+static void leave(struct context *ctx)
+{
+	context_ring(ctx);
+	context_unlock(ctx);
+}
+
+/* A socket left to the kernel with nothing more in the stack: its descriptor is libc's from now on. */
+static bool retire(struct context *ctx, struct sock *s, int fd)
+{
+	struct stats_sock *record = s->record;
+
+	if (s->way != SOCK_KERNEL || s->pcb.queue.head || s->users)
+		return false;
+	if (ctx->slot >= STATS_MAX_PROCS || s->refs[ctx->slot] == 0)
+		return false;
+	/* Registrations with epoll sets need the object: they translate the kernel's events. */
+	if (!list_is_empty(&s->items) || sock_refs(s) > 1)
+		return false;
+	context_fd_set(ctx, fd, FD_RECORD, record, 0);
+	s->record = &(struct stats_sock){ .fd = -1 }; /* the record lives on behind the descriptor */
+	context_sock_free(ctx, s);
+	return true;
+}
+
+/* --- receiving --- */
+
+static socklen_t put_name(const struct sock *s, const struct fbuf *f, void *to, socklen_t room)
+{
+	union {
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} name;
+	socklen_t len;
+
+	memset(&name, 0, sizeof(name));
+	if (s->pcb.flags & UDP_PCB_V6) {
+		name.in6.sin6_family = AF_INET6;
+		name.in6.sin6_port = htons(f->src_port);
+		memcpy(&name.in6.sin6_addr, f->src.b, 16);
+		if (!ip_addr_is_v4(&f->src) && ip_addr_is_link_local(&f->src))
+			name.in6.sin6_scope_id = f->ifindex;
+		len = sizeof(name.in6);
+	} else {
+		name.in.sin_family = AF_INET;
+		name.in.sin_port = htons(f->src_port);
+		memcpy(&name.in.sin_addr, f->src.b + 12, 4);
+		len = sizeof(name.in);
+	}
+	memcpy(to, &name, FS_MIN(room, len));
+	return len;
+}
+
+/* Copy the datagram to the program. Returns what the call returns. */
+static ssize_t put_datagram(const struct sock *s, const struct fbuf *f, struct datagram *d)
+{
+	uint32_t done = 0;
+
+	for (size_t i = 0; i < d->n_iov && done < f->total; i++) {
+		uint32_t room = (uint32_t)FS_MIN(d->iov[i].iov_len, (size_t)f->total);
+
+		done += fbuf_copy_out(f, done, d->iov[i].iov_base, room);
+	}
+	if (d->name)
+		d->name_len = put_name(s, f, d->name, d->name_len);
+	d->control_len = 0;
+	d->msg_flags = done < f->total ? MSG_TRUNC : 0;
+	return d->flags & MSG_TRUNC ? f->total : done;
+}
+
+static ssize_t take_fast(struct context *ctx, struct sock *s, struct datagram *d)
+{
+	struct fbuf *f;
+	ssize_t n;
+
+	if (s->kernel_hot)
+		s->kernel_hot--;
+	s->kernel_turn = true;
+	if (d->flags & MSG_PEEK)
+		return put_datagram(s, s->pcb.queue.head, d);
+	f = udp_receive(&s->pcb);
+	n = put_datagram(s, f, d);
+	s->record->rx_fast++;
+	s->record->rx_bytes += f->total;
+	fbuf_free(f);
+	return n;
+}
+
+/* One look at the shadow, without the lock and without waiting. */
+static ssize_t take_kernel(int fd, struct datagram *d)
+{
+	struct msghdr msg = {
+		.msg_name = d->name,
+		.msg_namelen = d->name_len,
+		.msg_iov = (struct iovec *)d->iov,
+		.msg_iovlen = d->n_iov,
+		.msg_control = d->control,
+		.msg_controllen = d->control_len,
+	};
+	ssize_t n = sys_recvmsg(fd, &msg, d->flags | MSG_DONTWAIT);
+
+	if (n >= 0) {
+		d->name_len = msg.msg_namelen;
+		d->control_len = msg.msg_controllen;
+		d->msg_flags = msg.msg_flags;
+	}
+	return n;
+}
+
+/* What the shadow gave is accounted, and makes later receives look there first. */
+static void took_kernel(struct context *ctx, int fd, ssize_t n, bool peek)
+{
+	struct sock *s;
+
+	if (peek || n < 0)
+		return;
+	s = enter(ctx, fd);
+	if (!s)
+		return;
+	s->kernel_hot = KERNEL_HOT;
+	s->record->rx_kernel++;
+	s->record->rx_bytes += (uint64_t)n;
+	ctx->stack->counter[FS_CTR_rx_kernel_datagrams]++;
+	ctx->stack->counter[FS_CTR_rx_kernel_bytes] += (uint64_t)n;
+	leave(ctx);
+}
+
+/* Is it the shadow's turn to be read? */
+static bool kernel_due(const struct context *ctx, const struct sock *s, bool looked)
+{
+	if (looked)
+		return false;
+	if (s->pcb.queue.head && !s->kernel_turn)
+		return false;
+	return s->kernel_hot || s->way != SOCK_FAST ||
+	       ctx->now - s->kernel_looked >= FS_US(ctx->config.kernel_look);
+}
+
+/*
+ * One try over both sources. -EAGAIN: neither has anything. `must` forces a look at the shadow: a call
+ * that will not come again soon must not report "nothing" out of habit.
+ */
+static ssize_t receive_once(struct context *ctx, int fd, struct datagram *d, bool must)
+{
+	bool looked = false;
+
+	for (;;) {
+		struct sock *s = enter(ctx, fd);
+		ssize_t n;
+
+		if (!s)
+			return DATAGRAM_KERNEL;
+		if (!s->pcb.queue.head)
+			context_poll(ctx);
+		if (retire(ctx, s, fd)) {
+			leave(ctx);
+			return DATAGRAM_KERNEL;
+		}
+		if (!kernel_due(ctx, s, looked) && !(must && !looked && !s->pcb.queue.head)) {
+			n = s->pcb.queue.head ? take_fast(ctx, s, d) : -EAGAIN;
+			leave(ctx);
+			return n;
+		}
+		s->kernel_turn = false;
+		s->kernel_looked = ctx->now;
+		leave(ctx);
+		looked = true;
+		n = take_kernel(fd, d);
+		if (n != -EAGAIN) {
+			took_kernel(ctx, fd, n, d->flags & MSG_PEEK);
+			return n;
+		}
+	}
+}
+
+/* Hold the socket's memory while a call sleeps in it. NULL: it is gone. */
+static struct sock *hold(struct context *ctx, int fd)
+{
+	struct sock *s = enter(ctx, fd);
+
+	if (!s)
+		return NULL;
+	s->users++;
+	leave(ctx);
+	return s;
+}
+
+static void unhold(struct context *ctx, struct sock *s)
+{
+	if (!context_lock(ctx))
+		return;
+	if (--s->users == 0 && sock_refs(s) == 0)
+		context_sock_free(ctx, s);
+	context_unlock(ctx);
+}
+
+/* Nothing there: wait for it. */
+static ssize_t receive_blocking(struct context *ctx, int fd, struct sock *s, struct datagram *d)
+{
+	fs_ns limit = s->rcvtimeo;
+	struct pollfd fds[3] = { { .fd = fd, .events = POLLIN } };
+	struct blocker b;
+	ssize_t n;
+
+	/* The kernel restarts a receive only where no timeout is set (sock_intr_errno()). */
+	blocker_init(&b, ctx, limit ? host_clock_kernel() + limit : FS_NEVER, limit == 0, NULL);
+	b.sock = s;
+	b.spin_allowed = s->way == SOCK_FAST;
+	do {
+		int ret = blocker_pause(&b, fds, 1);
+
+		if (ret < 0) {
+			n = ret == -ETIMEDOUT ? -EAGAIN : ret;
+			break;
+		}
+		n = receive_once(ctx, fd, d, b.slept);
+		b.slept = false;
+	} while (n == -EAGAIN);
+	blocker_end(&b);
+	return n;
+}
+
+/* A limit on what one call takes, as import_iovec() in the kernel. */
+static int check_iov(const struct iovec *iov, size_t n, size_t *total)
+{
+	*total = 0;
+	if (n > IOV_MAX)
+		return -EMSGSIZE;
+	for (size_t i = 0; i < n; i++) {
+		if (iov[i].iov_len > SSIZE_MAX)
+			return -EINVAL;
+		*total += iov[i].iov_len;
+	}
+	return 0;
+}
+
+ssize_t datagram_receive(struct context *ctx, int fd, struct datagram *d)
+{
+	struct sock *s = datagram_sock(ctx, fd);
+	bool blocking;
+	size_t total;
+	ssize_t n;
+
+	if (!s || sock_recv_flags(d->flags) != SOCK_FLAG_FAST)
+		return DATAGRAM_KERNEL;
+	n = check_iov(d->iov, d->n_iov, &total);
+	if (n < 0)
+		return n;
+	blocking = !(d->flags & MSG_DONTWAIT) && !s->nonblock;
+	n = receive_once(ctx, fd, d, false);
+	if (n != -EAGAIN || !blocking)
+		return n;
+	s = hold(ctx, fd);
+	if (!s)
+		return DATAGRAM_KERNEL;
+	n = receive_blocking(ctx, fd, s, d);
+	unhold(ctx, s);
+	return n;
+}
+
+int datagram_next_length(struct context *ctx, int fd)
+{
+	struct sock *s = enter(ctx, fd);
+	int n;
+
+	if (!s)
+		return -1;
+	if (!s->pcb.queue.head)
+		context_poll(ctx);
+	n = s->pcb.queue.head ? (int)s->pcb.queue.head->total : 0;
+	leave(ctx);
+	return n;
+}
+
+/* --- sending --- */
+
+/* Destination of the call. False: irregular; the kernel knows what to say. */
+static bool get_name(const struct sock *s, const void *name, socklen_t len, struct ip_addr *addr,
+		     uint16_t *port)
+{
+	const struct sockaddr_in6 *in6 = name;
+	const struct sockaddr_in *in = name;
+
+	if (s->pcb.flags & UDP_PCB_V6) {
+		if (len < IPV6_NAME_MIN || in6->sin6_family != AF_INET6 || in6->sin6_flowinfo != 0)
+			return false;
+		if (len >= sizeof(*in6) && in6->sin6_scope_id != 0)
+			return false;
+		*addr = ip_addr_v6(&in6->sin6_addr);
+		*port = ntohs(in6->sin6_port);
+		return !((s->pcb.flags & UDP_PCB_V6ONLY) && ip_addr_is_v4(addr));
+	}
+	if (len < sizeof(*in) || in->sin_family != AF_INET)
+		return false;
+	*addr = ip_addr_v4(&in->sin_addr);
+	*port = ntohs(in->sin_port);
+	return true;
+}
+
+/* An error waits on the shadow of a connected socket: an ICMP answer to what was sent. 0 or -errno. */
+static int pending_error(struct context *ctx, struct sock *s, int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (!(s->pcb.flags & UDP_PCB_CONNECTED) ||
+	    ctx->now - s->error_looked < FS_US(ctx->config.kernel_look))
+		return 0;
+	s->error_looked = ctx->now;
+	sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
+	return -error;
+}
+
+static bool fits(const struct ip_dst *dst, size_t len)
+{
+	size_t header = dst->is_v6 ? IP6_HEADER : IP4_HEADER;
+
+	return len + UDP_HEADER + header <= dst->mtu;
+}
+
+/* Lock held; @s is on the fast path. */
+static ssize_t send_fast(struct context *ctx, struct sock *s, int fd, const struct datagram *d, size_t len)
+{
+	struct ip_addr addr;
+	struct ip_dst *dst;
+	uint16_t port;
+	int ret;
+
+	if (d->name) {
+		if (!get_name(s, d->name, d->name_len, &addr, &port))
+			return DATAGRAM_KERNEL;
+	} else if (s->pcb.flags & UDP_PCB_CONNECTED) {
+		addr = s->pcb.remote;
+		port = s->pcb.remote_port;
+	} else {
+		return DATAGRAM_KERNEL; /* EDESTADDRREQ */
+	}
+	dst = context_resolve(ctx, s, &addr);
+	if (!dst || port == 0 || dst->way != IP_DST_FAST || !fits(dst, len) || !ctx->handle[dst->port].ops ||
+	    !ip_dst_ready(&ctx->stack->ip, dst))
+		return DATAGRAM_KERNEL;
+	ret = pending_error(ctx, s, fd);
+	if (ret < 0)
+		return ret;
+	ret = udp_send(&ctx->stack->udp, &ctx->env, &s->pcb, dst, port, d->iov, (int)d->n_iov, len);
+	if (ret < 0 && context_flush(ctx, dst->port) == 0)
+		ret = udp_send(&ctx->stack->udp, &ctx->env, &s->pcb, dst, port, d->iov, (int)d->n_iov,
+			       len);
+	if (ret < 0)
+		return DATAGRAM_KERNEL; /* out of frames: the shadow has its own memory */
+	context_flush(ctx, dst->port);
+	s->record->tx_fast++;
+	s->record->tx_bytes += len;
+	return (ssize_t)len;
+}
+
+ssize_t datagram_send(struct context *ctx, int fd, const struct datagram *d)
+{
+	struct sock *s = datagram_sock(ctx, fd);
+	ssize_t ret = DATAGRAM_KERNEL;
+	size_t len;
+
+	if (!s || check_iov(d->iov, d->n_iov, &len) < 0)
+		return DATAGRAM_KERNEL;
+	s = enter(ctx, fd);
+	if (!s)
+		return DATAGRAM_KERNEL;
+	ctx->now = host_clock_now(&ctx->clock);
+	ctx->env.now = ctx->now;
+	if (d->has_control || sock_send_flags(d->flags) == SOCK_FLAG_FALL_BACK)
+		context_demote(ctx, s, FS_REASON_flag, "sending with a flag or control message");
+	else if (s->way == SOCK_FAST && sock_send_flags(d->flags) == SOCK_FLAG_FAST)
+		ret = send_fast(ctx, s, fd, d, len);
+	leave(ctx);
+	return ret;
+}
+
+void datagram_sent_by_kernel(struct context *ctx, int fd, ssize_t bytes, const void *name,
+			     socklen_t name_len)
+{
+	struct sock *s;
+	struct ip_addr addr;
+	uint16_t port;
+
+	if (bytes < 0 || !datagram_sock(ctx, fd))
+		return;
+	s = enter(ctx, fd);
+	if (!s)
+		return;
+	s->sent++;
+	s->record->tx_kernel++;
+	s->record->tx_bytes += (uint64_t)bytes;
+	ctx->stack->counter[FS_CTR_tx_kernel_datagrams]++;
+	ctx->stack->counter[FS_CTR_tx_kernel_bytes] += (uint64_t)bytes;
+	if (s->way == SOCK_UNDECIDED) {
+		if (!name && (s->pcb.flags & UDP_PCB_CONNECTED))
+			context_try_client(ctx, s, fd, &s->pcb.remote);
+		else if (name && get_name(s, name, name_len, &addr, &port)) {
+			if (config_bypass_has(ctx->config.bypass, IPPROTO_UDP, port))
+				record_reason(s->record, FS_REASON_bypass, NULL);
+			else
+				context_try_client(ctx, s, fd, &addr);
+		}
+	}
+	leave(ctx);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * datagram.h - sending and receiving on an accelerated datagram socket.
+ *
+ * Every receive serves two sources, the stack's queue and the shadow's, neither starving the other.
+ * Every send that the fast path cannot carry exactly takes the shadow.
+ *
+ * Threads:  any; the functions take the stack's lock.
+ * Errors:   -errno. errno itself is left alone.
+ */
+#ifndef FSOCK_CONTEXT_DATAGRAM_H
+#define FSOCK_CONTEXT_DATAGRAM_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "context/context.h"
+
+/* Returned instead of a result: the caller makes libc's call on the shadow with its own arguments. */
+#define DATAGRAM_KERNEL (-100000)
+
+/* One message, as send() or recv() sees it. */
+struct datagram {
+	const struct iovec *iov;
+	size_t n_iov;
+	int flags;		/* MSG_* of the call */
+	void *name;		/* send: destination or NULL. receive: where to put the source or NULL */
+	socklen_t name_len;	/* in: bytes at name. receive, out: length of the source's address */
+	bool has_control;	/* send: control data given */
+	void *control;		/* receive: room for control data; only the shadow has any */
+	size_t control_len;	/* in: bytes. out: used */
+	int msg_flags;		/* receive, out: MSG_TRUNC and what the shadow sets */
+};
+
+/* The socket behind @fd if its calls are ours now; NULL = libc's. Cheap, no lock. */
+static inline struct sock *datagram_sock(struct context *ctx, int fd)
+{
+	struct fd_entry *e;
+
+	if (!ctx)
+		return NULL;
+	e = fd_entry_at(&ctx->fds, fd);
+	return e && fs_load_acquire(&e->kind) == FD_SOCK ? e->object : NULL;
+}
+
+/* Bytes received (the datagram's length with MSG_TRUNC), DATAGRAM_KERNEL, or -errno. */
+ssize_t datagram_receive(struct context *ctx, int fd, struct datagram *d);
+
+/* Bytes sent, DATAGRAM_KERNEL, or -errno. */
+ssize_t datagram_send(struct context *ctx, int fd, const struct datagram *d);
+
+/* libc's call sent @bytes on the shadow of @fd (after DATAGRAM_KERNEL): account, and see whether the
+ * client has earned its port. @name: destination or NULL. */
+void datagram_sent_by_kernel(struct context *ctx, int fd, ssize_t bytes, const void *name,
+			     socklen_t name_len);
+
+/* FIONREAD: bytes of the next datagram in the stack's queue, 0 = none: ask the shadow. -1: not ours. */
+int datagram_next_length(struct context *ctx, int fd);
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * drive.c - moving frames: provider -> engine -> sockets, and engine -> provider (DESIGN section 4).
+ *
+ * The lock's holder runs this. The clock is read here and handed down; the engine has none.
+ */
+#include <errno.h>
+
+#include "base/reason.h"
+#include "context/internal.h"
+#include "context/thread.h"
+#include "socket/epoll.h"
+#include "sys/sys.h"
+
+enum {
+	BURST = 64,	  /* frames per port and turn: bounds the time other sockets wait */
+	DST_BYTES = 1 << 20,
+	NEIGH_BYTES = 256 << 10,
+	KICKS_MAX = 16,	  /* tries to get frames out before the caller hears EAGAIN */
+};
+
+/* The engine queued a datagram on @pcb. */
+static void readable(void *context, void *pcb)
+{
+	struct context *ctx = context;
+	struct sock *s = sock_of(pcb);
+
+	ctx->news = true;
+	if (!list_is_empty(&s->items))
+		epoll_sock_readable(s);
+}
+
+void context_engine_init(struct context *ctx, const struct siphash_key key[3],
+			 struct table_node **port_buckets, struct table_node **flow_buckets,
+			 struct table_node **dst_buckets, struct table_node **neigh_buckets)
+{
+	struct stack *s = ctx->stack;
+	void *memory;
+
+	ip_init(&s->ip, &key[0], &s->payload, s->counter, dst_buckets, STACK_DST_BUCKETS);
+	udp_init(&s->udp, &s->ip, &key[1], port_buckets, STACK_PORT_BUCKETS, flow_buckets,
+		 STACK_FLOW_BUCKETS);
+	neigh_table_init(&s->ip.neigh, &key[2], neigh_buckets, STACK_DST_BUCKETS);
+	memory = context_grow(ctx, DST_BYTES);
+	if (memory)
+		slab_add(&s->ip.dst_slab, memory, DST_BYTES);
+	memory = context_grow(ctx, NEIGH_BYTES);
+	if (memory)
+		slab_add(&s->ip.neigh.slab, memory, NEIGH_BYTES);
+	context_lend(ctx);
+}
+
+void context_lend(struct context *ctx)
+{
+	ctx->env.input = udp_input;
+	ctx->env.readable = readable;
+	ctx->env.context = ctx;
+	ctx->env.udp = &ctx->stack->udp;
+}
+
+/* One port's burst. */
+static unsigned poll_port(struct context *ctx, unsigned i)
+{
+	struct provider_handle *h = &ctx->handle[i];
+	struct fbuf *frames[BURST];
+	unsigned n = h->ops->receive(h, frames, BURST);
+
+	if (n == 0) {
+		if (__builtin_expect(h->port->error != 0, 0))
+			context_port_lost(ctx, i, FS_REASON_interface_down);
+		return 0;
+	}
+	for (unsigned k = 0; k < n; k++)
+		frames[k]->port = (uint8_t)i;
+	h->ops->heartbeat(h, ctx->now);
+	ip_input(&ctx->stack->ip, &ctx->env, frames, n, ctx->now);
+	return n;
+}
+
+unsigned context_poll(struct context *ctx)
+{
+	struct stack *s = ctx->stack;
+	unsigned taken = 0;
+
+	ctx->now = host_clock_now(&ctx->clock);
+	ctx->env.now = ctx->now;
+	if (__builtin_expect(ctx->now >= ctx->next_look, 0))
+		context_housekeep(ctx);
+	for (unsigned i = 0; i < ctx->n_handles; i++)
+		if (ctx->handle[i].ops)
+			taken += poll_port(ctx, i);
+	if (taken && s->payload_bytes)
+		context_payload_reserve(ctx);
+	return taken;
+}
+
+int context_flush(struct context *ctx, unsigned port)
+{
+	struct provider_handle *h = &ctx->handle[port];
+	struct fbuf_queue *out = &ctx->stack->ip.port[port].out;
+	int ret = 0;
+
+	for (unsigned tries = 0; out->head && tries < KICKS_MAX; tries++) {
+		struct fbuf *frames[BURST];
+		unsigned n = 0, sent;
+
+		while (n < BURST && out->head)
+			frames[n++] = fbuf_queue_pop(out);
+		sent = h->ops->transmit(h, frames, n);
+		if (h->port->caps.needs_kick)
+			ret = h->ops->kick(h);
+		/* What was refused goes back to the front, in order. */
+		while (n > sent) {
+			frames[--n]->link = out->head;
+			out->head = frames[n];
+			if (!out->tail)
+				out->tail = frames[n];
+			out->frames++;
+		}
+		if (ret == -ENETDOWN) {
+			context_port_lost(ctx, port, FS_REASON_interface_down);
+			return ret;
+		}
+	}
+	if (ret == -EAGAIN && !out->head)
+		ret = h->ops->tx_pending(h) ? -EAGAIN : 0;
+	return out->head ? -EAGAIN : ret;
+}
+
+void context_ring(struct context *ctx)
+{
+	struct stack *s = ctx->stack;
+	uint64_t one = 1;
+
+	if (!ctx->news)
+		return;
+	ctx->news = false;
+	/* Sleepers raise their count, then look at the queues under the lock we hold: either they
+	 * found what we queued, or we see their count here. The lock orders the two. */
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++) {
+		if (fs_load_relaxed(&s->proc[i].sleepers) == 0 || ctx->doorbell[i] < 0)
+			continue;
+		s->counter[FS_CTR_wakeups_rung]++;
+		sys_write(ctx->doorbell[i], &one, sizeof(one));
+	}
+}

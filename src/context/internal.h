@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * internal.h - what the files of src/context share among themselves.
+ *
+ * Unless marked, all with the stack's lock held.
+ */
+#ifndef FSOCK_CONTEXT_INTERNAL_H
+#define FSOCK_CONTEXT_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "context/context.h"
+
+/* --- lock.c --- */
+
+/* This thread's id, cached. No lock needed. */
+uint32_t context_tid(void);
+
+/* --- process.c --- */
+
+/* This process is a child that has not run fsock code yet: drop what belongs to the parent. No lock. */
+void context_after_fork(struct context *ctx);
+
+/* The stack is broken: let go of steering, so that the kernel has its packets back. No lock. */
+void context_abandon(struct context *ctx);
+
+/*
+ * Take part in driving an inherited stack: a slot, the ports' descriptors, references for every
+ * inherited descriptor. 0; -EPERM, -ESRCH, -EUSERS: it cannot, and its sockets go to the kernel.
+ */
+int context_join(struct context *ctx);
+
+/* True if this process drives the stack, after trying to join. */
+static inline bool context_joined(struct context *ctx)
+{
+	return ctx->slot < STATS_MAX_PROCS || context_join(ctx) == 0;
+}
+
+/* Free what dead processes held. */
+void context_reap(struct context *ctx);
+
+/* --- port.c --- */
+
+/*
+ * The port of interface @ifindex, opened if it may be. Index, or -1 with *reason (enum fs_reason) and
+ * ctx->why set.
+ */
+int context_port(struct context *ctx, uint32_t ifindex, int *reason);
+
+/* The same without opening: -1 = not open. */
+int context_port_find(const struct context *ctx, uint32_t ifindex);
+
+/* Interfaces that may be accelerated, the first @n of them; returns how many. *reason says why when 0. */
+unsigned context_interfaces(struct context *ctx, uint32_t *ifindex, unsigned n, int *reason);
+
+/* A port died: move its sockets to the kernel and close it. */
+void context_port_lost(struct context *ctx, unsigned port, int reason);
+
+/* Links or addresses changed: bring ports up to date. */
+void context_ports_refresh(struct context *ctx);
+
+/* --- housekeep.c --- */
+
+/* Does host policy allow to accelerate on @ifindex (DESIGN D14)? 0, or FS_REASON_policy and ctx->why. */
+int context_policy_verdict(struct context *ctx, int ifindex);
+
+/* --- resolve.c --- */
+
+/* Where a datagram of @s to @remote goes. Counted reference held by s->dst; never NULL: an entry of
+ * way IP_DST_KERNEL when nothing else is possible, or NULL when the cache is full. */
+struct ip_dst *context_resolve(struct context *ctx, struct sock *s, const struct ip_addr *remote);
+
+/* A neighbour changed in the kernel's table. */
+void context_neigh_changed(struct context *ctx, const struct host_neigh *neigh);
+
+/* Keep neighbours in use fresh (DESIGN D5). */
+void context_neigh_refresh(struct context *ctx);
+
+/* --- lifecycle.c --- */
+
+/* Steer @s: its port now belongs to the stack. 0, or the reason it does not. */
+int context_accelerate(struct context *ctx, struct sock *s, int fd);
+
+/* @s, undecided, is about to talk to @remote: steer it if it is time. */
+void context_try_client(struct context *ctx, struct sock *s, int fd, const struct ip_addr *remote);
+
+/* Does a socket outside this stack share @s's local port (hazard 16)? */
+bool context_port_is_shared(struct context *ctx, struct sock *s, int fd);
+
+/* Leave @s to the kernel for good. */
+void context_demote(struct context *ctx, struct sock *s, int reason, const char *detail);
+
+/* Every socket, for a reason that concerns all (policy, owner gone). port < 0 = all ports. */
+void context_demote_all(struct context *ctx, int port, int reason, const char *detail);
+
+/* The last descriptor is gone and nobody sleeps on it: end the socket. */
+void context_sock_free(struct context *ctx, struct sock *s);
+
+/* Read local and remote address from the shadow into the pcb. */
+void context_read_names(struct context *ctx, struct sock *s, int fd);
+
+/* --- drive.c --- */
+
+/* Prepare the engine over the bucket arrays, sized as stack.h says; keys: ip, udp, neigh. */
+struct siphash_key;
+void context_engine_init(struct context *ctx, const struct siphash_key key[3],
+			 struct table_node **port_buckets, struct table_node **flow_buckets,
+			 struct table_node **dst_buckets, struct table_node **neigh_buckets);
+
+/* Functions and this process's context for the engine: at start, and in a child. */
+void context_lend(struct context *ctx);
+
+/* --- memory.c --- */
+
+/* @len zeroed bytes of stack memory; NULL = none. Other processes learn by arena_len. */
+void *context_grow(struct context *ctx, size_t len);
+
+/* Objects of the stack's slabs, which grow as needed. NULL = memory or limit. */
+struct sock *context_sock_alloc(struct context *ctx);
+struct epoll_set *context_set_alloc(struct context *ctx);
+bool context_items_reserve(struct context *ctx);
+
+/* More room for data copied out of the pinned pools, up to the option payload_max. */
+void context_payload_reserve(struct context *ctx);
+
+/* --- descriptors (memory.c) --- */
+
+/* The entry of @fd, made if needed; NULL = number too high or no memory. */
+struct fd_entry *context_fd_entry(struct context *ctx, int fd);
+void context_fd_set(struct context *ctx, int fd, enum fd_kind kind, void *object, uint32_t generation);
+
+#endif

@@ -1,0 +1,568 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * lifecycle.c - sockets come, choose their way, and go (DESIGN D3, D4, D10).
+ */
+#include "context/lifecycle.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/time.h>
+
+#include "base/reason.h"
+#include "context/internal.h"
+#include "host/link.h"
+#include "socket/epoll.h"
+#include "socket/opts.h"
+#include "sys/sys.h"
+
+/* --- names --- */
+
+/* Kernel's socket address -> our form. False: not an Internet address. */
+static bool from_sockaddr(const struct sockaddr_storage *ss, struct ip_addr *addr, uint16_t *port)
+{
+	if (ss->ss_family == AF_INET) {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)ss;
+
+		*addr = ip_addr_v4(&in->sin_addr);
+		*port = ntohs(in->sin_port);
+		return true;
+	}
+	if (ss->ss_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)ss;
+
+		*addr = ip_addr_v6(&in6->sin6_addr);
+		*port = ntohs(in6->sin6_port);
+		return true;
+	}
+	return false;
+}
+
+void context_read_names(struct context *ctx, struct sock *s, int fd)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+
+	if (sys_getsockname(fd, &ss, &len) == 0)
+		from_sockaddr(&ss, &s->pcb.local, &s->pcb.local_port);
+	s->bound = s->pcb.local_port != 0;
+	len = sizeof(ss);
+	s->pcb.flags &= ~(uint32_t)UDP_PCB_CONNECTED;
+	s->pcb.remote = (struct ip_addr){ 0 };
+	s->pcb.remote_port = 0;
+	if (sys_getpeername(fd, &ss, &len) == 0 && from_sockaddr(&ss, &s->pcb.remote, &s->pcb.remote_port))
+		s->pcb.flags |= UDP_PCB_CONNECTED;
+}
+
+/* The shadow's address changed: move the pcb within the tables. */
+static void renamed(struct context *ctx, struct sock *s, int fd)
+{
+	bool listed = s->pcb.flags & UDP_PCB_BOUND;
+
+	if (listed)
+		udp_remove(&ctx->stack->udp, &s->pcb);
+	context_read_names(ctx, s, fd);
+	if (listed && s->bound)
+		udp_insert(&ctx->stack->udp, &s->pcb);
+	sock_publish(s);
+}
+
+/* --- steering --- */
+
+static struct steer_rule rule_of(const struct sock *s)
+{
+	return (struct steer_rule){
+		.protocol = IPPROTO_UDP,
+		.v6_only = (s->pcb.flags & UDP_PCB_V6) && (s->pcb.flags & UDP_PCB_V6ONLY),
+		.v4_only = !(s->pcb.flags & UDP_PCB_V6),
+		.local_port = s->rule_port,
+		.local = s->rule_local,
+		.verdict = STEER_STACK,
+	};
+}
+
+static void unsteer(struct context *ctx, struct sock *s)
+{
+	struct steer_rule rule = rule_of(s);
+
+	for (unsigned i = 0; s->steered && i < ctx->n_handles; i++) {
+		struct provider_handle *h = &ctx->handle[i];
+
+		if ((s->steered & (1u << i)) && h->ops && h->ops->steer_remove)
+			h->ops->steer_remove(h, &rule);
+	}
+	s->steered = 0;
+}
+
+/* Put the port entry in on @port. 0 or a reason. */
+static int steer_on(struct context *ctx, struct sock *s, unsigned port)
+{
+	struct provider_handle *h = &ctx->handle[port];
+	struct steer_rule rule = rule_of(s);
+
+	if (h->ops->steer_add && h->ops->steer_add(h, &rule) < 0) {
+		host_format(ctx->why, sizeof(ctx->why), "steering table full%s", "");
+		return FS_REASON_too_many_sockets;
+	}
+	s->steered |= (uint16_t)(1u << port);
+	s->record->port_index = s->record->port_index == 0xff ? (uint8_t)port : s->record->port_index;
+	return 0;
+}
+
+/* Which interface carries the socket's specific local address: it, or 0. */
+static uint32_t interface_of(struct context *ctx, const struct ip_addr *local)
+{
+	struct host_addr addrs[64];
+	int n = host_addr_list(&ctx->nl, 0, addrs, FS_ARRAY_SIZE(addrs));
+
+	for (int i = 0; i < FS_MIN(n, (int)FS_ARRAY_SIZE(addrs)); i++)
+		if (ip_addr_equal(&addrs[i].addr, local))
+			return (uint32_t)addrs[i].ifindex;
+	return 0;
+}
+
+/* Steer @s on every interface its local address names. 0 or the last refusal. */
+static int steer_all(struct context *ctx, struct sock *s)
+{
+	uint32_t ifindex[IP_MAX_PORTS];
+	int reason = FS_REASON_no_interface, refused = 0;
+	unsigned n;
+
+	if (ip_addr_is_any(&s->pcb.local)) {
+		n = context_interfaces(ctx, ifindex, IP_MAX_PORTS, &reason);
+	} else {
+		ifindex[0] = interface_of(ctx, &s->pcb.local);
+		n = ifindex[0] != 0;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		int port = context_port(ctx, ifindex[i], &reason);
+
+		if (port >= 0)
+			reason = steer_on(ctx, s, (unsigned)port);
+		if (reason)
+			refused = reason;
+	}
+	return s->steered ? 0 : refused ? refused : reason;
+}
+
+int context_accelerate(struct context *ctx, struct sock *s, int fd)
+{
+	int reason;
+
+	if (s->way != SOCK_UNDECIDED || !s->bound)
+		return FS_REASON_pending;
+	ctx->why[0] = '\0';
+	if (config_bypass_has(ctx->config.bypass, IPPROTO_UDP, s->pcb.local_port))
+		return FS_REASON_bypass;
+	if (ip_addr_is_loopback(&s->pcb.local))
+		return FS_REASON_loopback;
+	if (ip_addr_is_multicast(&s->pcb.local))
+		return FS_REASON_multicast;
+	if (ip_addr_is_link_local(&s->pcb.local) && !ip_addr_is_v4(&s->pcb.local))
+		return FS_REASON_scoped;
+	if (context_port_is_shared(ctx, s, fd))
+		return FS_REASON_port_shared;
+	s->rule_port = s->pcb.local_port;
+	s->rule_local = s->pcb.local;
+	if (ip_addr_is_any(&s->rule_local))
+		s->rule_local = (struct ip_addr){ 0 };
+	/* The table first: a datagram that is steered must find its socket. */
+	udp_insert(&ctx->stack->udp, &s->pcb);
+	reason = steer_all(ctx, s);
+	if (reason) {
+		udp_remove(&ctx->stack->udp, &s->pcb);
+		return reason;
+	}
+	s->way = SOCK_FAST;
+	record_reason(s->record, FS_REASON_none, NULL);
+	sock_publish(s);
+	return 0;
+}
+
+/* A refusal that another destination, or time, may change leaves the socket undecided. */
+static bool is_final(int reason)
+{
+	return reason != FS_REASON_loopback && reason != FS_REASON_multicast &&
+	       reason != FS_REASON_pending && reason != FS_REASON_scoped;
+}
+
+static void decide(struct context *ctx, struct sock *s, int fd)
+{
+	int reason = context_accelerate(ctx, s, fd);
+
+	if (reason == 0)
+		return;
+	if (is_final(reason))
+		context_demote(ctx, s, reason, ctx->why);
+	else
+		record_reason(s->record, reason, ctx->why);
+}
+
+void context_demote(struct context *ctx, struct sock *s, int reason, const char *detail)
+{
+	if (s->way == SOCK_KERNEL)
+		return;
+	unsteer(ctx, s);
+	if (s->pcb.flags & UDP_PCB_BOUND)
+		udp_remove(&ctx->stack->udp, &s->pcb);
+	s->way = SOCK_KERNEL;
+	if (s->dst) {
+		ip_dst_put(&ctx->stack->ip, s->dst);
+		s->dst = NULL;
+	}
+	record_reason(s->record, reason, detail);
+	sock_publish(s);
+	ctx->news = true; /* sleepers look at the shadow from now on */
+}
+
+void context_demote_all(struct context *ctx, int port, int reason, const char *detail)
+{
+	struct list *e;
+
+	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (s->way == SOCK_FAST && (port < 0 || (s->steered & (1u << port))))
+			context_demote(ctx, s, reason, detail);
+	}
+	context_ring(ctx);
+}
+
+/* --- coming --- */
+
+static void record_only(struct context *ctx, int fd, int domain, int protocol, int reason)
+{
+	struct stats_sock *r = context_record(ctx, fd, domain, protocol);
+
+	if (!r)
+		return;
+	record_reason(r, reason, NULL);
+	context_fd_set(ctx, fd, FD_RECORD, r, 0);
+}
+
+/* SO_RCVBUF as the kernel reports it, the limit of the queue. */
+static uint32_t read_rcvbuf(int fd)
+{
+	int v = 0;
+	socklen_t len = sizeof(v);
+
+	return sys_getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &v, &len) == 0 && v > 0 ? (uint32_t)v : 212992;
+}
+
+static void read_v6only(struct sock *s, int fd)
+{
+	int v = 0;
+	socklen_t len = sizeof(v);
+
+	sys_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v, &len);
+	s->pcb.flags &= ~(uint32_t)UDP_PCB_V6ONLY;
+	if (v)
+		s->pcb.flags |= UDP_PCB_V6ONLY;
+}
+
+static void open_datagram(struct context *ctx, int fd, int domain, int type)
+{
+	struct stats_sock *record = context_record(ctx, fd, domain, IPPROTO_UDP);
+	struct sock *s = record ? context_sock_alloc(ctx) : NULL;
+
+	if (!s) {
+		record_reason(record, FS_REASON_too_many_sockets, NULL);
+		context_fd_set(ctx, fd, record ? FD_RECORD : FD_NONE, record, 0);
+		return;
+	}
+	sock_init(s, record, domain == AF_INET6, ++ctx->stack->generation);
+	s->cookie = record->cookie;
+	s->nonblock = type & SOCK_NONBLOCK;
+	s->pcb.limit = read_rcvbuf(fd);
+	if (domain == AF_INET6)
+		read_v6only(s, fd);
+	s->refs[ctx->slot] = 1;
+	list_push_back(&ctx->stack->all_socks, &s->all);
+	context_fd_set(ctx, fd, FD_SOCK, s, s->generation);
+}
+
+static void opened(struct context *ctx, int fd, int domain, int type, int protocol)
+{
+	bool datagram = (type & 0xf) == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP);
+
+	if (!context_lock(ctx))
+		return;
+	if (!ctx->config.accelerate)
+		record_only(ctx, fd, domain, protocol, FS_REASON_disabled);
+	else if (!datagram)
+		record_only(ctx, fd, domain, protocol ? protocol : IPPROTO_TCP, FS_REASON_protocol);
+	else if (!context_joined(ctx))
+		record_only(ctx, fd, domain, IPPROTO_UDP, FS_REASON_join_denied);
+	else
+		open_datagram(ctx, fd, domain, type);
+	context_unlock(ctx);
+}
+
+void lifecycle_opened(int fd, int domain, int type, int protocol)
+{
+	int saved = errno, reason = 0;
+	struct context *ctx;
+
+	if (domain != AF_INET && domain != AF_INET6)
+		return;
+	if ((type & 0xf) == SOCK_RAW)
+		return;
+	ctx = context_start(&reason);
+	if (ctx) {
+		lifecycle_reused(ctx, fd);
+		opened(ctx, fd, domain, type, protocol);
+	}
+	errno = saved;
+}
+
+/* --- changing --- */
+
+/* The live socket behind @fd, with the lock held; NULL without it. */
+static struct sock *enter(struct context *ctx, int fd)
+{
+	struct fd_entry *e;
+	struct sock *s;
+
+	if (fd_kind_of(&ctx->fds, fd) != FD_SOCK || !context_lock(ctx))
+		return NULL;
+	e = fd_entry_at(&ctx->fds, fd);
+	s = e->object;
+	if (e->kind == FD_SOCK && s->generation == e->generation && context_joined(ctx))
+		return s;
+	context_unlock(ctx);
+	return NULL;
+}
+
+static void leave(struct context *ctx)
+{
+	context_ring(ctx);
+	context_unlock(ctx);
+}
+
+void lifecycle_bound(struct context *ctx, int fd, bool port_asked)
+{
+	struct sock *s = enter(ctx, fd);
+	int saved = errno;
+
+	if (!s)
+		return;
+	renamed(ctx, s, fd);
+	/* A server attaches at once; who lets the kernel choose a port is a client (DESIGN D4). */
+	if (port_asked || ctx->config.profile == CONFIG_PROFILE_LATENCY)
+		decide(ctx, s, fd);
+	leave(ctx);
+	errno = saved;
+}
+
+void lifecycle_connected(struct context *ctx, int fd)
+{
+	struct sock *s = enter(ctx, fd);
+	int saved = errno;
+
+	if (!s)
+		return;
+	renamed(ctx, s, fd);
+	if (s->way == SOCK_UNDECIDED && (s->pcb.flags & UDP_PCB_CONNECTED)) {
+		if (config_bypass_has(ctx->config.bypass, IPPROTO_UDP, s->pcb.remote_port))
+			context_demote(ctx, s, FS_REASON_bypass, NULL);
+		else
+			context_try_client(ctx, s, fd, &s->pcb.remote);
+	}
+	leave(ctx);
+	errno = saved;
+}
+
+/*
+ * A client attaches at its first socket under the latency profile or where a port stands already, else
+ * when it has sent enough (DESIGN D4).
+ */
+void context_try_client(struct context *ctx, struct sock *s, int fd, const struct ip_addr *remote)
+{
+	struct ip_dst *d;
+
+	if (s->way != SOCK_UNDECIDED)
+		return;
+	ctx->now = host_clock_now(&ctx->clock);
+	d = context_resolve(ctx, s, remote);
+	if (d && d->way == IP_DST_KERNEL && d->reason != FS_REASON_no_interface) {
+		record_reason(s->record, d->reason, NULL);
+		return;
+	}
+	if (!(d && d->way == IP_DST_FAST) && ctx->config.profile != CONFIG_PROFILE_LATENCY &&
+	    s->sent < ctx->config.client_datagrams) {
+		record_reason(s->record, FS_REASON_short_lived, NULL);
+		return;
+	}
+	if (!s->bound)
+		renamed(ctx, s, fd);
+	decide(ctx, s, fd);
+}
+
+void lifecycle_shut_down(struct context *ctx, int fd)
+{
+	struct sock *s = enter(ctx, fd);
+
+	if (!s)
+		return;
+	context_demote(ctx, s, FS_REASON_shutdown, NULL);
+	leave(ctx);
+}
+
+/* struct timeval as the program gave it -> ns; 0 = no limit. */
+static fs_ns read_timeout(int fd, int name)
+{
+	struct timeval tv = { 0 };
+	socklen_t len = sizeof(tv);
+
+	if (sys_getsockopt(fd, SOL_SOCKET, name, &tv, &len) < 0)
+		return 0;
+	return FS_SEC(tv.tv_sec) + FS_US(tv.tv_usec);
+}
+
+void lifecycle_option(struct context *ctx, int fd, int level, int name, const void *value, size_t len)
+{
+	struct sock *s = enter(ctx, fd);
+	int saved = errno;
+
+	if (!s)
+		return;
+	switch (sock_opt_action(level, name, value, len)) {
+	case SOCK_OPT_SHADOW:
+		break;
+	case SOCK_OPT_RCVBUF:
+		s->pcb.limit = read_rcvbuf(fd);
+		break;
+	case SOCK_OPT_RCVTIMEO:
+		s->rcvtimeo = read_timeout(fd, SO_RCVTIMEO);
+		break;
+	case SOCK_OPT_SNDTIMEO:
+		s->sndtimeo = read_timeout(fd, SO_SNDTIMEO);
+		break;
+	case SOCK_OPT_V6ONLY:
+		read_v6only(s, fd);
+		break;
+	case SOCK_OPT_FALL_BACK:
+		host_format(ctx->why, sizeof(ctx->why), "option level %d name %d", level, name);
+		context_demote(ctx, s, FS_REASON_option, ctx->why);
+		break;
+	}
+	leave(ctx);
+	errno = saved;
+}
+
+void lifecycle_nonblock(struct context *ctx, int fd, bool on)
+{
+	struct sock *s = enter(ctx, fd);
+
+	if (!s)
+		return;
+	s->nonblock = on;
+	leave(ctx);
+}
+
+/* --- going --- */
+
+void context_sock_free(struct context *ctx, struct sock *s)
+{
+	struct list *e;
+
+	unsteer(ctx, s);
+	if (s->pcb.flags & UDP_PCB_BOUND)
+		udp_remove(&ctx->stack->udp, &s->pcb);
+	sock_publish(s);
+	udp_purge(&s->pcb);
+	if (s->dst)
+		ip_dst_put(&ctx->stack->ip, s->dst);
+	while ((e = list_first(&s->items)) != NULL)
+		epoll_item_remove(FS_CONTAINER_OF(e, struct epoll_item, of_sock));
+	list_remove(&s->all);
+	context_record_close(ctx, s->record);
+	s->generation = 0;
+	slab_free(&ctx->stack->socks, s);
+}
+
+static void put_sock(struct context *ctx, struct sock *s)
+{
+	if (ctx->slot < STATS_MAX_PROCS && s->refs[ctx->slot])
+		s->refs[ctx->slot]--;
+	if (sock_refs(s))
+		return;
+	if (s->users == 0) {
+		context_sock_free(ctx, s);
+		return;
+	}
+	/* Threads sleep in it: the last to leave frees it (datagram.c). They must leave. */
+	context_demote(ctx, s, FS_REASON_shutdown, NULL);
+	ctx->news = true;
+}
+
+static void forget(struct context *ctx, struct fd_entry *e)
+{
+	struct sock *s = e->object;
+	struct epoll_set *set = e->object;
+
+	switch ((enum fd_kind)e->kind) {
+	case FD_SOCK:
+		if (s->generation == e->generation)
+			put_sock(ctx, s);
+		break;
+	case FD_RECORD:
+		context_record_close(ctx, e->object);
+		break;
+	case FD_EPOLL:
+		if (--set->refs == 0) {
+			epoll_set_clear(set);
+			slab_free(&ctx->stack->sets, set);
+		}
+		break;
+	case FD_NONE:
+	case FD_INTERNAL:
+		break;
+	}
+}
+
+void lifecycle_closing(struct context *ctx, int fd)
+{
+	struct fd_entry *e;
+
+	if (fd_kind_of(&ctx->fds, fd) == FD_NONE || !context_lock(ctx))
+		return;
+	e = fd_entry_at(&ctx->fds, fd);
+	if (context_joined(ctx))
+		forget(ctx, e);
+	fs_store_release(&e->kind, (uint32_t)FD_NONE);
+	leave(ctx);
+}
+
+void lifecycle_duplicated(struct context *ctx, int from, int to)
+{
+	struct fd_entry *e;
+
+	lifecycle_reused(ctx, to);
+	if (fd_kind_of(&ctx->fds, from) == FD_NONE || !context_lock(ctx))
+		return;
+	e = fd_entry_at(&ctx->fds, from);
+	if (e->kind == FD_SOCK && context_joined(ctx)) {
+		struct sock *s = e->object;
+
+		if (s->generation == e->generation) {
+			s->refs[ctx->slot]++;
+			context_fd_set(ctx, to, FD_SOCK, s, s->generation);
+		}
+	} else if (e->kind == FD_EPOLL) {
+		((struct epoll_set *)e->object)->refs++;
+		context_fd_set(ctx, to, FD_EPOLL, e->object, 0);
+	}
+	context_unlock(ctx);
+}
+
+void lifecycle_exit(struct context *ctx)
+{
+	if (!context_lock(ctx))
+		return;
+	for (uint32_t i = 0; ctx->report_fd >= 0 && i < ctx->stack->head.n_socks; i++)
+		if (ctx->stack->records[i].pid == ctx->pid)
+			context_record_close(ctx, &ctx->stack->records[i]);
+	context_unlock(ctx);
+}

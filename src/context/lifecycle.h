@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * lifecycle.h - what the front door tells the context about descriptors: made, bound, connected,
+ * duplicated, closed, an option set.
+ *
+ * The rule everywhere: the kernel acts on the shadow first and gives the errno; only what succeeded is
+ * told here. close() is the exception: steering must be gone before the shadow is.
+ *
+ * Threads:  any; each function takes the stack's lock itself.
+ * Errors:   none: what fsock cannot do, the kernel does. errno is preserved.
+ */
+#ifndef FSOCK_CONTEXT_LIFECYCLE_H
+#define FSOCK_CONTEXT_LIFECYCLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+#include "context/context.h"
+
+/* socket() returned @fd. Starts the context if this is the first Internet socket. */
+void lifecycle_opened(int fd, int domain, int type, int protocol);
+
+/* bind() on @fd succeeded; @port_asked is the port the program gave (0 = any), host order. */
+void lifecycle_bound(struct context *ctx, int fd, bool port_asked);
+
+/* connect() on @fd succeeded, or dissolved the association (AF_UNSPEC). */
+void lifecycle_connected(struct context *ctx, int fd);
+
+/* shutdown() on @fd succeeded. */
+void lifecycle_shut_down(struct context *ctx, int fd);
+
+/* setsockopt() on @fd succeeded. */
+void lifecycle_option(struct context *ctx, int fd, int level, int name, const void *value, size_t len);
+
+/* O_NONBLOCK of @fd's description was set to @on. */
+void lifecycle_nonblock(struct context *ctx, int fd, bool on);
+
+/* @to is now a duplicate of @from. */
+void lifecycle_duplicated(struct context *ctx, int from, int to);
+
+/* @fd is about to be closed (or replaced by dup2). */
+void lifecycle_closing(struct context *ctx, int fd);
+
+/* A wrapper saw the kernel hand out @fd for something else: whatever we knew of it is stale. */
+static inline void lifecycle_reused(struct context *ctx, int fd)
+{
+	if (ctx && fd_kind_of(&ctx->fds, fd) != FD_NONE)
+		lifecycle_closing(ctx, fd);
+}
+
+/* The process exits: report its sockets. */
+void lifecycle_exit(struct context *ctx);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * lock.c - the stack's lock: who holds it does the work (DESIGN D7).
+ *
+ * The word holds the thread id of the holder, so that a signal handler that comes back in sees that its
+ * own thread holds it, and so that a holder which died is told from one which is slow.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+
+#include "context/context.h"
+#include "context/internal.h"
+#include "context/thread.h"
+#include "sys/sys.h"
+
+enum { SPINS = 200, WAIT_MS = 10 };
+
+__thread struct context_thread context_thread;
+
+/* The thread called @tid is gone for good. */
+static bool thread_is_dead(uint32_t tid)
+{
+	return sys_kill((int)tid, 0) == -ESRCH;
+}
+
+/* The lock is taken: wait for it. False: it will never be free, or it is ours already. */
+static bool lock_wait(struct context *ctx, uint32_t tid)
+{
+	struct stack_lock *lock = &ctx->stack->lock;
+
+	ctx->stack->counter[FS_CTR_lock_contended]++;
+	for (int i = 0; i < SPINS; i++) {
+		if (stack_trylock(ctx->stack, tid))
+			return true;
+		__builtin_ia32_pause();
+	}
+	fs_fetch_add(&lock->waiting, 1);
+	for (;;) {
+		struct timespec limit = { .tv_nsec = FS_MS(WAIT_MS) };
+		uint32_t owner = 0;
+		long ret;
+
+		if (fs_compare_exchange(&lock->owner, &owner, tid))
+			break;
+		ret = sys_futex(&lock->owner, FUTEX_WAIT, owner, &limit, NULL, 0);
+		if (ret == -ETIMEDOUT && thread_is_dead(owner)) {
+			/* Whatever it was doing is half done. Nobody may trust these structures
+			 * any more; every socket's shadow is a complete socket. */
+			fs_store_release(&ctx->stack->broken, true);
+			fs_fetch_sub(&lock->waiting, 1);
+			return false;
+		}
+		if (fs_load_acquire(&ctx->stack->broken)) {
+			fs_fetch_sub(&lock->waiting, 1);
+			return false;
+		}
+	}
+	fs_fetch_sub(&lock->waiting, 1);
+	return true;
+}
+
+uint32_t context_tid(void)
+{
+	if (context_thread.tid == 0)
+		context_thread.tid = (uint32_t)sys_gettid();
+	return context_thread.tid;
+}
+
+bool context_lock(struct context *ctx)
+{
+	struct stack *s = ctx->stack;
+	uint32_t tid;
+
+	if (__builtin_expect(fs_load_relaxed(ctx->alive) == 0, 0))
+		context_after_fork(ctx);
+	tid = context_tid();
+	if (fs_load_relaxed(&s->broken)) {
+		context_abandon(ctx);
+		return false;
+	}
+	if (!stack_trylock(s, tid)) {
+		if (fs_load_relaxed(&s->lock.owner) == tid)
+			return false; /* a signal handler inside our own critical section */
+		if (!lock_wait(ctx, tid))
+			return false;
+	}
+	if (__builtin_expect(s->arena_len != ctx->arena.mapped, 0) &&
+	    mem_map_rest(&ctx->arena, s->arena_len) < 0) {
+		context_unlock(ctx);
+		return false;
+	}
+	return true;
+}
+
+void context_unlock(struct context *ctx)
+{
+	struct stack_lock *lock = &ctx->stack->lock;
+
+	/* The exchange orders the release before the look at `waiting`, which a waiter raised before
+	 * it looked at `owner`: one of the two sees the other. */
+	fs_exchange(&lock->owner, 0);
+	if (fs_load_relaxed(&lock->waiting))
+		sys_futex(&lock->owner, FUTEX_WAKE, 1, NULL, NULL, 0);
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * memory.c - stack memory that grows, and the process's descriptor table.
+ *
+ * Growth is announced in stack->arena_len; every process maps the rest when it next takes the lock.
+ */
+#include "context/internal.h"
+
+enum { SLAB_STEP = 256 /* objects */ };
+
+void *context_grow(struct context *ctx, size_t len)
+{
+	void *at;
+
+	if (mem_grow(&ctx->arena, len, &at) < 0)
+		return NULL;
+	ctx->stack->arena_len = ctx->arena.mapped;
+	return at;
+}
+
+/* An object of @slab, after adding room for SLAB_STEP of them if need be. */
+static void *alloc_or_grow(struct context *ctx, struct slab *slab)
+{
+	void *object = slab_alloc(slab), *more;
+	size_t len = slab_bytes(slab, SLAB_STEP);
+
+	if (object)
+		return object;
+	more = context_grow(ctx, len);
+	if (!more)
+		return NULL;
+	slab_add(slab, more, len);
+	return slab_alloc(slab);
+}
+
+struct sock *context_sock_alloc(struct context *ctx)
+{
+	if (ctx->stack->socks.in_use >= ctx->config.max_sockets)
+		return NULL;
+	return alloc_or_grow(ctx, &ctx->stack->socks);
+}
+
+struct epoll_set *context_set_alloc(struct context *ctx)
+{
+	return alloc_or_grow(ctx, &ctx->stack->sets);
+}
+
+bool context_items_reserve(struct context *ctx)
+{
+	void *item = alloc_or_grow(ctx, &ctx->stack->items);
+
+	slab_free(&ctx->stack->items, item);
+	return item != NULL;
+}
+
+void context_payload_reserve(struct context *ctx)
+{
+	struct stack *s = ctx->stack;
+	uint32_t n = STACK_PAYLOAD_STEP / STACK_PAYLOAD_CHUNK;
+	uint8_t *memory;
+
+	if (s->payload.n_free >= n / 4 || s->payload_bytes + STACK_PAYLOAD_STEP > ctx->config.payload_max)
+		return;
+	memory = context_grow(ctx, STACK_PAYLOAD_STEP + n * sizeof(struct fbuf));
+	if (!memory)
+		return;
+	s->payload_bytes += STACK_PAYLOAD_STEP;
+	fbuf_pool_add(&s->payload, (struct fbuf *)(memory + STACK_PAYLOAD_STEP), memory, n);
+}
+
+struct fd_entry *context_fd_entry(struct context *ctx, int fd)
+{
+	struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
+	struct fd_entry *chunk;
+
+	if (e || (unsigned)fd >= FD_CHUNK * FD_CHUNKS)
+		return e;
+	chunk = mem_private(FD_CHUNK * sizeof(*chunk));
+	if (!chunk)
+		return NULL;
+	fs_store_release(&ctx->fds.chunk[(unsigned)fd / FD_CHUNK], chunk);
+	return &chunk[(unsigned)fd % FD_CHUNK];
+}
+
+void context_fd_set(struct context *ctx, int fd, enum fd_kind kind, void *object, uint32_t generation)
+{
+	struct fd_entry *e = context_fd_entry(ctx, fd);
+
+	if (!e)
+		return; /* then it stays FD_NONE: the kernel's */
+	fs_store_release(&e->kind, (uint32_t)FD_NONE); /* readers never see a mixture */
+	e->object = object;
+	e->generation = generation;
+	fs_store_release(&e->kind, (uint32_t)kind);
+	if (kind != FD_NONE && fd > ctx->fds.highest)
+		ctx->fds.highest = fd;
+}

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * port.c - which interfaces are accelerated, and opening their ports (DESIGN D4, D6).
+ *
+ * Attaching is not free for the interface's other traffic, so only listed interfaces are touched: those
+ * the option names, else veth and virtio; never unasked the one that carries the initial namespace's
+ * default route. An interface that refused is not asked again until links change.
+ */
+#include <errno.h>
+#include <net/if.h>
+#include <string.h>
+
+#include "base/reason.h"
+#include "context/internal.h"
+#include "host/link.h"
+#include "host/netns.h"
+#include "sys/sys.h"
+
+enum { MAX_LINKS = 256, MAX_ADDRS = IP_MAX_LOCAL };
+
+int context_port_find(const struct context *ctx, uint32_t ifindex)
+{
+	for (unsigned i = 0; i < IP_MAX_PORTS; i++)
+		if (ctx->stack->ip.port[i].ifindex == ifindex && ctx->stack->port[i])
+			return (int)i;
+	return -1;
+}
+
+/* --- may it be? --- */
+
+static int refuse(struct context *ctx, int reason, const char *format, const char *arg)
+{
+	host_format(ctx->why, sizeof(ctx->why), format, arg);
+	return reason;
+}
+
+/* 0 = may be accelerated, else the reason, and ctx->why. */
+static int link_verdict(struct context *ctx, const struct host_link *link)
+{
+	bool named = ctx->config.interface[0] && config_list_has(ctx->config.interface, link->name);
+
+	if (link->kind == HOST_LINK_LOOPBACK)
+		return refuse(ctx, FS_REASON_loopback, "%s is the loopback interface", link->name);
+	if (ctx->config.interface[0] && !named)
+		return refuse(ctx, FS_REASON_no_interface, "%s is not in the option interface", link->name);
+	if (!named && link->kind != HOST_LINK_VETH && link->kind != HOST_LINK_VIRTIO)
+		return refuse(ctx, FS_REASON_no_interface, "%s is neither veth nor virtio", link->name);
+	if (!link->ethernet || !link->has_mac)
+		return refuse(ctx, FS_REASON_interface_kind, "%s is not an Ethernet", link->name);
+	if (link->role != HOST_LINK_MASTERLESS)
+		return refuse(ctx, FS_REASON_interface_kind, "%s has a master", link->name);
+	if (!(link->flags & IFF_UP))
+		return refuse(ctx, FS_REASON_interface_down, "%s is down", link->name);
+	if (!named && host_netns_is_initial(ctx->nl.fd) &&
+	    host_link_has_default_route(&ctx->nl, link->ifindex) != 0)
+		return refuse(ctx, FS_REASON_default_route, "%s carries the default route", link->name);
+	return context_policy_verdict(ctx, link->ifindex);
+}
+
+static int remembered_refusal(const struct context *ctx, uint32_t ifindex)
+{
+	for (unsigned i = 0; i < IP_MAX_PORTS; i++)
+		if (ctx->declined[i].ifindex == ifindex)
+			return ctx->declined[i].reason;
+	return 0;
+}
+
+static void remember_refusal(struct context *ctx, uint32_t ifindex, int reason)
+{
+	for (unsigned i = 0; i < IP_MAX_PORTS; i++) {
+		if (ctx->declined[i].ifindex == 0 || ctx->declined[i].ifindex == ifindex) {
+			ctx->declined[i].ifindex = ifindex;
+			ctx->declined[i].reason = reason;
+			return;
+		}
+	}
+}
+
+unsigned context_interfaces(struct context *ctx, uint32_t *ifindex, unsigned n, int *reason)
+{
+	struct host_link *links = mem_private(MAX_LINKS * sizeof(*links));
+	unsigned found = 0;
+	int count;
+
+	*reason = FS_REASON_no_interface;
+	if (!links)
+		return 0;
+	count = host_link_list(&ctx->nl, links, MAX_LINKS);
+	refuse(ctx, FS_REASON_no_interface, "no veth or virtio interface here%s", "");
+	for (int i = 0; i < FS_MIN(count, (int)MAX_LINKS) && found < n; i++) {
+		char former[sizeof(ctx->why)];
+		int verdict;
+
+		memcpy(former, ctx->why, sizeof(former));
+		verdict = link_verdict(ctx, &links[i]);
+		if (verdict == 0)
+			ifindex[found++] = (uint32_t)links[i].ifindex;
+		else if (verdict == FS_REASON_loopback || (links[i].kind == HOST_LINK_OTHER &&
+							   verdict == FS_REASON_no_interface))
+			memcpy(ctx->why, former, sizeof(former)); /* says nothing of use */
+		else
+			*reason = verdict;
+	}
+	sys_munmap(links, MAX_LINKS * sizeof(*links));
+	return found;
+}
+
+/* --- opening --- */
+
+/* The port's frame pool: made once per slot, kept for the next port when this one closes. */
+static int make_pool(struct context *ctx, unsigned slot)
+{
+	struct fbuf_pool *pool = &ctx->stack->pinned[slot];
+	uint32_t n = (uint32_t)(ctx->config.umem_size / STACK_FRAME_CHUNK);
+	struct fbuf *bufs;
+	uint8_t *memory;
+
+	if (pool->n_total)
+		return 0;
+	bufs = context_grow(ctx, n * sizeof(*bufs));
+	memory = context_grow(ctx, (size_t)n * STACK_FRAME_CHUNK);
+	if (!bufs || !memory)
+		return -ENOMEM;
+	fbuf_pool_init(pool, STACK_FRAME_CHUNK, IP_TX_HEADROOM);
+	fbuf_pool_add(pool, bufs, memory, n);
+	pool->low_water = n / 4;
+	return 0;
+}
+
+static int reason_of_open(int error)
+{
+	switch (error) {
+	case -EBUSY: return FS_REASON_interface_busy;
+	case -EEXIST: return FS_REASON_foreign_xdp;
+	case -EPERM: return FS_REASON_privilege;
+	case -ENOBUFS: return FS_REASON_memlock;
+	case -EMFILE: return FS_REASON_descriptors;
+	case -EOPNOTSUPP: return FS_REASON_no_af_xdp;
+	case -ENETDOWN: return FS_REASON_interface_down;
+	case -EPROTO: return FS_REASON_self_test;
+	default: return FS_REASON_memory;
+	}
+}
+
+static void fill_port(struct context *ctx, unsigned slot, const struct host_link *link,
+		      struct ip_port *conf)
+{
+	const struct provider_port *p = ctx->stack->port[slot];
+	struct host_addr addrs[MAX_ADDRS];
+	int n = host_addr_list(&ctx->nl, link->ifindex, addrs, MAX_ADDRS);
+
+	*conf = (struct ip_port){
+		.ifindex = (uint32_t)link->ifindex,
+		.mtu = link->mtu,
+		.pool = &ctx->stack->pinned[slot],
+		.mac = link->mac,
+		.up = (link->flags & IFF_UP) && p->error == 0,
+		.tx_csum_partial = p->caps.tx_csum_partial,
+		.trust_partial = link->kind == HOST_LINK_VETH,
+	};
+	for (int i = 0; i < FS_MIN(n, MAX_ADDRS); i++)
+		conf->local[conf->n_local++] = addrs[i].addr;
+}
+
+/* Tell the engine and steering what the interface is now. */
+static int configure(struct context *ctx, unsigned slot, const struct host_link *link)
+{
+	struct provider_handle *h = &ctx->handle[slot];
+	struct ip_port conf;
+	int ret;
+
+	fill_port(ctx, slot, link, &conf);
+	ret = ip_port_set(&ctx->stack->ip, slot, &conf);
+	if (ret == 0 && h->ops->set_local_addrs)
+		ret = h->ops->set_local_addrs(h, conf.local, conf.n_local);
+	return ret;
+}
+
+static void publish(struct context *ctx, unsigned slot, const struct host_link *link)
+{
+	struct stats_port *p = &ctx->stack->port_stats[slot];
+	struct provider_handle *h = &ctx->handle[slot];
+
+	memset(p, 0, sizeof(*p));
+	p->ifindex = (uint32_t)link->ifindex;
+	p->owner_pid = ctx->pid;
+	strncpy(p->ifname, link->name, sizeof(p->ifname) - 1);
+	strncpy(p->provider, h->ops->name, sizeof(p->provider) - 1);
+	strncpy(p->mode, h->port->caps.sheds_udp_partial ? "generic" : "native", sizeof(p->mode) - 1);
+	p->frames_total = ctx->stack->pinned[slot].n_total;
+	if (ctx->stack->head.n_ports <= slot)
+		ctx->stack->head.n_ports = slot + 1;
+}
+
+/* Try one provider on one interface. 0 or -errno with ctx->why. */
+static int try_open(struct context *ctx, unsigned slot, const struct host_link *link,
+		    const struct provider_ops *ops)
+{
+	static const char *const modes[] = { "", "mode=generic", "mode=native" };
+	char why[PROVIDER_WHY_LEN] = "";
+	struct provider_open_args args = {
+		.ifindex = (uint32_t)link->ifindex,
+		.ifname = link->name,
+		.driver = link->driver,
+		.mac = link->mac,
+		.mtu = link->mtu,
+		.pool = &ctx->stack->pinned[slot],
+		.rings = mem_rings(&ctx->arena, slot),
+		.rings_len = MEM_RINGS_PER_PORT,
+		.fd_floor = ctx->fd_floor,
+		.option = modes[ctx->config.xdp_mode],
+		.why = why,
+	};
+	struct provider_handle *h = &ctx->handle[slot];
+	struct provider_port *port = ctx->stack->port_state[slot];
+	int ret;
+
+	if (ops->port_size > STACK_PORT_STATE || ops->rings_len > MEM_RINGS_PER_PORT)
+		return -E2BIG;
+	memset(port, 0, STACK_PORT_STATE);
+	memset(h, 0, sizeof(*h));
+	ret = ops->open(h, port, &args);
+	if (ret < 0) {
+		memset(h, 0, sizeof(*h));
+		host_format(ctx->why, sizeof(ctx->why), "%s: %s", link->name, why);
+		return ret;
+	}
+	port->owner_pid = (int32_t)ctx->pid;
+	ctx->stack->port[slot] = port;
+	ctx->n_handles = FS_MAX(ctx->n_handles, slot + 1);
+	return 0;
+}
+
+static void close_port(struct context *ctx, unsigned slot)
+{
+	struct provider_handle *h = &ctx->handle[slot];
+
+	ip_port_clear(&ctx->stack->ip, slot);
+	if (h->ops)
+		h->ops->close(h);
+	memset(h, 0, sizeof(*h));
+	ctx->stack->port[slot] = NULL;
+	ctx->stack->ports_serial++;
+}
+
+static int open_port(struct context *ctx, const struct host_link *link)
+{
+	unsigned slot = 0;
+	int ret;
+
+	while (slot < IP_MAX_PORTS && ctx->stack->port[slot])
+		slot++;
+	if (slot == IP_MAX_PORTS)
+		return -ENOMEM;
+	ret = make_pool(ctx, slot);
+	for (unsigned kind = 0; ret == 0 && kind < provider_count(); kind++) {
+		const struct provider_ops *ops = provider_at(kind);
+
+		if (strcmp(ctx->config.provider, "auto") && strcmp(ctx->config.provider, ops->name))
+			continue;
+		ret = try_open(ctx, slot, link, ops);
+		if (ret == 0)
+			break;
+		if (kind + 1 < provider_count() && !strcmp(ctx->config.provider, "auto"))
+			ret = 0; /* the next one may do better */
+	}
+	if (ret == 0 && !ctx->stack->port[slot])
+		ret = -EOPNOTSUPP;
+	if (ret < 0)
+		return ret;
+	ret = configure(ctx, slot, link);
+	if (ret < 0) {
+		close_port(ctx, slot);
+		return ret;
+	}
+	publish(ctx, slot, link);
+	ip_dst_flush(&ctx->stack->ip); /* what had no port may have one now */
+	ctx->stack->ports_serial++;
+	host_log(&ctx->log, LOG_INFO, "%s: attached by %s", link->name, ctx->handle[slot].ops->name);
+	return (int)slot;
+}
+
+int context_port(struct context *ctx, uint32_t ifindex, int *reason)
+{
+	int port = context_port_find(ctx, ifindex);
+	struct host_link link;
+
+	if (port >= 0)
+		return port;
+	*reason = remembered_refusal(ctx, ifindex);
+	if (*reason)
+		return -1;
+	if (host_link_get(&ctx->nl, (int)ifindex, &link) < 0) {
+		*reason = FS_REASON_interface_down;
+		return -1;
+	}
+	*reason = link_verdict(ctx, &link);
+	if (*reason == 0) {
+		port = open_port(ctx, &link);
+		if (port >= 0)
+			return port;
+		*reason = reason_of_open(port);
+		host_log(&ctx->log, *reason == FS_REASON_interface_busy ? LOG_INFO : LOG_WARN,
+			 "not accelerated: %s", ctx->why);
+	}
+	remember_refusal(ctx, ifindex, *reason);
+	return -1;
+}
+
+void context_port_lost(struct context *ctx, unsigned port, int reason)
+{
+	if (!ctx->stack->port[port])
+		return;
+	host_log(&ctx->log, LOG_WARN, "%s: the fast path is gone, its sockets go on in the kernel",
+		 ctx->stack->port_stats[port].ifname);
+	ctx->stack->port_stats[port].error = ctx->stack->port[port]->error;
+	context_demote_all(ctx, (int)port, reason, NULL);
+	close_port(ctx, port);
+}
+
+void context_ports_refresh(struct context *ctx)
+{
+	memset(ctx->declined, 0, sizeof(ctx->declined));
+	for (unsigned i = 0; i < ctx->n_handles; i++) {
+		struct host_link link;
+
+		if (!ctx->stack->port[i] || !ctx->handle[i].ops)
+			continue;
+		if (host_link_get(&ctx->nl, (int)ctx->stack->ip.port[i].ifindex, &link) < 0 ||
+		    !(link.flags & IFF_UP))
+			context_port_lost(ctx, i, FS_REASON_interface_down);
+		else
+			configure(ctx, i, &link);
+	}
+}

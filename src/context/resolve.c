@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * resolve.c - where a datagram goes: the kernel is asked per destination, the answer cached (D5).
+ *
+ * A destination that the fast path cannot serve is cached too, as IP_DST_KERNEL with its reason, so that
+ * a program sending there pays one look-up and no question.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+
+#include "base/reason.h"
+#include "context/internal.h"
+#include "host/neigh.h"
+#include "host/route.h"
+
+/* Learned path MTUs come without a notification: ask again after a second. */
+#define DST_FRESH FS_SEC(1)
+#define NEIGH_INTERVAL FS_SEC(25) /* the kernel forgets "in use" after about 30 s (hazard 25) */
+
+/* A route of ours is by a neighbour that the kernel knows; learn what it says. */
+static struct neigh *next_hop(struct context *ctx, int ifindex, unsigned port, const struct ip_addr *hop)
+{
+	struct neigh_table *table = &ctx->stack->ip.neigh;
+	struct neigh *n = neigh_find(table, (uint8_t)port, hop);
+	struct host_neigh answer;
+
+	if (n && n->state == NEIGH_VALID)
+		return n;
+	if (host_neigh_get(&ctx->nl, ifindex, hop, &answer) == 0 && answer.usable)
+		return neigh_learn(table, (uint8_t)port, hop, &answer.mac, NEIGH_VALID, ctx->now);
+	/* Unresolved: the kernel solicits when the datagram goes its way, and the monitor hears. */
+	return neigh_learn(table, (uint8_t)port, hop, NULL, NEIGH_FAILED, ctx->now);
+}
+
+/* Turn the kernel's answer into an entry. */
+static void resolved(struct context *ctx, const struct host_route *route, struct ip_dst *d)
+{
+	int port = context_port_find(ctx, (uint32_t)route->ifindex);
+
+	d->local = route->prefsrc;
+	d->mtu = route->mtu;
+	d->hop_limit = route->hop_limit;
+	if (route->type == HOST_ROUTE_LOCAL) {
+		d->reason = FS_REASON_loopback;
+	} else if (route->type != HOST_ROUTE_UNICAST) {
+		d->reason = FS_REASON_multicast;
+	} else if (port < 0) {
+		d->reason = FS_REASON_no_interface;
+	} else {
+		const struct ip_addr *hop =
+			ip_addr_is_any(&route->gateway) ? &d->remote : &route->gateway;
+
+		d->neigh = next_hop(ctx, route->ifindex, (unsigned)port, hop);
+		if (d->neigh) {
+			d->way = IP_DST_FAST;
+			d->port = (uint8_t)port;
+		}
+	}
+}
+
+/* Ask the kernel. */
+static struct ip_dst *ask(struct context *ctx, struct sock *s, const struct ip_addr *remote,
+			  const struct ip_addr *bound)
+{
+	struct ip_dst d = {
+		.remote = *remote,
+		.bound = *bound,
+		.way = IP_DST_KERNEL,
+		.reason = FS_REASON_no_interface,
+		.checked_at = ctx->now,
+	};
+	struct host_route_query query = HOST_ROUTE_QUERY(*remote);
+	struct host_route route;
+
+	query.src = *bound;
+	query.proto = IPPROTO_UDP;
+	query.connect = true;
+	if (ip_addr_is_multicast(remote) || ip_addr_is_any(remote))
+		d.reason = FS_REASON_multicast;
+	else if (ip_addr_is_link_local(remote) && !ip_addr_is_v4(remote))
+		d.reason = FS_REASON_scoped; /* the scope is the shadow's: one address, many links */
+	else if (host_route_get(&ctx->nl, &query, &route) == 0)
+		resolved(ctx, &route, &d);
+	return ip_dst_add(&ctx->stack->ip, &d);
+}
+
+struct ip_dst *context_resolve(struct context *ctx, struct sock *s, const struct ip_addr *remote)
+{
+	static const struct ip_addr any;
+	struct ip_stack *ip = &ctx->stack->ip;
+	const struct ip_addr *bound = ip_addr_is_any(&s->pcb.local) ? &any : &s->pcb.local;
+	struct ip_dst *d = s->dst;
+
+	if (d && !d->stale && ip_addr_equal(&d->remote, remote) && ctx->now - d->checked_at < DST_FRESH)
+		return d;
+	d = ip_dst_find(ip, remote, bound);
+	if (!d || ctx->now - d->checked_at >= DST_FRESH)
+		d = ask(ctx, s, remote, bound);
+	if (s->dst)
+		ip_dst_put(ip, s->dst);
+	s->dst = d;
+	if (d)
+		ip_dst_get(ip, d);
+	return d;
+}
+
+void context_neigh_changed(struct context *ctx, const struct host_neigh *h)
+{
+	int port = context_port_find(ctx, (uint32_t)h->ifindex);
+
+	if (port < 0 || !neigh_find(&ctx->stack->ip.neigh, (uint8_t)port, &h->addr))
+		return; /* nobody sends there */
+	neigh_learn(&ctx->stack->ip.neigh, (uint8_t)port, &h->addr, h->usable ? &h->mac : NULL,
+		    h->usable ? NEIGH_VALID : NEIGH_FAILED, ctx->now);
+}
+
+void context_neigh_refresh(struct context *ctx)
+{
+	struct neigh_table *table = &ctx->stack->ip.neigh;
+	struct neigh *n;
+
+	while ((n = neigh_next_due(table, ctx->now, NEIGH_INTERVAL)) != NULL) {
+		/* Without CAP_NET_ADMIN the entry is declared unresolved: the next datagram takes the
+		 * kernel's way, which refreshes it, and the monitor brings it back. */
+		if (host_neigh_use(&ctx->nl, (int)ctx->stack->ip.port[n->port].ifindex, &n->addr) == -EPERM)
+			neigh_learn(table, n->port, &n->addr, NULL, NEIGH_FAILED, ctx->now);
+		neigh_asked(table, n, ctx->now);
+	}
+}

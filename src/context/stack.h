@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stack.h - one stack: the layout of its shared memory and its lock.
+ *
+ * Offset 0 is the head that other programs read (stats/format/stats.h). Everything else is reached by
+ * plain pointers, valid in every process that maps the arena (DESIGN D2). Functions are never stored.
+ *
+ * Lock order (style rule 20): the stack's lock is the only lock. It protects all of struct stack, the
+ * process's struct context behind it, and the descriptor table. Nobody sleeps holding it; system calls
+ * made under it do not block (sends with MSG_DONTWAIT, netlink answers, map updates).
+ * A holder that died is noticed by those who wait: stack.h's stack_lock_broken().
+ */
+#ifndef FSOCK_CONTEXT_STACK_H
+#define FSOCK_CONTEXT_STACK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/barrier.h"
+#include "base/counter.h"
+#include "base/fbuf.h"
+#include "base/list.h"
+#include "base/slab.h"
+#include "ip/ip.h"
+#include "provider/provider.h"
+#include "stats/format/stats.h"
+#include "udp/udp.h"
+
+enum {
+	STACK_PORT_BUCKETS = 4096, /* local ports */
+	STACK_FLOW_BUCKETS = 4096,
+	STACK_DST_BUCKETS = 1024,
+	STACK_MAX_DSTS = 4096,
+	STACK_PAYLOAD_CHUNK = 512,    /* bytes: most datagrams that are copied out are small */
+	STACK_PAYLOAD_STEP = 4 << 20, /* bytes the payload pool grows by */
+	STACK_FRAME_CHUNK = 4096,
+	STACK_PORT_STATE = 4096,      /* room for a provider's shared half */
+};
+
+/* Who drives the stack. */
+struct stack_proc {
+	uint32_t pid;	   /* 0 = free */
+	uint32_t sleepers; /* its threads between "set sleeping" and waking up */
+};
+
+struct stack_lock {
+	uint32_t owner;	  /* thread id of the holder, 0 = free */
+	uint32_t waiting; /* threads in futex wait, or about to be */
+};
+
+struct stack {
+	struct stats_head head; /* offset 0 */
+
+	struct stack_lock lock __attribute__((aligned(FS_CACHE_LINE)));
+	bool broken;		/* a holder died inside: nobody touches anything any more */
+	uint64_t arena_len;	/* bytes every process must have mapped before it goes on */
+
+	struct ip_stack ip __attribute__((aligned(FS_CACHE_LINE)));
+	struct udp_stack udp;
+
+	struct fbuf_pool pinned[IP_MAX_PORTS];
+	struct provider_port *port[IP_MAX_PORTS]; /* NULL = slot unused; index = ip.port's */
+	void *port_state[IP_MAX_PORTS]; /* STACK_PORT_STATE bytes each, for their shared halves */
+	uint32_t ports_serial;	/* bumped when a port comes or goes: sleepers refresh their sets */
+
+	struct fbuf_pool payload;
+	uint64_t payload_bytes; /* of it, so far */
+
+	struct slab socks, items, sets;
+	struct list all_socks;
+	uint32_t generation;	/* last one given to a socket */
+
+	struct stack_proc proc[STATS_MAX_PROCS];
+	uint32_t n_records_free; /* hint: closed records that may be reused */
+
+	uint64_t *counter;	/* FS_CTR_N, in the head's part */
+	struct stats_sock *records;
+	struct stats_port *port_stats;
+};
+
+/* inline definitions */
+
+static inline bool stack_trylock(struct stack *s, uint32_t tid)
+{
+	uint32_t nobody = 0;
+
+	return fs_compare_exchange(&s->lock.owner, &nobody, tid);
+}
+
+#endif

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * start.c - building a stack: memory, tables, keys, control sockets.
+ *
+ * Runs once per process, at its first Internet socket. Attaches to no interface: ports are opened when
+ * a socket wants one.
+ */
+#include <elf.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/reason.h"
+#include "context/internal.h"
+#include "host/netns.h"
+#include "host/signal.h"
+#include "socket/epoll.h"
+#include "sys/sys.h"
+
+#ifndef FSOCK_SYSCONFDIR
+#define FSOCK_SYSCONFDIR "/etc"
+#endif
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+enum {
+	PAGE = 4096,
+	LOW_DESCRIPTORS = 64, /* how far below RLIMIT_NOFILE ours begin */
+	OWN_DESCRIPTORS_MAX = 65536, /* but never above this number: tables grow with it */
+};
+
+struct context *fsock_context;
+
+/* Where each part of the first region lies, in bytes from the arena's base. */
+struct layout {
+	size_t counters, ports, records, head_end;
+	size_t port_buckets, flow_buckets, dst_buckets, neigh_buckets, port_state, end;
+};
+
+static size_t align_to(size_t n, size_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+static struct layout make_layout(uint32_t max_socks)
+{
+	struct layout l;
+
+	l.counters = align_to(sizeof(struct stack), FS_CACHE_LINE);
+	l.ports = align_to(l.counters + FS_CTR_N * sizeof(uint64_t), FS_CACHE_LINE);
+	l.records = align_to(l.ports + STATS_MAX_PORTS * sizeof(struct stats_port), FS_CACHE_LINE);
+	l.head_end = align_to(l.records + max_socks * sizeof(struct stats_sock), PAGE);
+	l.port_buckets = l.head_end;
+	l.flow_buckets = l.port_buckets + STACK_PORT_BUCKETS * sizeof(void *);
+	l.dst_buckets = l.flow_buckets + STACK_FLOW_BUCKETS * sizeof(void *);
+	l.neigh_buckets = l.dst_buckets + STACK_DST_BUCKETS * sizeof(void *);
+	l.port_state = align_to(l.neigh_buckets + STACK_DST_BUCKETS * sizeof(void *), PAGE);
+	l.end = l.port_state + (size_t)IP_MAX_PORTS * STACK_PORT_STATE;
+	return l;
+}
+
+static void fill_head(struct context *ctx, const struct layout *l)
+{
+	struct stack *s = ctx->stack;
+	struct stats_head *h = &s->head;
+	uint8_t *base = ctx->arena.base;
+	int fd = sys_openat(AT_FDCWD, "/proc/self/comm", O_RDONLY | O_CLOEXEC, 0);
+	long got;
+
+	h->version = STATS_VERSION;
+	h->head_bytes = (uint32_t)l->head_end;
+	h->stack_id = ctx->arena.slot;
+	h->owner_pid = ctx->pid;
+	h->created_ns = (uint64_t)ctx->clock.ns0;
+	if (fd >= 0) {
+		got = sys_read(fd, h->comm, sizeof(h->comm) - 1);
+		h->comm[got > 0 ? got - 1 : 0] = '\0'; /* the kernel ends it with a newline */
+		sys_close(fd);
+	}
+	strcpy(h->profile, ctx->config.profile == CONFIG_PROFILE_LATENCY ? "latency" : "default");
+	h->n_counters = FS_CTR_N;
+	h->counters_offset = (uint32_t)l->counters;
+	h->ports_offset = (uint32_t)l->ports;
+	h->max_socks = ctx->config.max_sockets;
+	h->socks_offset = (uint32_t)l->records;
+	s->counter = (uint64_t *)(base + l->counters);
+	s->port_stats = (struct stats_port *)(base + l->ports);
+	s->records = (struct stats_sock *)(base + l->records);
+	fs_store_release(&h->magic, STATS_MAGIC); /* a reader that sees it sees the rest */
+}
+
+static int fill_keys(struct siphash_key key[3])
+{
+	return sys_getrandom(key, 3 * sizeof(*key), 0) == 3 * sizeof(*key) ? 0 : -EIO;
+}
+
+static enum csum_kind best_csum(void)
+{
+#if defined(__x86_64__)
+	__builtin_cpu_init();
+	return __builtin_cpu_supports("avx2") ? CSUM_AVX2 : CSUM_SSE2;
+#else
+	return CSUM_SCALAR;
+#endif
+}
+
+/* Tables, pools and engine in the first region. */
+static int fill_stack(struct context *ctx, const struct layout *l)
+{
+	struct stack *s = ctx->stack;
+	uint8_t *base = ctx->arena.base;
+	struct siphash_key key[3];
+	int ret = fill_keys(key);
+
+	if (ret < 0)
+		return ret;
+	fill_head(ctx, l);
+	s->arena_len = ctx->arena.mapped;
+	list_init(&s->all_socks);
+	slab_init(&s->socks, sizeof(struct sock));
+	slab_init(&s->items, sizeof(struct epoll_item));
+	slab_init(&s->sets, sizeof(struct epoll_set));
+	fbuf_pool_init(&s->payload, STACK_PAYLOAD_CHUNK, 0);
+	context_engine_init(ctx, key, (struct table_node **)(base + l->port_buckets),
+			    (struct table_node **)(base + l->flow_buckets),
+			    (struct table_node **)(base + l->dst_buckets),
+			    (struct table_node **)(base + l->neigh_buckets));
+	for (unsigned i = 0; i < IP_MAX_PORTS; i++)
+		s->port_state[i] = base + l->port_state + (size_t)i * STACK_PORT_STATE;
+	return 0;
+}
+
+/* Number from which our descriptors start: high, so that programs keep their low ones. */
+static int choose_fd_floor(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < 2 * LOW_DESCRIPTORS)
+		return 16;
+	return (int)FS_MIN(limit.rlim_cur - LOW_DESCRIPTORS, (rlim_t)OWN_DESCRIPTORS_MAX);
+}
+
+static fs_ns choose_spin(const struct config *config)
+{
+	cpu_set_t cpus;
+
+	/* With one processor a spinning receiver only keeps its sender from running. */
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) < 2 &&
+	    sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		return 0;
+	return config->profile == CONFIG_PROFILE_LATENCY ? INT64_MAX : FS_US(config->spin);
+}
+
+static void report(void *arg, const char *text)
+{
+	const struct context *ctx = arg;
+
+	host_log(&ctx->log, LOG_WARN, "%s", text);
+}
+
+static void read_options(struct context *ctx)
+{
+	struct config_load_args args = {
+		.environment = environ,
+		.system_file = FSOCK_SYSCONFDIR "/fsock/fsock.conf",
+		.secure = getauxval(AT_SECURE) != 0,
+		.reporter = { report, ctx },
+	};
+	const char *fd = getenv(STATS_REPORT_ENV);
+
+	ctx->log = (struct host_log){ .fd = 2, .level = LOG_WARN };
+	config_load(&ctx->config, &args);
+	ctx->log.level = (enum log_level)ctx->config.log;
+	if (ctx->config.log_file[0]) {
+		int file = sys_openat(AT_FDCWD, ctx->config.log_file,
+				      O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+		file = sys_fd_raise(file, ctx->fd_floor);
+		if (file >= 0)
+			ctx->log.fd = file;
+		else
+			host_log(&ctx->log, LOG_WARN, "cannot write log_file %s", ctx->config.log_file);
+	}
+	ctx->report_fd = fd && !args.secure ? (int)strtol(fd, NULL, 10) : -1;
+}
+
+/* The page that tells a child from its parent whatever made it. */
+static int make_alive_page(struct context *ctx)
+{
+	ctx->alive = mem_private(PAGE);
+	if (!ctx->alive)
+		return -ENOMEM;
+	*ctx->alive = 1;
+	return sys_madvise(ctx->alive, PAGE, MADV_WIPEONFORK);
+}
+
+static int open_control(struct context *ctx)
+{
+	int ret;
+
+	ctx->nl_buf = mem_private(2 * HOST_NL_BUF_GOOD);
+	if (!ctx->nl_buf)
+		return -ENOMEM;
+	ctx->monitor_buf = ctx->nl_buf + HOST_NL_BUF_GOOD;
+	ret = host_nl_open(&ctx->nl, 0 /* NETLINK_ROUTE */, ctx->fd_floor, ctx->nl_buf, HOST_NL_BUF_GOOD);
+	if (ret < 0)
+		return ret;
+	ret = host_monitor_open(&ctx->monitor, ctx->fd_floor, ctx->monitor_buf, HOST_NL_BUF_GOOD);
+	if (ret < 0)
+		return ret;
+	ctx->netns = host_netns_inode();
+	ctx->signal_fd = signal_open(ctx->fd_floor);
+	ctx->doorbell[0] = sys_fd_raise(sys_eventfd(0, 02000000 | 04000 /* CLOEXEC, NONBLOCK */),
+					ctx->fd_floor);
+	return ctx->doorbell[0] < 0 ? ctx->doorbell[0] : 0;
+}
+
+static int make_stack(struct context *ctx)
+{
+	struct layout l = make_layout(ctx->config.max_sockets);
+	char name[32];
+	int ret;
+
+	host_format(name, sizeof(name), "%s%u", STATS_MEMFD_PREFIX, ctx->pid);
+	ret = mem_create(&ctx->arena, name, l.end, ctx->fd_floor);
+	if (ret < 0)
+		return ret;
+	ctx->stack = (struct stack *)ctx->arena.base;
+	ctx->env.csum = csum_ops(best_csum());
+	ret = fill_stack(ctx, &l);
+	if (ret < 0)
+		return ret;
+	ctx->slot = 0;
+	ctx->stack->proc[0].pid = ctx->pid;
+	ctx->stack->head.procs[0] = ctx->pid;
+	return open_control(ctx);
+}
+
+static int reason_of(int error)
+{
+	switch (error) {
+	case -EEXIST:
+		return FS_REASON_address_space;
+	case -EMFILE:
+	case -ENFILE:
+		return FS_REASON_descriptors;
+	default:
+		return FS_REASON_memory;
+	}
+}
+
+static struct context *make_context(int *reason)
+{
+	struct context *ctx = mem_private(sizeof(*ctx));
+	int ret;
+
+	*reason = FS_REASON_memory;
+	if (!ctx)
+		return NULL;
+	ctx->fd_floor = choose_fd_floor();
+	ctx->pid = (uint32_t)sys_getpid();
+	ctx->fds.highest = -1;
+	ctx->signal_fd = -1;
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
+		ctx->doorbell[i] = -1;
+	read_options(ctx);
+	host_clock_init(&ctx->clock);
+	ctx->spin_limit = choose_spin(&ctx->config);
+	ret = make_alive_page(ctx);
+	if (ret == 0)
+		ret = make_stack(ctx);
+	if (ret == 0)
+		return ctx;
+	*reason = reason_of(ret);
+	host_log(&ctx->log, LOG_WARN, "no stack (error %d): this program runs on the kernel's sockets", -ret);
+	return NULL;
+}
+
+struct context *context_start(int *reason)
+{
+	/* 0 = nobody has tried, 1 = somebody is at it, 2 = it failed for good (reason above 2). */
+	static uint32_t state;
+	uint32_t none = 0;
+	struct context *ctx = fs_load_acquire(&fsock_context);
+
+	if (ctx)
+		return ctx;
+	if (fs_compare_exchange(&state, &none, 1)) {
+		int saved = errno;
+
+		ctx = make_context(reason);
+		errno = saved;
+		fs_store_release(&fsock_context, ctx);
+		fs_store_release(&state, ctx ? 3 : 2);
+		return ctx;
+	}
+	while (fs_load_acquire(&state) == 1)
+		sched_yield();
+	*reason = FS_REASON_memory;
+	return fs_load_acquire(&fsock_context);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * thread.h - what each thread keeps for itself: its id and the descriptor it sleeps on.
+ *
+ * Thread-local storage of the initial-exec kind: the library is loaded at start, so access is one
+ * instruction and never allocates.
+ */
+#ifndef FSOCK_CONTEXT_THREAD_H
+#define FSOCK_CONTEXT_THREAD_H
+
+#include <stdint.h>
+
+struct context_thread {
+	uint32_t tid;	       /* 0 = not asked yet (or a child of fork) */
+	uint32_t ports_serial; /* of the stack, when epfd was last brought up to date */
+	int epfd;	       /* 0 = none yet; holds the doorbell and the ports' descriptors */
+	uint8_t spin_misses;   /* waits in a row that a spin did not shorten */
+};
+
+extern __thread struct context_thread context_thread __attribute__((tls_model("initial-exec")));
+
+#endif

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * epoll.c - see epoll.h.
+ *
+ * A member is ready for the stack's part only through EPOLLIN: a datagram socket's other conditions
+ * (EPOLLOUT, errors, hang-up) are the shadow's, which sits in the kernel's set and reports them there.
+ * An event from the stack carries EPOLLOUT too when asked for, as the kernel would report all that
+ * holds: an accelerated datagram socket can always take one more.
+ */
+#include "socket/epoll.h"
+
+#include <errno.h>
+
+#include "socket/sock.h"
+
+#define READABLE ((uint32_t)(EPOLLIN | EPOLLRDNORM))
+#define WRITABLE ((uint32_t)(EPOLLOUT | EPOLLWRNORM))
+
+void epoll_set_init(struct epoll_set *set, struct slab *items, uint64_t key)
+{
+	*set = (struct epoll_set){ .slab = items, .key = key, .refs = 1 };
+	list_init(&set->items);
+	list_init(&set->ready);
+}
+
+void epoll_set_clear(struct epoll_set *set)
+{
+	struct list *e;
+
+	while ((e = list_first(&set->items)) != NULL)
+		epoll_item_remove(FS_CONTAINER_OF(e, struct epoll_item, of_set));
+}
+
+struct epoll_item *epoll_item_find(struct epoll_set *set, const struct sock *s, int fd)
+{
+	struct list *e;
+
+	LIST_FOR_EACH(e, &s->items) {
+		struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, of_sock);
+
+		if (item->set == set && item->fd == fd)
+			return item;
+	}
+	return NULL;
+}
+
+/* What the stack has for this member now, of what the program asked for. */
+static uint32_t item_events(const struct epoll_item *item)
+{
+	uint32_t have = item->sock->pcb.queue.head ? READABLE | WRITABLE : 0;
+
+	return have & item->events;
+}
+
+static void item_queue(struct epoll_item *item)
+{
+	if (!list_is_linked(&item->ready))
+		list_push_back(&item->set->ready, &item->ready);
+}
+
+/* Readiness as it stands counts as news: after ADD and MOD. */
+static void item_evaluate(struct epoll_item *item)
+{
+	item->reported = false;
+	if (item->sock->pcb.queue.head && (item->events & READABLE))
+		item_queue(item);
+}
+
+int epoll_item_add(struct epoll_set *set, struct sock *s, int fd, const struct epoll_event *event,
+		   struct epoll_item **out)
+{
+	struct epoll_item *item = slab_alloc(set->slab);
+
+	if (!item)
+		return -ENOMEM;
+	list_init(&item->ready);
+	item->sock = s;
+	item->set = set;
+	item->fd = fd;
+	item->data = event->data.u64;
+	item->events = event->events;
+	list_push_back(&s->items, &item->of_sock);
+	list_push_back(&set->items, &item->of_set);
+	set->n_items++;
+	item_evaluate(item);
+	*out = item;
+	return 0;
+}
+
+void epoll_item_modify(struct epoll_item *item, const struct epoll_event *event)
+{
+	item->data = event->data.u64;
+	item->events = event->events;
+	item->disarmed = false;
+	list_remove(&item->ready);
+	item_evaluate(item);
+}
+
+void epoll_item_remove(struct epoll_item *item)
+{
+	struct slab *slab;
+
+	list_remove(&item->ready);
+	list_remove(&item->of_sock);
+	list_remove(&item->of_set);
+	item->set->n_items--;
+	slab = item->set->slab;
+	item->set = NULL; /* what epoll_item_from_tag() looks at in memory that may be free */
+	slab_free(slab, item);
+}
+
+struct epoll_item *epoll_item_from_tag(struct epoll_set *set, uint64_t data, bool *gone)
+{
+	struct epoll_item *item;
+
+	*gone = false;
+	if ((data ^ set->key) >> EPOLL_TAG_SHIFT)
+		return NULL;
+	item = (struct epoll_item *)(((uintptr_t)set & ~EPOLL_TAG_OFFSET) | (data & EPOLL_TAG_OFFSET));
+	*gone = item->set != set;
+	return *gone ? NULL : item;
+}
+
+bool epoll_sock_readable(struct sock *s)
+{
+	struct list *e;
+	bool news = false;
+
+	LIST_FOR_EACH(e, &s->items) {
+		struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, of_sock);
+
+		if (item->disarmed || !(item->events & READABLE))
+			continue;
+		item->reported = false; /* each datagram is an edge, as in the kernel */
+		item_queue(item);
+		news = true;
+	}
+	return news;
+}
+
+static void mark_reported(struct epoll_item *item)
+{
+	item->reported = true;
+	item->disarmed = (item->events & EPOLLONESHOT) != 0;
+	item->batch = item->set->batch;
+}
+
+/* Turn a queued member into an event; false when its condition is gone or was reported. */
+static bool item_report(struct epoll_item *item, struct epoll_event *out)
+{
+	uint32_t events = item_events(item);
+
+	if (item->disarmed || !(events & READABLE) || ((item->events & EPOLLET) && item->reported))
+		return false;
+	out->events = events;
+	out->data.u64 = item->data;
+	mark_reported(item);
+	return true;
+}
+
+void epoll_begin(struct epoll_set *set)
+{
+	set->batch++;
+}
+
+unsigned epoll_collect(struct epoll_set *set, struct epoll_event *events, unsigned n)
+{
+	struct list again;
+	struct list *e;
+	unsigned got = 0;
+
+	list_init(&again);
+	while (got < n && (e = list_pop_front(&set->ready)) != NULL) {
+		struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, ready);
+
+		bool already = item->batch == set->batch;
+
+		if (!already && !item_report(item, &events[got]))
+			continue;
+		got += !already;
+		if (!(item->events & (EPOLLET | EPOLLONESHOT)))
+			list_push_back(&again, &item->ready);
+	}
+	list_splice_back(&set->ready, &again);
+	return got;
+}
+
+bool epoll_merge(struct epoll_item *item, uint32_t events, struct epoll_event *out)
+{
+	if (item->disarmed)
+		return false; /* the stack's half fired it; MOD will arm both */
+	out->events = events | item_events(item);
+	out->data.u64 = item->data;
+	mark_reported(item);
+	if (item->events & (EPOLLET | EPOLLONESHOT))
+		list_remove(&item->ready);
+	return true;
+}
+
+bool epoll_set_ready(const struct epoll_set *set)
+{
+	struct list *e;
+
+	LIST_FOR_EACH(e, &set->ready) {
+		const struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, ready);
+
+		if (!item->disarmed && (item_events(item) & READABLE) &&
+		    !((item->events & EPOLLET) && item->reported))
+			return true;
+	}
+	return false;
+}

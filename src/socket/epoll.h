@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * epoll.h - the stack's half of an epoll set.
+ *
+ * The program's epoll descriptor is a real kernel epoll instance. Kernel members are in it as the
+ * program put them. An accelerated socket's shadow is in it too, with the interest the program gave
+ * but with data of ours (`tag`), so that both halves of one member can be merged into one event. What
+ * the stack delivers is queued here, per set, cost proportional to the ready members.
+ *
+ * Does:     interest, level and edge triggering, one-shot, the ready list, merging.
+ * Does not: call the kernel, wait, know descriptors but as numbers to identify a registration.
+ * Lives in: stack memory, as the kernel's set is shared by a fork tree.
+ * Threads:  holder of the stack's lock only.
+ * Errors:   -errno as epoll_ctl(2).
+ */
+#ifndef FSOCK_SOCKET_EPOLL_H
+#define FSOCK_SOCKET_EPOLL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/slab.h"
+
+struct sock;
+struct epoll_set;
+
+/* One registration: (set, descriptor number, socket). */
+struct epoll_item {
+	struct list of_sock;	/* sock.items */
+	struct list of_set;	/* epoll_set.items */
+	struct list ready;	/* epoll_set.ready; unlinked = not queued */
+	struct sock *sock;	/* borrowed; the item goes when either end goes */
+	struct epoll_set *set;	/* borrowed */
+	uint64_t data;		/* the program's */
+	uint32_t events;	/* interest with EPOLLET, EPOLLONESHOT */
+	int32_t fd;		/* number it was registered under */
+	bool disarmed;		/* one-shot, fired */
+	bool reported;		/* EPOLLET: the state since the last edge was reported */
+	uint32_t batch;		/* epoll_set.batch when it was last reported */
+};
+
+struct epoll_set {
+	struct list items, ready;
+	struct slab *slab;	/* of items; borrowed from the stack */
+	uint64_t key;		/* random, EPOLL_TAG_SHIFT upwards used: our data in the kernel carry it */
+	uint32_t n_items;
+	uint32_t refs;		/* descriptors of this process tree that name it */
+	uint32_t sleepers;	/* threads asleep in a wait on this set */
+	uint32_t batch;		/* serial of the wait being answered: an item appears once in it */
+	bool stack_turn;	/* the kernel's side was served last by a wait with room for one event */
+	fs_ns kernel_looked;	/* when the kernel's half was last asked */
+};
+
+void epoll_set_init(struct epoll_set *set, struct slab *items, uint64_t key);
+
+/* Take every registration out. */
+void epoll_set_clear(struct epoll_set *set);
+
+struct epoll_item *epoll_item_find(struct epoll_set *set, const struct sock *s, int fd);
+
+/* EPOLL_CTL_ADD's half: 0 or -ENOMEM; the caller has made sure that it is not there yet. *item is
+ * what was made. Readiness that exists already counts as an edge. */
+int epoll_item_add(struct epoll_set *set, struct sock *s, int fd, const struct epoll_event *event,
+		   struct epoll_item **item);
+
+/* EPOLL_CTL_MOD's: arms a one-shot anew, evaluates readiness. */
+void epoll_item_modify(struct epoll_item *item, const struct epoll_event *event);
+
+void epoll_item_remove(struct epoll_item *item);
+
+/*
+ * Data to give the kernel for this item: the set's random key above its offset in the stack's slot of
+ * address space. A program's own data meet the key by chance once in 2^28.
+ */
+#define EPOLL_TAG_SHIFT 36
+#define EPOLL_TAG_OFFSET ((1ULL << EPOLL_TAG_SHIFT) - 1)
+
+static inline uint64_t epoll_tag(const struct epoll_item *item)
+{
+	return (item->set->key & ~EPOLL_TAG_OFFSET) | ((uintptr_t)item & EPOLL_TAG_OFFSET);
+}
+
+/* The item the kernel's event belongs to; NULL = a kernel member's own data. An item that went since
+ * the kernel reported it gives NULL and sets *gone. */
+struct epoll_item *epoll_item_from_tag(struct epoll_set *set, uint64_t data, bool *gone);
+
+/* A socket gained a datagram: queue its registrations. True if any set has something new. */
+bool epoll_sock_readable(struct sock *s);
+
+/* A new answer begins: every item may appear in it once. */
+void epoll_begin(struct epoll_set *set);
+
+/*
+ * Move up to @n events of ready members to @events, oldest first; level-triggered ones stay queued
+ * behind the rest while they are ready. Returns how many.
+ */
+unsigned epoll_collect(struct epoll_set *set, struct epoll_event *events, unsigned n);
+
+/*
+ * The kernel reported @events for @item's shadow: make it the program's event in *@out, merged with
+ * what the stack has. False when the member is disarmed and nothing is to be reported.
+ */
+bool epoll_merge(struct epoll_item *item, uint32_t events, struct epoll_event *out);
+
+/* Would epoll_collect() find anything? Without side effects. */
+bool epoll_set_ready(const struct epoll_set *set);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sock.c - see sock.h.
+ */
+#include "socket/sock.h"
+
+#include <string.h>
+
+void sock_init(struct sock *s, struct stats_sock *record, bool v6, uint32_t generation)
+{
+	memset(s, 0, sizeof(*s));
+	list_init(&s->all);
+	list_init(&s->items);
+	s->record = record;
+	s->generation = generation;
+	s->pcb.flags = v6 ? UDP_PCB_V6 : 0;
+}
+
+unsigned sock_refs(const struct sock *s)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
+		n += s->refs[i];
+	return n;
+}
+
+void sock_publish(struct sock *s)
+{
+	struct stats_sock *r = s->record;
+
+	r->accelerated = s->way == SOCK_FAST;
+	r->local_port = s->pcb.local_port;
+	r->remote_port = s->pcb.remote_port;
+	memcpy(r->local, s->pcb.local.b, sizeof(r->local));
+	memcpy(r->remote, s->pcb.remote.b, sizeof(r->remote));
+	r->drops = s->pcb.drops;
+	r->queued_frames = s->pcb.queue.frames;
+	r->queued_bytes = s->pcb.charged;
+}

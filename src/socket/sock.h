@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sock.h - one accelerated socket: the object behind a descriptor whose kernel socket is its shadow.
+ *
+ * Does:     state, ownership by processes, readiness, registration with epoll sets.
+ * Does not: call the kernel: what the shadow knows is told to it. Decide about acceleration.
+ * Lives in: stack memory, shared by a fork tree; plain pointers, no descriptors but as numbers.
+ * Threads:  holder of the stack's lock only.
+ */
+#ifndef FSOCK_SOCKET_SOCK_H
+#define FSOCK_SOCKET_SOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "stats/format/stats.h"
+#include "udp/udp.h"
+
+struct ip_dst;
+
+/*
+ * enum sock_way - by which way do this socket's datagrams go?
+ *
+ * SOCK_UNDECIDED the kernel's way so far; nothing steered. from: creation.
+ *                allowed: everything, on the shadow; sends are counted. exits: FAST, KERNEL.
+ * SOCK_FAST      its port is steered to the stack. allowed: everything; the shadow is served too.
+ *                exits: KERNEL (never back: two changes of side may reorder for good).
+ * SOCK_KERNEL    only the shadow counts; record->reason says why. What is still queued in the stack is
+ *                read first. exits: none.
+ */
+enum sock_way { SOCK_UNDECIDED, SOCK_FAST, SOCK_KERNEL, SOCK_N_WAYS };
+
+struct sock {
+	struct udp_pcb pcb;	/* addresses as the shadow has them; queue of received datagrams */
+	struct list all;	/* in the stack's list of sockets */
+	struct list items;	/* struct epoll_item.of_sock: registrations with epoll sets */
+	struct stats_sock *record; /* borrowed from the statistics table, never NULL */
+	struct ip_dst *dst;	/* last destination used, counted; NULL = none */
+	uint64_t cookie;	/* SO_COOKIE of the shadow */
+	uint32_t generation;	/* differs from that of any earlier socket in this memory; 0 = free */
+	uint8_t way;		/* enum sock_way */
+	bool nonblock;		/* O_NONBLOCK of the open file description */
+	bool bound;		/* the shadow has a local port */
+	uint16_t steered;	/* bit n: port n's steering holds this socket's port entry */
+	uint16_t rule_port;	/* local port of these entries, host order */
+	struct ip_addr rule_local; /* and their address */
+
+	/* Datagrams from the kernel's side. */
+	uint32_t kernel_hot;	/* > 0: the shadow delivered lately, look there at every receive */
+	bool kernel_turn;	/* the fast path was served last: the kernel's side goes first */
+	fs_ns kernel_looked;	/* when the shadow was last read */
+	fs_ns error_looked;	/* when it was last asked for a pending error */
+
+	uint32_t sent;		/* datagrams sent while undecided */
+	fs_ns rcvtimeo, sndtimeo; /* SO_RCVTIMEO, SO_SNDTIMEO; 0 = none */
+
+	/* Descriptors by process slot: close of the last one ends the socket. */
+	uint16_t refs[STATS_MAX_PROCS];
+	uint32_t users;		/* calls under way in it: memory stays until they left */
+	uint32_t sleepers;	/* threads asleep for it: the doorbell rings when it turns readable */
+};
+
+/* A fresh socket in zeroed memory. */
+void sock_init(struct sock *s, struct stats_sock *record, bool v6, uint32_t generation);
+
+/* Descriptors of all processes. */
+unsigned sock_refs(const struct sock *s);
+
+/* POLLIN, POLLOUT, ... as far as the stack knows; the caller adds what the shadow says. */
+static inline uint32_t sock_ready(const struct sock *s)
+{
+	return s->pcb.queue.head ? 0x001u | 0x040u : 0; /* POLLIN | POLLRDNORM */
+}
+
+/* The pcb's socket. */
+static inline struct sock *sock_of(struct udp_pcb *pcb)
+{
+	return FS_CONTAINER_OF(pcb, struct sock, pcb);
+}
+
+/* Bring record's queue figures and addresses up to date. */
+void sock_publish(struct sock *s);
+
+#endif
