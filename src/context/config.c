@@ -299,9 +299,18 @@ static bool bypass_valid(const char *list, size_t len)
 	return true;
 }
 
+static bool is_printable(const char *value, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if ((unsigned char)value[i] < 0x20 || value[i] == 0x7f)
+			return false;
+	}
+	return true;
+}
+
 static bool parse_string(unsigned id, const char *value, size_t len, char *to)
 {
-	if (len > options[id].max || memchr(value, '\0', len))
+	if (len > options[id].max || !is_printable(value, len))
 		return false;
 	if (id == CONFIG_bypass && !bypass_valid(value, len))
 		return false;
@@ -341,12 +350,12 @@ static void explain(const struct config_option *option, unsigned id, const char 
 			message_add(&m, " (K, M, G allowed)");
 		break;
 	case CONFIG_STR:
-		if (len <= option->max && id == CONFIG_bypass) {
-			message_add(&m, " is not a list of protocol:port[-port]");
+		if (!is_printable(value, len)) {
+			message_add(&m, " holds a control character");
 			break;
 		}
-		if (len <= option->max) {
-			message_add(&m, " holds a zero byte");
+		if (len <= option->max && id == CONFIG_bypass) {
+			message_add(&m, " is not a list of protocol:port[-port]");
 			break;
 		}
 		message_add(&m, " is longer than ");

@@ -248,7 +248,7 @@ static void config_parse__hostile_bytes_are_tamed(void **state)
 	assert_int_equal(config_parse(&c, text, sizeof(text) - 1, "file", CONFIG_FROM_USER_FILE,
 				      &reporter), 3);
 	assert_string_equal(h.text[0], "file:1: unknown option 'a?[31m?b'");
-	assert_string_equal(h.text[2], "file:3: provider: 'a?b' holds a zero byte");
+	assert_string_equal(h.text[2], "file:3: provider: 'a?b' holds a control character");
 	assert_string_equal(c.provider, "auto");
 }
 
