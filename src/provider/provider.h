@@ -30,11 +30,12 @@ enum {
 	PROVIDER_WHY_LEN = 160, /* bytes of an explanation, with its NUL */
 };
 
-/* What a port can do. Fixed after open. */
+/* What a port can do. Fixed after open, but for max_gso. */
 struct provider_caps {
 	uint32_t max_frame;    /* longest frame in bytes, all parts together */
 	uint32_t max_parts;    /* longest chain it sends */
-	uint16_t max_gso;      /* longest super-frame it sends as one, bytes; 0 = none */
+	uint16_t max_gso;      /* longest super-frame it sends as one, bytes; 0 = none. Falls to 0 when
+				  the device gives segmentation up (tx_bad counts the frame) */
 	bool tx_csum_partial;  /* takes FBUF_CSUM_PARTIAL */
 	bool rx_stamp;	       /* fbuf.stamp is the device's */
 	bool steers;	       /* has steer_add; without it every frame of the queue comes to the stack */
@@ -170,7 +171,8 @@ struct provider_ops {
 	/* Frames (or parts of frames) that transmit() accepted and kick() has not got rid of yet. */
 	unsigned (*tx_pending)(const struct provider_handle *handle);
 
-	/* Descriptor that polls readable while receive() has work. */
+	/* Descriptor that polls readable while receive() has work; -1 = none. A removed interface
+	 * need not show on it: who sleeps watches link events, too. */
 	int (*wait_fd)(const struct provider_handle *handle);
 
 	/* Before sleeping on wait_fd: prepare. Returns true when there is work already. */

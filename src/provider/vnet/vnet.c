@@ -9,8 +9,12 @@
 #include "provider/vnet/vnet.h"
 
 #include <errno.h>
+#include <linux/ethtool.h>
 #include <linux/if_packet.h>
+#include <linux/sockios.h>
 #include <linux/virtio_net.h>
+#include <net/if.h>
+#include <stdbool.h>
 #include <sys/uio.h>
 
 #include "sys/sys.h"
@@ -32,6 +36,18 @@ enum {
 	PROTO_UDP = 17,
 };
 
+/* Does the device cut TCP super-frames up, or pass them on whole? */
+static bool device_segments(int fd, uint32_t ifindex)
+{
+	struct ethtool_value tso = { .cmd = ETHTOOL_GTSO };
+	struct ifreq ifr = { .ifr_ifindex = (int)ifindex };
+
+	if (sys_ioctl(fd, SIOCGIFNAME, &ifr) < 0)
+		return false;
+	ifr.ifr_data = (void *)&tso;
+	return sys_ioctl(fd, SIOCETHTOOL, &ifr) == 0 && tso.data != 0;
+}
+
 int vnet_open(uint32_t ifindex, int fd_floor)
 {
 	/* Protocol 0: no packet of the interface is ever delivered here. */
@@ -49,6 +65,9 @@ int vnet_open(uint32_t ifindex, int fd_floor)
 		goto failed;
 	rc = sys_bind(fd, &addr, sizeof(addr));
 	if (rc < 0)
+		goto failed;
+	rc = -EOPNOTSUPP;
+	if (!device_segments(fd, ifindex))
 		goto failed;
 	/* Without effect on failure: less speed, nothing else. */
 	if (sys_setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
@@ -148,7 +167,7 @@ static int gather(const struct fbuf *frame, struct iovec iov[1 + VNET_MAX_PARTS]
 	return n;
 }
 
-int vnet_send(int fd, const struct fbuf *frame)
+int vnet_send(int fd, uint32_t ifindex, const struct fbuf *frame)
 {
 	uint8_t copy[HEADERS_MAX];
 	struct virtio_net_hdr hdr = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM };
@@ -182,8 +201,9 @@ int vnet_send(int fd, const struct fbuf *frame)
 	if (n >= 0)
 		return 0;
 	switch (n) {
+	case -ENOBUFS: /* the device had no room, or does not segment */
+		return device_segments(fd, ifindex) ? -EAGAIN : -EOPNOTSUPP;
 	case -EAGAIN:
-	case -ENOBUFS: /* the device had no room */
 	case -EBUSY:
 	case -EINTR:
 		return -EAGAIN;

@@ -33,15 +33,17 @@ struct vnet_layout {
 };
 
 /* A socket that sends on the interface and receives nothing. Descriptor >= @fd_floor, -EPERM,
- * -EOPNOTSUPP, -EMFILE, -ENETDOWN. */
+ * -EOPNOTSUPP (no segmentation offload, too), -EMFILE, -ENETDOWN. */
 int vnet_open(uint32_t ifindex, int fd_floor);
 
 /*
  * Send one super-frame: frame->gso_size > 0, csum FBUF_CSUM_PARTIAL, the IP header complete for the
  * whole length. The frame stays the caller's and may be freed at once.
- * 0; -EAGAIN: not now; -EINVAL: not a frame this can send; -ENETDOWN.
+ * 0; -EAGAIN: not now; -EINVAL: not a frame this can send; -ENETDOWN; -EOPNOTSUPP: the device no
+ * longer segments, and nobody does it in software for a sender that bypasses the queueing
+ * disciplines (a veth whose peer got a native XDP program is such a device).
  */
-int vnet_send(int fd, const struct fbuf *frame);
+int vnet_send(int fd, uint32_t ifindex, const struct fbuf *frame);
 
 /* Find the layout of a frame whose first @len bytes are at @bytes. 0 or -EINVAL. */
 int vnet_parse(const uint8_t *bytes, uint32_t len, struct vnet_layout *out);

@@ -354,9 +354,11 @@ static enum tx_fate tx_super(struct provider_handle *handle, struct fbuf *frame,
 		return tx_drop(p, frame);
 	if (p->tx_unkicked > 0 && xdp_kick(handle) < 0)
 		return TX_LATER;
-	rc = vnet_send(handle->fd[XDP_FD_VNET], frame);
+	rc = vnet_send(handle->fd[XDP_FD_VNET], p->base.ifindex, frame);
 	if (rc == -EAGAIN)
 		return TX_LATER;
+	if (rc == -EOPNOTSUPP)
+		p->base.caps.max_gso = 0;
 	if (rc < 0) {
 		xdp_io_check(p, rc);
 		return tx_drop(p, frame);
