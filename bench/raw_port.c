@@ -79,15 +79,18 @@ static uint8_t *shared_memory(size_t len)
 
 struct raw_port *raw_port_create(const struct raw_port_args *args)
 {
-	struct raw_port *rp = (void *)shared_memory(sizeof(*rp));
+	struct raw_port *rp = calloc(1, sizeof(*rp));
 	struct fbuf *bufs = (void *)shared_memory(args->chunks * sizeof(struct fbuf));
 	uint8_t *memory = shared_memory((size_t)args->chunks * RAW_CHUNK);
 
 	if (!rp || !bufs || !memory || interface_facts(rp, args->ifname) < 0)
 		return NULL;
-	fbuf_pool_init(&rp->pool, RAW_CHUNK, RAW_HEADROOM);
-	fbuf_pool_add(&rp->pool, bufs, memory, args->chunks);
-	rp->pool.low_water = args->chunks / 16;
+	rp->pool = (void *)shared_memory(sizeof(*rp->pool));
+	if (!rp->pool)
+		return NULL;
+	fbuf_pool_init(rp->pool, RAW_CHUNK, RAW_HEADROOM);
+	fbuf_pool_add(rp->pool, bufs, memory, args->chunks);
+	rp->pool->low_water = args->chunks / 16;
 	return rp;
 }
 
@@ -100,7 +103,7 @@ int raw_port_open(struct raw_port *rp, const struct raw_port_args *args)
 		.driver = rp->driver,
 		.mac = rp->mac,
 		.mtu = rp->mtu,
-		.pool = &rp->pool,
+		.pool = rp->pool,
 		.fd_floor = RAW_FD_FLOOR,
 		.option = args->option,
 		.why = rp->why,

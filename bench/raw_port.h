@@ -30,11 +30,11 @@ struct raw_port_args {
 	struct ip_addr local; /* only frames to this address come */
 };
 
-/* Everything lies in one shared mapping, so forked children see the same port. */
+/* Port and pool lie in shared memory, so forked children see the same; the rest is each process's. */
 struct raw_port {
 	struct provider_handle handle;
 	struct provider_port *port;
-	struct fbuf_pool pool;
+	struct fbuf_pool *pool;
 	uint32_t ifindex, mtu;
 	struct eth_addr mac;
 	char driver[32];

@@ -109,7 +109,7 @@ static int parse(int argc, char **argv, struct options *o)
 static struct fbuf *new_frame(struct raw_port *rp, const struct options *o, const uint8_t *headers,
 			      uint64_t sequence)
 {
-	struct fbuf *f = fbuf_alloc_chain(&rp->pool, RAW_HEADERS + o->size);
+	struct fbuf *f = fbuf_alloc_chain(rp->pool, RAW_HEADERS + o->size);
 	uint32_t left = RAW_HEADERS + o->size;
 
 	if (!f)

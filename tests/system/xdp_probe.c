@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * xdp_probe.c - drives one port of the xdp provider by commands, one line each on stdin, and answers
+ * each with one line of JSON. test_xdp.py starts one at either end of a veth pair.
+ *
+ *      xdp_probe interface=IF local=A remote=A mac=M [option=TEXT] [chunks=N]
+ *
+ *      open | close | exit                    exit leaves without close
+ *      steer PORT | unsteer PORT
+ *      send PORT SIZE COUNT                   datagrams with a checked pattern, kicked once each
+ *      fill PORT SIZE                         transmit without kick until refused
+ *      kick | arm | stats | pool
+ *      recv COUNT MS                          take COUNT frames, or what comes within MS; check them
+ *      super tcp|udp SIZE GSO                 one super-frame of SIZE payload bytes
+ *      wait MS                                poll the port's descriptor
+ *      fork idle                              a child that drops the port and stays
+ *      fork drive                             a child that joins and takes the following commands
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "../../bench/raw_port.h"
+
+enum { BURST = 32, LINE = 256, FILL_LIMIT = 100000, TCP_LEN = 20 };
+
+struct probe {
+	struct raw_port_args args;
+	struct raw_port *rp;
+	struct raw_flow flow;
+	uint32_t sequence;
+};
+
+static const struct provider_ops *ops_of(const struct probe *p)
+{
+	return p->rp->handle.ops;
+}
+
+static const char *value_of(int argc, char **argv, const char *key, const char *missing)
+{
+	size_t len = strlen(key);
+
+	for (int i = 1; i < argc; i++)
+		if (strncmp(argv[i], key, len) == 0 && argv[i][len] == '=')
+			return argv[i] + len + 1;
+	return missing;
+}
+
+/* --- frames with a checked pattern --- */
+
+static uint8_t pattern(uint32_t i)
+{
+	return (uint8_t)(i * 7 + i / 251);
+}
+
+static void fill_parts(struct fbuf *f, uint32_t total, const uint8_t *headers, uint32_t n_headers)
+{
+	uint32_t at = 0;
+
+	f->total = total;
+	for (struct fbuf *part = f; part; part = part->next) {
+		part->len = FS_MIN(total - at, fbuf_tailroom(part));
+		for (uint32_t i = 0; i < part->len; i++, at++)
+			part->data[i] = at < n_headers ? headers[at] : pattern(at);
+	}
+}
+
+static struct fbuf *datagram(struct probe *p, uint16_t port, uint32_t size)
+{
+	struct fbuf *f = fbuf_alloc_chain(p->rp->pool, RAW_HEADERS + size);
+	uint8_t headers[RAW_HEADERS];
+
+	if (!f)
+		return NULL;
+	p->flow.src_port = p->flow.dst_port = port;
+	raw_headers(&p->flow, size, headers);
+	fill_parts(f, RAW_HEADERS + size, headers, RAW_HEADERS);
+	return f;
+}
+
+/* Does the frame hold what datagram() or super_frame() put in? Headers may have been rewritten. */
+static bool intact(const struct fbuf *f, uint32_t n_headers)
+{
+	uint32_t at = 0, sum = 0;
+
+	for (const struct fbuf *part = f; part; part = part->next) {
+		for (uint32_t i = 0; i < part->len; i++, at++)
+			if (at >= n_headers && part->data[i] != pattern(at))
+				return false;
+		sum += part->len;
+	}
+	return sum == f->total;
+}
+
+static uint32_t parts_of(const struct fbuf *f)
+{
+	uint32_t n = 0;
+
+	for (; f; f = f->next)
+		n++;
+	return n;
+}
+
+/* --- commands --- */
+
+static void do_open(struct probe *p)
+{
+	int rc = raw_port_open(p->rp, &p->args);
+
+	printf("{\"rc\":%d,\"why\":\"%s\"", rc, rc < 0 ? p->rp->why : "");
+	if (rc == 0)
+		printf(",\"max_parts\":%u,\"max_gso\":%u,\"sheds\":%d,\"fd\":%d", p->rp->port->caps.max_parts,
+		       p->rp->port->caps.max_gso, p->rp->port->caps.sheds_udp_partial,
+		       ops_of(p)->wait_fd(&p->rp->handle));
+	printf("}\n");
+}
+
+static void do_steer(struct probe *p, const char *argument, bool add)
+{
+	struct steer_rule rule = {
+		.protocol = IPPROTO_UDP,
+		.local_port = (uint16_t)atoi(argument),
+		.verdict = STEER_STACK,
+	};
+	int rc = add ? ops_of(p)->steer_add(&p->rp->handle, &rule)
+		     : ops_of(p)->steer_remove(&p->rp->handle, &rule);
+
+	rule.protocol = IPPROTO_TCP;
+	if (rc == 0)
+		rc = add ? ops_of(p)->steer_add(&p->rp->handle, &rule)
+			 : ops_of(p)->steer_remove(&p->rp->handle, &rule);
+	printf("{\"rc\":%d}\n", rc);
+}
+
+static void do_send(struct probe *p, const char *arguments)
+{
+	unsigned port, size, count, sent = 0;
+	int rc = 0;
+
+	if (sscanf(arguments, "%u %u %u", &port, &size, &count) != 3)
+		count = 0;
+	while (sent < count && rc == 0) {
+		struct fbuf *f = datagram(p, (uint16_t)port, size);
+
+		if (!f || ops_of(p)->transmit(&p->rp->handle, &f, 1) != 1) {
+			fbuf_free(f);
+			rc = -ENOBUFS;
+			break;
+		}
+		sent++;
+		rc = ops_of(p)->kick(&p->rp->handle);
+	}
+	printf("{\"rc\":%d,\"sent\":%u,\"error\":%d}\n", rc, sent, p->rp->port->error);
+}
+
+static void do_fill(struct probe *p, const char *arguments)
+{
+	unsigned port = 0, size = 0, n = 0;
+
+	sscanf(arguments, "%u %u", &port, &size);
+	while (n < FILL_LIMIT) {
+		struct fbuf *f = datagram(p, (uint16_t)port, size);
+
+		if (!f || ops_of(p)->transmit(&p->rp->handle, &f, 1) != 1) {
+			fbuf_free(f);
+			break;
+		}
+		n++;
+	}
+	printf("{\"accepted\":%u,\"pending\":%u}\n", n, ops_of(p)->tx_pending(&p->rp->handle));
+}
+
+static void do_kick(struct probe *p)
+{
+	int rc = ops_of(p)->kick(&p->rp->handle);
+
+	printf("{\"rc\":%d,\"pending\":%u,\"error\":%d}\n", rc, ops_of(p)->tx_pending(&p->rp->handle),
+	       p->rp->port->error);
+}
+
+static void do_arm(struct probe *p)
+{
+	bool work = ops_of(p)->arm(&p->rp->handle);
+
+	printf("{\"work\":%s,\"error\":%d}\n", work ? "true" : "false", p->rp->port->error);
+	ops_of(p)->disarm(&p->rp->handle);
+}
+
+static void do_recv(struct probe *p, const char *arguments)
+{
+	unsigned count = 0, ms = 0, n = 0, bad = 0, parts = 0;
+	uint64_t bytes = 0;
+	uint32_t longest = 0;
+	int64_t end;
+
+	sscanf(arguments, "%u %u", &count, &ms);
+	end = raw_now() + (int64_t)ms * 1000000;
+	while (n < count) {
+		struct fbuf *frames[BURST];
+		unsigned got = ops_of(p)->receive(&p->rp->handle, frames, FS_MIN(BURST, count - n));
+		int64_t now = raw_now();
+
+		ops_of(p)->heartbeat(&p->rp->handle, now);
+		for (unsigned i = 0; i < got; i++) {
+			bool tcp = frames[i]->data[23] == IPPROTO_TCP;
+
+			bytes += frames[i]->total;
+			longest = FS_MAX(longest, frames[i]->total);
+			bad += !intact(frames[i], RAW_HEADERS + (tcp ? TCP_LEN - 8 : 0));
+			parts = FS_MAX(parts, parts_of(frames[i]));
+			fbuf_free(frames[i]);
+		}
+		n += got;
+		if (got == 0 && now > end)
+			break;
+	}
+	printf("{\"frames\":%u,\"bytes\":%" PRIu64 ",\"longest\":%u,\"bad\":%u,\"parts\":%u,\"error\":%d}\n", n,
+	       bytes, longest, bad, parts, p->rp->port->error);
+}
+
+static void do_super(struct probe *p, const char *arguments)
+{
+	uint8_t headers[RAW_HEADERS + TCP_LEN - 8];
+	unsigned size = 0, gso = 0, n_headers, taken = 0;
+	char kind[8] = "";
+	struct fbuf *f;
+	uint32_t sum;
+
+	sscanf(arguments, "%7s %u %u", kind, &size, &gso);
+	p->flow.src_port = p->flow.dst_port = 5000;
+	memset(headers, 0, sizeof(headers));
+	raw_headers(&p->flow, size + (strcmp(kind, "tcp") == 0 ? TCP_LEN - 8 : 0), headers);
+	n_headers = RAW_HEADERS;
+	if (strcmp(kind, "tcp") == 0) {
+		n_headers += TCP_LEN - 8;
+		sum = headers[24] << 8 | headers[25]; /* RFC 1624: the protocol changes from 17 to 6 */
+		headers[23] = IPPROTO_TCP;
+		sum += 11;
+		sum = (sum & 0xffff) + (sum >> 16);
+		headers[24] = (uint8_t)(sum >> 8);
+		headers[25] = (uint8_t)sum;
+		memset(headers + 38, 0, 16);
+		headers[46] = TCP_LEN / 4 << 4;
+		headers[47] = 0x18; /* PSH, ACK */
+	}
+	/* The folded pseudo-header sum, not complemented. */
+	sum = headers[23] + size + n_headers - 34;
+	for (int i = 26; i < 34; i += 2)
+		sum += (uint32_t)headers[i] << 8 | headers[i + 1];
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	headers[34 + (n_headers > RAW_HEADERS ? 16 : 6)] = (uint8_t)(sum >> 8);
+	headers[35 + (n_headers > RAW_HEADERS ? 16 : 6)] = (uint8_t)sum;
+
+	f = fbuf_alloc_chain(p->rp->pool, n_headers + size);
+	if (f) {
+		fill_parts(f, n_headers + size, headers, n_headers);
+		f->gso_size = (uint16_t)gso;
+		f->csum = FBUF_CSUM_PARTIAL;
+		taken = ops_of(p)->transmit(&p->rp->handle, &f, 1);
+		if (taken == 0)
+			fbuf_free(f);
+	}
+	printf("{\"taken\":%u,\"bad\":%" PRIu64 ",\"error\":%d}\n", taken, p->rp->port->stats.tx_bad,
+	       p->rp->port->error);
+}
+
+static void do_wait(struct probe *p, const char *argument)
+{
+	struct pollfd fd = { .fd = ops_of(p)->wait_fd(&p->rp->handle), .events = POLLIN };
+	int rc = poll(&fd, 1, atoi(argument));
+
+	printf("{\"rc\":%d,\"in\":%d,\"err\":%d}\n", rc, !!(fd.revents & POLLIN), !!(fd.revents & POLLERR));
+}
+
+static void do_stats(struct probe *p)
+{
+	const struct provider_stats *s = &p->rp->port->stats;
+
+	ops_of(p)->refresh_stats(&p->rp->handle);
+	printf("{\"rx\":%" PRIu64 ",\"tx\":%" PRIu64 ",\"tx_full\":%" PRIu64 ",\"tx_bad\":%" PRIu64
+	       ",\"rx_bad\":%" PRIu64 ",\"rx_no_frame\":%" PRIu64 ",\"rx_invalid\":%" PRIu64
+	       ",\"tx_invalid\":%" PRIu64 ",\"redirected\":%" PRIu64 ",\"partial\":%" PRIu64
+	       ",\"max_gso\":%u,\"error\":%d}\n",
+	       s->rx_frames, s->tx_frames, s->tx_full, s->tx_bad, s->rx_bad, s->rx_no_frame,
+	       s->kernel_rx_invalid, s->kernel_tx_invalid, s->steer_redirected,
+	       s->steer_passed_partial, p->rp->port->caps.max_gso, p->rp->port->error);
+}
+
+static void do_fork(struct probe *p, const char *how)
+{
+	int pid, rc;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid != 0) {
+		if (strncmp(how, "drive", 5) == 0)
+			waitpid(pid, NULL, 0);
+		else
+			printf("{\"pid\":%d}\n", pid);
+		return;
+	}
+	ops_of(p)->fork_child(&p->rp->handle);
+	if (strncmp(how, "drive", 5) != 0) {
+		close(0);
+		close(1);
+		close(2);
+		for (;;)
+			pause();
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	rc = ops_of(p)->join(&p->rp->handle, p->rp->port, RAW_FD_FLOOR);
+	printf("{\"pid\":%d,\"rc\":%d}\n", getpid(), rc);
+}
+
+static void do_simple(struct probe *p, const char *line)
+{
+	if (strcmp(line, "open") == 0) {
+		do_open(p);
+	} else if (strcmp(line, "close") == 0) {
+		ops_of(p)->close(&p->rp->handle);
+		printf("{\"free\":%u}\n", p->rp->pool->n_free);
+	} else if (strcmp(line, "kick") == 0) {
+		do_kick(p);
+	} else if (strcmp(line, "arm") == 0) {
+		do_arm(p);
+	} else if (strcmp(line, "stats") == 0) {
+		do_stats(p);
+	} else if (strcmp(line, "pool") == 0) {
+		printf("{\"free\":%u,\"total\":%u}\n", p->rp->pool->n_free, p->rp->pool->n_total);
+	} else {
+		printf("{\"rc\":%d}\n", -ENOSYS);
+	}
+}
+
+static const char *argument_of(const char *line, const char *verb)
+{
+	size_t len = strlen(verb);
+
+	return strncmp(line, verb, len) == 0 && line[len] == ' ' ? line + len + 1 : NULL;
+}
+
+static void command(struct probe *p, const char *line)
+{
+	const char *argument;
+
+	if ((argument = argument_of(line, "steer")))
+		do_steer(p, argument, true);
+	else if ((argument = argument_of(line, "unsteer")))
+		do_steer(p, argument, false);
+	else if ((argument = argument_of(line, "send")))
+		do_send(p, argument);
+	else if ((argument = argument_of(line, "fill")))
+		do_fill(p, argument);
+	else if ((argument = argument_of(line, "recv")))
+		do_recv(p, argument);
+	else if ((argument = argument_of(line, "super")))
+		do_super(p, argument);
+	else if ((argument = argument_of(line, "wait")))
+		do_wait(p, argument);
+	else if ((argument = argument_of(line, "fork")))
+		do_fork(p, argument);
+	else
+		do_simple(p, line);
+	fflush(stdout);
+}
+
+/* Byte by byte from the descriptor: a forked child goes on where its parent stopped reading. */
+static bool read_line(char *line)
+{
+	size_t n = 0;
+
+	while (n < LINE - 1 && read(0, line + n, 1) == 1) {
+		if (line[n] == '\n') {
+			line[n] = '\0';
+			return true;
+		}
+		n++;
+	}
+	return false;
+}
+
+static int parse(int argc, char **argv, struct probe *p)
+{
+	unsigned char four[4];
+	unsigned m[6];
+
+	p->args = (struct raw_port_args){
+		.provider = "xdp",
+		.ifname = value_of(argc, argv, "interface", ""),
+		.option = value_of(argc, argv, "option", ""),
+		.chunks = (uint32_t)atoi(value_of(argc, argv, "chunks", "1024")),
+	};
+	if (inet_pton(AF_INET, value_of(argc, argv, "local", ""), four) != 1)
+		return -1;
+	p->args.local = p->flow.src = ip_addr_v4(four);
+	if (inet_pton(AF_INET, value_of(argc, argv, "remote", ""), four) != 1)
+		return -1;
+	p->flow.dst = ip_addr_v4(four);
+	if (sscanf(value_of(argc, argv, "mac", ""), "%x:%x:%x:%x:%x:%x", m, m + 1, m + 2, m + 3, m + 4,
+		   m + 5) != 6)
+		return -1;
+	for (int i = 0; i < 6; i++)
+		p->flow.dst_mac.b[i] = (uint8_t)m[i];
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct probe p = { 0 };
+	char line[LINE];
+
+	if (parse(argc, argv, &p) < 0)
+		return 2;
+	p.rp = raw_port_create(&p.args);
+	if (!p.rp)
+		return 1;
+	p.flow.src_mac = p.rp->mac;
+	while (read_line(line) && strcmp(line, "exit") != 0)
+		command(&p, line);
+	fflush(stdout);
+	_exit(0);
+}
