@@ -14,7 +14,8 @@ static const struct fs_reason_info info[] = {
 #undef REASON
 };
 static_assert(FS_ARRAY_SIZE(info) == FS_REASON_N, "every reason is described");
-static_assert(FS_REASON_N <= UINT8_MAX, "a reason fits the byte that sockets and statistics give it");
+static_assert(FS_REASON_N <= UINT8_MAX,
+	      "a reason fits the byte that sockets and statistics give it");
 
 const struct fs_reason_info *fs_reason_info(uint32_t reason)
 {

@@ -76,8 +76,8 @@ static inline uint64_t load_le_tail(const uint8_t *p, size_t len)
 }
 
 /* @c and @d are constants at every call: inlined, the loops over rounds unroll. */
-static inline uint64_t siphash(const struct siphash_key *key, const void *bytes, size_t len, unsigned c,
-			       unsigned d)
+static inline uint64_t siphash(const struct siphash_key *key, const void *bytes, size_t len,
+			       unsigned c, unsigned d)
 {
 	const uint8_t *p = bytes;
 	struct state s = start(key);

@@ -16,11 +16,11 @@
 struct slab_free; /* a free object: link to the next one */
 
 struct slab {
-	struct slab_free *free;	  /* objects returned, last one first */
+	struct slab_free *free;	    /* objects returned, last one first */
 	struct slab_region *region; /* region with objects never used yet, and more behind it */
-	uint32_t object_size;	  /* bytes, rounded up to cache lines */
-	uint32_t in_use;	  /* objects out */
-	uint32_t total;		  /* objects out, free or never used */
+	uint32_t object_size;	    /* bytes, rounded up to cache lines */
+	uint32_t in_use;	    /* objects out */
+	uint32_t total;		    /* objects out, free or never used */
 };
 
 void slab_init(struct slab *s, uint32_t object_size);

@@ -97,6 +97,7 @@ static inline struct table_node *table_match(struct table_node *node, uint32_t h
 
 /* Loop over the entries whose whole hash is @h; the body may remove @n only if it then leaves. */
 #define TABLE_FOR_EACH_MATCH(n, t, h)                                                              \
-	for ((n) = table_match(*table_bucket((t), (h)), (h)); (n); (n) = table_match((n)->next, (h)))
+	for ((n) = table_match(*table_bucket((t), (h)), (h)); (n);                                 \
+	     (n) = table_match((n)->next, (h)))
 
 #endif

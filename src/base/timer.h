@@ -36,11 +36,11 @@ struct timer {
 };
 
 struct timer_wheel {
-	uint64_t tick;			  /* advanced to: now >> TIMER_TICK_SHIFT */
-	uint32_t count;			  /* timers pending, those due included */
-	uint64_t occupied[TIMER_LEVELS];  /* bit per slot that holds timers */
-	struct list due;		  /* taken from their slots, about to fire */
-	struct list moving;		  /* taken from a slot, about to go to another */
+	uint64_t tick;			 /* advanced to: now >> TIMER_TICK_SHIFT */
+	uint32_t count;			 /* timers pending, those due included */
+	uint64_t occupied[TIMER_LEVELS]; /* bit per slot that holds timers */
+	struct list due;		 /* taken from their slots, about to fire */
+	struct list moving;		 /* taken from a slot, about to go to another */
 	struct list slot[TIMER_LEVELS][TIMER_SLOTS];
 	/* No timer of the slot is earlier; after a cancel it may be too early. Meaningful while
 	 * the slot is occupied. */

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/fbuf.h"
+#include "support.h"
 
 enum { CHUNK = 256, HEADROOM = 64, COUNT = 8, EXTRA = 4 };
 
@@ -157,7 +158,7 @@ static void fbuf_free__twice_asserts(void **state)
 	struct fbuf *f = fbuf_alloc(&rig.pool);
 
 	fbuf_free(f);
-	expect_assert_failure(fbuf_free(f));
+	assert_trips(fbuf_free(f));
 }
 
 static void fbuf_free__parts_return_to_their_own_pools(void **state)
@@ -200,7 +201,7 @@ static void fbuf_push__uses_headroom(void **state)
 	assert_ptr_equal(fbuf_push(f, 14), was - 14);
 	assert_int_equal(f->len, 24);
 	assert_int_equal(f->total, 24);
-	expect_assert_failure(fbuf_push(f, HEADROOM));
+	assert_trips(fbuf_push(f, HEADROOM));
 }
 
 static void fbuf_pull__every_length(void **state)
@@ -220,7 +221,7 @@ static void fbuf_pull__beyond_the_end_asserts(void **state)
 {
 	struct fbuf *f = counting_frame(&rig.pool, 10);
 
-	expect_assert_failure(fbuf_pull(f, 11));
+	assert_trips(fbuf_pull(f, 11));
 }
 
 static void fbuf_trim__every_length_frees_the_surplus(void **state)
@@ -244,7 +245,7 @@ static void fbuf_trim__longer_asserts(void **state)
 {
 	struct fbuf *f = counting_frame(&rig.pool, 10);
 
-	expect_assert_failure(fbuf_trim(f, 11));
+	assert_trips(fbuf_trim(f, 11));
 }
 
 static void fbuf_copy_out__ranges(void **state)

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/table.h"
+#include "support.h"
 
 enum { N = 1000 };
 
@@ -61,8 +62,8 @@ static void table_init__clears_the_buckets(void **state)
 	memset(small, 0xff, sizeof(small));
 	table_init(&t, small, FS_ARRAY_SIZE(small));
 	assert_null(find(&t, 1));
-	expect_assert_failure(table_init(&t, small, 6));
-	expect_assert_failure(table_init(&t, small, 0));
+	assert_trips(table_init(&t, small, 6));
+	assert_trips(table_init(&t, small, 0));
 }
 
 static void table_insert__found_until_removed(void **state)
@@ -101,7 +102,7 @@ static void table_remove__absent_asserts(void **state)
 	struct table_node stranger = { .hash = 3 };
 
 	table_init(&t, small, FS_ARRAY_SIZE(small));
-	expect_assert_failure(table_remove(&t, &stranger));
+	assert_trips(table_remove(&t, &stranger));
 }
 
 static void table_wants_growth__beyond_one_per_bucket(void **state)
@@ -166,7 +167,7 @@ static void table_grow__again_while_growing(void **state)
 		insert(&t, key);
 	assert_false(table_is_growing(&t));
 	assert_holds(&t, 0, N);
-	expect_assert_failure(table_grow(&t, large, FS_ARRAY_SIZE(large)));
+	assert_trips(table_grow(&t, large, FS_ARRAY_SIZE(large)));
 }
 
 /* Meet every entry once; remove every other one on the way. */

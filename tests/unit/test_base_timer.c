@@ -24,8 +24,8 @@ static int setup(void **state)
 	timer_wheel_init(&wheel, 0);
 	memset(fired, 0, sizeof(fired));
 	n_order = 0;
-	for (uint16_t i = 0; i < N; i++)
-		timer_init(&timer[i], i);
+	for (uint32_t i = 0; i < N; i++)
+		timer_init(&timer[i], (uint16_t)i);
 	return 0;
 }
 
