@@ -188,8 +188,8 @@ struct provider_ops {
 	 * Replaces the former set. */
 	int (*set_local_addrs)(struct provider_handle *handle, const struct ip_addr *addrs, unsigned n);
 
-	/* Tell steering that somebody takes frames (hazard 6). Called after each receive(), empty ones
-	 * included; costs a load unless steering asked. @now may be some microseconds old. */
+	/* Tell steering that somebody takes frames (hazard 6). Called when frames were taken (empty looks
+	 * answer by themselves); costs a load unless steering asked. @now may be some ms old. */
 	void (*heartbeat)(struct provider_handle *handle, fs_ns now);
 
 	/* Bring port->stats up to date (may cost a system call). */

@@ -63,13 +63,14 @@ void xdp_io_reclaim(struct xdp_port *p)
 }
 
 /*
- * How many chunks reception may take. The low-water mark is kept for senders and for what sockets
- * hold; half of it may be used when the device would otherwise have nothing to receive into.
+ * How many chunks reception may take. It goes below the low-water mark: that is what makes sockets
+ * copy out what they hold (design hazard 5), and a short FILL ring would lose frames meanwhile. A
+ * quarter of the mark is kept for senders.
  */
 static uint32_t refill_allowance(const struct xdp_port *p)
 {
 	const struct fbuf_pool *pool = p->base.pool;
-	uint32_t keep = p->rx_posted < p->rx_batch ? pool->low_water / 2 : pool->low_water;
+	uint32_t keep = pool->low_water / 4;
 
 	return pool->n_free > keep ? pool->n_free - keep : 0;
 }
@@ -238,6 +239,12 @@ unsigned xdp_receive(struct provider_handle *handle, struct fbuf **frames, unsig
 		xsk_ring_release(rx);
 		p->base.stats.rx_frames += got;
 		p->base.stats.rx_bytes += bytes;
+	} else {
+		/*
+		 * A look at an empty ring answers steering too, or a redirect that was lost to a full
+		 * ring would stay unanswered and pass for stale. Time 0: as of the question.
+		 */
+		steer_heartbeat(p->shared, p->base.queue, 0);
 	}
 	if (p->rx_target - p->rx_posted >= p->rx_batch)
 		refill(p);

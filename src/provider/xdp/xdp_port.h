@@ -54,7 +54,7 @@ struct xdp_port {
 	bool gone;	       /* the interface was removed: the port will not come back */
 
 	/* steering: a struct steer is made of these and a handle's descriptors */
-	struct steer_shared *shared; /* mapped at one address in every process; NULL = none */
+	struct steer_shared *shared; /* mapped at one address in every process; NULL before open */
 	uint8_t guard;		     /* enum steer_guard */
 	int32_t owner_fd[XDP_FDS];   /* the owner's descriptor numbers, for join() */
 };
