@@ -14,15 +14,16 @@ enum {
 	IPV4_OPT_SSRR = 137, /* strict source and record route */
 };
 
-int ipv4_parse_options(struct ipv4_hdr *out, const uint8_t *options, size_t len)
+int ipv4_check_options(const uint8_t *options, size_t len)
 {
 	size_t at = 0;
+	int ret = 0;
 
 	while (at < len) {
 		uint8_t kind = options[at], opt_len;
 
 		if (kind == IPV4_OPT_END)
-			return 0;
+			break;
 		if (kind == IPV4_OPT_NOP) {
 			at++;
 			continue;
@@ -33,10 +34,10 @@ int ipv4_parse_options(struct ipv4_hdr *out, const uint8_t *options, size_t len)
 		if (opt_len < 2 || opt_len > len - at)
 			return WIRE_BAD_OPTION;
 		if (kind == IPV4_OPT_LSRR || kind == IPV4_OPT_SSRR)
-			out->source_route = true;
+			ret = IPV4_SOURCE_ROUTE;
 		at += opt_len;
 	}
-	return 0;
+	return ret;
 }
 
 size_t ipv4_emit(const struct ipv4_hdr *hdr, void *bytes, size_t room)

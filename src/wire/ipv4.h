@@ -62,8 +62,11 @@ static inline int ipv4_payload_len(const struct ipv4_hdr *hdr, size_t available)
  */
 size_t ipv4_emit(const struct ipv4_hdr *hdr, void *bytes, size_t room);
 
-/* Check options and note source routes. 0 or WIRE_BAD_OPTION. */
-int ipv4_parse_options(struct ipv4_hdr *out, const uint8_t *options, size_t len);
+/* Check @len bytes of options. 0, IPV4_SOURCE_ROUTE when one of them is a source route, or
+ * WIRE_BAD_OPTION. (Not through struct ipv4_hdr: it stays in registers where nobody takes its
+ * address.) */
+enum { IPV4_SOURCE_ROUTE = 1 };
+int ipv4_check_options(const uint8_t *options, size_t len);
 
 /* inline definitions */
 
@@ -103,17 +106,36 @@ static inline int ipv4_parse(struct ipv4_hdr *out, const void *bytes, size_t len
 	if (out->hdr_len < IPV4_HDR_LEN || out->total_len < out->hdr_len)
 		return WIRE_BAD_LENGTH;
 	if (out->hdr_len > IPV4_HDR_LEN) {
+		int ret;
+
 		if (len < out->hdr_len)
 			return WIRE_TRUNCATED;
 		out->options = p + IPV4_HDR_LEN;
-		if (ipv4_parse_options(out, out->options, out->hdr_len - IPV4_HDR_LEN) < 0)
-			return WIRE_BAD_OPTION;
+		ret = ipv4_check_options(out->options, out->hdr_len - (size_t)IPV4_HDR_LEN);
+		if (ret < 0)
+			return ret;
+		out->source_route = ret == IPV4_SOURCE_ROUTE;
 	}
 	return out->hdr_len;
 }
 
+/* 32-bit words into 64 bits: no carry can be lost. With a constant length it has no branch. */
+static inline uint64_t ipv4_sum_words(const uint8_t *p, size_t len)
+{
+	uint64_t sum = 0;
+	uint32_t word;
+
+	for (size_t i = 0; i < len; i += sizeof(word)) {
+		memcpy(&word, p + i, sizeof(word));
+		sum += word;
+	}
+	return sum;
+}
+
 static inline bool ipv4_checksum_ok(const void *bytes, size_t hdr_len)
 {
+	if (hdr_len == IPV4_HDR_LEN)
+		return csum_is_valid(ipv4_sum_words(bytes, IPV4_HDR_LEN));
 	return csum_is_valid(csum_inline(bytes, hdr_len));
 }
 

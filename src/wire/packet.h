@@ -93,9 +93,9 @@ struct packet {
 /*
  * Parse the headers of a frame of @total_len bytes, of which @first_len lie at @first_part (the
  * rest in further parts; @first_len = @total_len for a whole frame).
- * Return: PACKET_OK, or why to drop. After an error only the fields of layers parsed before it are
- * meaningful. A frame of another protocol (ARP) gives PACKET_DROP_ETH_TYPE with eth and l3_offset
- * set; l3_offset 0 there means an 802.3 length frame or more than two tags.
+ * Return: PACKET_OK, every field written; or why to drop, with only the fields of the layers parsed
+ * before. A frame of another protocol (ARP) gives PACKET_DROP_ETH_TYPE with eth and l3_offset set;
+ * l3_offset 0 there means an 802.3 length frame or more than two tags.
  */
 enum packet_result packet_parse(struct packet *out, const void *first_part, size_t first_len,
 				size_t total_len);

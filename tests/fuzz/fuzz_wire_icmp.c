@@ -17,8 +17,9 @@ static void check_original(bool v6, const uint8_t *data, size_t size)
 	int at = icmp_original_parse(&o, v6, data, size);
 
 	if (at < 0) {
-		FUZZ_CHECK(at == WIRE_TRUNCATED || at == WIRE_BAD_VERSION || at == WIRE_BAD_LENGTH ||
-			   at == WIRE_BAD_OPTION || at == WIRE_UNSUPPORTED);
+		FUZZ_CHECK(at == WIRE_TRUNCATED || at == WIRE_BAD_VERSION ||
+			   at == WIRE_BAD_LENGTH || at == WIRE_BAD_OPTION ||
+			   at == WIRE_UNSUPPORTED);
 		return;
 	}
 	FUZZ_CHECK((size_t)at <= size && at == o.l4_offset && data[0] >> 4 == (v6 ? 6 : 4));

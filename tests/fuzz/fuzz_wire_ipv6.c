@@ -51,7 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int payload, len = ipv6_parse(&h, data, size);
 
 	if (len < 0) {
-		FUZZ_CHECK(len == WIRE_BAD_VERSION || (len == WIRE_TRUNCATED && size < IPV6_HDR_LEN));
+		FUZZ_CHECK(len == WIRE_BAD_VERSION ||
+			   (len == WIRE_TRUNCATED && size < IPV6_HDR_LEN));
 		return 0;
 	}
 	FUZZ_CHECK(len == IPV6_HDR_LEN && size >= IPV6_HDR_LEN);

@@ -39,7 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t out;
 
 	if (len < 0) {
-		FUZZ_CHECK(len == WIRE_TRUNCATED || len == WIRE_BAD_LENGTH || len == WIRE_BAD_OPTION);
+		FUZZ_CHECK(len == WIRE_TRUNCATED || len == WIRE_BAD_LENGTH ||
+			   len == WIRE_BAD_OPTION);
 		FUZZ_CHECK(len != WIRE_TRUNCATED || size < TCP_MAX_HDR_LEN);
 		return 0;
 	}

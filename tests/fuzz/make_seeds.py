@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """make_seeds.py - write the seed inputs of the wire fuzz targets into corpus/<noun>/.
 
-The files are named seed-<what>; other files of a corpus were found by the fuzzer and are left alone.
+The files are named seed-<what>; other files of a corpus were found by fuzzing and are left alone.
 Usage: make_seeds.py [DIRECTORY]   (default: corpus beside this script)
 """
 import pathlib
@@ -51,7 +51,7 @@ def tcp(options=b"", flags=0x10, payload=b""):
 
 def dest(next_header, *options):
     body = b"".join(options)
-    return bytes([next_header, (len(body) + 2) // 8]) + body + bytes(-(len(body) + 2) % 8)
+    return bytes([next_header, (len(body) + 9) // 8 - 1]) + body + bytes(-(len(body) + 2) % 8)
 
 
 MSS, WSCALE, SACK_OK = bytes([2, 4, 5, 180]), bytes([3, 3, 7]), bytes([4, 2])

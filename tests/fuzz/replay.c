@@ -33,6 +33,12 @@ static uint8_t *guarded_memory(void)
 	return map;
 }
 
+static void run(uint8_t *memory, const uint8_t *bytes, size_t len)
+{
+	memcpy(memory + ROOM - len, bytes, len);
+	LLVMFuzzerTestOneInput(memory + ROOM - len, len);
+}
+
 static void replay(const char *path, uint8_t *memory)
 {
 	static uint8_t bytes[ROOM];
@@ -45,10 +51,9 @@ static void replay(const char *path, uint8_t *memory)
 	if (ferror(file) || !feof(file))
 		die(path);
 	fclose(file);
-	for (size_t n = 0; n <= len; n = n < PREFIXES && n < len ? n + 1 : n < len ? len : len + 1) {
-		memcpy(memory + ROOM - n, bytes, n);
-		LLVMFuzzerTestOneInput(memory + ROOM - n, n);
-	}
+	for (size_t n = 0; n < len && n < PREFIXES; n++)
+		run(memory, bytes, n);
+	run(memory, bytes, len);
 }
 
 int main(int argc, char **argv)
