@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sockets.c - the records of the shared statistics in words.
+ */
+#include "sockets.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/addr.h"
+#include "base/err.h"
+#include "base/reason.h"
+#include "json.h"
+#include "provider/provider.h"
+#include "stats/reader.h"
+
+enum { ENDPOINT_LEN = INET6_ADDRSTRLEN + 10 };
+
+/* The fields of struct provider_stats in their order; the assertions below tie the two. */
+#define PORT_COUNTERS(X) \
+	X(rx_frames) X(rx_bytes) X(tx_frames) X(tx_bytes) X(tx_full) X(tx_bad) X(kicks) X(kick_again) \
+	X(rx_bad) X(rx_no_frame) X(kernel_rx_dropped) X(kernel_rx_ring_full) X(kernel_fill_empty) \
+	X(kernel_rx_invalid) X(kernel_tx_invalid) X(kernel_tx_empty) X(steer_passed_stale) \
+	X(steer_passed_partial) X(steer_redirected) X(guard_dropped)
+
+#define NAME(field) #field,
+static const char *const port_counters[] = { PORT_COUNTERS(NAME) };
+#undef NAME
+
+enum {
+#define INDEX(field) PORT_COUNTER_##field,
+	PORT_COUNTERS(INDEX)
+#undef INDEX
+	PORT_N_COUNTERS
+};
+#define IN_PLACE(field) \
+	static_assert(offsetof(struct provider_stats, field) == \
+			      sizeof(uint64_t) * PORT_COUNTER_##field, #field);
+PORT_COUNTERS(IN_PLACE)
+#undef IN_PLACE
+static_assert(sizeof(struct provider_stats) == sizeof(uint64_t) * PORT_N_COUNTERS,
+	      "every field of provider_stats has a name here");
+static_assert(sizeof(struct provider_stats) <= sizeof(((struct stats_port *)0)->counter),
+	      "provider_stats fits its place in the format");
+
+const char *port_counter_name(unsigned i)
+{
+	return i < PORT_N_COUNTERS ? port_counters[i] : NULL;
+}
+
+/* "10.0.0.1:53", "[::1]:53", "*:53" */
+static char *endpoint(const uint8_t bytes[16], uint16_t port, char *to)
+{
+	struct ip_addr addr = ip_addr_v6(bytes);
+	char text[INET6_ADDRSTRLEN];
+
+	if (ip_addr_is_any(&addr))
+		snprintf(to, ENDPOINT_LEN, "*:%u", port);
+	else if (ip_addr_is_v4(&addr))
+		snprintf(to, ENDPOINT_LEN, "%s:%u",
+			 inet_ntop(AF_INET, bytes + 12, text, sizeof(text)), port);
+	else
+		snprintf(to, ENDPOINT_LEN, "[%s]:%u", inet_ntop(AF_INET6, bytes, text, sizeof(text)),
+			 port);
+	return to;
+}
+
+static const char *protocol_name(uint8_t protocol)
+{
+	switch (protocol) {
+	case IPPROTO_UDP:
+		return "udp";
+	case IPPROTO_TCP:
+		return "tcp";
+	default:
+		return "other";
+	}
+}
+
+static bool has_peer(const struct stats_sock *sock)
+{
+	return sock->remote_port != 0;
+}
+
+char *socket_name(const struct stats_sock *sock, char *to)
+{
+	char local[ENDPOINT_LEN], remote[ENDPOINT_LEN];
+
+	snprintf(to, SOCKET_NAME_LEN, "%s%s %s%s%s", protocol_name(sock->protocol),
+		 sock->family == AF_INET6 ? "6" : "", endpoint(sock->local, sock->local_port, local),
+		 has_peer(sock) ? " > " : "",
+		 has_peer(sock) ? endpoint(sock->remote, sock->remote_port, remote) : "");
+	return to;
+}
+
+const struct stats_port *socket_port(const struct stats_sock *sock,
+				     const struct stats_snapshot *snapshot)
+{
+	if (!snapshot || !sock->accelerated || sock->port_index >= snapshot->n_ports)
+		return NULL;
+	return &snapshot->ports[sock->port_index];
+}
+
+static void add_reason(cJSON *object, const struct stats_sock *sock)
+{
+	const struct fs_reason_info *info = fs_reason_info(sock->reason);
+	char unknown[32];
+
+	snprintf(unknown, sizeof(unknown), "unknown-%u", sock->reason);
+	if (sock->accelerated) {
+		json_add_text(object, "reason", NULL);
+		return;
+	}
+	json_add_text(object, "reason", info ? info->name : unknown);
+	json_add_text(object, "text", info ? info->text : "a reason this version does not know");
+	json_add_text(object, "remedy", info ? info->remedy : NULL);
+}
+
+cJSON *socket_json(const struct stats_sock *sock, const struct stats_snapshot *snapshot)
+{
+	const struct stats_port *port = socket_port(sock, snapshot);
+	cJSON *object = cJSON_CreateObject();
+	char text[ENDPOINT_LEN];
+
+	cJSON_AddNumberToObject(object, "fd", sock->fd);
+	cJSON_AddNumberToObject(object, "pid", sock->pid);
+	json_add_u64(object, "cookie", sock->cookie);
+	cJSON_AddStringToObject(object, "protocol", protocol_name(sock->protocol));
+	cJSON_AddStringToObject(object, "family", sock->family == AF_INET6 ? "inet6" : "inet");
+	cJSON_AddStringToObject(object, "local", endpoint(sock->local, sock->local_port, text));
+	json_add_text(object, "remote",
+		      has_peer(sock) ? endpoint(sock->remote, sock->remote_port, text) : NULL);
+	cJSON_AddBoolToObject(object, "accelerated", sock->accelerated);
+	json_add_text(object, "provider", port ? port->provider : NULL);
+	json_add_text(object, "interface", port ? port->ifname : NULL);
+	if (port)
+		cJSON_AddNumberToObject(object, "queue", port->queue);
+	add_reason(object, sock);
+	json_add_text(object, "detail", sock->detail);
+	json_add_u64(object, "rx_fast", sock->rx_fast);
+	json_add_u64(object, "rx_kernel", sock->rx_kernel);
+	json_add_u64(object, "tx_fast", sock->tx_fast);
+	json_add_u64(object, "tx_kernel", sock->tx_kernel);
+	json_add_u64(object, "rx_bytes", sock->rx_bytes);
+	json_add_u64(object, "tx_bytes", sock->tx_bytes);
+	json_add_u64(object, "drops", sock->drops);
+	cJSON_AddNumberToObject(object, "queued_frames", sock->queued_frames);
+	cJSON_AddNumberToObject(object, "queued_bytes", sock->queued_bytes);
+	return object;
+}
+
+static void explain_accelerated(const struct stats_sock *sock, const struct stats_port *port, FILE *to)
+{
+	uint64_t fast = sock->rx_fast + sock->tx_fast;
+	uint64_t all = fast + sock->rx_kernel + sock->tx_kernel;
+
+	fprintf(to, "    accelerated");
+	if (port)
+		fprintf(to, " by %s on %s queue %u%s%s", port->provider, port->ifname, port->queue,
+			port->mode[0] ? ", " : "", port->mode);
+	fprintf(to, "; %" PRIu64 " of %" PRIu64 " datagrams took the fast path\n", fast, all);
+	if (sock->detail[0])
+		fprintf(to, "    %s\n", sock->detail);
+}
+
+void socket_explain(const struct stats_sock *sock, const struct stats_snapshot *snapshot, FILE *to)
+{
+	const struct fs_reason_info *info = fs_reason_info(sock->reason);
+	char name[SOCKET_NAME_LEN];
+
+	if (sock->fd >= 0)
+		fprintf(to, "  fd %-3d %s\n", sock->fd, socket_name(sock, name));
+	else
+		fprintf(to, "  closed %s\n", socket_name(sock, name));
+	if (sock->accelerated) {
+		explain_accelerated(sock, socket_port(sock, snapshot), to);
+		return;
+	}
+	fprintf(to, "    kernel (%s): %s%s%s\n", info ? info->name : "unknown",
+		info ? info->text : "a reason this version does not know", sock->detail[0] ? "; " : "",
+		sock->detail);
+	if (info && info->remedy[0])
+		fprintf(to, "    remedy: %s\n", info->remedy);
+}
+
+cJSON *port_json(const struct stats_port *port)
+{
+	cJSON *object = cJSON_CreateObject(), *counters;
+
+	json_add_text(object, "interface", port->ifname);
+	cJSON_AddNumberToObject(object, "ifindex", port->ifindex);
+	cJSON_AddNumberToObject(object, "queue", port->queue);
+	json_add_text(object, "provider", port->provider);
+	json_add_text(object, "mode", port->mode);
+	cJSON_AddNumberToObject(object, "error", port->error);
+	cJSON_AddNumberToObject(object, "owner_pid", port->owner_pid);
+	cJSON_AddNumberToObject(object, "frames_total", port->frames_total);
+	cJSON_AddNumberToObject(object, "frames_free", port->frames_free);
+	counters = cJSON_AddObjectToObject(object, "counters");
+	for (unsigned i = 0; port_counter_name(i); i++)
+		json_add_u64(counters, port_counter_name(i), port->counter[i]);
+	return object;
+}
