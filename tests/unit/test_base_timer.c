@@ -135,9 +135,25 @@ static void timer_wheel_advance__in_order_when_followed(void **state)
 		assert_true(timer[order[i - 1]].deadline < timer[order[i]].deadline);
 }
 
+/* What comes nearer moves to finer levels, or every advance would deal out all timers again. */
+static void timer_wheel_advance__timers_come_down(void **state)
+{
+	timer_add(&wheel, &timer[0], FS_SEC(1));
+	assert_true(wheel.occupied[0] == 0);
+	advance(FS_SEC(1) - 1);
+	assert_true(wheel.occupied[0] != 0);
+	for (int level = 1; level < TIMER_LEVELS; level++)
+		assert_true(wheel.occupied[level] == 0);
+}
+
 static void timer_wheel_advance__time_going_back_is_no_time(void **state)
 {
+	uint64_t tick;
+
 	advance(FS_SEC(5));
+	tick = wheel.tick;
+	advance(FS_SEC(4));
+	assert_true(wheel.tick == tick);
 	timer_add(&wheel, &timer[0], FS_SEC(6));
 	assert_int_equal(advance(FS_SEC(1)), 0);
 	assert_int_equal(advance(FS_SEC(6)), 1);
@@ -261,6 +277,7 @@ int main(void)
 		T(timer_cancel__empties_the_slot),
 		T(timer_wheel_next__stale_only_once),
 		T(timer_wheel_advance__in_order_when_followed),
+		T(timer_wheel_advance__timers_come_down),
 		T(timer_wheel_advance__time_going_back_is_no_time),
 		T(timer_wheel_advance__callback_may_rearm),
 		T(timer_wheel_advance__callback_may_cancel_others_due),
