@@ -44,8 +44,11 @@ def pair():
 
 @pytest.fixture(scope="module")
 def shared_pair():
-    """Two namespaces for all tests of a module."""
+    """Two namespaces for all tests of a module, which may ask for more ICMP errors than six."""
     with net.Pair() as made:
+        for side in (made.a, made.b):
+            side.run(["sh", "-c", "echo 0 >/proc/sys/net/ipv4/icmp_ratelimit;"
+                      "echo 0 >/proc/sys/net/ipv6/icmp/ratelimit"])
         yield made
 
 

@@ -113,6 +113,13 @@ void say_data(const char *label, const void *data, size_t len)
 	say("%s: %zu bytes, hash %08x", label, len, hash);
 }
 
+int hidden(int value)
+{
+	volatile int opaque = value;
+
+	return opaque;
+}
+
 int family(void)
 {
 	return strcmp(family_name, "v4") == 0 ? AF_INET : AF_INET6;

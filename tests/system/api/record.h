@@ -83,6 +83,9 @@ int udp(void);
 int udp_bound(int port);		/* to here(port) */
 int udp_connected(int local, int remote);	/* local 0: left to connect() */
 
+/* @value, unknown to the compiler, which would refuse some of the bad arguments we pass. */
+int hidden(int value);
+
 /* Print one line. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void say_call(const char *text, long ret, int err);

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* epoll.c - epoll over datagram sockets and kernel descriptors. P42-P44, P47, EP01-EP31. */
+#include "record.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+
+static unsigned char buf[2048];
+
+static int add(int ep, int fd, uint32_t events, uint64_t data)
+{
+	struct epoll_event e = { .events = events, .data.u64 = data };
+
+	return epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
+}
+
+static int mod(int ep, int fd, uint32_t events, uint64_t data)
+{
+	struct epoll_event e = { .events = events, .data.u64 = data };
+
+	return epoll_ctl(ep, EPOLL_CTL_MOD, fd, &e);
+}
+
+static int by_data(const void *a, const void *b)
+{
+	const struct epoll_event *x = a, *y = b;
+
+	return x->data.u64 < y->data.u64 ? -1 : x->data.u64 > y->data.u64;
+}
+
+/* One wait, its events in the order of their data: the order of arrival is nobody's promise. */
+static int wait_for(int ep, int max, int timeout)
+{
+	struct epoll_event e[64];
+	int i, n;
+
+	n = (int)CALL(epoll_wait(ep, e, max, timeout));
+	if (n > 0)
+		qsort(e, (size_t)n, sizeof(e[0]), by_data);
+	for (i = 0; i < n; i++)
+		say("  %#x data %#llx", e[i].events, (unsigned long long)e[i].data.u64);
+	return n;
+}
+
+CASE_FAST(level)
+{
+	int ep = epoll_create1(EPOLL_CLOEXEC), fd = udp_bound(PORT_HERE);
+
+	CALL(add(ep, fd, EPOLLIN, 0x1122334455667788));
+	wait_for(ep, 8, 0);
+	deliver(PORT_HERE, 10, 2);
+	wait_for(ep, 8, 1000);
+	wait_for(ep, 8, 0);
+	CALL(recv(fd, buf, 100, 0));
+	wait_for(ep, 8, 0);
+	CALL(recv(fd, buf, 100, 0));
+	wait_for(ep, 8, 0);
+	CALL(mod(ep, fd, EPOLLIN | EPOLLOUT, 2));
+	wait_for(ep, 8, 0);
+	CALL(mod(ep, fd, EPOLLOUT, 3));
+	deliver(PORT_HERE, 10, 1);
+	wait_for(ep, 8, 0);
+	CALL(mod(ep, fd, 0, 4));
+	wait_for(ep, 8, 0);
+	CALL(mod(ep, fd, EPOLLIN | EPOLLRDHUP | EPOLLPRI, 5));
+	wait_for(ep, 8, 0);
+}
+
+CASE_FAST(waits)
+{
+	int ep = epoll_create1(0), fd = udp_bound(PORT_HERE);
+
+	CALL(add(ep, fd, EPOLLIN, 1));
+	CALL_TIMED(wait_for(ep, 8, 100), 100, 1500);
+	peer("later 150 %d 30 1", PORT_HERE);
+	CALL_TIMED(wait_for(ep, 8, 3000), 140, 2500);
+	CALL(recv(fd, buf, 100, MSG_DONTWAIT));
+	peer("later 150 %d 30 1", PORT_HERE);
+	CALL_TIMED(wait_for(ep, 8, -1), 140, 2500);
+	CALL(recv(fd, buf, 100, MSG_DONTWAIT));
+	CALL_TIMED(wait_for(ep, 8, 0), 0, 100);
+	CALL_TIMED(wait_for(ep, 8, 1), 1, 500);
+}
+
+/* One edge per arrival, also while unread datagrams remain. EP08 */
+CASE_FAST(edge)
+{
+	int ep = epoll_create1(0), fd = udp_bound(PORT_HERE);
+
+	CALL(add(ep, fd, EPOLLIN | EPOLLET, 1));
+	deliver(PORT_HERE, 10, 1);
+	wait_for(ep, 8, 1000);
+	wait_for(ep, 8, 0);
+	deliver(PORT_HERE, 10, 1);
+	wait_for(ep, 8, 1000);
+	wait_for(ep, 8, 0);
+	CALL(recv(fd, buf, 100, 0));
+	wait_for(ep, 8, 0);
+	CALL(recv(fd, buf, 100, 0));
+	CALL(recv(fd, buf, 100, MSG_DONTWAIT));
+	wait_for(ep, 8, 0);
+	deliver(PORT_HERE, 10, 1);
+	wait_for(ep, 8, 1000);
+	CALL(mod(ep, fd, EPOLLIN | EPOLLET, 2));
+	wait_for(ep, 8, 0);
+	wait_for(ep, 8, 0);
+}
+
+CASE(edge_writable)
+{
+	int ep = epoll_create1(0), fd = udp_connected(PORT_HERE, PORT_SINK);
+
+	CALL(add(ep, fd, EPOLLOUT | EPOLLET, 1));
+	wait_for(ep, 8, 0);
+	wait_for(ep, 8, 0);
+	CALL(mod(ep, fd, EPOLLIN | EPOLLOUT | EPOLLET, 1));
+	wait_for(ep, 8, 0);
+	wait_for(ep, 8, 0);
+}
+
+CASE_FAST(oneshot)
+{
+	int ep = epoll_create1(0), fd = udp_bound(PORT_HERE);
+
+	CALL(add(ep, fd, EPOLLIN | EPOLLONESHOT, 1));
+	deliver(PORT_HERE, 10, 1);
+	wait_for(ep, 8, 1000);
+	wait_for(ep, 8, 0);
+	deliver(PORT_HERE, 10, 1);
+	wait_for(ep, 8, 50);
+	CALL(mod(ep, fd, EPOLLIN | EPOLLONESHOT, 2));
+	wait_for(ep, 8, 0);
+	wait_for(ep, 8, 0);
+	CALL(recv(fd, buf, 100, 0));
+	CALL(recv(fd, buf, 100, 0));
+	CALL(mod(ep, fd, EPOLLIN | EPOLLONESHOT, 3));
+	wait_for(ep, 8, 0);
+	deliver(PORT_HERE, 10, 1);
+	wait_for(ep, 8, 1000);
+}
+
+CASE(control_errors)
+{
+	struct epoll_event e = { .events = EPOLLIN };
+	int ep = epoll_create1(0), fd = udp_bound(PORT_HERE), gone = udp(), file = open("/proc/self/stat", O_RDONLY);
+
+	close(gone);
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+	CALL(epoll_ctl(ep, EPOLL_CTL_MOD, 0, &e));
+	CALL(epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL));
+	CALL(epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL));
+	CALL(epoll_ctl(ep, EPOLL_CTL_MOD, fd, &e));
+	CALL(epoll_ctl(ep, 77, fd, &e));
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, gone, &e));
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, -1, &e));
+	CALL(epoll_ctl(-1, EPOLL_CTL_ADD, fd, &e));
+	CALL(epoll_ctl(fd, EPOLL_CTL_ADD, fd, &e));
+	CALL(epoll_ctl(fd, EPOLL_CTL_ADD, ep, &e));
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, ep, &e));
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, file, &e));
+	e.events = EPOLLIN | EPOLLEXCLUSIVE;
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+	CALL(epoll_ctl(ep, EPOLL_CTL_MOD, fd, &e));
+	e.events = EPOLLIN | EPOLLEXCLUSIVE | EPOLLONESHOT;
+	CALL(epoll_ctl(ep, EPOLL_CTL_DEL, fd, &e));
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+	CALL(epoll_wait(ep, &e, 0, 0));
+	CALL(epoll_wait(ep, &e, hidden(-1), 0));
+	CALL(epoll_wait(fd, &e, 1, 0));
+	CALL(epoll_wait(-1, &e, 1, 0));
+	CALL_FD(epoll_create(0));
+	CALL_FD(epoll_create(-1));
+	CALL_FD(epoll_create(1));
+	CALL_FD(epoll_create1(0x77));
+}
+
+/* ADD before bind and connect; the registration stays valid. EP07 */
+CASE_FAST(added_first)
+{
+	struct addr a = here(PORT_HERE), to = there(PORT_ECHO);
+	int ep = epoll_create1(0), fd = udp();
+
+	CALL(add(ep, fd, EPOLLIN, 1));
+	wait_for(ep, 8, 0);
+	CALL(bind(fd, SA(&a), a.len));
+	deliver(PORT_HERE, 10, 1);
+	wait_for(ep, 8, 1000);
+	CALL(recv(fd, buf, 100, 0));
+	CALL(connect(fd, SA(&to), to.len));
+	CALL(send(fd, "x", 1, 0));
+	wait_for(ep, 8, 1000);
+	CALL(recv(fd, buf, 100, 0));
+	CALL(mod(ep, fd, EPOLLIN, 2));
+	CALL(send(fd, "x", 1, 0));
+	wait_for(ep, 8, 1000);
+}
+
+CASE_FAST(two_sets_one_socket)
+{
+	int one = epoll_create1(0), two = epoll_create1(0), fd = udp_bound(PORT_HERE);
+
+	CALL(add(one, fd, EPOLLIN, 1));
+	CALL(add(two, fd, EPOLLIN | EPOLLET, 2));
+	deliver(PORT_HERE, 10, 1);
+	wait_for(one, 8, 1000);
+	wait_for(two, 8, 1000);
+	wait_for(one, 8, 0);
+	wait_for(two, 8, 0);
+	CALL(recv(fd, buf, 100, 0));
+	wait_for(one, 8, 0);
+	CALL(close(one));
+	deliver(PORT_HERE, 10, 1);
+	wait_for(two, 8, 1000);
+}
+
+CASE_FAST(nested)
+{
+	struct pollfd set;
+	int inner = epoll_create1(0), outer = epoll_create1(0), fd = udp_bound(PORT_HERE);
+	struct timeval limit = { 1, 0 };
+	fd_set in;
+
+	CALL(add(inner, fd, EPOLLIN, 1));
+	CALL(add(outer, inner, EPOLLIN, 2));
+	CALL(add(inner, outer, EPOLLIN, 3));
+	wait_for(outer, 8, 0);
+	set = (struct pollfd){ .fd = inner, .events = POLLIN };
+	CALL(poll(&set, 1, 0));
+	peer("later 150 %d 30 1", PORT_HERE);
+	CALL_TIMED(wait_for(outer, 8, 3000), 140, 2500);
+	wait_for(inner, 8, 0);
+	CALL(poll(&set, 1, 1000));
+	say("events %#x", (unsigned)set.revents);
+	FD_ZERO(&in);
+	FD_SET(inner, &in);
+	CALL(select(inner + 1, &in, NULL, NULL, &limit));
+	CALL(recv(fd, buf, 100, 0));
+	wait_for(outer, 8, 0);
+	CALL(poll(&set, 1, 0));
+	peer("later 150 %d 30 1", PORT_HERE);
+	CALL_TIMED(poll(&set, 1, 3000), 140, 2500);
+}
+
+CASE_FAST(mixed)
+{
+	struct itimerspec tick = { .it_value.tv_nsec = 100000000 };
+	int ep = epoll_create1(0), pipes[2], timer = timerfd_create(CLOCK_MONOTONIC, 0), event = eventfd(0, 0);
+	int fd = udp_bound(PORT_HERE);
+	uint64_t one = 1;
+
+	if (pipe(pipes) < 0)
+		fail("pipe");
+	CALL(add(ep, fd, EPOLLIN, 1));
+	CALL(add(ep, pipes[0], EPOLLIN, 2));
+	CALL(add(ep, timer, EPOLLIN, 3));
+	CALL(add(ep, event, EPOLLIN, 4));
+	wait_for(ep, 8, 0);
+	CALL(write(pipes[1], "x", 1));
+	wait_for(ep, 8, 1000);
+	CALL(timerfd_settime(timer, 0, &tick, NULL));
+	CALL(read(pipes[0], buf, 1));
+	CALL_TIMED(wait_for(ep, 8, 2000), 90, 1500);
+	deliver(PORT_HERE, 10, 1);
+	wait_for(ep, 8, 1000);
+	CALL(read(timer, &one, 8));
+	CALL(recv(fd, buf, 100, 0));
+	wait_for(ep, 8, 0);
+	CALL(write(event, &one, 8));
+	wait_for(ep, 8, 1000);
+	CALL(read(event, &one, 8));
+	CALL(close(pipes[1]));
+	wait_for(ep, 8, 1000);
+	CALL(close(pipes[0]));
+	peer("later 150 %d 30 1", PORT_HERE);
+	CALL_TIMED(wait_for(ep, 8, -1), 140, 2500);
+}
+
+/* With room for one event each of the ready ones must have its turn. EP15 */
+CASE_FAST(one_at_a_time)
+{
+	int ep = epoll_create1(0), i, pipes[2];
+	struct epoll_event e;
+	unsigned seen = 0;
+
+	for (i = 0; i < 5; i++) {
+		add(ep, udp_bound(6000 + i), EPOLLIN, (uint64_t)i);
+		deliver(6000 + i, 10, 1);
+	}
+	for (; i < 8; i++) {
+		if (pipe(pipes) < 0 || write(pipes[1], "x", 1) != 1)
+			fail("pipe");
+		add(ep, pipes[0], EPOLLIN, (uint64_t)i);
+	}
+	for (i = 0; i < 24; i++)
+		if (epoll_wait(ep, &e, 1, 100) == 1)
+			seen |= 1U << e.data.u64;
+	say("seen %#x", seen);
+}
+
+CASE_FAST(closing_removes)
+{
+	int ep = epoll_create1(0), fd = udp_bound(PORT_HERE), copy;
+
+	CALL(add(ep, fd, EPOLLIN, 1));
+	deliver(PORT_HERE, 10, 1);
+	CALL(close(fd));
+	wait_for(ep, 8, 0);
+	fd = udp_bound(PORT_HERE);
+	wait_for(ep, 8, 0);
+	deliver(PORT_HERE, 10, 1);
+	wait_for(ep, 8, 0);
+	CALL(add(ep, fd, EPOLLIN, 2));
+	wait_for(ep, 8, 0);
+	/* The registration belongs to the description: it lives as long as a duplicate does. EP18 */
+	copy = dup(fd);
+	CALL(close(fd));
+	wait_for(ep, 8, 0);
+	CALL(recv(copy, buf, 100, 0));
+	deliver(PORT_HERE, 10, 1);
+	wait_for(ep, 8, 100);
+	CALL(close(copy));
+	wait_for(ep, 8, 0);
+}
+
+CASE_FAST(registered_duplicate)
+{
+	int ep = epoll_create1(0), fd = udp_bound(PORT_HERE), copy = dup(fd);
+
+	CALL(add(ep, fd, EPOLLIN, 1));
+	CALL(add(ep, copy, EPOLLIN, 2));
+	deliver(PORT_HERE, 10, 1);
+	wait_for(ep, 8, 1000);
+	CALL(epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL));
+	wait_for(ep, 8, 1000);
+}
+
+CASE_FAST(set_duplicated)
+{
+	int ep = epoll_create1(0), fd = udp_bound(PORT_HERE), copy = dup(ep);
+
+	CALL(add(ep, fd, EPOLLIN, 1));
+	CALL(close(ep));
+	deliver(PORT_HERE, 10, 1);
+	wait_for(copy, 8, 1000);
+	CALL(mod(copy, fd, EPOLLIN, 2));
+	wait_for(copy, 8, 1000);
+}
+
+CASE(refused_port)
+{
+	int ep = epoll_create1(0), fd = udp_connected(PORT_HERE, PORT_CLOSED);
+
+	CALL(add(ep, fd, EPOLLIN, 1));
+	CALL(send(fd, "x", 1, 0));
+	settle();
+	wait_for(ep, 8, 500);
+	CALL(recv(fd, buf, 100, MSG_DONTWAIT));
+	wait_for(ep, 8, 0);
+	CALL(mod(ep, fd, 0, 2));
+	CALL(send(fd, "x", 1, 0));
+	settle();
+	wait_for(ep, 8, 500);
+}
+
+CASE_FAST(pwait_kinds)
+{
+	struct timespec some = { 0, 100000000 }, bad = { 0, -1 };
+	int ep = epoll_create1(0), fd = udp_bound(PORT_HERE);
+	struct epoll_event e;
+	sigset_t none;
+
+	sigemptyset(&none);
+	CALL(add(ep, fd, EPOLLIN, 1));
+	CALL_TIMED(epoll_pwait(ep, &e, 1, 100, &none), 100, 1500);
+	CALL_TIMED(epoll_pwait2(ep, &e, 1, &some, &none), 100, 1500);
+	CALL(epoll_pwait2(ep, &e, 1, &bad, NULL));
+	deliver(PORT_HERE, 10, 1);
+	CALL(epoll_pwait(ep, &e, 1, -1, &none));
+	CALL(epoll_pwait2(ep, &e, 1, NULL, NULL));
+}
+
+/* Never-ending datagrams must not hide a pipe, nor the other way round. EP02, EP03 */
+CASE_FAST(neither_side_starves)
+{
+	int ep = epoll_create1(0), fd = udp_bound(PORT_HERE), pipes[2], i, sock = 0, tube = 0;
+	struct epoll_event e[2];
+	int j, n;
+
+	if (pipe(pipes) < 0 || write(pipes[1], "x", 1) != 1)
+		fail("pipe");
+	add(ep, fd, EPOLLIN, 1);
+	add(ep, pipes[0], EPOLLIN, 2);
+	deliver(PORT_HERE, 10, 200);
+	for (i = 0; i < 200; i++) {
+		n = epoll_wait(ep, e, 2, 1000);
+		for (j = 0; j < n; j++) {
+			sock += e[j].data.u64 == 1;
+			tube += e[j].data.u64 == 2;
+			if (e[j].data.u64 == 1)
+				recv(fd, buf, 100, MSG_DONTWAIT);
+		}
+	}
+	say("datagrams %d, pipe seen at least 50 times %d", sock, tube >= 50);
+}
+
+CASE_FAST(hundred_sets)
+{
+	int sets[100], fd = udp_bound(PORT_HERE), i, seen = 0;
+	struct epoll_event e;
+
+	for (i = 0; i < 100; i++) {
+		sets[i] = epoll_create1(0);
+		add(sets[i], fd, EPOLLIN, (uint64_t)i);
+	}
+	deliver(PORT_HERE, 10, 1);
+	for (i = 0; i < 100; i++)
+		seen += epoll_wait(sets[i], &e, 1, 100) == 1 && e.data.u64 == (uint64_t)i;
+	say("seen %d", seen);
+}
+
+CASE_FAST(add_and_remove_often)
+{
+	int ep = epoll_create1(0), fd = udp_bound(PORT_HERE), i, errors = 0;
+
+	for (i = 0; i < 2000; i++) {
+		errors += add(ep, fd, EPOLLIN, (uint64_t)i) != 0;
+		errors += epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL) != 0;
+	}
+	say("errors %d", errors);
+	CALL(add(ep, fd, EPOLLIN, 9));
+	deliver(PORT_HERE, 10, 1);
+	wait_for(ep, 8, 1000);
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* threads.c - several threads on the same sockets and sets. P40, P53, EP16, EP17, EP19, EP22. */
+#include "record.h"
+
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+struct work {
+	pthread_t thread;
+	int fd, ep;
+	int count;
+	long result;
+	int64_t began, ended;
+};
+
+static void start(struct work *w, void *(*run)(void *))
+{
+	w->began = now_ms();
+	if (pthread_create(&w->thread, NULL, run, w) != 0)
+		fail("pthread_create");
+}
+
+static void *drain(void *arg)
+{
+	struct work *w = arg;
+	char buf[2048];
+
+	while (recv(w->fd, buf, sizeof(buf), 0) > 0)
+		w->count++;
+	return NULL;
+}
+
+/* Each datagram goes to exactly one of the readers. */
+CASE_FAST(two_readers)
+{
+	struct timeval limit = { 0, 400000 };
+	int fd = udp_bound(PORT_HERE);
+	struct work a = { .fd = fd }, b = { .fd = fd };
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	start(&a, drain);
+	start(&b, drain);
+	say("sent %ld", peer("send %d 100 300", PORT_HERE));
+	pthread_join(a.thread, NULL);
+	pthread_join(b.thread, NULL);
+	say("together %d", a.count + b.count);
+}
+
+static void *write_many(void *arg)
+{
+	struct work *w = arg;
+
+	for (w->count = 0; w->count < 200; w->count++)
+		if (send(w->fd, "0123456789", 10, 0) != 10)
+			break;
+	return NULL;
+}
+
+CASE_FAST(reader_and_writer)
+{
+	struct timeval limit = { 0, 400000 };
+	int fd = udp_connected(PORT_HERE, PORT_ECHO);
+	struct work a = { .fd = fd }, b = { .fd = fd };
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	start(&a, drain);
+	start(&b, write_many);
+	pthread_join(b.thread, NULL);
+	pthread_join(a.thread, NULL);
+	say("written %d read %d", b.count, a.count);
+}
+
+static void *wait_set(void *arg)
+{
+	struct work *w = arg;
+	struct epoll_event e;
+
+	w->result = epoll_wait(w->ep, &e, 1, 700);
+	w->ended = now_ms();
+	return NULL;
+}
+
+/* One event, level triggered off by a read of the first: with ONESHOT exactly one returns. EP19 */
+CASE_FAST(one_event_two_waiters)
+{
+	int fd = udp_bound(PORT_HERE), ep = epoll_create1(0);
+	struct work a = { .ep = ep }, b = { .ep = ep };
+	struct epoll_event e = { .events = EPOLLIN | EPOLLONESHOT };
+
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+	start(&a, wait_set);
+	start(&b, wait_set);
+	sleep_ms(100);
+	say("sent %ld", peer("send %d 10 1", PORT_HERE));
+	pthread_join(a.thread, NULL);
+	pthread_join(b.thread, NULL);
+	say("events %ld", a.result + b.result);
+}
+
+/* Adding from another thread takes effect in a wait that has begun. EP16 */
+CASE_FAST(add_while_waiting)
+{
+	int fd = udp_bound(PORT_HERE), ep = epoll_create1(0), event = eventfd(1, 0);
+	struct work a = { .ep = ep };
+	struct epoll_event e = { .events = EPOLLIN };
+
+	deliver(PORT_HERE, 10, 1);
+	start(&a, wait_set);
+	sleep_ms(100);
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+	pthread_join(a.thread, NULL);
+	say("events %ld, woken early %d", a.result, a.ended - a.began < 500);
+	CALL(epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL));
+	start(&a, wait_set);
+	sleep_ms(100);
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, event, &e));
+	pthread_join(a.thread, NULL);
+	say("events %ld, woken early %d", a.result, a.ended - a.began < 500);
+}
+
+static void *wait_poll(void *arg)
+{
+	struct work *w = arg;
+	struct pollfd set = { .fd = w->fd, .events = POLLIN };
+
+	w->result = poll(&set, 1, 500);
+	w->ended = now_ms();
+	return NULL;
+}
+
+/* Closing under a waiter ends nothing early and breaks nothing. P40, EP17 */
+CASE(close_while_polled)
+{
+	int fd = udp_bound(PORT_HERE), again;
+	struct work a = { .fd = fd };
+
+	start(&a, wait_poll);
+	sleep_ms(100);
+	CALL(close(fd));
+	again = udp_bound(PORT_HERE2);
+	say("number used again %d", again == fd);
+	pthread_join(a.thread, NULL);
+	say("result %ld", a.result);
+	say("still works %ld", CALL(recv(again, &a, 1, MSG_DONTWAIT)));
+}
+
+static void *receive_forever(void *arg)
+{
+	struct work *w = arg;
+	char c[100];
+
+	w->result = recv(w->fd, c, sizeof(c), 0);
+	return NULL;
+}
+
+/* Cancelled in a blocking call: no lock stays behind. EP22 */
+CASE_FAST(cancelled)
+{
+	int fd = udp_bound(PORT_HERE), ep = epoll_create1(0);
+	struct work a = { .fd = fd }, b = { .ep = ep };
+	struct epoll_event e = { .events = EPOLLIN };
+	void *value = NULL;
+
+	epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
+	start(&a, receive_forever);
+	sleep_ms(100);
+	CALL(pthread_cancel(a.thread));
+	CALL(pthread_join(a.thread, &value));
+	say("cancelled %d", value == PTHREAD_CANCELED);
+	start(&b, wait_set);
+	sleep_ms(100);
+	CALL(pthread_cancel(b.thread));
+	CALL(pthread_join(b.thread, &value));
+	say("cancelled %d", value == PTHREAD_CANCELED);
+	deliver(PORT_HERE, 30, 1);
+	CALL(recv(fd, &a, 1, MSG_DONTWAIT));
+}
+
+CASE_FAST(woken_by_a_datagram)
+{
+	int fd = udp_bound(PORT_HERE), i;
+	struct work w[4];
+
+	for (i = 0; i < 4; i++) {
+		w[i] = (struct work){ .fd = fd };
+		start(&w[i], receive_forever);
+	}
+	sleep_ms(100);
+	say("sent %ld", peer("send %d 10 4", PORT_HERE));
+	for (i = 0; i < 4; i++)
+		pthread_join(w[i].thread, NULL);
+	say("sum %ld", w[0].result + w[1].result + w[2].result + w[3].result);
+}
+
+static void *open_and_close(void *arg)
+{
+	struct work *w = arg;
+	struct addr to = there(PORT_ECHO);
+	struct timeval limit = { 2, 0 };
+	char c[16];
+	int i, fd;
+
+	for (i = 0; i < 50; i++) {
+		fd = udp();
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+		if (sendto(fd, "ping", 4, 0, SA(&to), to.len) != 4 || recv(fd, c, sizeof(c), 0) != 4)
+			w->count++;
+		close(fd);
+	}
+	return NULL;
+}
+
+CASE_FAST(sockets_come_and_go)
+{
+	struct work w[3];
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		w[i] = (struct work){ .fd = -1 };
+		start(&w[i], open_and_close);
+	}
+	for (i = 0; i < 3; i++)
+		pthread_join(w[i].thread, NULL);
+	say("failed %d", w[0].count + w[1].count + w[2].count);
+}
