@@ -173,6 +173,7 @@ int host_link_parse(const struct host_nl_msg *msg, struct host_link *link)
 	if (head.ifi_index <= 0)
 		return -EBADMSG;
 	parse_string(&table[IFLA_IFNAME], link->name, sizeof(link->name));
+	parse_string(&table[IFLA_QDISC], link->qdisc, sizeof(link->qdisc));
 	if (table[IFLA_ADDRESS].data && table[IFLA_ADDRESS].len == sizeof(link->mac.b)) {
 		memcpy(link->mac.b, table[IFLA_ADDRESS].data, sizeof(link->mac.b));
 		link->has_mac = true;
@@ -278,6 +279,11 @@ static int link_ask(struct host_nl *nl, int ifindex, const char *name, struct ho
 		return -ENODEV;
 	*link = found;
 	return 0;
+}
+
+int host_link_look(struct host_nl *nl, int ifindex, struct host_link *link)
+{
+	return link_ask(nl, ifindex, NULL, link);
 }
 
 int host_link_get(struct host_nl *nl, int ifindex, struct host_link *link)

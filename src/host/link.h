@@ -67,6 +67,7 @@ struct host_link {
 	enum host_link_role role;
 	unsigned xdp_modes;		     /* HOST_XDP_*; 0 = no program */
 	uint32_t xdp_prog[3];		     /* program ids: native, generic, offloaded; 0 = none */
+	char qdisc[HOST_LINK_KIND_MAX];	     /* of the whole interface; "" = unknown */
 	uint32_t rx_queues;		     /* in use now where the driver says so, else those allocated */
 	uint32_t tx_queues;
 };
@@ -83,6 +84,9 @@ struct host_addr {
 /* By index or by name. @link is written on success only. */
 int host_link_get(struct host_nl *nl, int ifindex, struct host_link *link);
 int host_link_find(struct host_nl *nl, const char *name, struct host_link *link);
+
+/* host_link_get() without asking the driver: @driver is "", queues are those allocated. */
+int host_link_look(struct host_nl *nl, int ifindex, struct host_link *link);
 
 /*
  * host_link_list() - every link of the namespace, the first @n of them into @links.
