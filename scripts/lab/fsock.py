@@ -6,6 +6,7 @@ Counts come from `fsock stat --json PID` while the program lives, or from the re
 appends to FSOCK_REPORT_FD when its sockets close (struct stats_sock of src/stats/format/stats.h).
 """
 import collections
+import fcntl
 import json
 import os
 import pathlib
@@ -86,11 +87,12 @@ class Report:
     """A file that takes the close records of one program. Pass .fd on and .env to it."""
 
     def __init__(self):
-        self.fd = os.memfd_create("fst-report")
-        flags = os.O_APPEND | os.O_RDWR
-        reopened = os.open(f"/proc/self/fd/{self.fd}", flags | os.O_CLOEXEC)
-        os.close(self.fd)
-        self.fd = reopened
+        memfd = os.memfd_create("fst-report")
+        append = os.open(f"/proc/self/fd/{memfd}", os.O_APPEND | os.O_RDWR | os.O_CLOEXEC)
+        # High, out of the way of the numbers that a program counts on.
+        self.fd = fcntl.fcntl(append, fcntl.F_DUPFD_CLOEXEC, 900)
+        os.close(append)
+        os.close(memfd)
         self.env = {"FSOCK_REPORT_FD": str(self.fd)}
 
     def sockets(self):

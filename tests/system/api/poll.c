@@ -136,7 +136,6 @@ CASE(poll_odd_sets)
 		{ .fd = fd, .events = POLLIN },
 		{ .fd = fd, .events = POLLOUT },
 	};
-	struct rlimit limit;
 
 	close(gone);
 	CALL(poll(set, 4, 0));
@@ -145,8 +144,18 @@ CASE(poll_odd_sets)
 	CALL_TIMED(poll(NULL, 0, 50), 50, 500);
 	CALL_TIMED(poll(set, 1, 50), 50, 500);
 	show(set, 1);
-	getrlimit(RLIMIT_NOFILE, &limit);
-	CALL(poll(set, limit.rlim_cur + 1, 0));
+}
+
+CASE(poll_more_than_the_limit)
+{
+	struct pollfd *set = calloc((size_t)hidden(100), sizeof(*set));
+	struct rlimit limit = { 20, 20 };
+
+	if (!set || setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		fail("setrlimit");
+	CALL(poll(set, 20, 0));
+	CALL(poll(set, 21, 0));
+	CALL(poll(set, 100, 0));
 }
 
 CASE_FAST(ppoll_times)
