@@ -11,7 +11,7 @@
  *           COMPLETION).
  * Does not: make system calls; know what an address means.
  * Threads:  holder of the stack's lock only. The kernel is the other side.
- * Errors:   none. A count read from the other side is bounded by the ring's size (DESIGN D11).
+ * Errors:   none. An index of the other side that cannot be is not taken over (DESIGN D11).
  */
 #ifndef FSOCK_PROVIDER_XDP_XSK_RING_H
 #define FSOCK_PROVIDER_XDP_XSK_RING_H
@@ -63,13 +63,15 @@ static inline uint64_t *xsk_ring_addr(const struct xsk_ring *r, uint32_t at)
 static inline uint32_t xsk_ring_room(struct xsk_ring *r, uint32_t want)
 {
 	uint32_t room = r->size - (r->cached_prod - r->cached_cons);
+	uint32_t cons;
 
 	if (room >= want)
 		return room;
 	/* Acquire: the kernel has read an entry before we overwrite it. */
-	r->cached_cons = fs_load_acquire(r->consumer);
-	room = r->size - (r->cached_prod - r->cached_cons);
-	return room <= r->size ? room : 0;
+	cons = fs_load_acquire(r->consumer);
+	if (r->cached_prod - cons <= r->size)
+		r->cached_cons = cons;
+	return r->size - (r->cached_prod - r->cached_cons);
 }
 
 /* Producer: make everything up to cached_prod visible. */
@@ -83,13 +85,15 @@ static inline void xsk_ring_publish(struct xsk_ring *r)
 static inline uint32_t xsk_ring_ready(struct xsk_ring *r)
 {
 	uint32_t ready = r->cached_prod - r->cached_cons;
+	uint32_t prod;
 
 	if (ready > 0)
 		return ready;
 	/* Acquire: entries are read after the index that announced them. */
-	r->cached_prod = fs_load_acquire(r->producer);
-	ready = r->cached_prod - r->cached_cons;
-	return ready <= r->size ? ready : 0;
+	prod = fs_load_acquire(r->producer);
+	if (prod - r->cached_cons <= r->size)
+		r->cached_prod = prod;
+	return r->cached_prod - r->cached_cons;
 }
 
 /* Consumer: give the entries up to cached_cons back to the kernel. */
