@@ -18,7 +18,8 @@ enum {
 	V6_ADDRESSES = 32,
 	PINNED_PART = 8,   /* one queue holds at most 1/8 of what is free above the low water */
 	PAYLOAD_PART = 2,  /* the same of the payload pool, which is there to be used */
-	PAYLOAD_RESERVE = 8, /* 1/8 of the payload pool is kept for queues that hold nothing */
+	RESERVE_MIN_PART = 8, /* at least 1/8 of the payload pool is kept for queues that are empty, */
+	RESERVE_MAX_PART = 2, /* and at most 1/2 */
 };
 
 /* Sum over the pseudo-header and the whole datagram, checksum field included. */
@@ -91,12 +92,16 @@ static bool may_hold(const struct udp_stack *udp, const struct udp_pcb *pcb,
 	       pcb->pinned < (pool->n_free - pool->low_water + PINNED_PART - 1) / PINNED_PART;
 }
 
-static bool may_copy(const struct udp_pcb *pcb, const struct fbuf_pool *payload)
+/* A queue that holds something leaves a chunk to each that holds nothing: so the first datagram of an
+ * endpoint finds memory whatever the others keep. */
+static bool may_copy(const struct udp_stack *udp, const struct udp_pcb *pcb)
 {
-	uint32_t reserve = payload->n_total / PAYLOAD_RESERVE;
+	const struct fbuf_pool *payload = udp->ip->payload;
+	uint32_t reserve = FS_MAX(payload->n_total / RESERVE_MIN_PART, udp->idle);
 
 	if (pcb->queue.frames == 0)
 		return true;
+	reserve = FS_MIN(reserve, payload->n_total / RESERVE_MAX_PART);
 	return payload->n_free > reserve && pcb->copied < (payload->n_free - reserve) / PAYLOAD_PART;
 }
 
@@ -110,7 +115,7 @@ static struct fbuf *settle(struct udp_stack *udp, struct udp_pcb *pcb, struct fb
 		pcb->pinned += chunks(frame);
 		return frame;
 	}
-	if (may_copy(pcb, payload))
+	if (may_copy(udp, pcb))
 		copy = fbuf_clone_into(frame, payload);
 	if (copy) {
 		udp->ip->counters[FS_CTR_copied_out]++;
@@ -140,6 +145,7 @@ static enum fs_counter enqueue(struct udp_stack *udp, struct udp_pcb *pcb, struc
 	pcb->charged += frame->charge;
 	counters[FS_CTR_rx_datagrams]++;
 	counters[FS_CTR_rx_bytes] += frame->total;
+	udp->idle -= pcb->queue.frames == 0;
 	fbuf_queue_push(&pcb->queue, frame);
 	return FS_CTR_N;
 }

@@ -40,6 +40,7 @@ void udp_insert(struct udp_stack *udp, struct udp_pcb *pcb)
 	udp->last.pcb = NULL;
 	pcb->stack = udp;
 	pcb->flags |= UDP_PCB_BOUND;
+	udp->idle += pcb->queue.frames == 0;
 	if (!(pcb->flags & UDP_PCB_CONNECTED)) {
 		table_insert(&udp->by_port, &pcb->port_node, pcb->local_port);
 		return;
@@ -54,6 +55,7 @@ void udp_remove(struct udp_stack *udp, struct udp_pcb *pcb)
 		return;
 	udp->last.pcb = NULL;
 	pcb->flags &= ~(uint32_t)UDP_PCB_BOUND;
+	udp->idle -= pcb->queue.frames == 0;
 	if (pcb->flags & UDP_PCB_CONNECTED)
 		table_remove(&udp->by_flow, &pcb->flow_node);
 	else
@@ -98,7 +100,11 @@ static int port_score(const struct udp_pcb *pcb, const struct udp_hint *key, boo
 
 	if (pcb->local_port != key->local_port || !family_fits(pcb->flags, is_v4))
 		return -1;
-	if (!ip_addr_is_any(&pcb->local)) {
+	if (ip_addr_is_any(&pcb->local)) {
+		/* bind(::ffff:0.0.0.0) means any IPv4 address, and no other. */
+		if (!is_v4 && ip_addr_is_v4(&pcb->local))
+			return -1;
+	} else {
 		if (!ip_addr_equal(&pcb->local, &key->local))
 			return -1;
 		score += 2;
@@ -170,6 +176,7 @@ struct fbuf *udp_receive(struct udp_pcb *pcb)
 	else
 		pcb->pinned -= chunks(frame);
 	frame->charge = 0;
+	pcb->stack->idle += pcb->queue.frames == 0 && (pcb->flags & UDP_PCB_BOUND);
 	return frame;
 }
 

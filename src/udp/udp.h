@@ -79,6 +79,7 @@ struct udp_stack {
 	struct udp_hint last;
 	struct table by_port, by_flow;
 	struct siphash_key key;
+	uint32_t idle;		  /* bound endpoints whose queue is empty: each may want a chunk next */
 	uint32_t fair_share;	  /* pinned chunks one queue may hold before copying out, always;
 				     0 = an eighth of the pool */
 };

@@ -26,8 +26,8 @@ static void pair_close(struct pair *t)
 {
 	rig_unbind(&t->a, &t->pa);
 	rig_unbind(&t->b, &t->pb);
-	rig_close(&t->a);
-	rig_close(&t->b);
+	rig_close_udp(&t->a);
+	rig_close_udp(&t->b);
 }
 
 static void udp_send__reaches_the_other_side(void **state)

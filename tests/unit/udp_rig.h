@@ -32,6 +32,15 @@ static inline void rig_open(struct rig_host *h, unsigned i)
 	rig_open_sized(h, i, &(struct rig_sizes){ RIG_PINNED, RIG_PAYLOAD, RIG_CHUNK });
 }
 
+/* Every endpoint is out, then as rig_close(). */
+static inline void rig_close_udp(struct rig_host *h)
+{
+	assert_int_equal(h->udp.by_port.count, 0);
+	assert_int_equal(h->udp.by_flow.count, 0);
+	assert_int_equal(h->udp.idle, 0);
+	rig_close(h);
+}
+
 /* A bound endpoint; @local any = wildcard. */
 static inline void rig_bind(struct rig_host *h, struct udp_pcb *pcb, struct ip_addr local,
 			    uint16_t port, uint32_t flags)
