@@ -524,6 +524,19 @@ def test_doctor__interfaces(cli, pair):
     assert look()["fst0"]["reason"] == "interface_down"
 
 
+def test_doctor__policy_of_the_host(cli, pair):
+    inside = ["ip", "netns", "exec", pair.a.name]
+
+    def look(*args):
+        return {i["name"]: i for i in doctor(cli, *args, prefix=inside)["interfaces"]}["fst0"]
+
+    assert look()["accelerated"]
+    rules = "table inet t { chain c { type filter hook input priority 0; udp dport 9 drop; }; }"
+    subprocess.run([*inside, "nft", "-f", "-"], input=rules, text=True, check=True)
+    assert look()["reason"] == "policy" and look()["detail"]
+    assert look("--policy=ignore")["accelerated"]
+
+
 def test_doctor__changes_nothing(cli, pair):
     inside = ["ip", "netns", "exec", pair.a.name]
 

@@ -14,6 +14,7 @@
 
 #include "context/config.h"
 #include "findings.h"
+#include "host/caps.h"
 #include "json.h"
 #include "launch.h"
 #include "grid.h"
@@ -96,6 +97,7 @@ static cJSON *options_json(const struct config *config)
 static int doctor_main(int argc, char **argv)
 {
 	struct findings findings = { .n = 0 };
+	struct host_caps caps;
 	struct config config;
 	bool json = false;
 	cJSON *links, *root;
@@ -108,9 +110,10 @@ static int doctor_main(int argc, char **argv)
 	}
 	doctor_options(&findings, &config);
 	doctor_library(&findings);
-	doctor_privileges(&findings);
-	doctor_kernel(&findings);
-	doctor_limits(&findings, &config);
+	host_caps_read(&caps);
+	doctor_privileges(&findings, &caps);
+	doctor_kernel(&findings, &caps);
+	doctor_limits(&findings, &caps, &config);
 	links = doctor_links(&findings, &config, !json);
 	if (!json) {
 		findings_print(&findings);

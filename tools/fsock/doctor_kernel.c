@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * doctor_kernel.c - privileges, kernel features and limits, by trying what can be tried for nothing.
+ * doctor_kernel.c - privileges, kernel features and limits in words. The looking is src/host's.
  */
 #include "findings.h"
 
@@ -11,23 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <linux/bpf.h>
-#include <linux/capability.h>
 
 #include "base/err.h"
 #include "context/config.h"
+#include "host/caps.h"
 #include "steer/bpf_sys.h"
 
-enum {
-	IO_URING_PARAMS = 120, /* sizeof(struct io_uring_params) */
-	MANY_DESCRIPTORS = 64, /* below it not even a small program gets on */
-};
+enum { MANY_DESCRIPTORS = 64 /* below it not even a small program gets on */ };
 
 static const char privileges[] = "privileges", kernel[] = "kernel", limits[] = "limits";
 
@@ -52,58 +45,23 @@ static long read_number(const char *path, long missing)
 	return read_line(path, line, sizeof(line)) ? strtol(line, NULL, 10) : missing;
 }
 
-/* Value of "@key:" in /proc/self/status as hexadecimal or decimal text; false when absent. */
-static bool read_status(const char *key, char *value, size_t len)
-{
-	FILE *file = fopen("/proc/self/status", "re");
-	char line[256];
-	bool found = false;
-
-	while (file && !found && fgets(line, sizeof(line), file)) {
-		size_t n = strlen(key);
-
-		if (strncmp(line, key, n) != 0 || line[n] != ':')
-			continue;
-		line[strcspn(line, "\n")] = '\0';
-		snprintf(value, len, "%s", line + n + 1 + strspn(line + n + 1, " \t"));
-		found = true;
-	}
-	if (file)
-		fclose(file);
-	return found;
-}
-
-static uint64_t effective_capabilities(void)
-{
-	char value[32];
-
-	return read_status("CapEff", value, sizeof(value)) ? strtoull(value, NULL, 16) : 0;
-}
-
-static bool has(uint64_t caps, unsigned which)
-{
-	return caps >> which & 1;
-}
-
 /* --- privileges --- */
 
-void doctor_privileges(struct findings *findings)
+void doctor_privileges(struct findings *findings, const struct host_caps *caps)
 {
-	static const struct {
+	const struct {
 		const char *name;
-		unsigned which;
-		bool admin; /* CAP_SYS_ADMIN holds it too */
+		bool held;
 		const char *purpose;
 	} needed[] = {
-		{ "CAP_NET_ADMIN", CAP_NET_ADMIN, false, "attach steering to an interface" },
-		{ "CAP_NET_RAW", CAP_NET_RAW, false, "open AF_XDP sockets" },
-		{ "CAP_BPF", CAP_BPF, true, "load the steering program" },
+		{ "CAP_NET_ADMIN", caps->net_admin, "attach steering to an interface" },
+		{ "CAP_NET_RAW", caps->net_raw, "open AF_XDP sockets" },
+		{ "CAP_BPF", caps->bpf, "load the steering program" },
 	};
-	uint64_t caps = effective_capabilities();
-	char map[64], value[16];
+	char map[64];
 
 	for (size_t i = 0; i < FS_ARRAY_SIZE(needed); i++) {
-		if (has(caps, needed[i].which) || (needed[i].admin && has(caps, CAP_SYS_ADMIN)))
+		if (needed[i].held)
 			finding_add(findings, FINDING_FINE, privileges, needed[i].name, "held: %s",
 				    needed[i].purpose);
 		else
@@ -116,40 +74,58 @@ void doctor_privileges(struct findings *findings)
 		finding_add(findings, FINDING_NOTE, privileges, "user_namespace",
 			    "this is a user namespace of its own; the kernel loads BPF programs only for "
 			    "the initial one");
-	if (read_status("Seccomp", value, sizeof(value)) && strcmp(value, "0") != 0)
+	if (caps->seccomp)
 		finding_add(findings, FINDING_NOTE, privileges, "seccomp",
 			    "a seccomp filter is in force; it may forbid bpf(2) or AF_XDP");
 }
 
 /* --- kernel --- */
 
-static void check_af_xdp(struct findings *findings)
+static void check_af_xdp(struct findings *findings, const struct host_caps *caps)
 {
-	int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
-
-	if (fd >= 0) {
-		close(fd);
+	if (caps->af_xdp == 0)
 		finding_add(findings, FINDING_FINE, kernel, "af_xdp", "AF_XDP sockets can be opened");
-	} else if (errno == EPERM || errno == EACCES) {
+	else if (caps->af_xdp == -EPERM || caps->af_xdp == -EACCES)
 		finding_mend(finding_add(findings, FINDING_WRONG, kernel, "af_xdp",
 					 "AF_XDP sockets are not allowed here"),
 			     "run as root or with CAP_NET_RAW");
-	} else {
+	else
 		finding_mend(finding_add(findings, FINDING_WRONG, kernel, "af_xdp",
-					 "no AF_XDP sockets: %s", strerror(errno)),
+					 "no AF_XDP sockets: %s", strerror(-caps->af_xdp)),
 			     "use a kernel with CONFIG_XDP_SOCKETS=y");
-	}
 }
 
-/* "return @verdict", the shortest program there is. */
-static int load_trivial(uint32_t type, uint32_t attach_type, int verdict)
+static void check_bpf(struct findings *findings, const struct host_caps *caps)
+{
+	long unprivileged = read_number("/proc/sys/kernel/unprivileged_bpf_disabled", -1);
+
+	if (caps->bpf_load == 0)
+		finding_add(findings, FINDING_FINE, kernel, "bpf", "XDP programs can be loaded");
+	else if (caps->bpf_load == -EPERM || caps->bpf_load == -EACCES)
+		finding_mend(finding_add(findings, FINDING_WRONG, kernel, "bpf",
+					 "loading XDP programs is not allowed here"
+					 " (kernel.unprivileged_bpf_disabled is %ld)", unprivileged),
+			     "run as root or with CAP_BPF and CAP_NET_ADMIN");
+	else
+		finding_mend(finding_add(findings, FINDING_WRONG, kernel, "bpf",
+					 "XDP programs cannot be loaded: %s",
+					 strerror(-caps->bpf_load)),
+			     "use a kernel with CONFIG_BPF_SYSCALL=y");
+	if (read_number("/proc/sys/net/core/bpf_jit_enable", 1) == 0)
+		finding_mend(finding_add(findings, FINDING_NOTE, kernel, "bpf_jit",
+					 "BPF programs are interpreted: steering is slow"),
+			     "sysctl net.core.bpf_jit_enable=1");
+}
+
+/* A classifier of two instructions: "return 0". */
+static int load_classifier(void)
 {
 	const struct bpf_insn insns[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = verdict },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
 	uint64_t words[FS_ARRAY_SIZE(insns)];
-	struct bpf_sys_prog prog = { .name = "fsock_probe", .type = type, .attach_type = attach_type,
+	struct bpf_sys_prog prog = { .name = "fsock_probe", .type = BPF_PROG_TYPE_SCHED_CLS,
 				     .insns = words, .n_insns = FS_ARRAY_SIZE(insns) };
 
 	static_assert(sizeof(words) == sizeof(insns), "an instruction is 8 bytes");
@@ -157,34 +133,10 @@ static int load_trivial(uint32_t type, uint32_t attach_type, int verdict)
 	return bpf_sys_prog_load(&prog, NULL, 3);
 }
 
-static void check_bpf(struct findings *findings)
-{
-	long unprivileged = read_number("/proc/sys/kernel/unprivileged_bpf_disabled", -1);
-	int fd = load_trivial(BPF_PROG_TYPE_XDP, 0, XDP_PASS);
-
-	if (fd >= 0) {
-		close(fd);
-		finding_add(findings, FINDING_FINE, kernel, "bpf", "XDP programs can be loaded");
-	} else if (fd == -EPERM || fd == -EACCES) {
-		finding_mend(finding_add(findings, FINDING_WRONG, kernel, "bpf",
-					 "loading XDP programs is not allowed here"
-					 " (kernel.unprivileged_bpf_disabled is %ld)", unprivileged),
-			     "run as root or with CAP_BPF and CAP_NET_ADMIN");
-	} else {
-		finding_mend(finding_add(findings, FINDING_WRONG, kernel, "bpf",
-					 "XDP programs cannot be loaded: %s", strerror(-fd)),
-			     "use a kernel with CONFIG_BPF_SYSCALL=y");
-	}
-	if (read_number("/proc/sys/net/core/bpf_jit_enable", 1) == 0)
-		finding_mend(finding_add(findings, FINDING_NOTE, kernel, "bpf_jit",
-					 "BPF programs are interpreted: steering is slow"),
-			     "sysctl net.core.bpf_jit_enable=1");
-}
-
 /* A kernel with tcx looks for the interface, which does not exist; others do not know the place. */
 static void check_tcx(struct findings *findings)
 {
-	int prog = load_trivial(BPF_PROG_TYPE_SCHED_CLS, 0, 0), rc;
+	int prog = load_classifier(), rc;
 
 	if (prog < 0)
 		return;
@@ -199,49 +151,41 @@ static void check_tcx(struct findings *findings)
 			    "no tcx (before Linux 6.6): the egress guard uses a clsact qdisc");
 }
 
-static void check_io_uring(struct findings *findings)
+static void check_io_uring(struct findings *findings, const struct host_caps *caps)
 {
-	_Alignas(8) char params[IO_URING_PARAMS] = { 0 };
-	long fd = syscall(__NR_io_uring_setup, 1, params);
-
-	if (fd >= 0) {
-		close((int)fd);
+	if (caps->io_uring == 0) {
 		finding_add(findings, FINDING_FINE, kernel, "io_uring", "allowed");
 		return;
 	}
 	finding_mend(finding_add(findings, FINDING_NOTE, kernel, "io_uring",
 				 "not available (%s): epoll sets that mix kernel and fast sockets are "
 				 "looked at now and then instead, which costs a little",
-				 strerror(errno)),
+				 strerror(-caps->io_uring)),
 		     read_number("/proc/sys/kernel/io_uring_disabled", 0) > 0
 			     ? "sysctl kernel.io_uring_disabled=0"
 			     : "allow io_uring in the container's seccomp profile");
 }
 
-static void check_ptrace(struct findings *findings)
+static void check_ptrace(struct findings *findings, const struct host_caps *caps)
 {
 	long scope = read_number("/proc/sys/kernel/yama/ptrace_scope", 0);
 
-	if (scope > 0 && !has(effective_capabilities(), CAP_SYS_PTRACE))
+	if (scope > 0 && !caps->sys_ptrace)
 		finding_mend(finding_add(findings, FINDING_NOTE, kernel, "ptrace_scope",
 					 "is %ld: children of a program may be unable to share its fast "
 					 "path", scope),
 			     "sysctl kernel.yama.ptrace_scope=0");
 }
 
-void doctor_kernel(struct findings *findings)
+void doctor_kernel(struct findings *findings, const struct host_caps *caps)
 {
-	struct utsname name;
-
-	if (uname(&name) == 0)
-		finding_add(findings, FINDING_FINE, kernel, "release", "%s %s, %ld processor%s",
-			    name.release, name.machine, sysconf(_SC_NPROCESSORS_ONLN),
-			    sysconf(_SC_NPROCESSORS_ONLN) == 1 ? ": calls do not spin" : "s");
-	check_af_xdp(findings);
-	check_bpf(findings);
+	finding_add(findings, FINDING_FINE, kernel, "release", "Linux %s, %u processor%s", caps->kernel,
+		    caps->cpus, caps->cpus == 1 ? ": calls do not spin" : "s");
+	check_af_xdp(findings, caps);
+	check_bpf(findings, caps);
 	check_tcx(findings);
-	check_io_uring(findings);
-	check_ptrace(findings);
+	check_io_uring(findings, caps);
+	check_ptrace(findings, caps);
 }
 
 /* --- limits --- */
@@ -249,7 +193,7 @@ void doctor_kernel(struct findings *findings)
 /* "unlimited" or a number with its unit. */
 static const char *amount(uint64_t bytes, char text[32])
 {
-	if (bytes == UINT64_MAX)
+	if (bytes == HOST_LIMIT_NONE)
 		snprintf(text, 32, "unlimited");
 	else if (bytes >= 10ULL << 20)
 		snprintf(text, 32, "%" PRIu64 " MiB", bytes >> 20);
@@ -258,99 +202,77 @@ static const char *amount(uint64_t bytes, char text[32])
 	return text;
 }
 
-static uint64_t limit_of(__rlimit_resource_t which)
+static void check_memlock(struct findings *findings, const struct host_caps *caps, uint64_t umem)
 {
-	struct rlimit limit;
-
-	if (getrlimit(which, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
-		return UINT64_MAX;
-	return limit.rlim_cur;
-}
-
-static void check_memlock(struct findings *findings, uint64_t umem)
-{
-	uint64_t limit = limit_of(RLIMIT_MEMLOCK);
 	char have[32], need[32];
 
-	if (has(effective_capabilities(), CAP_IPC_LOCK))
+	amount(caps->memlock, have);
+	amount(umem, need);
+	if (caps->ipc_lock)
 		finding_add(findings, FINDING_FINE, limits, "memlock", "does not bind: CAP_IPC_LOCK is held");
-	else if (limit >= umem)
+	else if (caps->memlock >= umem)
 		finding_add(findings, FINDING_FINE, limits, "memlock", "%s a user, %s needed per queue",
-			    amount(limit, have), amount(umem, need));
+			    have, need);
 	else
 		finding_mend(finding_add(findings, FINDING_WRONG, limits, "memlock",
-					 "%s a user, %s needed per queue", amount(limit, have),
-					 amount(umem, need)),
+					 "%s a user, %s needed per queue", have, need),
 			     "ulimit -l unlimited, or a smaller umem_size");
 }
 
-static void check_descriptors(struct findings *findings)
+static void check_descriptors(struct findings *findings, const struct host_caps *caps)
 {
-	uint64_t limit = limit_of(RLIMIT_NOFILE);
-
-	if (limit >= MANY_DESCRIPTORS)
-		finding_add(findings, FINDING_FINE, limits, "nofile", "%" PRIu64 " descriptors", limit);
+	if (caps->descriptors >= MANY_DESCRIPTORS)
+		finding_add(findings, FINDING_FINE, limits, "nofile", "%" PRIu64 " descriptors",
+			    caps->descriptors);
 	else
 		finding_mend(finding_add(findings, FINDING_WRONG, limits, "nofile",
-					 "%" PRIu64 " descriptors leave none for fsock", limit),
+					 "%" PRIu64 " descriptors leave none for fsock",
+					 caps->descriptors),
 			     "ulimit -n 1024");
 }
 
-static void check_address_space(struct findings *findings, uint64_t umem)
+static void check_address_space(struct findings *findings, const struct host_caps *caps, uint64_t umem)
 {
-	uint64_t limit = limit_of(RLIMIT_AS);
 	char have[32];
 	void *at;
 
-	if (limit < 4 * umem)
+	amount(caps->address_space, have);
+	if (caps->address_space < 4 * umem)
 		finding_mend(finding_add(findings, FINDING_WRONG, limits, "address_space",
-					 "RLIMIT_AS of %s is too small for a stack",
-					 amount(limit, have)),
+					 "RLIMIT_AS of %s is too small for a stack", have),
 			     "ulimit -v unlimited");
 	else
-		finding_add(findings, FINDING_FINE, limits, "address_space", "%s", amount(limit, have));
+		finding_add(findings, FINDING_FINE, limits, "address_space", "%s", have);
 	at = mmap((void *)FSOCK_STACK_BASE, 4096, PROT_NONE,
 		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0);
 	if (at == (void *)FSOCK_STACK_BASE)
 		finding_add(findings, FINDING_FINE, limits, "stack_address", "free at %p", at);
 	else
-		finding_add(findings, FINDING_WRONG, limits, "stack_address",
-			    "nothing can be mapped at %p", (void *)FSOCK_STACK_BASE);
+		finding_mend(finding_add(findings, FINDING_WRONG, limits, "stack_address",
+					 "nothing can be mapped at %p", (void *)FSOCK_STACK_BASE),
+			     "build with another address: meson setup -Dstack_base=...");
 	if (at != MAP_FAILED)
 		munmap(at, 4096);
 }
 
-/* memory.max of the control group and of those above it: the smallest counts. */
-static void check_memory(struct findings *findings, uint64_t umem)
+static void check_memory(struct findings *findings, const struct host_caps *caps, uint64_t umem)
 {
-	char group[256], path[512], value[32], have[32], need[32];
-	uint64_t smallest = UINT64_MAX;
-	char *slash;
+	char have[32], need[32];
 
-	if (!read_line("/proc/self/cgroup", group, sizeof(group)) || strncmp(group, "0::", 3) != 0)
-		return;
-	do {
-		snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.max", group + 3);
-		if (read_line(path, value, sizeof(value)) && strcmp(value, "max") != 0)
-			smallest = FS_MIN(smallest, strtoull(value, NULL, 10));
-		slash = strrchr(group + 3, '/');
-		if (slash)
-			*slash = '\0';
-	} while (slash);
-	if (smallest >= 2 * umem)
-		finding_add(findings, FINDING_FINE, limits, "memory", "control group: %s",
-			    amount(smallest, have));
+	amount(caps->memory_max, have);
+	if (caps->memory_max >= 2 * umem)
+		finding_add(findings, FINDING_FINE, limits, "memory", "control group: %s", have);
 	else
 		finding_mend(finding_add(findings, FINDING_WRONG, limits, "memory",
 					 "the control group's memory.max of %s leaves no room for %s a "
-					 "queue", amount(smallest, have), amount(umem, need)),
+					 "queue", have, amount(umem, need)),
 			     "raise memory.max, or a smaller umem_size");
 }
 
-void doctor_limits(struct findings *findings, const struct config *config)
+void doctor_limits(struct findings *findings, const struct host_caps *caps, const struct config *config)
 {
-	check_memlock(findings, config->umem_size);
-	check_descriptors(findings);
-	check_address_space(findings, config->umem_size);
-	check_memory(findings, config->umem_size);
+	check_memlock(findings, caps, config->umem_size);
+	check_descriptors(findings, caps);
+	check_address_space(findings, caps, config->umem_size);
+	check_memory(findings, caps, config->umem_size);
 }

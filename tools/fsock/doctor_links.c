@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@
 #include "host/link.h"
 #include "host/netlink.h"
 #include "host/netns.h"
+#include "host/policy.h"
 #include "json.h"
 #include "provider/provider.h"
 #include "steer/bpf_sys.h"
@@ -39,6 +41,15 @@ struct judgement {
 	char detail[PROVIDER_WHY_LEN];
 	const char *provider;	/* "" = none */
 	const char *mode;	/* XDP mode that would be used, "" = unknown */
+	bool unchecked;		/* part of the host's policy may not be looked at from here */
+};
+
+/* What is asked of the kernel, and its buffers. */
+struct sockets {
+	struct host_nl nl;
+	struct host_policy policy;
+	bool has_policy; /* policy is open */
+	_Alignas(8) uint8_t buf[HOST_NL_BUF_GOOD], policy_buf[HOST_NL_BUF_GOOD];
 };
 
 static void decline(struct judgement *j, enum fs_reason reason, const char *detail)
@@ -158,21 +169,46 @@ static void judge_provider(struct judgement *j, const struct config *config,
 	decline(j, reason_of(rc), why[0] ? why : "no provider of that name");
 }
 
-static void judge(struct judgement *j, const struct config *config, struct host_nl *nl,
+/* Would the host's own rules be bypassed? XDP was looked at before, by name. */
+static void judge_policy(struct judgement *j, struct sockets *sockets, const struct host_link *link)
+{
+	struct host_policy_query query = {
+		.ifindex = link->ifindex,
+		.proto = IPPROTO_UDP,
+		.v4 = true,
+		.v6 = true,
+		.ignore = HOST_POLICY_XDP,
+	};
+	struct host_policy_result result;
+	int rc;
+
+	if (!sockets->has_policy)
+		return;
+	rc = host_policy_check(&sockets->policy, &sockets->nl, &query, &result);
+	if (rc == 1)
+		decline(j, FS_REASON_policy, result.what);
+	j->unchecked = result.unchecked != 0;
+}
+
+static void judge(struct judgement *j, const struct config *config, struct sockets *sockets,
 		  const struct host_link *link, bool initial)
 {
 	*j = (struct judgement){ .provider = "", .mode = "", .reason = FS_REASON_none };
 	if (link->kind != HOST_LINK_LOOPBACK)
 		judge_provider(j, config, link);
-	j->listed = is_listed(j, config, nl, link, initial);
+	j->listed = is_listed(j, config, &sockets->nl, link, initial);
 	if (!j->listed)
 		return;
+	if (j->reason == FS_REASON_none && (!link->ethernet || !link->has_mac))
+		decline(j, FS_REASON_interface_kind, "not an Ethernet");
 	if (j->reason == FS_REASON_none && link->role != HOST_LINK_MASTERLESS)
 		decline(j, FS_REASON_interface_kind, "");
 	if (j->reason == FS_REASON_none && !(link->flags & IFF_UP))
 		decline(j, FS_REASON_interface_down, "");
 	if (j->reason == FS_REASON_none && link->xdp_modes)
 		judge_attached(j, link);
+	if (j->reason == FS_REASON_none && config->policy == CONFIG_POLICY_HONOUR)
+		judge_policy(j, sockets, link);
 }
 
 /* What the attached program costs others on the interface (measured on veth, see status.md). */
@@ -198,6 +234,11 @@ static void add_finding(struct findings *findings, const struct config *config,
 	bool wrong = j->listed && j->reason != FS_REASON_none;
 	struct finding *f;
 
+	if (j->unchecked && j->listed)
+		finding_mend(finding_add(findings, FINDING_NOTE, interfaces, "policy_unchecked",
+					 "%s: netfilter, xfrm, cgroup or tc rules may exist that cannot "
+					 "be looked at without CAP_NET_ADMIN", link->name),
+			     "sudo fsock doctor");
 	if (j->reason == FS_REASON_none) {
 		finding_add(findings, FINDING_FINE, interfaces, link->name,
 			    "accelerated by %s, %s mode; costs other traffic of the interface %s while "
@@ -269,29 +310,28 @@ static void check_names(struct findings *findings, const struct config *config,
 	}
 }
 
-static void judge_all(struct findings *findings, const struct config *config, struct host_nl *nl,
+static void judge_all(struct findings *findings, const struct config *config, struct sockets *sockets,
 		      cJSON *list, struct grid *grid)
 {
 	struct host_link *links = calloc(LINKS_SHOWN, sizeof(*links));
-	int n = links ? host_link_list(nl, links, LINKS_SHOWN) : -ENOMEM;
-	bool initial = host_netns_is_initial(nl->fd);
+	int n = links ? host_link_list(&sockets->nl, links, LINKS_SHOWN) : -ENOMEM;
+	bool initial = host_netns_is_initial(sockets->nl.fd);
 	unsigned n_listed = 0;
 
 	if (n < 0)
 		finding_add(findings, FINDING_WRONG, interfaces, "netlink",
 			    "interfaces cannot be listed: %s", strerror(-n));
-	n = FS_MIN(n, (int)LINKS_SHOWN);
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; i < FS_MIN(n, (int)LINKS_SHOWN); i++) {
 		struct judgement j;
 
-		judge(&j, config, nl, &links[i], initial);
+		judge(&j, config, sockets, &links[i], initial);
 		n_listed += j.listed;
 		add_finding(findings, config, &links[i], &j);
 		add_row(grid, &links[i], &j);
 		cJSON_AddItemToArray(list, link_json(&links[i], &j));
 	}
 	if (n >= 0) {
-		check_names(findings, config, links, n);
+		check_names(findings, config, links, FS_MIN(n, (int)LINKS_SHOWN));
 		if (n_listed == 0)
 			finding_mend(finding_add(findings, FINDING_WRONG, interfaces, "none",
 						 "acceleration is wanted on no interface here"),
@@ -304,24 +344,29 @@ cJSON *doctor_links(struct findings *findings, const struct config *config, bool
 {
 	static const char heads[] =
 		"INTERFACE|DRIVER|QUEUES|MTU|STATE|XDP MODE|LISTED|ACCELERATED|COST TO OTHERS";
-	uint8_t *buf = malloc(HOST_NL_BUF_GOOD);
+	struct sockets *sockets = calloc(1, sizeof(*sockets));
 	cJSON *list = cJSON_CreateArray();
-	struct host_nl nl;
 	struct grid grid;
-	int rc = buf ? host_nl_open(&nl, NETLINK_ROUTE, 3, buf, HOST_NL_BUF_GOOD) : -ENOMEM;
+	int rc = -ENOMEM;
 
+	if (sockets)
+		rc = host_nl_open(&sockets->nl, NETLINK_ROUTE, 3, sockets->buf, sizeof(sockets->buf));
 	if (rc < 0) {
 		finding_add(findings, FINDING_WRONG, interfaces, "netlink", "no netlink socket: %s",
 			    strerror(-rc));
-		free(buf);
+		free(sockets);
 		return list;
 	}
+	sockets->has_policy = host_policy_open(&sockets->policy, 3, sockets->policy_buf,
+					       sizeof(sockets->policy_buf)) == 0;
 	grid_init(&grid, heads);
-	judge_all(findings, config, &nl, list, &grid);
+	judge_all(findings, config, sockets, list, &grid);
 	if (print)
 		grid_print(&grid, "", stdout);
 	grid_free(&grid);
-	host_nl_close(&nl);
-	free(buf);
+	if (sockets->has_policy)
+		host_policy_close(&sockets->policy);
+	host_nl_close(&sockets->nl);
+	free(sockets);
 	return list;
 }

@@ -10,6 +10,7 @@
 #include <cjson/cJSON.h>
 
 struct config;
+struct host_caps;
 
 enum finding_level {
 	FINDING_FINE,
@@ -48,9 +49,10 @@ cJSON *findings_json(const struct findings *findings);
 /* --- who looks --- */
 
 /* doctor_kernel.c: privileges, kernel features, limits. */
-void doctor_privileges(struct findings *findings);
-void doctor_kernel(struct findings *findings);
-void doctor_limits(struct findings *findings, const struct config *config);
+void doctor_privileges(struct findings *findings, const struct host_caps *caps);
+void doctor_kernel(struct findings *findings, const struct host_caps *caps);
+void doctor_limits(struct findings *findings, const struct host_caps *caps,
+		   const struct config *config);
 
 /* doctor_links.c: interfaces and the policy around them. Returns an array of what each is like. */
 cJSON *doctor_links(struct findings *findings, const struct config *config, bool print);
