@@ -16,11 +16,14 @@
 #include <time.h>
 
 #include "base/err.h"
+#include "host/caps.h"
+#include "host/diag.h"
 #include "host/link.h"
 #include "host/monitor.h"
 #include "host/neigh.h"
 #include "host/netlink.h"
 #include "host/netns.h"
+#include "host/policy.h"
 #include "host/route.h"
 
 enum { FD_FLOOR = 300, LIST_MAX = 64 };
@@ -294,13 +297,110 @@ static int do_monitor(struct host_nl *nl, const struct arguments *args)
 	return 0;
 }
 
+/* own=ID[,ID...] */
+static unsigned numbers_of(const struct arguments *args, const char *key, uint32_t *to, unsigned n)
+{
+	char *text = (char *)text_of(args, key, "");
+	unsigned count = 0;
+
+	while (*text && count < n) {
+		to[count++] = (uint32_t)strtoul(text, &text, 0);
+		if (*text == ',')
+			text++;
+	}
+	return count;
+}
+
+/* Stays when asked to: stay=1 looks again for each line read, and says whether news came before. */
+static int do_policy(struct host_nl *nl, const struct arguments *args)
+{
+	static _Alignas(8) uint8_t buf[HOST_NL_BUF_GOOD];
+	const char *family = text_of(args, "family", "46");
+	struct host_policy_query query = {
+		.ifindex = text_of(args, "dev", NULL) ? index_of(args) : 0,
+		.proto = (uint8_t)number_of(args, "proto", 17),
+		.v4 = strchr(family, '4'),
+		.v6 = strchr(family, '6'),
+		.ignore = (unsigned)number_of(args, "ignore", 0),
+	};
+	struct host_policy_result result;
+	struct host_policy policy;
+	uint32_t own[16];
+	char line[64];
+	int ret = host_policy_open(&policy, FD_FLOOR, buf, sizeof(buf));
+
+	if (ret < 0)
+		return failed(ret);
+	query.own = own;
+	query.n_own = numbers_of(args, "own", own, FS_ARRAY_SIZE(own));
+	do {
+		int changed = host_policy_changed(&policy);
+
+		ret = host_policy_check(&policy, nl, &query, &result);
+		printf("{\"ret\": %d, \"found\": %u, \"unchecked\": %u, \"what\": \"%s\", "
+		       "\"changed\": %d}\n",
+		       ret, result.found, result.unchecked, result.what, changed);
+		fflush(stdout);
+	} while (number_of(args, "stay", 0) && fgets(line, sizeof(line), stdin));
+	host_policy_close(&policy);
+	return 0;
+}
+
+static int do_shared(struct host_nl *nl, const struct arguments *args)
+{
+	static _Alignas(8) uint8_t buf[HOST_NL_BUF_GOOD];
+	const char *family = text_of(args, "family", "4");
+	struct host_port_query query = {
+		.addr = addr_of(args, "addr"),
+		.port = (uint16_t)number_of(args, "port", 0),
+		.proto = (uint8_t)number_of(args, "proto", 17),
+		.v4 = strchr(family, '4'),
+		.v6 = strchr(family, '6'),
+		.ifindex = text_of(args, "dev", NULL) ? index_of(args) : 0,
+	};
+	uint32_t own[16];
+	uint64_t cookies[16];
+	int ret;
+
+	(void)nl;
+	query.n_own = numbers_of(args, "own", own, FS_ARRAY_SIZE(own));
+	for (unsigned i = 0; i < query.n_own; i++)
+		cookies[i] = own[i];
+	query.own = cookies;
+	ret = host_port_shared(&query, buf, sizeof(buf));
+	if (ret < 0)
+		return failed(ret);
+	printf("{\"shared\": %d}\n", ret);
+	return 0;
+}
+
+static int do_caps(struct host_nl *nl, const struct arguments *args)
+{
+	struct host_caps caps;
+
+	(void)nl;
+	(void)args;
+	host_caps_read(&caps);
+	printf("{\"effective\": %llu, \"net_admin\": %d, \"net_raw\": %d, \"bpf\": %d, \"memlock\": %llu, "
+	       "\"address_space\": %llu, \"descriptors\": %llu, \"memory_max\": %llu, "
+	       "\"kernel\": \"%s\", \"version\": [%u, %u, %u], \"af_xdp\": %d, \"io_uring\": %d, "
+	       "\"bpf_load\": %d, \"no_new_privs\": %d, \"seccomp\": %d, \"cpus\": %u}\n",
+	       (unsigned long long)caps.effective, caps.net_admin, caps.net_raw, caps.bpf,
+	       (unsigned long long)caps.memlock, (unsigned long long)caps.address_space,
+	       (unsigned long long)caps.descriptors, (unsigned long long)caps.memory_max, caps.kernel,
+	       caps.kernel_major, caps.kernel_minor, caps.kernel_patch, caps.af_xdp, caps.io_uring,
+	       caps.bpf_load, caps.no_new_privs, caps.seccomp, caps.cpus);
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(struct host_nl *nl, const struct arguments *args);
 } commands[] = {
-	{ "addrs", do_addrs },	   { "default", do_default }, { "link", do_link },
-	{ "links", do_links },	   { "monitor", do_monitor }, { "neigh", do_neigh },
-	{ "netns", do_netns },	   { "route", do_route },     { "use", do_use },
+	{ "addrs", do_addrs },	 { "caps", do_caps },	  { "default", do_default },
+	{ "link", do_link },	 { "links", do_links },	  { "monitor", do_monitor },
+	{ "neigh", do_neigh },	 { "netns", do_netns },	  { "policy", do_policy },
+	{ "route", do_route },	 { "shared", do_shared }, { "use", do_use },
 };
 
 /* With repeat=N: the mean time of one answer, printed instead of the answer. */

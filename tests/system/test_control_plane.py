@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-src/host against the kernel it asks: routes, links, addresses, neighbours, notifications.
+src/host against the kernel it asks: routes, links, addresses, neighbours, notifications, policy, ports.
 
 host_probe (host_probe.c beside this file) asks one question in a namespace of the test's own; the answer
 is compared with what a kernel socket does there and with what ip says.
@@ -359,9 +359,11 @@ def test_netns__initial_or_not(net):
 
 # --- neighbours -------------------------------------------------------------------------------
 
-def wait_neigh(namespace, wanted, **query):
-    until = time.monotonic() + 5
+def wait_neigh(namespace, wanted, use=False, **query):
+    until = time.monotonic() + 10
     while True:
+        if use:
+            namespace.probe("use", **query)
         neigh = namespace.probe("neigh", **query)
         if wanted(neigh) or time.monotonic() > until:
             return neigh
@@ -374,7 +376,8 @@ def test_neigh_use__resolves(net, dst):
     net.a.ip("neigh flush dev fst0")
     assert net.a.probe("neigh", **query) == {"error": "ENOENT"}
     assert net.a.probe("use", **query) == {}
-    neigh = wait_neigh(net.a, lambda n: n.get("usable"), **query)
+    # Used again and again: the first solicitations may fall into the time before IPv6 is up.
+    neigh = wait_neigh(net.a, lambda n: n.get("usable"), use=True, **query)
     assert neigh["mac"] == net.b.probe("link", dev="fst0")["mac"]
     assert neigh["confirmed"] == 1 and neigh["addr"] == dst
 
@@ -468,3 +471,414 @@ def test_monitor__loss_means_everything_changed(net):
         net.a.ip(*(f"route add 10.88.{i}.0/24 via 10.77.0.2" for i in range(200)))
         assert monitor.drain()["mask"] == LINK | ADDR | ROUTE | NEIGH | TC | LOST
         assert monitor.drain()["mask"] == 0
+
+
+# --- policy (DESIGN D14) ----------------------------------------------------------------------
+
+NFTABLES, IPTABLES, XFRM, CGROUP, QDISC, FILTER, XDP = (1 << i for i in range(7))
+
+# Load a program that returns a constant, attach it by a link, print its id, hold it until stdin ends.
+HOLD = """
+import ctypes, json, os, platform, socket, struct, sys
+q = json.loads(sys.argv[1])
+libc = ctypes.CDLL(None, use_errno=True)
+def bpf(cmd, attr):
+    buf = ctypes.create_string_buffer(attr.ljust(128, b"\\0"), 128)
+    r = libc.syscall({"x86_64": 321, "aarch64": 280}[platform.machine()], cmd, buf, 128)
+    if r < 0: sys.exit(f"bpf {cmd}: {os.strerror(ctypes.get_errno())}")
+    return r
+code = ctypes.create_string_buffer(struct.pack("<BBhiBBhi", 0xb7, 0, 0, q["value"], 0x95, 0, 0, 0), 16)
+gpl = ctypes.create_string_buffer(b"GPL")
+prog = bpf(5, struct.pack("<IIQQIIQII16sII", q["type"], 2, ctypes.addressof(code),
+                          ctypes.addressof(gpl), 0, 0, 0, 0, 0, b"fst", 0, q["attach"]))
+info = ctypes.create_string_buffer(256)
+bpf(15, struct.pack("<IIQ", prog, 256, ctypes.addressof(info)))
+target = socket.if_nametoindex(q["dev"]) if "dev" in q else os.open(q["cgroup"], os.O_RDONLY)
+bpf(28, struct.pack("<IIII", prog, target, q["attach"], q.get("flags", 0)))
+print(struct.unpack_from("<I", info.raw, 4)[0], flush=True)
+sys.stdin.read()
+"""
+
+# Legacy iptables without its tool: read the table `filter` (which makes it), write it changed.
+LEGACY = """
+import ctypes, socket, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+v6, change = sys.argv[1] == "6", sys.argv[2]
+s = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_RAW, 255)
+level = 41 if v6 else 0
+def call(what, name, buf):
+    if what == "set": r = libc.setsockopt(s.fileno(), level, name, buf, len(buf))
+    else: r = libc.getsockopt(s.fileno(), level, name, buf, ctypes.byref(ctypes.c_int(len(buf))))
+    if r: sys.exit(f"{what} {name}: errno {ctypes.get_errno()}")
+info = ctypes.create_string_buffer(b"filter", 84)
+call("get", 64, info)
+hooks, *rest = struct.unpack_from("<I5I5III", info.raw, 32)
+entry, under, number, size = rest[0:5], rest[5:10], rest[10], rest[11]
+got = ctypes.create_string_buffer(struct.pack("<32sI4x", b"filter", size), 40 + size)
+call("get", 65, got)
+entries = bytearray(got.raw[40:])
+first = entries[:entry[2]]
+counters = ctypes.create_string_buffer(16 * number)
+old = number
+if change == "drop":
+    struct.pack_into("<i", entries, under[1] + len(first) - 8, -1)
+if change == "rule":
+    entries = bytearray(first) + entries
+    under = [under[0], under[1] + len(first), under[2] + len(first), under[3] + len(first), under[4]]
+    entry = [entry[0], entry[1], entry[2] + len(first), entry[3] + len(first), entry[4]]
+    number += 1
+if change != "make":
+    head = struct.pack("<32sIII5I5IIQ", b"filter", hooks, number, len(entries), *entry, *under, old,
+                       ctypes.addressof(counters))
+    call("set", 64, ctypes.create_string_buffer(head + bytes(entries), len(head) + len(entries)))
+"""
+
+
+class Holder:
+    """A BPF program attached in @namespace (None: here) while the context lasts; .prog is its id."""
+
+    def __init__(self, namespace, **query):
+        argv = [SYSTEM_PYTHON, "-c", HOLD, json.dumps(query)]
+        self.process = subprocess.Popen(
+            namespace.argv(argv) if namespace else argv, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read()
+        self.prog = int(line)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.communicate()
+
+
+def looked(namespace, **arguments):
+    """What the look found, its sentence; everything could be looked at."""
+    result = namespace.probe("policy", **{"dev": "fst0", **arguments})
+    assert result["unchecked"] == 0
+    assert result["ret"] == (1 if result["found"] else 0)
+    assert bool(result["what"]) == bool(result["found"])
+    return result["found"], result["what"]
+
+
+def test_hazard_10_clean_namespace_has_no_policy(net):
+    assert looked(net.a) == (0, "")
+    assert looked(net.a, proto=6) == (0, "")
+    assert looked(net.c, dev="fst2") == (0, "")
+
+
+@pytest.mark.parametrize("hook", ["prerouting", "input", "output", "postrouting"])
+@pytest.mark.parametrize("family", ["ip", "ip6", "inet"])
+def test_hazard_10_nft_rule_is_found(net, family, hook):
+    net.a.run("nft", f"add table {family} t; add chain {family} t c {{ type filter hook {hook} "
+                     f"priority 0; }}")
+    assert looked(net.a) == (0, ""), "a chain without rules is no policy"
+    net.a.run("nft", f"add rule {family} t c meta l4proto 17 drop")
+    found, what = looked(net.a)
+    assert found == NFTABLES and what == f"nftables chain t c at hook {hook}"
+    # Dual-stack sockets are asked about above; the other family alone is not concerned.
+    other = {"ip": "6", "ip6": "4"}.get(family)
+    if other:
+        assert looked(net.a, family=other) == (0, "")
+    assert looked(net.a, ignore=NFTABLES) == (0, "")
+    net.a.run("nft", "flush ruleset")
+    assert looked(net.a) == (0, "")
+
+
+def test_hazard_10_nft_policy_drop_is_found(net):
+    net.a.run("nft", "add table inet t; add chain inet t c { type filter hook input priority 0; "
+                     "policy drop; }")
+    assert looked(net.a)[0] == NFTABLES
+
+
+def test_hazard_10_nft_what_cannot_touch_us_is_passed_over(net):
+    net.a.run("nft", "add table inet t; add chain inet t f { type filter hook forward priority 0; }; "
+                     "add rule inet t f drop; add chain inet t loose; add rule inet t loose drop; "
+                     "add table netdev n; add chain netdev n i { type filter hook ingress device fst1 "
+                     "priority 0; }; add rule netdev n i drop; add set inet t s { type inet_service; }")
+    assert looked(net.a) == (0, "")
+    assert looked(net.a, dev="fst1") == (NFTABLES, "nftables chain n i at hook ingress")
+    net.a.run("nft", "add chain netdev n e { type filter hook egress devices = { fst1, fst0 } "
+                     "priority 0; }; add rule netdev n e drop")
+    assert looked(net.a) == (NFTABLES, "nftables chain n e at hook egress")
+
+
+@pytest.mark.parametrize("family", ["4", "6"])
+def test_hazard_10_legacy_iptables(net, family):
+    a, six = net.a, "6" if family == "6" else ""
+    a.run(SYSTEM_PYTHON, "-c", LEGACY, family, "make")
+    assert "filter" in a.run("cat", f"/proc/net/ip{six}_tables_names")
+    assert looked(a) == (0, ""), "a table that accepts everything is no policy"
+    a.run(SYSTEM_PYTHON, "-c", LEGACY, family, "rule")
+    assert looked(a) == (IPTABLES, f"ip{six}tables table filter, chain INPUT")
+    assert looked(a, family="4" if six else "6") == (0, "")
+
+
+@pytest.mark.parametrize("family", ["4", "6"])
+def test_hazard_10_legacy_iptables_policy_drop(net, family):
+    net.a.run(SYSTEM_PYTHON, "-c", LEGACY, family, "drop")
+    assert looked(net.a)[0] == IPTABLES
+
+
+def test_hazard_10_xfrm_policy(net):
+    net.a.ip("xfrm policy add src 10.0.0.0/8 dst 10.88.0.0/16 dir fwd action block")
+    assert looked(net.a) == (0, "")
+    net.a.ip("xfrm policy add src 10.0.0.0/8 dst 10.88.0.0/16 dir out action block")
+    found, what = looked(net.a)
+    assert found == XFRM and what == "0 inbound and 1 outbound IPsec policies (xfrm)"
+
+
+def test_hazard_10_xfrm_default_block(net):
+    net.a.ip("xfrm policy setdefault out block")
+    assert looked(net.a) == (XFRM, "the default IPsec policy (xfrm) blocks")
+
+
+def test_hazard_10_qdisc(net):
+    net.a.run(*"tc qdisc add dev fst0 root pfifo_fast".split(), check=False)
+    net.a.run(*"tc qdisc replace dev fst0 root pfifo".split())
+    assert looked(net.a) == (0, "")
+    net.a.run(*"tc qdisc replace dev fst0 root tbf rate 1mbit burst 10k latency 10ms".split())
+    assert looked(net.a) == (QDISC, "queueing discipline tbf on fst0")
+    assert looked(net.a, dev="fst1") == (0, "")
+
+
+def test_hazard_10_qdisc_below_a_multiqueue_one(net):
+    a = net.a
+    a.ip("link add fstq numtxqueues 2 numrxqueues 2 type veth peer name fstr", "link set fstq up")
+    a.run(*"tc qdisc replace dev fstq root handle 1: mq".split())
+    assert looked(a, dev="fstq") == (0, "")
+    a.run(*"tc qdisc replace dev fstq parent 1:2 tbf rate 1mbit burst 10k latency 10ms".split())
+    assert looked(a, dev="fstq") == (QDISC, "queueing discipline tbf on fstq")
+
+
+@pytest.mark.parametrize("side", ["ingress", "egress"])
+def test_hazard_10_tc_filter(net, side):
+    net.a.run(*"tc qdisc add dev fst0 clsact".split())
+    assert looked(net.a) == (0, "")
+    net.a.run(*f"tc filter add dev fst0 {side} protocol ip u32 match u32 0 0 flowid 1:1".split())
+    assert looked(net.a) == (FILTER, "tc filter of kind u32 on fst0")
+    assert looked(net.a, dev="fst1") == (0, "")
+
+
+def test_hazard_10_tc_classic_bpf_filter(net):
+    net.a.run(*"tc qdisc add dev fst0 ingress".split())
+    net.a.run(*"tc filter add dev fst0 ingress bpf bytecode".split(), "1,6 0 0 0", "flowid", "1:1")
+    assert looked(net.a) == (FILTER, "tc filter with BPF program 0 on fst0")
+
+
+@pytest.mark.parametrize("attach", [46, 47])
+def test_hazard_10_tcx_program(net, attach):
+    with Holder(net.a, type=3, value=-1 & 0x7fffffff, attach=attach, dev="fst0") as held:
+        assert looked(net.a) == (FILTER, f"tcx program {held.prog} on fst0")
+        assert looked(net.a, own=held.prog) == (0, "")
+    assert looked(net.a) == (0, "")
+
+
+@pytest.mark.parametrize("flags,mode", [(2, 2), (4, 1)])
+def test_hazard_10_foreign_xdp_program(net, flags, mode):
+    with Holder(net.a, type=6, value=2, attach=37, dev="fst0", flags=flags) as held:
+        assert looked(net.a) == (XDP, f"XDP program {held.prog} on fst0")
+        assert looked(net.a, own=f"1,{held.prog}") == (0, "")
+        link = net.a.probe("link", dev="fst0")
+        assert link["xdp_modes"] == mode and held.prog in link["xdp_prog"]
+    assert looked(net.a) == (0, "")
+
+
+@pytest.fixture(name="cgroup")
+def _cgroup(tmp_path):
+    """A version 2 cgroup of the test's own."""
+    mounts = [line.split() for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
+    found = [fields[1] for fields in mounts if fields[2] == "cgroup2"]
+    if not found:
+        subprocess.run(["mount", "-t", "cgroup2", "none", tmp_path], check=True)
+    path = pathlib.Path(found[0] if found else tmp_path) / f"fst-{os.getpid()}"
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        path.rmdir()
+        if not found:
+            subprocess.run(["umount", tmp_path], check=True)
+
+
+@pytest.mark.parametrize("prog_type,attach,family,proto,name", [
+    (8, 0, "4", 17, "ingress"), (8, 1, "6", 6, "egress"), (18, 10, "4", 17, "connect"),
+    (18, 14, "4", 17, "sendmsg"), (18, 20, "6", 17, "recvmsg"), (18, 8, "4", 6, "bind")])
+def test_hazard_10_cgroup_program(net, cgroup, prog_type, attach, family, proto, name):
+    def look(**arguments):
+        # ip netns exec covers the mount of the hierarchy, nsenter does not: both find the cgroup.
+        options = [f"{k}={v}" for k, v in {"family": family, "proto": proto, **arguments}.items()]
+        results = []
+        for enter in (["ip", "netns", "exec", net.a.name], ["nsenter", f"--net=/run/netns/{net.a.name}"]):
+            argv = ["sh", "-c", f"echo $$ > {cgroup}/cgroup.procs && exec \"$@\"", "sh", *enter, PROBE,
+                    "policy", "dev=fst0", *options]
+            out = subprocess.run(argv, text=True, check=True, capture_output=True, timeout=20).stdout
+            results.append(json.loads(out))
+        assert results[0] == results[1] and results[0]["unchecked"] == 0
+        return results[0]["found"], results[0]["what"]
+
+    assert look() == (0, "")
+    with Holder(None, type=prog_type, value=1, attach=attach, cgroup=str(cgroup)) as held:
+        assert look() == (CGROUP, f"cgroup program {held.prog} ({name})")
+        assert look(own=held.prog) == (0, "")
+        if name in ("connect", "sendmsg", "recvmsg", "bind"):
+            assert look(family="6" if family == "4" else "4") == (0, "")
+        if name in ("sendmsg", "recvmsg"):
+            assert look(proto=6) == (0, "")
+
+
+def test_policy_check__says_what_it_may_not_look_at(net):
+    result = net.a.probe("policy", uid=65534, dev="fst0")
+    assert result["found"] == 0 and result["ret"] == 0
+    assert result["unchecked"] & (NFTABLES | XFRM) == NFTABLES | XFRM
+
+
+def test_policy_check__without_an_interface_looks_at_the_host(net):
+    net.a.run(*"tc qdisc replace dev fst0 root tbf rate 1mbit burst 10k latency 10ms".split())
+    assert net.a.probe("policy")["found"] == 0
+    net.a.run("nft", "add table inet t; add chain inet t c { type filter hook input priority 0; "
+                     "policy drop; }; add table netdev n; add chain netdev n i { type filter hook "
+                     "ingress device fst1 priority 0; policy drop; }")
+    assert net.a.probe("policy")["found"] == NFTABLES
+
+
+class Watch:
+    """host_probe that looks again at each call."""
+
+    def __init__(self, namespace):
+        self.process = subprocess.Popen(namespace.argv([PROBE, "policy", "dev=fst0", "stay=1"]),
+                                        text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.first = json.loads(self.process.stdout.readline())
+
+    def again(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        result = json.loads(self.process.stdout.readline())
+        return result["changed"], result["found"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.communicate()
+
+
+def test_hazard_10_changes_are_noticed(net):
+    with Watch(net.a) as watch:
+        assert (watch.first["changed"], watch.first["found"]) == (0, 0)
+        assert watch.again() == (0, 0)
+        net.a.run("nft", "add table inet t; add chain inet t c { type filter hook input priority 0; "
+                         "policy drop; }")
+        assert watch.again() == (1, NFTABLES)
+        assert watch.again() == (0, NFTABLES)
+        net.a.run("nft", "flush ruleset")
+        assert watch.again() == (1, 0)
+        net.a.ip("xfrm policy add src 10.0.0.0/8 dst 10.88.0.0/16 dir in action block")
+        assert watch.again() == (1, XFRM)
+        net.a.ip("xfrm policy flush")
+        assert watch.again() == (1, 0)
+        # A ruleset larger than the socket's queue: lost news are news.
+        net.a.run("nft", "add table inet t; " + "; ".join(
+            f"add chain inet t c{i}; add rule inet t c{i} drop" for i in range(1500)))
+        assert watch.again() == (1, 0)
+        assert watch.again() == (0, 0)
+
+
+def test_policy_check__is_cheap(net):
+    assert net.a.probe("policy", dev="fst0", repeat=100)["ns"] < 5_000_000
+
+
+# --- shared ports -----------------------------------------------------------------------------
+
+# Bind the sockets named in argv (JSON lists), print their cookies, hold them until stdin ends.
+BINDER = """
+import json, socket, struct, sys
+kept = []
+for spec in json.loads(sys.argv[1]):
+    six = ":" in spec["addr"]
+    s = socket.socket(socket.AF_INET6 if six else socket.AF_INET,
+                      socket.SOCK_STREAM if spec.get("tcp") else socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if six: s.setsockopt(41, 26, spec.get("only", 0))
+    if "dev" in spec: s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, spec["dev"].encode())
+    s.bind((spec["addr"], 5353))
+    if "peer" in spec: s.connect((spec["peer"], 9))
+    if spec.get("tcp"): s.listen()
+    kept.append(s)
+print(json.dumps([struct.unpack("Q", s.getsockopt(1, 57, 8))[0] for s in kept]), flush=True)
+sys.stdin.read()
+"""
+
+
+class Binder:
+    def __init__(self, namespace, *specs):
+        self.process = subprocess.Popen(
+            namespace.argv([SYSTEM_PYTHON, "-c", BINDER, json.dumps(specs)]), text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.cookies = json.loads(self.process.stdout.readline())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.communicate()
+
+
+@pytest.mark.parametrize("theirs,asked,shared", [
+    ({"addr": "0.0.0.0"}, {"family": "4"}, 1),
+    ({"addr": "0.0.0.0"}, {"family": "6"}, 0),
+    ({"addr": "0.0.0.0"}, {"family": "46"}, 1),
+    ({"addr": "::"}, {"family": "4"}, 1),
+    ({"addr": "::", "only": 1}, {"family": "4"}, 0),
+    ({"addr": "::", "only": 1}, {"family": "6"}, 1),
+    ({"addr": "10.77.0.1"}, {"family": "4", "addr": "10.77.1.1"}, 0),
+    ({"addr": "10.77.0.1"}, {"family": "4", "addr": "10.77.0.1"}, 1),
+    ({"addr": "10.77.0.1"}, {"family": "4"}, 1),
+    ({"addr": "::ffff:10.77.0.1"}, {"family": "4", "addr": "10.77.0.1"}, 1),
+    ({"addr": "fd77::1"}, {"family": "6", "addr": "fd77::1"}, 1),
+    ({"addr": "fd77::1"}, {"family": "4"}, 0),
+    ({"addr": "10.77.0.1", "peer": "10.77.0.2"}, {"family": "4"}, 1),
+    ({"addr": "0.0.0.0", "dev": "fst1"}, {"family": "4", "dev": "fst0"}, 0),
+    ({"addr": "0.0.0.0", "dev": "fst1"}, {"family": "4"}, 1),
+    ({"addr": "0.0.0.0", "tcp": 1}, {"family": "4"}, 0),
+    ({"addr": "0.0.0.0", "tcp": 1}, {"family": "4", "proto": 6}, 1),
+])
+def test_hazard_16_foreign_socket_on_the_port(net, theirs, asked, shared):
+    assert net.a.probe("shared", port=5353, **asked) == {"shared": 0}
+    with Binder(net.a, theirs) as binder:
+        assert net.a.probe("shared", port=5353, **asked) == {"shared": shared}
+        assert net.a.probe("shared", port=5354, **asked) == {"shared": 0}
+        assert net.a.probe("shared", port=5353, own=binder.cookies[0], **asked) == {"shared": 0}
+        assert net.b.probe("shared", port=5353, family="46") == {"shared": 0}
+
+
+def test_hazard_16_own_sockets_do_not_count(net):
+    with Binder(net.a, {"addr": "0.0.0.0"}, {"addr": "10.77.0.1"}, {"addr": "::"}) as binder:
+        one, two, three = binder.cookies
+        query = {"port": 5353, "family": "46"}
+        assert net.a.probe("shared", own=f"{one},{two},{three}", **query) == {"shared": 0}
+        assert net.a.probe("shared", own=f"{one},{three}", **query) == {"shared": 1}
+
+
+# --- privileges -------------------------------------------------------------------------------
+
+def test_caps__of_root_and_of_nobody(net):
+    root = net.a.probe("caps")
+    assert root["net_admin"] == 1 and root["net_raw"] == 1 and root["bpf_load"] == 0
+    assert root["kernel"] == os.uname().release
+    assert root["version"][0] == int(os.uname().release.split(".")[0])
+    assert root["cpus"] == len(os.sched_getaffinity(0))
+    nobody = net.a.probe("caps", uid=65534)
+    assert nobody["effective"] == 0 and nobody["net_admin"] == 0
+    assert nobody["af_xdp"] == -1, "AF_XDP needs CAP_NET_RAW"
+
+
+def test_caps__limits(net):
+    limited = ["prlimit", "--memlock=65536:65536", "--as=8000000000", "--nofile=500"]
+    caps = json.loads(net.a.run(*limited, PROBE, "caps"))
+    assert (caps["memlock"], caps["address_space"], caps["descriptors"]) == (65536, 8000000000, 500)
+    confined = json.loads(net.a.run("setpriv", "--no-new-privs", PROBE, "caps"))
+    assert confined["no_new_privs"] == 1
+    assert net.a.probe("caps")["no_new_privs"] == 0
