@@ -26,7 +26,7 @@
 
 #include "base/clock.h"
 #include "context/context.h"
-#include "host/signal.h"
+#include "host/signals.h"
 
 struct epoll_set;
 

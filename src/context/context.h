@@ -40,6 +40,7 @@ struct context {
 	unsigned n_handles;    /* slots of handle[] that were ever used */
 	unsigned slot;	       /* index in stack->proc; STATS_MAX_PROCS = none: not joined */
 	uint32_t pid;
+	bool forking;	       /* this thread holds the lock across fork() */
 	bool news;	       /* readable() was called since the last ring: sleepers must know */
 
 	/* Constant after start. */
@@ -52,7 +53,9 @@ struct context {
 	struct host_nl nl;
 	struct host_monitor monitor;
 	uint8_t *nl_buf, *monitor_buf; /* owned pages */
+	struct host_policy *policy;    /* opened at the first look; owned pages, NULL = not yet */
 	int doorbell[STATS_MAX_PROCS]; /* eventfds, by slot; -1 = not made. Never read: edge triggered */
+	struct host_watch *watch; /* io_uring over epoll sets; NULL = denied or off. This process only */
 	int signal_fd;	       /* signalfd over everything, or -1 */
 	int report_fd;	       /* STATS_REPORT_ENV, or -1 */
 	unsigned long netns;   /* inode of the network namespace the stack was made in */

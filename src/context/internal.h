@@ -17,6 +17,11 @@
 /* This thread's id, cached. No lock needed. */
 uint32_t context_tid(void);
 
+/* --- start.c --- */
+
+/* In a child: control sockets of its own, for the inherited ones answer the parent too. */
+int context_reopen_control(struct context *ctx);
+
 /* --- process.c --- */
 
 /* This process is a child that has not run fsock code yet: drop what belongs to the parent. No lock. */
@@ -65,6 +70,9 @@ void context_ports_refresh(struct context *ctx);
 /* Does host policy allow to accelerate on @ifindex (DESIGN D14)? 0, or FS_REASON_policy and ctx->why. */
 int context_policy_verdict(struct context *ctx, int ifindex);
 
+/* Bring the shared statistics up to date. */
+void context_publish(struct context *ctx);
+
 /* --- resolve.c --- */
 
 /* Where a datagram of @s to @remote goes. Counted reference held by s->dst; never NULL: an entry of
@@ -73,6 +81,9 @@ struct ip_dst *context_resolve(struct context *ctx, struct sock *s, const struct
 
 /* A neighbour changed in the kernel's table. */
 void context_neigh_changed(struct context *ctx, const struct host_neigh *neigh);
+
+/* The kernel forgot a neighbour. */
+void context_neigh_gone(struct context *ctx, const struct host_neigh *neigh);
 
 /* Keep neighbours in use fresh (DESIGN D5). */
 void context_neigh_refresh(struct context *ctx);

@@ -184,9 +184,9 @@ static void publish(struct context *ctx, unsigned slot, const struct host_link *
 	memset(p, 0, sizeof(*p));
 	p->ifindex = (uint32_t)link->ifindex;
 	p->owner_pid = ctx->pid;
-	strncpy(p->ifname, link->name, sizeof(p->ifname) - 1);
-	strncpy(p->provider, h->ops->name, sizeof(p->provider) - 1);
-	strncpy(p->mode, h->port->caps.sheds_udp_partial ? "generic" : "native", sizeof(p->mode) - 1);
+	host_format(p->ifname, sizeof(p->ifname), "%s", link->name);
+	host_format(p->provider, sizeof(p->provider), "%s", h->ops->name);
+	host_format(p->mode, sizeof(p->mode), "%s", h->port->caps.sheds_udp_partial ? "generic" : "native");
 	p->frames_total = ctx->stack->pinned[slot].n_total;
 	if (ctx->stack->head.n_ports <= slot)
 		ctx->stack->head.n_ports = slot + 1;

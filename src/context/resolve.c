@@ -114,6 +114,14 @@ void context_neigh_changed(struct context *ctx, const struct host_neigh *h)
 		    h->usable ? NEIGH_VALID : NEIGH_FAILED, ctx->now);
 }
 
+void context_neigh_gone(struct context *ctx, const struct host_neigh *h)
+{
+	int port = context_port_find(ctx, (uint32_t)h->ifindex);
+
+	if (port >= 0)
+		neigh_forget(&ctx->stack->ip.neigh, (uint8_t)port, &h->addr);
+}
+
 void context_neigh_refresh(struct context *ctx)
 {
 	struct neigh_table *table = &ctx->stack->ip.neigh;

@@ -7,6 +7,7 @@
  */
 #include <elf.h>
 #include <errno.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,9 @@
 #include "base/reason.h"
 #include "context/internal.h"
 #include "host/netns.h"
-#include "host/signal.h"
+#include "host/policy.h"
+#include "host/signals.h"
+#include "host/watch.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
 
@@ -199,6 +202,38 @@ static int make_alive_page(struct context *ctx)
 	return sys_madvise(ctx->alive, PAGE, MADV_WIPEONFORK);
 }
 
+static int open_netlink(struct context *ctx)
+{
+	int ret = host_nl_open(&ctx->nl, NETLINK_ROUTE, ctx->fd_floor, ctx->nl_buf, HOST_NL_BUF_GOOD);
+
+	if (ret < 0)
+		return ret;
+	return host_monitor_open(&ctx->monitor, ctx->fd_floor, ctx->monitor_buf, HOST_NL_BUF_GOOD);
+}
+
+int context_reopen_control(struct context *ctx)
+{
+	host_nl_close(&ctx->nl);
+	host_monitor_close(&ctx->monitor);
+	if (ctx->policy)
+		host_policy_close(ctx->policy);
+	ctx->policy = NULL;
+	return open_netlink(ctx);
+}
+
+/* Looking at the kernel's half of epoll sets without system calls, where io_uring is allowed. */
+static void open_watch(struct context *ctx)
+{
+	int error = 0;
+
+	if (!ctx->config.io_uring)
+		return;
+	ctx->watch = host_watch_open(ctx->fd_floor, &error);
+	if (!ctx->watch)
+		host_log(&ctx->log, LOG_INFO, "io_uring is denied (error %d): epoll sets are looked at every %u us",
+			 -error, ctx->config.kernel_look);
+}
+
 static int open_control(struct context *ctx)
 {
 	int ret;
@@ -207,16 +242,13 @@ static int open_control(struct context *ctx)
 	if (!ctx->nl_buf)
 		return -ENOMEM;
 	ctx->monitor_buf = ctx->nl_buf + HOST_NL_BUF_GOOD;
-	ret = host_nl_open(&ctx->nl, 0 /* NETLINK_ROUTE */, ctx->fd_floor, ctx->nl_buf, HOST_NL_BUF_GOOD);
+	ret = open_netlink(ctx);
 	if (ret < 0)
 		return ret;
-	ret = host_monitor_open(&ctx->monitor, ctx->fd_floor, ctx->monitor_buf, HOST_NL_BUF_GOOD);
-	if (ret < 0)
-		return ret;
+	open_watch(ctx);
 	ctx->netns = host_netns_inode();
 	ctx->signal_fd = signal_open(ctx->fd_floor);
-	ctx->doorbell[0] = sys_fd_raise(sys_eventfd(0, 02000000 | 04000 /* CLOEXEC, NONBLOCK */),
-					ctx->fd_floor);
+	ctx->doorbell[0] = sys_fd_raise(sys_eventfd(0, O_CLOEXEC | O_NONBLOCK), ctx->fd_floor);
 	return ctx->doorbell[0] < 0 ? ctx->doorbell[0] : 0;
 }
 

@@ -82,6 +82,8 @@ struct provider_port {
 	struct fbuf_pool *pool; /* pinned pool, borrowed */
 	struct provider_caps caps;
 	struct provider_stats stats;
+	uint32_t programs[2];	/* ids of BPF programs the port attached, 0 = none: policy detection (D14)
+				   must not take them for somebody else's */
 	int32_t owner_pid;	/* process that holds steering; 0 = nobody */
 	int32_t error;		/* 0, or -errno since the port died (-ENETDOWN): frames no longer move.
 				   Back to 0 when an interface that was only down works again */

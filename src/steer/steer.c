@@ -482,3 +482,17 @@ void steer_stats(const struct steer_shared *shared, struct steer_counts *sum)
 	}
 	memcpy(sum, total, sizeof(*sum));
 }
+
+unsigned steer_programs(const struct steer *steer, uint32_t ids[2])
+{
+	static const int links[] = { STEER_FD_LINK, STEER_FD_GUARD };
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < FS_ARRAY_SIZE(links); i++) {
+		uint32_t id = steer->fd[links[i]] < 0 ? 0 : bpf_sys_link_prog(steer->fd[links[i]]);
+
+		if (id)
+			ids[n++] = id;
+	}
+	return n;
+}

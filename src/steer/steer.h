@@ -102,6 +102,10 @@ void steer_fork_child(struct steer *steer, bool keep_maps);
 /* Owner: detach, remove a clsact guard, unmap, close. Others: unmap, close. Idempotent. */
 void steer_close(struct steer *steer);
 
+/* Ids of the attached programs, so that policy detection does not take them for somebody else's. Owner
+ * only. Returns how many, 0 to 2; a guard on clsact is not among them. */
+unsigned steer_programs(const struct steer *steer, uint32_t ids[2]);
+
 /* Send this queue's frames to an AF_XDP socket bound to it; @xsk -1 takes it out again (closing the
  * socket does so too). Do this after bind() and a filled FILL ring: frames come from here on. */
 int steer_set_xsk(struct steer *steer, uint32_t queue, int xsk);

@@ -166,6 +166,7 @@ static int attach(struct provider_handle *handle, const struct provider_open_arg
 	steer_fds_to(handle, &s);
 	p->shared = s.shared;
 	p->guard = s.guard;
+	steer_programs(&s, p->base.programs);
 	p->base.caps.sheds_udp_partial = !sa.native;
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * signal.c - see signal.h.
+ * signals.c - see signals.h.
  */
-#include "host/signal.h"
+#include "host/signals.h"
 
 #include <errno.h>
 #include <signal.h>

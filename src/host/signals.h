@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * signal.h - blocking calls that honour signals exactly while they poll in user space.
+ * signals.h - blocking calls that honour signals exactly while they poll in user space.
  *
  * A call that spins cannot see that a handler ran, so it could neither return EINTR nor know whether
  * SA_RESTART forbids that. Instead the waiting thread blocks every signal, looks for pending ones now
@@ -11,8 +11,8 @@
  * Does not: install or wrap handlers.
  * Threads:  any; all state is the caller's.
  */
-#ifndef FSOCK_HOST_SIGNAL_H
-#define FSOCK_HOST_SIGNAL_H
+#ifndef FSOCK_HOST_SIGNALS_H
+#define FSOCK_HOST_SIGNALS_H
 
 #include <stdbool.h>
 #include <stdint.h>

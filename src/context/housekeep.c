@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * housekeep.c - what changes around the stack: routes, links, neighbours, policy, other processes.
+ *
+ * Runs from context_poll(): notifications every LOOK_NS at most, the slow part every CHECK_NS. An idle
+ * program does nothing of this; the first frame after a pause is preceded by whatever is due, so that a
+ * rule set during the pause holds for it.
+ */
+#include <netinet/in.h>
+
+#include "base/reason.h"
+#include "context/internal.h"
+#include "host/diag.h"
+#include "host/policy.h"
+#include "sys/sys.h"
+
+#define LOOK_NS FS_MS(1)
+#define CHECK_NS FS_SEC(1)
+#define FIRST_CHECK_NS FS_MS(10) /* soon after the start: the clock's rate is still a guess */
+
+static void on_change(const struct host_change *change, void *arg)
+{
+	struct context *ctx = arg;
+
+	if (change->kind != HOST_CHANGED_NEIGH)
+		return;
+	if (change->gone)
+		context_neigh_gone(ctx, &change->neigh);
+	else
+		context_neigh_changed(ctx, &change->neigh);
+}
+
+/* --- policy --- */
+
+static struct host_policy *policy_of(struct context *ctx)
+{
+	void *buf;
+
+	if (ctx->policy)
+		return ctx->policy;
+	ctx->policy = mem_private(sizeof(*ctx->policy));
+	buf = mem_private(HOST_NL_BUF_GOOD);
+	if (ctx->policy && buf && host_policy_open(ctx->policy, ctx->fd_floor, buf, HOST_NL_BUF_GOOD) == 0)
+		return ctx->policy;
+	return NULL;
+}
+
+int context_policy_verdict(struct context *ctx, int ifindex)
+{
+	struct host_policy_query query = {
+		.ifindex = ifindex,
+		.proto = IPPROTO_UDP,
+		.v4 = true,
+		.v6 = true,
+		.ignore = HOST_POLICY_XDP, /* ours may be attached; a foreign one is open()'s to report */
+	};
+	struct host_policy_result result;
+	struct host_policy *policy;
+	int port = context_port_find(ctx, (uint32_t)ifindex);
+
+	if (port >= 0) {
+		query.own = ctx->stack->port[port]->programs;
+		query.n_own = FS_ARRAY_SIZE(ctx->stack->port[port]->programs);
+	}
+	if (ctx->config.policy == CONFIG_POLICY_IGNORE)
+		return 0;
+	policy = policy_of(ctx);
+	if (!policy)
+		return FS_REASON_descriptors;
+	if (host_policy_check(policy, &ctx->nl, &query, &result) == 0)
+		return 0;
+	host_format(ctx->why, sizeof(ctx->why), "%s", result.what);
+	return FS_REASON_policy;
+}
+
+static void check_policy(struct context *ctx)
+{
+	for (unsigned i = 0; i < ctx->n_handles; i++) {
+		if (!ctx->stack->port[i] || context_policy_verdict(ctx, (int)ctx->stack->ip.port[i].ifindex) == 0)
+			continue;
+		host_log(&ctx->log, LOG_WARN, "host policy now applies (%s): sockets go on in the kernel",
+			 ctx->why);
+		context_demote_all(ctx, (int)i, FS_REASON_policy, ctx->why);
+	}
+}
+
+/* --- shared ports --- */
+
+bool context_port_is_shared(struct context *ctx, struct sock *s, int fd)
+{
+	bool v6 = s->pcb.flags & UDP_PCB_V6;
+	struct host_port_query query = {
+		.addr = s->pcb.local,
+		.port = s->pcb.local_port,
+		.proto = IPPROTO_UDP,
+		.v4 = !v6 || !(s->pcb.flags & UDP_PCB_V6ONLY),
+		.v6 = v6,
+		.own = &s->cookie,
+		.n_own = 1,
+	};
+
+	return host_port_shared(&query, ctx->nl_buf, HOST_NL_BUF_GOOD) > 0;
+}
+
+/* --- figures --- */
+
+static void publish_port(struct context *ctx, unsigned i)
+{
+	struct provider_handle *h = &ctx->handle[i];
+	struct stats_port *p = &ctx->stack->port_stats[i];
+
+	_Static_assert(sizeof(struct provider_stats) <= sizeof(p->counter), "the format has room");
+	if (!h->ops)
+		return;
+	h->ops->refresh_stats(h);
+	p->frames_free = ctx->stack->pinned[i].n_free;
+	p->error = h->port->error;
+	__builtin_memcpy(p->counter, &h->port->stats, sizeof(h->port->stats));
+}
+
+void context_publish(struct context *ctx)
+{
+	struct list *e;
+
+	for (unsigned i = 0; i < ctx->n_handles; i++)
+		publish_port(ctx, i);
+	LIST_FOR_EACH(e, &ctx->stack->all_socks)
+		sock_publish(FS_CONTAINER_OF(e, struct sock, all));
+}
+
+/* --- the round --- */
+
+static void check(struct context *ctx)
+{
+	ctx->next_check = ctx->now + CHECK_NS;
+	host_clock_sync(&ctx->clock);
+	check_policy(ctx);
+	context_reap(ctx);
+	context_neigh_refresh(ctx);
+	context_publish(ctx);
+}
+
+void context_housekeep(struct context *ctx)
+{
+	int changed = host_monitor_drain(&ctx->monitor, on_change, ctx);
+
+	ctx->next_look = ctx->now + LOOK_NS;
+	if (changed < 0)
+		changed = HOST_CHANGED_ALL;
+	if (changed & (HOST_CHANGED_LINK | HOST_CHANGED_ADDR))
+		context_ports_refresh(ctx);
+	if (changed & (HOST_CHANGED_LINK | HOST_CHANGED_ADDR | HOST_CHANGED_ROUTE))
+		ip_dst_flush(&ctx->stack->ip);
+	if (ctx->next_check == 0)
+		ctx->next_check = ctx->now + FIRST_CHECK_NS;
+	else if (ctx->now >= ctx->next_check || (changed & HOST_CHANGED_TC))
+		check(ctx);
+}

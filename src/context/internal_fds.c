@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * internal_fds.c - see internal_fds.h.
+ */
+#include "context/internal_fds.h"
+
+#include "context/thread.h"
+#include "host/policy.h"
+#include "sys/sys.h"
+
+enum { FIXED = 8 };
+
+typedef bool visit_fn(int *fd, void *arg);
+
+/* Every place that holds a descriptor of ours, until @visit says true. */
+static bool for_each(struct context *ctx, visit_fn *visit, void *arg)
+{
+	int *fixed[FIXED] = { &ctx->arena.fd,  &ctx->nl.fd,	&ctx->monitor.nl.fd, &ctx->signal_fd,
+			      &ctx->report_fd, &ctx->log.fd, &context_thread.epfd };
+
+	for (unsigned i = 0; i < FIXED; i++)
+		if (fixed[i] && *fixed[i] > 2 && visit(fixed[i], arg))
+			return true;
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
+		if (ctx->doorbell[i] >= 0 && visit(&ctx->doorbell[i], arg))
+			return true;
+	for (unsigned i = 0; i < ctx->n_handles; i++)
+		for (int k = 0; k < ctx->handle[i].n_fds; k++)
+			if (ctx->handle[i].fd[k] >= 0 && visit(&ctx->handle[i].fd[k], arg))
+				return true;
+	return ctx->policy &&
+	       ((ctx->policy->netfilter.fd >= 0 && visit(&ctx->policy->netfilter.fd, arg)) ||
+		(ctx->policy->xfrm.fd >= 0 && visit(&ctx->policy->xfrm.fd, arg)) ||
+		(ctx->policy->cgroup >= 0 && visit(&ctx->policy->cgroup, arg)));
+}
+
+static bool is_number(int *fd, void *arg)
+{
+	return *fd == *(int *)arg;
+}
+
+bool context_fd_is_internal(struct context *ctx, int fd)
+{
+	return fd >= ctx->fd_floor && for_each(ctx, is_number, &fd);
+}
+
+struct range {
+	unsigned from, last, found;
+};
+
+static bool lowest(int *fd, void *arg)
+{
+	struct range *r = arg;
+
+	if ((unsigned)*fd >= r->from && (unsigned)*fd <= r->last && (unsigned)*fd < r->found)
+		r->found = (unsigned)*fd;
+	return false;
+}
+
+bool context_fd_next_internal(struct context *ctx, unsigned from, unsigned last, unsigned *found)
+{
+	struct range r = { .from = from, .last = last, .found = UINT32_MAX };
+
+	for_each(ctx, lowest, &r);
+	*found = r.found;
+	return r.found != UINT32_MAX;
+}
+
+static bool move(int *fd, void *arg)
+{
+	const struct context *ctx = ((void **)arg)[0];
+	int number = *(int *)((void **)arg)[1], to;
+
+	if (*fd != number)
+		return false;
+	to = sys_fcntl(number, F_DUPFD_CLOEXEC, ctx->fd_floor);
+	if (to >= 0)
+		*fd = to; /* the old number is about to be replaced, which closes it */
+	return true;
+}
+
+void context_fd_move_internal(struct context *ctx, int fd)
+{
+	void *arg[2] = { ctx, &fd };
+
+	if (fd >= ctx->fd_floor)
+		for_each(ctx, move, arg);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * internal_fds.h - which descriptor numbers are fsock's own.
+ *
+ * Asked only when the program closes or replaces numbers, so they are found by looking at the places
+ * that hold them; there is no second list to keep in step.
+ * Threads:  any; a port opening at the same time may be missed by a loop that closes all numbers, as it
+ *           would miss a descriptor another thread opens.
+ */
+#ifndef FSOCK_CONTEXT_INTERNAL_FDS_H
+#define FSOCK_CONTEXT_INTERNAL_FDS_H
+
+#include <stdbool.h>
+
+#include "context/context.h"
+
+/* Cheap for numbers below the floor, where none of ours is. */
+bool context_fd_is_internal(struct context *ctx, int fd);
+
+/* The lowest of ours in [from, last]; false = none. */
+bool context_fd_next_internal(struct context *ctx, unsigned from, unsigned last, unsigned *found);
+
+/* If @fd is ours, give that descriptor another number. */
+void context_fd_move_internal(struct context *ctx, int fd);
+
+#endif

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * multiplex.c - see multiplex.h.
+ *
+ * The kernel's half of every set is asked by the kernel's own call without waiting: once per call at
+ * least, then at intervals while polling, so that neither side starves. Sleeping is one ppoll() over the
+ * kernel's half and the thread's own sleep set (block.c).
+ */
+#include "context/multiplex.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/reason.h"
+#include "context/block.h"
+#include "context/internal.h"
+#include "host/watch.h"
+#include "socket/epoll.h"
+#include "sys/sys.h"
+
+enum {
+	SMALL = 64,	/* descriptors that poll() handles on the stack */
+	BATCH = 256,	/* events of one kernel look */
+};
+
+/* --- common --- */
+
+static struct sock *live_sock(struct fd_entry *e)
+{
+	struct sock *s = e ? e->object : NULL;
+
+	return e && e->kind == FD_SOCK && s->generation == e->generation ? s : NULL;
+}
+
+bool multiplex_concerns(struct context *ctx, int fd)
+{
+	enum fd_kind kind = ctx ? fd_kind_of(&ctx->fds, fd) : FD_NONE;
+
+	return kind == FD_SOCK || kind == FD_EPOLL;
+}
+
+static fs_ns deadline_of(fs_ns limit)
+{
+	return limit < 0 ? FS_NEVER : host_clock_kernel() + limit;
+}
+
+/* --- poll --- */
+
+struct poll_call {
+	struct context *ctx;
+	struct pollfd *fds; /* the program's */
+	struct pollfd *own; /* copy with two entries to spare: what the kernel is asked */
+	struct sock **socks; /* accelerated members, for their sleepers */
+	unsigned n, n_socks;
+	fs_ns next_look;
+};
+
+/* What the stack has for member @fd. Lock held. */
+static short stack_events(struct context *ctx, int fd, short wanted)
+{
+	struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
+	struct sock *s = live_sock(e);
+
+	if (s)
+		return (short)(sock_ready(s) & (uint32_t)wanted);
+	if (e && e->kind == FD_EPOLL && epoll_set_ready(e->object))
+		return (short)((POLLIN | POLLRDNORM) & wanted);
+	return 0;
+}
+
+/* The shadow has something: the next receive must look there. Lock held. */
+static void expect_kernel(struct context *ctx, int fd, short revents)
+{
+	struct sock *s = live_sock(fd_entry_at(&ctx->fds, fd));
+
+	if (s && (revents & (POLLIN | POLLERR)) && s->kernel_hot == 0)
+		s->kernel_hot = 1;
+}
+
+/* One look at both sides: number of members with events, -EINTR and the like, -EAGAIN for none. */
+static int poll_once(struct poll_call *c, bool must_look)
+{
+	struct context *ctx = c->ctx;
+	struct timespec zero = { 0 };
+	bool look;
+	int ready = 0, ret = 0;
+
+	if (!context_lock(ctx))
+		return MULTIPLEX_KERNEL;
+	context_poll(ctx);
+	look = must_look || ctx->now >= c->next_look;
+	for (unsigned i = 0; i < c->n; i++) {
+		c->fds[i].revents = stack_events(ctx, c->fds[i].fd, c->fds[i].events);
+		c->own[i].revents = 0;
+	}
+	context_ring(ctx);
+	context_unlock(ctx);
+	if (look) {
+		c->next_look = ctx->now + FS_US(ctx->config.kernel_look);
+		ret = sys_ppoll(c->own, c->n, &zero, NULL);
+		if (ret < 0 && ret != -EINTR)
+			return ret;
+	}
+	if (ret > 0 && context_lock(ctx)) {
+		for (unsigned i = 0; i < c->n; i++)
+			if (c->own[i].revents)
+				expect_kernel(ctx, c->own[i].fd, c->own[i].revents);
+		context_unlock(ctx);
+	}
+	for (unsigned i = 0; i < c->n; i++) {
+		if (ret > 0)
+			c->fds[i].revents |= c->own[i].revents;
+		ready += c->fds[i].revents != 0;
+	}
+	return ready ? ready : -EAGAIN;
+}
+
+static int poll_run(struct poll_call *c, fs_ns limit, const signal_set *mask)
+{
+	struct blocker b;
+	int ret = poll_once(c, true);
+
+	if (ret != -EAGAIN || limit == 0)
+		return ret == -EAGAIN ? 0 : ret;
+	blocker_init(&b, c->ctx, deadline_of(limit), false, mask);
+	b.socks = c->socks;
+	b.n_socks = c->n_socks;
+	do {
+		ret = blocker_pause(&b, c->own, c->n);
+		if (ret < 0)
+			break;
+		ret = poll_once(c, b.slept);
+		b.slept = false;
+	} while (ret == -EAGAIN);
+	blocker_end(&b);
+	if (ret == -ETIMEDOUT)
+		ret = poll_once(c, true);
+	return ret == -EAGAIN ? 0 : ret;
+}
+
+/* Hold the accelerated members, so that they stay while the call sleeps. */
+static void poll_hold(struct poll_call *c)
+{
+	if (!context_lock(c->ctx))
+		return;
+	for (unsigned i = 0; context_joined(c->ctx) && i < c->n; i++) {
+		struct sock *s = live_sock(fd_entry_at(&c->ctx->fds, c->fds[i].fd));
+
+		if (s) {
+			s->users++;
+			c->socks[c->n_socks++] = s;
+		}
+	}
+	context_unlock(c->ctx);
+}
+
+static void poll_release(struct poll_call *c)
+{
+	if (!context_lock(c->ctx))
+		return;
+	for (unsigned i = 0; i < c->n_socks; i++)
+		if (--c->socks[i]->users == 0 && sock_refs(c->socks[i]) == 0)
+			context_sock_free(c->ctx, c->socks[i]);
+	context_unlock(c->ctx);
+}
+
+int multiplex_poll(struct context *ctx, struct pollfd *fds, nfds_t n, fs_ns limit, const signal_set *mask)
+{
+	struct pollfd small[SMALL + 2];
+	struct sock *small_socks[SMALL];
+	struct poll_call c = { .ctx = ctx, .fds = fds, .own = small, .socks = small_socks, .n = (unsigned)n };
+	size_t bytes = (n + 2) * sizeof(*c.own) + n * sizeof(*c.socks);
+	bool concerned = false;
+	void *memory = NULL;
+	int ret;
+
+	for (nfds_t i = 0; ctx && !concerned && i < n; i++)
+		concerned = multiplex_concerns(ctx, fds[i].fd);
+	if (!concerned || n > FD_CHUNK * FD_CHUNKS)
+		return MULTIPLEX_KERNEL;
+	if (n > SMALL) {
+		memory = mem_private(bytes);
+		if (!memory)
+			return -ENOMEM;
+		c.own = memory;
+		c.socks = (struct sock **)(c.own + n + 2);
+	}
+	memcpy(c.own, fds, n * sizeof(*fds));
+	poll_hold(&c);
+	ret = poll_run(&c, limit, mask);
+	poll_release(&c);
+	if (memory)
+		sys_munmap(memory, bytes);
+	return ret;
+}
+
+/* --- epoll_ctl --- */
+
+/* The set behind @epfd, made at the first accelerated member. Lock held. */
+static struct epoll_set *get_set(struct context *ctx, int epfd)
+{
+	struct fd_entry *e = fd_entry_at(&ctx->fds, epfd);
+	struct epoll_set *set;
+	uint64_t key;
+
+	if (e && e->kind == FD_EPOLL)
+		return e->object;
+	set = context_set_alloc(ctx);
+	if (!set || sys_getrandom(&key, sizeof(key), 0) != sizeof(key)) {
+		slab_free(&ctx->stack->sets, set);
+		return NULL;
+	}
+	epoll_set_init(set, &ctx->stack->items, key);
+	context_fd_set(ctx, epfd, FD_EPOLL, set, 0);
+	return set;
+}
+
+static int tell_kernel(int epfd, int op, int fd, const struct epoll_item *item)
+{
+	struct epoll_event event = { .events = item->events, .data.u64 = epoll_tag(item) };
+
+	return sys_epoll_ctl(epfd, op, fd, &event);
+}
+
+static int ctl_add(struct context *ctx, int epfd, int fd, struct sock *s, const struct epoll_event *event)
+{
+	struct epoll_set *set = context_items_reserve(ctx) ? get_set(ctx, epfd) : NULL;
+	struct epoll_item *item;
+	int ret;
+
+	if (!set)
+		return -ENOMEM;
+	ret = epoll_item_add(set, s, fd, event, &item);
+	if (ret < 0)
+		return ret;
+	ret = tell_kernel(epfd, EPOLL_CTL_ADD, fd, item);
+	if (ret < 0)
+		epoll_item_remove(item);
+	return ret;
+}
+
+static int ctl_mod(int epfd, int fd, struct epoll_item *item, const struct epoll_event *event)
+{
+	struct epoll_event kernel = { .events = event->events, .data.u64 = epoll_tag(item) };
+	int ret = sys_epoll_ctl(epfd, EPOLL_CTL_MOD, fd, &kernel);
+
+	if (ret == 0)
+		epoll_item_modify(item, event);
+	return ret;
+}
+
+static int ctl_locked(struct context *ctx, int epfd, int op, int fd, struct sock *s,
+		      const struct epoll_event *event)
+{
+	struct fd_entry *e = fd_entry_at(&ctx->fds, epfd);
+	struct epoll_item *item = NULL;
+	int ret;
+
+	if (e && e->kind == FD_EPOLL)
+		item = epoll_item_find(e->object, s, fd);
+	switch (op) {
+	case EPOLL_CTL_ADD:
+		/* With an item there already the kernel says EEXIST. */
+		return item ? sys_epoll_ctl(epfd, op, fd, (struct epoll_event *)event)
+			    : ctl_add(ctx, epfd, fd, s, event);
+	case EPOLL_CTL_MOD:
+		return item ? ctl_mod(epfd, fd, item, event)
+			    : sys_epoll_ctl(epfd, op, fd, (struct epoll_event *)event);
+	case EPOLL_CTL_DEL:
+		ret = sys_epoll_ctl(epfd, op, fd, NULL);
+		if (item)
+			epoll_item_remove(item);
+		return ret;
+	default:
+		return -EINVAL;
+	}
+}
+
+int multiplex_ctl(struct context *ctx, int epfd, int op, int fd, const struct epoll_event *event)
+{
+	struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
+	struct epoll_set *set = e ? e->object : NULL;
+	struct sock *s;
+	int ret = MULTIPLEX_KERNEL;
+
+	if (!multiplex_concerns(ctx, fd) || (op != EPOLL_CTL_DEL && !event) || !context_lock(ctx))
+		return MULTIPLEX_KERNEL;
+	s = context_joined(ctx) ? live_sock(e) : NULL;
+	if (s) {
+		ret = ctl_locked(ctx, epfd, op, fd, s, event);
+	} else if (e->kind == FD_EPOLL && op == EPOLL_CTL_ADD) {
+		/* A set inside a set: the outer one is the kernel's alone and cannot see the stack's
+		 * half of the inner one, whose members therefore go to the kernel. */
+		struct list *l;
+
+		LIST_FOR_EACH(l, &set->items)
+			context_demote(ctx, FS_CONTAINER_OF(l, struct epoll_item, of_set)->sock,
+				       FS_REASON_option, "in an epoll set inside another");
+	}
+	context_ring(ctx);
+	context_unlock(ctx);
+	return ret;
+}
+
+/* --- epoll_wait --- */
+
+struct wait_call {
+	struct context *ctx;
+	struct epoll_set *set;
+	int epfd, max;
+	struct epoll_event *events;
+};
+
+/* Kernel events -> the program's, in place. Lock held. Returns how many remain. */
+static int translate(struct wait_call *c, struct epoll_event *events, int n)
+{
+	int kept = 0;
+
+	for (int i = 0; i < n; i++) {
+		struct epoll_event out = events[i];
+		bool gone;
+		struct epoll_item *item = epoll_item_from_tag(c->set, out.data.u64, &gone);
+
+		if (gone)
+			continue;
+		if (item) {
+			if ((out.events & (EPOLLIN | EPOLLERR)) && item->sock->kernel_hot == 0)
+				item->sock->kernel_hot = 1;
+			if (!epoll_merge(item, events[i].events, &out))
+				continue;
+		}
+		events[kept++] = out;
+	}
+	return kept;
+}
+
+/* Should this turn ask the kernel? Lock held. */
+static bool kernel_turn(struct wait_call *c, bool must)
+{
+	struct context *ctx = c->ctx;
+
+	if (must || ctx->now - c->set->kernel_looked >= FS_US(ctx->config.kernel_look))
+		return true;
+	return host_watch_ready(ctx->watch, c->epfd);
+}
+
+/* How many of @max places the kernel's half may take, so that the stack's is not starved. */
+static int kernel_share(struct wait_call *c)
+{
+	if (!epoll_set_ready(c->set))
+		return c->max;
+	if (c->max > 1)
+		return (c->max + 1) / 2;
+	c->set->stack_turn = !c->set->stack_turn;
+	return c->set->stack_turn ? 0 : 1;
+}
+
+/* One look at both halves. Events, or -EAGAIN for none. */
+static int wait_once(struct wait_call *c, bool must)
+{
+	struct context *ctx = c->ctx;
+	int n = 0, share = 0;
+
+	if (!context_lock(ctx))
+		return MULTIPLEX_KERNEL;
+	context_poll(ctx);
+	if (kernel_turn(c, must)) {
+		c->set->kernel_looked = ctx->now;
+		share = FS_MIN(kernel_share(c), (int)BATCH);
+	}
+	context_ring(ctx);
+	if (share) {
+		context_unlock(ctx);
+		n = sys_epoll_pwait(c->epfd, c->events, share, 0, NULL);
+		if (!context_lock(ctx))
+			return MULTIPLEX_KERNEL;
+	}
+	if (n < 0 && n != -EINTR) {
+		context_unlock(ctx);
+		return n;
+	}
+	epoll_begin(c->set);
+	n = n > 0 ? translate(c, c->events, n) : 0;
+	n += (int)epoll_collect(c->set, c->events + n, (unsigned)(c->max - n));
+	context_unlock(ctx);
+	return n ? n : -EAGAIN;
+}
+
+static int wait_run(struct wait_call *c, fs_ns limit, const signal_set *mask)
+{
+	struct pollfd fds[3] = { { .fd = c->epfd, .events = POLLIN } };
+	struct blocker b;
+	int ret = wait_once(c, true);
+
+	if (ret != -EAGAIN || limit == 0)
+		return ret == -EAGAIN ? 0 : ret;
+	blocker_init(&b, c->ctx, deadline_of(limit), false, mask);
+	b.set = c->set;
+	do {
+		ret = blocker_pause(&b, fds, 1);
+		if (ret < 0)
+			break;
+		ret = wait_once(c, b.slept);
+		b.slept = false;
+	} while (ret == -EAGAIN);
+	blocker_end(&b);
+	if (ret == -ETIMEDOUT)
+		ret = wait_once(c, true);
+	return ret == -EAGAIN ? 0 : ret;
+}
+
+int multiplex_wait(struct context *ctx, int epfd, struct epoll_event *events, int max, fs_ns limit,
+		   const signal_set *mask)
+{
+	struct wait_call c = { .ctx = ctx, .epfd = epfd, .events = events, .max = max };
+	struct fd_entry *e;
+	int ret;
+
+	if (!ctx || fd_kind_of(&ctx->fds, epfd) != FD_EPOLL || max <= 0 || !context_lock(ctx))
+		return MULTIPLEX_KERNEL;
+	e = fd_entry_at(&ctx->fds, epfd);
+	c.set = e->kind == FD_EPOLL && context_joined(ctx) ? e->object : NULL;
+	if (c.set)
+		c.set->refs++;
+	context_unlock(ctx);
+	if (!c.set)
+		return MULTIPLEX_KERNEL;
+	ret = wait_run(&c, limit, mask);
+	if (context_lock(ctx)) {
+		if (--c.set->refs == 0) {
+			epoll_set_clear(c.set);
+			slab_free(&ctx->stack->sets, c.set);
+		}
+		context_unlock(ctx);
+	}
+	return ret;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * multiplex.h - poll, select and epoll over kernel and accelerated descriptors together.
+ *
+ * Threads:  any; the functions take the stack's lock.
+ * Errors:   -errno. MULTIPLEX_KERNEL: nothing of ours is in the set, the caller makes libc's call.
+ */
+#ifndef FSOCK_CONTEXT_MULTIPLEX_H
+#define FSOCK_CONTEXT_MULTIPLEX_H
+
+#include <poll.h>
+#include <sys/epoll.h>
+
+#include "context/context.h"
+#include "host/signals.h"
+
+#define MULTIPLEX_KERNEL (-100000)
+
+/* @limit in ns, -1 = none. @mask: kernel form or NULL. Returns descriptors with events. */
+int multiplex_poll(struct context *ctx, struct pollfd *fds, nfds_t n, fs_ns limit, const signal_set *mask);
+
+/* True if any of the descriptors is accelerated: select() is then made of multiplex_poll(). */
+bool multiplex_concerns(struct context *ctx, int fd);
+
+/* epoll_ctl() as a whole. */
+int multiplex_ctl(struct context *ctx, int epfd, int op, int fd, const struct epoll_event *event);
+
+/* epoll_pwait() as a whole. */
+int multiplex_wait(struct context *ctx, int epfd, struct epoll_event *events, int max, fs_ns limit,
+		   const signal_set *mask);
+
+#endif

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * process.c - see process.h.
+ */
+#include "context/process.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/reason.h"
+#include "context/internal.h"
+#include "context/thread.h"
+#include "socket/epoll.h"
+#include "sys/sys.h"
+
+/* --- fork --- */
+
+/* Doorbells must exist before the child does: nobody could ring a stranger's eventfd. */
+static void make_doorbells(struct context *ctx)
+{
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
+		if (ctx->doorbell[i] < 0)
+			ctx->doorbell[i] = sys_fd_raise(sys_eventfd(0, O_CLOEXEC | O_NONBLOCK), ctx->fd_floor);
+}
+
+void process_before_fork(void)
+{
+	struct context *ctx = fs_load_acquire(&fsock_context);
+
+	/* With the lock held no structure is half changed in the moment the child is made. */
+	if (!ctx || !context_lock(ctx))
+		return;
+	make_doorbells(ctx);
+	ctx->forking = true;
+}
+
+void process_parent_after_fork(void)
+{
+	struct context *ctx = fs_load_acquire(&fsock_context);
+
+	if (!ctx || !ctx->forking)
+		return;
+	ctx->forking = false;
+	context_unlock(ctx);
+}
+
+void process_child_after_fork(void)
+{
+	struct context *ctx = fs_load_acquire(&fsock_context);
+
+	if (!ctx)
+		return;
+	ctx->forking = false; /* the lock is the parent's, in shared memory: it lets go */
+	context_after_fork(ctx);
+}
+
+void context_after_fork(struct context *ctx)
+{
+	for (unsigned i = 0; i < ctx->n_handles; i++)
+		if (ctx->handle[i].ops)
+			ctx->handle[i].ops->fork_child(&ctx->handle[i]);
+	memset(ctx->handle, 0, sizeof(ctx->handle));
+	/* Threads, their sleep sets and the io_uring stayed behind. */
+	memset(&context_thread, 0, sizeof(context_thread));
+	ctx->watch = NULL;
+	ctx->slot = STATS_MAX_PROCS;
+	ctx->pid = (uint32_t)sys_getpid();
+	ctx->news = false;
+	ctx->n_handles = 0;
+	*ctx->alive = 1;
+}
+
+/* --- joining --- */
+
+static bool is_alive(uint32_t pid)
+{
+	return sys_kill((int)pid, 0) != -ESRCH;
+}
+
+static int take_slot(struct context *ctx)
+{
+	struct stack *s = ctx->stack;
+
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++) {
+		if (s->proc[i].pid)
+			continue;
+		s->proc[i] = (struct stack_proc){ .pid = ctx->pid };
+		s->head.procs[i] = ctx->pid;
+		ctx->slot = i;
+		return 0;
+	}
+	return -EUSERS;
+}
+
+static int join_ports(struct context *ctx)
+{
+	for (unsigned i = 0; i < IP_MAX_PORTS; i++) {
+		struct provider_port *port = ctx->stack->port[i];
+		const struct provider_ops *ops = port ? provider_at(port->kind) : NULL;
+		int ret;
+
+		if (!ops)
+			continue;
+		ret = ops->join(&ctx->handle[i], port, ctx->fd_floor);
+		if (ret < 0)
+			return ret;
+		ctx->n_handles = i + 1;
+	}
+	return 0;
+}
+
+/* References for what this process inherited. */
+static void count_descriptors(struct context *ctx)
+{
+	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
+		struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
+		struct sock *s = e ? e->object : NULL;
+
+		if (e && e->kind == FD_SOCK && s->generation == e->generation)
+			s->refs[ctx->slot]++;
+		else if (e && e->kind == FD_EPOLL)
+			((struct epoll_set *)e->object)->refs++;
+	}
+}
+
+/* This child cannot drive: the sockets it inherited go on in the kernel, for their other holders too,
+ * since nobody can say which process will read next. */
+static void demote_inherited(struct context *ctx, int reason)
+{
+	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
+		struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
+		struct sock *s = e ? e->object : NULL;
+
+		if (!e || e->kind != FD_SOCK)
+			continue;
+		if (s->generation == e->generation)
+			context_demote(ctx, s, reason, NULL);
+		context_fd_set(ctx, fd, FD_NONE, NULL, 0);
+	}
+	context_ring(ctx);
+}
+
+static int reason_of_join(int error)
+{
+	return error == -EUSERS ? FS_REASON_too_many_processes
+	       : error == -ESRCH ? FS_REASON_owner_gone
+				 : FS_REASON_join_denied;
+}
+
+int context_join(struct context *ctx)
+{
+	int ret = context_reopen_control(ctx);
+
+	if (ret == 0)
+		ret = take_slot(ctx);
+	context_lend(ctx);
+	if (ret == 0)
+		ret = join_ports(ctx);
+	if (ret == 0) {
+		count_descriptors(ctx);
+		ctx->stack->ports_serial++;
+		return 0;
+	}
+	host_log(&ctx->log, LOG_INFO, "inherited sockets go on in the kernel (error %d)", -ret);
+	for (unsigned i = 0; i < IP_MAX_PORTS; i++)
+		if (ctx->handle[i].ops)
+			ctx->handle[i].ops->close(&ctx->handle[i]);
+	memset(ctx->handle, 0, sizeof(ctx->handle));
+	ctx->n_handles = 0;
+	demote_inherited(ctx, reason_of_join(ret));
+	if (ctx->slot < STATS_MAX_PROCS) {
+		ctx->stack->proc[ctx->slot].pid = 0;
+		ctx->stack->head.procs[ctx->slot] = 0;
+		ctx->slot = STATS_MAX_PROCS;
+	}
+	return ret;
+}
+
+/* --- those who are gone --- */
+
+static void bury(struct context *ctx, unsigned slot)
+{
+	struct list *e, *following;
+
+	ctx->stack->proc[slot] = (struct stack_proc){ 0 };
+	ctx->stack->head.procs[slot] = 0;
+	LIST_FOR_EACH_SAFE(e, following, &ctx->stack->all_socks) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+
+		s->refs[slot] = 0;
+		if (sock_refs(s) == 0 && s->users == 0)
+			context_sock_free(ctx, s);
+	}
+}
+
+/* The owner of a port took its steering along. */
+static void check_owners(struct context *ctx)
+{
+	for (unsigned i = 0; i < ctx->n_handles; i++) {
+		struct provider_port *port = ctx->stack->port[i];
+
+		if (port && (uint32_t)port->owner_pid != ctx->pid && !is_alive((uint32_t)port->owner_pid))
+			context_port_lost(ctx, i, FS_REASON_owner_gone);
+	}
+}
+
+void context_reap(struct context *ctx)
+{
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
+		if (ctx->stack->proc[i].pid && i != ctx->slot && !is_alive(ctx->stack->proc[i].pid))
+			bury(ctx, i);
+	check_owners(ctx);
+}
+
+void context_abandon(struct context *ctx)
+{
+	for (unsigned i = 0; i < ctx->n_handles; i++) {
+		struct provider_handle *h = &ctx->handle[i];
+
+		if (!h->ops)
+			continue;
+		h->ops = NULL;
+		for (int k = 0; k < h->n_fds; k++)
+			if (h->fd[k] >= 0)
+				sys_close(h->fd[k]);
+	}
+}

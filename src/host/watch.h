@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * watch.h - "has the kernel something for this epoll set?" as one load: io_uring multishot polls.
+ *
+ * A polling epoll_wait() must not enter the kernel on every turn. One io_uring of the process watches
+ * the epoll descriptors by multishot POLL_ADD; a completion in its ring, which is user memory, says that
+ * something happened. Completions arrive by work the kernel runs in the thread that armed the poll:
+ * should that thread sleep in a system call it may be woken with EINTR and no signal. Sleeping
+ * therefore happens only in blocker_pause()'s ppoll(), which ignores its result and looks again
+ * (tests/platform/uring_eintr.c shows the effect).
+ *
+ * Where io_uring is denied the caller looks at intervals instead.
+ *
+ * Threads:  holder of the stack's lock.
+ * Errors:   -errno from open and add; host_watch_ready() has none.
+ */
+#ifndef FSOCK_HOST_WATCH_H
+#define FSOCK_HOST_WATCH_H
+
+#include <stdbool.h>
+
+enum { WATCH_MAX = 64 /* descriptors watched at once; others are looked at in intervals */ };
+
+struct host_watch;
+
+/* A ring, in private pages. NULL and *error when the kernel denies it. */
+struct host_watch *host_watch_open(int fd_floor, int *error);
+void host_watch_close(struct host_watch *w);
+
+/*
+ * Did the kernel report something for @epfd since the last call? Starts watching it when it is not
+ * watched yet (and says true once). Always false with @w NULL or when it cannot be watched.
+ */
+bool host_watch_ready(struct host_watch *w, int epfd);
+
+/* @epfd is closed or means another file now. */
+void host_watch_forget(struct host_watch *w, int epfd);
+
+#endif

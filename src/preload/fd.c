@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fd.c - descriptors: duplicating, closing, flags.
+ *
+ * Our own descriptors are not the program's: for it they do not exist, so that a loop closing all
+ * numbers, or a dup2() onto one of ours, does no harm (posix-surface P18, P19).
+ */
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <stdarg.h>
+#include <sys/ioctl.h>
+
+#include "context/datagram.h"
+#include "context/internal_fds.h"
+#include "context/lifecycle.h"
+#include "preload/libc.h"
+#include "sys/sys.h"
+
+/* --- closing --- */
+
+FSOCK_EXPORT int close(int fd)
+{
+	struct context *ctx = fsock_context;
+
+	if (!ctx)
+		return LIBC(close)(fd);
+	if (context_fd_is_internal(ctx, fd))
+		return (int)libc_result(-EBADF);
+	lifecycle_closing(ctx, fd);
+	return LIBC(close)(fd);
+}
+
+/* Close [first, last] but for ours. 0 or -errno of the first part that failed. */
+static int close_around(struct context *ctx, unsigned first, unsigned last, unsigned flags)
+{
+	unsigned from = first, ours;
+	int ret = 0;
+
+	while (ret == 0 && from <= last && context_fd_next_internal(ctx, from, last, &ours)) {
+		if (ours > from)
+			ret = sys_close_range(from, ours - 1, flags);
+		if (ours == last)
+			return ret;
+		from = ours + 1;
+	}
+	return ret ? ret : sys_close_range(from, last, flags);
+}
+
+static void forget_range(struct context *ctx, unsigned first, unsigned last)
+{
+	int end = (int)FS_MIN(last, (unsigned)FS_MAX(ctx->fds.highest, 0));
+
+	for (int fd = (int)FS_MIN(first, (unsigned)INT32_MAX); fd <= end; fd++)
+		lifecycle_closing(ctx, fd);
+}
+
+FSOCK_EXPORT int close_range(unsigned first, unsigned last, int flags)
+{
+	struct context *ctx = fsock_context;
+
+	if (!ctx || first > last)
+		return LIBC(close_range)(first, last, flags);
+	if (!(flags & CLOSE_RANGE_CLOEXEC))
+		forget_range(ctx, first, last);
+	return (int)libc_result(close_around(ctx, first, last, (unsigned)flags));
+}
+
+FSOCK_EXPORT void closefrom(int first)
+{
+	if (!fsock_context) {
+		LIBC(closefrom)(first);
+		return;
+	}
+	close_range(first < 0 ? 0 : (unsigned)first, UINT32_MAX, 0);
+}
+
+/* --- duplicating --- */
+
+static int duplicated(int from, int to)
+{
+	int saved = errno;
+
+	if (to >= 0 && fsock_context)
+		lifecycle_duplicated(fsock_context, from, to);
+	errno = saved;
+	return to;
+}
+
+FSOCK_EXPORT int dup(int fd)
+{
+	return duplicated(fd, LIBC(dup)(fd));
+}
+
+/* Before @to is replaced: ours moves out of the way, the program's socket there ends. */
+static void make_room(int from, int to)
+{
+	struct context *ctx = fsock_context;
+
+	if (!ctx || from == to || sys_fcntl(from, F_GETFD, 0) < 0)
+		return; /* the kernel will refuse and leave @to alone */
+	context_fd_move_internal(ctx, to);
+	lifecycle_closing(ctx, to);
+}
+
+FSOCK_EXPORT int dup2(int from, int to)
+{
+	make_room(from, to);
+	return from == to ? LIBC(dup2)(from, to) : duplicated(from, LIBC(dup2)(from, to));
+}
+
+FSOCK_EXPORT int dup3(int from, int to, int flags)
+{
+	if (!(flags & ~O_CLOEXEC))
+		make_room(from, to);
+	return duplicated(from, LIBC(dup3)(from, to, flags));
+}
+
+/* --- flags --- */
+
+static int control(int (*libc_fcntl)(int, int, ...), int fd, int cmd, void *arg)
+{
+	int ret = libc_fcntl(fd, cmd, arg);
+
+	if (ret < 0 || !fsock_context)
+		return ret;
+	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
+		return duplicated(fd, ret);
+	if (cmd == F_SETFL)
+		lifecycle_nonblock(fsock_context, fd, (long)arg & O_NONBLOCK);
+	return ret;
+}
+
+FSOCK_EXPORT int fcntl(int fd, int cmd, ...)
+{
+	va_list args;
+	void *arg;
+
+	va_start(args, cmd);
+	arg = va_arg(args, void *); /* whatever was passed: libc does the same */
+	va_end(args);
+	return control(LIBC(fcntl), fd, cmd, arg);
+}
+
+FSOCK_EXPORT int fcntl64(int fd, int cmd, ...)
+{
+	va_list args;
+	void *arg;
+
+	va_start(args, cmd);
+	arg = va_arg(args, void *);
+	va_end(args);
+	return control(LIBC(fcntl64), fd, cmd, arg);
+}
+
+FSOCK_EXPORT int ioctl(int fd, unsigned long request, ...)
+{
+	struct context *ctx = fsock_context;
+	va_list args;
+	void *arg;
+	int ret;
+
+	va_start(args, request);
+	arg = va_arg(args, void *);
+	va_end(args);
+	if (request == FIONREAD && datagram_sock(ctx, fd)) {
+		ret = datagram_next_length(ctx, fd);
+		if (ret > 0) {
+			*(int *)arg = ret;
+			return 0;
+		}
+	}
+	ret = LIBC(ioctl)(fd, request, arg);
+	if (ret == 0 && request == FIONBIO && ctx)
+		lifecycle_nonblock(ctx, fd, *(int *)arg != 0);
+	return ret;
+}

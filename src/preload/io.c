@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * io.c - sending and receiving.
+ *
+ * Each function turns its arguments into a struct datagram, and makes libc's call with the original
+ * ones when the descriptor is not ours or the context says DATAGRAM_KERNEL.
+ */
+#include <limits.h>
+#include <time.h>
+
+#include "context/datagram.h"
+#include "host/clock.h"
+#include "preload/libc.h"
+
+enum { MMSG_MAX = 1024 /* UIO_MAXIOV: the kernel stops there too */ };
+
+static struct context *ours(int fd)
+{
+	struct context *ctx = fsock_context;
+
+	return datagram_sock(ctx, fd) ? ctx : NULL;
+}
+
+/* --- sending --- */
+
+/* libc sent it on the shadow. */
+static ssize_t sent(struct context *ctx, int fd, ssize_t ret, const void *name, socklen_t len)
+{
+	if (ret >= 0)
+		datagram_sent_by_kernel(ctx, fd, ret, name, len);
+	return ret;
+}
+
+FSOCK_EXPORT ssize_t sendto(int fd, const void *from, size_t len, int flags, const struct sockaddr *name,
+			    socklen_t name_len)
+{
+	struct context *ctx = ours(fd);
+	struct iovec iov = { .iov_base = (void *)from, .iov_len = len };
+	struct datagram d = {
+		.iov = &iov, .n_iov = 1, .flags = flags, .name = (void *)name, .name_len = name_len
+	};
+	ssize_t ret;
+
+	if (!ctx)
+		return LIBC(sendto)(fd, from, len, flags, name, name_len);
+	ret = datagram_send(ctx, fd, &d);
+	if (ret != DATAGRAM_KERNEL)
+		return libc_result(ret);
+	return sent(ctx, fd, LIBC(sendto)(fd, from, len, flags, name, name_len), name, name_len);
+}
+
+FSOCK_EXPORT ssize_t send(int fd, const void *from, size_t len, int flags)
+{
+	struct context *ctx = ours(fd);
+	struct iovec iov = { .iov_base = (void *)from, .iov_len = len };
+	struct datagram d = { .iov = &iov, .n_iov = 1, .flags = flags };
+	ssize_t ret;
+
+	if (!ctx)
+		return LIBC(send)(fd, from, len, flags);
+	ret = datagram_send(ctx, fd, &d);
+	if (ret != DATAGRAM_KERNEL)
+		return libc_result(ret);
+	return sent(ctx, fd, LIBC(send)(fd, from, len, flags), NULL, 0);
+}
+
+FSOCK_EXPORT ssize_t write(int fd, const void *from, size_t len)
+{
+	struct context *ctx = ours(fd);
+	struct iovec iov = { .iov_base = (void *)from, .iov_len = len };
+	struct datagram d = { .iov = &iov, .n_iov = 1 };
+	ssize_t ret;
+
+	if (!ctx)
+		return LIBC(write)(fd, from, len);
+	ret = datagram_send(ctx, fd, &d);
+	if (ret != DATAGRAM_KERNEL)
+		return libc_result(ret);
+	return sent(ctx, fd, LIBC(write)(fd, from, len), NULL, 0);
+}
+
+static bool regular(int n)
+{
+	return n >= 0 && n <= IOV_MAX;
+}
+
+FSOCK_EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
+{
+	struct context *ctx = ours(fd);
+	struct datagram d = { .iov = iov, .n_iov = (size_t)n };
+	ssize_t ret;
+
+	if (!ctx)
+		return LIBC(writev)(fd, iov, n);
+	ret = regular(n) ? datagram_send(ctx, fd, &d) : DATAGRAM_KERNEL;
+	if (ret != DATAGRAM_KERNEL)
+		return libc_result(ret);
+	return sent(ctx, fd, LIBC(writev)(fd, iov, n), NULL, 0);
+}
+
+FSOCK_EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
+{
+	/* Sockets have no position: only "here" without flags is an ordinary write. */
+	if (offset == -1 && flags == 0 && ours(fd))
+		return writev(fd, iov, n);
+	return LIBC(pwritev2)(fd, iov, n, offset, flags);
+}
+
+/* off64_t is off_t on 64-bit machines; programs built for large files use these names. */
+FSOCK_EXPORT ssize_t pwritev64v2(int fd, const struct iovec *iov, int n, off64_t offset, int flags)
+	__attribute__((alias("pwritev2")));
+
+static ssize_t send_message(struct context *ctx, int fd, const struct msghdr *msg, int flags)
+{
+	struct datagram d = {
+		.iov = msg->msg_iov,
+		.n_iov = msg->msg_iovlen,
+		.flags = flags,
+		.name = msg->msg_name,
+		.name_len = msg->msg_namelen,
+		.has_control = msg->msg_controllen != 0,
+	};
+	ssize_t ret = msg->msg_iovlen <= IOV_MAX ? datagram_send(ctx, fd, &d) : DATAGRAM_KERNEL;
+
+	if (ret != DATAGRAM_KERNEL)
+		return libc_result(ret);
+	return sent(ctx, fd, LIBC(sendmsg)(fd, msg, flags), msg->msg_name, msg->msg_namelen);
+}
+
+FSOCK_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	struct context *ctx = ours(fd);
+
+	return ctx ? send_message(ctx, fd, msg, flags) : LIBC(sendmsg)(fd, msg, flags);
+}
+
+FSOCK_EXPORT int sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
+{
+	struct context *ctx = ours(fd);
+	unsigned done = 0;
+
+	if (!ctx)
+		return LIBC(sendmmsg)(fd, vec, n, flags);
+	for (; done < FS_MIN(n, (unsigned)MMSG_MAX); done++) {
+		ssize_t ret = send_message(ctx, fd, &vec[done].msg_hdr, flags);
+
+		if (ret < 0)
+			return done ? (int)done : -1;
+		vec[done].msg_len = (unsigned)ret;
+	}
+	return (int)done;
+}
+
+FSOCK_EXPORT int __sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
+	__attribute__((alias("sendmmsg")));
+
+/* --- receiving --- */
+
+FSOCK_EXPORT ssize_t recvfrom(int fd, void *to, size_t len, int flags, struct sockaddr *name,
+			      socklen_t *name_len)
+{
+	struct context *ctx = ours(fd);
+	struct iovec iov = { .iov_base = to, .iov_len = len };
+	struct datagram d = { .iov = &iov, .n_iov = 1, .flags = flags };
+	ssize_t ret;
+
+	if (!ctx)
+		return LIBC(recvfrom)(fd, to, len, flags, name, name_len);
+	if (name && name_len && (int)*name_len >= 0) {
+		d.name = name;
+		d.name_len = *name_len;
+	}
+	ret = datagram_receive(ctx, fd, &d);
+	if (ret == DATAGRAM_KERNEL)
+		return LIBC(recvfrom)(fd, to, len, flags, name, name_len);
+	if (ret >= 0 && name) {
+		if (!name_len)
+			return libc_result(-EFAULT); /* as the kernel: after the datagram was taken */
+		if ((int)*name_len < 0)
+			return libc_result(-EINVAL);
+		*name_len = d.name_len;
+	}
+	return libc_result(ret);
+}
+
+FSOCK_EXPORT ssize_t recv(int fd, void *to, size_t len, int flags)
+{
+	struct context *ctx = ours(fd);
+	struct iovec iov = { .iov_base = to, .iov_len = len };
+	struct datagram d = { .iov = &iov, .n_iov = 1, .flags = flags };
+	ssize_t ret;
+
+	if (!ctx)
+		return LIBC(recv)(fd, to, len, flags);
+	ret = datagram_receive(ctx, fd, &d);
+	return ret == DATAGRAM_KERNEL ? LIBC(recv)(fd, to, len, flags) : libc_result(ret);
+}
+
+FSOCK_EXPORT ssize_t read(int fd, void *to, size_t len)
+{
+	struct context *ctx = ours(fd);
+	struct iovec iov = { .iov_base = to, .iov_len = len };
+	struct datagram d = { .iov = &iov, .n_iov = 1 };
+	ssize_t ret;
+
+	if (!ctx || len == 0) /* reading nothing takes no datagram (sock_read_iter()) */
+		return LIBC(read)(fd, to, len);
+	ret = datagram_receive(ctx, fd, &d);
+	return ret == DATAGRAM_KERNEL ? LIBC(read)(fd, to, len) : libc_result(ret);
+}
+
+static size_t total(const struct iovec *iov, int n)
+{
+	size_t sum = 0;
+
+	for (int i = 0; i < n; i++)
+		sum += iov[i].iov_len;
+	return sum;
+}
+
+FSOCK_EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
+{
+	struct context *ctx = ours(fd);
+	struct datagram d = { .iov = iov, .n_iov = (size_t)n };
+	ssize_t ret;
+
+	if (!ctx || !regular(n) || total(iov, n) == 0)
+		return LIBC(readv)(fd, iov, n);
+	ret = datagram_receive(ctx, fd, &d);
+	return ret == DATAGRAM_KERNEL ? LIBC(readv)(fd, iov, n) : libc_result(ret);
+}
+
+FSOCK_EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
+{
+	if (offset == -1 && flags == 0 && ours(fd))
+		return readv(fd, iov, n);
+	return LIBC(preadv2)(fd, iov, n, offset, flags);
+}
+
+FSOCK_EXPORT ssize_t preadv64v2(int fd, const struct iovec *iov, int n, off64_t offset, int flags)
+	__attribute__((alias("preadv2")));
+
+static ssize_t receive_message(struct context *ctx, int fd, struct msghdr *msg, int flags)
+{
+	struct datagram d = {
+		.iov = msg->msg_iov,
+		.n_iov = msg->msg_iovlen,
+		.flags = flags,
+		.name = msg->msg_name,
+		.name_len = msg->msg_namelen,
+		.control = msg->msg_control,
+		.control_len = msg->msg_controllen,
+	};
+	ssize_t ret = DATAGRAM_KERNEL;
+
+	if ((int)msg->msg_namelen >= 0 || !msg->msg_name)
+		ret = datagram_receive(ctx, fd, &d);
+	if (ret == DATAGRAM_KERNEL)
+		return LIBC(recvmsg)(fd, msg, flags);
+	if (ret < 0)
+		return libc_result(ret);
+	if (msg->msg_name)
+		msg->msg_namelen = d.name_len;
+	msg->msg_controllen = d.control_len;
+	msg->msg_flags = d.msg_flags;
+	return ret;
+}
+
+FSOCK_EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	struct context *ctx = ours(fd);
+
+	return ctx ? receive_message(ctx, fd, msg, flags) : LIBC(recvmsg)(fd, msg, flags);
+}
+
+/* One call's time limit: absolute end, or never. */
+static fs_ns end_of(const struct timespec *limit)
+{
+	return limit ? host_clock_kernel() + FS_SEC(limit->tv_sec) + limit->tv_nsec : FS_NEVER;
+}
+
+static void put_rest(struct timespec *limit, fs_ns end)
+{
+	fs_ns left = FS_MAX(end - host_clock_kernel(), 0);
+
+	limit->tv_sec = left / FS_SEC(1);
+	limit->tv_nsec = left % FS_SEC(1);
+}
+
+FSOCK_EXPORT int recvmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags, struct timespec *limit)
+{
+	struct context *ctx = ours(fd);
+	unsigned done = 0;
+	fs_ns end;
+
+	if (!ctx)
+		return LIBC(recvmmsg)(fd, vec, n, flags, limit);
+	if (limit && (limit->tv_sec < 0 || limit->tv_nsec < 0 || limit->tv_nsec >= FS_SEC(1)))
+		return (int)libc_result(-EINVAL);
+	end = end_of(limit);
+	for (; done < FS_MIN(n, (unsigned)MMSG_MAX); done++) {
+		ssize_t ret = receive_message(ctx, fd, &vec[done].msg_hdr, flags & ~MSG_WAITFORONE);
+
+		if (ret < 0)
+			return done ? (int)done : -1;
+		vec[done].msg_len = (unsigned)ret;
+		if (flags & MSG_WAITFORONE)
+			flags |= MSG_DONTWAIT;
+		/* Looked at only after a datagram, as the kernel does (recvmmsg(2), BUGS). */
+		if (limit) {
+			put_rest(limit, end);
+			if (limit->tv_sec == 0 && limit->tv_nsec == 0)
+				return (int)done + 1;
+		}
+	}
+	return (int)done;
+}
+
+/* --- what _FORTIFY_SOURCE makes of them --- */
+
+FSOCK_EXPORT ssize_t __read_chk(int fd, void *to, size_t len, size_t room)
+{
+	return len > room || !ours(fd) ? LIBC(__read_chk)(fd, to, len, room) : read(fd, to, len);
+}
+
+FSOCK_EXPORT ssize_t __recv_chk(int fd, void *to, size_t len, size_t room, int flags)
+{
+	return len > room || !ours(fd) ? LIBC(__recv_chk)(fd, to, len, room, flags)
+				       : recv(fd, to, len, flags);
+}
+
+FSOCK_EXPORT ssize_t __recvfrom_chk(int fd, void *to, size_t len, size_t room, int flags,
+				    struct sockaddr *name, socklen_t *name_len)
+{
+	return len > room || !ours(fd) ? LIBC(__recvfrom_chk)(fd, to, len, room, flags, name, name_len)
+				       : recvfrom(fd, to, len, flags, name, name_len);
+}

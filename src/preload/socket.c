@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * socket.c - making sockets and changing what they are: the kernel acts first, then the context hears.
+ *
+ * getsockname(), getpeername(), getsockopt() are not here: the shadow's answers are the right ones.
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include "context/lifecycle.h"
+#include "context/process.h"
+#include "preload/libc.h"
+#include "preload/process.h"
+
+FSOCK_EXPORT int socket(int domain, int type, int protocol)
+{
+	int fd = LIBC(socket)(domain, type, protocol);
+
+	if (fd < 0)
+		return fd;
+	if (domain == AF_INET || domain == AF_INET6) {
+		lifecycle_opened(fd, domain, type, protocol);
+		preload_register_fork();
+	} else {
+		lifecycle_reused(fsock_context, fd);
+	}
+	return fd;
+}
+
+/* Did the program ask for a certain port? */
+static bool names_port(const struct sockaddr *addr, socklen_t len)
+{
+	if (addr->sa_family == AF_INET6 && len >= sizeof(struct sockaddr_in6))
+		return ((const struct sockaddr_in6 *)addr)->sin6_port != 0;
+	return len >= sizeof(struct sockaddr_in) && ((const struct sockaddr_in *)addr)->sin_port != 0;
+}
+
+FSOCK_EXPORT int bind(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	int ret = LIBC(bind)(fd, addr, len);
+
+	if (ret == 0 && fsock_context)
+		lifecycle_bound(fsock_context, fd, names_port(addr, len));
+	return ret;
+}
+
+FSOCK_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	int ret = LIBC(connect)(fd, addr, len);
+
+	if (ret == 0 && fsock_context)
+		lifecycle_connected(fsock_context, fd);
+	return ret;
+}
+
+FSOCK_EXPORT int shutdown(int fd, int how)
+{
+	int ret = LIBC(shutdown)(fd, how);
+
+	/* On an unconnected datagram socket the kernel says ENOTCONN and shuts it down all the same. */
+	if (fsock_context && (ret == 0 || errno == ENOTCONN)) {
+		int saved = errno;
+
+		lifecycle_shut_down(fsock_context, fd);
+		errno = saved;
+	}
+	return ret;
+}
+
+FSOCK_EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	int ret = LIBC(setsockopt)(fd, level, name, value, len);
+
+	if (ret == 0 && fsock_context)
+		lifecycle_option(fsock_context, fd, level, name, value, len);
+	return ret;
+}
