@@ -113,3 +113,22 @@ class Report:
 
     def close(self):
         os.close(self.fd)
+
+
+def drops(pid):
+    """Everything the stack of @pid counted as lost on the way in: sockets, stack and ports."""
+    report = stat(pid) or {}
+    total = 0
+    for stack in report.get("stacks", []):
+        total += sum(stack.get("drops", {}).values())
+        for port in stack.get("ports", []):
+            for name in ("kernel_rx_dropped", "kernel_rx_ring_full", "kernel_fill_empty", "rx_no_frame",
+                         "rx_bad"):
+                total += port["counters"].get(name, 0)
+    return total
+
+
+def accelerated(pid):
+    """True when a socket of @pid may take the fast path now."""
+    report = stat(pid)
+    return any(sock.get("accelerated") for sock in _sockets(report)) if report else False

@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+scenarios - what bench/run measures. Each scenario is a generator of rows; see Row.
+
+All columns of a row come from one run: the rounds are interleaved, a round runs every column once, so
+that a slow minute of the machine falls on all of them. A row holds the medians of the rounds. Figures
+of different runs are not comparable; ratios are.
+"""
+import dataclasses
+import json
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+from lab import fsock, net, proc, sockperf
+
+ENOUGH = 0.99
+POINTS = ("50", "99", "99.9")
+LATENCY = {"profile": "latency"}
+DEFAULT = {}
+
+
+class Failed(Exception):
+    pass
+
+
+@dataclasses.dataclass
+class Row:
+    """
+    One line of the results. ratio says how much better fsock is than the better of the kernel's
+    columns (above 1: better), of_floor how far it is from the floor (1: at it). n is the number of
+    rounds, spread the distance of the outermost rounds of the fsock column over its median. failed
+    tells why a row does not count.
+    """
+    scenario: str
+    params: dict
+    metric: str
+    unit: str
+    kernel_block: float = None
+    kernel_spin: float = None
+    fsock: float = None
+    floor: float = None
+    ratio: float = None
+    of_floor: float = None
+    n: int = 0
+    spread: float = None
+    share: float = None
+    failed: str = ""
+
+    def finish(self, more_is_better):
+        kernel = [v for v in (self.kernel_block, self.kernel_spin) if v is not None]
+        if kernel and self.fsock:
+            best = max(kernel) if more_is_better else min(kernel)
+            if best:
+                self.ratio = self.fsock / best if more_is_better else best / self.fsock
+        if self.floor and self.fsock:
+            self.of_floor = self.floor / self.fsock if more_is_better else self.fsock / self.floor
+        if self.share is not None and self.share < ENOUGH and not self.failed:
+            self.failed = f"only {self.share * 100:.1f} % of the datagrams took the fast path"
+        return self
+
+
+def median(values):
+    values = [v for v in values if v is not None]
+    return statistics.median(values) if values else None
+
+
+def spread(values):
+    values = [v for v in values if v is not None]
+    middle = median(values)
+    return (max(values) - min(values)) / middle if middle else None
+
+
+def say(text):
+    print("bench:", text, file=sys.stderr, flush=True)
+
+
+# --- the wire itself --------------------------------------------------------------------------
+
+def _mac(namespace):
+    out = namespace.run(["cat", f"/sys/class/net/{net.LINK}/address"]).out
+    return out.strip()
+
+
+def _raw_argv(mode, mine, theirs, their_mac, cpu, **more):
+    tool = fsock.build_dir() / "bench" / "raw_pp"
+    words = dict(interface=net.LINK, local=mine, remote=theirs, mac=their_mac, cpu=cpu, **more)
+    return [str(tool), mode, *(f"{key}={value}" for key, value in words.items())]
+
+
+def raw(pair, size=64, count=200000):
+    """Percentiles of raw frames on the same ring layer, in microseconds."""
+    cpu = proc.cpus()
+    a, b = _mac(pair.a), _mac(pair.b)
+    pong = _raw_argv("pong", net.B4, net.A4, a, cpu[1], size=size, count=0)
+    ping = _raw_argv("ping", net.A4, net.B4, b, cpu[0], size=size, count=count)
+    with pair.b.popen(pong) as other:
+        if not other.wait_for("ready", 10):
+            raise Failed("raw_pp pong: " + other.err.strip())
+        done = pair.a.run(ping, timeout=60)
+    try:
+        row = json.loads(done.out.strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        raise Failed("raw_pp ping: " + done.err.strip()) from None
+    if row.get("stale"):
+        raise Failed(f"raw_pp: {row['stale']} stale replies: more than one frame was in flight")
+    return {point: row["p" + point] / 1000 for point in POINTS}
+
+
+# --- latency ----------------------------------------------------------------------------------
+
+def udp_pp(rounds, size=64):
+    """unmodified sockperf, ping-pong, half round trip"""
+    columns = {
+        "kernel_block": lambda p: sockperf.ping_pong(p, size=size),
+        "kernel_spin": lambda p: sockperf.ping_pong(p, size=size, spin=True),
+        "latency": lambda p: sockperf.ping_pong(p, size=size, options=LATENCY),
+        "default": lambda p: sockperf.ping_pong(p, size=size, options=DEFAULT),
+        "floor": lambda p: raw(p, size=size),
+    }
+    seen = {name: [] for name in columns}
+    with net.Pair("fsock-bench") as pair:
+        for n in range(rounds):
+            for name, run in columns.items():
+                say(f"udp_pp {size} B, round {n + 1} of {rounds}: {name}")
+                seen[name].append(run(pair))
+    for profile in ("latency", "default"):
+        runs = seen[profile]
+        share = min(min(r["share"], r["client_share"]) for r in runs)
+        for point in POINTS:
+            values = [r[point] for r in runs]
+            yield Row("udp_pp", {"size": size, "profile": profile, "tool": "sockperf", "mtu": 1500},
+                      "p" + point, "us", n=rounds, share=share, fsock=median(values),
+                      kernel_block=median(r[point] for r in seen["kernel_block"]),
+                      kernel_spin=median(r[point] for r in seen["kernel_spin"]),
+                      floor=median(r[point] for r in seen["floor"]),
+                      spread=spread(values)).finish(more_is_better=False)
+    udp_pp.curves = {name: {point: median(r.get(point) for r in runs) for point in sockperf.POINTS}
+                     for name, runs in seen.items() if name != "floor"}
+
+
+def udp_pp_raw(rounds):
+    """raw frames on fsock's ring layer: the floor of udp_pp"""
+    seen = []
+    with net.Pair("fsock-bench") as pair:
+        for n in range(rounds):
+            say(f"udp_pp_raw, round {n + 1} of {rounds}")
+            seen.append(raw(pair))
+    for point in POINTS:
+        values = [r[point] for r in seen]
+        yield Row("udp_pp_raw", {"size": 64, "tool": "raw_pp", "mtu": 1500}, "p" + point, "us",
+                  floor=median(values), n=rounds, spread=spread(values))
+
+
+# --- throughput -------------------------------------------------------------------------------
+
+_SENT = re.compile(r"Total of (\d+) messages sent in ([\d.]+) sec")
+_HANDLED = re.compile(r"Total (\d+) messages received")
+
+
+def throughput(pair, size, spin=False, options=None, rate="max", seconds=2):
+    """Messages sent and received, counted by the receiver itself."""
+    cpu = proc.cpus()
+
+    def wrap(argv):
+        return argv if options is None else fsock.run(argv, **options)
+    common = ["-i", net.B4, "-p", "11111"] + (["--nonblocked"] if spin else [])
+    row = {}
+    with pair.b.popen(wrap(["sockperf", "sr", *common, "--dont-reply"]), cpu=cpu[1],
+                      env=fsock.CLEAN) as sr:
+        if not sr.wait_for("using ", 10):
+            raise Failed("the sockperf server did not start: " + sr.err[-300:])
+        report = fsock.Report() if options is not None else None
+        done = pair.a.run(wrap(["sockperf", "tp", "-i", net.B4, "-p", "11111", "-t", seconds, "-m", size,
+                                f"--mps={rate}"]), cpu=cpu[0], timeout=seconds + 20,
+                          env={**fsock.CLEAN, **(report.env if report else {})},
+                          fds=(report.fd,) if report else ())
+        sent = _SENT.search(done.out)
+        if done.status != 0 or not sent:
+            raise Failed(f"the sockperf client ended with {done.status}: " + done.err[-300:])
+        time.sleep(0.3)
+        if options is not None:
+            seen = fsock.counts(sr.pid)
+            row["share"] = min(seen.share if seen else 0.0, report.counts().share)
+            row["counted_drops"] = fsock.drops(sr.pid)
+            report.close()
+        handled = _HANDLED.search(sr.stop().out)
+    if not handled:
+        raise Failed("the sockperf server printed no count")
+    row["sent"], row["received"] = int(sent[1]), int(handled[1])
+    row["rate"] = row["received"] / float(sent[2])
+    row["loss"] = max(0, row["sent"] - row["received"]) / max(1, row["sent"]) * 100
+    return row
+
+
+def _udp_tp(rounds, size, rate):
+    columns = {
+        "kernel_block": lambda p: throughput(p, size, rate=rate),
+        "kernel_spin": lambda p: throughput(p, size, spin=True, rate=rate),
+        "fsock": lambda p: throughput(p, size, options=LATENCY, rate=rate),
+    }
+    seen = {name: [] for name in columns}
+    with net.Pair("fsock-bench") as pair:
+        for n in range(rounds):
+            for name, run in columns.items():
+                say(f"udp_tp {size} B at {rate}, round {n + 1} of {rounds}: {name}")
+                seen[name].append(run(pair))
+    return seen
+
+
+def udp_tp(rounds):
+    """unmodified sockperf, one way, counted at the receiver; and the loss at an equal offered rate"""
+    for size in (64, 1400):
+        seen = _udp_tp(rounds, size, "max")
+        params = {"size": size, "profile": "latency", "tool": "sockperf", "direction": "one way"}
+        values = [r["rate"] for r in seen["fsock"]]
+        yield Row("udp_tp", params, "received", "msg/s", n=rounds, fsock=median(values),
+                  kernel_block=median(r["rate"] for r in seen["kernel_block"]),
+                  kernel_spin=median(r["rate"] for r in seen["kernel_spin"]),
+                  share=min(r["share"] for r in seen["fsock"]),
+                  spread=spread(values)).finish(more_is_better=True)
+        offered = int(min(median(r["rate"] for r in seen[c]) for c in seen) * 0.8)
+        seen = _udp_tp(rounds, size, offered)
+        values = [r["loss"] for r in seen["fsock"]]
+        row = Row("udp_tp", {**params, "offered": offered}, "loss", "%", n=rounds,
+                  fsock=median(values), kernel_block=median(r["loss"] for r in seen["kernel_block"]),
+                  kernel_spin=median(r["loss"] for r in seen["kernel_spin"]),
+                  share=min(r["share"] for r in seen["fsock"]))
+        for r in seen["fsock"]:
+            missing = r["sent"] - r["received"] - r["counted_drops"]
+            if missing > 0:
+                row.failed = f"{missing} datagrams are lost without a counter saying so"
+        yield row.finish(more_is_better=False)
+
+
+# --- small calls ------------------------------------------------------------------------------
+
+def _plain(pair, mode, port, *more, options=None, timeout=60):
+    argv = [str(fsock.build_dir() / "bench" / "plain_udp"), mode, net.A4, port, *more]
+    if options is not None:
+        argv = fsock.run(argv, **options)
+    done = pair.a.run(argv, cpu=proc.cpus()[0], env=fsock.CLEAN, timeout=timeout)
+    try:
+        return json.loads(done.out.strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        raise Failed(f"plain_udp {mode}: {done.status} {done.err.strip()}") from None
+
+
+def empty_recv(rounds):
+    """a non-blocking receive that finds nothing"""
+    seen = {"kernel": [], "latency": [], "default": []}
+    with net.Pair("fsock-bench") as pair:
+        for n in range(rounds):
+            say(f"empty_recv, round {n + 1} of {rounds}")
+            seen["kernel"].append(_plain(pair, "empty", 5001, 1000000)["ns"])
+            seen["latency"].append(_plain(pair, "empty", 5001, 1000000, options=LATENCY)["ns"])
+            seen["default"].append(_plain(pair, "empty", 5001, 1000000, options=DEFAULT)["ns"])
+    for profile in ("latency", "default"):
+        yield Row("empty_recv", {"profile": profile}, "call", "ns", fsock=median(seen[profile]),
+                  kernel_block=median(seen["kernel"]), n=rounds,
+                  spread=spread(seen[profile])).finish(more_is_better=False)
+
+
+def idle(rounds):
+    """CPU time of a receiver that is blocked and gets nothing"""
+    seen = {"kernel": [], "default": []}
+    with net.Pair("fsock-bench") as pair:
+        for n in range(rounds):
+            say(f"idle, round {n + 1} of {rounds}")
+            seen["kernel"].append(_plain(pair, "idle", 5001, 5)["percent"])
+            seen["default"].append(_plain(pair, "idle", 5001, 5, options=DEFAULT)["percent"])
+    yield Row("idle", {"profile": "default"}, "cpu", "% of a core", fsock=median(seen["default"]),
+              kernel_block=median(seen["kernel"]), n=rounds)
+
+
+def _timed(argv, env=None):
+    began = time.perf_counter()
+    done = subprocess.run(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          stdin=subprocess.DEVNULL, check=False)
+    took = (time.perf_counter() - began) * 1000
+    if done.returncode != 0:
+        raise Failed(f"{argv[-1]} ended with {done.returncode}")
+    return took
+
+
+def start(rounds):
+    """how much later a program ends that opens no Internet socket, and dig as a short client"""
+    seen = {"kernel": [], "fsock": []}
+    for _ in range(rounds * 40):
+        seen["kernel"].append(_timed(["/bin/true"]))
+        seen["fsock"].append(_timed(fsock.run(["/bin/true"])))
+    yield Row("start", {"program": "/bin/true"}, "run time", "ms", fsock=median(seen["fsock"]),
+              kernel_block=median(seen["kernel"]), n=rounds * 40).finish(more_is_better=False)
+    for name, options in (("udp:53 bypassed", {}), ("nothing bypassed", {"bypass": "none"})):
+        seen = {"kernel": [], "fsock": []}
+        with net.Pair("fsock-bench") as pair:
+            server = ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null",
+                      "--pid-file=", "--user=root", f"--listen-address={net.B4}", "--bind-interfaces",
+                      "--address=/test.example/192.0.2.7"]
+            with pair.b.popen(server):
+                time.sleep(0.5)
+                dig = ["dig", "+tries=1", "+time=2", f"@{net.B4}", "test.example"]
+                for _ in range(rounds * 8):
+                    seen["kernel"].append(_timed(pair.a.argv(dig)))
+                    seen["fsock"].append(_timed(pair.a.argv(fsock.run(dig, **options))))
+        yield Row("start", {"program": "dig", "options": name}, "run time", "ms",
+                  fsock=median(seen["fsock"]), kernel_block=median(seen["kernel"]),
+                  n=rounds * 8).finish(more_is_better=False)
+
+
+def bystander(rounds):
+    """kernel to kernel: alone, and beside idle steering on both ends of the link"""
+    seen = {"alone": [], "beside": []}
+    with net.Pair("fsock-bench") as pair:
+        hold = str(fsock.build_dir() / "bench" / "plain_udp")
+        for n in range(rounds):
+            say(f"bystander, round {n + 1} of {rounds}")
+            seen["alone"].append({**sockperf.ping_pong(pair, spin=True), **throughput(pair, 64)})
+            with pair.a.popen(fsock.run([hold, "hold", net.A4, 5001]), env=fsock.CLEAN) as a, \
+                    pair.b.popen(fsock.run([hold, "hold", net.B4, 5001]), env=fsock.CLEAN) as b:
+                for side in (a, b):
+                    side.wait_for("ready", 5)
+                    if not fsock.accelerated(side.pid):
+                        raise Failed("no steering stands: " + side.err)
+                seen["beside"].append({**sockperf.ping_pong(pair, spin=True), **throughput(pair, 64)})
+    for metric, key, unit, more in (("p50", "50", "us", False), ("p99.9", "99.9", "us", False),
+                                    ("received", "rate", "msg/s", True)):
+        values = [r[key] for r in seen["beside"]]
+        yield Row("bystander", {"size": 64, "tool": "sockperf", "fsock": "kernel beside idle steering"},
+                  metric, unit, kernel_spin=median(r[key] for r in seen["alone"]), n=rounds,
+                  fsock=median(values), spread=spread(values)).finish(more_is_better=more)
+
+
+ALL = {job.__name__: job for job in (udp_pp, udp_pp_raw, udp_tp, empty_recv, idle, start, bystander)}
