@@ -30,6 +30,8 @@ enum {
 	V6_HOP_LIMIT = 7,
 };
 
+enum { IP_MAX_PACKET = 65535 };
+
 static void store_field(uint8_t *at, be16_t field)
 {
 	memcpy(at, &field, sizeof(field));
@@ -158,6 +160,15 @@ static void put_headers(const struct udp_pcb *pcb, const struct ip_dst *dst, uin
 	frame->l3_offset = ETH_HDR_LEN;
 }
 
+/* Longest payload one frame to @dst carries. The IP length field ends at 65535 whatever the MTU. */
+static size_t max_payload(const struct ip_dst *dst)
+{
+	size_t room = FS_MIN(dst->mtu, (uint32_t)IP_MAX_PACKET) + ETH_HDR_LEN;
+	size_t headers = (size_t)dst->header_len + UDP_HEADER;
+
+	return room > headers ? room - headers : 0;
+}
+
 int udp_send(struct udp_stack *udp, const struct ip_env *env, const struct udp_pcb *pcb,
 	     struct ip_dst *dst, uint16_t remote_port, const struct iovec *iov, int n, size_t len)
 {
@@ -168,7 +179,7 @@ int udp_send(struct udp_stack *udp, const struct ip_env *env, const struct udp_p
 	uint64_t sum = 0;
 
 	fs_assert(dst->header_len != 0 && dst->neigh_generation == dst->neigh->generation);
-	if (len + UDP_HEADER + dst->header_len > (size_t)dst->mtu + ETH_HDR_LEN)
+	if (len > max_payload(dst))
 		return -EMSGSIZE;
 	if (port->out.frames >= IP_OUT_LIMIT)
 		return -EAGAIN;

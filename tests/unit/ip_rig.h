@@ -165,6 +165,7 @@ static inline void rig_put_ip(struct rig_frame *f, const struct rig_datagram *d,
 		struct ipv4_hdr ip = { .src = d->src, .dst = d->dst, .hdr_len = hdr_len,
 				       .total_len = (uint16_t)(hdr_len + l4_len), .ttl = ttl,
 				       .protocol = protocol, .tos = d->tos, .options = nops,
+				       .dont_fragment = !d->fragment,
 				       .more_fragments = d->fragment };
 
 		f->l4 = f->l3 + ipv4_emit(&ip, f->bytes + f->l3, 64);
