@@ -23,7 +23,7 @@ static void check_emit(const struct ipv4_hdr *h, const uint8_t *data, size_t len
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct ipv4_hdr h;
+	struct ipv4_hdr h = { 0 };
 	int payload, len = ipv4_parse(&h, data, size);
 
 	if (len < 0) {

@@ -34,8 +34,8 @@ static void check_bounds(const struct packet *p, size_t first, size_t total)
 static void check_ip(const struct packet *p, const uint8_t *frame, size_t total)
 {
 	const uint8_t *l3 = frame + p->l3_offset;
-	struct ipv4_hdr v4;
-	struct ipv6_hdr v6;
+	struct ipv4_hdr v4 = { 0 };
+	struct ipv6_hdr v6 = { 0 };
 
 	if (p->is_v6) {
 		FUZZ_CHECK(ipv6_parse(&v6, l3, total - p->l3_offset) == IPV6_HDR_LEN);
@@ -52,7 +52,7 @@ static void check_ip(const struct packet *p, const uint8_t *frame, size_t total)
 static void check_transport(const struct packet *p, const uint8_t *frame)
 {
 	const uint8_t *l4 = frame + p->l4_offset;
-	struct udp_hdr udp;
+	struct udp_hdr udp = { 0 };
 
 	if (p->is_fragment)
 		return;
@@ -61,7 +61,7 @@ static void check_transport(const struct packet *p, const uint8_t *frame)
 		FUZZ_CHECK(udp.src_port == p->src_port && udp.dst_port == p->dst_port);
 		FUZZ_CHECK(udp_payload_len(&udp, p->l4_len) == (int)p->payload_len);
 	} else if (p->protocol == WIRE_PROTO_TCP) {
-		struct tcp_hdr tcp;
+		struct tcp_hdr tcp = { 0 };
 		int len = tcp_parse(&tcp, l4, p->l4_len);
 
 		/* Options are not read by packet_parse(). */
