@@ -138,8 +138,10 @@ static void guard_attach(struct steer *steer, const struct steer_open_args *args
 	int prog;
 
 	steer->guard = STEER_GUARD_NONE;
-	if (args->guard == STEER_GUARD_NONE)
+	if (args->guard == STEER_GUARD_NONE) {
+		steer_netlink_guard_detach(args->ifindex);
 		return;
+	}
 	prog = guard_load(steer, args);
 	if (prog < 0)
 		return;
@@ -240,6 +242,18 @@ int steer_open(struct steer *steer, const struct steer_open_args *args)
 failed:
 	steer_close(steer);
 	return ret;
+}
+
+void steer_guard_add(struct steer *steer, int fd_floor)
+{
+	const struct steer_open_args args = {
+		.ifindex = steer->ifindex,
+		.guard = STEER_GUARD_AUTO,
+		.fd_floor = fd_floor,
+	};
+
+	if (steer->owner && steer->guard == STEER_GUARD_NONE)
+		guard_attach(steer, &args);
 }
 
 int steer_join(struct steer *steer, uint32_t ifindex, const int fd[STEER_N_FDS], void *at)

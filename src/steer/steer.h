@@ -88,6 +88,15 @@ struct steer_open_args {
 int steer_open(struct steer *steer, const struct steer_open_args *args);
 
 /*
+ * steer_guard_add() - attach the guard now, where steer_open() was told STEER_GUARD_NONE.
+ *
+ * For an owner that steers UDP only at first: the guard costs some 15 ms to attach, as much to
+ * detach, and a look at each packet the kernel sends. Nothing when it is there already or this
+ * process is not the owner. The result stands in steer.guard, as after steer_open().
+ */
+void steer_guard_add(struct steer *steer, int fd_floor);
+
+/*
  * A process that shares the stack but not by inheritance: take map descriptors (already this
  * process's, e.g. by pidfd_getfd(); LINK and GUARD -1 unless ownership moves) and map the range @at.
  * Owner of @fd's descriptors: steer after 0, the caller after any error.

@@ -3,10 +3,13 @@
 The xdp provider against a real kernel: AF_XDP sockets on a veth pair between two namespaces, driven
 by xdp_probe (xdp_probe.c beside this file) at either end.
 """
+import contextlib
+import ctypes
 import json
 import os
 import select
 import socket
+import struct
 import subprocess
 import time
 
@@ -15,6 +18,8 @@ import pytest
 from lab import net
 
 PORT = 5000
+LIBC = ctypes.CDLL(None, use_errno=True)
+BPF_CALL = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
 
 
 class Probe:
@@ -188,6 +193,7 @@ def test_super_frames_arrive_whole(pair, probes, kind, header):
     a, b = probes(pair.a, pair.b), probes(pair.b, pair.a)
     assert a("open")["max_gso"] == 65535
     b.opened()
+    assert b(f"steer {PORT} tcp")["rc"] == 0
     receiver = kernel_receiver(pair.b)
     for size in (2000, 14480, 60000):
         assert a(f"super {kind} {size} 1448") == {"taken": 1, "bad": 0, "error": 0}
@@ -216,17 +222,29 @@ def test_super_frames_end_when_the_peer_goes_native(pair, probes):
     assert a("open")["max_gso"] == 65535
 
 
-def kernel_receiver(side, port=PORT):
-    """recv(timeout) of a kernel UDP socket in the namespace @side."""
+@contextlib.contextmanager
+def inside(side):
+    """This thread is in the namespace @side."""
     here = os.open("/proc/self/ns/net", os.O_RDONLY)
     there = os.open(f"/run/netns/{side.name}", os.O_RDONLY)
     try:
         setns(there)
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        yield
     finally:
         setns(here)
         os.close(here)
         os.close(there)
+
+
+def setns(fd):
+    if LIBC.setns(fd, 0) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+def kernel_receiver(side, port=PORT):
+    """recv(timeout) of a kernel UDP socket in the namespace @side."""
+    with inside(side):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind((side.v4, port))
 
     def recv(limit):
@@ -235,10 +253,26 @@ def kernel_receiver(side, port=PORT):
     return recv
 
 
-def setns(fd):
-    import ctypes
-    if ctypes.CDLL(None, use_errno=True).setns(fd, 0) != 0:
-        raise OSError(ctypes.get_errno(), "setns")
+def egress_programs(side):
+    """Programs on the tcx egress hook of the interface (BPF_PROG_QUERY)."""
+    with inside(side):
+        attr = bytearray(64)
+        struct.pack_into("=II", attr, 0, socket.if_nametoindex(net.LINK), 47)
+        buf = (ctypes.c_char * 64).from_buffer(attr)
+        if LIBC.syscall(BPF_CALL, 16, buf, 64) != 0:
+            raise OSError(ctypes.get_errno(), "BPF_PROG_QUERY")
+        return struct.unpack_from("=I", attr, 24)[0]
+
+
+def test_guard_comes_with_the_first_tcp_rule(pair, probes):
+    a = probes(pair.a, pair.b).opened()
+    assert egress_programs(pair.a) == 0
+    assert a(f"steer {PORT} tcp")["rc"] == 0
+    assert egress_programs(pair.a) == 1
+    assert a(f"steer {PORT + 1} tcp")["rc"] == 0
+    assert egress_programs(pair.a) == 1
+    a("close")
+    assert egress_programs(pair.a) == 0
 
 
 def test_interface_down_and_up(pair, probes):

@@ -6,7 +6,7 @@
  *      xdp_probe interface=IF local=A remote=A mac=M [option=TEXT] [chunks=N]
  *
  *      open | close | exit                    exit leaves without close
- *      steer PORT | unsteer PORT
+ *      steer PORT [tcp] | unsteer PORT [tcp]
  *      send PORT SIZE COUNT                   datagrams with a checked pattern, kicked once each
  *      fill PORT SIZE                         transmit without kick until refused
  *      kick | arm | stats | pool
@@ -126,17 +126,13 @@ static void do_open(struct probe *p)
 static void do_steer(struct probe *p, const char *argument, bool add)
 {
 	struct steer_rule rule = {
-		.protocol = IPPROTO_UDP,
+		.protocol = strstr(argument, "tcp") ? IPPROTO_TCP : IPPROTO_UDP,
 		.local_port = (uint16_t)atoi(argument),
 		.verdict = STEER_STACK,
 	};
 	int rc = add ? ops_of(p)->steer_add(&p->rp->handle, &rule)
 		     : ops_of(p)->steer_remove(&p->rp->handle, &rule);
 
-	rule.protocol = IPPROTO_TCP;
-	if (rc == 0)
-		rc = add ? ops_of(p)->steer_add(&p->rp->handle, &rule)
-			 : ops_of(p)->steer_remove(&p->rp->handle, &rule);
 	printf("{\"rc\":%d}\n", rc);
 }
 

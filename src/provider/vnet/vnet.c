@@ -14,7 +14,6 @@
 #include <linux/sockios.h>
 #include <linux/virtio_net.h>
 #include <net/if.h>
-#include <stdbool.h>
 #include <sys/uio.h>
 
 #include "sys/sys.h"
@@ -46,6 +45,19 @@ static bool device_segments(int fd, uint32_t ifindex)
 		return false;
 	ifr.ifr_data = (void *)&tso;
 	return sys_ioctl(fd, SIOCETHTOOL, &ifr) == 0 && tso.data != 0;
+}
+
+bool vnet_possible(uint32_t ifindex)
+{
+	/* Any socket carries the question; this kind is closed without waiting for anything. */
+	int fd = sys_socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool possible;
+
+	if (fd < 0)
+		return false;
+	possible = device_segments(fd, ifindex);
+	sys_close(fd);
+	return possible;
 }
 
 int vnet_open(uint32_t ifindex, int fd_floor)

@@ -15,6 +15,7 @@
 #ifndef FSOCK_PROVIDER_VNET_VNET_H
 #define FSOCK_PROVIDER_VNET_VNET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/fbuf.h"
@@ -31,6 +32,9 @@ struct vnet_layout {
 	uint16_t csum_offset; /* of the checksum field, from the transport header */
 	uint8_t gso_type;     /* VIRTIO_NET_HDR_GSO_* */
 };
+
+/* Does the interface take super-frames at present? Costs three cheap system calls. */
+bool vnet_possible(uint32_t ifindex);
 
 /* A socket that sends on the interface and receives nothing. Descriptor >= @fd_floor, -EPERM,
  * -EOPNOTSUPP (no segmentation offload, too), -EMFILE, -ENETDOWN. */

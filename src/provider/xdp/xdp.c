@@ -11,6 +11,7 @@
  * ip and tcp to compare when verification fails. UDP of that kind never comes in generic mode.
  */
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 
 #include "provider/vnet/vnet.h"
@@ -143,6 +144,7 @@ static int attach(struct provider_handle *handle, const struct provider_open_arg
 		.ifindex = args->ifindex,
 		.native = wants_native(args),
 		.n_queues = args->queue + 1,
+		.guard = STEER_GUARD_NONE, /* comes with the first TCP rule */
 		.mac = args->mac,
 		.at = (uint8_t *)args->rings + XSK_RINGS_LEN,
 		.fd_floor = args->fd_floor,
@@ -279,16 +281,6 @@ static void port_init(struct provider_handle *handle, struct provider_port *port
 	set_caps(&port->caps, args);
 }
 
-static void open_side_socket(struct provider_handle *handle, const struct provider_open_args *args)
-{
-	int fd = vnet_open(args->ifindex, args->fd_floor);
-
-	if (fd < 0)
-		return; /* no super-frames, nothing else */
-	handle->fd[XDP_FD_VNET] = fd;
-	handle->port->caps.max_gso = UINT16_MAX;
-}
-
 /*
  * The program is attached before bind: whether somebody lives on the interface is then known, and a
  * queue that is busy all the same belongs to the dead, which bind waits for. Frames come from
@@ -324,19 +316,16 @@ static int open_socket(struct provider_handle *handle, const struct provider_ope
 	}
 	p->base.caps.max_parts = p->xsk.multi_buffer ? FS_MIN((uint32_t)XSK_MAX_PARTS, p->xsk.tx.size) : 1;
 	xdp_io_init(p);
-	open_side_socket(handle, args);
+	/* The side socket itself waits for the first super-frame: closing one costs up to 20 ms. */
+	p->base.caps.max_gso = vnet_possible(args->ifindex) ? UINT16_MAX : 0;
 	rc = self_test(handle, args);
 	if (rc < 0)
-		goto failed;
+		goto not_bound;
 	s = steer_of(handle);
 	rc = steer_set_xsk(&s, args->queue, fd);
 	if (rc == 0)
 		return 0;
 	rc = fail(args, -EOPNOTSUPP, "the AF_XDP socket could not be entered into the steering map");
-
-failed:
-	if (handle->fd[XDP_FD_VNET] >= 0)
-		sys_close(handle->fd[XDP_FD_VNET]);
 not_bound:
 	detach(handle);
 not_attached:
@@ -383,10 +372,11 @@ static void xdp_fork_child(struct provider_handle *handle)
 	close_fds(handle); /* the ring mappings did not come along: MADV_DONTFORK */
 }
 
-/* Descriptors a joined process needs: all but the links, which exactly one process may hold. */
+/* Descriptors a joined process takes over: not the links, which exactly one process may hold, and
+ * not the side socket, which each opens for itself. */
 static bool fd_is_shared(int i)
 {
-	return i != XDP_FD_STEER + STEER_FD_LINK && i != XDP_FD_STEER + STEER_FD_GUARD;
+	return i != XDP_FD_VNET && i != XDP_FD_STEER + STEER_FD_LINK && i != XDP_FD_STEER + STEER_FD_GUARD;
 }
 
 static int fetch_fds(struct provider_handle *handle, int fd_floor)
@@ -474,12 +464,30 @@ static struct steer_port port_of(const struct steer_rule *rule)
 	};
 }
 
+/*
+ * The guard stops segments of the kernel for TCP flows of the stack, so only TCP pays for it: 15 ms to
+ * attach, as much to detach, and a look at each packet the kernel sends. A joined process cannot add
+ * it: then it stays as it is, and a road aside (design hazard 18) is open to the kernel's resets.
+ */
+static void guard_for(struct provider_handle *handle, struct steer *s, const struct steer_rule *rule)
+{
+	struct xdp_port *p = xdp_port_of(handle);
+
+	if (rule->protocol != IPPROTO_TCP || s->guard != STEER_GUARD_NONE || p->guard_tried || !s->owner)
+		return;
+	p->guard_tried = true;
+	steer_guard_add(s, handle->fd[XDP_FD_SOCKET]);
+	p->guard = s->guard;
+	steer_fds_to(handle, s);
+}
+
 static int xdp_steer_add(struct provider_handle *handle, const struct steer_rule *rule)
 {
 	struct steer s = steer_of(handle);
 	struct steer_port port;
 	struct steer_flow flow;
 
+	guard_for(handle, &s, rule);
 	if (rule->flow) {
 		flow = flow_of(rule);
 		return steer_flow_add(&s, &flow, (enum steer_flow_verdict)rule->verdict);

@@ -358,7 +358,12 @@ static enum tx_fate tx_super(struct provider_handle *handle, struct fbuf *frame,
 	tx_publish(p, *former_prod);
 	*former_prod = p->xsk.tx.cached_prod;
 	if (handle->fd[XDP_FD_VNET] < 0)
+		handle->fd[XDP_FD_VNET] = vnet_open(p->base.ifindex, handle->fd[XDP_FD_SOCKET]);
+	if (handle->fd[XDP_FD_VNET] < 0) {
+		handle->fd[XDP_FD_VNET] = -1;
+		p->base.caps.max_gso = 0;
 		return tx_drop(p, frame);
+	}
 	if (p->tx_unkicked > 0 && xdp_kick(handle) < 0)
 		return TX_LATER;
 	rc = vnet_send(handle->fd[XDP_FD_VNET], p->base.ifindex, frame);

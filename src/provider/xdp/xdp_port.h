@@ -21,7 +21,7 @@
 /* Meaning of provider_handle.fd[]. */
 enum xdp_fd {
 	XDP_FD_SOCKET,
-	XDP_FD_VNET,  /* AF_PACKET side socket for super-frames, -1 = none */
+	XDP_FD_VNET,  /* AF_PACKET side socket, opened at the first super-frame; -1 = not yet */
 	XDP_FD_STEER, /* the first of src/steer's */
 	XDP_FDS = XDP_FD_STEER + STEER_N_FDS,
 };
@@ -56,6 +56,7 @@ struct xdp_port {
 	/* steering: a struct steer is made of these and a handle's descriptors */
 	struct steer_shared *shared; /* mapped at one address in every process; NULL before open */
 	uint8_t guard;		     /* enum steer_guard */
+	bool guard_tried;	     /* no second attempt */
 	int32_t owner_fd[XDP_FDS];   /* the owner's descriptor numbers, for join() */
 };
 
