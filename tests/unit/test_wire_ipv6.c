@@ -217,7 +217,8 @@ static void ipv6_ext_parse__limit(void **state)
 	bytes[(IPV6_MAX_EXT - 1) * 8] = 17;
 	assert_int_equal(ipv6_ext_parse(&e, IPV6_NH_DEST, bytes, sizeof(bytes)), IPV6_MAX_EXT * 8);
 	assert_int_equal(e.count, IPV6_MAX_EXT);
-	bytes[(IPV6_MAX_EXT - 1) * 8] = IPV6_NH_DEST;
+	bytes[(IPV6_MAX_EXT - 1) * 8] = IPV6_NH_DEST; /* one more, then UDP */
+	bytes[IPV6_MAX_EXT * 8] = 17;
 	assert_int_equal(ipv6_ext_parse(&e, IPV6_NH_DEST, bytes, sizeof(bytes)), WIRE_UNSUPPORTED);
 }
 

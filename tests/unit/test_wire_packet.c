@@ -99,6 +99,7 @@ static enum packet_result parse(struct packet *p, const struct frame *f)
 	struct guard g = guard_make();
 	enum packet_result ret;
 
+	memset(p, 0xa5, sizeof(*p)); /* every field must be written */
 	ret = packet_parse(p, guard_end(&g, f->bytes, f->len), f->len, f->len);
 	guard_free(&g);
 	return ret;
@@ -149,7 +150,10 @@ static void packet_parse__udp6(void **state)
 	assert_true(ip_addr_equal(&p.src, &src));
 	assert_true(ip_addr_equal(&p.dst, &dst));
 	assert_true(p.is_v6);
-	assert_false(p.has_ext);
+	assert_false(p.has_ext || p.has_options || p.is_fragment || p.more_fragments);
+	assert_false(p.dont_fragment);
+	assert_int_equal(p.ip_id, 0);
+	assert_int_equal(p.frag_offset, 0);
 	assert_int_equal(p.ttl, 63);
 	assert_int_equal(p.tos, 0x20);
 	assert_int_equal(p.flow_label, 0xabcde);

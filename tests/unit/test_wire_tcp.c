@@ -233,7 +233,7 @@ static void tcp_emit__round_trip(void **state)
 	unsigned refused = 0;
 
 	for (unsigned i = 0; i < 16 * 5; i++) {
-		uint8_t bytes[TCP_MAX_HDR_LEN];
+		uint8_t bytes[2 * TCP_MAX_HDR_LEN]; /* room is not what refuses */
 		struct tcp_hdr out;
 		size_t len;
 
