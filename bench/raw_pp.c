@@ -151,11 +151,11 @@ static int64_t round_trip(struct raw_port *rp, const struct options *o, const ui
 		uint64_t got;
 
 		if (ops->receive(&rp->handle, &f, 1) == 0) {
-			ops->heartbeat(&rp->handle, started);
 			if (++turns % IDLE_TURNS == 0 && raw_now() - started > LOST_NS)
 				return 0;
 			continue;
 		}
+		ops->heartbeat(&rp->handle, started);
 		memcpy(&got, f->data + SEQUENCE_AT, sizeof(got));
 		fbuf_free(f);
 		if (got == sequence)
@@ -261,7 +261,6 @@ static int answer(struct raw_port *rp, bool reply)
 		struct fbuf *frames[BURST];
 		unsigned got = ops->receive(&rp->handle, frames, BURST);
 
-		ops->heartbeat(&rp->handle, now);
 		if (got == 0) {
 			if (++turns % IDLE_TURNS != 0)
 				continue;
@@ -270,6 +269,7 @@ static int answer(struct raw_port *rp, bool reply)
 				break;
 			continue;
 		}
+		ops->heartbeat(&rp->handle, now);
 		n += got;
 		first = first ? first : now;
 		if (!reply) {

@@ -203,6 +203,27 @@ static void xdp_receive__refills_in_batches(void **state)
 	}
 }
 
+/* While nothing comes, smaller batches: nobody waits for their time then. */
+static void xdp_receive__empty_look_tidies_the_rings(void **state)
+{
+	uint32_t before = r->pool.n_free;
+	struct fbuf *f[XDP_IDLE_BATCH];
+
+	for (int i = 0; i < XDP_IDLE_BATCH; i++) {
+		deliver(60, 0, false);
+		f[i] = frame(&r->pool, 60);
+	}
+	assert_int_equal(xdp_transmit(&r->handle, f, XDP_IDLE_BATCH), XDP_IDLE_BATCH);
+	complete_all();
+	assert_int_equal(receive(f, XDP_IDLE_BATCH), XDP_IDLE_BATCH);
+	assert_int_equal(r->fill.producer, RX);
+	for (int i = 0; i < XDP_IDLE_BATCH; i++)
+		fbuf_free(f[i]);
+	assert_int_equal(receive(f, 1), 0);
+	assert_int_equal(r->fill.producer, RX + XDP_IDLE_BATCH);
+	assert_int_equal(r->pool.n_free, before);
+}
+
 /* Hazard 5: what sockets hold takes the pool below its mark, so that they copy out; some stays. */
 static void xdp_receive__hoarded_frames_leave_a_reserve(void **state)
 {
@@ -467,6 +488,7 @@ int main(void)
 		CASE(xdp_receive__takes_no_more_than_asked),
 		CASE(xdp_receive__parts_become_one_frame_even_over_bursts),
 		CASE(xdp_receive__refills_in_batches),
+		CASE(xdp_receive__empty_look_tidies_the_rings),
 		CASE(xdp_receive__hoarded_frames_leave_a_reserve),
 		CASE(xdp_receive__foreign_addresses_are_thrown_away),
 		CASE(xdp_receive__length_beyond_the_chunk_spoils_the_frame_only),

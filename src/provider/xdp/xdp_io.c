@@ -209,6 +209,23 @@ static struct fbuf *rx_unusual(struct xdp_port *p, struct fbuf *part, bool more)
 	return rx_assemble(p, part, more);
 }
 
+/*
+ * The ring was empty, so nobody waits for us: a good moment for what would otherwise lengthen some
+ * later exchange by the time of a whole batch.
+ */
+static inline void rx_idle(struct xdp_port *p)
+{
+	if (p->rx_target - p->rx_posted >= XDP_IDLE_BATCH && refill_allowance(p) > 0)
+		refill(p);
+	if (p->tx_in_flight >= XDP_IDLE_BATCH)
+		xdp_io_reclaim(p);
+	/*
+	 * A look at an empty ring answers steering too, or a redirect that was lost to a full ring
+	 * would stay unanswered and pass for stale. Time 0: as of the question.
+	 */
+	steer_heartbeat(p->shared, p->base.queue, 0);
+}
+
 unsigned xdp_receive(struct provider_handle *handle, struct fbuf **frames, unsigned n)
 {
 	struct xdp_port *p = xdp_port_of(handle);
@@ -233,19 +250,15 @@ unsigned xdp_receive(struct provider_handle *handle, struct fbuf **frames, unsig
 		bytes += f->total;
 		frames[got++] = f;
 	}
-	if (at != rx->cached_cons) {
-		p->rx_posted -= at - rx->cached_cons;
-		rx->cached_cons = at;
-		xsk_ring_release(rx);
-		p->base.stats.rx_frames += got;
-		p->base.stats.rx_bytes += bytes;
-	} else {
-		/*
-		 * A look at an empty ring answers steering too, or a redirect that was lost to a full
-		 * ring would stay unanswered and pass for stale. Time 0: as of the question.
-		 */
-		steer_heartbeat(p->shared, p->base.queue, 0);
+	if (at == rx->cached_cons) {
+		rx_idle(p);
+		return 0;
 	}
+	p->rx_posted -= at - rx->cached_cons;
+	rx->cached_cons = at;
+	xsk_ring_release(rx);
+	p->base.stats.rx_frames += got;
+	p->base.stats.rx_bytes += bytes;
 	if (p->rx_target - p->rx_posted >= p->rx_batch)
 		refill(p);
 	return got;

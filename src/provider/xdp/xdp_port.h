@@ -31,6 +31,7 @@ static_assert((int)XDP_FDS <= (int)PROVIDER_MAX_FDS, "a handle holds all descrip
 enum {
 	XDP_REFILL_BATCH = 64,	/* chunks moved to FILL at a time */
 	XDP_RECLAIM_BATCH = 32, /* frames sent before COMPLETION is looked at */
+	XDP_IDLE_BATCH = 8,	/* either of them when there is nothing to receive: a line of FILL */
 };
 
 /* Shared half of a port. */
