@@ -23,9 +23,13 @@
  */
 ALWAYS_INLINE bool has_owner(void)
 {
-	for (__u32 queue = 0; queue < STEER_MAX_QUEUES && queue < steer_shared.n_queues; queue++)
+	for (__u32 i = 0; i < STEER_MAX_QUEUES && i < steer_shared.n_queues; i++) {
+		/* A copy: the verifier follows a counter only while it is not in memory. */
+		__u32 queue = i;
+
 		if (bpf_map_lookup_elem(&steer_xsks, &queue))
 			return true;
+	}
 	return false;
 }
 
