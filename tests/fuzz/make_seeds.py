@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""make_seeds.py - write the seed inputs of the wire fuzz targets into corpus/<noun>/.
+"""make_seeds.py - write the seed inputs of the fuzz targets for frames into corpus/<noun>/.
 
 The files are named seed-<what>; other files of a corpus were found by fuzzing and are left alone.
 Usage: make_seeds.py [DIRECTORY]   (default: corpus beside this script)
@@ -174,6 +174,27 @@ FRAMES = {
 SEEDS["packet"] = {name: bytes(2) + frame for name, frame in FRAMES.items()}
 for name, first in ("udp4", 42), ("udp4", 30), ("udp6-ext", 70), ("tcp4", 54):
     SEEDS["packet"][f"{name}-split{first}"] = struct.pack("<H", first) + FRAMES[name]
+
+
+def record(name, flags=1, first=0):
+    return struct.pack("<BBH", flags, first, len(FRAMES[name])) + FRAMES[name]
+
+
+# Flags: see enum record_flags of fuzz_udp_input.c.
+FRAMES["udp4-empty"] = eth(0x0800) + ipv4(UDP, udp(b"", check=0)) + bytes(18)
+FRAMES["udp6-long"] = eth(0x86dd) + ipv6(UDP, udp(bytes(1400)))
+SEEDS["udp_input"] = {
+    "all": b"".join(record(name) for name in FRAMES),
+    "unmended": b"".join(record(name, flags=0) for name in FRAMES),
+    "read": record("udp4") + record("udp4-empty", flags=8) + record("udp6", flags=9) * 3,
+    "low": record("udp4", flags=5) * 20 + record("udp6-long", flags=5) * 20,
+    "full": record("udp6-long") * 30,
+    "limit": record("udp4", flags=17) * 3,
+    "partial": record("udp4", flags=2) + record("udp6", flags=64),
+    "super": record("udp4", flags=33),
+    "tagged": record("udp4", flags=129),
+    "split": b"".join(record("udp4", first=first) for first in (13, 30, 42, 43)),
+}
 
 
 def main():
