@@ -300,12 +300,12 @@ static void do_fork(struct probe *p, const char *how)
 	if (pid != 0) {
 		if (strncmp(how, "drive", 5) == 0)
 			waitpid(pid, NULL, 0);
-		else
-			printf("{\"pid\":%d}\n", pid);
-		return;
+		return; /* the child answers */
 	}
 	ops_of(p)->fork_child(&p->rp->handle);
 	if (strncmp(how, "drive", 5) != 0) {
+		printf("{\"pid\":%d}\n", getpid());
+		fflush(stdout);
 		close(0);
 		close(1);
 		close(2);
