@@ -230,8 +230,8 @@ static void add_finding(struct findings *findings, const struct config *config,
 			const struct host_link *link, const struct judgement *j)
 {
 	const struct fs_reason_info *info = fs_reason_info(j->reason);
-	/* What nobody asked for is no fault. */
-	bool wrong = j->listed && j->reason != FS_REASON_none;
+	/* What nobody asked for is no fault, nor is a fast path that is in use. */
+	bool wrong = j->listed && j->reason != FS_REASON_interface_busy;
 	struct finding *f;
 
 	if (j->unchecked && j->listed)
