@@ -5,6 +5,7 @@ by xdp_probe (xdp_probe.c beside this file) at either end.
 """
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import select
@@ -23,14 +24,14 @@ BPF_CALL = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
 
 
 class Probe:
-    """One xdp_probe in namespace @side, opposite to @peer."""
+    """One xdp_probe in namespace @side, opposite to @peer; @wrap goes in front of its command."""
 
-    def __init__(self, path, side, peer, **options):
+    def __init__(self, path, side, peer, wrap=(), **options):
         self.side = side
         args = {"interface": net.LINK, "local": side.v4, "remote": peer.v4, "mac": mac(peer)}
         args.update(options)
         self.child = subprocess.Popen(
-            side.argv([path, *(f"{k}={v}" for k, v in args.items())]),
+            side.argv([*wrap, path, *(f"{k}={v}" for k, v in args.items())]),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
 
     def tell(self, text):
@@ -293,6 +294,34 @@ def test_open_on_interface_down(pair, probes):
     link(pair.a, "set", net.LINK, "down")
     said = probes(pair.a, pair.b)("open")
     assert said["rc"] == -100 and said["why"]
+
+
+def test_open_without_carrier(pair, probes):
+    """A peer that is down drops what we send; that is no fault of the port."""
+    link(pair.b, "set", net.LINK, "down")
+    a = probes(pair.a, pair.b).opened()
+    link(pair.b, "set", net.LINK, "up")
+    b = probes(pair.b, pair.a).opened()
+    a(f"send {PORT} 64 3")
+    assert b("recv 3 1000")["frames"] == 3
+
+
+@pytest.mark.parametrize("wrap,error,word", [
+    (["setpriv", "--bounding-set=-net_raw"], errno.EPERM, "CAP_NET_RAW"),
+    (["setpriv", "--bounding-set=-bpf,-sys_admin,-net_admin"], errno.EPERM, "CAP_"),
+    (["prlimit", "--memlock=65536", "setpriv", "--bounding-set=-ipc_lock"], errno.ENOBUFS,
+     "RLIMIT_MEMLOCK"),
+    (["prlimit", "--nofile=200"], errno.EMFILE, "descriptor"),
+    (["prlimit", "--nofile=203"], errno.EMFILE, "descriptor"),
+])
+def test_open_says_what_is_missing(pair, probes, wrap, error, word):
+    probe = probes(pair.a, pair.b, wrap=wrap)
+    said = probe("open")
+    assert said["rc"] == -error
+    assert word in said["why"]
+    free = probe("pool")
+    assert free["free"] == free["total"]
+    assert probes(pair.a, pair.b)("open")["rc"] == 0  # nothing was left behind
 
 
 def test_interface_removed(pair, probes):
