@@ -98,7 +98,7 @@ void host_nl_req_init(struct host_nl_req *req, uint16_t type, uint16_t flags, co
 	at = req_extend(req, sizeof(head));
 	memcpy(at, &head, sizeof(head));
 	at = req_extend(req, len);
-	if (at)
+	if (at && len)
 		memcpy(at, header, len);
 }
 
