@@ -599,7 +599,19 @@ static unsigned report_file(const char *file, const char *what, int error,
 	return message_send(&m, reporter);
 }
 
-/* Read and apply @file. A missing one is an error only when it was @named. */
+/*
+ * May @file be missing without a word? Unless it was named. A program that changed its user often keeps
+ * the HOME of the one before, whose files are not its own.
+ */
+static bool may_be_absent(int error, bool named, enum config_source source)
+{
+	if (named)
+		return false;
+	return error == -ENOENT || error == -ENOTDIR ||
+	       (error == -EACCES && source == CONFIG_FROM_USER_FILE);
+}
+
+/* Read and apply @file; @named: somebody asked for just this one. */
 static unsigned load_file(struct config *config, const char *file, bool named,
 			  enum config_source source, const struct config_reporter *reporter)
 {
@@ -609,7 +621,7 @@ static unsigned load_file(struct config *config, const char *file, bool named,
 	/* O_NONBLOCK: a FIFO in the file's place must not stop the program. */
 	int fd = sys_openat(AT_FDCWD, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
 
-	if ((fd == -ENOENT || fd == -ENOTDIR) && !named)
+	if (fd < 0 && may_be_absent(fd, named, source))
 		return 0;
 	if (fd < 0)
 		return report_file(file, " cannot be opened", -fd, reporter);

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+The command on programs that are really accelerated, between two namespaces: what `why` and `stat` say
+agrees with what the programs did, and each way to lose the fast path is named.
+"""
+import json
+import subprocess
+import textwrap
+
+import pytest
+from lab import fsock, net
+
+LATENCY = {"profile": "latency"}
+ECHO = textwrap.dedent("""
+    import socket, sys
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind((sys.argv[1], int(sys.argv[2])))
+    print("ready", flush=True)
+    while True:
+        data, peer = s.recvfrom(2048)
+        s.sendto(data, peer)
+""")
+PING = textwrap.dedent("""
+    import socket, sys
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(5)
+    s.connect((sys.argv[1], int(sys.argv[2])))
+    for _ in range(int(sys.argv[3])):
+        s.send(b"x" * 64)
+        s.recv(2048)
+    print("done", flush=True)
+    if len(sys.argv) > 4:
+        sys.stdin.read() if sys.argv[4] == "wait" else None
+""")
+
+
+def python(code, *args):
+    return ["/usr/bin/python3", "-c", code, *map(str, args)]
+
+
+def tool(*args):
+    done = subprocess.run([str(fsock.tool()), *map(str, args)], capture_output=True, text=True,
+                          timeout=20, check=False)
+    return done
+
+
+def why(side, argv, options=None, prefix=()):
+    """Sockets of a program run under `fsock why --json --`, and its result."""
+    flags = [f"--{k}={v}" for k, v in (options or {}).items()]
+    done = side.run([*prefix, fsock.tool(), "why", "--json", *flags, "--", *argv], env=fsock.CLEAN)
+    assert done.out, done.err
+    report = json.loads(done.out.splitlines()[-1])
+    return report["sockets"], report, done
+
+
+@pytest.fixture(scope="module")
+def echo(shared_pair):
+    """An echo server on kernel sockets in .b, port 7000."""
+    with shared_pair.b.popen(python(ECHO, net.B4, 7000), env=fsock.CLEAN) as server:
+        assert server.wait_for("ready")
+        yield net.B4, 7000
+
+
+def test_why_and_stat__agree_with_the_traffic(pair):
+    server_argv = fsock.run(python(ECHO, net.B4, 7000), **LATENCY)
+    with pair.b.popen(server_argv, env=fsock.CLEAN) as server:
+        assert server.wait_for("ready")
+        sockets, report, done = why(pair.a, python(PING, net.B4, 7000, 500), LATENCY)
+        assert report["status"] == 0, done.err
+        seen = json.loads(tool("why", "--json", server.pid).stdout)
+        text = tool("why", server.pid).stdout
+        stat = json.loads(tool("stat", "--json", server.pid).stdout)
+    client, = sockets
+    assert client["accelerated"] and client["reason"] is None
+    assert client["remote"] == f"{net.B4}:7000"
+    assert client["rx_fast"] + client["rx_kernel"] == 500
+    assert client["tx_fast"] + client["tx_kernel"] == 500
+    assert client["rx_fast"] + client["tx_fast"] >= 990
+
+    bound, = seen["sockets"]
+    assert seen["loaded"] and bound["accelerated"]
+    assert (bound["provider"], bound["interface"], bound["queue"]) == ("xdp", net.LINK, 0)
+    assert bound["local"] == f"{net.B4}:7000" and bound["remote"] is None
+    assert f"accelerated by xdp on {net.LINK} queue 0, generic" in text
+
+    stack, = stat["stacks"]
+    assert stack["owner_pid"] == server.pid and stack["profile"] == "latency"
+    assert stack["counters"]["rx_datagrams"] == bound["rx_fast"]
+    assert stack["counters"]["tx_datagrams"] == bound["tx_fast"]
+    assert stack["ports"][0]["interface"] == net.LINK and stack["ports"][0]["error"] == 0
+    assert 0 < stack["ports"][0]["frames_free"] <= stack["ports"][0]["frames_total"]
+
+
+@pytest.mark.parametrize("options,reason", [
+    ({"accelerate": 0}, "disabled"),
+    ({"bypass": "udp:7000"}, "bypass"),
+    ({"interface": "other0"}, "no_interface"),
+    ({"profile": "default"}, "short_lived"),
+])
+def test_why__options_that_keep_a_socket_in_the_kernel(shared_pair, echo, options, reason):
+    sockets, report, done = why(shared_pair.a, python(PING, *echo, 3), {**LATENCY, **options})
+    assert report["status"] == 0, done.err
+    assert [s["reason"] for s in sockets] == [reason], done.err
+    assert sockets[0]["rx_fast"] == sockets[0]["tx_fast"] == 0
+    assert sockets[0]["text"]
+
+
+def test_why__tcp_and_untouched_sockets(shared_pair, echo):
+    code = "import socket; a = socket.socket(2, 1); b = socket.socket(2, 2); c = socket.socket(1, 2)"
+    sockets, _, _ = why(shared_pair.a, python(code))
+    # The unix socket is none of ours and has no record.
+    assert [s["reason"] for s in sockets] == ["protocol", "pending"]
+
+
+def test_why__loopback(shared_pair, echo):
+    code = "import socket; s = socket.socket(2, 2); s.sendto(b'x', ('127.0.0.1', 9))"
+    sockets, _, _ = why(shared_pair.a, python(code), LATENCY)
+    assert [s["reason"] for s in sockets] == ["loopback"]
+
+
+def test_why__policy(pair):
+    rules = "table inet t { chain c { type filter hook output priority 0; udp dport 9 drop; }; }"
+    subprocess.run(pair.a.argv(["nft", "-f", "-"]), input=rules, text=True, check=True)
+    with pair.b.popen(python(ECHO, net.B4, 7000), env=fsock.CLEAN) as server:
+        assert server.wait_for("ready")
+        sockets, report, done = why(pair.a, python(PING, net.B4, 7000, 20), LATENCY)
+        assert report["status"] == 0, done.err
+        assert [s["reason"] for s in sockets] == ["policy"]
+        assert sockets[0]["detail"]
+        sockets, _, done = why(pair.a, python(PING, net.B4, 7000, 20), {**LATENCY, "policy": "ignore"})
+        assert sockets[0]["accelerated"], done.err
+
+
+def test_why__without_privilege_the_program_runs_and_one_line_says_why(shared_pair, echo):
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    sockets, report, done = why(shared_pair.a, python(PING, *echo, 3), LATENCY, prefix=nobody)
+    assert report["status"] == 0, done.err
+    assert [s["reason"] for s in sockets] == ["privilege"]
+    assert len(done.err.splitlines()) == 1, done.err
+
+
+def test_why__interface_in_use(shared_pair, echo):
+    argv = fsock.run(python(PING, *echo, 1, "wait"), **LATENCY)
+    with shared_pair.a.popen(argv, env=fsock.CLEAN, stdin=subprocess.PIPE) as first:
+        assert first.wait_for("done"), first.err
+        sockets, report, done = why(shared_pair.a, python(PING, *echo, 3), LATENCY)
+    assert report["status"] == 0, done.err
+    assert [s["reason"] for s in sockets] == ["interface_busy"]
