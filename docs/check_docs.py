@@ -4,7 +4,8 @@
 check_docs.py SOURCE_ROOT BUILD_DOCS FSOCK - hold the documents against the code.
 
 Every option, counter and reason has its entry, every sub-command and each of its flags is described,
-mandoc has nothing to complain of, the example file parses, relative links lead somewhere. Prints TAP.
+mandoc has nothing to complain of, the example file parses, relative links lead somewhere, docs/status.md
+names files that exist. Prints TAP.
 """
 import os
 import pathlib
@@ -108,9 +109,21 @@ def links_lead_somewhere():
     return bad
 
 
+def status_names_what_exists():
+    """Columns `code` and `test` of status.md: every `path` or pattern in them finds a file."""
+    bad = []
+    for line in (root / "docs/status.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        for path in re.findall(r"`([^`]+)`", " ".join(cells[2:4])) if len(cells) == 7 else ():
+            if not any(any(folder.glob(path + end)) for folder in (root, root / "src/context")
+                       for end in ("", ".[ch]", "*")):
+                bad.append(f"docs/status.md: nothing is called {path}")
+    return bad
+
+
 def main():
     tests = (tables_are_documented, every_table_line_was_read, commands_are_documented,
-             mandoc_is_content, example_parses, links_lead_somewhere)
+             mandoc_is_content, example_parses, links_lead_somewhere, status_names_what_exists)
     needs_mandoc = (commands_are_documented, mandoc_is_content)
     print(f"1..{len(tests)}")
     for n, test in enumerate(tests, 1):
