@@ -329,7 +329,8 @@ static unsigned fault_receive(struct provider_handle *handle, struct fbuf **fram
 	return got;
 }
 
-static unsigned fault_transmit(struct provider_handle *handle, struct fbuf *const *frames, unsigned n)
+static unsigned fault_transmit(struct provider_handle *handle, struct fbuf *const *frames,
+			       unsigned n)
 {
 	struct fault_port *p = port_of(handle);
 	struct provider_stats *stats = &p->base.stats;
@@ -397,7 +398,8 @@ static void fault_nothing(struct provider_handle *handle)
 	(void)handle;
 }
 
-static int fault_set_local_addrs(struct provider_handle *handle, const struct ip_addr *addrs, unsigned n)
+static int fault_set_local_addrs(struct provider_handle *handle, const struct ip_addr *addrs,
+				 unsigned n)
 {
 	(void)handle, (void)addrs, (void)n;
 	return 0; /* every frame comes */

@@ -24,7 +24,7 @@
 
 enum {
 	SEND_BUFFER = 16 << 20,
-	HEADERS_MAX = 14 + 8 + 60 + 60, /* link with two tags, IPv4 with options, TCP with options */
+	HEADERS_MAX = 14 + 8 + 60 + 60, /* link and two tags; IPv4 and TCP, both with options */
 	ETH_LEN = 14,
 	TAG_LEN = 4,
 	TYPE_IPV4 = 0x0800,
@@ -190,7 +190,8 @@ int vnet_send(int fd, uint32_t ifindex, const struct fbuf *frame)
 	uint32_t len = frame->len;
 	int n;
 
-	if (frame->gso_size == 0 || frame->csum != FBUF_CSUM_PARTIAL || frame->total > VNET_MAX_FRAME)
+	if (frame->gso_size == 0 || frame->csum != FBUF_CSUM_PARTIAL ||
+	    frame->total > VNET_MAX_FRAME)
 		return -EINVAL;
 	if (len < sizeof(copy)) {
 		len = fbuf_copy_out(frame, 0, copy, sizeof(copy));

@@ -38,8 +38,8 @@ struct driver_mode {
 };
 
 static const struct driver_mode driver_modes[] = {
-	{ "veth", false, true },
-	{ "", true, false }, /* any other; the last */
+	{ .driver = "veth", .native = false, .copy = true },
+	{ .driver = "", .native = true, .copy = false }, /* any other; the last */
 };
 
 static const char option_native[] = "mode=native";
@@ -81,7 +81,7 @@ static bool option_known(const char *option)
 static int refuse_panicking(const struct provider_open_args *args)
 {
 	return fail(args, -EOPNOTSUPP,
-		    "Linux 6.17 can panic when AF_XDP sends in copy mode; use 6.18 or another kernel");
+		    "Linux 6.17 can panic when AF_XDP sends in copy mode; use another kernel");
 }
 
 static void set_caps(struct provider_caps *caps, const struct provider_open_args *args)
@@ -100,7 +100,8 @@ static int xdp_probe(const struct provider_open_args *args, struct provider_caps
 	int rc;
 
 	if (!option_known(args->option))
-		return fail(args, -EOPNOTSUPP, "the xdp provider knows mode=native and mode=generic only");
+		return fail(args, -EOPNOTSUPP,
+			    "the xdp provider knows mode=native and mode=generic only");
 	if (mode_of(args->driver)->copy && xsk_kernel_tx_panics())
 		return refuse_panicking(args);
 	rc = xsk_probe(args->why);
@@ -253,7 +254,8 @@ static int self_test(struct provider_handle *handle, const struct provider_open_
 	if (rc == -ENETDOWN)
 		return fail(args, -ENETDOWN, "the interface is down or gone");
 	if (rc < 0)
-		return fail(args, -EPROTO, "self-test: a frame sent was not completed within 0.2 s");
+		return fail(args, -EPROTO,
+			    "self-test: a frame sent was not completed within 0.2 s");
 	if (p->base.stats.rx_bad != 0)
 		return fail(args, -EPROTO, "self-test: the completed frame is not the one sent");
 	if (!read_kernel_stats(handle, &st) || st.rx_invalid_descs != 0 || st.tx_invalid_descs != 0)
@@ -314,7 +316,8 @@ static int open_socket(struct provider_handle *handle, const struct provider_ope
 		rc = refuse_panicking(args);
 		goto not_bound;
 	}
-	p->base.caps.max_parts = p->xsk.multi_buffer ? FS_MIN((uint32_t)XSK_MAX_PARTS, p->xsk.tx.size) : 1;
+	p->base.caps.max_parts =
+		p->xsk.multi_buffer ? FS_MIN((uint32_t)XSK_MAX_PARTS, p->xsk.tx.size) : 1;
 	xdp_io_init(p);
 	/* The side socket itself waits for the first super-frame: closing one costs up to 20 ms. */
 	p->base.caps.max_gso = vnet_possible(args->ifindex) ? UINT16_MAX : 0;
@@ -325,7 +328,8 @@ static int open_socket(struct provider_handle *handle, const struct provider_ope
 	rc = steer_set_xsk(&s, args->queue, fd);
 	if (rc == 0)
 		return 0;
-	rc = fail(args, -EOPNOTSUPP, "the AF_XDP socket could not be entered into the steering map");
+	rc = fail(args, -EOPNOTSUPP,
+		  "the AF_XDP socket could not be entered into the steering map");
 not_bound:
 	detach(handle);
 not_attached:
@@ -376,7 +380,8 @@ static void xdp_fork_child(struct provider_handle *handle)
  * not the side socket, which each opens for itself. */
 static bool fd_is_shared(int i)
 {
-	return i != XDP_FD_VNET && i != XDP_FD_STEER + STEER_FD_LINK && i != XDP_FD_STEER + STEER_FD_GUARD;
+	return i != XDP_FD_VNET && i != XDP_FD_STEER + STEER_FD_LINK &&
+	       i != XDP_FD_STEER + STEER_FD_GUARD;
 }
 
 static int fetch_fds(struct provider_handle *handle, int fd_floor)
@@ -454,11 +459,18 @@ static struct steer_flow flow_of(const struct steer_rule *rule)
 	};
 }
 
+static uint8_t wild_of(const struct steer_rule *rule)
+{
+	if (rule->v6_only)
+		return STEER_WILD_V6;
+	return rule->v4_only ? STEER_WILD_V4 : STEER_WILD_BOTH;
+}
+
 static struct steer_port port_of(const struct steer_rule *rule)
 {
 	return (struct steer_port){
 		.protocol = rule->protocol,
-		.wild = rule->v6_only ? STEER_WILD_V6 : rule->v4_only ? STEER_WILD_V4 : STEER_WILD_BOTH,
+		.wild = wild_of(rule),
 		.port = rule->local_port,
 		.local = rule->local,
 	};
@@ -469,16 +481,19 @@ static struct steer_port port_of(const struct steer_rule *rule)
  * attach, as much to detach, and a look at each packet the kernel sends. A joined process cannot add
  * it: then it stays as it is, and a road aside (design hazard 18) is open to the kernel's resets.
  */
-static void guard_for(struct provider_handle *handle, struct steer *s, const struct steer_rule *rule)
+static void guard_for(struct provider_handle *handle, struct steer *s,
+		      const struct steer_rule *rule)
 {
 	struct xdp_port *p = xdp_port_of(handle);
 
-	if (rule->protocol != IPPROTO_TCP || s->guard != STEER_GUARD_NONE || p->guard_tried || !s->owner)
+	if (rule->protocol != IPPROTO_TCP || s->guard != STEER_GUARD_NONE || p->guard_tried ||
+	    !s->owner)
 		return;
 	p->guard_tried = true;
 	steer_guard_add(s, handle->fd[XDP_FD_SOCKET]);
 	p->guard = s->guard;
 	steer_fds_to(handle, s);
+	steer_programs(s, p->base.programs);
 }
 
 static int xdp_steer_add(struct provider_handle *handle, const struct steer_rule *rule)
@@ -510,7 +525,8 @@ static int xdp_steer_remove(struct provider_handle *handle, const struct steer_r
 	return steer_port_remove(&s, &port);
 }
 
-static int xdp_set_local_addrs(struct provider_handle *handle, const struct ip_addr *addrs, unsigned n)
+static int xdp_set_local_addrs(struct provider_handle *handle, const struct ip_addr *addrs,
+			       unsigned n)
 {
 	struct steer s = steer_of(handle);
 

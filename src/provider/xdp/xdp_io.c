@@ -14,7 +14,7 @@
 #include "sys/sys.h"
 
 enum {
-	KICK_SPARE_ROUNDS = 8, /* send calls beyond those the budget explains before kick() gives up */
+	KICK_SPARE_ROUNDS = 8, /* send calls beyond those the budget explains, then kick() gives up */
 };
 
 /* --- chunks in and out of the kernel's hands --- */
@@ -95,7 +95,8 @@ static void refill(struct xdp_port *p)
 		struct fbuf *f = fbuf_alloc(p->base.pool);
 
 		chunk_lend(f);
-		*xsk_ring_addr(r, r->cached_prod + i) = (uint64_t)f->index << p->base.pool->chunk_shift;
+		*xsk_ring_addr(r, r->cached_prod + i) = (uint64_t)f->index
+							<< p->base.pool->chunk_shift;
 	}
 	r->cached_prod += want;
 	p->rx_posted += want;
@@ -363,7 +364,8 @@ static void tx_publish(struct xdp_port *p, uint32_t former_prod)
  * A super-frame leaves at once, through the side socket. What is in the ring before it goes first,
  * or segments of one connection would overtake each other.
  */
-static enum tx_fate tx_super(struct provider_handle *handle, struct fbuf *frame, uint32_t *former_prod)
+static enum tx_fate tx_super(struct provider_handle *handle, struct fbuf *frame,
+			     uint32_t *former_prod)
 {
 	struct xdp_port *p = xdp_port_of(handle);
 	int rc;

@@ -15,8 +15,8 @@
 #include "sys/sys.h"
 
 enum {
-	SEND_BUFFER = 16 << 20,	     /* copy mode charges each frame's skb to the socket */
-	BIND_WAIT_STEP_US = 2000,    /* first pause while a dying owner lets go of the queue */
+	SEND_BUFFER = 16 << 20,	  /* copy mode charges each frame's skb to the socket */
+	BIND_WAIT_STEP_US = 2000, /* first pause while a dying owner lets go of the queue */
 	BIND_WAIT_TOTAL_US = 1000000,
 };
 
@@ -126,7 +126,8 @@ static int register_memory(int fd, const struct xsk_args *args)
 		return fail(args->why, -ENOMEM, "AF_XDP takes chunks of 2048 or 4096 bytes only");
 	rc = set_option(fd, XDP_UMEM_REG, &reg, sizeof(reg));
 	if (rc == -ENOBUFS || rc == -EPERM)
-		return fail(args->why, -ENOBUFS, "RLIMIT_MEMLOCK does not allow pinning the frame pool");
+		return fail(args->why, -ENOBUFS,
+			    "RLIMIT_MEMLOCK does not allow pinning the frame pool");
 	if (rc < 0)
 		return fail(args->why, -ENOMEM, "the frame pool could not be registered (UMEM)");
 	return 0;
@@ -223,7 +224,8 @@ static int map_rings(struct xsk *x, int fd, char *why)
 	size_t len[SLOTS];
 
 	if (slot_lengths(x, fd, &o, len) < 0)
-		return fail(why, -EOPNOTSUPP, "the kernel describes its AF_XDP rings in an unknown way");
+		return fail(why, -EOPNOTSUPP,
+			    "the kernel describes its AF_XDP rings in an unknown way");
 	if (map_slots(x, fd, len) < 0)
 		return fail(why, -ENOMEM, "the AF_XDP rings could not be mapped");
 	xsk_ring_init(&x->rx, slot_address(x, SLOT_RX), &o.rx, x->rx.size);
@@ -313,9 +315,11 @@ int xsk_bind(struct xsk *x, int fd, const struct xsk_args *args)
 		return fail(args->why, -EPERM, "binding an AF_XDP socket is not permitted");
 	case -ENOMEM:
 	case -ENOBUFS:
-		return fail(args->why, -ENOMEM, "the kernel has no memory to bind the AF_XDP socket");
+		return fail(args->why, -ENOMEM,
+			    "the kernel has no memory to bind the AF_XDP socket");
 	default:
-		return fail(args->why, -EOPNOTSUPP, "driver or queue does not take an AF_XDP socket");
+		return fail(args->why, -EOPNOTSUPP,
+			    "driver or queue does not take an AF_XDP socket");
 	}
 }
 

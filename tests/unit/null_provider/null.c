@@ -42,7 +42,8 @@ static unsigned null_receive(struct provider_handle *handle, struct fbuf **frame
 	return 0;
 }
 
-static unsigned null_transmit(struct provider_handle *handle, struct fbuf *const *frames, unsigned n)
+static unsigned null_transmit(struct provider_handle *handle, struct fbuf *const *frames,
+			      unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
 		handle->port->stats.tx_frames++;
@@ -76,7 +77,8 @@ static bool null_arm(struct provider_handle *handle)
 	return false;
 }
 
-static int null_set_local_addrs(struct provider_handle *handle, const struct ip_addr *addrs, unsigned n)
+static int null_set_local_addrs(struct provider_handle *handle, const struct ip_addr *addrs,
+				unsigned n)
 {
 	(void)handle, (void)addrs, (void)n;
 	return 0;
