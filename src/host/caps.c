@@ -2,8 +2,8 @@
 /*
  * caps.c - privileges, limits and kernel features, by asking or by trying.
  *
- * Does not read kernel configuration files: whether a feature works is what counts, and containers hide
- * or refuse much that is built in.
+ * Does not read kernel configuration files: whether a feature works is what counts, and containers
+ * hide or refuse much that is built in.
  */
 #include "host/caps.h"
 

@@ -2,8 +2,8 @@
 /*
  * diag.c - sockets by local port: sock_diag(7), or the tables of proc(5).
  *
- * Does not decide by SO_REUSEADDR or SO_REUSEPORT: whether the kernel would let both bind is settled
- * when this is asked; what matters is whether a datagram could belong to either.
+ * Does not decide by SO_REUSEADDR or SO_REUSEPORT: whether the kernel would let both bind is
+ * settled when this is asked; what matters is whether a datagram could belong to either.
  */
 #include "host/diag.h"
 
@@ -155,7 +155,7 @@ int host_port_parse_line(const char *line, size_t len, const struct host_port_qu
 	uint32_t port;
 	int n = 0;
 
-	/* "  12: 0100007F:0035 00000000:0000 07 ...": each word as it lies in memory, the port as a number */
+	/* "  12: 0100007F:0035 ...": each word as it lies in memory, the port as a number. */
 	while (at < end && *at != ':')
 		at++;
 	if (end - at < 2 || at[1] != ' ')
@@ -173,7 +173,8 @@ int host_port_parse_line(const char *line, size_t len, const struct host_port_qu
 }
 
 /* Count the overlapping sockets in one table. */
-static int table_count(const char *path, const struct host_port_query *query, char *buf, size_t size)
+static int table_count(const char *path, const struct host_port_query *query, char *buf,
+		       size_t size)
 {
 	size_t have = 0;
 	int count = 0;
@@ -207,10 +208,11 @@ static int table_count(const char *path, const struct host_port_query *query, ch
 static int proc_shared(const struct host_port_query *query, void *buf, size_t size)
 {
 	bool udp = query->proto == IPPROTO_UDP;
-	int v4 = table_count(udp ? "/proc/thread-self/net/udp" : "/proc/thread-self/net/tcp", query, buf,
-			     size);
+	int v4 = table_count(udp ? "/proc/thread-self/net/udp" : "/proc/thread-self/net/tcp", query,
+			     buf, size);
 	int v6 = v4 < 0 ? v4
-			: table_count(udp ? "/proc/thread-self/net/udp6" : "/proc/thread-self/net/tcp6",
+			: table_count(udp ? "/proc/thread-self/net/udp6"
+					  : "/proc/thread-self/net/tcp6",
 				      query, buf, size);
 
 	if (v6 < 0)

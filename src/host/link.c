@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * link.c - links and addresses over rtnetlink, drivers and queues over ethtool's ioctl (rtnetlink(7),
- * linux/ethtool.h).
+ * link.c - links and addresses over rtnetlink, drivers and queues over ethtool's ioctl
+ * (rtnetlink(7), linux/ethtool.h).
  *
- * Does not open a socket for the ioctl: a netlink socket passes it on to the device layer, and belongs
- * to the right namespace already.
+ * Does not open a socket for the ioctl: a netlink socket passes it on to the device layer, and
+ * belongs to the right namespace already.
  */
 #include "host/link.h"
 
@@ -139,7 +139,8 @@ static int parse_mtu6(const struct host_nl_attr *spec, struct host_link *link)
 	if (ret < 0)
 		return ret;
 	if (conf->data && conf->len >= (DEVCONF_MTU6 + 1) * sizeof(int32_t))
-		memcpy(&link->mtu6, conf->data + DEVCONF_MTU6 * sizeof(int32_t), sizeof(link->mtu6));
+		memcpy(&link->mtu6, conf->data + DEVCONF_MTU6 * sizeof(int32_t),
+		       sizeof(link->mtu6));
 	return 0;
 }
 
@@ -305,8 +306,9 @@ int host_link_find(struct host_nl *nl, const char *name, struct host_link *link)
 }
 
 /*
- * The device's own MTU by two ioctls: a tenth of the cost of RTM_GETLINK (measured 0.7 against 8 us),
- * and this is asked for every new destination. The interface may be renamed in between: -ENODEV.
+ * The device's own MTU by two ioctls: a tenth of the cost of RTM_GETLINK (measured 0.7 against 8
+ * us), and this is asked for every new destination. The interface may be renamed in between:
+ * -ENODEV.
  */
 static int device_mtu(struct host_nl *nl, int ifindex)
 {
@@ -404,7 +406,8 @@ int host_addr_list(struct host_nl *nl, int ifindex, struct host_addr *addrs, int
 	struct list list = { .items = addrs, .room = n, .ifindex = ifindex };
 
 	for (size_t i = 0; i < FS_ARRAY_SIZE(families); i++) {
-		struct ifaddrmsg head = { .ifa_family = families[i], .ifa_index = (uint32_t)ifindex };
+		struct ifaddrmsg head = { .ifa_family = families[i],
+					  .ifa_index = (uint32_t)ifindex };
 		struct host_nl_req req;
 		int ret;
 

@@ -2,8 +2,8 @@
 /*
  * link.h - interfaces of this network namespace and their addresses, as the kernel has them now.
  *
- * Does:     look up and list links with what decides about acceleration: kind, state, master, attached
- *           XDP program, queues, default route; list addresses in use.
+ * Does:     look up and list links with what decides about acceleration: kind, state, master,
+ *           attached XDP program, queues, default route; list addresses in use.
  * Does not: cache (monitor.h says when to ask again), change anything.
  * Threads:  as struct host_nl; the parsers are pure.
  * Errors:   0, a count, or -errno: -ENODEV no such link, or those of netlink.h.
@@ -20,7 +20,7 @@ struct host_nl;
 struct host_nl_msg;
 
 enum {
-	HOST_LINK_NAME_MAX = 16,   /* IFNAMSIZ, with the final 0 */
+	HOST_LINK_NAME_MAX = 16, /* IFNAMSIZ, with the final 0 */
 	HOST_LINK_KIND_MAX = 16,
 	HOST_LINK_DRIVER_MAX = 32, /* ETHTOOL_BUSINFO_LEN */
 };
@@ -43,7 +43,7 @@ enum host_link_role {
 	HOST_LINK_OTHER_MEMBER, /* of a master of another kind */
 };
 
-/* Modes of an attached XDP program; they may combine (XDP_ATTACHED_* of linux/if_link.h as bits). */
+/* Modes of an attached XDP program, XDP_ATTACHED_* of linux/if_link.h as bits; they may combine. */
 enum {
 	HOST_XDP_NATIVE = 1 << 0,
 	HOST_XDP_GENERIC = 1 << 1,
@@ -54,21 +54,21 @@ struct host_link {
 	int ifindex;
 	char name[HOST_LINK_NAME_MAX];
 	enum host_link_kind kind;
-	char kind_name[HOST_LINK_KIND_MAX];  /* rtnetlink's ("veth", "bridge"); "" = a device of its own */
-	char driver[HOST_LINK_DRIVER_MAX];   /* ethtool's ("virtio_net"); "" = it has none */
-	struct eth_addr mac;		     /* zero when @has_mac is false */
-	bool has_mac;			     /* six bytes, as Ethernet has */
-	bool ethernet;			     /* ARPHRD_ETHER */
-	uint32_t flags;			     /* IFF_* */
-	uint8_t operstate;		     /* IF_OPER_*; veth and virtio say UP or DOWN, others UNKNOWN */
+	char kind_name[HOST_LINK_KIND_MAX]; /* rtnetlink's ("veth"); "" = a physical device */
+	char driver[HOST_LINK_DRIVER_MAX];  /* ethtool's ("virtio_net"); "" = it has none */
+	struct eth_addr mac;		    /* zero when @has_mac is false */
+	bool has_mac;			    /* six bytes, as Ethernet has */
+	bool ethernet;			    /* ARPHRD_ETHER */
+	uint32_t flags;			    /* IFF_* */
+	uint8_t operstate;		    /* IF_OPER_*; some drivers only say UNKNOWN */
 	uint32_t mtu;
-	uint32_t mtu6;			     /* of IPv6 on it (router advertisements); 0 = no IPv6 */
-	int master;			     /* ifindex; 0 = none */
+	uint32_t mtu6; /* of IPv6 on it; 0 = no IPv6 */
+	int master;    /* ifindex; 0 = none */
 	enum host_link_role role;
-	unsigned xdp_modes;		     /* HOST_XDP_*; 0 = no program */
-	uint32_t xdp_prog[3];		     /* program ids: native, generic, offloaded; 0 = none */
-	char qdisc[HOST_LINK_KIND_MAX];	     /* of the whole interface; "" = unknown */
-	uint32_t rx_queues;		     /* in use now where the driver says so, else those allocated */
+	unsigned xdp_modes;		/* HOST_XDP_*; 0 = no program */
+	uint32_t xdp_prog[3];		/* program ids: native, generic, offloaded; 0 = none */
+	char qdisc[HOST_LINK_KIND_MAX]; /* of the whole interface; "" = unknown */
+	uint32_t rx_queues;		/* in use if the driver says, else allocated */
 	uint32_t tx_queues;
 };
 
@@ -97,19 +97,20 @@ int host_link_list(struct host_nl *nl, struct host_link *links, int n);
 /* MTU of IPv4 or IPv6 packets on the interface, bounded as the kernel bounds it; or -errno. */
 int host_link_mtu(struct host_nl *nl, int ifindex, bool v6);
 
-/* Has any table a default route that forwards by this interface? 1, 0 or -errno. Walks the tables. */
+/* Has any table a default route out of this interface? 1, 0 or -errno. Walks the tables. */
 int host_link_has_default_route(struct host_nl *nl, int ifindex);
 
 /*
- * host_addr_list() - usable addresses of @ifindex (0 = of all), both families, the first @n into @addrs.
+ * host_addr_list() - usable addresses of @ifindex (0 = of all), both families, the first @n into
+ * @addrs.
  * Return: how many there are (may exceed @n) or -errno.
  */
 int host_addr_list(struct host_nl *nl, int ifindex, struct host_addr *addrs, int n);
 
 /*
  * Parsers of RTM_NEWLINK and RTM_NEWADDR. Pure. The link's driver and queues in use are not in
- * the message: "" and the allocated numbers. host_addr_parse() returns 1 for a usable address, 0 for
- * one that is not, -EBADMSG.
+ * the message: "" and the allocated numbers. host_addr_parse() returns 1 for a usable address, 0
+ * for one that is not, -EBADMSG.
  */
 int host_link_parse(const struct host_nl_msg *msg, struct host_link *link);
 int host_addr_parse(const struct host_nl_msg *msg, struct host_addr *addr);

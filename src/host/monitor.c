@@ -24,11 +24,11 @@ int host_monitor_open(struct host_monitor *m, int fd_floor, void *buf, size_t si
 		uint8_t group;
 		bool optional;
 	} groups[] = {
-		{ RTNLGRP_LINK, false },	{ RTNLGRP_NEIGH, false },
-		{ RTNLGRP_TC, false },		{ RTNLGRP_IPV4_IFADDR, false },
-		{ RTNLGRP_IPV4_ROUTE, false },	{ RTNLGRP_IPV4_RULE, false },
-		{ RTNLGRP_IPV6_IFADDR, true },	{ RTNLGRP_IPV6_ROUTE, true },
-		{ RTNLGRP_IPV6_RULE, true },	{ RTNLGRP_IPV6_IFINFO, true },
+		{ RTNLGRP_LINK, false },       { RTNLGRP_NEIGH, false },
+		{ RTNLGRP_TC, false },	       { RTNLGRP_IPV4_IFADDR, false },
+		{ RTNLGRP_IPV4_ROUTE, false }, { RTNLGRP_IPV4_RULE, false },
+		{ RTNLGRP_IPV6_IFADDR, true }, { RTNLGRP_IPV6_ROUTE, true },
+		{ RTNLGRP_IPV6_RULE, true },   { RTNLGRP_IPV6_IFINFO, true },
 		{ RTNLGRP_NEXTHOP, true },
 	};
 	int ret = host_nl_open(&m->nl, NETLINK_ROUTE, fd_floor, buf, size);
@@ -55,7 +55,7 @@ static int parse_link(const struct host_nl_msg *msg, struct host_change *change)
 	if (msg->len < sizeof(head))
 		return -EBADMSG;
 	memcpy(&head, msg->data, sizeof(head));
-	/* A bridge tells of its ports with AF_BRIDGE and RTM_DELLINK when one leaves: the link itself stays. */
+	/* A bridge tells of a port that left with AF_BRIDGE and RTM_DELLINK: the link stays. */
 	change->gone = msg->type == RTM_DELLINK && head.ifi_family != AF_BRIDGE;
 	change->ifindex = head.ifi_index;
 	return HOST_CHANGED_LINK;

@@ -26,7 +26,8 @@ int host_neigh_parse(const struct host_nl_msg *msg, struct host_neigh *neigh)
 		return ret;
 	memcpy(&head, msg->data, sizeof(head));
 	/* Bridge forwarding entries (AF_BRIDGE) and proxy entries share the message type. */
-	if ((head.ndm_family != AF_INET && head.ndm_family != AF_INET6) || (head.ndm_flags & NTF_PROXY))
+	if ((head.ndm_family != AF_INET && head.ndm_family != AF_INET6) ||
+	    (head.ndm_flags & NTF_PROXY))
 		return 0;
 	*neigh = (struct host_neigh){ .ifindex = head.ndm_ifindex, .state = head.ndm_state };
 	if (!host_nl_ip(&table[NDA_DST], &neigh->addr))

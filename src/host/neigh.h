@@ -23,7 +23,7 @@ struct host_neigh {
 	struct ip_addr addr;
 	struct eth_addr mac; /* meaningful when @usable */
 	bool usable;	     /* a frame may be sent to @mac now */
-	bool confirmed;	     /* reachable or permanent; otherwise mark it in use so that it is probed */
+	bool confirmed;	     /* reachable or permanent; else mark it in use, to have it probed */
 	bool failed;	     /* the neighbour did not answer */
 	uint16_t state;	     /* NUD_* */
 };
@@ -33,13 +33,14 @@ int host_neigh_get(struct host_nl *nl, int ifindex, const struct ip_addr *addr,
 		   struct host_neigh *neigh);
 
 /*
- * host_neigh_use() - what sending a packet would do to the entry: create it, solicit, move it from stale
- * to probed. Repeat about every 30 s while in use, else the entry goes stale unprobed, and is removed.
+ * host_neigh_use() - what sending a packet would do to the entry: create it, solicit, move it from
+ * stale to probed. Repeat about every 30 s while in use, else the entry goes stale unprobed, and is
+ * removed.
  * Return: 0; -EPERM = CAP_NET_ADMIN is missing: send one datagram through a kernel socket instead.
  */
 int host_neigh_use(struct host_nl *nl, int ifindex, const struct ip_addr *addr);
 
-/* The entry in an RTM_NEWNEIGH or RTM_DELNEIGH message. Pure. 1; 0 = not an IP neighbour; -EBADMSG. */
+/* The entry in RTM_NEWNEIGH or RTM_DELNEIGH. Pure. 1; 0 = not an IP neighbour; -EBADMSG. */
 int host_neigh_parse(const struct host_nl_msg *msg, struct host_neigh *neigh);
 
 #endif

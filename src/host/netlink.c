@@ -4,9 +4,9 @@
  *
  * Does not use libmnl: what the preloaded library brings into a program is libc alone (DESIGN D6).
  *
- * The kernel handles a request within the send: the answer, or the first part of a dump, is queued when
- * the send returns, and reading one part fills the next. So every read is MSG_DONTWAIT; "nothing there"
- * means a lost answer and never a wait.
+ * The kernel handles a request within the send: the answer, or the first part of a dump, is queued
+ * when the send returns, and reading one part fills the next. So every read is MSG_DONTWAIT;
+ * "nothing there" means a lost answer and never a wait.
  */
 #include "host/netlink.h"
 
@@ -38,8 +38,9 @@ int host_nl_open(struct host_nl *nl, int protocol, int fd_floor, void *buf, size
 	*nl = (struct host_nl){ .fd = -1 };
 	if (size < HOST_NL_BUF_MIN || ((uintptr_t)buf & (ALIGN - 1)))
 		return -EINVAL;
-	ret = sys_fd_raise(sys_socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol),
-			   fd_floor);
+	ret = sys_fd_raise(
+		sys_socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol),
+		fd_floor);
 	if (ret < 0)
 		return ret;
 	*nl = (struct host_nl){ .fd = ret, .buf = buf, .size = size };
@@ -219,7 +220,8 @@ long host_nl_receive(struct host_nl *nl)
 	do {
 		from = (struct sockaddr_nl){ .nl_pid = 0 };
 		from_len = sizeof(from);
-		len = sys_recvfrom(nl->fd, nl->buf, nl->size, MSG_DONTWAIT | MSG_TRUNC, &from, &from_len);
+		len = sys_recvfrom(nl->fd, nl->buf, nl->size, MSG_DONTWAIT | MSG_TRUNC, &from,
+				   &from_len);
 		if (len == -EINTR)
 			continue;
 		if (len < 0)
@@ -289,8 +291,8 @@ static int call_datagram(struct call *call, const uint8_t *data, size_t len)
 		if (ret < 0)
 			return ret;
 		/*
-		 * Of a request given up earlier, or a notification: those carry the sequence number of
-		 * somebody else's request, which may equal ours, and his port.
+		 * Of a request given up earlier, or a notification: those carry the sequence number
+		 * of somebody else's request, which may equal ours, and his port.
 		 */
 		if (msg.seq != call->nl->seq || msg.port != call->nl->port)
 			call->nl->strays++;
@@ -321,7 +323,7 @@ static int call_answer(struct call *call)
 	return call->result;
 }
 
-/* Read an answer that was given up to its end: a dump left standing makes the next one fail (EBUSY). */
+/* Read an abandoned answer to its end: a dump left standing makes the next one fail (EBUSY). */
 static void flush(struct host_nl *nl)
 {
 	for (int i = 0; i < FLUSH_MAX; i++) {

@@ -2,12 +2,13 @@
 /*
  * netlink.h - a small netlink client: requests with answers, dumps, notifications, attributes.
  *
- * Does:     build requests in caller's memory; match answers by sequence number; walk multi-part dumps;
- *           check every length before it is used.
+ * Does:     build requests in caller's memory; match answers by sequence number; walk multi-part
+ *           dumps; check every length before it is used.
  * Does not: allocate, wait (the kernel answers within the send; nothing here can hang), retry.
  * Threads:  one caller at a time per struct host_nl; the parsers are pure.
- * Errors:   0 or -errno. -EBADMSG: a length inside the answer lies. -ENOBUFS: the answer was dropped.
- *           -EAGAIN: the kernel's table changed under a dump; what was delivered may be inconsistent.
+ * Errors:   0 or -errno. -EBADMSG: a length inside the answer lies. -ENOBUFS: the answer was
+ *           dropped. -EAGAIN: the kernel's table changed under a dump; what was delivered may be
+ *           inconsistent.
  */
 #ifndef FSOCK_HOST_NETLINK_H
 #define FSOCK_HOST_NETLINK_H
@@ -20,10 +21,10 @@
 #include "base/addr.h"
 
 enum {
-	HOST_NL_BUF_MIN = 8192,   /* smallest receive buffer host_nl_open() takes */
+	HOST_NL_BUF_MIN = 8192,	  /* smallest receive buffer host_nl_open() takes */
 	HOST_NL_BUF_GOOD = 32768, /* no dump part of the kernel is larger */
-	HOST_NL_REQ_MAX = 384,    /* longest request, headers included */
-	HOST_NL_STOP = 1,         /* what a callback returns to see no more of a dump */
+	HOST_NL_REQ_MAX = 384,	  /* longest request, headers included */
+	HOST_NL_STOP = 1,	  /* what a callback returns to see no more of a dump */
 };
 
 /* One netlink socket of this process, in the network namespace the opening thread was in. */
@@ -32,7 +33,7 @@ struct host_nl {
 	uint32_t port;	 /* our address: answers carry it, notifications carry their cause's */
 	uint32_t seq;	 /* of the last request */
 	uint32_t strays; /* messages host_nl_call() passed over: notifications of joined groups */
-	uint8_t *buf;	 /* borrowed from host_nl_open()'s caller until host_nl_close(); 4-byte aligned */
+	uint8_t *buf;	 /* borrowed until host_nl_close(); 4-byte aligned */
 	size_t size;	 /* bytes at @buf */
 };
 
@@ -46,7 +47,7 @@ struct host_nl_msg {
 	const uint8_t *data; /* borrowed, 4-byte aligned */
 };
 
-/* One attribute. @data NULL = not present. Values are copied out: only 4-byte alignment is certain. */
+/* One attribute. @data NULL = not present. Copy values out: only 4-byte alignment is certain. */
 struct host_nl_attr {
 	uint16_t type; /* nested and byte order flags removed */
 	uint16_t len;  /* bytes at @data */
@@ -71,7 +72,8 @@ typedef int host_nl_fn(const struct host_nl_msg *msg, void *arg);
 
 /*
  * host_nl_open() - a socket of @protocol (NETLINK_ROUTE, ...), non-blocking, close-on-exec, at or
- * above @fd_floor. @buf is lent until host_nl_close(), at least HOST_NL_BUF_MIN bytes, 4-byte aligned.
+ * above @fd_floor. @buf is lent until host_nl_close(), at least HOST_NL_BUF_MIN bytes, 4-byte
+ * aligned.
  * Return: 0, or -errno with @nl closed.
  */
 int host_nl_open(struct host_nl *nl, int protocol, int fd_floor, void *buf, size_t size);
@@ -97,7 +99,8 @@ int host_nl_call(struct host_nl *nl, struct host_nl_req *req, host_nl_fn *fn, vo
 
 /*
  * host_nl_receive() - one datagram into nl->buf, only from the kernel, without waiting.
- * Return: its length; -EAGAIN = none; -ENOBUFS = notifications were lost; -EMSGSIZE = it did not fit.
+ * Return: its length; -EAGAIN = none; -ENOBUFS = notifications were lost; -EMSGSIZE = it did not
+ * fit.
  */
 long host_nl_receive(struct host_nl *nl);
 

@@ -16,8 +16,9 @@
 uint64_t host_netns_inode(void);
 
 /*
- * host_netns_is_initial() - is this the namespace the machine started with, the one an administrator's
- * own login uses? @fd: any socket made in it. When it cannot be told the answer is true, the careful one.
+ * host_netns_is_initial() - is this the namespace the machine started with, the one an
+ * administrator's own login uses? @fd: any socket made in it. When it cannot be told the answer is
+ * true, the careful one.
  */
 bool host_netns_is_initial(int fd);
 

@@ -3,8 +3,9 @@
  * policy.c - the look for policy as a whole; xfrm, cgroup programs and XDP. Netfilter is in
  * policy_netfilter.c, traffic control in policy_tc.c.
  *
- * Does not weigh what it finds: a rule base that accepts everything by twenty rules counts as policy.
- * Bypassing a rule nobody would miss gains little; bypassing one that somebody relies on is a hole.
+ * Does not weigh what it finds: a rule base that accepts everything by twenty rules counts as
+ * policy. Bypassing a rule nobody would miss gains little; bypassing one that somebody relies on is
+ * a hole.
  */
 #include "host/policy.h"
 
@@ -62,7 +63,7 @@ int64_t policy_progs(const struct host_policy_query *query, int target, uint32_t
 	attr.query.prog_ids = (uint64_t)(uintptr_t)ids;
 	attr.query.prog_cnt = POLICY_PROGS_MAX;
 	ret = sys_bpf(BPF_PROG_QUERY, &attr, sizeof(attr.query));
-	/* ENOENT: tcx has nothing attached. EINVAL, EOPNOTSUPP: no such attach point in this kernel. */
+	/* ENOENT: tcx with nothing attached. EINVAL, EOPNOTSUPP: no such attach point here. */
 	if (ret == -ENOENT || ret == -EINVAL || ret == -EOPNOTSUPP || ret == -ENOSYS)
 		return 0;
 	if (ret < 0 && ret != -ENOSPC)
@@ -140,7 +141,8 @@ static int look_xfrm(struct policy_scan *scan)
 		return 0;
 	if (ret < 0)
 		return ret;
-	if (answer.fallback.in != XFRM_USERPOLICY_BLOCK && answer.fallback.out != XFRM_USERPOLICY_BLOCK)
+	if (answer.fallback.in != XFRM_USERPOLICY_BLOCK &&
+	    answer.fallback.out != XFRM_USERPOLICY_BLOCK)
 		return 0;
 	host_format(scan->result->what, sizeof(scan->result->what),
 		    "the default IPsec policy (xfrm) blocks");
@@ -158,8 +160,8 @@ struct attach_point {
 };
 
 /*
- * Programs that see or change packets, and those that may rewrite the address a call names: the shadow
- * would then be bound or connected elsewhere than the stack believes.
+ * Programs that see or change packets, and those that may rewrite the address a call names: the
+ * shadow would then be bound or connected elsewhere than the stack believes.
  */
 static const struct attach_point attach_points[] = {
 	{ BPF_CGROUP_INET_INGRESS, "ingress", 0, true, true },
@@ -251,8 +253,8 @@ static int cgroup_below(int root, const char *path)
 }
 
 /*
- * A mount of the hierarchy that no mount table shows, gone with the last descriptor: `ip netns exec`
- * covers /sys, and the usual mount with it. Needs CAP_SYS_ADMIN.
+ * A mount of the hierarchy that no mount table shows, gone with the last descriptor: `ip netns
+ * exec` covers /sys, and the usual mount with it. Needs CAP_SYS_ADMIN.
  */
 static int cgroup_mount(void)
 {
@@ -286,9 +288,9 @@ static int cgroup_open(int fd_floor)
 		return -EACCES;
 	ret = -EACCES;
 	for (size_t i = 0; i <= FS_ARRAY_SIZE(mounts) && ret < 0; i++) {
-		root = i < FS_ARRAY_SIZE(mounts)
-			       ? sys_openat(AT_FDCWD, mounts[i], O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
-			       : cgroup_mount();
+		root = i < FS_ARRAY_SIZE(mounts) ? sys_openat(AT_FDCWD, mounts[i],
+							      O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+						 : cgroup_mount();
 		if (root < 0)
 			continue;
 		ret = cgroup_below(root, path);
@@ -306,8 +308,8 @@ static int look_xdp(struct policy_scan *scan)
 
 		if (!prog || policy_is_own(scan->query, prog))
 			continue;
-		host_format(scan->result->what, sizeof(scan->result->what), "XDP program %u on %s", prog,
-			    scan->link.name);
+		host_format(scan->result->what, sizeof(scan->result->what), "XDP program %u on %s",
+			    prog, scan->link.name);
 		return 1;
 	}
 	return 0;
@@ -348,11 +350,14 @@ int host_policy_open(struct host_policy *policy, int fd_floor, void *buf, size_t
 					     "/proc/thread-self/net/ip6_tables_names" };
 	int ret;
 
-	*policy = (struct host_policy){ .netfilter.fd = -1, .xfrm.fd = -1, .cgroup = -ENOENT,
-					.tables = { -ENOENT, -ENOENT } };
-	ret = open_listener(&policy->netfilter, NETLINK_NETFILTER, NFNLGRP_NFTABLES, fd_floor, buf, size);
+	*policy = (struct host_policy){
+		.netfilter.fd = -1, .xfrm.fd = -1, .cgroup = -ENOENT, .tables = { -ENOENT, -ENOENT }
+	};
+	ret = open_listener(&policy->netfilter, NETLINK_NETFILTER, NFNLGRP_NFTABLES, fd_floor, buf,
+			    size);
 	if (ret == 0)
-		ret = open_listener(&policy->xfrm, NETLINK_XFRM, XFRMNLGRP_POLICY, fd_floor, buf, size);
+		ret = open_listener(&policy->xfrm, NETLINK_XFRM, XFRMNLGRP_POLICY, fd_floor, buf,
+				    size);
 	if (ret < 0) {
 		host_policy_close(policy);
 		return ret;

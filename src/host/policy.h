@@ -3,11 +3,11 @@
  * policy.h - does this host do anything to packets that XDP would bypass? (DESIGN D14)
  *
  * Does:     look for netfilter hooks (nftables, legacy iptables), xfrm policies, cgroup programs,
- *           queueing disciplines beyond the plain ones, foreign tc and XDP programs that could touch a
- *           socket's traffic; say the first it finds in a sentence.
- * Does not: understand rules: any rule in a chain the traffic passes counts. See BPF programs attached
- *           as netfilter links, nor LSM policy: the kernel does not list them without a module that is
- *           often absent.
+ *           queueing disciplines beyond the plain ones, foreign tc and XDP programs that could
+ *           touch a socket's traffic; say the first it finds in a sentence.
+ * Does not: understand rules: any rule in a chain the traffic passes counts. See BPF programs
+ *           attached as netfilter links, nor LSM policy: the kernel does not list them without a
+ *           module that is often absent.
  * Threads:  one at a time per struct host_policy.
  * Errors:   0, 1 or -errno. A look the caller has no privilege for is no error: it is named in
  *           host_policy_result.unchecked.
@@ -33,18 +33,18 @@ enum {
 	HOST_POLICY_ALL = (1 << 7) - 1,
 };
 
-/* The sockets a check is repeated with. Opened once, by a process that may use them (CAP_NET_ADMIN). */
+/* What a check is repeated with. Opened once, by a process that may use it (CAP_NET_ADMIN). */
 struct host_policy {
-	struct host_nl netfilter; /* owned; fd -1 = this kernel has none. Hears of ruleset changes */
+	struct host_nl netfilter; /* owned; fd -1 = the kernel has none. Hears of rulesets */
 	struct host_nl xfrm;	  /* the same; hears of policy changes */
-	int cgroup;		  /* owned; this process's version 2 cgroup when opened; -errno = why not */
-	int tables[2];		  /* owned; names of the loaded legacy tables, IPv4 and IPv6; or -errno */
+	int cgroup;		  /* owned; this process's version 2 cgroup; -errno = why not */
+	int tables[2];		  /* owned; lists of legacy tables, IPv4 and IPv6; or -errno */
 };
 
 /* Whose traffic is asked about. */
 struct host_policy_query {
-	int ifindex;	     /* interface; 0 = only what concerns every interface */
-	uint8_t proto;	     /* IPPROTO_UDP or IPPROTO_TCP */
+	int ifindex;   /* interface; 0 = only what concerns every interface */
+	uint8_t proto; /* IPPROTO_UDP or IPPROTO_TCP */
 	bool v4;
 	bool v6;	     /* both for a dual-stack socket */
 	unsigned ignore;     /* HOST_POLICY_* not to look for */
@@ -59,8 +59,8 @@ struct host_policy_result {
 };
 
 /*
- * host_policy_open() - both sockets and what else is kept. What the kernel does not have or does not
- * allow is left out. @buf as for host_nl_open(), shared by all of @policy's sockets.
+ * host_policy_open() - both sockets and what else is kept. What the kernel does not have or does
+ * not allow is left out. @buf as for host_nl_open(), shared by all of @policy's sockets.
  * Return: 0 or -errno (descriptors ran out, @buf too small), with @policy closed.
  */
 int host_policy_open(struct host_policy *policy, int fd_floor, void *buf, size_t size);
@@ -75,15 +75,16 @@ int host_policy_check(struct host_policy *policy, struct host_nl *nl,
 		      const struct host_policy_query *query, struct host_policy_result *result);
 
 /*
- * host_policy_changed() - have netfilter rulesets or xfrm policies changed since the last call? Without
- * waiting, one or two failed reads when not. The other kinds: HOST_CHANGED_TC and HOST_CHANGED_LINK of
- * monitor.h tell of qdiscs, filters and XDP; legacy iptables, tcx and cgroup programs tell nobody.
+ * host_policy_changed() - have netfilter rulesets or xfrm policies changed since the last call?
+ * Without waiting, one or two failed reads when not. The other kinds: HOST_CHANGED_TC and
+ * HOST_CHANGED_LINK of monitor.h tell of qdiscs, filters and XDP; legacy iptables, tcx and cgroup
+ * programs tell nobody. Opened without CAP_NET_ADMIN it hears nothing; dropping it later is no harm.
  */
 bool host_policy_changed(struct host_policy *policy);
 
 /*
- * Parsers, pure. Each 1 = this affects the query (@what, of @size bytes, says how), 0 = it does not,
- * -EBADMSG. A chain is an NFT_MSG_NEWCHAIN message, a filter an RTM_NEWTFILTER; @ifname is the
+ * Parsers, pure. Each 1 = this affects the query (@what, of @size bytes, says how), 0 = it does
+ * not, -EBADMSG. A chain is an NFT_MSG_NEWCHAIN message, a filter an RTM_NEWTFILTER; @ifname is the
  * interface asked about, "" = every interface.
  */
 int host_policy_parse_chain(const struct host_nl_msg *msg, const struct host_policy_query *query,

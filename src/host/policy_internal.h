@@ -37,8 +37,8 @@ bool policy_is_own(const struct host_policy_query *query, uint32_t prog);
 bool policy_same(const char *a, const char *b);
 
 /*
- * policy_progs() - the first program at an attach point that is not ours. @target: a descriptor of a
- * cgroup or an ifindex. Return: its id; 0 = none or the kernel has no such attach point; -errno.
+ * policy_progs() - the first program at an attach point that is not ours. @target: a descriptor of
+ * a cgroup or an ifindex. Return: its id; 0 = none or the kernel has no such attach point; -errno.
  */
 int64_t policy_progs(const struct host_policy_query *query, int target, uint32_t attach_type,
 		     uint32_t flags);

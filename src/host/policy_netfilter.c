@@ -2,12 +2,12 @@
 /*
  * policy_netfilter.c - base chains of nftables, and the tables of legacy iptables.
  *
- * Does not read rules: a base chain's use count is the number of its rules, since nothing can jump to
- * one; and a legacy built-in chain is empty when its first entry is its policy. A chain without rules
- * whose policy is accept touches nothing; distributions create such chains at boot.
+ * Does not read rules: a base chain's use count is the number of its rules, since nothing can jump
+ * to one; and a legacy built-in chain is empty when its first entry is its policy. A chain without
+ * rules whose policy is accept touches nothing; distributions create such chains at boot.
  *
- * Tables of the families bridge and arp do not count: bridge ports are declined elsewhere, and ARP is
- * spoken by the kernel itself, through its own hooks.
+ * Tables of the families bridge and arp do not count: bridge ports are declined elsewhere, and ARP
+ * is spoken by the kernel itself, through its own hooks.
  */
 #include <errno.h>
 #include <linux/netfilter.h>
@@ -25,7 +25,8 @@
 /* nftables' integers are in network order. */
 static uint32_t be32_of(const struct host_nl_attr *attr, uint32_t missing)
 {
-	return attr->data ? __builtin_bswap32(host_nl_u32(attr, __builtin_bswap32(missing))) : missing;
+	return attr->data ? __builtin_bswap32(host_nl_u32(attr, __builtin_bswap32(missing)))
+			  : missing;
 }
 
 /* A name out of a message: "?" when it is absent or not terminated. */
@@ -60,8 +61,8 @@ static int hook_on_device(const struct host_nl_attr *hook, const char *ifname)
 /* The hook's name if it may touch the query's packets, else NULL. */
 static const char *hook_name(uint8_t family, uint32_t hook, const struct host_policy_query *query)
 {
-	static const char *const inet[] = { "prerouting", "input", NULL, "output", "postrouting",
-					    "ingress" };
+	static const char *const inet[] = { "prerouting", "input",	 NULL,
+					    "output",	  "postrouting", "ingress" };
 	static const char *const netdev[] = { "ingress", "egress" };
 
 	switch (family) {
@@ -114,8 +115,8 @@ int host_policy_parse_chain(const struct host_nl_msg *msg, const struct host_pol
 	if (be32_of(&chain[NFTA_CHAIN_USE], 0) == 0 &&
 	    be32_of(&chain[NFTA_CHAIN_POLICY], NF_ACCEPT) == NF_ACCEPT)
 		return 0;
-	host_format(what, size, "nftables chain %s %s at hook %s", name_of(&chain[NFTA_CHAIN_TABLE]),
-		    name_of(&chain[NFTA_CHAIN_NAME]), where);
+	host_format(what, size, "nftables chain %s %s at hook %s",
+		    name_of(&chain[NFTA_CHAIN_TABLE]), name_of(&chain[NFTA_CHAIN_NAME]), where);
 	return 1;
 }
 
@@ -154,8 +155,8 @@ int policy_look_nftables(struct policy_scan *scan)
 /* What differs between the two families. */
 struct legacy {
 	int family;
-	int level;	       /* of the socket options */
-	size_t target_offset;  /* of that word in an entry */
+	int level;	      /* of the socket options */
+	size_t target_offset; /* of that word in an entry */
 };
 
 static const struct legacy legacy_families[] = {
@@ -164,7 +165,8 @@ static const struct legacy legacy_families[] = {
 };
 
 /* The policy at the end of the chain that starts at @at in @entries: does it accept? */
-static bool legacy_accepts(const struct legacy *legacy, const uint8_t *entries, size_t size, size_t at)
+static bool legacy_accepts(const struct legacy *legacy, const uint8_t *entries, size_t size,
+			   size_t at)
 {
 	struct xt_standard_target target;
 	uint16_t skip;
@@ -179,9 +181,11 @@ static bool legacy_accepts(const struct legacy *legacy, const uint8_t *entries, 
 }
 
 /* One loaded table. 1 = one of its chains does something, 0 = none does. */
-static int legacy_table(struct policy_scan *scan, const struct legacy *legacy, int fd, const char *table)
+static int legacy_table(struct policy_scan *scan, const struct legacy *legacy, int fd,
+			const char *table)
 {
-	static const char *const chains[] = { "PREROUTING", "INPUT", NULL, "OUTPUT", "POSTROUTING" };
+	static const char *const chains[] = { "PREROUTING", "INPUT", NULL, "OUTPUT",
+					      "POSTROUTING" };
 	struct ipt_getinfo info = { .valid_hooks = 0 };
 	struct ipt_get_entries *all = (struct ipt_get_entries *)(void *)scan->nl->buf;
 	socklen_t len = sizeof(info);

@@ -3,7 +3,8 @@
  * policy_tc.c - traffic control on one interface: queueing disciplines, filters, tcx programs.
  *
  * Does not count the plain disciplines: they order and drop by load, and express nobody's will.
- * What an AF_XDP frame bypasses on the way out is the whole of this; on the way in, XDP runs before it.
+ * What an AF_XDP frame bypasses on the way out is the whole of this; on the way in, XDP runs before
+ * it.
  */
 #include <errno.h>
 #include <linux/pkt_cls.h>
@@ -22,8 +23,8 @@ enum {
 
 static bool qdisc_is_plain(const char *kind)
 {
-	static const char *const plain[] = { "noqueue", "noop",	  "pfifo_fast", "pfifo", "bfifo",
-					     "mq",	"fq", "fq_codel",   "clsact", "ingress" };
+	static const char *const plain[] = { "noqueue", "noop", "pfifo_fast", "pfifo",	"bfifo",
+					     "mq",	"fq",	"fq_codel",   "clsact", "ingress" };
 
 	for (size_t i = 0; i < FS_ARRAY_SIZE(plain); i++) {
 		if (policy_same(kind, plain[i]))
@@ -89,7 +90,8 @@ int policy_look_qdisc(struct policy_scan *scan)
 	if (policy_same(root, "mq"))
 		ret = look_below(scan);
 	else if (root[0] && !qdisc_is_plain(root))
-		ret = (int)host_format(result->what, sizeof(result->what), "queueing discipline %s", root);
+		ret = (int)host_format(result->what, sizeof(result->what), "queueing discipline %s",
+				       root);
 	if (ret <= 0)
 		return ret;
 	len = strnlen(result->what, sizeof(result->what));
@@ -116,7 +118,8 @@ int host_policy_parse_filter(const struct host_nl_msg *msg, const struct host_po
 	/* The first message of each classifier describes the classifier, without a program. */
 	if (!table[TCA_OPTIONS].data)
 		return 0;
-	ret = host_nl_attrs(table[TCA_OPTIONS].data, table[TCA_OPTIONS].len, options, TCA_BPF_MAX + 1);
+	ret = host_nl_attrs(table[TCA_OPTIONS].data, table[TCA_OPTIONS].len, options,
+			    TCA_BPF_MAX + 1);
 	if (ret < 0)
 		return ret;
 	prog = host_nl_u32(&options[TCA_BPF_ID], 0);

@@ -2,9 +2,9 @@
 /*
  * route.c - RTM_GETROUTE asked the way a socket's own look-up asks (rtnetlink(7)).
  *
- * Does not set RTM_F_LOOKUP_TABLE or RTM_F_FIB_MATCH: without them the kernel runs the output look-up
- * itself, rules, source selection, multipath choice and learned MTUs included; with FIB_MATCH it would
- * show the table entry instead of the decision.
+ * Does not set RTM_F_LOOKUP_TABLE or RTM_F_FIB_MATCH: without them the kernel runs the output
+ * look-up itself, rules, source selection, multipath choice and learned MTUs included; with
+ * FIB_MATCH it would show the table entry instead of the decision.
  */
 #include "host/route.h"
 
@@ -16,7 +16,7 @@
 #include "host/netlink.h"
 
 enum {
-	DSCP_MASK = 0xfc,    /* the kernel refuses ECN bits in a look-up (rtm_tos) */
+	DSCP_MASK = 0xfc,      /* the kernel refuses ECN bits in a look-up (rtm_tos) */
 	MS_PER_USER_TICK = 10, /* rta_expires counts USER_HZ, 100 a second on every architecture */
 };
 
@@ -173,14 +173,15 @@ static int route_ask(struct host_nl *nl, const struct host_route_query *query,
 	return ret;
 }
 
-int host_route_get(struct host_nl *nl, const struct host_route_query *query, struct host_route *route)
+int host_route_get(struct host_nl *nl, const struct host_route_query *query,
+		   struct host_route *route)
 {
 	struct host_route found = { 0 };
 	int ret = route_ask(nl, query, &query->src, &found);
 
 	/*
-	 * connect() looks up twice, the second time with the source of the first: source rules and a
-	 * multipath hash over the source may then choose another way.
+	 * connect() looks up twice, the second time with the source of the first: source rules and
+	 * a multipath hash over the source may then choose another way.
 	 */
 	if (ret == 0 && query->connect && ip_addr_is_any(&query->src) &&
 	    !ip_addr_is_any(&found.prefsrc)) {

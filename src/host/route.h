@@ -2,9 +2,9 @@
 /*
  * route.h - what the kernel would do with a packet: one question, one answer (DESIGN D5).
  *
- * Does:     RTM_GETROUTE with everything a socket's own look-up knows (source, interface, mark, uid,
- *           DSCP, ports), so rules, VRFs, multipath, nexthop objects, per-route and learned MTUs hold.
- *           About 1 us each (design-hazards row 25).
+ * Does:     RTM_GETROUTE with everything a socket's own look-up knows (source, interface, mark,
+ *           uid, DSCP, ports), so rules, VRFs, multipath, nexthop objects, per-route and learned
+ *           MTUs hold. 1 to 5 us each (design-hazards row 25).
  * Does not: cache, match prefixes of its own, resolve the next hop (neigh.h).
  * Threads:  as struct host_nl.
  * Errors:   -errno as connect() or send() of a kernel socket would say it: -ENETUNREACH no route,
@@ -35,7 +35,7 @@ struct host_route_query {
 	uint8_t proto;	    /* IPPROTO_UDP or IPPROTO_TCP; 0 = no ports */
 	uint16_t sport;	    /* host order, 0 = not yet known; for rules and multipath by ports */
 	uint16_t dport;	    /* host order */
-	bool connect;	    /* as connect() asks: a second time, with the source chosen the first time */
+	bool connect;	    /* as connect() asks: again, with the source first chosen */
 };
 
 #define HOST_ROUTE_QUERY(destination)                                                              \
@@ -51,23 +51,24 @@ enum host_route_type {
 struct host_route {
 	enum host_route_type type;
 	int ifindex;		/* where it leaves; the loopback interface for HOST_ROUTE_LOCAL */
-	struct ip_addr gateway; /* next hop; any = the destination itself. May be IPv6 for an IPv4 route */
+	struct ip_addr gateway; /* next hop; any = the destination. IPv6 even for IPv4 routes */
 	struct ip_addr prefsrc; /* source address: the one asked for, or the kernel's choice */
-	uint32_t mtu;		/* bytes of an IP packet: learned, of the route, or of the interface */
+	uint32_t mtu;		/* of an IP packet: learned, of the route or the interface */
 	bool mtu_locked;	/* "mtu lock": the kernel sends without DF */
 	uint8_t hop_limit;	/* of the route; 0 = the system's default */
-	uint32_t expires_ms;	/* the answer holds that long (a learned MTU); 0 = until an event says so */
+	uint32_t expires_ms;	/* how long a learned MTU holds; 0 = until an event */
 };
 
 /*
  * host_route_get() - ask for @query's route, @route is written on success only.
  * Return: 0 or -errno of the head comment.
  */
-int host_route_get(struct host_nl *nl, const struct host_route_query *query, struct host_route *route);
+int host_route_get(struct host_nl *nl, const struct host_route_query *query,
+		   struct host_route *route);
 
 /*
- * host_route_parse() - the route in an RTM_NEWROUTE message. Pure; @route->mtu is 0 when the message
- * names none. Return: 0, -EBADMSG, or -errno of an unreachable, prohibit or blackhole type.
+ * host_route_parse() - the route in an RTM_NEWROUTE message. Pure; @route->mtu is 0 when the
+ * message names none. Return: 0, -EBADMSG, or -errno of an unreachable, prohibit or blackhole type.
  */
 int host_route_parse(const struct host_nl_msg *msg, struct host_route *route);
 

@@ -80,8 +80,8 @@ static const char *addr_text(const struct ip_addr *addr, char *to)
 
 static const char *mac_text(const struct eth_addr *mac, char *to)
 {
-	snprintf(to, 18, "%02x:%02x:%02x:%02x:%02x:%02x", mac->b[0], mac->b[1], mac->b[2], mac->b[3],
-		 mac->b[4], mac->b[5]);
+	snprintf(to, 18, "%02x:%02x:%02x:%02x:%02x:%02x", mac->b[0], mac->b[1], mac->b[2],
+		 mac->b[3], mac->b[4], mac->b[5]);
 	return to;
 }
 
@@ -152,8 +152,8 @@ static void print_link(const struct host_link *link)
 	       link->ifindex, link->name, kinds[link->kind], link->kind_name, link->driver,
 	       link->has_mac ? mac_text(&link->mac, mac) : "", link->ethernet, link->flags,
 	       link->operstate, link->mtu, link->mtu6, name_of(link->master), roles[link->role],
-	       link->xdp_modes, link->xdp_prog[0], link->xdp_prog[1], link->xdp_prog[2], link->rx_queues,
-	       link->tx_queues);
+	       link->xdp_modes, link->xdp_prog[0], link->xdp_prog[1], link->xdp_prog[2],
+	       link->rx_queues, link->tx_queues);
 }
 
 static int do_link(struct host_nl *nl, const struct arguments *args)
@@ -189,7 +189,8 @@ static int do_addrs(struct host_nl *nl, const struct arguments *args)
 {
 	struct host_addr addrs[LIST_MAX];
 	char addr[INET6_ADDRSTRLEN], broadcast[INET6_ADDRSTRLEN];
-	int n = host_addr_list(nl, text_of(args, "dev", NULL) ? index_of(args) : 0, addrs, LIST_MAX);
+	int n = host_addr_list(nl, text_of(args, "dev", NULL) ? index_of(args) : 0, addrs,
+			       LIST_MAX);
 
 	if (n < 0)
 		return failed(n);
@@ -261,8 +262,9 @@ static void print_change(const struct host_change *change, void *arg)
 	int *n = arg;
 	char addr[INET6_ADDRSTRLEN];
 
-	printf("%s{\"kind\": %u, \"gone\": %d, \"ifindex\": %d, \"addr\": \"%s\"", (*n)++ ? ", " : "",
-	       change->kind, change->gone, change->ifindex, addr_text(&change->addr, addr));
+	printf("%s{\"kind\": %u, \"gone\": %d, \"ifindex\": %d, \"addr\": \"%s\"",
+	       (*n)++ ? ", " : "", change->kind, change->gone, change->ifindex,
+	       addr_text(&change->addr, addr));
 	if (change->kind == HOST_CHANGED_NEIGH) {
 		printf(", \"neigh\": ");
 		print_neigh(&change->neigh);
@@ -387,9 +389,9 @@ static int do_caps(struct host_nl *nl, const struct arguments *args)
 	       "\"bpf_load\": %d, \"no_new_privs\": %d, \"seccomp\": %d, \"cpus\": %u}\n",
 	       (unsigned long long)caps.effective, caps.net_admin, caps.net_raw, caps.bpf,
 	       (unsigned long long)caps.memlock, (unsigned long long)caps.address_space,
-	       (unsigned long long)caps.descriptors, (unsigned long long)caps.memory_max, caps.kernel,
-	       caps.kernel_major, caps.kernel_minor, caps.kernel_patch, caps.af_xdp, caps.io_uring,
-	       caps.bpf_load, caps.no_new_privs, caps.seccomp, caps.cpus);
+	       (unsigned long long)caps.descriptors, (unsigned long long)caps.memory_max,
+	       caps.kernel, caps.kernel_major, caps.kernel_minor, caps.kernel_patch, caps.af_xdp,
+	       caps.io_uring, caps.bpf_load, caps.no_new_privs, caps.seccomp, caps.cpus);
 	return 0;
 }
 
@@ -397,10 +399,10 @@ static const struct {
 	const char *name;
 	int (*run)(struct host_nl *nl, const struct arguments *args);
 } commands[] = {
-	{ "addrs", do_addrs },	 { "caps", do_caps },	  { "default", do_default },
-	{ "link", do_link },	 { "links", do_links },	  { "monitor", do_monitor },
-	{ "neigh", do_neigh },	 { "netns", do_netns },	  { "policy", do_policy },
-	{ "route", do_route },	 { "shared", do_shared }, { "use", do_use },
+	{ "addrs", do_addrs }, { "caps", do_caps },	{ "default", do_default },
+	{ "link", do_link },   { "links", do_links },	{ "monitor", do_monitor },
+	{ "neigh", do_neigh }, { "netns", do_netns },	{ "policy", do_policy },
+	{ "route", do_route }, { "shared", do_shared }, { "use", do_use },
 };
 
 /* With repeat=N: the mean time of one answer, printed instead of the answer. */
@@ -439,7 +441,8 @@ int main(int argc, char **argv)
 	n = number_of(&args, "repeat", 0);
 	for (size_t i = 0; i < FS_ARRAY_SIZE(commands); i++) {
 		if (strcmp(argv[1], commands[i].name) == 0)
-			return n ? repeat(commands[i].run, &nl, &args, n) : commands[i].run(&nl, &args);
+			return n ? repeat(commands[i].run, &nl, &args, n)
+				 : commands[i].run(&nl, &args);
 	}
 	fprintf(stderr, "%s: no such command\n", argv[1]);
 	return 2;

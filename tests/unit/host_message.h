@@ -28,7 +28,8 @@ static inline struct host_nl_msg message_of(const struct host_nl_req *req, uint1
 }
 
 /* An attribute that holds those built in @inner. */
-static inline void message_nest(struct host_nl_req *req, uint16_t type, const struct host_nl_req *inner)
+static inline void message_nest(struct host_nl_req *req, uint16_t type,
+				const struct host_nl_req *inner)
 {
 	host_nl_req_put(req, type, inner->buf + NETLINK_HEAD, inner->len - NETLINK_HEAD);
 }

@@ -22,8 +22,13 @@ static struct ip_addr v4(uint8_t last)
 
 static struct host_port_query query_of(struct ip_addr addr, bool four, bool six)
 {
-	return (struct host_port_query){ .addr = addr, .port = 5353, .proto = 17, .v4 = four, .v6 = six,
-					 .own = own, .n_own = 1 };
+	return (struct host_port_query){ .addr = addr,
+					 .port = 5353,
+					 .proto = 17,
+					 .v4 = four,
+					 .v6 = six,
+					 .own = own,
+					 .n_own = 1 };
 }
 
 /* Somebody's socket as sock_diag shows it. */
@@ -59,7 +64,8 @@ static void hazard_16_host_port_parse__cookie_tells_own_from_foreign(void **stat
 
 static void host_port_parse__addresses(void **state)
 {
-	struct host_port_query at_1 = query_of(v4(1), true, false), all = query_of(any, true, false);
+	struct host_port_query at_1 = query_of(v4(1), true, false),
+			       all = query_of(any, true, false);
 	struct host_port_query six = query_of(any, false, true);
 	struct ip_addr one = v4(1), two = v4(2);
 	struct host_nl_req req = socket_request(AF_INET, one.b + 12, 9);
@@ -106,8 +112,9 @@ static void host_port_parse__torture(void **state)
 
 /* --- /proc --- */
 
-static const char line4[] = "  462: 0100000A:14E9 00000000:0000 07 00000000:00000000 00:00000000 00000000"
-			    "     0        0 5437 2 0000000000000000 0";
+static const char line4[] =
+	"  462: 0100000A:14E9 00000000:0000 07 00000000:00000000 00:00000000 00000000"
+	"     0        0 5437 2 0000000000000000 0";
 static const char line6[] = " 1462: 000000000000000000000000010000FD:14E9 "
 			    "00000000000000000000000000000000:0000 07";
 static const char mapped[] = "    2: 0000000000000000FFFF00000100000A:14E9 0000";
@@ -131,8 +138,15 @@ static void host_port_parse_line__heading_and_damage(void **state)
 {
 	static const char heading[] = "   sl  local_address rem_address   st tx_queue rx_queue";
 	static const char *const damaged[] = {
-		"",	    ":",	  "1:",		     "1: 0100000A",   "1: 0100000A:",
-		"1: G100000A:14E9", "1: 0100000A0100000A:14E9", "1:0100000A:14E9", "1: 0100000A:14e9",
+		"",
+		":",
+		"1:",
+		"1: 0100000A",
+		"1: 0100000A:",
+		"1: G100000A:14E9",
+		"1: 0100000A0100000A:14E9",
+		"1:0100000A:14E9",
+		"1: 0100000A:14e9",
 		"1: 0100000A:14",
 	};
 	struct host_port_query query = query_of(any, true, true);

@@ -99,8 +99,8 @@ static void hazard_2_host_link_parse__roles(void **state)
 		const char *slave_kind;
 		enum host_link_role role;
 	} cases[] = {
-		{ "bridge", HOST_LINK_BRIDGE_PORT }, { "bond", HOST_LINK_BOND_MEMBER },
-		{ "team", HOST_LINK_TEAM_MEMBER },   { "vrf", HOST_LINK_VRF_SLAVE },
+		{ "bridge", HOST_LINK_BRIDGE_PORT },	   { "bond", HOST_LINK_BOND_MEMBER },
+		{ "team", HOST_LINK_TEAM_MEMBER },	   { "vrf", HOST_LINK_VRF_SLAVE },
 		{ "openvswitch", HOST_LINK_OTHER_MEMBER }, { NULL, HOST_LINK_OTHER_MEMBER },
 	};
 
@@ -235,7 +235,8 @@ static int addr_parsed(const struct host_nl_req *req, struct host_addr *addr)
 
 static void host_addr_parse__local_goes_before_peer(void **state)
 {
-	static const uint8_t ours[] = { 10, 0, 0, 1 }, peer[] = { 10, 0, 0, 2 }, all[] = { 10, 0, 0, 255 };
+	static const uint8_t ours[] = { 10, 0, 0, 1 }, peer[] = { 10, 0, 0, 2 },
+			     all[] = { 10, 0, 0, 255 };
 	struct host_nl_req req = addr_request(AF_INET, IFA_F_PERMANENT);
 	struct ip_addr want = ip_addr_v4(ours), broadcast = ip_addr_v4(all);
 	struct host_addr addr;

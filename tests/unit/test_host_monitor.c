@@ -85,7 +85,7 @@ static void host_change_parse__neighbour(void **state)
 
 static void host_change_parse__routes_rules_nexthops(void **state)
 {
-	static const uint16_t types[] = { RTM_NEWROUTE, RTM_DELROUTE, RTM_NEWRULE,
+	static const uint16_t types[] = { RTM_NEWROUTE, RTM_DELROUTE,	RTM_NEWRULE,
 					  RTM_DELRULE,	RTM_NEWNEXTHOP, RTM_DELNEXTHOP };
 	struct host_nl_req req = request(NULL, 0);
 	struct host_change change;
@@ -96,8 +96,9 @@ static void host_change_parse__routes_rules_nexthops(void **state)
 
 static void host_change_parse__traffic_control(void **state)
 {
-	static const uint16_t types[] = { RTM_NEWQDISC, RTM_DELQDISC, RTM_NEWTCLASS, RTM_DELTCLASS,
-					  RTM_NEWTFILTER, RTM_DELTFILTER, RTM_NEWCHAIN, RTM_DELCHAIN };
+	static const uint16_t types[] = { RTM_NEWQDISC,	 RTM_DELQDISC,	 RTM_NEWTCLASS,
+					  RTM_DELTCLASS, RTM_NEWTFILTER, RTM_DELTFILTER,
+					  RTM_NEWCHAIN,	 RTM_DELCHAIN };
 	struct tcmsg head = { .tcm_ifindex = 7 };
 	struct host_nl_req req = request(&head, sizeof(head));
 	struct host_change change;

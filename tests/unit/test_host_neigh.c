@@ -16,8 +16,9 @@ static const uint8_t mac[] = { 2, 0, 0, 0, 0, 9 };
 
 static struct host_nl_req request(unsigned char family, uint16_t state, uint8_t flags)
 {
-	struct ndmsg head = { .ndm_family = family, .ndm_ifindex = 3, .ndm_state = state,
-			      .ndm_flags = flags };
+	struct ndmsg head = {
+		.ndm_family = family, .ndm_ifindex = 3, .ndm_state = state, .ndm_flags = flags
+	};
 	struct host_nl_req req;
 
 	host_nl_req_init(&req, RTM_NEWNEIGH, 0, &head, sizeof(head));
@@ -35,10 +36,9 @@ static int parsed(const struct host_nl_req *req, struct host_neigh *neigh)
 static void host_neigh_parse__kernel_answer(void **state)
 {
 	static const uint8_t answer[] = {
-		0x02, 0,    0,	  0,	0x03, 0,    0,	  0,	0x80, 0,    0, 1,    8,	   0,	 1,
-		0,    10,   77,	  0,	9,    10,   0,	  2,	0,    2,    0, 0,    0,	   0,	 9,
-		0,    0,    8,	  0,	4,    0,    0,	  0,	0,    0,    20, 0,   3,	   0,	 2,
-		0,    0,    0,	  2,	0,    0,    0,	  2,	0,    0,    0, 1,    0,	   0,	 0,
+		0x02, 0, 0, 0, 0x03, 0, 0, 0, 0x80, 0, 0, 1, 8, 0, 1, 0, 10, 77, 0, 9,
+		10,   0, 2, 0, 2,    0, 0, 0, 0,    9, 0, 0, 8, 0, 4, 0, 0,  0,	 0, 0,
+		20,   0, 3, 0, 2,    0, 0, 0, 2,    0, 0, 0, 2, 0, 0, 0, 1,  0,	 0, 0,
 	};
 	struct host_nl_msg msg = { .type = RTM_NEWNEIGH, .len = sizeof(answer), .data = answer };
 	struct ip_addr want = ip_addr_v4(four);
@@ -59,10 +59,10 @@ static void host_neigh_parse__states(void **state)
 		uint16_t state;
 		bool usable, confirmed, failed;
 	} cases[] = {
-		{ NUD_NONE, false, false, false },	{ NUD_INCOMPLETE, false, false, false },
-		{ NUD_REACHABLE, true, true, false },	{ NUD_STALE, true, false, false },
-		{ NUD_DELAY, true, false, false },	{ NUD_PROBE, true, false, false },
-		{ NUD_FAILED, false, false, true },	{ NUD_NOARP, true, true, false },
+		{ NUD_NONE, false, false, false },    { NUD_INCOMPLETE, false, false, false },
+		{ NUD_REACHABLE, true, true, false }, { NUD_STALE, true, false, false },
+		{ NUD_DELAY, true, false, false },    { NUD_PROBE, true, false, false },
+		{ NUD_FAILED, false, false, true },   { NUD_NOARP, true, true, false },
 		{ NUD_PERMANENT, true, true, false },
 	};
 

@@ -137,10 +137,10 @@ static void host_nl_next_msg__cut_at_every_length(void **state)
 /* --- attributes --- */
 
 static const uint8_t attrs[] = {
-	8, 0, 1, 0, 0x78, 0x56, 0x34, 0x12, /* u32 */
-	5, 0, 2, 0, 0xaa, 0,	0,    0,    /* u8 */
-	8, 0, 3, 0x80, 4, 0, 9, 0,	    /* nested, one empty */
-	8, 0, 1, 0, 1,	  0,	0,    0,    /* type 1 again */
+	8, 0, 1, 0,    0x78, 0x56, 0x34, 0x12, /* u32 */
+	5, 0, 2, 0,    0xaa, 0,	   0,	 0,    /* u8 */
+	8, 0, 3, 0x80, 4,    0,	   9,	 0,    /* nested, one empty */
+	8, 0, 1, 0,    1,    0,	   0,	 0,    /* type 1 again */
 };
 
 static void host_nl_attrs__sorted_last_wins(void **state)

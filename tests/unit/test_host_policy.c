@@ -94,7 +94,9 @@ static void host_policy_parse_chain__by_family_and_hook(void **state)
 
 static void host_policy_parse_chain__empty_and_accepting_is_none(void **state)
 {
-	struct chain chain = { .family = NFPROTO_INET, .hook = NF_INET_LOCAL_IN, .policy = NF_ACCEPT };
+	struct chain chain = { .family = NFPROTO_INET,
+			       .hook = NF_INET_LOCAL_IN,
+			       .policy = NF_ACCEPT };
 
 	assert_int_equal(chain_counts(&chain, &both, ""), 0);
 	chain.policy = NF_DROP;
@@ -117,7 +119,9 @@ static void host_policy_parse_chain__names_what_it_found(void **state)
 static void host_policy_parse_chain__bound_to_devices(void **state)
 {
 	struct chain one = { .family = NFPROTO_NETDEV, .rules = 1, .device = "eth0" };
-	struct chain two = { .family = NFPROTO_INET, .hook = NF_INET_INGRESS, .rules = 1,
+	struct chain two = { .family = NFPROTO_INET,
+			     .hook = NF_INET_INGRESS,
+			     .rules = 1,
 			     .devices = { "eth1", "eth0" } };
 
 	assert_int_equal(chain_counts(&one, &both, "eth0"), 1);
@@ -167,8 +171,9 @@ static int parse_chain(const struct host_nl_msg *msg)
 
 static void host_policy_parse_chain__torture(void **state)
 {
-	struct chain chain = { .family = NFPROTO_NETDEV, .rules = 1, .device = "lo",
-			       .devices = { "eth1", "eth0" } };
+	struct chain chain = {
+		.family = NFPROTO_NETDEV, .rules = 1, .device = "lo", .devices = { "eth1", "eth0" }
+	};
 	struct host_nl_req req = chain_request(&chain);
 	struct host_nl_msg msg = message_of(&req, 0);
 
@@ -192,15 +197,18 @@ static void host_policy_parse_qdisc__plain_or_not(void **state)
 	static const struct {
 		const char *kind;
 		int ret;
-	} cases[] = { { "noqueue", 0 }, { "pfifo_fast", 0 }, { "mq", 0 },  { "fq_codel", 0 }, { "fq", 0 },
-		      { "clsact", 0 },	{ "tbf", 1 },	     { "fqx", 1 }, { "netem", 1 },    { "", 1 } };
+	} cases[] = { { "noqueue", 0 },	 { "pfifo_fast", 0 }, { "mq", 0 },
+		      { "fq_codel", 0 }, { "fq", 0 },	      { "clsact", 0 },
+		      { "tbf", 1 },	 { "fqx", 1 },	      { "netem", 1 },
+		      { "", 1 } };
 	char what[64];
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct host_nl_req req = tc_request(cases[i].kind, strlen(cases[i].kind) + 1);
 		struct host_nl_msg msg = message_of(&req, 0);
 
-		assert_int_equal(host_policy_parse_qdisc(&msg, 7, what, sizeof(what)), cases[i].ret);
+		assert_int_equal(host_policy_parse_qdisc(&msg, 7, what, sizeof(what)),
+				 cases[i].ret);
 		assert_int_equal(host_policy_parse_qdisc(&msg, 8, what, sizeof(what)), 0);
 	}
 }

@@ -23,8 +23,9 @@ static const uint8_t answer[] = {
 	0x08, 0x00, 0x02, 0x00, 0xb0, 0x04, 0x00, 0x00, /* RTAX_MTU */
 	0x08, 0x00, 0x0a, 0x00, 0x09, 0x00, 0x00, 0x00, /* RTAX_HOPLIMIT */
 	0x08, 0x00, 0x19, 0x00, 0x00, 0x00, 0x00, 0x00, /* RTA_UID */
-	0x24, 0x00, 0x0c, 0x00, 0x02, 0x00, 0x00, 0x00, 0,    0,    0,	  0, 0, 0, 0, 0, 0, 0,
-	0,    0,    0,	  0,	0,    0,    0,	  0,	0,    0,    0,	  0, 0, 0, 0, 0, 0, 0,
+	0x24, 0x00, 0x0c, 0x00, 0x02, 0x00, 0x00, 0x00, 0,    0,    0,	  0,
+	0,    0,    0,	  0,	0,    0,    0,	  0,	0,    0,    0,	  0,
+	0,    0,    0,	  0,	0,    0,    0,	  0,	0,    0,    0,	  0,
 };
 
 static struct host_nl_msg kernel_message(void)
@@ -72,11 +73,16 @@ static void host_route_parse__types(void **state)
 		int ret;
 		enum host_route_type want;
 	} cases[] = {
-		{ RTN_UNICAST, 0, HOST_ROUTE_UNICAST },	    { RTN_LOCAL, 0, HOST_ROUTE_LOCAL },
-		{ RTN_ANYCAST, 0, HOST_ROUTE_LOCAL },	    { RTN_BROADCAST, 0, HOST_ROUTE_BROADCAST },
-		{ RTN_MULTICAST, 0, HOST_ROUTE_MULTICAST }, { RTN_BLACKHOLE, -EINVAL, 0 },
-		{ RTN_UNREACHABLE, -EHOSTUNREACH, 0 },	    { RTN_PROHIBIT, -EACCES, 0 },
-		{ RTN_THROW, -ENETUNREACH, 0 },		    { 200, -ENETUNREACH, 0 },
+		{ RTN_UNICAST, 0, HOST_ROUTE_UNICAST },
+		{ RTN_LOCAL, 0, HOST_ROUTE_LOCAL },
+		{ RTN_ANYCAST, 0, HOST_ROUTE_LOCAL },
+		{ RTN_BROADCAST, 0, HOST_ROUTE_BROADCAST },
+		{ RTN_MULTICAST, 0, HOST_ROUTE_MULTICAST },
+		{ RTN_BLACKHOLE, -EINVAL, 0 },
+		{ RTN_UNREACHABLE, -EHOSTUNREACH, 0 },
+		{ RTN_PROHIBIT, -EACCES, 0 },
+		{ RTN_THROW, -ENETUNREACH, 0 },
+		{ 200, -ENETUNREACH, 0 },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
