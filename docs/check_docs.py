@@ -5,7 +5,7 @@ check_docs.py SOURCE_ROOT BUILD_DOCS FSOCK - hold the documents against the code
 
 Every option, counter and reason has its entry, every sub-command and each of its flags is described,
 mandoc has nothing to complain of, the example file parses, relative links lead somewhere, docs/status.md
-names files that exist. Prints TAP.
+names files that exist, the figures in README.md are those of their source. Prints TAP.
 """
 import os
 import pathlib
@@ -17,6 +17,7 @@ import sys
 sys.dont_write_bytecode = True
 root, built, fsock = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
 sys.path.insert(0, str(root / "docs"))
+import fill_readme  # noqa: E402
 import gen_options  # noqa: E402
 
 COMMANDS = ("run", "why", "stat", "doctor", "help")
@@ -121,9 +122,21 @@ def status_names_what_exists():
     return bad
 
 
+def figures_are_those_of_the_run():
+    """The block in README.md is what its source says, or says that there is none."""
+    _, middle, _ = fill_readme.split((root / "README.md").read_text())
+    source = re.search(r"^.*Source: \[([^]]+)\]", middle)
+    if not source:
+        return [] if "Not measured yet" in middle else ["README.md: figures without a source"]
+    if middle != fill_readme.block(source[1]):
+        return [f"README.md: figures differ from {source[1]}; run docs/fill_readme.py {source[1]}"]
+    return []
+
+
 def main():
     tests = (tables_are_documented, every_table_line_was_read, commands_are_documented,
-             mandoc_is_content, example_parses, links_lead_somewhere, status_names_what_exists)
+             mandoc_is_content, example_parses, links_lead_somewhere, status_names_what_exists,
+             figures_are_those_of_the_run)
     needs_mandoc = (commands_are_documented, mandoc_is_content)
     print(f"1..{len(tests)}")
     for n, test in enumerate(tests, 1):
