@@ -57,8 +57,8 @@ int bpf_sys_map_delete(int fd, const void *key);
 int bpf_sys_map_next(int fd, const void *key, void *next); /* @key NULL: first. -ENOENT: no more */
 
 /* Name of the program with this id. -EPERM without CAP_SYS_ADMIN, -ENOENT. */
-uint32_t bpf_sys_link_prog(int link_fd); /* id of the program a link holds; 0 = not known */
 int bpf_sys_prog_name(uint32_t id, char name[BPF_SYS_NAME_LEN]);
+uint32_t bpf_sys_link_prog(int link_fd); /* id of the program a link holds; 0 = not known */
 
 /* BPF_TCX_EGRESS and BPF_F_BEFORE, which headers before Linux 6.6 lack. */
 #define BPF_SYS_TCX_EGRESS 47

@@ -15,6 +15,7 @@
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -194,15 +195,22 @@ static int qdisc_remove(uint32_t ifindex)
 	return talk(&req, answer, sizeof(answer));
 }
 
-/* What sits at the guard's place: 0 nothing, 1 ours, 2 ours with its qdisc, -EEXIST foreign, -errno. */
-static int filter_find(uint32_t ifindex)
+static bool is_name(const struct rtattr *attr, const char *name, size_t len)
+{
+	return attr && RTA_PAYLOAD(attr) == len && memcmp(RTA_DATA(attr), name, len) == 0;
+}
+
+/* What sits at the guard's place: 0 nothing, 1 ours, 2 ours with its qdisc, -EEXIST foreign, -errno.
+ * Its program's id goes to @prog_id. */
+static int filter_find(uint32_t ifindex, uint32_t *prog_id)
 {
 	struct request req = filter_request(ifindex, RTM_GETTFILTER, 0);
 	char answer[ANSWER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
 	const size_t skip = NLMSG_LENGTH(sizeof(req.tc));
-	const struct rtattr *options, *name;
+	const struct rtattr *options, *name, *id;
 	int len;
 
+	*prog_id = 0;
 	len = talk(&req, answer, sizeof(answer));
 	if (len == -ENOENT || len == -EINVAL) /* no such filter; no clsact at all */
 		return 0;
@@ -211,21 +219,30 @@ static int filter_find(uint32_t ifindex)
 	if ((size_t)len < skip)
 		return -EPROTO;
 	options = attr_find(answer + skip, (size_t)len - skip, TCA_OPTIONS);
-	name = options ? attr_find(RTA_DATA(options), RTA_PAYLOAD(options), TCA_BPF_NAME) : NULL;
-	if (name && RTA_PAYLOAD(name) == sizeof(GUARD_NAME_QDISC) &&
-	    memcmp(RTA_DATA(name), GUARD_NAME_QDISC, sizeof(GUARD_NAME_QDISC)) == 0)
+	if (!options)
+		return -EEXIST;
+	name = attr_find(RTA_DATA(options), RTA_PAYLOAD(options), TCA_BPF_NAME);
+	id = attr_find(RTA_DATA(options), RTA_PAYLOAD(options), TCA_BPF_ID);
+	if (id && RTA_PAYLOAD(id) >= sizeof(*prog_id))
+		memcpy(prog_id, RTA_DATA(id), sizeof(*prog_id));
+	if (is_name(name, GUARD_NAME_QDISC, sizeof(GUARD_NAME_QDISC)))
 		return 2;
-	if (name && RTA_PAYLOAD(name) == sizeof(GUARD_NAME) &&
-	    memcmp(RTA_DATA(name), GUARD_NAME, sizeof(GUARD_NAME)) == 0)
-		return 1;
-	return -EEXIST;
+	return is_name(name, GUARD_NAME, sizeof(GUARD_NAME)) ? 1 : -EEXIST;
+}
+
+int steer_netlink_guard_id(uint32_t ifindex, uint32_t *prog_id)
+{
+	int found = filter_find(ifindex, prog_id);
+
+	return found > 0 && *prog_id ? 0 : -ENOENT;
 }
 
 int steer_netlink_guard_detach(uint32_t ifindex)
 {
 	struct request req = filter_request(ifindex, RTM_DELTFILTER, NLM_F_ACK);
 	char answer[ANSWER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
-	int found = filter_find(ifindex);
+	uint32_t prog_id;
+	int found = filter_find(ifindex, &prog_id);
 	int ret;
 
 	if (found <= 0)

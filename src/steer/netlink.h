@@ -25,6 +25,9 @@ int steer_netlink_xdp(uint32_t ifindex, uint32_t *prog_id);
  */
 int steer_netlink_guard_attach(uint32_t ifindex, int prog_fd);
 
+/* Id of our guard's program. -ENOENT: there is none. */
+int steer_netlink_guard_id(uint32_t ifindex, uint32_t *prog_id);
+
 /* Remove our guard if there is one, and the qdisc if we made it and nobody else uses it. 0, -errno. */
 int steer_netlink_guard_detach(uint32_t ifindex);
 

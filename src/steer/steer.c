@@ -139,6 +139,7 @@ static void guard_attach(struct steer *steer, const struct steer_open_args *args
 
 	steer->guard = STEER_GUARD_NONE;
 	if (args->guard == STEER_GUARD_NONE) {
+		/* One that a dead owner left on clsact: it would look like a foreign program. */
 		steer_netlink_guard_detach(args->ifindex);
 		return;
 	}
@@ -216,6 +217,8 @@ int steer_open(struct steer *steer, const struct steer_open_args *args)
 
 	memset(steer, 0, sizeof(*steer));
 	fds_clear(steer);
+	if (args->ifindex == 0)
+		return why(args, "no such interface", -ENODEV);
 	if (args->n_queues == 0 || args->n_queues > STEER_MAX_QUEUES)
 		return why(args, "the interface has too many receive queues", -EOPNOTSUPP);
 	ret = interface_free(args);
@@ -501,12 +504,15 @@ unsigned steer_programs(const struct steer *steer, uint32_t ids[2])
 {
 	static const int links[] = { STEER_FD_LINK, STEER_FD_GUARD };
 	unsigned n = 0;
+	uint32_t id;
 
 	for (unsigned i = 0; i < FS_ARRAY_SIZE(links); i++) {
-		uint32_t id = steer->fd[links[i]] < 0 ? 0 : bpf_sys_link_prog(steer->fd[links[i]]);
-
+		id = steer->fd[links[i]] < 0 ? 0 : bpf_sys_link_prog(steer->fd[links[i]]);
 		if (id)
 			ids[n++] = id;
 	}
+	if (steer->guard == STEER_GUARD_CLSACT && n < 2 &&
+	    steer_netlink_guard_id(steer->ifindex, &id) == 0)
+		ids[n++] = id;
 	return n;
 }

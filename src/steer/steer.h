@@ -112,7 +112,7 @@ void steer_fork_child(struct steer *steer, bool keep_maps);
 void steer_close(struct steer *steer);
 
 /* Ids of the attached programs, so that policy detection does not take them for somebody else's. Owner
- * only. Returns how many, 0 to 2; a guard on clsact is not among them. */
+ * only. Returns how many, 0 to 2. */
 unsigned steer_programs(const struct steer *steer, uint32_t ids[2]);
 
 /* Send this queue's frames to an AF_XDP socket bound to it; @xsk -1 takes it out again (closing the
