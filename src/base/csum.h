@@ -68,11 +68,14 @@ static inline uint64_t csum_add(uint64_t a, uint64_t b)
 /* Reduce to 16 bits, in memory order, not inverted. 0 only if every summed byte was 0. */
 static inline uint16_t csum_fold(uint64_t sum)
 {
-	sum = (sum >> 32) + (sum & 0xffffffff);
-	sum = (sum >> 32) + (sum & 0xffffffff);
-	sum = (sum >> 16) + (sum & 0xffff);
-	sum = (sum >> 16) + (sum & 0xffff);
-	return (uint16_t)sum;
+	uint32_t half;
+
+	/* A number plus its halves exchanged: the carry of the lower addition ends up in the upper one,
+	 * which is what ones' complement wants. */
+	sum += sum >> 32 | sum << 32;
+	half = (uint32_t)(sum >> 32);
+	half += half >> 16 | half << 16;
+	return (uint16_t)(half >> 16);
 }
 
 /* Sum of the bytes before @offset and of a part @b that begins at @offset. A part at an odd offset
@@ -145,12 +148,14 @@ static inline uint64_t csum_inline(const void *from, size_t len)
 	const uint8_t *p = from;
 	uint64_t sum = 0, carries = 0;
 
-	for (; len >= 8; len -= 8, p += 8) {
-		uint64_t word = csum_load64(p);
-
-		sum += word;
-		carries += sum < word;
+	for (; len >= 32; len -= 32, p += 32) {
+		carries += __builtin_add_overflow(sum, csum_load64(p), &sum);
+		carries += __builtin_add_overflow(sum, csum_load64(p + 8), &sum);
+		carries += __builtin_add_overflow(sum, csum_load64(p + 16), &sum);
+		carries += __builtin_add_overflow(sum, csum_load64(p + 24), &sum);
 	}
+	for (; len >= 8; len -= 8, p += 8)
+		carries += __builtin_add_overflow(sum, csum_load64(p), &sum);
 	if (len)
 		sum = csum_add(sum, csum_tail_word(p, len));
 	return csum_add(sum, carries);
