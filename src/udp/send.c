@@ -70,8 +70,8 @@ static size_t take(const struct csum_ops *ops, struct source *s, uint8_t *to, si
 }
 
 /* Payload into the parts of @frame, which has room for it. 0 or -EINVAL (iovec too short). */
-static int fill(const struct csum_ops *ops, struct fbuf *frame, struct source *s, size_t len,
-		uint64_t *sum)
+static int fill_parts(const struct csum_ops *ops, struct fbuf *frame, struct source *s, size_t len,
+		      uint64_t *sum)
 {
 	size_t offset = 0;
 
@@ -84,6 +84,17 @@ static int fill(const struct csum_ops *ops, struct fbuf *frame, struct source *s
 		offset += here;
 	}
 	frame->total = (uint32_t)len;
+	return 0;
+}
+
+/* The same; nearly always it is one piece of memory into one chunk. */
+static int fill(const struct csum_ops *ops, struct fbuf *frame, struct source *s, size_t len,
+		uint64_t *sum)
+{
+	if (frame->next || s->left != 1 || s->iov->iov_len < len)
+		return fill_parts(ops, frame, s, len, sum);
+	*sum = csum_copy(ops, frame->data, s->iov->iov_base, len);
+	frame->len = frame->total = (uint32_t)len;
 	return 0;
 }
 
@@ -183,7 +194,9 @@ int udp_send(struct udp_stack *udp, const struct ip_env *env, const struct udp_p
 		return -EMSGSIZE;
 	if (port->out.frames >= IP_OUT_LIMIT)
 		return -EAGAIN;
-	frame = fbuf_alloc_chain(port->pool, (uint32_t)len);
+	frame = len <= port->pool->chunk_size - port->pool->headroom
+			? fbuf_alloc(port->pool)
+			: fbuf_alloc_chain(port->pool, (uint32_t)len);
 	if (!frame) {
 		ip->counters[FS_CTR_pool_empty]++;
 		return -ENOBUFS;
