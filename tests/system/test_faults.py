@@ -102,7 +102,7 @@ def test_kill_server_only_client_goes_on_with_its_successor(pair):
         client.send(signal.SIGINT)
         done = client.finish(10)
     answered = [int(word) for word in done.out.split()]
-    assert len(answered) >= 2 and answered[-1] > 10, (done.out, done.err)
+    assert len(answered) >= 2 and min(answered[:2]) > 10, (done.out, done.err)
 
 
 CLIENT_THAT_RETRIES = """
@@ -159,9 +159,9 @@ def test_hazard_06_idle_child_of_a_dead_owner_holds_nothing(pair):
             assert done.status == 0, done.err
             assert seen.share >= 0.99
         # What arrives on the child's port goes to the child's shadow, the kernel's way: no black hole.
-        before = _udp_in(pair.b)
         pair.a.run(["socat", "-t", "0.1", "-", f"UDP4:{net.B4}:9000"], stdin=_text("y\n"))
-        assert _udp_in(pair.b) > before, "the datagram vanished instead of reaching the kernel"
+        waiting = pair.b.run(["ss", "-Hlun", "sport = :9000"]).out.split()
+        assert int(waiting[1]) > 0, f"the datagram did not reach the child's socket: {waiting}"
 
 
 def _text(text):
@@ -171,32 +171,26 @@ def _text(text):
     return os.fdopen(read)
 
 
-def _udp_in(side):
-    """Datagrams the kernel of @side delivered or found no port for."""
-    lines = [line.split() for line in side.run(["cat", "/proc/net/snmp"]).out.splitlines()
-             if line.startswith("Udp:")]
-    row = dict(zip(lines[0], lines[1]))
-    return int(row["InDatagrams"]) + int(row["NoPorts"])
-
-
 # --- privilege --------------------------------------------------------------------------------
+
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all",
+          "--inh-caps=-all", "env", "HOME=/nonexistent"]
+
 
 def test_without_privilege_runs_and_one_line_says_why(pair):
     """As nobody, without capabilities: kernel sockets, correct, one line on standard error."""
     with echo_server(pair.b, options=None):
         argv = fsock.run([PYTHON, PROGRAMS / "echo_client.py", "socket", net.B4, 9000, 100], **LATENCY)
-        done = pair.a.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
-                           "--bounding-set=-all", "--inh-caps=-all", *argv], env=fsock.CLEAN)
+        done = pair.a.run([*NOBODY, *argv], env=fsock.CLEAN)
     assert done.status == 0, done.err
     assert done.out.startswith("100 ")
     lines = [line for line in done.err.splitlines() if line.strip()]
-    assert len(lines) == 1 and "privilege" in lines[0].lower(), done.err
+    assert len(lines) == 1 and "CAP_" in lines[0], done.err
 
 
 def test_without_privilege_reason_is_recorded(pair):
     with echo_server(pair.b, options=None):
-        done = pair.a.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
-                           "--bounding-set=-all", "--inh-caps=-all", fsock.tool(), "why", "--json", "--",
+        done = pair.a.run([*NOBODY, fsock.tool(), "why", "--profile=latency", "--json", "--",
                            PYTHON, PROGRAMS / "echo_client.py", "socket", net.B4, "9000", "10"],
                           env=fsock.CLEAN)
     assert '"privilege"' in done.out + done.err, done.out + done.err
@@ -290,7 +284,7 @@ for turn in range(15):
         sock.send(b"x" * 64)
         sock.recv(100)
     best.append(time.perf_counter() - began)
-print(sorted(best)[len(best) // 2])
+print(min(best))
 """
 
 
@@ -322,10 +316,16 @@ def test_hazard_05_a_thousand_unread_sockets_do_not_slow_an_active_one(pair):
 
 # --- policy -----------------------------------------------------------------------------------
 
+def drop(side, port):
+    """Have the host of @side drop what comes to @port."""
+    done = side.run(["nft", "table inet fst {\nchain input {\ntype filter hook input priority 0\n"
+                            f"udp dport {port} drop\n}}\n}}"])
+    assert done.status == 0, done.err
+
+
 def test_hazard_10_an_nft_drop_rule_holds(pair):
     """A rule that drops the server's port: nothing is answered, and the reason is policy."""
-    rules = f"table inet fst {{ chain in {{ type filter hook input priority 0; udp dport 9000 drop; }} }}"
-    assert pair.b.run(["nft", rules]).status == 0
+    drop(pair.b, 9000)
     with echo_server(pair.b) as server:
         done = pair.a.run(["socat", "-t", "0.5", "-", f"UDP4:{net.B4}:9000"], stdin=_text("x\n"))
         assert done.out == "", "the datagram went around the rule"
@@ -337,8 +337,7 @@ def test_hazard_10_policy_that_comes_later_holds(pair):
     with echo_server(pair.b) as server:
         done, seen = ask(pair)
         assert done.status == 0 and seen.fast > 0
-        rules = f"table inet fst {{ chain in {{ type filter hook input priority 0; udp dport 9000 drop; }} }}"
-        assert pair.b.run(["nft", rules]).status == 0
+        drop(pair.b, 9000)
         time.sleep(1)
         pair.a.run(["socat", "-t", "0.3", "-", f"UDP4:{net.B4}:9000"], stdin=_text("x\n"))
         done = pair.a.run(["socat", "-t", "0.5", "-", f"UDP4:{net.B4}:9000"], stdin=_text("x\n"))
@@ -347,8 +346,7 @@ def test_hazard_10_policy_that_comes_later_holds(pair):
 
 
 def test_hazard_10_policy_can_be_ignored_on_request(pair):
-    rules = "table inet fst { chain in { type filter hook input priority 0; udp dport 7 drop; } }"
-    assert pair.b.run(["nft", rules]).status == 0
+    drop(pair.b, 7)
     with echo_server(pair.b, options={**LATENCY, "policy": "ignore"}):
         done, seen = ask(pair)
     assert done.status == 0 and seen.share >= 0.99, (done.err, seen)

@@ -32,7 +32,8 @@ class Run:
     """One server and one client; .server and .client hold what their counters say."""
 
     def __init__(self, pair, server, client, sides, options=None, ready=None, timeout=30,
-                 stop=signal.SIGTERM, stdin=None):
+                 stop=signal.SIGTERM, stdin=None, short=False):
+        """@short: a datagram or two, which may be over before the fast path is joined."""
         options = LATENCY if options is None else options
         serve, ask = sides
         cpu = proc.cpus()
@@ -49,7 +50,7 @@ class Run:
             self.server = fsock.counts(running.pid) if serve and running.alive() else None
             self.said = running.stop(number=stop)
         assert self.done.status == 0, self.done.out[-2000:] + self.done.err[-2000:]
-        if serve and ask:
+        if serve and ask and not short:
             assert self.client.share >= 0.99, f"the client's datagrams: {self.client}"
             if self.server is not None:
                 assert self.server.share >= 0.99, f"the server's datagrams: {self.server}"
@@ -64,11 +65,9 @@ class Run:
 
 
 @pytest.mark.parametrize("sides", SIDES)
-@pytest.mark.parametrize("family", ["v4", "v6"])
-def test_sockperf_ping_pong(pair, sides, family):
-    address = net.B4 if family == "v4" else net.B6
-    run = Run(pair, ["sockperf", "sr", "-i", address, "-p", 11111],
-              ["sockperf", "pp", "-i", address, "-p", 11111, "-t", 1, "-m", 64, "--data-integrity"],
+def test_sockperf_ping_pong(pair, sides):
+    run = Run(pair, ["sockperf", "sr", "-i", net.B4, "-p", 11111],
+              ["sockperf", "pp", "-i", net.B4, "-p", 11111, "-t", 1, "-m", 64, "--data-integrity"],
               SIDES[sides], ready="using ", stop=signal.SIGINT)
     assert "# dropped messages = 0; # duplicated messages = 0; # out-of-order messages = 0" in run.done.out
     assert "percentile 99.900" in run.done.out
@@ -88,7 +87,7 @@ def test_sockperf_multiplexed(pair, tmp_path, mux):
 @pytest.mark.parametrize("sides", SIDES)
 def test_sockperf_throughput(pair, sides):
     run = Run(pair, ["sockperf", "sr", "-i", net.B4, "-p", 11111, "--dont-reply"],
-              ["sockperf", "tp", "-i", net.B4, "-p", 11111, "-t", 1, "-m", 64, "--mps=50000"],
+              ["sockperf", "tp", "-i", net.B4, "-p", 11111, "-t", 1, "-m", 64, "--mps=2000"],
               SIDES[sides], ready="using ", stop=signal.SIGINT)
     sent = int(re.search(r"Total of (\d+) messages sent", run.done.out)[1])
     got = int(re.search(r"Total (\d+) messages received", run.said.out)[1])
@@ -124,7 +123,7 @@ def test_dig_and_dnsmasq(pair, sides):
               "--address=/test.example/192.0.2.7", "--txt-record=t.example," + "x" * 200]
     for name, kind, want in (("test.example", "A", "192.0.2.7"), ("t.example", "TXT", "x" * 200)):
         run = Run(pair, server, ["dig", "+short", "+tries=1", "+time=3", f"@{net.B4}", name, kind],
-                  SIDES[sides], options=NOTHING_BYPASSED)
+                  SIDES[sides], options=NOTHING_BYPASSED, short=True)
         assert want in run.done.out
 
 
@@ -145,7 +144,8 @@ def test_socat_echo(pair, sides, tmp_path):
     text.write_text("one line\n")
     with text.open() as stdin:
         run = Run(pair, ["socat", f"UDP4-LISTEN:9000,bind={net.B4}", "PIPE"],
-                  ["socat", "-t", "1", "-", f"UDP4:{net.B4}:9000"], SIDES[sides], stdin=stdin)
+                  ["socat", "-t", "1", "-", f"UDP4:{net.B4}:9000"], SIDES[sides], stdin=stdin,
+                  short=True)
     assert run.done.out == "one line\n"
 
 
@@ -155,8 +155,8 @@ def test_socat_forks_for_each_datagram(pair, sides, tmp_path):
     text.write_text("a datagram for a child\n")
     with text.open() as stdin:
         run = Run(pair, ["socat", f"UDP4-RECVFROM:9000,bind={net.B4},fork", "SYSTEM:tr a-z A-Z"],
-                  ["socat", "-t", "1", "-", f"UDP4:{net.B4}:9000"], (SIDES[sides][0], SIDES[sides][1]),
-                  stdin=stdin)
+                  ["socat", "-t", "1", "-", f"UDP4:{net.B4}:9000"], SIDES[sides], stdin=stdin,
+                  short=True)
     assert run.done.out == "A DATAGRAM FOR A CHILD\n"
 
 
@@ -176,6 +176,6 @@ def test_python_echo(pair, kind, family, sides):
 def test_default_profile_moves_a_client(pair, profile):
     """A client that keeps talking ends on the fast path in either profile."""
     run = Run(pair, [PYTHON, PROGRAMS / "echo_server.py", "socket", net.B4, 9000],
-              [PYTHON, PROGRAMS / "echo_client.py", "socket", net.B4, 9000, 3000],
+              [PYTHON, PROGRAMS / "echo_client.py", "socket", net.B4, 9000, 20000],
               SIDES["both"], options={"profile": profile}, ready="ready")
-    assert run.client.fast >= 2900 * 2
+    assert run.client.fast >= 19800 * 2
