@@ -2,9 +2,10 @@
 /*
  * config.c - reading the options: files, environment, value by value.
  *
- * Runs inside a foreign program, maybe before its own libraries are ready: no malloc, no stdio, files
- * by raw system calls, one temporary anonymous mapping for a file's text so that a thread with a small
- * stack survives. config_parse() and config_set() are pure and are what the fuzzer drives.
+ * Runs inside a foreign program, maybe before its own libraries are ready: no malloc, no stdio,
+ * files by raw system calls, one temporary anonymous mapping for a file's text so that a thread
+ * with a small stack survives. config_parse() and config_set() are pure and are what the fuzzer
+ * drives.
  *
  * Does not: expand variables, include other files, know quotes: a value is the rest of the line.
  */
@@ -28,13 +29,13 @@ static const char env_reserved_tests[] = "FSOCK_TEST_";
 #define FIELD(name) (uint32_t) offsetof(struct config, name)
 static const struct config_option options[] = {
 #define OPT_BOOL(name, def, help) { #name, CONFIG_BOOL, "", "", help, "", def, 0, 1, FIELD(name) },
-#define OPT_U32(name, def, min, max, unit, help) \
+#define OPT_U32(name, def, min, max, unit, help)                                                   \
 	{ #name, CONFIG_U32, unit, "", help, "", def, min, max, FIELD(name) },
-#define OPT_SIZE(name, def, min, max, help) \
+#define OPT_SIZE(name, def, min, max, help)                                                        \
 	{ #name, CONFIG_SIZE, "bytes", "", help, "", def, min, max, FIELD(name) },
-#define OPT_ENUM(name, def, choices, help) \
+#define OPT_ENUM(name, def, choices, help)                                                         \
 	{ #name, CONFIG_ENUM, "", choices, help, "", def, 0, 0, FIELD(name) },
-#define OPT_STR(name, def, max_len, help) \
+#define OPT_STR(name, def, max_len, help)                                                          \
 	{ #name, CONFIG_STR, "", "", help, def, 0, 0, max_len, FIELD(name) },
 #include "context/options.def"
 #undef OPT_BOOL
@@ -49,7 +50,7 @@ static_assert(FS_ARRAY_SIZE(options) == CONFIG_N_OPTIONS, "enum and table come f
 #define OPT_U32(name, def, min, max, unit, help)
 #define OPT_SIZE(name, def, min, max, help)
 #define OPT_ENUM(name, def, choices, help)
-#define OPT_STR(name, def, max_len, help) \
+#define OPT_STR(name, def, max_len, help)                                                          \
 	static_assert((max_len) < CONFIG_VALUE_LEN && sizeof(def) <= (max_len) + 1, #name);
 #include "context/options.def"
 #undef OPT_BOOL
@@ -163,7 +164,9 @@ static bool next_element(const char **list, size_t *left, char separator, const 
 	return true;
 }
 
-/* Leading digits into *value; returns how many, 0 when there are none or the number is too large. */
+/*
+ * Leading digits into *value; returns how many, 0 when there are none or the number is too large.
+ */
 static size_t parse_digits(const char *text, size_t len, uint64_t *value)
 {
 	uint64_t v = 0;
@@ -182,8 +185,9 @@ static size_t parse_digits(const char *text, size_t len, uint64_t *value)
 
 static bool parse_bool(const char *value, size_t len, bool *to)
 {
-	static const char *const words[][2] = { { "0", "1" }, { "off", "on" }, { "no", "yes" },
-						{ "false", "true" } };
+	static const char *const words[][2] = {
+		{ "0", "1" }, { "off", "on" }, { "no", "yes" }, { "false", "true" }
+	};
 
 	for (size_t i = 0; i < FS_ARRAY_SIZE(words); i++) {
 		for (int which = 0; which < 2; which++) {
@@ -212,7 +216,8 @@ static bool parse_choice(const char *choices, const char *value, size_t len, uin
 }
 
 /* A number with its unit or nothing behind it, e.g. "50", "50us", "50 us". */
-static bool parse_u32(const struct config_option *option, const char *value, size_t len, uint32_t *to)
+static bool parse_u32(const struct config_option *option, const char *value, size_t len,
+		      uint32_t *to)
 {
 	uint64_t v;
 	size_t n = parse_digits(value, len, &v);
@@ -228,8 +233,23 @@ static bool parse_u32(const struct config_option *option, const char *value, siz
 	return true;
 }
 
+static unsigned unit_shift(char unit)
+{
+	switch (fold(unit)) {
+	case 'k':
+		return 10;
+	case 'm':
+		return 20;
+	case 'g':
+		return 30;
+	default:
+		return 0;
+	}
+}
+
 /* Bytes; K, M and G are powers of 1024. */
-static bool parse_size(const struct config_option *option, const char *value, size_t len, uint64_t *to)
+static bool parse_size(const struct config_option *option, const char *value, size_t len,
+		       uint64_t *to)
 {
 	uint64_t v;
 	size_t n = parse_digits(value, len, &v);
@@ -241,7 +261,7 @@ static bool parse_size(const struct config_option *option, const char *value, si
 		return false;
 	trim(&unit, &unit_len);
 	if (unit_len == 1)
-		shift = fold(*unit) == 'k' ? 10 : fold(*unit) == 'm' ? 20 : fold(*unit) == 'g' ? 30 : 0;
+		shift = unit_shift(*unit);
 	if (unit_len && !shift)
 		return false;
 	if (v > UINT64_MAX >> shift || v << shift < option->min || v << shift > option->max)
@@ -510,8 +530,8 @@ static size_t cut_comment(const char *text, size_t len)
 }
 
 /* One line without its newline. Returns false with @m completed by what is wrong. */
-static bool parse_line(struct config *config, const char *text, size_t len, enum config_source source,
-		       struct message *m)
+static bool parse_line(struct config *config, const char *text, size_t len,
+		       enum config_source source, struct message *m)
 {
 	char why[CONFIG_MESSAGE_LEN];
 	const char *equals, *value;
@@ -600,8 +620,8 @@ static unsigned report_file(const char *file, const char *what, int error,
 }
 
 /*
- * May @file be missing without a word? Unless it was named. A program that changed its user often keeps
- * the HOME of the one before, whose files are not its own.
+ * May @file be missing without a word? Unless it was named. A program that changed its user often
+ * keeps the HOME of the one before, whose files are not its own.
  */
 static bool may_be_absent(int error, bool named, enum config_source source)
 {
@@ -625,7 +645,8 @@ static unsigned load_file(struct config *config, const char *file, bool named,
 		return 0;
 	if (fd < 0)
 		return report_file(file, " cannot be opened", -fd, reporter);
-	text = sys_mmap(NULL, CONFIG_FILE_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	text = sys_mmap(NULL, CONFIG_FILE_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			-1, 0);
 	if (sys_is_err(text)) {
 		sys_close(fd);
 		return report_file(file, " was not read: no memory", 0, reporter);
@@ -644,7 +665,10 @@ static unsigned load_file(struct config *config, const char *file, bool named,
 
 /* --- environment --- */
 
-/* Value of variable @name, NULL when unset. getenv() may be the program's own, and takes no vector. */
+/*
+ * Value of variable @name, NULL when unset. getenv() may be the program's own, and takes no
+ * vector.
+ */
 static const char *environment_get(char *const *environment, const char *name)
 {
 	size_t len = strlen(name);
@@ -781,8 +805,8 @@ bool config_bypass_has(const char *list, int protocol, uint16_t port)
 	if (is_bypass_none(list, left))
 		return false;
 	while (next_element(&list, &left, ',', &element, &len)) {
-		if (parse_bypass(element, len, &which, &from, &to) && which == protocol && port >= from &&
-		    port <= to)
+		if (parse_bypass(element, len, &which, &from, &to) && which == protocol &&
+		    port >= from && port <= to)
 			return true;
 	}
 	return false;

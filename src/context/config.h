@@ -87,8 +87,8 @@ struct config {
 struct config_option {
 	const char *name;
 	enum config_type type;
-	const char *unit;	/* "" = none */
-	const char *choices;	/* CONFIG_ENUM: "a|b|c"; else "" */
+	const char *unit;    /* "" = none */
+	const char *choices; /* CONFIG_ENUM: "a|b|c"; else "" */
 	const char *help;
 	const char *def_text;	/* CONFIG_STR: the default; else "" */
 	uint64_t def, min, max; /* CONFIG_STR: max is the longest value in bytes */
@@ -119,15 +119,15 @@ void config_init(struct config *config);
 unsigned config_load(struct config *config, const struct config_load_args *args);
 
 /*
- * Apply the text of one file; @file is only used in messages ("file:line: ..."). Pure: any bytes may
- * stand in @text. Returns the number of messages given.
+ * Apply the text of one file; @file is only used in messages ("file:line: ..."). Pure: any bytes
+ * may stand in @text. Returns the number of messages given.
  */
 unsigned config_parse(struct config *config, const char *text, size_t len, const char *file,
 		      enum config_source source, const struct config_reporter *reporter);
 
 /*
- * Set one option from text. 0; -EINVAL with @why (CONFIG_MESSAGE_LEN bytes) set to one sentence; the
- * former value then stays. @value needs no NUL; blanks around it must be gone.
+ * Set one option from text. 0; -EINVAL with @why (CONFIG_MESSAGE_LEN bytes) set to one sentence;
+ * the former value then stays. @value needs no NUL; blanks around it must be gone.
  */
 int config_set(struct config *config, unsigned id, const char *value, size_t len,
 	       enum config_source source, char *why);
@@ -145,8 +145,9 @@ char *config_value_text(const struct config *config, unsigned id, char *to);
 const char *config_source_name(enum config_source source);
 
 /*
- * Path of the user's file as config_load() would look for it. 0; -ENOENT when the environment names
- * none; -ENAMETOOLONG. *named is true when FSOCK_CONFIG gave it, so that its absence is an error.
+ * Path of the user's file as config_load() would look for it. 0; -ENOENT when the environment
+ * names none; -ENAMETOOLONG. *named is true when FSOCK_CONFIG gave it, so that its absence is an
+ * error.
  */
 int config_user_file(char *const *environment, char *path, size_t len, bool *named);
 

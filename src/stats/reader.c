@@ -32,7 +32,8 @@ const char *stats_head_check(const struct stats_head *head, uint64_t file_len)
 	if (head->head_bytes < sizeof(*head) || head->head_bytes > file_len)
 		return "its length is wrong";
 	if (head->n_counters > STATS_READ_MAX_COUNTERS ||
-	    !table_fits(head->counters_offset, head->n_counters, sizeof(uint64_t), head->head_bytes))
+	    !table_fits(head->counters_offset, head->n_counters, sizeof(uint64_t),
+			head->head_bytes))
 		return "its counters lie outside of it";
 	if (head->n_ports > STATS_MAX_PORTS ||
 	    !table_fits(head->ports_offset, STATS_MAX_PORTS, sizeof(struct stats_port),
@@ -210,7 +211,8 @@ int stats_find(pid_t pid, int *fds, unsigned max)
 		if (!is_stack(dirfd(dir), entry->d_name))
 			continue;
 		/* O_NONBLOCK: the descriptor may have become something else by now. */
-		fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		fd = openat(dirfd(dir), entry->d_name,
+			    O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 		if (fd < 0)
 			continue;
 		if (fstat(fd, &st) < 0 || is_known(known, n, &st)) {

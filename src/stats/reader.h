@@ -21,9 +21,9 @@
 #include "stats/format/stats.h"
 
 enum {
-	STATS_READ_MAX_COUNTERS = 4096,	  /* more than any version has */
-	STATS_READ_MAX_SOCKS = 1048576,	  /* upper limit of the option max_sockets */
-	STATS_READ_MAX_STACKS = 64,	  /* of one process */
+	STATS_READ_MAX_COUNTERS = 4096, /* more than any version has */
+	STATS_READ_MAX_SOCKS = 1048576, /* upper limit of the option max_sockets */
+	STATS_READ_MAX_STACKS = 64,	/* of one process */
 };
 
 /* A checked copy. Texts in it are terminated and hold printable bytes only. */
@@ -38,8 +38,8 @@ struct stats_snapshot {
 };
 
 /*
- * Is @head possible for a file of @file_len bytes? NULL when it is, else a sentence on what is wrong.
- * Pure.
+ * Is @head possible for a file of @file_len bytes? NULL when it is, else a sentence on what is
+ * wrong. Pure.
  */
 const char *stats_head_check(const struct stats_head *head, uint64_t file_len);
 
@@ -55,8 +55,8 @@ void stats_snapshot_free(struct stats_snapshot *snapshot);
 
 /*
  * Open the stacks process @pid holds, each once however many descriptors it has of it. Returns how
- * many of @fds (at most @max) were filled; the caller closes them. -ESRCH: no such process; -EACCES:
- * not ours to look at.
+ * many of @fds (at most @max) were filled; the caller closes them. -ESRCH: no such process;
+ * -EACCES: not ours to look at.
  */
 int stats_find(pid_t pid, int *fds, unsigned max);
 

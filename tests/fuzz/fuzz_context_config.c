@@ -38,7 +38,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_CHECK(strnlen(value, sizeof(value)) < sizeof(value));
 		for (const char *c = value; *c; c++)
 			FUZZ_CHECK((unsigned char)*c >= 0x20 && *c != 0x7f);
-		FUZZ_CHECK(config_set(&back, id, value, strlen(value), CONFIG_FROM_USER_FILE, why) == 0);
+		FUZZ_CHECK(config_set(&back, id, value, strlen(value), CONFIG_FROM_USER_FILE,
+				      why) == 0);
 		FUZZ_CHECK(strcmp(value, config_value_text(&back, id, again)) == 0);
 		FUZZ_CHECK(config_find(option->name, strlen(option->name)) == (int)id);
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz_stats_reader.c - another process's statistics: any bytes are refused or give a tame snapshot.
+ * fuzz_stats_reader.c - another process's statistics: any bytes are refused or give a tame
+ * snapshot.
  */
 #include "stats/reader.h"
 

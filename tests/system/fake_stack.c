@@ -2,11 +2,12 @@
 /*
  * fake_stack.c - a process that looks as if a stack lived in it, for test_cli.py.
  *
- * fake_stack [BREAK]     make the memfd, print "ready", wait for the end of standard input. A newline
- *                        there adds to the counters. BREAK spoils the head: magic, version, offset,
- *                        short, socks; none: the memfd is closed.
+ * fake_stack [BREAK]     make the memfd, print "ready", wait for the end of standard input. A
+ *                        newline there adds to the counters. BREAK spoils the head: magic,
+ *                        version, offset, short, socks; none: the memfd is closed.
  * fake_stack --report N  append N socket records to FSOCK_REPORT_FD and end with status 3, as a
- *                        program under `fsock why --` does; --report-env prints the fsock variables.
+ *                        program under `fsock why --` does; --report-env prints the fsock
+ *                        variables.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -41,20 +42,39 @@ static void put_v4(uint8_t to[16], const char *text)
 
 static void fill_socks(struct stats_sock *s)
 {
-	s[0] = (struct stats_sock){ .cookie = 101, .family = AF_INET, .protocol = IPPROTO_UDP,
-				    .accelerated = 1, .fd = 5, .pid = (uint32_t)getpid(),
-				    .local_port = 5000, .remote_port = 6000, .rx_fast = 990,
-				    .rx_kernel = 10, .tx_fast = 1000, .rx_bytes = 64000, .drops = 3 };
+	s[0] = (struct stats_sock){ .cookie = 101,
+				    .family = AF_INET,
+				    .protocol = IPPROTO_UDP,
+				    .accelerated = 1,
+				    .fd = 5,
+				    .pid = (uint32_t)getpid(),
+				    .local_port = 5000,
+				    .remote_port = 6000,
+				    .rx_fast = 990,
+				    .rx_kernel = 10,
+				    .tx_fast = 1000,
+				    .rx_bytes = 64000,
+				    .drops = 3 };
 	put_v4(s[0].local, "10.0.0.1");
 	put_v4(s[0].remote, "10.0.0.2");
-	s[1] = (struct stats_sock){ .cookie = 102, .family = AF_INET6, .protocol = IPPROTO_UDP,
-				    .reason = FS_REASON_bypass, .fd = 6, .pid = (uint32_t)getpid(),
-				    .port_index = 0xff, .local_port = 53, .tx_kernel = 7,
+	s[1] = (struct stats_sock){ .cookie = 102,
+				    .family = AF_INET6,
+				    .protocol = IPPROTO_UDP,
+				    .reason = FS_REASON_bypass,
+				    .fd = 6,
+				    .pid = (uint32_t)getpid(),
+				    .port_index = 0xff,
+				    .local_port = 53,
+				    .tx_kernel = 7,
 				    .detail = "udp:53\033[31m" };
 	s[1].local[15] = 1;
 	/* s[2] stays unused: cookie 0 */
-	s[3] = (struct stats_sock){ .cookie = 104, .family = AF_INET, .protocol = IPPROTO_TCP,
-				    .reason = 250, .fd = -1, .pid = (uint32_t)getpid(),
+	s[3] = (struct stats_sock){ .cookie = 104,
+				    .family = AF_INET,
+				    .protocol = IPPROTO_TCP,
+				    .reason = 250,
+				    .fd = -1,
+				    .pid = (uint32_t)getpid(),
 				    .port_index = 0xff };
 }
 
@@ -82,10 +102,15 @@ static void fill(struct segment *s)
 	/* Beyond what a double holds exactly. */
 	s->counters[FS_CTR_rx_bytes] = (1ULL << 60) + 1;
 	s->counters[FS_CTR_drop_udp_rcvbuf] = 3;
-	s->ports[0] = (struct stats_port){ .ifindex = 4, .queue = 0, .ifname = "veth0",
-					   .provider = "xdp", .mode = "generic",
-					   .owner_pid = (uint32_t)getpid(), .frames_total = 4096,
-					   .frames_free = 4000, .counter = { 990, 63360, 1000, 64000 } };
+	s->ports[0] = (struct stats_port){ .ifindex = 4,
+					   .queue = 0,
+					   .ifname = "veth0",
+					   .provider = "xdp",
+					   .mode = "generic",
+					   .owner_pid = (uint32_t)getpid(),
+					   .frames_total = 4096,
+					   .frames_free = 4000,
+					   .counter = { 990, 63360, 1000, 64000 } };
 	fill_socks(s->socks);
 }
 

@@ -75,7 +75,8 @@ static void config_init__defaults_parse_back(void **state)
 	config_init(&back);
 	for (unsigned id = 0; id < CONFIG_N_OPTIONS; id++) {
 		config_value_text(&c, id, text);
-		assert_int_equal(config_set(&back, id, text, strlen(text), CONFIG_FROM_USER_FILE, why), 0);
+		assert_int_equal(
+			config_set(&back, id, text, strlen(text), CONFIG_FROM_USER_FILE, why), 0);
 		assert_string_equal(config_value_text(&back, id, again), text);
 	}
 }
@@ -182,8 +183,8 @@ static void config_set__string_length(void **state)
 static void config_set__bypass_syntax(void **state)
 {
 	static const char *const good[] = { "none", "", "udp:53", "udp:53, tcp:1-65535" };
-	static const char *const bad[] = { "udp",  "udp:",    "sctp:1", "udp:65536", "udp:9-8",
-					   "udp:1-", "udp:1,,", ",",	     "udp:1-2-3" };
+	static const char *const bad[] = { "udp",    "udp:",	"sctp:1", "udp:65536", "udp:9-8",
+					   "udp:1-", "udp:1,,", ",",	  "udp:1-2-3" };
 	struct config c;
 
 	config_init(&c);
@@ -216,7 +217,8 @@ static void config_parse__errors_name_file_and_line(void **state)
 	struct config c;
 	struct heard h;
 
-	assert_int_equal(parse(&c, &h, "spin = 9\nspinn = 1\nspin = x\njust words\nspin = 10\n"), 3);
+	assert_int_equal(parse(&c, &h, "spin = 9\nspinn = 1\nspin = x\njust words\nspin = 10\n"),
+			 3);
 	assert_string_equal(h.text[0], "file:2: unknown option 'spinn'");
 	assert_string_equal(h.text[1], "file:3: spin: 'x' is not a number from 0 to 1000000 us");
 	assert_string_equal(h.text[2], "file:4: expected 'option = value', found 'just words'");
@@ -228,7 +230,8 @@ static void config_parse__messages_explain_each_type(void **state)
 	struct config c;
 	struct heard h;
 
-	assert_int_equal(parse(&c, &h, "accelerate=maybe\nprofile=fast\numem_size=1\nbypass=x\n"), 4);
+	assert_int_equal(parse(&c, &h, "accelerate=maybe\nprofile=fast\numem_size=1\nbypass=x\n"),
+			 4);
 	assert_string_equal(h.text[0], "file:1: accelerate: 'maybe' is neither 0 nor 1");
 	assert_string_equal(h.text[1], "file:2: profile: 'fast' is none of default|latency");
 	assert_string_equal(h.text[2], "file:3: umem_size: '1' is not a number from 1048576 to "
@@ -245,8 +248,9 @@ static void config_parse__hostile_bytes_are_tamed(void **state)
 
 	reporter = (struct config_reporter){ hear, &h };
 	config_init(&c);
-	assert_int_equal(config_parse(&c, text, sizeof(text) - 1, "file", CONFIG_FROM_USER_FILE,
-				      &reporter), 3);
+	assert_int_equal(
+		config_parse(&c, text, sizeof(text) - 1, "file", CONFIG_FROM_USER_FILE, &reporter),
+		3);
 	assert_string_equal(h.text[0], "file:1: unknown option 'a?[31m?b'");
 	assert_string_equal(h.text[2], "file:3: provider: 'a?b' holds a control character");
 	assert_string_equal(c.provider, "auto");
@@ -326,8 +330,10 @@ static int files_teardown(void **state)
 static unsigned load(struct config *c, struct heard *h, const struct files *f, bool secure,
 		     char *const *environment)
 {
-	struct config_load_args args = { .environment = environment, .system_file = f->system,
-					 .secure = secure, .reporter = { hear, h } };
+	struct config_load_args args = { .environment = environment,
+					 .system_file = f->system,
+					 .secure = secure,
+					 .reporter = { hear, h } };
 
 	h->n = 0;
 	return config_load(c, &args);
@@ -337,8 +343,12 @@ static void config_load__order_of_precedence(void **state)
 {
 	struct files *f = *state;
 	char home[128];
-	char *environment[] = { home, "FSOCK_SPIN=3", "FSOCK_KERNEL_LOOK=4", "FSOCK_FROM_RUN=spin,log",
-				"FSOCK_TEST_X=1", NULL };
+	char *environment[] = { home,
+				"FSOCK_SPIN=3",
+				"FSOCK_KERNEL_LOOK=4",
+				"FSOCK_FROM_RUN=spin,log",
+				"FSOCK_TEST_X=1",
+				NULL };
 	struct config c;
 	struct heard h;
 
@@ -513,8 +523,8 @@ int main(void)
 						files_teardown),
 		cmocka_unit_test_setup_teardown(config_load__wrong_value_keeps_the_weaker_one,
 						files_setup, files_teardown),
-		cmocka_unit_test_setup_teardown(config_load__fsock_config_names_the_file, files_setup,
-						files_teardown),
+		cmocka_unit_test_setup_teardown(config_load__fsock_config_names_the_file,
+						files_setup, files_teardown),
 		cmocka_unit_test_setup_teardown(config_load__missing_files_are_silent, files_setup,
 						files_teardown),
 		cmocka_unit_test_setup_teardown(config_load__secure_ignores_the_user, files_setup,

@@ -61,7 +61,8 @@ static int file_of(const void *bytes, size_t len)
 	return fd;
 }
 
-static int read_bytes(struct stats_snapshot *snapshot, const void *bytes, size_t len, const char **why)
+static int read_bytes(struct stats_snapshot *snapshot, const void *bytes, size_t len,
+		      const char **why)
 {
 	int fd = file_of(bytes, len);
 	int rc = stats_snapshot_read(snapshot, fd, why);
@@ -181,7 +182,9 @@ static void stats_snapshot_read__refuses_short_and_foreign_files(void **state)
 	assert_int_equal(stats_snapshot_read(&snap, -1, &why), -EBADF);
 }
 
-/* Any bytes in the head: a refusal or a snapshot, never a read outside. ASan and valgrind watch. */
+/*
+ * Any bytes in the head: a refusal or a snapshot, never a read outside. ASan and valgrind watch.
+ */
 static void stats_snapshot_read__survives_random_heads(void **state)
 {
 	struct stats_snapshot snap;

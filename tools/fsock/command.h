@@ -3,7 +3,8 @@
  * command.h - the sub-commands of fsock(1), one struct and one file each.
  *
  * Adding one: its file, a declaration here, a line in main.c's table, a section in fsock(1).
- * Exit statuses shared by all but run: 0 done, 1 there was something to complain of, 2 wrong usage.
+ * Exit statuses shared by all but run: 0 done, 1 there was something to complain of, 2 wrong
+ * usage.
  */
 #ifndef FSOCK_TOOLS_COMMAND_H
 #define FSOCK_TOOLS_COMMAND_H

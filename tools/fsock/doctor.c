@@ -2,8 +2,9 @@
 /*
  * doctor.c - `fsock doctor`: would programs be accelerated here, and if not, what to run.
  *
- * Looks only: nothing is attached, opened for traffic or changed. The looking is in doctor_kernel.c and
- * doctor_links.c; here are the options, the library and the order of the report.
+ * Looks only: nothing is attached, opened for traffic or changed. The looking is in
+ * doctor_kernel.c and doctor_links.c; here are the options, the library and the order of the
+ * report.
  */
 #include "command.h"
 
@@ -14,10 +15,10 @@
 
 #include "context/config.h"
 #include "findings.h"
+#include "grid.h"
 #include "host/caps.h"
 #include "json.h"
 #include "launch.h"
-#include "grid.h"
 
 static void hear(void *context, const char *text)
 {
@@ -87,8 +88,7 @@ static cJSON *options_json(const struct config *config)
 		cJSON_AddStringToObject(object, "name", config_option_at(id)->name);
 		cJSON_AddStringToObject(object, "value", config_value_text(config, id, value));
 		json_add_text(object, "unit", config_option_at(id)->unit);
-		cJSON_AddStringToObject(object, "source",
-					config_source_name(config->source[id]));
+		cJSON_AddStringToObject(object, "source", config_source_name(config->source[id]));
 		cJSON_AddItemToArray(list, object);
 	}
 	return list;
@@ -135,9 +135,10 @@ const struct command command_doctor = {
 	.name = "doctor",
 	.usage = "[--json] [--OPTION=VALUE]...",
 	.summary = "find out what stands in the way here, and how to mend it",
-	.help = "Looks at the interfaces of this network namespace, privileges, kernel features, limits\n"
-		"and the effective value and source of every option, and says for each finding what to\n"
-		"run. Options given here count as they would with `fsock run`. Nothing is changed.\n\n"
+	.help = "Looks at the interfaces of this network namespace, privileges, kernel\n"
+		"features, limits and the effective value and source of every option, and\n"
+		"says for each finding what to run. Options given here count as they would\n"
+		"with `fsock run`. Nothing is changed.\n\n"
 		"  --json           for machines\n\n"
 		"Exit status: 0 nothing stands in the way; 1 something does.\n",
 	.main = doctor_main,

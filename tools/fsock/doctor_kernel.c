@@ -65,15 +65,16 @@ void doctor_privileges(struct findings *findings, const struct host_caps *caps)
 			finding_add(findings, FINDING_FINE, privileges, needed[i].name, "held: %s",
 				    needed[i].purpose);
 		else
-			finding_mend(finding_add(findings, FINDING_WRONG, privileges, needed[i].name,
-						 "missing: %s", needed[i].purpose),
+			finding_mend(finding_add(findings, FINDING_WRONG, privileges,
+						 needed[i].name, "missing: %s", needed[i].purpose),
 				     "sudo fsock run ..., or give the program the capability: "
 				     "setpriv --ambient-caps (util-linux)");
 	}
 	if (read_line("/proc/self/uid_map", map, sizeof(map)) && !strstr(map, "4294967295"))
-		finding_add(findings, FINDING_NOTE, privileges, "user_namespace",
-			    "this is a user namespace of its own; the kernel loads BPF programs only for "
-			    "the initial one");
+		finding_add(
+			findings, FINDING_NOTE, privileges, "user_namespace",
+			"this is a user namespace of its own; the kernel loads BPF programs only "
+			"for the initial one");
 	if (caps->seccomp)
 		finding_add(findings, FINDING_NOTE, privileges, "seccomp",
 			    "a seccomp filter is in force; it may forbid bpf(2) or AF_XDP");
@@ -84,7 +85,8 @@ void doctor_privileges(struct findings *findings, const struct host_caps *caps)
 static void check_af_xdp(struct findings *findings, const struct host_caps *caps)
 {
 	if (caps->af_xdp == 0)
-		finding_add(findings, FINDING_FINE, kernel, "af_xdp", "AF_XDP sockets can be opened");
+		finding_add(findings, FINDING_FINE, kernel, "af_xdp",
+			    "AF_XDP sockets can be opened");
 	else if (caps->af_xdp == -EPERM || caps->af_xdp == -EACCES)
 		finding_mend(finding_add(findings, FINDING_WRONG, kernel, "af_xdp",
 					 "AF_XDP sockets are not allowed here"),
@@ -104,7 +106,8 @@ static void check_bpf(struct findings *findings, const struct host_caps *caps)
 	else if (caps->bpf_load == -EPERM || caps->bpf_load == -EACCES)
 		finding_mend(finding_add(findings, FINDING_WRONG, kernel, "bpf",
 					 "loading XDP programs is not allowed here"
-					 " (kernel.unprivileged_bpf_disabled is %ld)", unprivileged),
+					 " (kernel.unprivileged_bpf_disabled is %ld)",
+					 unprivileged),
 			     "run as root or with CAP_BPF and CAP_NET_ADMIN");
 	else
 		finding_mend(finding_add(findings, FINDING_WRONG, kernel, "bpf",
@@ -125,15 +128,19 @@ static int load_classifier(void)
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
 	uint64_t words[FS_ARRAY_SIZE(insns)];
-	struct bpf_sys_prog prog = { .name = "fsock_probe", .type = BPF_PROG_TYPE_SCHED_CLS,
-				     .insns = words, .n_insns = FS_ARRAY_SIZE(insns) };
+	struct bpf_sys_prog prog = { .name = "fsock_probe",
+				     .type = BPF_PROG_TYPE_SCHED_CLS,
+				     .insns = words,
+				     .n_insns = FS_ARRAY_SIZE(insns) };
 
 	static_assert(sizeof(words) == sizeof(insns), "an instruction is 8 bytes");
 	memcpy(words, insns, sizeof(words));
 	return bpf_sys_prog_load(&prog, NULL, 3);
 }
 
-/* A kernel with tcx looks for the interface, which does not exist; others do not know the place. */
+/*
+ * A kernel with tcx looks for the interface, which does not exist; others do not know the place.
+ */
 static void check_tcx(struct findings *findings)
 {
 	int prog = load_classifier(), rc;
@@ -145,7 +152,8 @@ static void check_tcx(struct findings *findings)
 	if (rc >= 0)
 		close(rc);
 	if (rc == -ENODEV || rc >= 0)
-		finding_add(findings, FINDING_FINE, kernel, "tcx", "the egress guard attaches by tcx");
+		finding_add(findings, FINDING_FINE, kernel, "tcx",
+			    "the egress guard attaches by tcx");
 	else
 		finding_add(findings, FINDING_NOTE, kernel, "tcx",
 			    "no tcx (before Linux 6.6): the egress guard uses a clsact qdisc");
@@ -157,13 +165,14 @@ static void check_io_uring(struct findings *findings, const struct host_caps *ca
 		finding_add(findings, FINDING_FINE, kernel, "io_uring", "allowed");
 		return;
 	}
-	finding_mend(finding_add(findings, FINDING_NOTE, kernel, "io_uring",
-				 "not available (%s): epoll sets that mix kernel and fast sockets are "
-				 "looked at now and then instead, which costs a little",
-				 strerror(-caps->io_uring)),
-		     read_number("/proc/sys/kernel/io_uring_disabled", 0) > 0
-			     ? "sysctl kernel.io_uring_disabled=0"
-			     : "allow io_uring in the container's seccomp profile");
+	finding_mend(
+		finding_add(findings, FINDING_NOTE, kernel, "io_uring",
+			    "not available (%s): epoll sets that mix kernel and fast sockets are "
+			    "looked at now and then instead, which costs a little",
+			    strerror(-caps->io_uring)),
+		read_number("/proc/sys/kernel/io_uring_disabled", 0) > 0
+			? "sysctl kernel.io_uring_disabled=0"
+			: "allow io_uring in the container's seccomp profile");
 }
 
 static void check_ptrace(struct findings *findings, const struct host_caps *caps)
@@ -171,16 +180,18 @@ static void check_ptrace(struct findings *findings, const struct host_caps *caps
 	long scope = read_number("/proc/sys/kernel/yama/ptrace_scope", 0);
 
 	if (scope > 0 && !caps->sys_ptrace)
-		finding_mend(finding_add(findings, FINDING_NOTE, kernel, "ptrace_scope",
-					 "is %ld: children of a program may be unable to share its fast "
-					 "path", scope),
-			     "sysctl kernel.yama.ptrace_scope=0");
+		finding_mend(
+			finding_add(findings, FINDING_NOTE, kernel, "ptrace_scope",
+				    "is %ld: children of a program may be unable to share its fast "
+				    "path",
+				    scope),
+			"sysctl kernel.yama.ptrace_scope=0");
 }
 
 void doctor_kernel(struct findings *findings, const struct host_caps *caps)
 {
-	finding_add(findings, FINDING_FINE, kernel, "release", "Linux %s, %u processor%s", caps->kernel,
-		    caps->cpus, caps->cpus == 1 ? ": calls do not spin" : "s");
+	finding_add(findings, FINDING_FINE, kernel, "release", "Linux %s, %u processor%s",
+		    caps->kernel, caps->cpus, caps->cpus == 1 ? ": calls do not spin" : "s");
 	check_af_xdp(findings, caps);
 	check_bpf(findings, caps);
 	check_tcx(findings);
@@ -209,10 +220,11 @@ static void check_memlock(struct findings *findings, const struct host_caps *cap
 	amount(caps->memlock, have);
 	amount(umem, need);
 	if (caps->ipc_lock)
-		finding_add(findings, FINDING_FINE, limits, "memlock", "does not bind: CAP_IPC_LOCK is held");
+		finding_add(findings, FINDING_FINE, limits, "memlock",
+			    "does not bind: CAP_IPC_LOCK is held");
 	else if (caps->memlock >= umem)
-		finding_add(findings, FINDING_FINE, limits, "memlock", "%s a user, %s needed per queue",
-			    have, need);
+		finding_add(findings, FINDING_FINE, limits, "memlock",
+			    "%s a user, %s needed per queue", have, need);
 	else
 		finding_mend(finding_add(findings, FINDING_WRONG, limits, "memlock",
 					 "%s a user, %s needed per queue", have, need),
@@ -231,7 +243,8 @@ static void check_descriptors(struct findings *findings, const struct host_caps 
 			     "ulimit -n 1024");
 }
 
-static void check_address_space(struct findings *findings, const struct host_caps *caps, uint64_t umem)
+static void check_address_space(struct findings *findings, const struct host_caps *caps,
+				uint64_t umem)
 {
 	char have[32];
 	void *at;
@@ -263,13 +276,16 @@ static void check_memory(struct findings *findings, const struct host_caps *caps
 	if (caps->memory_max >= 2 * umem)
 		finding_add(findings, FINDING_FINE, limits, "memory", "control group: %s", have);
 	else
-		finding_mend(finding_add(findings, FINDING_WRONG, limits, "memory",
-					 "the control group's memory.max of %s leaves no room for %s a "
-					 "queue", have, amount(umem, need)),
-			     "raise memory.max, or a smaller umem_size");
+		finding_mend(
+			finding_add(findings, FINDING_WRONG, limits, "memory",
+				    "the control group's memory.max of %s leaves no room for %s a "
+				    "queue",
+				    have, amount(umem, need)),
+			"raise memory.max, or a smaller umem_size");
 }
 
-void doctor_limits(struct findings *findings, const struct host_caps *caps, const struct config *config)
+void doctor_limits(struct findings *findings, const struct host_caps *caps,
+		   const struct config *config)
 {
 	check_memlock(findings, caps, config->umem_size);
 	check_descriptors(findings, caps);

@@ -2,8 +2,8 @@
 /*
  * doctor_links.c - each interface of this network namespace: would sockets on it be accelerated?
  *
- * Follows the attach policy of the library (DESIGN D4) from the outside; the provider is only asked
- * whether it could, nothing is attached.
+ * Follows the attach policy of the library (DESIGN D4) from the outside; the provider is only
+ * asked whether it could, nothing is attached.
  */
 #include "findings.h"
 
@@ -21,6 +21,7 @@
 #include "base/err.h"
 #include "base/reason.h"
 #include "context/config.h"
+#include "grid.h"
 #include "host/link.h"
 #include "host/netlink.h"
 #include "host/netns.h"
@@ -28,7 +29,6 @@
 #include "json.h"
 #include "provider/provider.h"
 #include "steer/bpf_sys.h"
-#include "grid.h"
 
 enum { LINKS_SHOWN = 256 };
 
@@ -36,12 +36,12 @@ static const char interfaces[] = "interfaces";
 
 /* What is said of one interface. */
 struct judgement {
-	bool listed;		/* acceleration is wanted on it */
-	enum fs_reason reason;	/* FS_REASON_none: sockets on it would be accelerated */
+	bool listed;	       /* acceleration is wanted on it */
+	enum fs_reason reason; /* FS_REASON_none: sockets on it would be accelerated */
 	char detail[PROVIDER_WHY_LEN];
-	const char *provider;	/* "" = none */
-	const char *mode;	/* XDP mode that would be used, "" = unknown */
-	bool unchecked;		/* part of the host's policy may not be looked at from here */
+	const char *provider; /* "" = none */
+	const char *mode;     /* XDP mode that would be used, "" = unknown */
+	bool unchecked;	      /* part of the host's policy may not be looked at from here */
 };
 
 /* What is asked of the kernel, and its buffers. */
@@ -96,8 +96,10 @@ static void judge_attached(struct judgement *j, const struct host_link *link)
 		if (bpf_sys_prog_name(id, name) < 0)
 			snprintf(name, sizeof(name), "?");
 		snprintf(text, sizeof(text), "program %u, %s", id, name);
-		decline(j, strncmp(name, "fsock_", 6) == 0 ? FS_REASON_interface_busy
-							   : FS_REASON_foreign_xdp, text);
+		decline(j,
+			strncmp(name, "fsock_", 6) == 0 ? FS_REASON_interface_busy
+							: FS_REASON_foreign_xdp,
+			text);
 	}
 }
 
@@ -156,7 +158,8 @@ static void judge_provider(struct judgement *j, const struct config *config,
 	for (unsigned kind = 0; kind < provider_count(); kind++) {
 		const struct provider_ops *ops = provider_at(kind);
 
-		if (strcmp(config->provider, "auto") != 0 && strcmp(config->provider, ops->name) != 0)
+		if (strcmp(config->provider, "auto") != 0 &&
+		    strcmp(config->provider, ops->name) != 0)
 			continue;
 		rc = ops->probe(&args, &caps);
 		if (rc == 0) {
@@ -235,14 +238,18 @@ static void add_finding(struct findings *findings, const struct config *config,
 	struct finding *f;
 
 	if (j->unchecked && j->listed)
-		finding_mend(finding_add(findings, FINDING_NOTE, interfaces, "policy_unchecked",
-					 "%s: netfilter, xfrm, cgroup or tc rules may exist that cannot "
-					 "be looked at without CAP_NET_ADMIN", link->name),
-			     "sudo fsock doctor");
+		finding_mend(
+			finding_add(findings, FINDING_NOTE, interfaces, "policy_unchecked",
+				    "%s: netfilter, xfrm, cgroup or tc rules may exist that cannot "
+				    "be looked at without CAP_NET_ADMIN",
+				    link->name),
+			"sudo fsock doctor");
 	if (j->reason == FS_REASON_none) {
-		finding_add(findings, FINDING_FINE, interfaces, link->name,
-			    "accelerated by %s, %s mode; costs other traffic of the interface %s while "
-			    "attached", j->provider, j->mode, bystander_cost(j->mode));
+		finding_add(
+			findings, FINDING_FINE, interfaces, link->name,
+			"accelerated by %s, %s mode; costs other traffic of the interface %s while "
+			"attached",
+			j->provider, j->mode, bystander_cost(j->mode));
 		return;
 	}
 	f = finding_add(findings, wrong ? FINDING_WRONG : FINDING_NOTE, interfaces, link->name,
@@ -304,14 +311,15 @@ static void check_names(struct findings *findings, const struct config *config,
 		while (i < n && strcmp(links[i].name, name) != 0)
 			i++;
 		if (i == n)
-			finding_mend(finding_add(findings, FINDING_WRONG, interfaces, name,
-						 "named by the option interface, does not exist here"),
-				     "ip link");
+			finding_mend(
+				finding_add(findings, FINDING_WRONG, interfaces, name,
+					    "named by the option interface, does not exist here"),
+				"ip link");
 	}
 }
 
-static void judge_all(struct findings *findings, const struct config *config, struct sockets *sockets,
-		      cJSON *list, struct grid *grid)
+static void judge_all(struct findings *findings, const struct config *config,
+		      struct sockets *sockets, cJSON *list, struct grid *grid)
 {
 	struct host_link *links = calloc(LINKS_SHOWN, sizeof(*links));
 	int n = links ? host_link_list(&sockets->nl, links, LINKS_SHOWN) : -ENOMEM;
@@ -333,9 +341,10 @@ static void judge_all(struct findings *findings, const struct config *config, st
 	if (n >= 0) {
 		check_names(findings, config, links, FS_MIN(n, (int)LINKS_SHOWN));
 		if (n_listed == 0)
-			finding_mend(finding_add(findings, FINDING_WRONG, interfaces, "none",
-						 "acceleration is wanted on no interface here"),
-				     "name one: --interface=NAME, or interface = NAME in fsock.conf");
+			finding_mend(
+				finding_add(findings, FINDING_WRONG, interfaces, "none",
+					    "acceleration is wanted on no interface here"),
+				"name one: --interface=NAME, or interface = NAME in fsock.conf");
 	}
 	free(links);
 }
@@ -350,7 +359,8 @@ cJSON *doctor_links(struct findings *findings, const struct config *config, bool
 	int rc = -ENOMEM;
 
 	if (sockets)
-		rc = host_nl_open(&sockets->nl, NETLINK_ROUTE, 3, sockets->buf, sizeof(sockets->buf));
+		rc = host_nl_open(&sockets->nl, NETLINK_ROUTE, 3, sockets->buf,
+				  sizeof(sockets->buf));
 	if (rc < 0) {
 		finding_add(findings, FINDING_WRONG, interfaces, "netlink", "no netlink socket: %s",
 			    strerror(-rc));

@@ -86,7 +86,10 @@ void grid_print(const struct grid *grid, const char *indent, FILE *to)
 
 		/* No trailing blanks: the last column is padded only on its left. */
 		fprintf(to, "%s%*s%s", c == 0 ? indent : "  ",
-			right[c] ? width[c] : last ? 0 : -width[c], grid->cells[i], last ? "\n" : "");
+			right[c] ? width[c]
+			: last	 ? 0
+				 : -width[c],
+			grid->cells[i], last ? "\n" : "");
 	}
 }
 

@@ -15,9 +15,9 @@ enum { GRID_MAX_COLUMNS = 12 };
 
 struct grid {
 	unsigned n_columns;
-	unsigned n_cells;   /* heads included, a multiple of n_columns when a row is complete */
-	unsigned room;	    /* cells allocated */
-	char **cells;	    /* owned, row by row; row 0 are the heads */
+	unsigned n_cells; /* heads included, a multiple of n_columns when a row is complete */
+	unsigned room;	  /* cells allocated */
+	char **cells;	  /* owned, row by row; row 0 are the heads */
 };
 
 /* @heads: the column heads separated by '|'. */

@@ -18,7 +18,9 @@
 
 static const char library_name[] = "libfsock-preload.so";
 
-/* Add @name to the list of what came by the command line; an outer `fsock run` may have begun it. */
+/*
+ * Add @name to the list of what came by the command line; an outer `fsock run` may have begun it.
+ */
 static int note_origin(const char *name)
 {
 	const char *former = getenv("FSOCK_FROM_RUN");
@@ -26,8 +28,8 @@ static int note_origin(const char *name)
 
 	if (former && config_list_has(former, name))
 		return 0;
-	if (snprintf(list, sizeof(list), "%s%s%s", former ? former : "", former && *former ? "," : "",
-		     name) >= (int)sizeof(list))
+	if (snprintf(list, sizeof(list), "%s%s%s", former ? former : "",
+		     former && *former ? "," : "", name) >= (int)sizeof(list))
 		return -1;
 	return setenv("FSOCK_FROM_RUN", list, 1);
 }
@@ -49,8 +51,8 @@ int launch_take_option(const struct command *command, const char *word)
 		return EXIT_OURS;
 	}
 	config_init(&config);
-	if (config_set(&config, (unsigned)id, equals + 1, strlen(equals + 1), CONFIG_FROM_COMMAND_LINE,
-		       why) < 0) {
+	if (config_set(&config, (unsigned)id, equals + 1, strlen(equals + 1),
+		       CONFIG_FROM_COMMAND_LINE, why) < 0) {
 		command_misused(command, why, NULL);
 		return EXIT_OURS;
 	}
@@ -124,12 +126,15 @@ int launch_prepare(const struct command *command, const char *program)
 	if (!target.preload)
 		return 0;
 	if (!launch_find_library(library, sizeof(library))) {
-		command_warn(command, "%s was not found beside this command; install fsock or run it "
-				      "from its build folder", library_name);
+		command_warn(command,
+			     "%s was not found beside this command; install fsock or run it "
+			     "from its build folder",
+			     library_name);
 		return EXIT_OURS;
 	}
 	if (strpbrk(library, ": \t")) {
-		command_warn(command, "%s cannot be preloaded: blank or colon in its path", library);
+		command_warn(command, "%s cannot be preloaded: blank or colon in its path",
+			     library);
 		return EXIT_OURS;
 	}
 	if (preload(library) < 0) {

@@ -14,15 +14,15 @@
 struct command;
 
 /*
- * The library that belongs to this command: beside it in the build folder, in the library folder of the
- * prefix it was installed to, wherever that prefix stands now. False: not there; @path is where it was
- * sought.
+ * The library that belongs to this command: beside it in the build folder, in the library folder
+ * of the prefix it was installed to, wherever that prefix stands now. False: not there; @path is
+ * where it was sought.
  */
 bool launch_find_library(char *path, size_t len);
 
 /*
- * Take one command line word "--name=value" into our environment as FSOCK_<NAME>. 0, or an exit status
- * after a complaint. Names beyond options.def are the caller's business, before this call.
+ * Take one command line word "--name=value" into our environment as FSOCK_<NAME>. 0, or an exit
+ * status after a complaint. Names beyond options.def are the caller's business, before this call.
  */
 int launch_take_option(const struct command *command, const char *word);
 

@@ -17,8 +17,8 @@
 
 struct process_view {
 	int pid;
-	char comm[32];	/* "" = unknown */
-	bool loaded;	/* the library is mapped in it */
+	char comm[32]; /* "" = unknown */
+	bool loaded;   /* the library is mapped in it */
 	unsigned n_stacks;
 	struct stats_snapshot *stacks; /* owned */
 	char note[PATH_MAX + 200];     /* when there is no stack: a sentence on why; else "" */

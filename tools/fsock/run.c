@@ -33,16 +33,16 @@ const struct command command_run = {
 	.name = "run",
 	.usage = "[--OPTION=VALUE]... [--] PROGRAM [ARGUMENT...]",
 	.summary = "run a program with its UDP sockets accelerated",
-	.help = "Starts PROGRAM with libfsock-preload.so in front of it. Every option of fsock.conf(5)\n"
-		"can be given; these are used most:\n\n"
+	.help = "Starts PROGRAM with libfsock-preload.so in front of it. Every option of\n"
+		"fsock.conf(5) can be given; these are used most:\n\n"
 		"  --profile=default|latency   latency attaches at once and never sleeps\n"
 		"  --interface=NAME[,NAME]     interfaces to accelerate\n"
 		"  --provider=NAME             how frames move; auto chooses\n"
 		"  --bypass=udp:53,...         ports left to the kernel\n"
 		"  --log=error|warn|info|debug what is written to standard error\n\n"
-		"Programs that fsock cannot enter (static, set-user-ID, of another architecture) run all\n"
-		"the same, after one line on standard error.\n\n"
-		"Exit status: that of PROGRAM; 125 wrong usage, 126 PROGRAM cannot be executed, 127 it was\n"
-		"not found.\n",
+		"Programs that fsock cannot enter (static, set-user-ID, of another\n"
+		"architecture) run all the same, after one line on standard error.\n\n"
+		"Exit status: that of PROGRAM; 125 wrong usage, 126 PROGRAM cannot be\n"
+		"executed, 127 it was not found.\n",
 	.main = run_main,
 };

@@ -20,11 +20,13 @@
 enum { ENDPOINT_LEN = INET6_ADDRSTRLEN + 10 };
 
 /* The fields of struct provider_stats in their order; the assertions below tie the two. */
-#define PORT_COUNTERS(X) \
-	X(rx_frames) X(rx_bytes) X(tx_frames) X(tx_bytes) X(tx_full) X(tx_bad) X(kicks) X(kick_again) \
-	X(rx_bad) X(rx_no_frame) X(kernel_rx_dropped) X(kernel_rx_ring_full) X(kernel_fill_empty) \
-	X(kernel_rx_invalid) X(kernel_tx_invalid) X(kernel_tx_empty) X(steer_passed_stale) \
-	X(steer_passed_partial) X(steer_redirected) X(guard_dropped)
+#define PORT_COUNTERS(X)                                                                           \
+	X(rx_frames)                                                                               \
+	X(rx_bytes) X(tx_frames) X(tx_bytes) X(tx_full) X(tx_bad) X(kicks) X(kick_again) X(rx_bad) \
+		X(rx_no_frame) X(kernel_rx_dropped) X(kernel_rx_ring_full) X(kernel_fill_empty)    \
+			X(kernel_rx_invalid) X(kernel_tx_invalid) X(kernel_tx_empty)               \
+				X(steer_passed_stale) X(steer_passed_partial) X(steer_redirected)  \
+					X(guard_dropped)
 
 #define NAME(field) #field,
 static const char *const port_counters[] = { PORT_COUNTERS(NAME) };
@@ -34,11 +36,12 @@ enum {
 #define INDEX(field) PORT_COUNTER_##field,
 	PORT_COUNTERS(INDEX)
 #undef INDEX
-	PORT_N_COUNTERS
+		PORT_N_COUNTERS
 };
-#define IN_PLACE(field) \
-	static_assert(offsetof(struct provider_stats, field) == \
-			      sizeof(uint64_t) * PORT_COUNTER_##field, #field);
+#define IN_PLACE(field)                                                                            \
+	static_assert(offsetof(struct provider_stats, field) ==                                    \
+			      sizeof(uint64_t) * PORT_COUNTER_##field,                             \
+		      #field);
 PORT_COUNTERS(IN_PLACE)
 #undef IN_PLACE
 static_assert(sizeof(struct provider_stats) == sizeof(uint64_t) * PORT_N_COUNTERS,
@@ -63,8 +66,8 @@ static char *endpoint(const uint8_t bytes[16], uint16_t port, char *to)
 		snprintf(to, ENDPOINT_LEN, "%s:%u",
 			 inet_ntop(AF_INET, bytes + 12, text, sizeof(text)), port);
 	else
-		snprintf(to, ENDPOINT_LEN, "[%s]:%u", inet_ntop(AF_INET6, bytes, text, sizeof(text)),
-			 port);
+		snprintf(to, ENDPOINT_LEN, "[%s]:%u",
+			 inet_ntop(AF_INET6, bytes, text, sizeof(text)), port);
 	return to;
 }
 
@@ -90,8 +93,8 @@ char *socket_name(const struct stats_sock *sock, char *to)
 	char local[ENDPOINT_LEN], remote[ENDPOINT_LEN];
 
 	snprintf(to, SOCKET_NAME_LEN, "%s%s %s%s%s", protocol_name(sock->protocol),
-		 sock->family == AF_INET6 ? "6" : "", endpoint(sock->local, sock->local_port, local),
-		 has_peer(sock) ? " > " : "",
+		 sock->family == AF_INET6 ? "6" : "",
+		 endpoint(sock->local, sock->local_port, local), has_peer(sock) ? " > " : "",
 		 has_peer(sock) ? endpoint(sock->remote, sock->remote_port, remote) : "");
 	return to;
 }
@@ -152,7 +155,8 @@ cJSON *socket_json(const struct stats_sock *sock, const struct stats_snapshot *s
 	return object;
 }
 
-static void explain_accelerated(const struct stats_sock *sock, const struct stats_port *port, FILE *to)
+static void explain_accelerated(const struct stats_sock *sock, const struct stats_port *port,
+				FILE *to)
 {
 	uint64_t fast = sock->rx_fast + sock->tx_fast;
 	uint64_t all = fast + sock->rx_kernel + sock->tx_kernel;
@@ -180,8 +184,8 @@ void socket_explain(const struct stats_sock *sock, const struct stats_snapshot *
 		return;
 	}
 	fprintf(to, "    kernel (%s): %s%s%s\n", info ? info->name : "unknown",
-		info ? info->text : "a reason this version does not know", sock->detail[0] ? "; " : "",
-		sock->detail);
+		info ? info->text : "a reason this version does not know",
+		sock->detail[0] ? "; " : "", sock->detail);
 	if (info && info->remedy[0])
 		fprintf(to, "    remedy: %s\n", info->remedy);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * stat.c - `fsock stat`: sockets, ports and counters of a running program, once or again and again.
+ * stat.c - `fsock stat`: sockets, ports and counters of a running program, once or again and
+ * again.
  *
  * Counters run freely; rates are differences of two snapshots over the time between them.
  */
@@ -15,11 +16,11 @@
 
 #include "base/counter.h"
 #include "base/err.h"
+#include "grid.h"
 #include "json.h"
 #include "process.h"
 #include "provider/provider.h"
 #include "sockets.h"
-#include "grid.h"
 
 enum {
 	RX_FRAMES = offsetof(struct provider_stats, rx_frames) / sizeof(uint64_t),
@@ -140,9 +141,9 @@ static void print_json(const struct process_view *view, const struct process_vie
 	cJSON *root = process_json(view), *stacks = cJSON_AddArrayToObject(root, "stacks");
 
 	for (unsigned i = 0; i < view->n_stacks; i++)
-		cJSON_AddItemToArray(stacks, stack_json(&view->stacks[i],
-							earlier(former, &view->stacks[i]), seconds,
-							options));
+		cJSON_AddItemToArray(stacks,
+				     stack_json(&view->stacks[i], earlier(former, &view->stacks[i]),
+						seconds, options));
 	json_finish(root, options->watch > 0, stdout);
 }
 
@@ -154,7 +155,7 @@ static void print_ports(const struct stats_snapshot *stack, const struct stats_s
 	struct grid grid;
 
 	grid_init(&grid, former ? "PORT|QUEUE|PROVIDER|MODE|STATE|FRAMES|FREE|RX/S|TX/S"
-				  : "PORT|QUEUE|PROVIDER|MODE|STATE|FRAMES|FREE|RX|TX");
+				: "PORT|QUEUE|PROVIDER|MODE|STATE|FRAMES|FREE|RX|TX");
 	for (unsigned i = 0; i < stack->n_ports; i++) {
 		const struct stats_port *port = &stack->ports[i];
 		uint64_t rx = port->counter[RX_FRAMES], tx = port->counter[TX_FRAMES];
@@ -203,9 +204,10 @@ static void print_socks(const struct stats_snapshot *stack, const struct stats_s
 	char name[SOCKET_NAME_LEN];
 	struct grid grid;
 
-	grid_init(&grid, former ? "FD|PID|SOCKET|WAY|RX FAST/S|RX KERNEL/S|TX FAST/S|TX KERNEL/S|DROPS|"
-				    "QUEUED"
-				  : "FD|PID|SOCKET|WAY|RX FAST|RX KERNEL|TX FAST|TX KERNEL|DROPS|QUEUED");
+	grid_init(&grid,
+		  former ? "FD|PID|SOCKET|WAY|RX FAST/S|RX KERNEL/S|TX FAST/S|TX KERNEL/S|DROPS|"
+			   "QUEUED"
+			 : "FD|PID|SOCKET|WAY|RX FAST|RX KERNEL|TX FAST|TX KERNEL|DROPS|QUEUED");
 	for (unsigned i = 0; i < stack->n_socks; i++) {
 		const struct stats_sock *sock = &stack->socks[i], *old;
 		const uint64_t value[] = { sock->rx_fast, sock->rx_kernel, sock->tx_fast,
@@ -224,7 +226,7 @@ static void print_socks(const struct stats_snapshot *stack, const struct stats_s
 		grid_add(&grid, "%s", sock->accelerated ? "fast" : "kernel");
 		for (unsigned v = 0; v < FS_ARRAY_SIZE(value); v++)
 			grid_add(&grid, "%" PRIu64,
-				  former ? rate(value[v], before[v], seconds) : value[v]);
+				 former ? rate(value[v], before[v], seconds) : value[v]);
 		grid_add(&grid, "%" PRIu64, sock->drops);
 		grid_add(&grid, "%u", sock->queued_bytes);
 	}
@@ -241,10 +243,10 @@ static void print_counters(const struct stats_snapshot *stack, const struct stat
 	struct grid grid;
 	char unknown[24];
 
-	grid_init(&grid, drops ? former ? "DROPS|VALUE|PER SECOND|UNIT|REASON"
-					  : "DROPS|VALUE|UNIT|REASON"
-			   : former ? "COUNTER|VALUE|PER SECOND|UNIT|MEANING"
-				    : "COUNTER|VALUE|UNIT|MEANING");
+	grid_init(&grid,
+		  drops ? former ? "DROPS|VALUE|PER SECOND|UNIT|REASON" : "DROPS|VALUE|UNIT|REASON"
+		  : former ? "COUNTER|VALUE|PER SECOND|UNIT|MEANING"
+			   : "COUNTER|VALUE|UNIT|MEANING");
 	for (uint32_t i = 0; i < stack->n_counters; i++) {
 		const struct fs_counter_info *info = fs_counter_info(i);
 		const char *name = counter_name(i, unknown);
@@ -270,9 +272,9 @@ static void print_stack(const struct stats_snapshot *stack, const struct stats_s
 
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
 		n_procs += stack->head.procs[i] != 0;
-	printf("stack %u of %s (pid %u), profile %s, driven by %u process%s\n", stack->head.stack_id,
-	       stack->head.comm, stack->head.owner_pid, stack->head.profile, n_procs,
-	       n_procs == 1 ? "" : "es");
+	printf("stack %u of %s (pid %u), profile %s, driven by %u process%s\n",
+	       stack->head.stack_id, stack->head.comm, stack->head.owner_pid, stack->head.profile,
+	       n_procs, n_procs == 1 ? "" : "es");
 	print_ports(stack, former, seconds);
 	print_port_counters(stack, options->all);
 	print_socks(stack, former, seconds);
@@ -292,8 +294,8 @@ static void print_text(const struct process_view *view, const struct process_vie
 }
 
 /* One look; @former is the look before it, @seconds ago, or NULL. */
-static void print(const struct process_view *view, const struct process_view *former, double seconds,
-		  const struct stat_options *options)
+static void print(const struct process_view *view, const struct process_view *former,
+		  double seconds, const struct stat_options *options)
 {
 	if (options->json)
 		print_json(view, former, seconds, options);
@@ -354,7 +356,8 @@ static int stat_main(int argc, char **argv)
 			options.watch = strtod(argv[i] + 8, &end);
 			if (*end || !(options.watch >= 0.01 && options.watch <= 86400))
 				return command_misused(&command_stat,
-						       "seconds from 0.01 to 86400, not", argv[i] + 8);
+						       "seconds from 0.01 to 86400, not",
+						       argv[i] + 8);
 		} else {
 			return command_misused(&command_stat, "no such option:", argv[i]);
 		}
@@ -378,7 +381,7 @@ const struct command command_stat = {
 	.summary = "show sockets, ports, counters and drops of a running program",
 	.help = "Reads the program's shared statistics; the program notices nothing.\n\n"
 		"  --all            counters that are zero, too\n"
-		"  --watch=SECONDS  again and again, with rates per second, until the program ends\n"
+		"  --watch=SECONDS  again and again with rates per second, until the end\n"
 		"  --json           for machines; with --watch one object per line\n\n"
 		"Exit status: 0; 1 when there is nothing to show.\n",
 	.main = stat_main,

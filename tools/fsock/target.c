@@ -144,8 +144,8 @@ static void judge_elf(struct target *t, const struct elf_facts *facts)
 		close(fd);
 	if (known && (facts->class != own.class || facts->machine != own.machine)) {
 		decide(t, TARGET_OTHER_MACHINE, false, "build fsock for that architecture as well");
-		snprintf(t->text, sizeof(t->text), "%s is a program for %s, this fsock is for %s", t->file,
-			 machine_name(facts), machine_name(&own));
+		snprintf(t->text, sizeof(t->text), "%s is a program for %s, this fsock is for %s",
+			 t->file, machine_name(facts), machine_name(&own));
 		return;
 	}
 	if (!facts->has_interp) {
@@ -154,7 +154,8 @@ static void judge_elf(struct target *t, const struct elf_facts *facts)
 			 "%s is statically linked: no library can be loaded into it", t->file);
 		return;
 	}
-	if (known && own.has_interp && strcmp(base_name(facts->interp), base_name(own.interp)) != 0) {
+	if (known && own.has_interp &&
+	    strcmp(base_name(facts->interp), base_name(own.interp)) != 0) {
 		decide(t, TARGET_OTHER_LIBC, false, "build fsock against that C library as well");
 		snprintf(t->text, sizeof(t->text), "%s uses another C library (%.100s)", t->file,
 			 facts->interp);
@@ -207,8 +208,8 @@ static bool find_program(const char *program, char *path, size_t len)
 }
 
 /*
- * The interpreter a script's first line names; for env(1) the program behind it, since that is what
- * stays. False when @fd is no script.
+ * The interpreter a script's first line names; for env(1) the program behind it, since that is
+ * what stays. False when @fd is no script.
  */
 static bool read_script(int fd, char *interpreter, size_t len)
 {
@@ -256,8 +257,8 @@ static bool examine_file(struct target *t, char *next, size_t len)
 			decide(t, TARGET_SECURE, true,
 			       "run it as the user it changes to, without these bits");
 			snprintf(t->text, sizeof(t->text),
-				 "%s %s: the dynamic linker ignores preloaded libraries there", t->file,
-				 how);
+				 "%s %s: the dynamic linker ignores preloaded libraries there",
+				 t->file, how);
 		}
 	} else {
 		script = read_script(fd, next, len);

@@ -2,9 +2,9 @@
 /*
  * why.c - `fsock why`: for each socket, accelerated or the reason why not.
  *
- * Of a running process it reads the shared statistics. A program it starts itself appends a record per
- * socket to the memfd behind FSOCK_REPORT_FD, so that programs which end at once explain themselves
- * too.
+ * Of a running process it reads the shared statistics. A program it starts itself appends a
+ * record per socket to the memfd behind FSOCK_REPORT_FD, so that programs which end at once
+ * explain themselves too.
  */
 #include "command.h"
 
@@ -25,7 +25,7 @@
 #include "sockets.h"
 
 enum {
-	REPORT_FD_FLOOR = 900,	   /* out of the way of numbers the program counts on */
+	REPORT_FD_FLOOR = 900,	    /* out of the way of numbers the program counts on */
 	REPORT_MAX_BYTES = 1 << 28, /* of a report that is read back */
 };
 
@@ -53,8 +53,8 @@ static int explain_process(const struct why_options *options, int pid)
 		n_socks += view.stacks[s].n_socks;
 		for (unsigned i = 0; i < view.stacks[s].n_socks; i++) {
 			n_fast += view.stacks[s].socks[i].accelerated != 0;
-			cJSON_AddItemToArray(list, socket_json(&view.stacks[s].socks[i],
-							       &view.stacks[s]));
+			cJSON_AddItemToArray(
+				list, socket_json(&view.stacks[s].socks[i], &view.stacks[s]));
 		}
 	}
 	if (options->json) {
@@ -93,9 +93,11 @@ static int report_create(void)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", memfd);
 	append = open(path, O_RDWR | O_APPEND | O_CLOEXEC);
 	if (append < 0)
-		append = fcntl(memfd, F_SETFL, O_APPEND) < 0 ? -1 : fcntl(memfd, F_DUPFD_CLOEXEC, 3);
+		append =
+			fcntl(memfd, F_SETFL, O_APPEND) < 0 ? -1 : fcntl(memfd, F_DUPFD_CLOEXEC, 3);
 	fd = -1;
-	if (append >= 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > REPORT_FD_FLOOR)
+	if (append >= 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+	    limit.rlim_cur > REPORT_FD_FLOOR)
 		fd = fcntl(append, F_DUPFD, REPORT_FD_FLOOR);
 	if (append >= 0 && fd < 0)
 		fd = fcntl(append, F_DUPFD, 3);
@@ -244,15 +246,18 @@ static int why_main(int argc, char **argv)
 
 const struct command command_why = {
 	.name = "why",
-	.usage = "[--json] PID | [--json] [--output=FILE] [--OPTION=VALUE]... -- PROGRAM [ARGUMENT...]",
+	.usage =
+		"[--json] PID | [--json] [--output=FILE] [--OPTION=VALUE]... -- "
+		 "PROGRAM [ARGUMENT...]",
 	.summary = "tell for each socket whether it is accelerated, and why not",
-	.help = "With a process id: looks at the running program, which notices nothing.\n"
-		"With -- and a program: runs it as `fsock run` does, with the same options, and reports\n"
-		"when it has ended. Text goes to standard error, JSON as one line to standard output, so\n"
-		"that the program's own output stays apart; --output=FILE takes either.\n\n"
-		"A socket is accelerated (provider, interface), or stays with the kernel for a reason;\n"
-		"reasons come with a remedy where there is one.\n\n"
-		"Exit status: of PROGRAM when one was run; else 0, or 1 when the process cannot be looked\n"
-		"at or runs without fsock.\n",
+	.help = "With a process id: looks at the running program, which notices nothing. With\n"
+		"-- and a program: runs it as `fsock run` does, with the same options, and\n"
+		"reports when it has ended. Text goes to standard error, JSON as one line to\n"
+		"standard output, so that the program's own output stays apart; --output=FILE\n"
+		"takes either.\n\n"
+		"A socket is accelerated (provider, interface), or stays with the kernel for\n"
+		"a reason; reasons come with a remedy where there is one.\n\n"
+		"Exit status: of PROGRAM when one was run; else 0, or 1 when the process\n"
+		"cannot be looked at or runs without fsock.\n",
 	.main = why_main,
 };
