@@ -355,6 +355,11 @@ def test_netns__initial_or_not(net):
     assert net.a.probe("netns") == {"inode": inode, "initial": 0}
     other = net.b.probe("netns")
     assert other["inode"] != inode and not other["initial"]
+    here = json.loads(subprocess.run([PROBE, "netns"], text=True, check=True,
+                                     capture_output=True).stdout)
+    assert here["inode"] == os.stat("/proc/self/ns/net").st_ino
+    if here["inode"] == 0xeffffff9:
+        assert here["initial"] == 1
 
 
 # --- neighbours -------------------------------------------------------------------------------
