@@ -55,16 +55,19 @@ static bool is_partial(const struct packet *p, const struct fbuf *frame)
 	return be16_equal(csum_partial(pseudo), be16_make(p->l4_checksum));
 }
 
-/* FS_CTR_N = intact, or as good as. */
-static enum fs_counter check(const struct ip_env *env, const struct ip_port *port,
-			     const struct packet *p, const struct fbuf *frame)
+/* FS_CTR_N = intact, or as good as. Counts rx_csum_partial. */
+static enum fs_counter check(const struct ip_env *env, struct ip_stack *ip, const struct packet *p,
+			     const struct fbuf *frame)
 {
 	if (p->l4_checksum == 0)
 		return p->is_v6 ? FS_CTR_drop_udp_zero6 : FS_CTR_N;
-	if (frame->csum == FBUF_CSUM_VERIFIED || frame->csum == FBUF_CSUM_PARTIAL)
+	if (frame->csum == FBUF_CSUM_VERIFIED)
 		return FS_CTR_N;
-	if (port->trust_partial && is_partial(p, frame))
+	if (frame->csum == FBUF_CSUM_PARTIAL ||
+	    (ip->port[frame->port].trust_partial && is_partial(p, frame))) {
+		ip->counters[FS_CTR_rx_csum_partial]++;
 		return FS_CTR_N;
+	}
 	return csum_is_valid(sum_datagram(env->csum, p, frame)) ? FS_CTR_N
 								 : FS_CTR_drop_udp_checksum;
 }
@@ -168,7 +171,7 @@ void udp_input(const struct ip_env *env, const struct packet *p, struct fbuf *fr
 	pcb = udp_find(udp, &p->dst, p->dst_port, &p->src, p->src_port);
 	if (!pcb)
 		goto drop;
-	why = check(env, &udp->ip->port[frame->port], p, frame);
+	why = check(env, udp->ip, p, frame);
 	if (why != FS_CTR_N)
 		goto drop;
 	frame->data += UDP_HEADER;

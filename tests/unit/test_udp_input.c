@@ -310,6 +310,7 @@ static void udp_input__partial_by_the_provider(void **state)
 	d = good(&f);
 	d.partial_checksum = true;
 	input_marked(&f, &d, FBUF_CSUM_PARTIAL);
+	assert_int_equal(f.h.counters[FS_CTR_rx_csum_partial], 1);
 	expect_taken(&f, text, 16);
 }
 
@@ -335,7 +336,9 @@ static void udp_input__partial_on_a_trusting_port(void **state)
 	trust(&f);
 	d = good6(&f);
 	d.partial_checksum = true;
-	take(&f, &d);
+	rig_input(&f.h, &d);
+	assert_int_equal(f.h.counters[FS_CTR_rx_csum_partial], 1);
+	expect_taken(&f, text, 16);
 }
 
 static void udp_input__partial_elsewhere_is_wrong(void **state)
@@ -362,7 +365,9 @@ static void udp_input__trust_is_for_partial_sums_only(void **state)
 	setup(&f);
 	trust(&f);
 	d = good(&f);
-	take(&f, &d);
+	rig_input(&f.h, &d);
+	assert_int_equal(f.h.counters[FS_CTR_rx_csum_partial], 0);
+	expect_taken(&f, text, 16);
 }
 
 static void udp_input__drop_udp_port(void **state)
