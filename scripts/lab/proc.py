@@ -21,6 +21,13 @@ PR_SET_PDEATHSIG = 1
 Result = collections.namedtuple("Result", "status out err seconds")
 
 
+def die_with(parent):
+    """For the child between fork and exec: SIGKILL when @parent, our caller, dies."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(127)
+
+
 def cpus():
     """The processors we may use; [0, 0] on a machine with one, so that a pair can always be had."""
     have = sorted(os.sched_getaffinity(0))
@@ -37,9 +44,7 @@ class Process:
         parent = os.getpid()
 
         def prepare():
-            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != parent:
-                os._exit(127)
+            die_with(parent)
             if cpu is not None:
                 os.sched_setaffinity(0, {cpu})
             if preexec is not None:
