@@ -549,6 +549,23 @@ def test_doctor__changes_nothing(cli, pair):
     assert state() == before
 
 
-def test_tool__has_no_set_id_bits(cli):
-    mode = fsock.tool().stat().st_mode
-    assert not mode & (stat.S_ISUID | stat.S_ISGID)
+# --- installed ---
+
+
+def test_install__works_wherever_the_prefix_stands(tmp_path):
+    subprocess.run(["meson", "install", "-C", fsock.build_dir(), "--no-rebuild", "--quiet",
+                    "--destdir", tmp_path], check=True, capture_output=True, timeout=60)
+    files = {path.name: path for path in tmp_path.rglob("*") if path.is_file()}
+    assert set(files) >= {"fsock", "libfsock-preload.so", "fsock.1", "fsock.conf.5", "fsock.conf",
+                          "fsock.pc", "version.h"}
+    assert not files["fsock"].stat().st_mode & (stat.S_ISUID | stat.S_ISGID)
+    done = subprocess.run([files["fsock"], "run", "sh", "-c", "echo $LD_PRELOAD"], text=True,
+                          capture_output=True, check=True)
+    assert done.stdout.strip() == str(files["libfsock-preload.so"])
+    shown = subprocess.run(["pkg-config", "--modversion", "fsock"], text=True, capture_output=True,
+                           env={**os.environ, "PKG_CONFIG_PATH": str(files["fsock.pc"].parent)},
+                           check=True).stdout.strip()
+    version = subprocess.run([files["fsock"], "--version"], text=True, capture_output=True, check=True)
+    assert version.stdout == f"fsock {shown}\n"
+    header = files["version.h"].read_text()
+    assert f'"{shown}"' in header
