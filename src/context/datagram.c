@@ -107,7 +107,7 @@ static ssize_t put_datagram(const struct sock *s, const struct fbuf *f, struct d
 	if (d->name)
 		d->name_len = put_name(s, f, d->name, d->name_len);
 	d->control_len = 0;
-	d->msg_flags = done < f->total ? MSG_TRUNC : 0;
+	d->msg_flags = (done < f->total ? MSG_TRUNC : 0) | (d->flags & MSG_CMSG_CLOEXEC);
 	return d->flags & MSG_TRUNC ? f->total : done;
 }
 

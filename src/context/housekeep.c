@@ -18,6 +18,8 @@
 #define CHECK_NS FS_SEC(1)
 #define FIRST_CHECK_NS FS_MS(10) /* soon after the start: the clock's rate is still a guess */
 
+enum { OWN_MAX = 32 /* sockets of ours on one port; with more, the rest count as strangers */ };
+
 static void on_change(const struct host_change *change, void *arg)
 {
 	struct context *ctx = arg;
@@ -86,19 +88,55 @@ static void check_policy(struct context *ctx)
 
 /* --- shared ports --- */
 
+static bool takes_v4(const struct sock *s)
+{
+	return !(s->pcb.flags & UDP_PCB_V6) || !(s->pcb.flags & UDP_PCB_V6ONLY);
+}
+
+/* Would both sockets have the same entry in the steering table? */
+static bool same_entry(const struct sock *a, const struct sock *b)
+{
+	bool both_v6 = (a->pcb.flags & b->pcb.flags) & UDP_PCB_V6;
+
+	if (ip_addr_is_any(&a->pcb.local) != ip_addr_is_any(&b->pcb.local))
+		return false;
+	if (!ip_addr_is_any(&a->pcb.local))
+		return ip_addr_equal(&a->pcb.local, &b->pcb.local);
+	return both_v6 || (takes_v4(a) && takes_v4(b));
+}
+
 bool context_port_is_shared(struct context *ctx, struct sock *s, int fd)
 {
-	bool v6 = s->pcb.flags & UDP_PCB_V6;
+	uint64_t own[OWN_MAX];
+	unsigned n_own = 0;
+	struct list *e;
+	bool clash = false;
 	struct host_port_query query = {
 		.addr = s->pcb.local,
 		.port = s->pcb.local_port,
 		.proto = IPPROTO_UDP,
-		.v4 = !v6 || !(s->pcb.flags & UDP_PCB_V6ONLY),
-		.v6 = v6,
-		.own = &s->cookie,
-		.n_own = 1,
+		.v4 = takes_v4(s),
+		.v6 = s->pcb.flags & UDP_PCB_V6,
+		.own = own,
 	};
 
+	/* Sockets of this stack may share a port as long as look-up tells them apart, as the kernel's
+	 * does: specific before wildcard. Two of one address go to the kernel, both. */
+	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
+		struct sock *other = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (other->pcb.local_port != s->pcb.local_port)
+			continue;
+		if (n_own < OWN_MAX)
+			own[n_own++] = other->cookie;
+		if (other == s || !same_entry(s, other))
+			continue;
+		clash = true;
+		context_demote(ctx, other, FS_REASON_port_shared, NULL);
+	}
+	if (clash)
+		return true;
+	query.n_own = n_own;
 	return host_port_shared(&query, ctx->nl_buf, HOST_NL_BUF_GOOD) > 0;
 }
 

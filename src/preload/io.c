@@ -84,6 +84,15 @@ static bool regular(int n)
 	return n >= 0 && n <= IOV_MAX;
 }
 
+static size_t total(const struct iovec *iov, int n)
+{
+	size_t sum = 0;
+
+	for (int i = 0; i < n; i++)
+		sum += iov[i].iov_len;
+	return sum;
+}
+
 FSOCK_EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 {
 	struct context *ctx = ours(fd);
@@ -92,7 +101,9 @@ FSOCK_EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 
 	if (!ctx)
 		return LIBC(writev)(fd, iov, n);
-	ret = regular(n) ? datagram_send(ctx, fd, &d) : DATAGRAM_KERNEL;
+	if (!regular(n) || total(iov, n) == 0) /* unlike write(), nothing at all is no datagram */
+		return LIBC(writev)(fd, iov, n);
+	ret = datagram_send(ctx, fd, &d);
 	if (ret != DATAGRAM_KERNEL)
 		return libc_result(ret);
 	return sent(ctx, fd, LIBC(writev)(fd, iov, n), NULL, 0);
@@ -109,6 +120,15 @@ FSOCK_EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int n, off_t offs
 /* off64_t is off_t on 64-bit machines; programs built for large files use these names. */
 FSOCK_EXPORT ssize_t pwritev64v2(int fd, const struct iovec *iov, int n, off64_t offset, int flags)
 	__attribute__((alias("pwritev2")));
+
+/* An error after @done messages: their number counts, and errno is as the program left it. */
+static int partial(unsigned done, int saved)
+{
+	if (done == 0)
+		return -1;
+	errno = saved;
+	return (int)done;
+}
 
 static ssize_t send_message(struct context *ctx, int fd, const struct msghdr *msg, int flags)
 {
@@ -137,6 +157,7 @@ FSOCK_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 FSOCK_EXPORT int sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
 {
 	struct context *ctx = ours(fd);
+	int saved = errno;
 	unsigned done = 0;
 
 	if (!ctx)
@@ -145,7 +166,7 @@ FSOCK_EXPORT int sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
 		ssize_t ret = send_message(ctx, fd, &vec[done].msg_hdr, flags);
 
 		if (ret < 0)
-			return done ? (int)done : -1;
+			return partial(done, saved);
 		vec[done].msg_len = (unsigned)ret;
 	}
 	return (int)done;
@@ -207,15 +228,6 @@ FSOCK_EXPORT ssize_t read(int fd, void *to, size_t len)
 		return LIBC(read)(fd, to, len);
 	ret = datagram_receive(ctx, fd, &d);
 	return ret == DATAGRAM_KERNEL ? LIBC(read)(fd, to, len) : libc_result(ret);
-}
-
-static size_t total(const struct iovec *iov, int n)
-{
-	size_t sum = 0;
-
-	for (int i = 0; i < n; i++)
-		sum += iov[i].iov_len;
-	return sum;
 }
 
 FSOCK_EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
@@ -290,6 +302,7 @@ static void put_rest(struct timespec *limit, fs_ns end)
 FSOCK_EXPORT int recvmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags, struct timespec *limit)
 {
 	struct context *ctx = ours(fd);
+	int saved = errno;
 	unsigned done = 0;
 	fs_ns end;
 
@@ -302,7 +315,7 @@ FSOCK_EXPORT int recvmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags, st
 		ssize_t ret = receive_message(ctx, fd, &vec[done].msg_hdr, flags & ~MSG_WAITFORONE);
 
 		if (ret < 0)
-			return done ? (int)done : -1;
+			return partial(done, saved);
 		vec[done].msg_len = (unsigned)ret;
 		if (flags & MSG_WAITFORONE)
 			flags |= MSG_DONTWAIT;

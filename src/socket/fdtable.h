@@ -12,6 +12,7 @@
 #ifndef FSOCK_SOCKET_FDTABLE_H
 #define FSOCK_SOCKET_FDTABLE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/barrier.h"

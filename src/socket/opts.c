@@ -141,6 +141,6 @@ enum sock_flag_action sock_send_flags(int flags)
 
 enum sock_flag_action sock_recv_flags(int flags)
 {
-	/* The error queue and its errors are the shadow's alone. */
-	return flags & (MSG_ERRQUEUE | MSG_OOB) ? SOCK_FLAG_SHADOW : SOCK_FLAG_FAST;
+	/* The error queue is the shadow's alone. MSG_OOB means nothing to a datagram's receiver. */
+	return flags & MSG_ERRQUEUE ? SOCK_FLAG_SHADOW : SOCK_FLAG_FAST;
 }
