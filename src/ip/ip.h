@@ -33,8 +33,9 @@ enum {
 	IP_HEADER_ROOM = 64,	  /* Ethernet + VLAN + IPv6, rounded: longest template */
 	IP_OUT_LIMIT = 1024,	  /* frames waiting for the driver per port */
 	IP_DEFAULT_HOP_LIMIT = 64, /* RFC 1700, and what Linux sends */
-	/* Headroom every pinned pool needs: template and transport header in front of the payload. */
-	IP_TX_HEADROOM = IP_HEADER_ROOM + 8,
+	/* Headroom every pinned pool needs: template and transport header in front of the payload,
+	 * rounded up so that a payload starts a cache line and a 64-byte datagram touches two. */
+	IP_TX_HEADROOM = 128,
 };
 
 /* One port as the engine sees it. What every frame touches comes first. */

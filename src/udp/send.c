@@ -32,6 +32,9 @@ enum {
 
 enum { IP_MAX_PACKET = 65535 };
 
+static_assert(IP_TX_HEADROOM >= IP_HEADER_ROOM + UDP_HEADER, "headers fit in front of the payload");
+static_assert(IP_HEADER_ROOM >= ETH_HDR_LEN + IPV6_HDR_LEN, "a template holds either family");
+
 static void store_field(uint8_t *at, be16_t field)
 {
 	memcpy(at, &field, sizeof(field));
