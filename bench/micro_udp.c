@@ -89,7 +89,8 @@ static void make_stack(struct bench *b)
 
 	fbuf_pool_init(&b->pinned, CHUNK, HEADROOM);
 	fbuf_pool_init(&b->payload, CHUNK, 0);
-	fbuf_pool_add(&b->pinned, memory(FRAMES * sizeof(struct fbuf)), memory(FRAMES * CHUNK), FRAMES);
+	fbuf_pool_add(&b->pinned, memory(FRAMES * sizeof(struct fbuf)), memory(FRAMES * CHUNK),
+		      FRAMES);
 	ip_init(&b->ip, &key, &b->payload, b->counters, b->dsts, BUCKETS);
 	neigh_table_init(&b->ip.neigh, &key, b->neighs, BUCKETS);
 	add_slab(&b->ip.dst_slab);
@@ -111,10 +112,15 @@ static void make_stack(struct bench *b)
 static void make_frame(struct bench *b)
 {
 	uint16_t len = (uint16_t)(UDP_HEADER + b->payload_len);
-	struct eth_hdr eth = { .dst = b->ip.port[0].mac, .src = b->dst->neigh->mac,
+	struct eth_hdr eth = { .dst = b->ip.port[0].mac,
+			       .src = b->dst->neigh->mac,
 			       .type = ETH_TYPE_IPV4 };
-	struct ipv4_hdr ip = { .src = b->dst->remote, .dst = b->dst->local, .hdr_len = 20, .ttl = 64,
-			       .total_len = (uint16_t)(len + 20), .protocol = WIRE_PROTO_UDP };
+	struct ipv4_hdr ip = { .src = b->dst->remote,
+			       .dst = b->dst->local,
+			       .hdr_len = 20,
+			       .ttl = 64,
+			       .total_len = (uint16_t)(len + 20),
+			       .protocol = WIRE_PROTO_UDP };
 	struct udp_hdr udp = { .src_port = 2000, .dst_port = 1000, .len = len };
 	uint8_t *l4 = b->frame + ETH_HDR_LEN + IPV4_HDR_LEN;
 	be16_t field;
@@ -122,8 +128,8 @@ static void make_frame(struct bench *b)
 	eth_emit(&eth, b->frame, ETH_HDR_LEN);
 	ipv4_emit(&ip, b->frame + ETH_HDR_LEN, IPV4_HDR_LEN);
 	udp_emit(&udp, l4, UDP_HEADER);
-	field = csum_finish_udp(csum_add(csum_pseudo(&ip.src, &ip.dst, WIRE_PROTO_UDP, len),
-					 csum_inline(l4, len)));
+	field = csum_finish_udp(
+		csum_add(csum_pseudo(&ip.src, &ip.dst, WIRE_PROTO_UDP, len), csum_inline(l4, len)));
 	memcpy(l4 + 6, &field, sizeof(field));
 	b->frame_len = (uint32_t)(l4 + len - b->frame);
 }

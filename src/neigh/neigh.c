@@ -12,7 +12,8 @@
 
 #include "base/err.h"
 
-static uint32_t neigh_hash(const struct neigh_table *table, uint8_t port, const struct ip_addr *addr)
+static uint32_t neigh_hash(const struct neigh_table *table, uint8_t port,
+			   const struct ip_addr *addr)
 {
 	const uint64_t key[3] = { addr->d[0], addr->d[1], port };
 

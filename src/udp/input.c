@@ -14,12 +14,18 @@
 #include "wire/protocol.h"
 
 enum {
-	V4_ADDRESSES = 8,  /* bytes of source and destination at the end of the IP header */
+	/* Bytes of source and destination at the end of the IP header. */
+	V4_ADDRESSES = 8,
 	V6_ADDRESSES = 32,
-	PINNED_PART = 8,   /* one queue holds at most 1/8 of what is free above the low water */
-	PAYLOAD_PART = 2,  /* the same of the payload pool, which is there to be used */
-	RESERVE_MIN_PART = 8, /* at least 1/8 of the payload pool is kept for queues that are empty, */
-	RESERVE_MAX_PART = 2, /* and at most 1/2 */
+
+	/* One queue holds at most 1/8 of what is free of a pinned pool above its low water, and 1/2 of
+	 * the payload pool above its reserve, which is there to be used. */
+	PINNED_PART = 8,
+	PAYLOAD_PART = 2,
+
+	/* The reserve, kept for queues that are empty: from 1/8 to 1/2 of the payload pool. */
+	RESERVE_MIN_PART = 8,
+	RESERVE_MAX_PART = 2,
 };
 
 /* Sum over the pseudo-header and the whole datagram, checksum field included. */
@@ -37,8 +43,8 @@ static uint64_t sum_datagram(const struct csum_ops *ops, const struct packet *p,
 		/* The addresses end where the UDP header begins: one pass over both. */
 		size_t addresses = p->is_v6 ? V6_ADDRESSES : V4_ADDRESSES;
 
-		sum = csum_add(sum, csum_bytes(ops, frame->data - addresses,
-					       frame->len + addresses));
+		sum = csum_add(sum,
+			       csum_bytes(ops, frame->data - addresses, frame->len + addresses));
 	}
 	for (const struct fbuf *part = frame->next; part; part = part->next) {
 		sum = csum_combine(sum, csum_bytes(ops, part->data, part->len), at);
@@ -69,7 +75,7 @@ static enum fs_counter check(const struct ip_env *env, struct ip_stack *ip, cons
 		return FS_CTR_N;
 	}
 	return csum_is_valid(sum_datagram(env->csum, p, frame)) ? FS_CTR_N
-								 : FS_CTR_drop_udp_checksum;
+								: FS_CTR_drop_udp_checksum;
 }
 
 static uint32_t chunks(const struct fbuf *frame)
@@ -105,7 +111,8 @@ static bool may_copy(const struct udp_stack *udp, const struct udp_pcb *pcb)
 	if (pcb->queue.frames == 0)
 		return true;
 	reserve = FS_MIN(reserve, payload->n_total / RESERVE_MAX_PART);
-	return payload->n_free > reserve && pcb->copied < (payload->n_free - reserve) / PAYLOAD_PART;
+	return payload->n_free > reserve &&
+	       pcb->copied < (payload->n_free - reserve) / PAYLOAD_PART;
 }
 
 /* The frame to queue: itself, or its copy in the payload pool. NULL: no memory, frame freed. */

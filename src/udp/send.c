@@ -130,8 +130,7 @@ static void put_ip(const struct udp_pcb *pcb, const struct ip_dst *dst, uint8_t 
 		uint16_t total = (uint16_t)(len + IPV4_HDR_LEN);
 
 		be16_store(ip + V4_TOTAL_LEN, total);
-		store_field(ip + V4_CHECKSUM,
-			    csum_finish(csum_add(dst->ip_sum, udp_sum16(total))));
+		store_field(ip + V4_CHECKSUM, csum_finish(csum_add(dst->ip_sum, udp_sum16(total))));
 	}
 	if (pcb->tos | pcb->hop_limit)
 		override_ip(pcb, dst, ip);

@@ -72,8 +72,8 @@ static bool family_fits(uint32_t flags, bool is_v4)
 
 static struct udp_pcb *find_flow(struct udp_stack *udp, const struct udp_hint *key, bool is_v4)
 {
-	uint32_t hash = flow_hash(udp, &key->local, key->local_port, &key->remote,
-				  key->remote_port);
+	uint32_t hash =
+		flow_hash(udp, &key->local, key->local_port, &key->remote, key->remote_port);
 	struct udp_pcb *dual = NULL;
 	struct table_node *node;
 

@@ -18,14 +18,14 @@
 #include "wire/ipv4.h"
 
 enum record_flags {
-	MEND = 1,	/* give IPv4 the right header checksum and vouch for UDP's */
-	PARTIAL = 2,	/* the sum is marked as partial */
-	LOW = 4,	/* the pinned pool is below its low water */
-	READ = 8,	/* take the oldest datagram off each queue afterwards */
-	SMALL = 16,	/* receive buffers of one datagram */
-	SUPER = 32,	/* a super-frame */
-	TRUST = 64,	/* the port trusts partial sums */
-	TAGGED = 128,	/* the provider stripped a VLAN tag */
+	MEND = 1,     /* give IPv4 the right header checksum and vouch for UDP's */
+	PARTIAL = 2,  /* the sum is marked as partial */
+	LOW = 4,      /* the pinned pool is below its low water */
+	READ = 8,     /* take the oldest datagram off each queue afterwards */
+	SMALL = 16,   /* receive buffers of one datagram */
+	SUPER = 32,   /* a super-frame */
+	TRUST = 64,   /* the port trusts partial sums */
+	TAGGED = 128, /* the provider stripped a VLAN tag */
 };
 
 enum { CHUNKS = 48, CHUNK = 512, HEADROOM = 128, BUCKETS = 8, ENDPOINTS = 2 };
@@ -48,8 +48,9 @@ static void world_init(struct world *w)
 	static const uint8_t v4[4] = { 10, 0, 0, 2 }, peer[4] = { 10, 0, 0, 1 };
 	static const uint8_t v6[16] = { 0xfd, [15] = 2 };
 	static const struct siphash_key key = { { 1, 2 } };
-	struct ip_port port = { .ifindex = 1, .mtu = 1500, .up = true, .n_local = 2,
-				.mac = { { 2, 0, 0, 0, 0, 2 } } };
+	struct ip_port port = {
+		.ifindex = 1, .mtu = 1500, .up = true, .n_local = 2, .mac = { { 2, 0, 0, 0, 0, 2 } }
+	};
 
 	memset(w->counters, 0, sizeof(w->counters));
 	w->records = 0;
@@ -60,14 +61,18 @@ static void world_init(struct world *w)
 	ip_init(&w->ip, &key, &w->payload, w->counters, w->dsts, BUCKETS);
 	neigh_table_init(&w->ip.neigh, &key, w->neighs, BUCKETS);
 	udp_init(&w->udp, &w->ip, &key, w->ports, BUCKETS, w->flows, BUCKETS);
-	w->env = (struct ip_env){ .csum = csum_ops(CSUM_SCALAR), .input = udp_input, .udp = &w->udp };
+	w->env = (struct ip_env){ .csum = csum_ops(CSUM_SCALAR),
+				  .input = udp_input,
+				  .udp = &w->udp };
 	port.local[0] = ip_addr_v4(v4);
 	port.local[1] = ip_addr_v6(v6);
 	port.pool = &w->pinned;
 	FUZZ_CHECK(ip_port_set(&w->ip, 0, &port) == 0);
 	w->pcb[0] = (struct udp_pcb){ .local_port = 53, .flags = UDP_PCB_V6 };
-	w->pcb[1] = (struct udp_pcb){ .local = ip_addr_v4(v4), .remote = ip_addr_v4(peer),
-				      .local_port = 53, .remote_port = 4000,
+	w->pcb[1] = (struct udp_pcb){ .local = ip_addr_v4(v4),
+				      .remote = ip_addr_v4(peer),
+				      .local_port = 53,
+				      .remote_port = 4000,
 				      .flags = UDP_PCB_CONNECTED };
 	for (unsigned i = 0; i < ENDPOINTS; i++)
 		udp_insert(&w->udp, &w->pcb[i]);
@@ -161,7 +166,8 @@ static void check_world(const struct world *w)
 	FUZZ_CHECK(fates == w->records);
 }
 
-static void run_record(struct world *w, unsigned flags, size_t first, const uint8_t *bytes, size_t len)
+static void run_record(struct world *w, unsigned flags, size_t first, const uint8_t *bytes,
+		       size_t len)
 {
 	struct fbuf *frame = make_frame(w, bytes, len, first);
 

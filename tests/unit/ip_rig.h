@@ -68,14 +68,14 @@ struct rig_datagram {
 	uint16_t src_port, dst_port;
 	const void *payload;
 	size_t len;
-	size_t surplus;		 /* bytes of IP payload behind the datagram */
-	size_t padding;		 /* bytes of frame behind the IP packet */
-	uint16_t udp_len;	 /* other than the right one */
-	uint16_t vid;		 /* VLAN tag; 0 = none */
+	size_t surplus;	  /* bytes of IP payload behind the datagram */
+	size_t padding;	  /* bytes of frame behind the IP packet */
+	uint16_t udp_len; /* other than the right one */
+	uint16_t vid;	  /* VLAN tag; 0 = none */
 	bool no_checksum, bad_checksum, partial_checksum;
 	bool fragment, options;
 	uint8_t protocol, tos, ttl;
-	struct eth_addr mac;	 /* destination; zero = host 0's */
+	struct eth_addr mac; /* destination; zero = host 0's */
 };
 
 struct rig_frame {
@@ -162,16 +162,24 @@ static inline void rig_put_ip(struct rig_frame *f, const struct rig_datagram *d,
 	if (ip_addr_is_v4(&d->dst)) {
 		static const uint8_t nops[4] = { 1, 1, 1, 0 };
 		uint8_t hdr_len = d->options ? 24 : 20;
-		struct ipv4_hdr ip = { .src = d->src, .dst = d->dst, .hdr_len = hdr_len,
-				       .total_len = (uint16_t)(hdr_len + l4_len), .ttl = ttl,
-				       .protocol = protocol, .tos = d->tos, .options = nops,
+		struct ipv4_hdr ip = { .src = d->src,
+				       .dst = d->dst,
+				       .hdr_len = hdr_len,
+				       .total_len = (uint16_t)(hdr_len + l4_len),
+				       .ttl = ttl,
+				       .protocol = protocol,
+				       .tos = d->tos,
+				       .options = nops,
 				       .dont_fragment = !d->fragment,
 				       .more_fragments = d->fragment };
 
 		f->l4 = f->l3 + ipv4_emit(&ip, f->bytes + f->l3, 64);
 	} else {
-		struct ipv6_hdr ip = { .src = d->src, .dst = d->dst, .hop_limit = ttl,
-				       .payload_len = (uint16_t)l4_len, .next_header = protocol,
+		struct ipv6_hdr ip = { .src = d->src,
+				       .dst = d->dst,
+				       .hop_limit = ttl,
+				       .payload_len = (uint16_t)l4_len,
+				       .next_header = protocol,
 				       .traffic_class = d->tos };
 
 		f->l4 = f->l3 + ipv6_emit(&ip, f->bytes + f->l3, 64);

@@ -59,9 +59,16 @@ static void ip_dst_find__bound_source_is_part_of_the_key(void **state)
 
 static void ip_dst_add__copies_the_answer(void **state)
 {
-	struct ip_dst answer = { .remote = remote(2), .local = remote(1), .way = IP_DST_KERNEL,
-				 .reason = 9, .mtu = 1400, .hop_limit = 3, .checked_at = 77,
-				 .refs = 5, .stale = true, .header_len = 34 };
+	struct ip_dst answer = { .remote = remote(2),
+				 .local = remote(1),
+				 .way = IP_DST_KERNEL,
+				 .reason = 9,
+				 .mtu = 1400,
+				 .hop_limit = 3,
+				 .checked_at = 77,
+				 .refs = 5,
+				 .stale = true,
+				 .header_len = 34 };
 	struct rig_host h;
 	struct ip_dst *dst;
 
@@ -255,10 +262,14 @@ static void ip_dst_ready__never_through_the_kernel(void **state)
 
 static void ip_dst_ready__template_of_either_family(void **state)
 {
-	static const uint8_t v4[34] = { 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0, 0, 0, 0, 0,
-					0x40, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2 };
-	static const uint8_t v6[54] = { 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x86, 0xdd, 0x60, 0, 0, 0,
-					0, 0, 17, 64, [22] = 0xfd, [37] = 1, [38] = 0xfd, [53] = 2 };
+	static const uint8_t v4[34] = {
+		2, 0, 0, 0,    0, 2,  2,  0, 0, 0,  0, 1, 8, 0,	 0x45, 0, 0,
+		0, 0, 0, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0,    0, 2
+	};
+	static const uint8_t v6[54] = {
+		2,    0,    0, 0, 0, 2, 2, 0,  0,  0,		0,	  1,	       0x86,
+		0xdd, 0x60, 0, 0, 0, 0, 0, 17, 64, [22] = 0xfd, [37] = 1, [38] = 0xfd, [53] = 2
+	};
 	struct rig_host h;
 	struct ip_dst *dst;
 
@@ -276,7 +287,9 @@ static void ip_dst_ready__template_of_either_family(void **state)
 
 static void ip_dst_ready__hop_limit_of_the_route(void **state)
 {
-	struct ip_dst answer = { .remote = remote(2), .local = remote(1), .hop_limit = 3, .mtu = 1500 };
+	struct ip_dst answer = {
+		.remote = remote(2), .local = remote(1), .hop_limit = 3, .mtu = 1500
+	};
 	const struct eth_addr mac = { { 2 } };
 	struct rig_host h;
 	struct ip_dst *dst;

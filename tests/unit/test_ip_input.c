@@ -44,8 +44,12 @@ static void teardown(struct recorder *r)
 
 static struct rig_datagram good(const struct recorder *r)
 {
-	return (struct rig_datagram){ .src = rig_v4(10, 0, 0, 2), .dst = r->h.v4, .src_port = 7,
-				      .dst_port = 9, .payload = text, .len = 16 };
+	return (struct rig_datagram){ .src = rig_v4(10, 0, 0, 2),
+				      .dst = r->h.v4,
+				      .src_port = 7,
+				      .dst_port = 9,
+				      .payload = text,
+				      .len = 16 };
 }
 
 static struct rig_datagram good6(const struct recorder *r)
@@ -329,8 +333,9 @@ static void ip_input__drop_ip_checksum(void **state)
 static void ip_input__drop_ip_options(void **state)
 {
 	static const uint8_t lsrr[4] = { 131, 3, 4, 0 };
-	struct ipv4_hdr ip = { .hdr_len = 24, .total_len = 48, .ttl = 64, .protocol = 17,
-			       .options = lsrr };
+	struct ipv4_hdr ip = {
+		.hdr_len = 24, .total_len = 48, .ttl = 64, .protocol = 17, .options = lsrr
+	};
 	struct recorder r;
 	struct rig_frame *f;
 	struct rig_datagram d;
@@ -349,7 +354,7 @@ static void ip_input__drop_ip_source(void **state)
 {
 	const struct ip_addr bad[] = {
 		rig_v4(224, 0, 0, 1), rig_v4(255, 255, 255, 255), rig_v4(127, 0, 0, 1),
-		rig_v4(0, 0, 0, 0),   rig_v4(10, 0, 0, 1),	   rig_v6(0xff, 1),
+		rig_v4(0, 0, 0, 0),   rig_v4(10, 0, 0, 1),	  rig_v6(0xff, 1),
 		rig_v6(0, 1), /* ::1 */
 	};
 

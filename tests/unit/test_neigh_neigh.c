@@ -122,8 +122,8 @@ static void neigh_learn__each_change_moves_the_generation(void **state)
 		const struct eth_addr *mac;
 		enum neigh_state state;
 	} step[] = {
-		{ &mac_b, NEIGH_VALID },  { NULL, NEIGH_FAILED }, { &mac_b, NEIGH_VALID },
-		{ NULL, NEIGH_UNKNOWN },  { NULL, NEIGH_FAILED }, { &mac_a, NEIGH_VALID },
+		{ &mac_b, NEIGH_VALID }, { NULL, NEIGH_FAILED }, { &mac_b, NEIGH_VALID },
+		{ NULL, NEIGH_UNKNOWN }, { NULL, NEIGH_FAILED }, { &mac_a, NEIGH_VALID },
 	};
 	struct ip_addr a = addr(1);
 	struct fixture f;

@@ -32,8 +32,11 @@ static void teardown(struct fixture *f)
 
 static struct rig_datagram good(const struct fixture *f)
 {
-	return (struct rig_datagram){ .src = rig_v4(10, 0, 0, 2), .dst = f->h.v4,
-				      .src_port = PEER_PORT, .dst_port = PORT, .payload = text,
+	return (struct rig_datagram){ .src = rig_v4(10, 0, 0, 2),
+				      .dst = f->h.v4,
+				      .src_port = PEER_PORT,
+				      .dst_port = PORT,
+				      .payload = text,
 				      .len = 16 };
 }
 

@@ -43,9 +43,13 @@ static void net_open(struct net *n, const struct fault_config *config, uint64_t 
 	for (unsigned i = 0; i < PEERS; i++) {
 		struct side *s = &n->side[i];
 		char option[FAULT_OPTION_LEN], why[PROVIDER_WHY_LEN];
-		struct provider_open_args args = { .ifindex = RIG_IFINDEX, .ifname = "fst0",
-						   .driver = "", .mtu = RIG_MTU, .option = option,
-						   .pool = &s->h.pinned, .why = why };
+		struct provider_open_args args = { .ifindex = RIG_IFINDEX,
+						   .ifname = "fst0",
+						   .driver = "",
+						   .mtu = RIG_MTU,
+						   .option = option,
+						   .pool = &s->h.pinned,
+						   .why = why };
 
 		rig_open(&s->h, i);
 		rig_bind(&s->h, &s->pcb, (struct ip_addr){ 0 }, 1000, UDP_PCB_V6);
@@ -160,8 +164,12 @@ static void udp_link__perfect_wire_loses_nothing(void **state)
 /* Whatever the link does, each frame it delivers is read whole or counted as dropped. */
 static void udp_link__every_loss_is_in_a_counter(void **state)
 {
-	const struct fault_config bad = { .delay = FS_US(20), .jitter = FS_US(9), .loss = 50000,
-					  .duplicate = 50000, .corrupt = 200000, .reorder = 100000,
+	const struct fault_config bad = { .delay = FS_US(20),
+					  .jitter = FS_US(9),
+					  .loss = 50000,
+					  .duplicate = 50000,
+					  .corrupt = 200000,
+					  .reorder = 100000,
 					  .reorder_by = FS_US(50) };
 
 	for (uint64_t seed = 1; seed <= 5; seed++) {
@@ -176,7 +184,8 @@ static void udp_link__every_loss_is_in_a_counter(void **state)
 		counts = &n.link.to[1].counts;
 		assert_int_equal(received + drops(&n.side[1].h), counts->delivered);
 		assert_true(counts->lost > 0 && counts->corrupted > 0 && counts->doubled > 0);
-		assert_true(drops(&n.side[1].h) > 0 && drops(&n.side[1].h) <= 2 * counts->corrupted);
+		assert_true(drops(&n.side[1].h) > 0 &&
+			    drops(&n.side[1].h) <= 2 * counts->corrupted);
 		assert_int_equal(n.side[1].h.counters[FS_CTR_rx_datagrams], received);
 		net_close(&n);
 	}
@@ -195,8 +204,8 @@ static void udp_link__ping_pong(void **state)
 	for (unsigned trip = 0; trip < 100; trip++) {
 		struct side *from = &n.side[trip & 1], *back = &n.side[!(trip & 1)];
 
-		assert_int_equal(rig_send(&from->h, &from->pcb, to[trip & 1], 1000, &trip,
-					  sizeof(trip)), 0);
+		assert_int_equal(
+			rig_send(&from->h, &from->pcb, to[trip & 1], 1000, &trip, sizeof(trip)), 0);
 		net_advance(&n, n.now);
 		assert_int_equal(back->pcb.queue.frames, 0);
 		net_advance(&n, n.now + FS_US(10));

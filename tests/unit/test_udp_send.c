@@ -10,7 +10,7 @@ enum { MAX4 = RIG_MTU - 28, MAX6 = RIG_MTU - 48 };
 
 struct pair {
 	struct rig_host a, b;
-	struct udp_pcb pa, pb; /* a wildcard endpoint at each end, ports 1000 and 2000 */
+	struct udp_pcb pa, pb;	  /* a wildcard endpoint at each end, ports 1000 and 2000 */
 	struct ip_dst *to4, *to6; /* a's ways to b */
 };
 
@@ -166,7 +166,8 @@ static void udp_send__vector_cut_anywhere(void **state)
 
 static void udp_send__surplus_of_the_vector_is_left(void **state)
 {
-	struct iovec iov[2] = { { (void *)(uintptr_t) "hello", 5 }, { (void *)(uintptr_t) "!", 1 } };
+	struct iovec iov[2] = { { (void *)(uintptr_t) "hello", 5 },
+				{ (void *)(uintptr_t) "!", 1 } };
 	struct pair t;
 
 	pair_open(&t);
@@ -320,10 +321,12 @@ static void udp_send__partial_checksum(void **state)
 	conf = t.a.ip.port[0];
 	conf.tx_csum_partial = true;
 	assert_int_equal(ip_port_set(&t.a.ip, 0, &conf), 0);
-	expect_frame(&t, t.to4,
-		     (struct rig_datagram){ .src = t.a.v4, .dst = t.b.v4, .partial_checksum = true });
-	expect_frame(&t, t.to6,
-		     (struct rig_datagram){ .src = t.a.v6, .dst = t.b.v6, .partial_checksum = true });
+	expect_frame(
+		&t, t.to4,
+		(struct rig_datagram){ .src = t.a.v4, .dst = t.b.v4, .partial_checksum = true });
+	expect_frame(
+		&t, t.to6,
+		(struct rig_datagram){ .src = t.a.v6, .dst = t.b.v6, .partial_checksum = true });
 	assert_int_equal(rig_send(&t.a, &t.pa, t.to4, 2000, "hello", 5), 0);
 	assert_int_equal(t.a.ip.port[0].out.head->csum, FBUF_CSUM_PARTIAL);
 	assert_int_equal(rig_carry(&t.a, &t.b), 1);

@@ -110,8 +110,8 @@ static void udp_find__preference_matrix(void **state)
 	static const struct {
 		bool connected, specific, v6;
 	} rank[] = {
-		{ true, true, false },	{ true, true, true },	{ false, true, false },
-		{ false, true, true },	{ false, false, false }, { false, false, true },
+		{ true, true, false }, { true, true, true },	{ false, true, false },
+		{ false, true, true }, { false, false, false }, { false, false, true },
 	};
 	struct fixture f;
 
@@ -287,8 +287,12 @@ static void udp_find__many_flows_on_one_port(void **state)
 
 static void deliver(struct fixture *f, const char *payload)
 {
-	struct rig_datagram d = { .src = f->peer, .dst = f->h.v4, .src_port = PEER_PORT,
-				  .dst_port = PORT, .payload = payload, .len = strlen(payload) };
+	struct rig_datagram d = { .src = f->peer,
+				  .dst = f->h.v4,
+				  .src_port = PEER_PORT,
+				  .dst_port = PORT,
+				  .payload = payload,
+				  .len = strlen(payload) };
 
 	rig_input(&f->h, &d);
 }

@@ -23,8 +23,11 @@ static inline void rig_open_sized(struct rig_host *h, unsigned i, const struct r
 
 	rig_open_ip(h, i, sizes);
 	udp_init(&h->udp, &h->ip, &key, h->port_buckets, RIG_BUCKETS, h->flow_buckets, RIG_BUCKETS);
-	h->env = (struct ip_env){ .csum = csum_ops(CSUM_SCALAR), .input = udp_input,
-				  .readable = rig_readable, .context = h, .udp = &h->udp };
+	h->env = (struct ip_env){ .csum = csum_ops(CSUM_SCALAR),
+				  .input = udp_input,
+				  .readable = rig_readable,
+				  .context = h,
+				  .udp = &h->udp };
 }
 
 static inline void rig_open(struct rig_host *h, unsigned i)
@@ -45,8 +48,9 @@ static inline void rig_close_udp(struct rig_host *h)
 static inline void rig_bind(struct rig_host *h, struct udp_pcb *pcb, struct ip_addr local,
 			    uint16_t port, uint32_t flags)
 {
-	*pcb = (struct udp_pcb){ .local = local, .local_port = port, .flags = flags,
-				 .limit = RIG_LIMIT };
+	*pcb = (struct udp_pcb){
+		.local = local, .local_port = port, .flags = flags, .limit = RIG_LIMIT
+	};
 	udp_insert(&h->udp, pcb);
 }
 
