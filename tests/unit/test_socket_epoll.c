@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The stack's half of epoll sets. Sockets here have a queue and nothing else. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "socket/epoll.h"
+#include "socket/sock.h"
+
+enum { ITEMS = 8, SOCKS = 8 };
+
+#define KEY (0xabcdef1ULL << EPOLL_TAG_SHIFT)
+
+/* Stack memory: tags are offsets within one slot of address space. */
+struct rig {
+	struct epoll_set set, other;
+	struct slab items;
+	struct stats_sock record[SOCKS];
+	struct sock sock[SOCKS];
+	struct fbuf frame[SOCKS];
+	uint8_t memory[(ITEMS + 1) * 192] __attribute__((aligned(FS_CACHE_LINE)));
+};
+
+static struct rig *r;
+
+static int setup(void **state)
+{
+	r = mmap(NULL, sizeof(*r), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(r, MAP_FAILED);
+	slab_init(&r->items, sizeof(struct epoll_item));
+	slab_add(&r->items, r->memory, (size_t)ITEMS * r->items.object_size + FS_CACHE_LINE);
+	assert_int_equal(r->items.total, ITEMS);
+	epoll_set_init(&r->set, &r->items, KEY);
+	epoll_set_init(&r->other, &r->items, KEY << 1);
+	for (unsigned i = 0; i < SOCKS; i++)
+		sock_init(&r->sock[i], &r->record[i], false, i + 1);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	return munmap(r, sizeof(*r));
+}
+
+/* A datagram arrived on socket @i; the return says whether any set heard of it. */
+static bool arrive(unsigned i)
+{
+	r->sock[i].pcb.queue.head = r->sock[i].pcb.queue.tail = &r->frame[i];
+	return epoll_sock_readable(&r->sock[i]);
+}
+
+static void drain(unsigned i)
+{
+	r->sock[i].pcb.queue.head = r->sock[i].pcb.queue.tail = NULL;
+}
+
+/* Socket @i under number 100 + @i, the program's data 1000 + @i. */
+static struct epoll_item *add_to(struct epoll_set *set, unsigned i, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.u64 = 1000 + i };
+	struct epoll_item *item;
+
+	assert_int_equal(epoll_item_add(set, &r->sock[i], 100 + (int)i, &event, &item), 0);
+	return item;
+}
+
+static struct epoll_item *add(unsigned i, uint32_t events)
+{
+	return add_to(&r->set, i, events);
+}
+
+static void modify(struct epoll_item *item, uint32_t events, uint64_t data)
+{
+	struct epoll_event event = { .events = events, .data.u64 = data };
+
+	epoll_item_modify(item, &event);
+}
+
+/* One wait: what the stack's half answers. */
+static unsigned collect(struct epoll_event *events, unsigned n)
+{
+	epoll_begin(&r->set);
+	return epoll_collect(&r->set, events, n);
+}
+
+static unsigned count(void)
+{
+	struct epoll_event events[SOCKS];
+
+	return collect(events, SOCKS);
+}
+
+/* --- registering --- */
+
+static void epoll_item_add__links_both_ends(void **state)
+{
+	struct epoll_item *item = add(0, EPOLLIN);
+
+	assert_ptr_equal(epoll_item_find(&r->set, &r->sock[0], 100), item);
+	assert_null(epoll_item_find(&r->set, &r->sock[0], 101));
+	assert_null(epoll_item_find(&r->other, &r->sock[0], 100));
+	assert_null(epoll_item_find(&r->set, &r->sock[1], 100));
+	assert_int_equal(r->set.n_items, 1);
+	assert_false(epoll_set_ready(&r->set));
+	assert_int_equal(count(), 0);
+}
+
+static void epoll_item_add__one_socket_under_two_numbers(void **state)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = 7 };
+	struct epoll_item *first = add(0, EPOLLIN), *second;
+
+	assert_int_equal(epoll_item_add(&r->set, &r->sock[0], 200, &event, &second), 0);
+	assert_ptr_equal(epoll_item_find(&r->set, &r->sock[0], 100), first);
+	assert_ptr_equal(epoll_item_find(&r->set, &r->sock[0], 200), second);
+	arrive(0);
+	assert_int_equal(count(), 2);
+}
+
+static void epoll_item_add__readiness_that_exists_is_an_edge(void **state)
+{
+	struct epoll_event event;
+
+	arrive(0);
+	add(0, EPOLLIN | EPOLLET);
+	assert_true(epoll_set_ready(&r->set));
+	assert_int_equal(collect(&event, 1), 1);
+	assert_int_equal(event.data.u64, 1000);
+	assert_int_equal(count(), 0);
+}
+
+static void epoll_item_add__no_memory(void **state)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	struct epoll_item *item = NULL;
+
+	for (unsigned i = 0; i < ITEMS; i++)
+		add(i, EPOLLIN);
+	assert_int_equal(epoll_item_add(&r->set, &r->sock[0], 999, &event, &item), -ENOMEM);
+	assert_null(item);
+	assert_int_equal(r->set.n_items, ITEMS);
+	assert_null(epoll_item_find(&r->set, &r->sock[0], 999));
+	/* A removed one makes room. */
+	epoll_item_remove(epoll_item_find(&r->set, &r->sock[3], 103));
+	assert_int_equal(epoll_item_add(&r->set, &r->sock[0], 999, &event, &item), 0);
+}
+
+static void epoll_item_remove__leaves_every_list(void **state)
+{
+	struct epoll_item *item = add(0, EPOLLIN);
+
+	arrive(0);
+	epoll_item_remove(item);
+	assert_int_equal(r->set.n_items, 0);
+	assert_int_equal(r->items.in_use, 0);
+	assert_true(list_is_empty(&r->sock[0].items));
+	assert_true(list_is_empty(&r->set.items));
+	assert_true(list_is_empty(&r->set.ready));
+	assert_false(arrive(0));
+	assert_int_equal(count(), 0);
+}
+
+static void epoll_set_clear__takes_everything_out(void **state)
+{
+	add(0, EPOLLIN);
+	add(1, EPOLLIN | EPOLLET);
+	add_to(&r->other, 1, EPOLLIN);
+	arrive(0);
+	arrive(1);
+	epoll_set_clear(&r->set);
+	assert_int_equal(r->set.n_items, 0);
+	assert_int_equal(r->items.in_use, 1);
+	assert_false(epoll_set_ready(&r->set));
+	assert_true(epoll_set_ready(&r->other));
+	epoll_set_clear(&r->set); /* of an empty one: nothing */
+}
+
+/* --- what is reported --- */
+
+static void epoll_sock_readable__tells_only_who_wants_to_read(void **state)
+{
+	assert_false(arrive(0)); /* in no set */
+	add(1, EPOLLOUT);
+	assert_false(arrive(1));
+	assert_false(epoll_set_ready(&r->set));
+	add(2, EPOLLRDNORM);
+	assert_true(arrive(2));
+	assert_true(epoll_set_ready(&r->set));
+}
+
+static void epoll_sock_readable__every_set_of_the_socket(void **state)
+{
+	struct epoll_event event;
+
+	add(0, EPOLLIN | EPOLLET);
+	add_to(&r->other, 0, EPOLLIN);
+	assert_true(arrive(0));
+	assert_int_equal(count(), 1);
+	assert_int_equal(count(), 0); /* edge reported */
+	epoll_begin(&r->other);
+	assert_int_equal(epoll_collect(&r->other, &event, 1), 1);
+	epoll_begin(&r->other);
+	assert_int_equal(epoll_collect(&r->other, &event, 1), 1); /* level stays */
+}
+
+static void epoll_collect__reports_what_was_asked_for(void **state)
+{
+	struct epoll_event events[3];
+
+	add(0, EPOLLIN);
+	add(1, EPOLLIN | EPOLLOUT);
+	add(2, EPOLLIN | EPOLLRDNORM | EPOLLWRNORM | EPOLLPRI | EPOLLRDHUP);
+	for (unsigned i = 0; i < 3; i++)
+		arrive(i);
+	assert_int_equal(collect(events, 3), 3);
+	assert_int_equal(events[0].events, EPOLLIN);
+	assert_int_equal(events[1].events, EPOLLIN | EPOLLOUT);
+	assert_int_equal(events[2].events, EPOLLIN | EPOLLRDNORM | EPOLLWRNORM);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(events[i].data.u64, 1000 + i);
+}
+
+static void epoll_collect__level_stays_until_drained(void **state)
+{
+	add(0, EPOLLIN);
+	arrive(0);
+	assert_int_equal(count(), 1);
+	assert_int_equal(count(), 1);
+	drain(0);
+	assert_false(epoll_set_ready(&r->set));
+	assert_int_equal(count(), 0);
+	assert_true(list_is_empty(&r->set.ready));
+	arrive(0);
+	assert_int_equal(count(), 1);
+}
+
+static void epoll_collect__rotates_with_room_for_one(void **state)
+{
+	struct epoll_event event;
+
+	for (unsigned i = 0; i < 3; i++) {
+		add(i, EPOLLIN);
+		arrive(i);
+	}
+	for (unsigned turn = 0; turn < 7; turn++) {
+		assert_int_equal(collect(&event, 1), 1);
+		assert_int_equal(event.data.u64, 1000 + turn % 3);
+	}
+}
+
+static void epoll_collect__no_room_changes_nothing(void **state)
+{
+	struct epoll_event event;
+
+	add(0, EPOLLIN | EPOLLET);
+	arrive(0);
+	assert_int_equal(collect(&event, 0), 0);
+	assert_true(epoll_set_ready(&r->set));
+	assert_int_equal(collect(&event, 1), 1);
+}
+
+static void epoll_collect__edge_per_datagram(void **state)
+{
+	add(0, EPOLLIN | EPOLLET);
+	arrive(0);
+	assert_int_equal(count(), 1);
+	assert_int_equal(count(), 0); /* unread, but told */
+	assert_false(epoll_set_ready(&r->set));
+	assert_true(arrive(0)); /* one more behind the unread one: a new edge, as in the kernel */
+	assert_int_equal(count(), 1);
+	drain(0);
+	assert_int_equal(count(), 0);
+}
+
+static void epoll_collect__edge_whose_data_were_read_is_dropped(void **state)
+{
+	add(0, EPOLLIN | EPOLLET);
+	arrive(0);
+	drain(0);
+	assert_false(epoll_set_ready(&r->set));
+	assert_int_equal(count(), 0);
+	arrive(0);
+	assert_int_equal(count(), 1);
+}
+
+static void epoll_collect__one_shot_waits_for_modify(void **state)
+{
+	struct epoll_item *item = add(0, EPOLLIN | EPOLLONESHOT);
+	struct epoll_event event;
+
+	arrive(0);
+	assert_int_equal(count(), 1);
+	assert_int_equal(count(), 0);
+	assert_false(arrive(0));
+	assert_false(epoll_set_ready(&r->set));
+	modify(item, EPOLLIN | EPOLLONESHOT, 5);
+	assert_true(epoll_set_ready(&r->set)); /* pending data fire at once */
+	assert_int_equal(collect(&event, 1), 1);
+	assert_int_equal(event.data.u64, 5);
+	assert_int_equal(count(), 0);
+}
+
+/* --- modifying --- */
+
+static void epoll_item_modify__evaluates_anew(void **state)
+{
+	struct epoll_item *item = add(0, EPOLLIN | EPOLLET);
+
+	arrive(0);
+	assert_int_equal(count(), 1);
+	modify(item, EPOLLIN | EPOLLET, 9); /* EPOLL_CTL_MOD with data there is an edge */
+	assert_int_equal(count(), 1);
+	assert_int_equal(count(), 0);
+	modify(item, EPOLLIN, 9); /* now level */
+	assert_int_equal(count(), 1);
+	assert_int_equal(count(), 1);
+}
+
+static void epoll_item_modify__interest_taken_away(void **state)
+{
+	struct epoll_item *item = add(0, EPOLLIN);
+
+	arrive(0);
+	modify(item, EPOLLOUT, 1);
+	assert_false(epoll_set_ready(&r->set));
+	assert_true(list_is_empty(&r->set.ready));
+	assert_int_equal(count(), 0);
+	modify(item, 0, 1);
+	assert_false(arrive(0));
+	drain(0);
+	modify(item, EPOLLIN, 1);
+	assert_int_equal(count(), 0); /* asked for, but nothing there */
+}
+
+/* --- both halves --- */
+
+static void epoll_merge__adds_what_the_stack_has(void **state)
+{
+	struct epoll_item *item = add(0, EPOLLIN | EPOLLOUT);
+	struct epoll_event event;
+
+	epoll_begin(&r->set);
+	assert_true(epoll_merge(item, EPOLLOUT, &event));
+	assert_int_equal(event.events, EPOLLOUT);
+	assert_int_equal(event.data.u64, 1000);
+	arrive(0);
+	epoll_begin(&r->set);
+	assert_true(epoll_merge(item, EPOLLERR, &event));
+	assert_int_equal(event.events, EPOLLERR | EPOLLIN | EPOLLOUT);
+}
+
+static void epoll_merge__level_member_appears_once(void **state)
+{
+	struct epoll_item *item = add(0, EPOLLIN);
+	struct epoll_event event[2];
+
+	add(1, EPOLLIN);
+	arrive(0);
+	arrive(1);
+	epoll_begin(&r->set);
+	assert_true(epoll_merge(item, EPOLLIN, &event[0]));
+	assert_int_equal(epoll_collect(&r->set, event, 2), 1);
+	assert_int_equal(event[0].data.u64, 1001);
+	/* It stays queued for the next answer. */
+	assert_int_equal(count(), 2);
+}
+
+static void epoll_merge__edge_is_consumed(void **state)
+{
+	struct epoll_item *item = add(0, EPOLLIN | EPOLLET);
+	struct epoll_event event;
+
+	arrive(0);
+	epoll_begin(&r->set);
+	assert_true(epoll_merge(item, EPOLLIN, &event));
+	assert_int_equal(epoll_collect(&r->set, &event, 1), 0);
+	assert_int_equal(count(), 0);
+	assert_true(list_is_empty(&r->set.ready));
+	arrive(0);
+	assert_int_equal(count(), 1);
+}
+
+static void epoll_merge__one_shot_fired_by_either_half(void **state)
+{
+	struct epoll_item *item = add(0, EPOLLIN | EPOLLONESHOT);
+	struct epoll_event event;
+
+	arrive(0);
+	assert_int_equal(count(), 1);
+	assert_false(epoll_merge(item, EPOLLIN, &event)); /* the stack's half fired it */
+	modify(item, EPOLLIN | EPOLLONESHOT, 3);
+	epoll_begin(&r->set);
+	assert_true(epoll_merge(item, EPOLLIN, &event));
+	assert_int_equal(event.data.u64, 3);
+	assert_int_equal(epoll_collect(&r->set, &event, 1), 0);
+	assert_false(arrive(0));
+	assert_int_equal(count(), 0);
+}
+
+/* --- data in the kernel's half --- */
+
+static void epoll_tag__finds_its_item(void **state)
+{
+	struct epoll_item *item = add(0, EPOLLIN);
+	uint64_t tag = epoll_tag(item);
+	bool gone = true;
+
+	assert_int_equal(tag >> EPOLL_TAG_SHIFT, KEY >> EPOLL_TAG_SHIFT);
+	assert_ptr_equal(epoll_item_from_tag(&r->set, tag, &gone), item);
+	assert_false(gone);
+}
+
+static void epoll_item_from_tag__data_of_kernel_members(void **state)
+{
+	static const uint64_t foreign[] = { 0, 5, 0x7fffdeadbeefULL, UINT64_MAX,
+					    KEY ^ (1ULL << EPOLL_TAG_SHIFT) };
+	bool gone = true;
+
+	add(0, EPOLLIN);
+	for (size_t i = 0; i < FS_ARRAY_SIZE(foreign); i++) {
+		assert_null(epoll_item_from_tag(&r->set, foreign[i], &gone));
+		assert_false(gone);
+	}
+}
+
+static void epoll_item_from_tag__item_that_went(void **state)
+{
+	struct epoll_item *item = add(0, EPOLLIN);
+	uint64_t tag = epoll_tag(item);
+	bool gone = false;
+
+	epoll_item_remove(item);
+	assert_null(epoll_item_from_tag(&r->set, tag, &gone));
+	assert_true(gone);
+	/* Its memory serves another set now: still gone for this one. */
+	assert_ptr_equal(add_to(&r->other, 1, EPOLLIN), item);
+	gone = false;
+	assert_null(epoll_item_from_tag(&r->set, tag, &gone));
+	assert_true(gone);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		T(epoll_item_add__links_both_ends),
+		T(epoll_item_add__one_socket_under_two_numbers),
+		T(epoll_item_add__readiness_that_exists_is_an_edge),
+		T(epoll_item_add__no_memory),
+		T(epoll_item_remove__leaves_every_list),
+		T(epoll_set_clear__takes_everything_out),
+		T(epoll_sock_readable__tells_only_who_wants_to_read),
+		T(epoll_sock_readable__every_set_of_the_socket),
+		T(epoll_collect__reports_what_was_asked_for),
+		T(epoll_collect__level_stays_until_drained),
+		T(epoll_collect__rotates_with_room_for_one),
+		T(epoll_collect__no_room_changes_nothing),
+		T(epoll_collect__edge_per_datagram),
+		T(epoll_collect__edge_whose_data_were_read_is_dropped),
+		T(epoll_collect__one_shot_waits_for_modify),
+		T(epoll_item_modify__evaluates_anew),
+		T(epoll_item_modify__interest_taken_away),
+		T(epoll_merge__adds_what_the_stack_has),
+		T(epoll_merge__level_member_appears_once),
+		T(epoll_merge__edge_is_consumed),
+		T(epoll_merge__one_shot_fired_by_either_half),
+		T(epoll_tag__finds_its_item),
+		T(epoll_item_from_tag__data_of_kernel_members),
+		T(epoll_item_from_tag__item_that_went),
+#undef T
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One accelerated socket. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <poll.h>
+
+#include "socket/sock.h"
+
+static struct sock sock;
+static struct stats_sock record;
+
+static int setup(void **state)
+{
+	memset(&sock, 0xa5, sizeof(sock));
+	memset(&record, 0, sizeof(record));
+	return 0;
+}
+
+static void sock_init__whatever_was_there(void **state)
+{
+	sock_init(&sock, &record, false, 7);
+	assert_ptr_equal(sock.record, &record);
+	assert_int_equal(sock.generation, 7);
+	assert_int_equal(sock.way, SOCK_UNDECIDED);
+	assert_int_equal(sock.pcb.flags, 0);
+	assert_true(list_is_empty(&sock.items));
+	assert_false(list_is_linked(&sock.all));
+	assert_int_equal(sock_refs(&sock), 0);
+	assert_null(sock.dst);
+	assert_false(sock.nonblock || sock.bound);
+	sock_init(&sock, &record, true, 8);
+	assert_int_equal(sock.pcb.flags, UDP_PCB_V6);
+}
+
+static void sock_refs__adds_all_processes(void **state)
+{
+	sock_init(&sock, &record, false, 1);
+	sock.refs[0] = 1;
+	sock.refs[3] = 2;
+	sock.refs[STATS_MAX_PROCS - 1] = 4;
+	assert_int_equal(sock_refs(&sock), 7);
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
+		sock.refs[i] = UINT16_MAX; /* no wrap at 16 bits */
+	assert_int_equal(sock_refs(&sock), STATS_MAX_PROCS * UINT16_MAX);
+}
+
+static void sock_ready__follows_the_queue(void **state)
+{
+	struct fbuf frame;
+
+	sock_init(&sock, &record, false, 1);
+	assert_int_equal(sock_ready(&sock), 0);
+	sock.pcb.queue.head = &frame;
+	assert_int_equal(sock_ready(&sock), POLLIN | POLLRDNORM);
+}
+
+static void sock_of__is_the_way_back(void **state)
+{
+	assert_ptr_equal(sock_of(&sock.pcb), &sock);
+}
+
+static void sock_publish__copies_what_tools_show(void **state)
+{
+	sock_init(&sock, &record, false, 1);
+	sock.pcb.local_port = 9000;
+	sock.pcb.remote_port = 53;
+	memset(sock.pcb.local.b, 0x11, 16);
+	memset(sock.pcb.remote.b, 0x22, 16);
+	sock.pcb.drops = 3;
+	sock.pcb.queue.frames = 4;
+	sock.pcb.charged = 5000;
+	sock_publish(&sock);
+	assert_int_equal(record.accelerated, 0);
+	assert_int_equal(record.local_port, 9000);
+	assert_int_equal(record.remote_port, 53);
+	assert_memory_equal(record.local, sock.pcb.local.b, 16);
+	assert_memory_equal(record.remote, sock.pcb.remote.b, 16);
+	assert_int_equal(record.drops, 3);
+	assert_int_equal(record.queued_frames, 4);
+	assert_int_equal(record.queued_bytes, 5000);
+	sock.way = SOCK_FAST;
+	sock_publish(&sock);
+	assert_int_equal(record.accelerated, 1);
+	sock.way = SOCK_KERNEL;
+	sock_publish(&sock);
+	assert_int_equal(record.accelerated, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(sock_init__whatever_was_there, setup),
+		cmocka_unit_test_setup(sock_refs__adds_all_processes, setup),
+		cmocka_unit_test_setup(sock_ready__follows_the_queue, setup),
+		cmocka_unit_test_setup(sock_of__is_the_way_back, setup),
+		cmocka_unit_test_setup(sock_publish__copies_what_tools_show, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
