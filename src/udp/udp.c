@@ -70,26 +70,23 @@ static bool family_fits(uint32_t flags, bool is_v4)
 	return !(flags & UDP_PCB_V6) || !(flags & UDP_PCB_V6ONLY);
 }
 
+/* Of several with the same 4-tuple the latest, whatever their families: so does Linux 6.18, whose hash
+ * of 4-tuples does not score; older kernels do. */
 static struct udp_pcb *find_flow(struct udp_stack *udp, const struct udp_hint *key, bool is_v4)
 {
 	uint32_t hash =
 		flow_hash(udp, &key->local, key->local_port, &key->remote, key->remote_port);
-	struct udp_pcb *dual = NULL;
 	struct table_node *node;
 
 	TABLE_FOR_EACH_MATCH(node, &udp->by_flow, hash) {
 		struct udp_pcb *pcb = FS_CONTAINER_OF(node, struct udp_pcb, flow_node);
 
-		if (pcb->local_port != key->local_port || pcb->remote_port != key->remote_port ||
-		    !ip_addr_equal(&pcb->remote, &key->remote) ||
-		    !ip_addr_equal(&pcb->local, &key->local) || !family_fits(pcb->flags, is_v4))
-			continue;
-		if (!is_v4 || !(pcb->flags & UDP_PCB_V6))
+		if (pcb->local_port == key->local_port && pcb->remote_port == key->remote_port &&
+		    ip_addr_equal(&pcb->remote, &key->remote) &&
+		    ip_addr_equal(&pcb->local, &key->local) && family_fits(pcb->flags, is_v4))
 			return pcb;
-		if (!dual)
-			dual = pcb;
 	}
-	return dual;
+	return NULL;
 }
 
 /* Linux's compute_score() without what this look-up never meets (devices, connected sockets):

@@ -96,9 +96,10 @@ void udp_insert(struct udp_stack *udp, struct udp_pcb *pcb);
 void udp_remove(struct udp_stack *udp, struct udp_pcb *pcb);
 
 /*
- * The endpoint a datagram belongs to, or NULL. Linux's preference: connected to this peer, then bound
- * to this address, then wildcard; among equals an IPv4 datagram prefers an AF_INET socket, and the
- * latest inserted wins. An IPv4 datagram reaches AF_INET6 sockets unless UDP_PCB_V6ONLY.
+ * The endpoint a datagram belongs to, or NULL. Linux's preference (tests/platform/udp_lookup.c):
+ * connected to this peer, then bound to this address, then wildcard; among the latter two an IPv4
+ * datagram prefers an AF_INET socket; of equals the latest inserted wins. An IPv4 datagram reaches
+ * AF_INET6 sockets unless UDP_PCB_V6ONLY.
  */
 struct udp_pcb *udp_find(struct udp_stack *udp, const struct ip_addr *local, uint16_t local_port,
 			 const struct ip_addr *remote, uint16_t remote_port);

@@ -184,6 +184,22 @@ static void ip_dst_flush__forgets_all(void **state)
 	rig_close(&h);
 }
 
+static void ip_dst_flush__twice_with_a_stale_one(void **state)
+{
+	struct rig_host h;
+	struct ip_dst *dst;
+
+	open_host(&h);
+	dst = add_kernel(&h, 2);
+	ip_dst_get(&h.ip, dst);
+	ip_dst_flush(&h.ip);
+	ip_dst_flush(&h.ip);
+	assert_int_equal(h.ip.dst_slab.in_use, 1);
+	ip_dst_put(&h.ip, dst);
+	assert_int_equal(h.ip.dst_slab.in_use, 0);
+	rig_close(&h);
+}
+
 static void ip_dst_flush_port__spares_other_ways(void **state)
 {
 	struct rig_host h;
@@ -314,6 +330,7 @@ int main(void)
 		cmocka_unit_test(ip_dst_put__stale_is_freed_with_its_last_reference),
 		cmocka_unit_test(ip_dst_put__more_often_than_get_is_our_bug),
 		cmocka_unit_test(ip_dst_flush__forgets_all),
+		cmocka_unit_test(ip_dst_flush__twice_with_a_stale_one),
 		cmocka_unit_test(ip_dst_flush_port__spares_other_ways),
 		cmocka_unit_test(ip_dst_ready__needs_a_valid_neighbour),
 		cmocka_unit_test(ip_dst_ready__follows_a_new_mac),

@@ -120,7 +120,7 @@ static void udp_find__preference_matrix(void **state)
 		for (unsigned j = 0; j < FS_ARRAY_SIZE(rank); j++) {
 			struct udp_pcb pcb[2];
 
-			if (i == j)
+			if (i == j || (rank[i].connected && rank[j].connected))
 				continue;
 			for (unsigned k = 0; k < 2; k++) {
 				unsigned r = k == 0 ? i : j;
@@ -147,6 +147,23 @@ static void udp_find__latest_of_equals(void **state)
 	setup(&f);
 	rig_bind(&f.h, &a, any, PORT, 0);
 	rig_bind(&f.h, &b, any, PORT, 0);
+	assert_ptr_equal(find4(&f), &b);
+	rig_unbind(&f.h, &b);
+	assert_ptr_equal(find4(&f), &a);
+	rig_unbind(&f.h, &a);
+	rig_close_udp(&f.h);
+}
+
+static void udp_find__latest_of_equal_flows(void **state)
+{
+	struct udp_pcb a, b;
+	struct fixture f;
+
+	setup(&f);
+	rig_bind(&f.h, &a, f.h.v4, PORT, 0);
+	rig_connect(&f.h, &a, f.peer, PEER_PORT);
+	rig_bind(&f.h, &b, f.h.v4, PORT, UDP_PCB_V6);
+	rig_connect(&f.h, &b, f.peer, PEER_PORT);
 	assert_ptr_equal(find4(&f), &b);
 	rig_unbind(&f.h, &b);
 	assert_ptr_equal(find4(&f), &a);
@@ -362,6 +379,7 @@ int main(void)
 		cmocka_unit_test(udp_find__family_matrix),
 		cmocka_unit_test(udp_find__preference_matrix),
 		cmocka_unit_test(udp_find__latest_of_equals),
+		cmocka_unit_test(udp_find__latest_of_equal_flows),
 		cmocka_unit_test(udp_find__connected_takes_its_peer_only),
 		cmocka_unit_test(udp_find__connected_v6only_does_not_take_mapped),
 		cmocka_unit_test(udp_find__specific_takes_its_address_only),
