@@ -137,14 +137,16 @@ def step_unit():
 
 def step_system(pattern=None):
     path = ROOT / "build" / "meson-logs" / "system.xml"
+    yield from pytest_results(path, ["tests/system"] + (["-k", pattern] if pattern else []))
+
+
+def pytest_results(path, arguments):
     path.unlink(missing_ok=True)
     argv = [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--no-header", "--tb=short",
-            "-rfE", f"--junitxml={path}", "tests/system"]
-    if pattern:
-        argv += ["-k", pattern]
+            "-rfE", f"--junitxml={path}", *arguments]
     status = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, check=False,
                             preexec_fn=lambda: proc.die_with(OURSELVES)).returncode
-    if pattern and status == 5:
+    if "-k" in arguments and status == 5:
         return
     if not path.exists():
         yield Result("system: pytest", "failed", f"pytest ended with {status}")
@@ -254,13 +256,20 @@ def long_kill():
     yield Result("kill, 200 rounds", "passed", "")
 
 
+def long_families():
+    """every API program in every address family, also where the family should not matter"""
+    path = ROOT / "build" / "meson-logs" / "families.xml"
+    yield from pytest_results(path, ["tests/system/test_api.py", "--families=all"])
+
+
 def long_bench():
     """every scenario of bench/run with its rows checked"""
     status, out = shell([str(ROOT / "bench/run")], 3600)
     yield Result("bench/run", "passed" if status == 0 else "failed", last_lines(out, 60))
 
 
-LONG = {"fuzz": long_fuzz, "demo": long_demo, "kill": long_kill, "bench": long_bench}
+LONG = {"fuzz": long_fuzz, "demo": long_demo, "kill": long_kill, "families": long_families,
+        "bench": long_bench}
 
 
 # --- the whole --------------------------------------------------------------------------------

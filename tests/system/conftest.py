@@ -14,6 +14,15 @@ from lab import fsock, net, state  # noqa: E402
 def pytest_addoption(parser):
     parser.addoption("--columns", default="KNA",
                      help="columns of the API programs to run: K, N, A (default all)")
+    parser.addoption("--families", default="useful", choices=("useful", "all"),
+                     help="all: every API program in every address family")
+
+
+def pytest_generate_tests(metafunc):
+    if "api_case" in metafunc.fixturenames:
+        import columns
+        chosen = columns.selection(metafunc.config.getoption("--families") == "all")
+        metafunc.parametrize("api_case", chosen, ids=["-".join(map(str, c[:3])) for c in chosen])
 
 
 def pytest_configure(config):
@@ -43,13 +52,13 @@ def pair():
 
 
 @pytest.fixture(scope="module")
-def shared_pair():
-    """Two namespaces for all tests of a module, which may ask for more ICMP errors than six."""
-    with net.Pair() as made:
-        for side in (made.a, made.b):
+def shared_pairs():
+    """Two pairs for all tests of a module, which may ask for more ICMP errors than six."""
+    with net.Pair() as one, net.Pair() as two:
+        for side in (one.a, one.b, two.a, two.b):
             side.run(["sh", "-c", "echo 0 >/proc/sys/net/ipv4/icmp_ratelimit;"
                       "echo 0 >/proc/sys/net/ipv6/icmp/ratelimit"])
-        yield made
+        yield one, two
 
 
 @pytest.fixture(scope="session")

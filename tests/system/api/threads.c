@@ -35,9 +35,10 @@ static void *drain(void *arg)
 CASE_FAST(two_readers)
 {
 	struct timeval limit = { 0, 400000 };
-	int fd = udp_bound(PORT_HERE);
+	int fd = udp_bound(PORT_HERE), size = 8 << 20;
 	struct work a = { .fd = fd }, b = { .fd = fd };
 
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	start(&a, drain);
 	start(&b, drain);
@@ -60,9 +61,10 @@ static void *write_many(void *arg)
 CASE_FAST(reader_and_writer)
 {
 	struct timeval limit = { 0, 400000 };
-	int fd = udp_connected(PORT_HERE, PORT_ECHO);
+	int fd = udp_connected(PORT_HERE, PORT_ECHO), size = 8 << 20;
 	struct work a = { .fd = fd }, b = { .fd = fd };
 
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	start(&a, drain);
 	start(&b, write_many);
