@@ -216,14 +216,17 @@ static ssize_t receive_once(struct context *ctx, int fd, struct datagram *d, boo
 	}
 }
 
-/* Hold the socket's memory while a call sleeps in it. NULL: it is gone. */
-static struct sock *hold(struct context *ctx, int fd)
+/* Hold the socket's memory while a call sleeps in it. NULL: it is gone. What the call needs to know of
+ * it is copied: nobody holds the lock while it waits. */
+static struct sock *hold(struct context *ctx, int fd, fs_ns *limit, bool *fast)
 {
 	struct sock *s = enter(ctx, fd);
 
 	if (!s)
 		return NULL;
 	s->users++;
+	*limit = s->rcvtimeo;
+	*fast = s->way == SOCK_FAST;
 	leave(ctx);
 	return s;
 }
@@ -238,17 +241,22 @@ static void unhold(struct context *ctx, struct sock *s)
 }
 
 /* Nothing there: wait for it. */
-static ssize_t receive_blocking(struct context *ctx, int fd, struct sock *s, struct datagram *d)
+static ssize_t receive_blocking(struct context *ctx, int fd, struct datagram *d)
 {
-	fs_ns limit = s->rcvtimeo;
 	struct pollfd fds[3] = { { .fd = fd, .events = POLLIN } };
 	struct blocker b;
+	struct sock *s;
+	fs_ns limit;
+	bool fast;
 	ssize_t n;
 
+	s = hold(ctx, fd, &limit, &fast);
+	if (!s)
+		return DATAGRAM_KERNEL;
 	/* The kernel restarts a receive only where no timeout is set (sock_intr_errno()). */
 	blocker_init(&b, ctx, limit ? host_clock_kernel() + limit : FS_NEVER, limit == 0, NULL);
 	b.sock = s;
-	b.spin_allowed = s->way == SOCK_FAST;
+	b.spin_allowed = fast;
 	do {
 		int ret = blocker_pause(&b, fds, 1);
 
@@ -260,6 +268,7 @@ static ssize_t receive_blocking(struct context *ctx, int fd, struct sock *s, str
 		b.slept = false;
 	} while (n == -EAGAIN);
 	blocker_end(&b);
+	unhold(ctx, s);
 	return n;
 }
 
@@ -289,16 +298,11 @@ ssize_t datagram_receive(struct context *ctx, int fd, struct datagram *d)
 	n = check_iov(d->iov, d->n_iov, &total);
 	if (n < 0)
 		return n;
-	blocking = !(d->flags & MSG_DONTWAIT) && !s->nonblock;
+	blocking = !(d->flags & MSG_DONTWAIT) && !fs_load_relaxed(&s->nonblock);
 	n = receive_once(ctx, fd, d, false);
 	if (n != -EAGAIN || !blocking)
 		return n;
-	s = hold(ctx, fd);
-	if (!s)
-		return DATAGRAM_KERNEL;
-	n = receive_blocking(ctx, fd, s, d);
-	unhold(ctx, s);
-	return n;
+	return receive_blocking(ctx, fd, d);
 }
 
 int datagram_next_length(struct context *ctx, int fd)

@@ -41,7 +41,7 @@ static inline struct sock *datagram_sock(struct context *ctx, int fd)
 	if (!ctx)
 		return NULL;
 	e = fd_entry_at(&ctx->fds, fd);
-	return e && fs_load_acquire(&e->kind) == FD_SOCK ? e->object : NULL;
+	return e && fs_load_acquire(&e->kind) == FD_SOCK ? fs_load_relaxed(&e->object) : NULL;
 }
 
 /* Bytes received (the datagram's length with MSG_TRUNC), DATAGRAM_KERNEL, or -errno. */

@@ -59,6 +59,7 @@ int context_policy_verdict(struct context *ctx, int ifindex)
 	struct host_policy_result result;
 	struct host_policy *policy;
 	int port = context_port_find(ctx, (uint32_t)ifindex);
+	int ret;
 
 	if (port >= 0) {
 		query.own = ctx->stack->port[port]->programs;
@@ -69,9 +70,10 @@ int context_policy_verdict(struct context *ctx, int ifindex)
 	policy = policy_of(ctx);
 	if (!policy)
 		return FS_REASON_descriptors;
-	if (host_policy_check(policy, &ctx->nl, &query, &result) == 0)
-		return 0;
-	host_format(ctx->why, sizeof(ctx->why), "%s", result.what);
+	ret = host_policy_check(policy, &ctx->nl, &query, &result);
+	if (ret == 0 || (ret < 0 && port >= 0))
+		return 0; /* a look that fails once does not undo what an earlier one allowed */
+	host_format(ctx->why, sizeof(ctx->why), "%s", ret > 0 ? result.what : "policy cannot be looked at");
 	return FS_REASON_policy;
 }
 
@@ -178,6 +180,12 @@ static void check(struct context *ctx)
 	context_publish(ctx);
 }
 
+/* A netfilter or xfrm rule must hold for the next datagram, not in a second. */
+static bool rules_changed(struct context *ctx)
+{
+	return ctx->policy && ctx->n_handles && host_policy_changed(ctx->policy);
+}
+
 void context_housekeep(struct context *ctx)
 {
 	int changed = host_monitor_drain(&ctx->monitor, on_change, ctx);
@@ -191,6 +199,6 @@ void context_housekeep(struct context *ctx)
 		ip_dst_flush(&ctx->stack->ip);
 	if (ctx->next_check == 0)
 		ctx->next_check = ctx->now + FIRST_CHECK_NS;
-	else if (ctx->now >= ctx->next_check || (changed & HOST_CHANGED_TC))
+	else if (ctx->now >= ctx->next_check || (changed & HOST_CHANGED_TC) || rules_changed(ctx))
 		check(ctx);
 }

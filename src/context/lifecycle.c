@@ -55,19 +55,6 @@ void context_read_names(struct context *ctx, struct sock *s, int fd)
 		s->pcb.flags |= UDP_PCB_CONNECTED;
 }
 
-/* The shadow's address changed: move the pcb within the tables. */
-static void renamed(struct context *ctx, struct sock *s, int fd)
-{
-	bool listed = s->pcb.flags & UDP_PCB_BOUND;
-
-	if (listed)
-		udp_remove(&ctx->stack->udp, &s->pcb);
-	context_read_names(ctx, s, fd);
-	if (listed && s->bound)
-		udp_insert(&ctx->stack->udp, &s->pcb);
-	sock_publish(s);
-}
-
 /* --- steering --- */
 
 static struct steer_rule rule_of(const struct sock *s)
@@ -93,6 +80,31 @@ static void unsteer(struct context *ctx, struct sock *s)
 			h->ops->steer_remove(h, &rule);
 	}
 	s->steered = 0;
+}
+
+/*
+ * The shadow's address changed: move the pcb within the tables. What arrived for the former one is its
+ * own still, as what stands in the kernel's queue is.
+ */
+static void renamed(struct context *ctx, struct sock *s, int fd)
+{
+	bool listed = s->pcb.flags & UDP_PCB_BOUND;
+
+	if (listed) {
+		while (context_poll(ctx))
+			continue;
+		udp_remove(&ctx->stack->udp, &s->pcb);
+	}
+	context_read_names(ctx, s, fd);
+	if (listed && s->pcb.local_port == s->rule_port) {
+		udp_insert(&ctx->stack->udp, &s->pcb);
+	} else if (listed) {
+		/* Dissolving the association gave an implicit port back (udp_disconnect()). */
+		unsteer(ctx, s);
+		s->way = SOCK_UNDECIDED;
+		record_reason(s->record, FS_REASON_pending, NULL);
+	}
+	sock_publish(s);
 }
 
 /* Put the port entry in on @port. 0 or a reason. */
@@ -457,7 +469,7 @@ void lifecycle_nonblock(struct context *ctx, int fd, bool on)
 
 	if (!s)
 		return;
-	s->nonblock = on;
+	fs_store_relaxed(&s->nonblock, on); /* datagram_receive() looks without the lock */
 	leave(ctx);
 }
 

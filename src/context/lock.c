@@ -28,7 +28,7 @@ static bool lock_wait(struct context *ctx, uint32_t tid)
 {
 	struct stack_lock *lock = &ctx->stack->lock;
 
-	ctx->stack->counter[FS_CTR_lock_contended]++;
+	fs_fetch_add(&ctx->stack->counter[FS_CTR_lock_contended], 1);
 	for (int i = 0; i < SPINS; i++) {
 		if (stack_trylock(ctx->stack, tid))
 			return true;

@@ -89,7 +89,7 @@ void context_fd_set(struct context *ctx, int fd, enum fd_kind kind, void *object
 	if (!e)
 		return; /* then it stays FD_NONE: the kernel's */
 	fs_store_release(&e->kind, (uint32_t)FD_NONE); /* readers never see a mixture */
-	e->object = object;
+	fs_store_relaxed(&e->object, object);
 	e->generation = generation;
 	fs_store_release(&e->kind, (uint32_t)kind);
 	if (kind != FD_NONE && fd > ctx->fds.highest)

@@ -82,13 +82,15 @@ static int poll_once(struct poll_call *c, bool must_look)
 {
 	struct context *ctx = c->ctx;
 	struct timespec zero = { 0 };
+	fs_ns now;
 	bool look;
 	int ready = 0, ret = 0;
 
 	if (!context_lock(ctx))
 		return MULTIPLEX_KERNEL;
 	context_poll(ctx);
-	look = must_look || ctx->now >= c->next_look;
+	now = ctx->now;
+	look = must_look || now >= c->next_look;
 	for (unsigned i = 0; i < c->n; i++) {
 		c->fds[i].revents = stack_events(ctx, c->fds[i].fd, c->fds[i].events);
 		c->own[i].revents = 0;
@@ -96,7 +98,7 @@ static int poll_once(struct poll_call *c, bool must_look)
 	context_ring(ctx);
 	context_unlock(ctx);
 	if (look) {
-		c->next_look = ctx->now + FS_US(ctx->config.kernel_look);
+		c->next_look = now + FS_US(ctx->config.kernel_look);
 		ret = sys_ppoll(c->own, c->n, &zero, NULL);
 		if (ret < 0 && ret != -EINTR)
 			return ret;
@@ -344,13 +346,15 @@ static bool kernel_turn(struct wait_call *c, bool must)
 	return host_watch_ready(ctx->watch, c->epfd);
 }
 
-/* How many of @max places the kernel's half may take, so that the stack's is not starved. */
+/* How many places the kernel's half may take, so that the stack's is not starved. */
 static int kernel_share(struct wait_call *c)
 {
+	int room = FS_MIN(c->max, (int)BATCH);
+
 	if (!epoll_set_ready(c->set))
-		return c->max;
-	if (c->max > 1)
-		return (c->max + 1) / 2;
+		return room;
+	if (room > 1)
+		return (room + 1) / 2;
 	c->set->stack_turn = !c->set->stack_turn;
 	return c->set->stack_turn ? 0 : 1;
 }
@@ -366,7 +370,7 @@ static int wait_once(struct wait_call *c, bool must)
 	context_poll(ctx);
 	if (kernel_turn(c, must)) {
 		c->set->kernel_looked = ctx->now;
-		share = FS_MIN(kernel_share(c), (int)BATCH);
+		share = kernel_share(c);
 	}
 	context_ring(ctx);
 	if (share) {
