@@ -34,6 +34,7 @@ static bool counter_is_invariant(void)
 
 void host_clock_init(struct host_clock *clock)
 {
+	clock->serial = 0;
 	clock->mult = counter_is_invariant() ? GUESS_MULT : 0;
 	clock->ns0 = host_clock_kernel();
 	clock->ticks0 = host_ticks();
@@ -42,7 +43,7 @@ void host_clock_init(struct host_clock *clock)
 void host_clock_sync(struct host_clock *clock)
 {
 	fs_ns ns;
-	uint64_t ticks;
+	uint64_t ticks, mult;
 
 	if (clock->mult == 0)
 		return;
@@ -50,7 +51,11 @@ void host_clock_sync(struct host_clock *clock)
 	ticks = host_ticks();
 	if (ns - clock->ns0 < FS_MS(1) || ticks <= clock->ticks0)
 		return;
-	clock->mult = (uint64_t)(((unsigned __int128)(ns - clock->ns0) << 32) / (ticks - clock->ticks0));
-	clock->ns0 = ns;
-	clock->ticks0 = ticks;
+	mult = (uint64_t)(((unsigned __int128)(ns - clock->ns0) << 32) / (ticks - clock->ticks0));
+	/* Odd before, even after: each release store is ordered behind the one before it. */
+	fs_store_relaxed(&clock->serial, clock->serial + 1);
+	fs_store_release(&clock->mult, mult);
+	fs_store_release(&clock->ns0, ns);
+	fs_store_release(&clock->ticks0, ticks);
+	fs_store_release(&clock->serial, clock->serial + 1);
 }

@@ -14,9 +14,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/barrier.h"
 #include "base/clock.h"
 
 struct host_clock {
+	uint32_t serial; /* odd while sync() is at it: readers look again */
 	uint64_t ticks0; /* counter at the anchor */
 	fs_ns ns0;	 /* kernel's clock at the anchor */
 	uint64_t mult;	 /* ns per tick, 32.32 fixed point; 0 = no usable counter */
@@ -47,10 +49,19 @@ static inline uint64_t host_ticks(void)
 
 static inline fs_ns host_clock_now(const struct host_clock *clock)
 {
-	if (clock->mult == 0)
+	uint64_t ticks0, mult;
+	uint32_t serial;
+	fs_ns ns0;
+
+	do { /* each load is ordered before the next */
+		serial = fs_load_acquire(&clock->serial);
+		ticks0 = fs_load_acquire(&clock->ticks0);
+		ns0 = fs_load_acquire(&clock->ns0);
+		mult = fs_load_acquire(&clock->mult);
+	} while (__builtin_expect((serial & 1) || fs_load_relaxed(&clock->serial) != serial, 0));
+	if (mult == 0)
 		return host_clock_kernel();
-	return clock->ns0 +
-	       (fs_ns)(((unsigned __int128)(host_ticks() - clock->ticks0) * clock->mult) >> 32);
+	return ns0 + (fs_ns)(((unsigned __int128)(host_ticks() - ticks0) * mult) >> 32);
 }
 
 #endif
