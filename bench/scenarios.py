@@ -8,6 +8,7 @@ of different runs are not comparable; ratios are.
 """
 import dataclasses
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -91,7 +92,18 @@ def _raw_argv(mode, mine, theirs, their_mac, cpu, **more):
 
 
 def raw(pair, size=64, count=200000):
-    """Percentiles of raw frames on the same ring layer, in microseconds."""
+    """
+    Percentiles of raw frames on the same ring layer, in microseconds. A run with a stale reply had
+    two frames in flight and says half of the truth: it is thrown away and repeated.
+    """
+    for _ in range(5):
+        row = _raw_once(pair, size, count)
+        if not row.get("stale"):
+            return {point: row["p" + point] / 1000 for point in POINTS}
+    raise Failed("raw_pp: stale replies in five runs: more than one frame was in flight")
+
+
+def _raw_once(pair, size, count):
     cpu = proc.cpus()
     a, b = _mac(pair.a), _mac(pair.b)
     pong = _raw_argv("pong", net.B4, net.A4, a, cpu[1], size=size, count=0)
@@ -101,12 +113,9 @@ def raw(pair, size=64, count=200000):
             raise Failed("raw_pp pong: " + other.err.strip())
         done = pair.a.run(ping, timeout=60)
     try:
-        row = json.loads(done.out.strip().splitlines()[-1])
+        return json.loads(done.out.strip().splitlines()[-1])
     except (ValueError, IndexError):
         raise Failed("raw_pp ping: " + done.err.strip()) from None
-    if row.get("stale"):
-        raise Failed(f"raw_pp: {row['stale']} stale replies: more than one frame was in flight")
-    return {point: row["p" + point] / 1000 for point in POINTS}
 
 
 # --- latency ----------------------------------------------------------------------------------
@@ -287,12 +296,16 @@ def _timed(argv, env=None):
 
 def start(rounds):
     """how much later a program ends that opens no Internet socket, and dig as a short client"""
-    seen = {"kernel": [], "fsock": []}
+    library = fsock.build_dir() / "src" / "preload" / "libfsock-preload.so"
+    preloaded = {**os.environ, "LD_PRELOAD": str(library)}
+    seen = {"kernel": [], "LD_PRELOAD": [], "fsock run": []}
     for _ in range(rounds * 40):
         seen["kernel"].append(_timed(["/bin/true"]))
-        seen["fsock"].append(_timed(fsock.run(["/bin/true"])))
-    yield Row("start", {"program": "/bin/true"}, "run time", "ms", fsock=median(seen["fsock"]),
-              kernel_block=median(seen["kernel"]), n=rounds * 40).finish(more_is_better=False)
+        seen["LD_PRELOAD"].append(_timed(["/bin/true"], preloaded))
+        seen["fsock run"].append(_timed(fsock.run(["/bin/true"])))
+    for way in ("LD_PRELOAD", "fsock run"):
+        yield Row("start", {"program": "/bin/true", "by": way}, "run time", "ms", fsock=median(seen[way]),
+                  kernel_block=median(seen["kernel"]), n=rounds * 40).finish(more_is_better=False)
     for name, options in (("udp:53 bypassed", {}), ("nothing bypassed", {"bypass": "none"})):
         seen = {"kernel": [], "fsock": []}
         with net.Pair("fsock-bench") as pair:
