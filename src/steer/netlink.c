@@ -62,11 +62,17 @@ static void attr_nest_end(struct request *req, struct rtattr *nest)
 static const struct rtattr *attr_find(const void *attrs, size_t len, unsigned short type)
 {
 	const struct rtattr *attr = attrs;
-	int left = (int)len;
+	size_t step;
 
-	for (; RTA_OK(attr, left); attr = RTA_NEXT(attr, left))
+	while (len >= sizeof(*attr) && attr->rta_len >= sizeof(*attr) && attr->rta_len <= len) {
 		if ((attr->rta_type & NLA_TYPE_MASK) == type)
 			return attr;
+		step = RTA_ALIGN(attr->rta_len);
+		if (step >= len)
+			break;
+		len -= step;
+		attr = (const void *)((const char *)attr + step);
+	}
 	return NULL;
 }
 
