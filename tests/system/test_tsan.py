@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+Threads on shared sockets under ThreadSanitizer: tests/tsan/front_door.c is linked with the preload's own
+sources, all built with -fsanitize=thread in a build folder of their own.
+"""
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+from lab import fsock, net
+
+ECHO = pathlib.Path(__file__).resolve().parent / "programs" / "echo_server.py"
+OPTIONS = ["-Dbuildtype=debugoptimized", "-Db_sanitize=thread", "-Db_lundef=false",
+           "-Dstack_base=0x7e9000000000ULL"]
+SCENES = ("two readers", "reader and changer", "poll and send", "epoll and control",
+          "close against recv", "fork beside threads")
+
+
+def _done(argv):
+    done = subprocess.run(argv, cwd=fsock.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, check=False, env={**os.environ, "CC": "gcc"})
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.fixture(scope="module")
+def front_door():
+    """The program, built beside the ordinary build folder: for 'build' that is ./check's build-tsan."""
+    folder = pathlib.Path(str(fsock.build_dir()) + "-tsan")
+    if not (folder / "build.ninja").exists():
+        _done(["meson", "setup", *OPTIONS, folder, fsock.ROOT])
+    _done(["ninja", "-C", folder, "tests/tsan/front_door"])
+    return folder / "tests" / "tsan" / "front_door"
+
+
+def test_threads_on_shared_sockets_do_not_race(pair, front_door):
+    report = fsock.Report()
+    server = fsock.run(["/usr/bin/python3", ECHO, "socket", net.B4, 9000])
+    with pair.b.popen(server, env=fsock.CLEAN) as echo:
+        assert echo.wait_for("ready", 10), echo.err
+        done = pair.a.run([front_door, net.B4, 9000], timeout=60, fds=(report.fd,), env={
+            **fsock.CLEAN, **report.env, "FSOCK_CLIENT_DATAGRAMS": "0",
+            "TSAN_OPTIONS": "exitcode=66 halt_on_error=0 history_size=4"})
+    sockets = report.sockets()
+    report.close()
+    races = re.findall(r"^SUMMARY: ThreadSanitizer: (.*)$", done.err, re.M)
+    assert not races, f"{len(races)} reports:\n" + done.err[:20000]
+    assert done.status == 0, done.out + done.err[-3000:]
+    assert done.out.endswith("done\n"), done.out
+    for scene in SCENES:
+        assert int(re.search(f"{scene}: (\\d+) received", done.out)[1]) > 10, done.out
+    seen = fsock.sum_counts(sockets)
+    assert seen.fast > 1000, (seen, sockets)
+    assert done.seconds < 40, f"took {done.seconds:.0f} s"
