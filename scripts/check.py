@@ -27,6 +27,7 @@ PYTHON = "/usr/bin/python3"
 OURSELVES = os.getpid()
 Result = collections.namedtuple("Result", "name status note")
 
+TEST_PROGRAMS = "meson-test-prereq"  # meson's target for what the tests run
 VALGRIND = ("valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite "
             "--child-silent-after-fork=yes")
 SANITIZER_ENV = {
@@ -55,11 +56,11 @@ def shell(argv, timeout, env=None):
 
 # --- builds -----------------------------------------------------------------------------------
 
-def build(folder, options, cc=None):
-    """Configure ./folder when needed and compile it; one result."""
+def build(folder, options, cc, targets=""):
+    """Configure ./folder when needed and compile @targets of it, all by default; one result."""
     script = f'. scripts/lib.sh; self=check root={ROOT}; build_in "$@"'
     status, out = shell(["bash", "-c", script, "build", str(ROOT / folder), "-Dwerror=true",
-                         *options], 900, {"CC": cc} if cc else None)
+                         *options], 900, {"CC": cc, "targets": targets})
     return Result(f"build {folder}", "passed" if status == 0 else "failed", last_lines(out, 40))
 
 
@@ -114,10 +115,11 @@ def meson_tests(folder, label, suites=None, without=(), wrap=None, timeout=600, 
         argv += ["--no-suite", suite]
     if wrap:
         argv += ["--wrap", wrap]
-    (ROOT / folder / "meson-logs" / (label + ".json")).unlink(missing_ok=True)
+    log = label + "-" + pathlib.Path(wrap.split()[0]).name if wrap else label
+    (ROOT / folder / "meson-logs" / (log + ".json")).unlink(missing_ok=True)
     status, out = shell(argv, timeout, SANITIZER_ENV)
     try:
-        yield from meson_results(folder, label, label)
+        yield from meson_results(folder, log, label)
     except FileNotFoundError:
         yield Result(f"{label}: run", "failed", last_lines(out))
         return
@@ -169,7 +171,7 @@ def pytest_results(path, arguments):
 
 def step_asan():
     made = build("build-asan", ["-Dbuildtype=debugoptimized", "-Db_sanitize=address,undefined",
-                                "-Db_lundef=false"], "gcc")
+                                "-Db_lundef=false"], "gcc", TEST_PROGRAMS)
     yield made
     if made.status == "passed":
         yield from meson_tests("build-asan", "asan", suites=("unit", "fuzz"), scale=4)
@@ -188,7 +190,7 @@ def step_valgrind():
 
 def step_tsan():
     made = build("build-tsan", ["-Dbuildtype=debugoptimized", "-Db_sanitize=thread",
-                                "-Db_lundef=false", "-Dstack_base=0x7e9000000000ULL"], "gcc")
+                                "-Db_lundef=false", "-Dstack_base=0x7e9000000000ULL"], "gcc", TEST_PROGRAMS)
     yield made
     if made.status == "passed":
         yield from meson_tests("build-tsan", "tsan", suites=("tsan",), scale=4)

@@ -102,8 +102,8 @@ need_root() {
 	exit 2
 }
 
-# build_in DIR MESON_OPTION...: configure when needed and compile. A folder that another version
-# of meson or another tree left behind is made anew.
+# build_in DIR MESON_OPTION...: configure when needed and compile (what the variable targets names, by
+# default everything). A folder that another version of meson or another tree left behind is made anew.
 build_in() {
 	local dir=$1 log
 	shift
@@ -119,7 +119,8 @@ build_in() {
 			return 1
 		fi
 	fi
-	if ! ninja -C "$dir" >"$log" 2>&1; then
+	# shellcheck disable=SC2086
+	if ! ninja -C "$dir" ${targets:-} >"$log" 2>&1; then
 		grep -v '^\[' "$log" | tail -n 60 >&2
 		rm -f "$log"
 		return 1
