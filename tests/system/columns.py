@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-columns - one API program in the columns K (kernel), N (loaded, switched off), A (accelerated).
+columns - one API program in the columns K (kernel), N (loaded, switched off), A (accelerated) and M
+(accelerated, its peer on kernel sockets).
 
-K is the truth. N must print the same. A may differ only in what deviations.txt lists.
+K is the truth. N must print the same. A and M may differ only in what deviations.txt lists.
 """
 import difflib
 import fnmatch
@@ -35,6 +36,10 @@ def cases(name):
     """(case, must take the fast path) of one program, in the order of its source."""
     text = (HERE / "api" / f"{name}.c").read_text()
     return [(case, bool(fast)) for fast, case in CASE.findall(text)]
+
+
+# Programs that run once more against a peer on kernel sockets, whose datagrams arrive through the shadow.
+MIXED = ("send", "recv", "rw", "connect", "poll", "epoll")
 
 
 def selection(everything):

@@ -12,8 +12,8 @@ from lab import fsock, net, state  # noqa: E402
 
 
 def pytest_addoption(parser):
-    parser.addoption("--columns", default="KNA",
-                     help="columns of the API programs to run: K, N, A (default all)")
+    parser.addoption("--columns", default="KNAM",
+                     help="columns of the API programs to run: K, N, A, M (default all)")
     parser.addoption("--families", default="useful", choices=("useful", "all"),
                      help="all: every API program in every address family")
 

@@ -75,10 +75,10 @@ CASE_FAST(waits)
 	CALL(add(ep, fd, EPOLLIN, 1));
 	CALL_TIMED(wait_for(ep, 8, 100), 100, 1500);
 	peer("later 150 %d 30 1", PORT_HERE);
-	CALL_TIMED(wait_for(ep, 8, 3000), 140, 2500);
+	CALL_TIMED(wait_for(ep, 8, 3000), 20, 2500);
 	CALL(recv(fd, buf, 100, MSG_DONTWAIT));
 	peer("later 150 %d 30 1", PORT_HERE);
-	CALL_TIMED(wait_for(ep, 8, -1), 140, 2500);
+	CALL_TIMED(wait_for(ep, 8, -1), 20, 2500);
 	CALL(recv(fd, buf, 100, MSG_DONTWAIT));
 	CALL_TIMED(wait_for(ep, 8, 0), 0, 100);
 	CALL_TIMED(wait_for(ep, 8, 1), 1, 500);
@@ -230,7 +230,7 @@ CASE(nested)
 	set = (struct pollfd){ .fd = inner, .events = POLLIN };
 	CALL(poll(&set, 1, 0));
 	peer("later 150 %d 30 1", PORT_HERE);
-	CALL_TIMED(wait_for(outer, 8, 3000), 140, 2500);
+	CALL_TIMED(wait_for(outer, 8, 3000), 20, 2500);
 	wait_for(inner, 8, 0);
 	CALL(poll(&set, 1, 1000));
 	say("events %#x", (unsigned)set.revents);
@@ -241,7 +241,7 @@ CASE(nested)
 	wait_for(outer, 8, 0);
 	CALL(poll(&set, 1, 0));
 	peer("later 150 %d 30 1", PORT_HERE);
-	CALL_TIMED(poll(&set, 1, 3000), 140, 2500);
+	CALL_TIMED(poll(&set, 1, 3000), 20, 2500);
 }
 
 CASE_FAST(mixed)
@@ -262,7 +262,7 @@ CASE_FAST(mixed)
 	wait_for(ep, 8, 1000);
 	CALL(timerfd_settime(timer, 0, &tick, NULL));
 	CALL(read(pipes[0], buf, 1));
-	CALL_TIMED(wait_for(ep, 8, 2000), 90, 1500);
+	CALL_TIMED(wait_for(ep, 8, 2000), 10, 1500);
 	deliver(PORT_HERE, 10, 1);
 	wait_for(ep, 8, 1000);
 	CALL(read(timer, &one, 8));
@@ -275,7 +275,7 @@ CASE_FAST(mixed)
 	wait_for(ep, 8, 1000);
 	CALL(close(pipes[0]));
 	peer("later 150 %d 30 1", PORT_HERE);
-	CALL_TIMED(wait_for(ep, 8, -1), 140, 2500);
+	CALL_TIMED(wait_for(ep, 8, -1), 20, 2500);
 }
 
 /* With room for one event each of the ready ones must have its turn. EP15 */

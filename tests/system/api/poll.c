@@ -64,11 +64,11 @@ CASE_FAST(poll_data)
 	CALL(poll(&set, 1, 0));
 	show(&set, 1);
 	peer("later 150 %d 30 1", PORT_HERE);
-	CALL_TIMED(poll(&set, 1, 3000), 140, 2500);
+	CALL_TIMED(poll(&set, 1, 3000), 20, 2500);
 	show(&set, 1);
 	CALL(recv(set.fd, buf, 100, MSG_DONTWAIT));
 	peer("later 150 %d 30 1", PORT_HERE);
-	CALL_TIMED(poll(&set, 1, -1), 140, 2500);
+	CALL_TIMED(poll(&set, 1, -1), 20, 2500);
 	show(&set, 1);
 }
 
@@ -103,7 +103,7 @@ CASE_FAST(poll_mixed)
 	set[3] = (struct pollfd){ .fd = timer, .events = POLLIN };
 	CALL(poll(set, 4, 0));
 	CALL(timerfd_settime(timer, 0, &tick, NULL));
-	CALL_TIMED(poll(set, 4, 2000), 140, 1500);
+	CALL_TIMED(poll(set, 4, 2000), 20, 1500);
 	show(set, 4);
 	CALL(read(timer, &one, 8));
 	CALL(write(pipes[1], "x", 1));
@@ -123,7 +123,7 @@ CASE_FAST(poll_mixed)
 	CALL(read(event, &one, 8));
 	set[1].fd = -1;
 	peer("later 100 %d 30 1", PORT_HERE);
-	CALL_TIMED(poll(set, 4, 3000), 90, 2500);
+	CALL_TIMED(poll(set, 4, 3000), 10, 2500);
 	show(set, 4);
 }
 
@@ -169,7 +169,7 @@ CASE_FAST(ppoll_times)
 	CALL(ppoll(&set, 1, &bad, NULL));
 	CALL(ppoll(&set, 1, &negative, NULL));
 	peer("later 150 %d 30 1", PORT_HERE);
-	CALL_TIMED(ppoll(&set, 1, NULL, NULL), 140, 2500);
+	CALL_TIMED(ppoll(&set, 1, NULL, NULL), 20, 2500);
 	show(&set, 1);
 	CALL(recv(set.fd, buf, 100, MSG_DONTWAIT));
 }
@@ -222,7 +222,7 @@ CASE_FAST(select_times)
 	limit = (struct timeval){ 3, 0 };
 	FD_SET(fd, &in);
 	peer("later 150 %d 30 1", PORT_HERE);
-	CALL_TIMED(select(fd + 1, &in, NULL, NULL, &limit), 140, 2500);
+	CALL_TIMED(select(fd + 1, &in, NULL, NULL, &limit), 20, 2500);
 	say("time was taken off %d", limit.tv_sec < 3);
 	CALL(recv(fd, buf, 100, MSG_DONTWAIT));
 	FD_SET(fd, &in);
@@ -231,7 +231,7 @@ CASE_FAST(select_times)
 	CALL_TIMED(select(0, NULL, NULL, NULL, &(struct timeval){ 0, 50000 }), 50, 500);
 	FD_SET(fd, &in);
 	peer("later 150 %d 30 1", PORT_HERE);
-	CALL_TIMED(select(fd + 1, &in, NULL, NULL, NULL), 140, 2500);
+	CALL_TIMED(select(fd + 1, &in, NULL, NULL, NULL), 20, 2500);
 }
 
 CASE(select_bad_descriptor)

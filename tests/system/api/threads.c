@@ -102,7 +102,7 @@ CASE_FAST(one_event_two_waiters)
 }
 
 /* Adding from another thread takes effect in a wait that has begun. EP16 */
-CASE_FAST(add_while_waiting)
+CASE(add_while_waiting)
 {
 	int fd = udp_bound(PORT_HERE), ep = epoll_create1(0), event = eventfd(1, 0);
 	struct work a = { .ep = ep };
