@@ -25,24 +25,44 @@ static long (*const bpf_sk_release)(void *sock) = (void *)BPF_FUNC_sk_release;
 
 #define NS_PER_MS 1000000ULL
 
+/* 1 if @v is 0, without a branch. */
+ALWAYS_INLINE __u64 is_zero(__u32 v)
+{
+	return ((__u64)v - 1) >> 63;
+}
+
 /* A frame that something is registered for. */
 struct packet {
 	__u32 src[4], dst[4];	   /* network order */
 	__u16 src_port, dst_port;  /* network order */
 	__u16 udp_len, udp_sum;	   /* network order; UDP only */
-	bool v4;
-	bool tcp;
-	bool syn; /* TCP: SYN without ACK */
+	struct steer_slot slot;	   /* what is registered under its port */
+	__u32 queue;		   /* receive queue it came by */
+	/* 0 or 1, computed and not branched for: what the verifier does not know to be one or the other it
+	 * walks once. That is most of the time an attach takes. */
+	__u64 v4;
+	__u64 tcp;
+	__u64 syn; /* TCP: SYN without ACK */
 };
+
+_Static_assert(STEER_SLOT_UDP == 0 && STEER_SLOT_TCP == 1, "packet.tcp is the index of a slot");
+
+/* Most interfaces have few addresses, so this mostly spares the hash. 0 marks an unused place. */
+ALWAYS_INLINE bool is_fast_local4(__u32 dst)
+{
+	__u64 found = 0;
+
+	for (unsigned i = 0; i < STEER_FAST_LOCAL4; i++)
+		found |= is_zero(READ_ONCE(steer_shared.local4[i]) ^ dst);
+	return found & (is_zero(dst) ^ 1);
+}
 
 ALWAYS_INLINE bool is_local(const struct packet *p)
 {
 	struct steer_addr_key key = {};
 
-	if (p->v4)
-		for (unsigned i = 0; i < STEER_FAST_LOCAL4; i++)
-			if (READ_ONCE(steer_shared.local4[i]) == p->dst[3])
-				return p->dst[3] != 0; /* 0 marks an unused place */
+	if (p->v4 && is_fast_local4(p->dst[3]))
+		return true;
 	__builtin_memcpy(key.addr, p->dst, sizeof(key.addr));
 	return bpf_map_lookup_elem(&steer_addrs, &key) != NULL;
 }
@@ -65,22 +85,22 @@ ALWAYS_INLINE int flow_verdict(const struct packet *p)
 	__builtin_memcpy(key.remote, p->src, sizeof(key.remote));
 	key.local_port = from_net16(p->dst_port);
 	key.remote_port = from_net16(p->src_port);
-	key.slot = p->tcp ? STEER_SLOT_TCP : STEER_SLOT_UDP;
+	key.slot = p->tcp;
 	verdict = bpf_map_lookup_elem(&steer_flows, &key);
 	return verdict ? (int)*verdict : 0;
 }
 
-ALWAYS_INLINE bool port_taken(const struct packet *p, const struct steer_slot *slot)
+ALWAYS_INLINE bool port_taken(const struct packet *p)
 {
 	struct steer_addr_key key = {};
 
-	if (slot->wild & (STEER_WILD_BOTH | (p->v4 ? STEER_WILD_V4 : STEER_WILD_V6)))
+	if (p->slot.wild & (STEER_WILD_BOTH | (p->v4 ? STEER_WILD_V4 : STEER_WILD_V6)))
 		return true;
-	if (slot->exact == 0)
+	if (p->slot.exact == 0)
 		return false;
 	__builtin_memcpy(key.addr, p->dst, sizeof(key.addr));
 	key.port = from_net16(p->dst_port);
-	key.slot = p->tcp ? STEER_SLOT_TCP : STEER_SLOT_UDP;
+	key.slot = p->tcp;
 	return bpf_map_lookup_elem(&steer_addrs, &key) != NULL;
 }
 
@@ -135,8 +155,7 @@ ALWAYS_INLINE bool is_partial(const struct packet *p)
 }
 
 /* Hand the frame to the queue's socket and ask whether it is taken, if that is due. */
-ALWAYS_INLINE int redirect(struct xdp_md *ctx, const struct packet *p, struct steer_beat *beat,
-			   __u64 now, bool flow)
+ALWAYS_INLINE int redirect(const struct packet *p, struct steer_beat *beat, __u64 now, bool flow)
 {
 	int fallback = flow && p->tcp ? XDP_DROP : XDP_PASS;
 	__u64 taken = READ_ONCE(beat->taken_ns);
@@ -146,7 +165,7 @@ ALWAYS_INLINE int redirect(struct xdp_md *ctx, const struct packet *p, struct st
 		COUNT(passed_partial);
 		return XDP_PASS;
 	}
-	act = (int)bpf_redirect_map(&steer_xsks, ctx->rx_queue_index, fallback);
+	act = (int)bpf_redirect_map(&steer_xsks, p->queue, fallback);
 	if (act == XDP_PASS) {
 		COUNT(passed_no_queue);
 		return act;
@@ -162,28 +181,29 @@ ALWAYS_INLINE int redirect(struct xdp_md *ctx, const struct packet *p, struct st
 	return act;
 }
 
-/* Steps 4 to 7. */
-ALWAYS_INLINE int decide(struct xdp_md *ctx, const struct packet *p, const struct steer_slot *slot)
+/* Steps 4 to 7, and the local address of step 3: the packet is not touched any more. */
+ALWAYS_INLINE int decide(struct xdp_md *ctx, const struct packet *p)
 {
-	__u64 now = bpf_ktime_get_coarse_ns();
-	__u32 queue = ctx->rx_queue_index;
 	struct steer_beat *beat;
 	int verdict = 0;
-	__u64 asked;
+	__u64 asked, now;
 
-	if (queue >= STEER_MAX_QUEUES)
+	if (!is_local(p)) {
+		COUNT(passed_not_local);
 		return XDP_PASS;
-	beat = &steer_shared.beat[queue];
+	}
+	if (p->queue >= STEER_MAX_QUEUES)
+		return XDP_PASS;
+	beat = &steer_shared.beat[p->queue];
+	now = bpf_ktime_get_coarse_ns();
 	asked = READ_ONCE(beat->asked_ns);
 	if (asked > READ_ONCE(beat->taken_ns) && now > asked + STEER_STALE_MS * NS_PER_MS) {
 		COUNT(passed_stale);
 		return XDP_PASS;
 	}
 
-	if (slot->flows)
+	if (p->slot.flows)
 		verdict = flow_verdict(p);
-	if (verdict == STEER_FLOW_STACK)
-		return redirect(ctx, p, beat, now, true);
 	if (verdict == STEER_FLOW_KERNEL) {
 		COUNT(passed_verdict);
 		return XDP_PASS;
@@ -192,96 +212,106 @@ ALWAYS_INLINE int decide(struct xdp_md *ctx, const struct packet *p, const struc
 		COUNT(dropped_verdict);
 		return XDP_DROP;
 	}
-
-	if (!port_taken(p, slot))
-		return XDP_PASS;
-	if (p->tcp && !p->syn && kernel_owns(ctx, p)) {
-		COUNT(passed_kernel_owned);
-		return XDP_PASS;
+	if (verdict != STEER_FLOW_STACK) {
+		if (!port_taken(p))
+			return XDP_PASS;
+		if (p->tcp && !p->syn && kernel_owns(ctx, p)) {
+			COUNT(passed_kernel_owned);
+			return XDP_PASS;
+		}
 	}
-	return redirect(ctx, p, beat, now, false);
+	return redirect(p, beat, now, verdict == STEER_FLOW_STACK);
 }
 
-/* Steps 2 and 3, then the transport header's fields. @l4 lies wholly in the linear part for
- * UDP_HEADER bytes; TCP needs more and checks it here. */
-ALWAYS_INLINE int transport(struct xdp_md *ctx, struct packet *p, const void *l4, __u8 protocol)
+/*
+ * Steps 2 and 3 but for the address, then the transport header's fields. @l4 lies wholly in the linear
+ * part for UDP_HEADER bytes; TCP needs more and checks it here. False: pass.
+ */
+ALWAYS_INLINE bool transport(struct xdp_md *ctx, struct packet *p, const void *l4)
 {
 	const void *end = (const void *)(long)ctx->data_end;
 	const struct eth *eth = (const struct eth *)(long)ctx->data;
 	const struct udp *udp = l4;
-	struct steer_slot slot;
+	__u64 tcp_whole = 0;
+	__u8 flags = 0;
 
-	p->tcp = protocol == PROTO_TCP;
-	slot = READ_ONCE(steer_shared.slot[p->tcp ? STEER_SLOT_TCP : STEER_SLOT_UDP]
-					  [from_net16(udp->dst)]);
-	if (slot.flows == 0 && slot.exact == 0 && slot.wild == 0)
-		return XDP_PASS;
-	if (!is_own_mac(eth) || !is_local(p)) {
+	p->slot = READ_ONCE(steer_shared.slot[p->tcp][from_net16(udp->dst)]);
+	if (p->slot.flows == 0 && p->slot.exact == 0 && p->slot.wild == 0)
+		return false;
+	if (!is_own_mac(eth)) {
 		COUNT(passed_not_local);
-		return XDP_PASS;
+		return false;
 	}
 	p->src_port = udp->src;
 	p->dst_port = udp->dst;
-	if (p->tcp) {
-		if (l4 + TCP_HEADER > end)
-			return XDP_PASS;
-		p->syn = (((const __u8 *)l4)[13] & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-	} else {
-		p->udp_len = udp->len;
-		p->udp_sum = udp->sum;
+	p->udp_len = udp->len;
+	p->udp_sum = udp->sum;
+	if (l4 + TCP_HEADER <= end) {
+		flags = ((const __u8 *)l4)[13];
+		tcp_whole = 1;
 	}
-	return decide(ctx, p, &slot);
+	p->syn = is_zero((flags & (TCP_SYN | TCP_ACK)) ^ TCP_SYN);
+	return !p->tcp || tcp_whole;
 }
 
-ALWAYS_INLINE int steer_v4(struct xdp_md *ctx, const struct ip4 *ip)
+/* Step 1's last word. False: neither TCP nor UDP. */
+ALWAYS_INLINE bool is_carried(struct packet *p, __u8 protocol)
+{
+	p->tcp = is_zero(protocol ^ PROTO_TCP);
+	return p->tcp | is_zero(protocol ^ PROTO_UDP);
+}
+
+ALWAYS_INLINE bool parse_v4(struct xdp_md *ctx, const struct ip4 *ip, struct packet *p)
 {
 	const void *end = (const void *)(long)ctx->data_end;
-	struct packet p = { .v4 = true };
 	const void *l4;
 
 	if ((const void *)(ip + 1) > end)
-		return XDP_PASS;
-	if (ip->protocol != PROTO_TCP && ip->protocol != PROTO_UDP)
-		return XDP_PASS;
+		return false;
+	if (!is_carried(p, ip->protocol))
+		return false;
 	if ((ip->version_ihl & 0xf0) != 0x40 || (ip->version_ihl & 0x0f) < 5)
-		return XDP_PASS;
+		return false;
 	if (ip->fragment & from_net16(V4_FRAGMENT))
-		return XDP_PASS;
+		return false;
 	l4 = (const void *)ip + (ip->version_ihl & 0x0f) * 4;
 	if (l4 + UDP_HEADER > end)
-		return XDP_PASS;
-	map_v4(p.src, ip->src);
-	map_v4(p.dst, ip->dst);
-	return transport(ctx, &p, l4, ip->protocol);
+		return false;
+	map_v4(p->src, ip->src);
+	map_v4(p->dst, ip->dst);
+	return transport(ctx, p, l4);
 }
 
-ALWAYS_INLINE int steer_v6(struct xdp_md *ctx, const struct ip6 *ip)
+ALWAYS_INLINE bool parse_v6(struct xdp_md *ctx, const struct ip6 *ip, struct packet *p)
 {
 	const void *end = (const void *)(long)ctx->data_end;
 	const void *l4 = ip + 1;
-	struct packet p = { .v4 = false };
 
 	if (l4 + UDP_HEADER > end)
-		return XDP_PASS;
-	if (ip->next != PROTO_TCP && ip->next != PROTO_UDP)
-		return XDP_PASS;
+		return false;
+	if (!is_carried(p, ip->next))
+		return false;
 	if ((ip->version_class & 0xf0) != 0x60)
-		return XDP_PASS;
-	copy_v6(p.src, ip->src);
-	copy_v6(p.dst, ip->dst);
-	return transport(ctx, &p, l4, ip->next);
+		return false;
+	copy_v6(p->src, ip->src);
+	copy_v6(p->dst, ip->dst);
+	return transport(ctx, p, l4);
 }
 
 SECTION("xdp.frags")
 int fsock_steer(struct xdp_md *ctx)
 {
 	const struct eth *eth = (const struct eth *)(long)ctx->data;
+	struct packet p = { .queue = ctx->rx_queue_index };
+	bool ours = false;
 
 	if ((const void *)(eth + 1) > (const void *)(long)ctx->data_end)
 		return XDP_PASS;
+	p.v4 = is_zero(eth->type ^ from_net16(ETHERTYPE_V4));
 	if (eth->type == from_net16(ETHERTYPE_V4))
-		return steer_v4(ctx, (const struct ip4 *)(eth + 1));
-	if (eth->type == from_net16(ETHERTYPE_V6))
-		return steer_v6(ctx, (const struct ip6 *)(eth + 1));
-	return XDP_PASS;
+		ours = parse_v4(ctx, (const struct ip4 *)(eth + 1), &p);
+	else if (eth->type == from_net16(ETHERTYPE_V6))
+		ours = parse_v6(ctx, (const struct ip6 *)(eth + 1), &p);
+	/* One copy of the rest for both families: verifying it is most of what attaching costs. */
+	return ours ? decide(ctx, &p) : XDP_PASS;
 }
