@@ -74,15 +74,16 @@ static void block_signals(struct blocker *b)
 /* Let pending signals in. 0 or -EINTR. */
 static int admit(struct blocker *b)
 {
-	switch (signal_admit(b->mask, &b->cancelled)) {
+	switch (signal_admit(b->mask)) {
 	case SIGNAL_EINTR:
 		return -EINTR;
 	case SIGNAL_RESTART:
-		return b->restartable && !b->cancelled ? 0 : -EINTR;
+		return b->restartable ? 0 : -EINTR;
 	case SIGNAL_NONE:
 		break;
 	}
-	return b->cancelled ? -EINTR : 0;
+	pthread_testcancel(); /* a thread that only spins would never be asked */
+	return 0;
 }
 
 /* --- sleeping --- */
@@ -99,12 +100,15 @@ static int refresh_sleep_set(struct context *ctx)
 		if (fd < 0)
 			return fd;
 		t->epfd = fd;
+		pthread_setspecific(ctx->thread_key, t); /* so that the thread's end closes it */
 		t->ports_serial = ctx->stack->ports_serial - 1;
 		sys_epoll_ctl(fd, EPOLL_CTL_ADD, ctx->doorbell[ctx->slot], &event);
 	}
 	if (t->ports_serial == ctx->stack->ports_serial)
 		return 0;
 	event.events = EPOLLIN;
+	/* An AF_XDP socket does not tell that its interface went; the link's event does. */
+	sys_epoll_ctl(t->epfd, EPOLL_CTL_ADD, ctx->monitor.nl.fd, &event);
 	for (unsigned i = 0; i < ctx->n_handles; i++) {
 		struct provider_handle *h = &ctx->handle[i];
 
@@ -180,7 +184,7 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 	}
 	fs_fetch_add(&ctx->stack->counter[FS_CTR_sleeps], 1);
 	b->slept = true;
-	sys_ppoll(fds, n + 2, until, NULL);
+	ctx->libc_ppoll(fds, n + 2, until, NULL); /* libc's own: a cancellation point */
 	if (fds[n].revents) /* clears the doorbell's edge; what the ports have stays */
 		sys_epoll_pwait(context_thread.epfd, rung, FS_ARRAY_SIZE(rung), 0, NULL);
 	disarm(b);
@@ -246,12 +250,14 @@ static void learn(const struct blocker *b)
 
 void blocker_end(struct blocker *b)
 {
-	if (b->started == 0)
+	if (!b->ctx)
 		return;
-	learn(b);
+	if (b->started)
+		learn(b);
 	disarm(b);
+	if (b->release)
+		b->release(b, b->release_arg);
 	if (b->blocked)
 		signal_restore(b->saved);
-	if (b->cancelled)
-		pthread_testcancel();
+	b->ctx = NULL;
 }

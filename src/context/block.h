@@ -4,13 +4,16 @@
  *
  * A blocking call is a loop around a try that never blocks:
  *
+ *     BLOCKER(b);
+ *
  *     blocker_init(&b, ...);
  *     while ((ret = try()) == -EAGAIN) {
  *             ret = blocker_pause(&b, fds, n);
  *             if (ret < 0)
  *                     break;
  *     }
- *     blocker_end(&b);
+ *
+ * The variable's end, or the thread's by pthread_cancel(), lets everything go (blocker_end()).
  *
  * blocker_pause() returns at once while the spin budget lasts. Then it publishes "sleeping" and returns
  * once more, so that the try looks again; only the next pause sleeps. Whoever delivers after that look
@@ -39,7 +42,9 @@ struct blocker {
 	fs_ns deadline;		/* FS_NEVER = no limit */
 	bool restartable;	/* SA_RESTART applies to the call */
 	bool spin_allowed;	/* something polled in user space can end the wait */
-	bool cancelled;		/* pthread_cancel() came: test for it where nothing is held */
+	/* What the call holds and must let go however it ends, by return or by pthread_cancel(). */
+	void (*release)(struct blocker *b, void *arg);
+	void *release_arg;
 
 	/* --- kept by block.c --- */
 	fs_ns started;		/* 0 = no pause yet */
@@ -60,7 +65,10 @@ void blocker_init(struct blocker *b, struct context *ctx, fs_ns deadline, bool r
  */
 int blocker_pause(struct blocker *b, struct pollfd *fds, unsigned n);
 
-/* Let go: restores the mask. Must be called, also after an error. */
+/* Let go: wakes nobody, restores the mask, calls release. Twice is once. */
 void blocker_end(struct blocker *b);
+
+/* A blocker that ends with its scope, also when the thread is cancelled in it (-fexceptions). */
+#define BLOCKER(b) struct blocker b __attribute__((cleanup(blocker_end))) = { 0 }
 
 #endif

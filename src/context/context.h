@@ -12,8 +12,10 @@
 #ifndef FSOCK_CONTEXT_CONTEXT_H
 #define FSOCK_CONTEXT_CONTEXT_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "context/config.h"
 #include "context/stack.h"
@@ -26,6 +28,9 @@
 #include "provider/provider.h"
 #include "socket/fdtable.h"
 #include "socket/sock.h"
+
+/* ppoll() with the signal mask as the kernel takes it, or NULL. */
+typedef int context_ppoll_fn(struct pollfd *, unsigned long, const struct timespec *, const void *);
 
 struct context {
 	struct stack *stack;   /* shared, never NULL once the context is published */
@@ -56,6 +61,9 @@ struct context {
 	struct host_policy *policy;    /* opened at the first look; owned pages, NULL = not yet */
 	int doorbell[STATS_MAX_PROCS]; /* eventfds, by slot; -1 = not made. Never read: edge triggered */
 	struct host_watch *watch; /* io_uring over epoll sets; NULL = denied or off. This process only */
+	unsigned thread_key;   /* pthread key whose destructor closes a thread's sleep set */
+	/* libc's ppoll(), as it is behind whatever interposes it; set by the front door. */
+	context_ppoll_fn *libc_ppoll;
 	int signal_fd;	       /* signalfd over everything, or -1 */
 	int report_fd;	       /* STATS_REPORT_ENV, or -1 */
 	unsigned long netns;   /* inode of the network namespace the stack was made in */
@@ -74,10 +82,10 @@ struct context {
 extern struct context *fsock_context;
 
 /*
- * Make and publish it. Returns NULL when that is impossible (memory, address space): then there is no
+ * Make and publish it; @libc_ppoll: see struct context. Returns NULL when that is impossible (memory, address space): then there is no
  * stack, *reason says why, and every socket is the kernel's. Any thread; the first wins.
  */
-struct context *context_start(int *reason);
+struct context *context_start(context_ppoll_fn *libc_ppoll, int *reason);
 
 /* --- the stack's lock; see stack.h --- */
 

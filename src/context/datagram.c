@@ -60,6 +60,7 @@ static bool retire(struct context *ctx, struct sock *s, int fd)
 	/* Registrations with epoll sets need the object: they translate the kernel's events. */
 	if (!list_is_empty(&s->items) || sock_refs(s) > 1)
 		return false;
+	context_narrow(s, fd);
 	context_fd_set(ctx, fd, FD_RECORD, record, 0);
 	s->record = &(struct stats_sock){ .fd = -1 }; /* the record lives on behind the descriptor */
 	context_sock_free(ctx, s);
@@ -231,8 +232,11 @@ static struct sock *hold(struct context *ctx, int fd, fs_ns *limit, bool *fast)
 	return s;
 }
 
-static void unhold(struct context *ctx, struct sock *s)
+static void unhold(struct blocker *b, void *arg)
 {
+	struct context *ctx = b->ctx;
+	struct sock *s = arg;
+
 	if (!context_lock(ctx))
 		return;
 	if (--s->users == 0 && sock_refs(s) == 0)
@@ -244,7 +248,7 @@ static void unhold(struct context *ctx, struct sock *s)
 static ssize_t receive_blocking(struct context *ctx, int fd, struct datagram *d)
 {
 	struct pollfd fds[3] = { { .fd = fd, .events = POLLIN } };
-	struct blocker b;
+	BLOCKER(b);
 	struct sock *s;
 	fs_ns limit;
 	bool fast;
@@ -256,6 +260,8 @@ static ssize_t receive_blocking(struct context *ctx, int fd, struct datagram *d)
 	/* The kernel restarts a receive only where no timeout is set (sock_intr_errno()). */
 	blocker_init(&b, ctx, limit ? host_clock_kernel() + limit : FS_NEVER, limit == 0, NULL);
 	b.sock = s;
+	b.release = unhold;
+	b.release_arg = s;
 	b.spin_allowed = fast;
 	do {
 		int ret = blocker_pause(&b, fds, 1);
@@ -267,8 +273,6 @@ static ssize_t receive_blocking(struct context *ctx, int fd, struct datagram *d)
 		n = receive_once(ctx, fd, d, b.slept);
 		b.slept = false;
 	} while (n == -EAGAIN);
-	blocker_end(&b);
-	unhold(ctx, s);
 	return n;
 }
 
@@ -365,6 +369,33 @@ static bool fits(const struct ip_dst *dst, size_t len)
 	return len + UDP_HEADER + header <= dst->mtu;
 }
 
+/* Where the call sends to. False: the kernel knows what to say (EDESTADDRREQ, EINVAL, ...). */
+static bool destination(const struct sock *s, const struct datagram *d, struct ip_addr *addr,
+			uint16_t *port)
+{
+	if (d->name)
+		return get_name(s, d->name, d->name_len, addr, port) && *port != 0;
+	*addr = s->pcb.remote;
+	*port = s->pcb.remote_port;
+	return s->pcb.flags & UDP_PCB_CONNECTED;
+}
+
+/* A client whose time has come before it sent anything. */
+static void send_first(struct context *ctx, struct sock *s, int fd, const struct datagram *d)
+{
+	struct ip_addr addr;
+	uint16_t port;
+
+	if (ctx->config.profile != CONFIG_PROFILE_LATENCY && ctx->n_handles == 0)
+		return;
+	if (!destination(s, d, &addr, &port))
+		return;
+	if (config_bypass_has(ctx->config.bypass, IPPROTO_UDP, port))
+		record_reason(s->record, FS_REASON_bypass, NULL);
+	else
+		context_try_client(ctx, s, fd, &addr);
+}
+
 /* Lock held; @s is on the fast path. */
 static ssize_t send_fast(struct context *ctx, struct sock *s, int fd, const struct datagram *d, size_t len)
 {
@@ -373,17 +404,10 @@ static ssize_t send_fast(struct context *ctx, struct sock *s, int fd, const stru
 	uint16_t port;
 	int ret;
 
-	if (d->name) {
-		if (!get_name(s, d->name, d->name_len, &addr, &port))
-			return DATAGRAM_KERNEL;
-	} else if (s->pcb.flags & UDP_PCB_CONNECTED) {
-		addr = s->pcb.remote;
-		port = s->pcb.remote_port;
-	} else {
-		return DATAGRAM_KERNEL; /* EDESTADDRREQ */
-	}
+	if (!destination(s, d, &addr, &port))
+		return DATAGRAM_KERNEL;
 	dst = context_resolve(ctx, s, &addr);
-	if (!dst || port == 0 || dst->way != IP_DST_FAST || !fits(dst, len) || !ctx->handle[dst->port].ops ||
+	if (!dst || dst->way != IP_DST_FAST || !fits(dst, len) || !ctx->handle[dst->port].ops ||
 	    !ip_dst_ready(&ctx->stack->ip, dst))
 		return DATAGRAM_KERNEL;
 	ret = pending_error(ctx, s, fd);
@@ -414,6 +438,8 @@ ssize_t datagram_send(struct context *ctx, int fd, const struct datagram *d)
 		return DATAGRAM_KERNEL;
 	ctx->now = host_clock_now(&ctx->clock);
 	ctx->env.now = ctx->now;
+	if (s->way == SOCK_UNDECIDED)
+		send_first(ctx, s, fd, d);
 	if (d->has_control || sock_send_flags(d->flags) == SOCK_FLAG_FALL_BACK)
 		context_demote(ctx, s, FS_REASON_flag, "sending with a flag or control message");
 	else if (s->way == SOCK_FAST && sock_send_flags(d->flags) == SOCK_FLAG_FAST)

@@ -70,16 +70,16 @@ static unsigned poll_port(struct context *ctx, unsigned i)
 			context_port_lost(ctx, i, FS_REASON_interface_down);
 		return 0;
 	}
-	for (unsigned k = 0; k < n; k++)
-		frames[k]->port = (uint8_t)i;
 	h->ops->heartbeat(h, ctx->now);
+	/* Before the engine needs it: it copies out what a slow reader leaves in the frame pool. */
+	if (__builtin_expect(ctx->stack->payload.n_free < STACK_PAYLOAD_LOW, 0))
+		context_payload_reserve(ctx);
 	ip_input(&ctx->stack->ip, &ctx->env, frames, n, ctx->now);
 	return n;
 }
 
 unsigned context_poll(struct context *ctx)
 {
-	struct stack *s = ctx->stack;
 	unsigned taken = 0;
 
 	ctx->now = host_clock_now(&ctx->clock);
@@ -89,8 +89,6 @@ unsigned context_poll(struct context *ctx)
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		if (ctx->handle[i].ops)
 			taken += poll_port(ctx, i);
-	if (taken && s->payload_bytes)
-		context_payload_reserve(ctx);
 	return taken;
 }
 

@@ -99,6 +99,9 @@ void context_try_client(struct context *ctx, struct sock *s, int fd, const struc
 /* Does a socket outside this stack share @s's local port (hazard 16)? */
 bool context_port_is_shared(struct context *ctx, struct sock *s, int fd);
 
+/* The shadow's receive buffer as the program set it: before its descriptor is libc's alone. */
+void context_narrow(struct sock *s, int fd);
+
 /* Leave @s to the kernel for good. */
 void context_demote(struct context *ctx, struct sock *s, int reason, const char *detail);
 

@@ -18,8 +18,8 @@
 
 #include "context/context.h"
 
-/* socket() returned @fd. Starts the context if this is the first Internet socket. */
-void lifecycle_opened(int fd, int domain, int type, int protocol);
+/* socket() returned @fd. Starts the context if this is the first Internet socket, with @libc_ppoll. */
+void lifecycle_opened(int fd, int domain, int type, int protocol, context_ppoll_fn *libc_ppoll);
 
 /* bind() on @fd succeeded; @port_asked is the port the program gave (0 = any), host order. */
 void lifecycle_bound(struct context *ctx, int fd, bool port_asked);
@@ -32,6 +32,9 @@ void lifecycle_shut_down(struct context *ctx, int fd);
 
 /* setsockopt() on @fd succeeded. */
 void lifecycle_option(struct context *ctx, int fd, int level, int name, const void *value, size_t len);
+
+/* SO_RCVBUF as the program knows it, where the shadow's own differs; -1 = ask the shadow. */
+int lifecycle_rcvbuf(struct context *ctx, int fd);
 
 /* O_NONBLOCK of @fd's description was set to @on. */
 void lifecycle_nonblock(struct context *ctx, int fd, bool on);

@@ -59,7 +59,7 @@ void context_payload_reserve(struct context *ctx)
 	uint32_t n = STACK_PAYLOAD_STEP / STACK_PAYLOAD_CHUNK;
 	uint8_t *memory;
 
-	if (s->payload.n_free >= n / 4 || s->payload_bytes + STACK_PAYLOAD_STEP > ctx->config.payload_max)
+	if (s->payload_bytes + STACK_PAYLOAD_STEP > ctx->config.payload_max)
 		return;
 	memory = context_grow(ctx, STACK_PAYLOAD_STEP + n * sizeof(struct fbuf));
 	if (!memory)

@@ -9,6 +9,7 @@
 #include "context/multiplex.h"
 
 #include <errno.h>
+#include <linux/kcmp.h>
 #include <string.h>
 
 #include "base/reason.h"
@@ -21,6 +22,7 @@
 enum {
 	SMALL = 64,	/* descriptors that poll() handles on the stack */
 	BATCH = 256,	/* events of one kernel look */
+	DUPLICATES_MAX = 1024, /* descriptor numbers looked through for duplicates of a new set */
 };
 
 /* --- common --- */
@@ -53,6 +55,8 @@ struct poll_call {
 	struct sock **socks; /* accelerated members, for their sleepers */
 	unsigned n, n_socks;
 	fs_ns next_look;
+	void *memory; /* what own and socks point into when they are many; owned, NULL = the stack's */
+	size_t memory_bytes;
 };
 
 /* What the stack has for member @fd. Lock held. */
@@ -117,29 +121,6 @@ static int poll_once(struct poll_call *c, bool must_look)
 	return ready ? ready : -EAGAIN;
 }
 
-static int poll_run(struct poll_call *c, fs_ns limit, const signal_set *mask)
-{
-	struct blocker b;
-	int ret = poll_once(c, true);
-
-	if (ret != -EAGAIN || limit == 0)
-		return ret == -EAGAIN ? 0 : ret;
-	blocker_init(&b, c->ctx, deadline_of(limit), false, mask);
-	b.socks = c->socks;
-	b.n_socks = c->n_socks;
-	do {
-		ret = blocker_pause(&b, c->own, c->n);
-		if (ret < 0)
-			break;
-		ret = poll_once(c, b.slept);
-		b.slept = false;
-	} while (ret == -EAGAIN);
-	blocker_end(&b);
-	if (ret == -ETIMEDOUT)
-		ret = poll_once(c, true);
-	return ret == -EAGAIN ? 0 : ret;
-}
-
 /* Hold the accelerated members, so that they stay while the call sleeps. */
 static void poll_hold(struct poll_call *c)
 {
@@ -156,7 +137,14 @@ static void poll_hold(struct poll_call *c)
 	context_unlock(c->ctx);
 }
 
-static void poll_release(struct poll_call *c)
+static void poll_free(struct poll_call *c)
+{
+	if (c->memory)
+		sys_munmap(c->memory, c->memory_bytes);
+	c->memory = NULL;
+}
+
+static void poll_unhold(struct poll_call *c)
 {
 	if (!context_lock(c->ctx))
 		return;
@@ -166,6 +154,37 @@ static void poll_release(struct poll_call *c)
 	context_unlock(c->ctx);
 }
 
+static void poll_release(struct blocker *b, void *arg)
+{
+	poll_unhold(arg);
+	poll_free(arg);
+}
+
+static int poll_run(struct poll_call *c, fs_ns limit, const signal_set *mask)
+{
+	BLOCKER(b);
+	int ret = poll_once(c, true);
+
+	if (ret != -EAGAIN || limit == 0)
+		return ret == -EAGAIN ? 0 : ret;
+	blocker_init(&b, c->ctx, deadline_of(limit), false, mask);
+	poll_hold(c);
+	b.socks = c->socks;
+	b.n_socks = c->n_socks;
+	b.release = poll_release;
+	b.release_arg = c;
+	do {
+		ret = blocker_pause(&b, c->own, c->n);
+		if (ret < 0)
+			break;
+		ret = poll_once(c, b.slept);
+		b.slept = false;
+	} while (ret == -EAGAIN);
+	if (ret == -ETIMEDOUT)
+		ret = poll_once(c, true);
+	return ret == -EAGAIN ? 0 : ret;
+}
+
 int multiplex_poll(struct context *ctx, struct pollfd *fds, nfds_t n, fs_ns limit, const signal_set *mask)
 {
 	struct pollfd small[SMALL + 2];
@@ -173,7 +192,6 @@ int multiplex_poll(struct context *ctx, struct pollfd *fds, nfds_t n, fs_ns limi
 	struct poll_call c = { .ctx = ctx, .fds = fds, .own = small, .socks = small_socks, .n = (unsigned)n };
 	size_t bytes = (n + 2) * sizeof(*c.own) + n * sizeof(*c.socks);
 	bool concerned = false;
-	void *memory = NULL;
 	int ret;
 
 	for (nfds_t i = 0; ctx && !concerned && i < n; i++)
@@ -181,22 +199,46 @@ int multiplex_poll(struct context *ctx, struct pollfd *fds, nfds_t n, fs_ns limi
 	if (!concerned || n > FD_CHUNK * FD_CHUNKS)
 		return MULTIPLEX_KERNEL;
 	if (n > SMALL) {
-		memory = mem_private(bytes);
-		if (!memory)
+		c.memory = mem_private(bytes);
+		c.memory_bytes = bytes;
+		if (!c.memory)
 			return -ENOMEM;
-		c.own = memory;
+		c.own = c.memory;
 		c.socks = (struct sock **)(c.own + n + 2);
 	}
 	memcpy(c.own, fds, n * sizeof(*fds));
-	poll_hold(&c);
 	ret = poll_run(&c, limit, mask);
-	poll_release(&c);
-	if (memory)
-		sys_munmap(memory, bytes);
+	poll_free(&c);
 	return ret;
 }
 
 /* --- epoll_ctl --- */
+
+/* Duplicates made before fsock knew the set mean the same description. */
+static void find_duplicates(struct context *ctx, int epfd, struct epoll_set *set)
+{
+	for (int fd = 0; fd < DUPLICATES_MAX; fd++) {
+		if (fd == epfd || fd_kind_of(&ctx->fds, fd) != FD_NONE)
+			continue;
+		if (sys_call5(__NR_kcmp, (int)ctx->pid, (int)ctx->pid, KCMP_FILE, fd, epfd) != 0)
+			continue;
+		context_fd_set(ctx, fd, FD_EPOLL, set, 0);
+		set->refs++;
+	}
+}
+
+/*
+ * A thread may sleep in libc's epoll_wait() on this set, which until now was the kernel's alone: an event
+ * of ours brings it back (multiplex_adopt()). Whoever meets the event takes the doorbell out again.
+ */
+static void wake_sleepers(struct context *ctx, int epfd, const struct epoll_set *set)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.u64 = epoll_wake_tag(set) };
+	uint64_t one = 1;
+
+	sys_write(ctx->doorbell[ctx->slot], &one, sizeof(one));
+	sys_epoll_ctl(epfd, EPOLL_CTL_ADD, ctx->doorbell[ctx->slot], &event);
+}
 
 /* The set behind @epfd, made at the first accelerated member. Lock held. */
 static struct epoll_set *get_set(struct context *ctx, int epfd)
@@ -212,8 +254,9 @@ static struct epoll_set *get_set(struct context *ctx, int epfd)
 		slab_free(&ctx->stack->sets, set);
 		return NULL;
 	}
-	epoll_set_init(set, &ctx->stack->items, key);
+	epoll_set_init(set, &ctx->stack->items, key & ~EPOLL_TAG_OFFSET);
 	context_fd_set(ctx, epfd, FD_EPOLL, set, 0);
+	find_duplicates(ctx, epfd, set);
 	return set;
 }
 
@@ -278,7 +321,8 @@ static int ctl_locked(struct context *ctx, int epfd, int op, int fd, struct sock
 	}
 }
 
-int multiplex_ctl(struct context *ctx, int epfd, int op, int fd, const struct epoll_event *event)
+int multiplex_ctl(struct context *ctx, int epfd, int op, int fd, const struct epoll_event *event,
+		  bool waiting)
 {
 	struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
 	struct epoll_set *set = e ? e->object : NULL;
@@ -289,7 +333,11 @@ int multiplex_ctl(struct context *ctx, int epfd, int op, int fd, const struct ep
 		return MULTIPLEX_KERNEL;
 	s = context_joined(ctx) ? live_sock(e) : NULL;
 	if (s) {
+		bool known = fd_kind_of(&ctx->fds, epfd) == FD_EPOLL;
+
 		ret = ctl_locked(ctx, epfd, op, fd, s, event);
+		if (ret == 0 && waiting && !known && fd_kind_of(&ctx->fds, epfd) == FD_EPOLL)
+			wake_sleepers(ctx, epfd, fd_entry_at(&ctx->fds, epfd)->object);
 	} else if (e->kind == FD_EPOLL && op == EPOLL_CTL_ADD) {
 		/* A set inside a set: the outer one is the kernel's alone and cannot see the stack's
 		 * half of the inner one, whose members therefore go to the kernel. */
@@ -320,9 +368,14 @@ static int translate(struct wait_call *c, struct epoll_event *events, int n)
 
 	for (int i = 0; i < n; i++) {
 		struct epoll_event out = events[i];
+		struct epoll_item *item;
 		bool gone;
-		struct epoll_item *item = epoll_item_from_tag(c->set, out.data.u64, &gone);
 
+		if (out.data.u64 == epoll_wake_tag(c->set)) {
+			sys_epoll_ctl(c->epfd, EPOLL_CTL_DEL, c->ctx->doorbell[c->ctx->slot], NULL);
+			continue;
+		}
+		item = epoll_item_from_tag(c->set, out.data.u64, &gone);
 		if (gone)
 			continue;
 		if (item) {
@@ -390,15 +443,31 @@ static int wait_once(struct wait_call *c, bool must)
 	return n ? n : -EAGAIN;
 }
 
+static void wait_release(struct blocker *b, void *arg)
+{
+	struct wait_call *c = arg;
+
+	if (!context_lock(b->ctx))
+		return;
+	if (--c->set->refs == 0) {
+		epoll_set_clear(c->set);
+		slab_free(&b->ctx->stack->sets, c->set);
+	}
+	context_unlock(b->ctx);
+}
+
 static int wait_run(struct wait_call *c, fs_ns limit, const signal_set *mask)
 {
 	struct pollfd fds[3] = { { .fd = c->epfd, .events = POLLIN } };
-	struct blocker b;
-	int ret = wait_once(c, true);
+	BLOCKER(b);
+	int ret;
 
+	blocker_init(&b, c->ctx, deadline_of(limit), false, mask);
+	b.release = wait_release;
+	b.release_arg = c;
+	ret = wait_once(c, true);
 	if (ret != -EAGAIN || limit == 0)
 		return ret == -EAGAIN ? 0 : ret;
-	blocker_init(&b, c->ctx, deadline_of(limit), false, mask);
 	b.set = c->set;
 	do {
 		ret = blocker_pause(&b, fds, 1);
@@ -407,7 +476,6 @@ static int wait_run(struct wait_call *c, fs_ns limit, const signal_set *mask)
 		ret = wait_once(c, b.slept);
 		b.slept = false;
 	} while (ret == -EAGAIN);
-	blocker_end(&b);
 	if (ret == -ETIMEDOUT)
 		ret = wait_once(c, true);
 	return ret == -EAGAIN ? 0 : ret;
@@ -418,7 +486,6 @@ int multiplex_wait(struct context *ctx, int epfd, struct epoll_event *events, in
 {
 	struct wait_call c = { .ctx = ctx, .epfd = epfd, .events = events, .max = max };
 	struct fd_entry *e;
-	int ret;
 
 	if (!ctx || fd_kind_of(&ctx->fds, epfd) != FD_EPOLL || max <= 0 || !context_lock(ctx))
 		return MULTIPLEX_KERNEL;
@@ -429,13 +496,22 @@ int multiplex_wait(struct context *ctx, int epfd, struct epoll_event *events, in
 	context_unlock(ctx);
 	if (!c.set)
 		return MULTIPLEX_KERNEL;
-	ret = wait_run(&c, limit, mask);
-	if (context_lock(ctx)) {
-		if (--c.set->refs == 0) {
-			epoll_set_clear(c.set);
-			slab_free(&ctx->stack->sets, c.set);
-		}
-		context_unlock(ctx);
+	return wait_run(&c, limit, mask);
+}
+
+int multiplex_adopt(struct context *ctx, int epfd, struct epoll_event *events, int n)
+{
+	struct wait_call c = { .ctx = ctx, .epfd = epfd };
+	struct fd_entry *e;
+
+	if (!ctx || n <= 0 || fd_kind_of(&ctx->fds, epfd) != FD_EPOLL || !context_lock(ctx))
+		return n;
+	e = fd_entry_at(&ctx->fds, epfd);
+	if (e->kind == FD_EPOLL && context_joined(ctx)) {
+		c.set = e->object;
+		epoll_begin(c.set);
+		n = translate(&c, events, n);
 	}
-	return ret;
+	context_unlock(ctx);
+	return n;
 }

@@ -22,11 +22,19 @@ int multiplex_poll(struct context *ctx, struct pollfd *fds, nfds_t n, fs_ns limi
 /* True if any of the descriptors is accelerated: select() is then made of multiplex_poll(). */
 bool multiplex_concerns(struct context *ctx, int fd);
 
-/* epoll_ctl() as a whole. */
-int multiplex_ctl(struct context *ctx, int epfd, int op, int fd, const struct epoll_event *event);
+/* epoll_ctl() as a whole. @waiting: threads may be asleep in libc's epoll_wait(); those on a set that
+ * gets its first accelerated member now are brought back. */
+int multiplex_ctl(struct context *ctx, int epfd, int op, int fd, const struct epoll_event *event,
+		  bool waiting);
 
 /* epoll_pwait() as a whole. */
 int multiplex_wait(struct context *ctx, int epfd, struct epoll_event *events, int max, fs_ns limit,
 		   const signal_set *mask);
+
+/*
+ * libc's epoll_wait() returned @n @events for a set that became ours while it slept: make them the
+ * program's. Returns how many remain; 0: wait on with multiplex_wait() for the rest of the time.
+ */
+int multiplex_adopt(struct context *ctx, int epfd, struct epoll_event *events, int n);
 
 #endif

@@ -193,12 +193,14 @@ static void publish(struct context *ctx, unsigned slot, const struct host_link *
 }
 
 /* Try one provider on one interface. 0 or -errno with ctx->why. */
-static int try_open(struct context *ctx, unsigned slot, const struct host_link *link,
-		    const struct provider_ops *ops)
+static int try_open(struct context *ctx, unsigned slot, const struct host_link *link, unsigned kind)
 {
+	const struct provider_ops *ops = provider_at(kind);
 	static const char *const modes[] = { "", "mode=generic", "mode=native" };
 	char why[PROVIDER_WHY_LEN] = "";
 	struct provider_open_args args = {
+		.kind = kind,
+		.index = (uint8_t)slot,
 		.ifindex = (uint32_t)link->ifindex,
 		.ifname = link->name,
 		.driver = link->driver,
@@ -258,7 +260,7 @@ static int open_port(struct context *ctx, const struct host_link *link)
 
 		if (strcmp(ctx->config.provider, "auto") && strcmp(ctx->config.provider, ops->name))
 			continue;
-		ret = try_open(ctx, slot, link, ops);
+		ret = try_open(ctx, slot, link, kind);
 		if (ret == 0)
 			break;
 		if (kind + 1 < provider_count() && !strcmp(ctx->config.provider, "auto"))

@@ -32,7 +32,8 @@ enum {
 	STACK_DST_BUCKETS = 1024,
 	STACK_MAX_DSTS = 4096,
 	STACK_PAYLOAD_CHUNK = 512,    /* bytes: most datagrams that are copied out are small */
-	STACK_PAYLOAD_STEP = 4 << 20, /* bytes the payload pool grows by */
+	STACK_PAYLOAD_STEP = 1 << 20, /* bytes the payload pool grows by */
+	STACK_PAYLOAD_LOW = 1280,     /* free chunks before a burst: 64 frames of 9000 bytes and more */
 	STACK_FRAME_CHUNK = 4096,
 	STACK_PORT_STATE = 4096,      /* room for a provider's shared half */
 };

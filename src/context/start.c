@@ -8,6 +8,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <linux/netlink.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 
 #include "base/reason.h"
 #include "context/internal.h"
+#include "context/thread.h"
 #include "host/netns.h"
 #include "host/policy.h"
 #include "host/signals.h"
@@ -286,7 +288,17 @@ static int reason_of(int error)
 	}
 }
 
-static struct context *make_context(int *reason)
+/* A thread ends: its sleep set goes. */
+static void thread_ends(void *arg)
+{
+	struct context_thread *t = arg;
+
+	if (t->epfd > 0)
+		sys_close(t->epfd);
+	t->epfd = 0;
+}
+
+static struct context *make_context(context_ppoll_fn *libc_ppoll, int *reason)
 {
 	struct context *ctx = mem_private(sizeof(*ctx));
 	int ret;
@@ -298,6 +310,9 @@ static struct context *make_context(int *reason)
 	ctx->pid = (uint32_t)sys_getpid();
 	ctx->fds.highest = -1;
 	ctx->signal_fd = -1;
+	ctx->libc_ppoll = libc_ppoll;
+	if (pthread_key_create(&ctx->thread_key, thread_ends) != 0)
+		return NULL;
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
 		ctx->doorbell[i] = -1;
 	read_options(ctx);
@@ -313,7 +328,7 @@ static struct context *make_context(int *reason)
 	return NULL;
 }
 
-struct context *context_start(int *reason)
+struct context *context_start(context_ppoll_fn *libc_ppoll, int *reason)
 {
 	/* 0 = nobody has tried, 1 = somebody is at it, 2 = it failed for good (reason above 2). */
 	static uint32_t state;
@@ -325,7 +340,7 @@ struct context *context_start(int *reason)
 	if (fs_compare_exchange(&state, &none, 1)) {
 		int saved = errno;
 
-		ctx = make_context(reason);
+		ctx = make_context(libc_ppoll, reason);
 		errno = saved;
 		fs_store_release(&fsock_context, ctx);
 		fs_store_release(&state, ctx ? 3 : 2);

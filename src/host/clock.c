@@ -13,6 +13,11 @@
 
 #define GUESS_MULT ((1ULL << 32) / 3) /* 3 GHz: good enough to pace polling for a millisecond */
 
+enum {
+	READINGS = 5,
+	UNDISTURBED = 1000, /* ticks between which the kernel's clock is read when nothing comes between */
+};
+
 fs_ns host_clock_kernel(void)
 {
 	struct timespec t;
@@ -32,12 +37,29 @@ static bool counter_is_invariant(void)
 #endif
 }
 
+/* Both clocks at one moment: the reading that took the least time of a few. */
+static void read_both(fs_ns *ns, uint64_t *ticks)
+{
+	uint64_t best = UINT64_MAX;
+
+	for (int i = 0; i < READINGS && best > UNDISTURBED; i++) {
+		uint64_t before = host_ticks();
+		fs_ns now = host_clock_kernel();
+		uint64_t took = host_ticks() - before;
+
+		if (took >= best)
+			continue;
+		best = took;
+		*ns = now;
+		*ticks = before + took / 2;
+	}
+}
+
 void host_clock_init(struct host_clock *clock)
 {
 	clock->serial = 0;
 	clock->mult = counter_is_invariant() ? GUESS_MULT : 0;
-	clock->ns0 = host_clock_kernel();
-	clock->ticks0 = host_ticks();
+	read_both(&clock->ns0, &clock->ticks0);
 }
 
 void host_clock_sync(struct host_clock *clock)
@@ -47,8 +69,7 @@ void host_clock_sync(struct host_clock *clock)
 
 	if (clock->mult == 0)
 		return;
-	ns = host_clock_kernel();
-	ticks = host_ticks();
+	read_both(&ns, &ticks);
 	if (ns - clock->ns0 < FS_MS(1) || ticks <= clock->ticks0)
 		return;
 	mult = (uint64_t)(((unsigned __int128)(ns - clock->ns0) << 32) / (ticks - clock->ticks0));

@@ -14,7 +14,10 @@
 enum {
 	N_SIGNALS = 64,
 	SIGNAL_CANCEL = 32, /* glibc's pthread_cancel() */
+	SIGNAL_SETXID = 33, /* and setuid() in all threads */
 };
+
+#define BIT(n) (1ULL << ((n) - 1))
 
 /* The kernel's struct sigaction, which libc's differs from. */
 struct kernel_sigaction {
@@ -28,7 +31,7 @@ struct kernel_sigaction {
 
 signal_set signal_block_all(void)
 {
-	signal_set all = ~0ULL, old = 0;
+	signal_set all = ~(BIT(SIGNAL_CANCEL) | BIT(SIGNAL_SETXID)), old = 0;
 
 	sys_call4(__NR_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&old, SYS_SIGSET_BYTES);
 	return old;
@@ -53,7 +56,7 @@ static bool all_restart(signal_set set)
 	for (int n = 1; n <= N_SIGNALS; n++) {
 		struct kernel_sigaction sa;
 
-		if (!(set & (1ULL << (n - 1))))
+		if (!(set & BIT(n)))
 			continue;
 		if (sys_call4(__NR_rt_sigaction, n, 0, (long)&sa, SYS_SIGSET_BYTES) < 0)
 			continue;
@@ -65,7 +68,7 @@ static bool all_restart(signal_set set)
 	return true;
 }
 
-enum signal_result signal_admit(signal_set mask, bool *cancelled)
+enum signal_result signal_admit(signal_set mask)
 {
 	struct timespec now = { 0 };
 	signal_set pending = 0;
@@ -76,8 +79,6 @@ enum signal_result signal_admit(signal_set mask, bool *cancelled)
 	if (pending == 0)
 		return SIGNAL_NONE;
 	restart = all_restart(pending); /* before the handlers run: one may change the action */
-	if (pending & (1ULL << (SIGNAL_CANCEL - 1)))
-		*cancelled = true;
 	if (sys_ppoll(NULL, 0, &now, &mask) != -EINTR)
 		return SIGNAL_NONE; /* ignored, or its default action was none or over */
 	return restart ? SIGNAL_RESTART : SIGNAL_EINTR;

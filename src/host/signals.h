@@ -27,7 +27,7 @@ enum signal_result {
 	SIGNAL_EINTR,	/* a handler without SA_RESTART ran */
 };
 
-/* Block everything; returns the former set. */
+/* Block everything but what libc needs between threads (cancellation, set*id); returns the former set. */
 signal_set signal_block_all(void);
 
 void signal_restore(signal_set mask);
@@ -35,10 +35,8 @@ void signal_restore(signal_set mask);
 /* The kernel's form of a libc sigset_t. */
 signal_set signal_set_from(const void *sigset);
 
-/* Let in what is pending and not in @mask. Called with everything blocked; so it is afterwards.
- * *@cancelled is set when the thread was asked to cancel (the caller then calls
- * pthread_testcancel() where it holds nothing). */
-enum signal_result signal_admit(signal_set mask, bool *cancelled);
+/* Let in what is pending and not in @mask. Called with everything blocked; so it is afterwards. */
+enum signal_result signal_admit(signal_set mask);
 
 /* A signalfd over every signal, raised above @fd_floor. -errno. One serves a whole process. */
 int signal_open(int fd_floor);

@@ -41,6 +41,7 @@ int __sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags);
 	SYM(int, connect, (int, const struct sockaddr *, socklen_t))                               \
 	SYM(int, shutdown, (int, int))                                                             \
 	SYM(int, setsockopt, (int, int, int, const void *, socklen_t))                             \
+	SYM(int, getsockopt, (int, int, int, void *, socklen_t *))                                 \
 	SYM(ssize_t, send, (int, const void *, size_t, int))                                       \
 	SYM(ssize_t, sendto, (int, const void *, size_t, int, const struct sockaddr *, socklen_t)) \
 	SYM(ssize_t, sendmsg, (int, const struct msghdr *, int))                                   \

@@ -193,38 +193,97 @@ FSOCK_EXPORT int pselect(int n, fd_set *in, fd_set *out, fd_set *except, const s
 
 /* --- epoll --- */
 
+/* Threads inside libc's waits, on any set: mux_waits is counted, not listed, because the waits begin
+ * before there is a context to list them in. */
+static unsigned mux_waits;
+
 FSOCK_EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
-	int ret = fsock_context ? multiplex_ctl(fsock_context, epfd, op, fd, event) : MULTIPLEX_KERNEL;
+	int ret = fsock_context ? multiplex_ctl(fsock_context, epfd, op, fd, event, fs_load_relaxed(&mux_waits)) : MULTIPLEX_KERNEL;
 
 	return ret == MULTIPLEX_KERNEL ? LIBC(epoll_ctl)(epfd, op, fd, event) : (int)libc_result(ret);
 }
 
+/* A wait as all three functions make it. @libc: their own call for a set that is the kernel's alone. */
+struct epoll_call {
+	int epfd, max;
+	struct epoll_event *events;
+	fs_ns limit; /* -1 = none */
+	const sigset_t *mask;
+	const struct timespec *limit_given; /* epoll_pwait2() */
+	int ms_given;
+	int (*libc)(const struct epoll_call *c);
+};
+
+static int epoll_run(const struct epoll_call *c)
+{
+	signal_set set = c->mask ? signal_set_from(c->mask) : 0;
+	fs_ns end = c->limit >= 0 && fsock_context ? host_clock_kernel() + c->limit : FS_NEVER;
+	fs_ns left = c->limit;
+	int ret;
+
+	for (;;) {
+		ret = multiplex_wait(fsock_context, c->epfd, c->events, c->max, left, c->mask ? &set : NULL);
+		if (ret != MULTIPLEX_KERNEL)
+			return (int)libc_result(ret);
+		fs_fetch_add(&mux_waits, 1);
+		ret = c->libc(c); /* a cancelled thread stays counted: one look too many, later */
+		fs_fetch_sub(&mux_waits, 1);
+		if (ret <= 0)
+			return ret;
+		ret = multiplex_adopt(fsock_context, c->epfd, c->events, ret);
+		if (ret)
+			return ret;
+		/* Only our own event: the set has accelerated members since. */
+		if (end != FS_NEVER)
+			left = FS_MAX(end - host_clock_kernel(), 0);
+	}
+}
+
+static int libc_epoll_wait(const struct epoll_call *c)
+{
+	return LIBC(epoll_wait)(c->epfd, c->events, c->max, c->ms_given);
+}
+
+static int libc_epoll_pwait(const struct epoll_call *c)
+{
+	return LIBC(epoll_pwait)(c->epfd, c->events, c->max, c->ms_given, c->mask);
+}
+
+static int libc_epoll_pwait2(const struct epoll_call *c)
+{
+	return LIBC(epoll_pwait2)(c->epfd, c->events, c->max, c->limit_given, c->mask);
+}
+
 FSOCK_EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max, int ms)
 {
-	int ret = multiplex_wait(fsock_context, epfd, events, max, from_ms(ms), NULL);
+	struct epoll_call c = {
+		.epfd = epfd, .events = events, .max = max, .limit = from_ms(ms), .ms_given = ms,
+		.libc = libc_epoll_wait,
+	};
 
-	return ret == MULTIPLEX_KERNEL ? LIBC(epoll_wait)(epfd, events, max, ms) : (int)libc_result(ret);
+	return epoll_run(&c);
 }
 
 FSOCK_EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max, int ms, const sigset_t *mask)
 {
-	signal_set set = mask ? signal_set_from(mask) : 0;
-	int ret = multiplex_wait(fsock_context, epfd, events, max, from_ms(ms), mask ? &set : NULL);
+	struct epoll_call c = {
+		.epfd = epfd, .events = events, .max = max, .limit = from_ms(ms), .ms_given = ms,
+		.mask = mask, .libc = libc_epoll_pwait,
+	};
 
-	return ret == MULTIPLEX_KERNEL ? LIBC(epoll_pwait)(epfd, events, max, ms, mask)
-				       : (int)libc_result(ret);
+	return epoll_run(&c);
 }
 
 FSOCK_EXPORT int epoll_pwait2(int epfd, struct epoll_event *events, int max, const struct timespec *limit,
 			      const sigset_t *mask)
 {
-	signal_set set = mask ? signal_set_from(mask) : 0;
-	int ret = MULTIPLEX_KERNEL;
+	struct epoll_call c = {
+		.epfd = epfd, .events = events, .max = max, .limit = from_timespec(limit),
+		.limit_given = limit, .mask = mask, .libc = libc_epoll_pwait2,
+	};
 
-	if (!limit || valid(limit))
-		ret = multiplex_wait(fsock_context, epfd, events, max, from_timespec(limit),
-				     mask ? &set : NULL);
-	return ret == MULTIPLEX_KERNEL ? LIBC(epoll_pwait2)(epfd, events, max, limit, mask)
-				       : (int)libc_result(ret);
+	if (limit && !valid(limit))
+		return libc_epoll_pwait2(&c);
+	return epoll_run(&c);
 }

@@ -2,7 +2,8 @@
 /*
  * socket.c - making sockets and changing what they are: the kernel acts first, then the context hears.
  *
- * getsockname(), getpeername(), getsockopt() are not here: the shadow's answers are the right ones.
+ * getsockname(), getpeername() are not here: the shadow's answers are the right ones. So are those of
+ * getsockopt(), but for one.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -19,7 +20,7 @@ FSOCK_EXPORT int socket(int domain, int type, int protocol)
 	if (fd < 0)
 		return fd;
 	if (domain == AF_INET || domain == AF_INET6) {
-		lifecycle_opened(fd, domain, type, protocol);
+		lifecycle_opened(fd, domain, type, protocol, (context_ppoll_fn *)(void *)LIBC(ppoll));
 		preload_register_fork();
 	} else {
 		lifecycle_reused(fsock_context, fd);
@@ -73,5 +74,17 @@ FSOCK_EXPORT int setsockopt(int fd, int level, int name, const void *value, sock
 
 	if (ret == 0 && fsock_context)
 		lifecycle_option(fsock_context, fd, level, name, value, len);
+	return ret;
+}
+
+FSOCK_EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *len)
+{
+	int ret = LIBC(getsockopt)(fd, level, name, value, len), limit;
+
+	if (ret == 0 && fsock_context && level == SOL_SOCKET && name == SO_RCVBUF && *len == sizeof(int)) {
+		limit = lifecycle_rcvbuf(fsock_context, fd);
+		if (limit >= 0)
+			*(int *)value = limit;
+	}
 	return ret;
 }

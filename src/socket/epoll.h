@@ -78,6 +78,12 @@ void epoll_item_remove(struct epoll_item *item);
 #define EPOLL_TAG_SHIFT 36
 #define EPOLL_TAG_OFFSET ((1ULL << EPOLL_TAG_SHIFT) - 1)
 
+/* Data of the one event that tells waiters asleep in the kernel's own epoll_wait() to look again. */
+static inline uint64_t epoll_wake_tag(const struct epoll_set *set)
+{
+	return set->key | EPOLL_TAG_OFFSET;
+}
+
 static inline uint64_t epoll_tag(const struct epoll_item *item)
 {
 	return (item->set->key & ~EPOLL_TAG_OFFSET) | ((uintptr_t)item & EPOLL_TAG_OFFSET);

@@ -43,6 +43,7 @@ struct sock {
 	uint8_t way;		/* enum sock_way */
 	bool nonblock;		/* O_NONBLOCK of the open file description */
 	bool bound;		/* the shadow has a local port */
+	bool widened;		/* the shadow's receive buffer is larger than pcb.limit says */
 	uint16_t steered;	/* bit n: port n's steering holds this socket's port entry */
 	uint16_t rule_port;	/* local port of these entries, host order */
 	struct ip_addr rule_local; /* and their address */
