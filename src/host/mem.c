@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "sys/sys.h"
 
@@ -38,6 +39,16 @@ static int map_range(struct mem_arena *arena, size_t from, size_t to)
 	return 0;
 }
 
+static int resize(int fd, size_t len)
+{
+	struct rlimit limit;
+
+	/* Beyond it the kernel would send SIGXFSZ, which ends the program. */
+	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && len > limit.rlim_cur)
+		return -EFBIG;
+	return sys_ftruncate(fd, (int64_t)len);
+}
+
 int mem_create(struct mem_arena *arena, const char *name, size_t len, int fd_floor)
 {
 	int ret;
@@ -46,7 +57,7 @@ int mem_create(struct mem_arena *arena, const char *name, size_t len, int fd_flo
 	arena->fd = sys_fd_raise(sys_memfd_create(name, MFD_CLOEXEC), fd_floor);
 	if (arena->fd < 0)
 		return arena->fd;
-	ret = sys_ftruncate(arena->fd, (int64_t)len);
+	ret = resize(arena->fd, len);
 	for (arena->slot = 0; ret == 0 && arena->slot < MEM_SLOTS; arena->slot++) {
 		arena->base = (uint8_t *)(FSOCK_STACK_BASE + arena->slot * MEM_SLOT_BYTES);
 		ret = map_range(arena, 0, len);
@@ -69,7 +80,7 @@ int mem_grow(struct mem_arena *arena, size_t len, void **at)
 
 	if (to > MEM_RINGS_OFFSET)
 		return -ENOMEM;
-	ret = sys_ftruncate(arena->fd, (int64_t)to);
+	ret = resize(arena->fd, to);
 	if (ret < 0)
 		return ret;
 	ret = map_range(arena, from, to);
