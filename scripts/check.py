@@ -20,7 +20,7 @@ import time
 import xml.etree.ElementTree
 
 sys.dont_write_bytecode = True
-from lab import net, proc, state  # noqa: E402
+from lab import fsock, net, proc, state  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PYTHON = "/usr/bin/python3"
@@ -258,6 +258,32 @@ def long_kill():
     yield Result("kill, 200 rounds", "passed", "")
 
 
+PYTHON_MODULES = ("test_socket", "test_asyncore", "test_socketserver", "test_selectors", "test_epoll",
+                  "test_poll", "test_select", "test_subprocess", "test_signal", "test_eintr")
+PYTHON_FAILED = re.compile(r"^(?:FAIL|ERROR): (\S+ \([\w.]+\))", re.M)
+
+
+def long_python():
+    """CPython's own tests of sockets, multiplexing and processes: no failure the kernel does not have"""
+    columns = (("kernel", lambda argv: argv, {}),
+               ("off", fsock.run, {"FSOCK_ACCELERATE": "0"}),
+               ("accelerated", lambda argv: fsock.run(argv, profile="latency"), {}))
+    for module in PYTHON_MODULES:
+        failed, counted = {}, {}
+        for name, wrap, env in columns:
+            with net.Pair() as pair:
+                done = pair.a.run(wrap([PYTHON, "-m", "test", "-v", module]), timeout=900,
+                                  env={**fsock.CLEAN, **env})
+            failed[name] = set(PYTHON_FAILED.findall(done.out + done.err))
+            ran = re.search(r"^Ran (\d+) tests", done.out + done.err, re.M)
+            counted[name] = int(ran[1]) if ran else 0
+        for name in ("off", "accelerated"):
+            worse = sorted(failed[name] - failed["kernel"])
+            good = counted[name] == counted["kernel"] > 0 and not worse
+            yield Result(f"python {module}, {name}", "passed" if good else "failed",
+                         f"ran {counted}\n" + "\n".join(worse))
+
+
 def long_families():
     """every API program in every address family, also where the family should not matter"""
     path = ROOT / "build" / "meson-logs" / "families.xml"
@@ -270,7 +296,7 @@ def long_bench():
     yield Result("bench/run", "passed" if status == 0 else "failed", last_lines(out, 60))
 
 
-LONG = {"fuzz": long_fuzz, "demo": long_demo, "kill": long_kill, "families": long_families,
+LONG = {"fuzz": long_fuzz, "demo": long_demo, "kill": long_kill, "python": long_python, "families": long_families,
         "bench": long_bench}
 
 

@@ -12,8 +12,29 @@ packages_build="gcc libc6-dev linux-libc-dev meson ninja-build pkg-config clang 
 	libbpf-dev libmnl-dev libcjson-dev libcmocka-dev python3"
 packages_demo="iproute2 sockperf"
 packages_check="iproute2 util-linux procps ethtool nftables sockperf iperf3 bind9-dnsutils
-	dnsmasq-base socat tcpdump python3-pytest valgrind libclang-rt-14-dev binutils pkg-config"
+	dnsmasq-base socat strace python3-pytest valgrind libclang-rt-14-dev binutils"
+packages_long_python="libpython3.11-testsuite"
 packages_bench="iproute2 sockperf bind9-dnsutils dnsmasq-base gnuplot-nox"
+
+# --- ends -------------------------------------------------------------------------------------
+
+# Everything that must not outlive this shell goes away here, whatever ends it.
+clean_up() {
+	[ -z "${held:-}" ] || release_services
+	held=
+	rm -rf "$scratch"
+}
+
+scratch=$(mktemp -d)
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# Go on as another program; an exec alone would skip the trap.
+become() {
+	clean_up
+	exec "$@"
+}
 
 say() {
 	echo "$self: $*"
@@ -70,26 +91,22 @@ need_packages() {
 	[ -n "$missing" ] || return 0
 	command -v apt-get >/dev/null || die "missing packages:$missing (and no apt-get here to install them)"
 	say "installing:$missing"
-	trap 'release_services' EXIT
-	trap 'exit 130' INT
-	trap 'exit 143' TERM HUP
+	held=1
 	hold_services
 	apt_quietly update || say "apt-get update failed; trying with the lists that are here"
 	# shellcheck disable=SC2086
 	apt_quietly install -y --no-install-recommends $missing ||
 		die "could not install:$missing (try: apt-get install$missing)"
 	release_services
-	trap - EXIT INT TERM HUP
+	held=
 }
 
 # apt-get as it should run in a script; its output is shown only when it fails.
 apt_quietly() {
-	local log status=0
-	log=$(mktemp)
+	local log=$scratch/apt status=0
 	DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 \
 		-o Dpkg::Options::=--force-confold "$@" </dev/null >"$log" 2>&1 || status=$?
 	[ "$status" = 0 ] || tail -n 20 "$log" >&2
-	rm -f "$log"
 	return "$status"
 }
 
@@ -105,9 +122,8 @@ need_root() {
 # build_in DIR MESON_OPTION...: configure when needed and compile (what the variable targets names, by
 # default everything). A folder that another version of meson or another tree left behind is made anew.
 build_in() {
-	local dir=$1 log
+	local dir=$1 log=$scratch/build
 	shift
-	log=$(mktemp)
 	if [ -f "$dir/build.ninja" ]; then
 		meson setup --reconfigure "$@" "$dir" "$root" >"$log" 2>&1 || rm -rf "$dir"
 	fi
@@ -115,15 +131,12 @@ build_in() {
 		rm -rf "$dir"
 		if ! meson setup "$@" "$dir" "$root" >"$log" 2>&1; then
 			tail -n 30 "$log" >&2
-			rm -f "$log"
 			return 1
 		fi
 	fi
 	# shellcheck disable=SC2086
 	if ! ninja -C "$dir" ${targets:-} >"$log" 2>&1; then
 		grep -v '^\[' "$log" | tail -n 60 >&2
-		rm -f "$log"
 		return 1
 	fi
-	rm -f "$log"
 }

@@ -314,6 +314,28 @@ def test_hazard_05_a_thousand_unread_sockets_do_not_slow_an_active_one(pair):
     assert beside <= alone * 1.10, f"{beside * 1e6 / 1000:.2f} us against {alone * 1e6 / 1000:.2f} us"
 
 
+def test_hazard_04_pinned_memory_is_fixed(pair):
+    """The frame pool keeps its size under a thousand full queues: what is queued is copied out of it."""
+    with pair.b.popen(fsock.run([PYTHON, "-c", MANY_SOCKETS + SERVE, net.B4], **LATENCY), env=fsock.CLEAN,
+                      cpu=proc.cpus()[1]) as server:
+        assert server.wait_for("ready", 20), server.err
+        before = frames(server.pid)
+        fill = pair.a.run(fsock.run([PYTHON, "-c", FILL, net.B4], **LATENCY), env=fsock.CLEAN, timeout=60)
+        assert fill.status == 0, fill.err
+        done, _ = ask(pair)
+        assert done.status == 0, done.err
+        after = frames(server.pid)
+    assert before and [total for total, _ in before] == [total for total, _ in after]
+    assert all(total * 2048 <= 16 << 20 for total, _ in after), after
+    assert all(free > 0 for _, free in after), after
+
+
+def frames(pid):
+    """(frames, free frames) of each port of @pid."""
+    return [(port["frames_total"], port["frames_free"])
+            for stack in fsock.stat(pid)["stacks"] for port in stack["ports"]]
+
+
 # --- policy -----------------------------------------------------------------------------------
 
 def drop(side, port):

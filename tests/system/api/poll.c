@@ -43,7 +43,7 @@ CASE_FAST(poll_data)
 {
 	struct pollfd set = { .fd = udp_bound(PORT_HERE), .events = POLLIN };
 
-	CALL_TIMED(poll(&set, 1, 0), 0, 200);
+	CALL_TIMED(poll(&set, 1, 0), 0, 500);
 	show(&set, 1);
 	CALL_TIMED(poll(&set, 1, 100), 100, 1500);
 	show(&set, 1);
@@ -163,7 +163,7 @@ CASE_FAST(ppoll_times)
 	struct timespec zero = { 0, 0 }, some = { 0, 100000000 }, bad = { 0, 1000000000 }, negative = { -1, 0 };
 	struct pollfd set = { .fd = udp_bound(PORT_HERE), .events = POLLIN };
 
-	CALL_TIMED(ppoll(&set, 1, &zero, NULL), 0, 100);
+	CALL_TIMED(ppoll(&set, 1, &zero, NULL), 0, 500);
 	CALL_TIMED(ppoll(&set, 1, &some, NULL), 100, 1500);
 	say("unchanged %d", some.tv_sec == 0 && some.tv_nsec == 100000000);
 	CALL(ppoll(&set, 1, &bad, NULL));
