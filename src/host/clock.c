@@ -15,7 +15,7 @@
 
 enum {
 	READINGS = 5,
-	UNDISTURBED = 1000, /* ticks between which the kernel's clock is read when nothing comes between */
+	UNDISTURBED = 1000, /* ticks that a reading takes when nothing comes between */
 };
 
 fs_ns host_clock_kernel(void)
@@ -42,6 +42,8 @@ static void read_both(fs_ns *ns, uint64_t *ticks)
 {
 	uint64_t best = UINT64_MAX;
 
+	*ns = 0;
+	*ticks = 0;
 	for (int i = 0; i < READINGS && best > UNDISTURBED; i++) {
 		uint64_t before = host_ticks();
 		fs_ns now = host_clock_kernel();
