@@ -18,7 +18,7 @@ import tempfile
 
 # What the preload wraps: sockets, data, multiplexing, descriptors.
 WRAPPED = """
-socket bind connect shutdown setsockopt
+socket bind connect shutdown setsockopt getsockopt
 send sendto sendmsg sendmmsg write writev pwritev2
 recv recvfrom recvmsg recvmmsg read readv preadv2
 poll ppoll select pselect epoll_ctl epoll_wait epoll_pwait epoll_pwait2
@@ -30,7 +30,6 @@ _exit
 SHADOWS = {
     "getsockname": "the shadow is bound and connected as the socket is",
     "getpeername": "likewise",
-    "getsockopt": "options are set on the shadow first",
     "epoll_create": "an epoll descriptor is a real one",
     "epoll_create1": "likewise",
     "fdelt": "checks a number",
