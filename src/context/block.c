@@ -82,7 +82,6 @@ static int admit(struct blocker *b)
 	case SIGNAL_NONE:
 		break;
 	}
-	pthread_testcancel(); /* a thread that only spins would never be asked */
 	return 0;
 }
 
@@ -203,16 +202,26 @@ static void begin(struct blocker *b, fs_ns now)
 		b->quiet_until = now; /* a signal that the given mask lets in is due at once */
 }
 
-static int spin(struct blocker *b, fs_ns now)
+/* The steps in which the thread may be cancelled. */
+static int slow_step(struct blocker *b, struct pollfd *fds, unsigned n, fs_ns now)
 {
-	pause_cpu();
-	if (now < b->quiet_until)
-		return 0;
+	int ret;
+
+	pthread_testcancel(); /* a thread that only spins would never be asked */
 	block_signals(b);
-	if (now < b->next_slice)
-		return 0;
-	b->next_slice = now + SLICE_NS;
-	return admit(b);
+	if (now < b->spin_until) {
+		b->next_slice = now + SLICE_NS;
+		return admit(b);
+	}
+	if (b->armed)
+		return sleep_now(b, fds, n);
+	ret = admit(b);
+	return ret < 0 ? ret : arm(b);
+}
+
+static void cancelled(void *arg)
+{
+	blocker_end(arg);
 }
 
 int blocker_pause(struct blocker *b, struct pollfd *fds, unsigned n)
@@ -224,14 +233,13 @@ int blocker_pause(struct blocker *b, struct pollfd *fds, unsigned n)
 		begin(b, now);
 	if (b->deadline != FS_NEVER && now >= b->deadline && host_clock_kernel() >= b->deadline)
 		return -ETIMEDOUT;
-	if (now < b->spin_until)
-		return spin(b, now);
-	block_signals(b);
-	if (b->armed)
-		return sleep_now(b, fds, n);
-	ret = admit(b);
-	if (ret == 0)
-		ret = arm(b);
+	if (now < b->spin_until && (now < b->quiet_until || now < b->next_slice)) {
+		pause_cpu();
+		return 0;
+	}
+	pthread_cleanup_push(cancelled, b);
+	ret = slow_step(b, fds, n, now);
+	pthread_cleanup_pop(0);
 	return ret;
 }
 

@@ -13,7 +13,8 @@
  *                     break;
  *     }
  *
- * The variable's end, or the thread's by pthread_cancel(), lets everything go (blocker_end()).
+ * The variable's end, or the thread's by pthread_cancel() in blocker_pause(), lets everything go
+ * (blocker_end()).
  *
  * blocker_pause() returns at once while the spin budget lasts. Then it publishes "sleeping" and returns
  * once more, so that the try looks again; only the next pause sleeps. Whoever delivers after that look
@@ -68,7 +69,7 @@ int blocker_pause(struct blocker *b, struct pollfd *fds, unsigned n);
 /* Let go: wakes nobody, restores the mask, calls release. Twice is once. */
 void blocker_end(struct blocker *b);
 
-/* A blocker that ends with its scope, also when the thread is cancelled in it (-fexceptions). */
+/* A blocker that ends with its scope. */
 #define BLOCKER(b) struct blocker b __attribute__((cleanup(blocker_end))) = { 0 }
 
 #endif

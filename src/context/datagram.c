@@ -408,7 +408,7 @@ static ssize_t send_fast(struct context *ctx, struct sock *s, int fd, const stru
 		return DATAGRAM_KERNEL;
 	dst = context_resolve(ctx, s, &addr);
 	if (!dst || dst->way != IP_DST_FAST || !fits(dst, len) || !ctx->handle[dst->port].ops ||
-	    !ip_dst_ready(&ctx->stack->ip, dst))
+	    (!ip_dst_ready(&ctx->stack->ip, dst) && !context_neigh_retry(ctx, dst)))
 		return DATAGRAM_KERNEL;
 	ret = pending_error(ctx, s, fd);
 	if (ret < 0)

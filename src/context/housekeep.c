@@ -95,10 +95,16 @@ static bool takes_v4(const struct sock *s)
 	return !(s->pcb.flags & UDP_PCB_V6) || !(s->pcb.flags & UDP_PCB_V6ONLY);
 }
 
-/* Would both sockets have the same entry in the steering table? */
-static bool same_entry(const struct sock *a, const struct sock *b)
+/* Would a datagram match both sockets equally well? */
+static bool clash(const struct sock *a, const struct sock *b)
 {
 	bool both_v6 = (a->pcb.flags & b->pcb.flags) & UDP_PCB_V6;
+
+	if ((a->pcb.flags ^ b->pcb.flags) & UDP_PCB_CONNECTED)
+		return false; /* the connected one goes first (a server's socket per client) */
+	if ((a->pcb.flags & UDP_PCB_CONNECTED) &&
+	    !(ip_addr_equal(&a->pcb.remote, &b->pcb.remote) && a->pcb.remote_port == b->pcb.remote_port))
+		return false;
 
 	if (ip_addr_is_any(&a->pcb.local) != ip_addr_is_any(&b->pcb.local))
 		return false;
@@ -112,7 +118,7 @@ bool context_port_is_shared(struct context *ctx, struct sock *s, int fd)
 	uint64_t own[OWN_MAX];
 	unsigned n_own = 0;
 	struct list *e;
-	bool clash = false;
+	bool clashes = false;
 	struct host_port_query query = {
 		.addr = s->pcb.local,
 		.port = s->pcb.local_port,
@@ -123,7 +129,7 @@ bool context_port_is_shared(struct context *ctx, struct sock *s, int fd)
 	};
 
 	/* Sockets of this stack may share a port as long as look-up tells them apart, as the kernel's
-	 * does: specific before wildcard. Two of one address go to the kernel, both. */
+	 * does: connected before specific before wildcard. Two of one address go to the kernel, both. */
 	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
 		struct sock *other = FS_CONTAINER_OF(e, struct sock, all);
 
@@ -131,12 +137,12 @@ bool context_port_is_shared(struct context *ctx, struct sock *s, int fd)
 			continue;
 		if (n_own < OWN_MAX)
 			own[n_own++] = other->cookie;
-		if (other == s || !same_entry(s, other))
+		if (other == s || !clash(s, other))
 			continue;
-		clash = true;
+		clashes = true;
 		context_demote(ctx, other, FS_REASON_port_shared, NULL);
 	}
-	if (clash)
+	if (clashes)
 		return true;
 	query.n_own = n_own;
 	return host_port_shared(&query, ctx->nl_buf, HOST_NL_BUF_GOOD) > 0;

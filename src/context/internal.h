@@ -79,6 +79,9 @@ void context_publish(struct context *ctx);
  * way IP_DST_KERNEL when nothing else is possible, or NULL when the cache is full. */
 struct ip_dst *context_resolve(struct context *ctx, struct sock *s, const struct ip_addr *remote);
 
+/* The next hop of @dst was not known: has the kernel found it meanwhile? True: it is now. */
+bool context_neigh_retry(struct context *ctx, struct ip_dst *dst);
+
 /* A neighbour changed in the kernel's table. */
 void context_neigh_changed(struct context *ctx, const struct host_neigh *neigh);
 

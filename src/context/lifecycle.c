@@ -74,6 +74,26 @@ static struct steer_rule rule_of(const struct sock *s)
 	};
 }
 
+static uint32_t family_bits(const struct sock *s)
+{
+	return s->pcb.flags & (UDP_PCB_V6 | UDP_PCB_V6ONLY);
+}
+
+/* Another socket of the stack needs the same entry on @port (a server's connected sockets). */
+static bool entry_needed(const struct context *ctx, const struct sock *s, unsigned port)
+{
+	struct list *e;
+
+	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
+		const struct sock *other = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (other != s && (other->steered & (1u << port)) && other->rule_port == s->rule_port &&
+		    ip_addr_equal(&other->rule_local, &s->rule_local) && family_bits(other) == family_bits(s))
+			return true;
+	}
+	return false;
+}
+
 static void unsteer(struct context *ctx, struct sock *s)
 {
 	struct steer_rule rule = rule_of(s);
@@ -81,7 +101,7 @@ static void unsteer(struct context *ctx, struct sock *s)
 	for (unsigned i = 0; s->steered && i < ctx->n_handles; i++) {
 		struct provider_handle *h = &ctx->handle[i];
 
-		if ((s->steered & (1u << i)) && h->ops && h->ops->steer_remove)
+		if ((s->steered & (1u << i)) && h->ops && h->ops->steer_remove && !entry_needed(ctx, s, i))
 			h->ops->steer_remove(h, &rule);
 	}
 	s->steered = 0;

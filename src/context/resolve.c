@@ -15,6 +15,7 @@
 
 /* Learned path MTUs come without a notification: ask again after a second. */
 #define DST_FRESH FS_SEC(1)
+#define NEIGH_RETRY FS_US(50)
 #define NEIGH_INTERVAL FS_SEC(25) /* the kernel forgets "in use" after about 30 s (hazard 25) */
 
 /* A route of ours is by a neighbour that the kernel knows; learn what it says. */
@@ -102,6 +103,17 @@ struct ip_dst *context_resolve(struct context *ctx, struct sock *s, const struct
 	if (d)
 		ip_dst_get(ip, d);
 	return d;
+}
+
+/* The kernel resolves within some 50 us of the first datagram; notifications are read once a ms. */
+bool context_neigh_retry(struct context *ctx, struct ip_dst *dst)
+{
+	struct neigh *n = dst->neigh;
+
+	if (n->state == NEIGH_VALID || ctx->now - n->refreshed_at < NEIGH_RETRY)
+		return false;
+	next_hop(ctx, (int)ctx->stack->ip.port[dst->port].ifindex, dst->port, &n->addr);
+	return ip_dst_ready(&ctx->stack->ip, dst);
 }
 
 void context_neigh_changed(struct context *ctx, const struct host_neigh *h)
