@@ -87,6 +87,12 @@ extern struct context *fsock_context;
  */
 struct context *context_start(context_ppoll_fn *libc_ppoll, int *reason);
 
+/*
+ * Is this a child that shares the parent's memory until it execs (vfork, posix_spawn)? What it does to
+ * its descriptors is not the parent's business: calls go to libc and nothing is noted.
+ */
+bool context_is_borrowed(const struct context *ctx);
+
 /* --- the stack's lock; see stack.h --- */
 
 /* False: the stack is broken, or the calling thread holds the lock already (a signal handler came in

@@ -169,6 +169,16 @@ static void took_kernel(struct context *ctx, int fd, ssize_t n, bool peek)
 	leave(ctx);
 }
 
+/* The number means something else by now. */
+static ssize_t not_ours(struct context *ctx, int fd)
+{
+	if (context_lock(ctx)) {
+		context_check_descriptor(ctx, fd);
+		leave(ctx);
+	}
+	return DATAGRAM_KERNEL;
+}
+
 /* Is it the shadow's turn to be read? */
 static bool kernel_due(const struct context *ctx, const struct sock *s, bool looked)
 {
@@ -210,6 +220,8 @@ static ssize_t receive_once(struct context *ctx, int fd, struct datagram *d, boo
 		leave(ctx);
 		looked = true;
 		n = take_kernel(fd, d);
+		if (n == -ENOTSOCK || n == -EBADF)
+			return not_ours(ctx, fd);
 		if (n != -EAGAIN) {
 			took_kernel(ctx, fd, n, d->flags & MSG_PEEK);
 			return n;
@@ -358,7 +370,10 @@ static int pending_error(struct context *ctx, struct sock *s, int fd)
 	    ctx->now - s->error_looked < FS_US(ctx->config.kernel_look))
 		return 0;
 	s->error_looked = ctx->now;
-	sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
+	if (sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0) {
+		context_check_descriptor(ctx, fd);
+		return DATAGRAM_KERNEL;
+	}
 	return -error;
 }
 

@@ -183,6 +183,8 @@ static void check(struct context *ctx)
 	check_policy(ctx);
 	context_reap(ctx);
 	context_neigh_refresh(ctx);
+	if (ctx->slot < STATS_MAX_PROCS)
+		context_check_descriptors(ctx);
 	context_publish(ctx);
 }
 

@@ -111,6 +111,10 @@ void context_demote(struct context *ctx, struct sock *s, int reason, const char 
 /* Every socket, for a reason that concerns all (policy, owner gone). port < 0 = all ports. */
 void context_demote_all(struct context *ctx, int port, int reason, const char *detail);
 
+/* The kernel said that @fd is no socket, or it is time to look: is it still the one we know (P21)? */
+void context_check_descriptor(struct context *ctx, int fd);
+void context_check_descriptors(struct context *ctx);
+
 /* The last descriptor is gone and nobody sleeps on it: end the socket. */
 void context_sock_free(struct context *ctx, struct sock *s);
 

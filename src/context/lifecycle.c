@@ -17,6 +17,10 @@
 #include "socket/opts.h"
 #include "sys/sys.h"
 
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
 enum {
 	DRAIN_MAX = 64, /* bursts: a ring's worth, whatever keeps arriving */
 	WIDEN = 3,	/* see widen() */
@@ -341,6 +345,18 @@ static void open_datagram(struct context *ctx, int fd, int domain, int type)
 	context_fd_set(ctx, fd, FD_SOCK, s, s->generation);
 }
 
+/* Was the socket made in the network namespace the stack knows? */
+static bool same_namespace(const struct context *ctx, int fd)
+{
+	uint64_t ours = 0, its = 0;
+	socklen_t len = sizeof(ours);
+
+	if (sys_getsockopt(ctx->nl.fd, SOL_SOCKET, SO_NETNS_COOKIE, &ours, &len) < 0)
+		return true; /* kernels before 5.14 cannot tell */
+	len = sizeof(its);
+	return sys_getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &its, &len) < 0 || its == ours;
+}
+
 static void opened(struct context *ctx, int fd, int domain, int type, int protocol)
 {
 	bool datagram = (type & 0xf) == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP);
@@ -351,6 +367,8 @@ static void opened(struct context *ctx, int fd, int domain, int type, int protoc
 		record_only(ctx, fd, domain, protocol, FS_REASON_disabled);
 	else if (!datagram)
 		record_only(ctx, fd, domain, protocol ? protocol : IPPROTO_TCP, FS_REASON_protocol);
+	else if (!same_namespace(ctx, fd))
+		record_only(ctx, fd, domain, IPPROTO_UDP, FS_REASON_namespace);
 	else if (!context_joined(ctx))
 		record_only(ctx, fd, domain, IPPROTO_UDP, FS_REASON_join_denied);
 	else
@@ -606,11 +624,38 @@ static void forget(struct context *ctx, struct fd_entry *e)
 	}
 }
 
+/* Does @fd still mean the socket it meant? 155 ns (hazard 26): slow paths only. */
+static bool is_stale(int fd, const struct sock *s)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	return sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 || cookie != s->cookie;
+}
+
+void context_check_descriptor(struct context *ctx, int fd)
+{
+	struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
+	struct sock *s = e ? e->object : NULL;
+
+	if (!e || e->kind != FD_SOCK || s->generation != e->generation || !is_stale(fd, s))
+		return;
+	record_reason(s->record, FS_REASON_fd_passed, "closed or replaced outside fsock's sight");
+	forget(ctx, e);
+	fs_store_release(&e->kind, (uint32_t)FD_NONE);
+}
+
+void context_check_descriptors(struct context *ctx)
+{
+	for (int fd = 0; fd <= ctx->fds.highest; fd++)
+		context_check_descriptor(ctx, fd);
+}
+
 void lifecycle_closing(struct context *ctx, int fd)
 {
 	struct fd_entry *e;
 
-	if (fd_kind_of(&ctx->fds, fd) == FD_NONE || !context_lock(ctx))
+	if (fd_kind_of(&ctx->fds, fd) == FD_NONE || context_is_borrowed(ctx) || !context_lock(ctx))
 		return;
 	e = fd_entry_at(&ctx->fds, fd);
 	if (context_joined(ctx))
@@ -623,6 +668,8 @@ void lifecycle_duplicated(struct context *ctx, int from, int to)
 {
 	struct fd_entry *e;
 
+	if (context_is_borrowed(ctx))
+		return;
 	lifecycle_reused(ctx, to);
 	if (fd_kind_of(&ctx->fds, from) == FD_NONE || !context_lock(ctx))
 		return;
@@ -643,7 +690,7 @@ void lifecycle_duplicated(struct context *ctx, int from, int to)
 
 void lifecycle_exit(struct context *ctx)
 {
-	if (!context_lock(ctx))
+	if (context_is_borrowed(ctx) || !context_lock(ctx))
 		return;
 	context_publish(ctx);
 	for (uint32_t i = 0; ctx->report_fd >= 0 && i < ctx->stack->head.n_socks; i++)

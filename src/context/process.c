@@ -70,6 +70,11 @@ void context_after_fork(struct context *ctx)
 	*ctx->alive = 1;
 }
 
+bool context_is_borrowed(const struct context *ctx)
+{
+	return fs_load_relaxed(ctx->alive) != 0 && (uint32_t)sys_getpid() != ctx->pid;
+}
+
 /* --- joining --- */
 
 static bool is_alive(uint32_t pid)

@@ -59,11 +59,24 @@ void record_reason(struct stats_sock *r, int reason, const char *detail)
 	}
 }
 
+/* A report is read without the stack beside it: say there which port the socket used. */
+static void name_port(const struct context *ctx, struct stats_sock *r)
+{
+	const struct stats_port *p = &ctx->stack->port_stats[r->port_index];
+
+	if (r->port_index >= STATS_MAX_PORTS || r->detail[0])
+		return;
+	host_format(r->detail, sizeof(r->detail), "%s on %s queue %u, %s", p->provider, p->ifname, p->queue,
+		    p->mode);
+}
+
 void context_record_close(struct context *ctx, struct stats_sock *r)
 {
 	if (!r || r->fd < 0)
 		return;
-	if (ctx->report_fd >= 0)
+	if (ctx->report_fd >= 0) {
+		name_port(ctx, r);
 		sys_write(ctx->report_fd, r, sizeof(*r));
+	}
 	r->fd = -1;
 }

@@ -22,12 +22,20 @@ FSOCK_EXPORT int close(int fd)
 {
 	struct context *ctx = fsock_context;
 
-	if (!ctx)
+	if (!ctx || context_is_borrowed(ctx))
 		return LIBC(close)(fd);
 	if (context_fd_is_internal(ctx, fd))
 		return (int)libc_result(-EBADF);
 	lifecycle_closing(ctx, fd);
 	return LIBC(close)(fd);
+}
+
+/* libc closes the descriptor inside, past close() above. */
+FSOCK_EXPORT int fclose(FILE *stream)
+{
+	if (fsock_context && fileno(stream) >= 0)
+		lifecycle_closing(fsock_context, fileno(stream));
+	return LIBC(fclose)(stream);
 }
 
 /* Close [first, last] but for ours. 0 or -errno of the first part that failed. */
@@ -58,7 +66,7 @@ FSOCK_EXPORT int close_range(unsigned first, unsigned last, int flags)
 {
 	struct context *ctx = fsock_context;
 
-	if (!ctx || first > last)
+	if (!ctx || first > last || context_is_borrowed(ctx))
 		return LIBC(close_range)(first, last, flags);
 	if (!(flags & CLOSE_RANGE_CLOEXEC))
 		forget_range(ctx, first, last);
@@ -96,7 +104,7 @@ static void make_room(int from, int to)
 {
 	struct context *ctx = fsock_context;
 
-	if (!ctx || from == to || sys_fcntl(from, F_GETFD, 0) < 0)
+	if (!ctx || from == to || context_is_borrowed(ctx) || sys_fcntl(from, F_GETFD, 0) < 0)
 		return; /* the kernel will refuse and leave @to alone */
 	context_fd_move_internal(ctx, to);
 	lifecycle_closing(ctx, to);

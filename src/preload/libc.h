@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/socket.h>
@@ -74,6 +75,7 @@ int __sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags);
 	SYM(int, epoll_pwait2,                                                                     \
 	    (int, struct epoll_event *, int, const struct timespec *, const sigset_t *))           \
 	SYM(int, close, (int))                                                                     \
+	SYM(int, fclose, (FILE *))                                                                 \
 	SYM(int, dup, (int))                                                                       \
 	SYM(int, dup2, (int, int))                                                                 \
 	SYM(int, dup3, (int, int, int))                                                            \
