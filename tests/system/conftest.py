@@ -61,6 +61,11 @@ def shared_pairs():
         yield one, two
 
 
+@pytest.fixture(scope="module")
+def shared_pair(shared_pairs):
+    return shared_pairs[0]
+
+
 @pytest.fixture(scope="session")
 def program():
     """program(name): path of a program of tests/system in the build folder."""

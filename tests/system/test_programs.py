@@ -98,10 +98,10 @@ def test_sockperf_throughput(pair, sides):
 @pytest.mark.parametrize("sides", SIDES)
 def test_iperf3_udp(pair, sides):
     run = Run(pair, ["iperf3", "-s", "-1", "-B", net.B4, "--forceflush"],
-              ["iperf3", "-u", "-c", net.B4, "-b", "50M", "-l", "1400", "-t", 1, "-J"],
+              ["iperf3", "-u", "-c", net.B4, "-b", "5M", "-l", "1400", "-t", 1, "-J"],
               SIDES[sides], ready="Server listening")
     end = json.loads(run.done.out)["end"]["sum"]
-    assert end["packets"] > 1000
+    assert end["packets"] > 300
     assert end["lost_percent"] < 10, end
 
 
@@ -109,10 +109,10 @@ def test_iperf3_udp(pair, sides):
 def test_iperf3_reverse(pair, sides):
     """The server sends."""
     run = Run(pair, ["iperf3", "-s", "-1", "-B", net.B4, "--forceflush"],
-              ["iperf3", "-u", "-R", "-c", net.B4, "-b", "50M", "-l", "1400", "-t", 1, "-J"],
+              ["iperf3", "-u", "-R", "-c", net.B4, "-b", "5M", "-l", "1400", "-t", 1, "-J"],
               SIDES[sides], ready="Server listening")
     end = json.loads(run.done.out)["end"]["sum"]
-    assert end["packets"] > 1000
+    assert end["packets"] > 300
     assert end["lost_percent"] < 10, end
 
 

@@ -50,7 +50,7 @@ CASE_FAST(queued_before_connect)
 	CALL(recv(fd, buf, sizeof(buf), MSG_DONTWAIT));
 }
 
-CASE_FAST(reconnect_and_disconnect)
+CASE(reconnect_and_disconnect)
 {
 	struct addr to = there(PORT_ECHO);
 	int fd = udp();
