@@ -330,7 +330,9 @@ static void open_datagram(struct context *ctx, int fd, int domain, int type)
 	struct sock *s = record ? context_sock_alloc(ctx) : NULL;
 
 	if (!s) {
-		record_reason(record, FS_REASON_too_many_sockets, NULL);
+		bool full = ctx->stack->socks.in_use >= ctx->config.max_sockets;
+
+		record_reason(record, full ? FS_REASON_too_many_sockets : FS_REASON_memory, NULL);
 		context_fd_set(ctx, fd, record ? FD_RECORD : FD_NONE, record, 0);
 		return;
 	}
@@ -456,7 +458,9 @@ static int bind_any(const struct sock *s, int fd)
 	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
 	struct sockaddr_in in = { .sin_family = AF_INET };
 
-	return s->pcb.flags & UDP_PCB_V6 ? sys_bind(fd, &in6, sizeof(in6)) : sys_bind(fd, &in, sizeof(in));
+	int ret = s->pcb.flags & UDP_PCB_V6 ? sys_bind(fd, &in6, sizeof(in6)) : sys_bind(fd, &in, sizeof(in));
+
+	return ret == -EINVAL ? 0 : ret; /* bound already: something was sent by the shadow */
 }
 
 /*
