@@ -44,6 +44,7 @@ struct context {
 	struct provider_handle handle[IP_MAX_PORTS];
 	unsigned n_handles;    /* slots of handle[] that were ever used */
 	unsigned slot;	       /* index in stack->proc; STATS_MAX_PROCS = none: not joined */
+	int join_error;	       /* 0, or why this child cannot join */
 	uint32_t pid;
 	bool forking;	       /* this thread holds the lock across fork() */
 	bool news;	       /* readable() was called since the last ring: sleepers must know */

@@ -6,6 +6,7 @@
 
 #include "context/thread.h"
 #include "host/policy.h"
+#include "host/watch.h"
 #include "sys/sys.h"
 
 enum { FIXED = 8 };
@@ -28,10 +29,14 @@ static bool for_each(struct context *ctx, visit_fn *visit, void *arg)
 		for (int k = 0; k < ctx->handle[i].n_fds; k++)
 			if (ctx->handle[i].fd[k] >= 0 && visit(&ctx->handle[i].fd[k], arg))
 				return true;
+	if (ctx->watch && visit(host_watch_fd(ctx->watch), arg))
+		return true;
 	return ctx->policy &&
 	       ((ctx->policy->netfilter.fd >= 0 && visit(&ctx->policy->netfilter.fd, arg)) ||
 		(ctx->policy->xfrm.fd >= 0 && visit(&ctx->policy->xfrm.fd, arg)) ||
-		(ctx->policy->cgroup >= 0 && visit(&ctx->policy->cgroup, arg)));
+		(ctx->policy->cgroup >= 0 && visit(&ctx->policy->cgroup, arg)) ||
+		(ctx->policy->tables[0] >= 0 && visit(&ctx->policy->tables[0], arg)) ||
+		(ctx->policy->tables[1] >= 0 && visit(&ctx->policy->tables[1], arg)));
 }
 
 static bool is_number(int *fd, void *arg)

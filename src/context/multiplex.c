@@ -121,12 +121,16 @@ static int poll_once(struct poll_call *c, bool must_look)
 	return ready ? ready : -EAGAIN;
 }
 
-/* Hold the accelerated members, so that they stay while the call sleeps. */
-static void poll_hold(struct poll_call *c)
+/* Hold the accelerated members, so that they stay while the call sleeps. False: this process has no
+ * place to sleep in, as it could not join. */
+static bool poll_hold(struct poll_call *c)
 {
+	bool joined;
+
 	if (!context_lock(c->ctx))
-		return;
-	for (unsigned i = 0; context_joined(c->ctx) && i < c->n; i++) {
+		return false;
+	joined = context_joined(c->ctx);
+	for (unsigned i = 0; joined && i < c->n; i++) {
 		struct sock *s = live_sock(fd_entry_at(&c->ctx->fds, c->fds[i].fd));
 
 		if (s) {
@@ -135,6 +139,7 @@ static void poll_hold(struct poll_call *c)
 		}
 	}
 	context_unlock(c->ctx);
+	return joined;
 }
 
 static void poll_free(struct poll_call *c)
@@ -167,8 +172,9 @@ static int poll_run(struct poll_call *c, fs_ns limit, const signal_set *mask)
 
 	if (ret != -EAGAIN || limit == 0)
 		return ret == -EAGAIN ? 0 : ret;
+	if (!poll_hold(c))
+		return MULTIPLEX_KERNEL;
 	blocker_init(&b, c->ctx, deadline_of(limit), false, mask);
-	poll_hold(c);
 	b.socks = c->socks;
 	b.n_socks = c->n_socks;
 	b.release = poll_release;
@@ -389,6 +395,29 @@ static int translate(struct wait_call *c, struct epoll_event *events, int n)
 	return kept;
 }
 
+/* The same where the stack's half is not to be had, in a child that did not join or when the stack is
+ * broken: only what the program gave as data is put back. Items stay mapped whatever happened. */
+static int untag(const struct epoll_set *set, struct epoll_event *events, int n)
+{
+	int kept = 0;
+
+	for (int i = 0; i < n; i++) {
+		const struct epoll_item *item;
+		bool gone;
+
+		if (events[i].data.u64 == epoll_wake_tag(set))
+			continue;
+		item = epoll_item_from_tag((struct epoll_set *)set, events[i].data.u64, &gone);
+		if (gone)
+			continue;
+		events[kept] = events[i];
+		if (item)
+			events[kept].data.u64 = item->data;
+		kept++;
+	}
+	return kept;
+}
+
 /* Should this turn ask the kernel? Lock held. */
 static bool kernel_turn(struct wait_call *c, bool must)
 {
@@ -503,15 +532,22 @@ int multiplex_adopt(struct context *ctx, int epfd, struct epoll_event *events, i
 {
 	struct wait_call c = { .ctx = ctx, .epfd = epfd };
 	struct fd_entry *e;
+	bool locked;
 
-	if (!ctx || n <= 0 || fd_kind_of(&ctx->fds, epfd) != FD_EPOLL || !context_lock(ctx))
+	if (!ctx || n <= 0 || fd_kind_of(&ctx->fds, epfd) != FD_EPOLL)
 		return n;
+	locked = context_lock(ctx);
 	e = fd_entry_at(&ctx->fds, epfd);
-	if (e->kind == FD_EPOLL && context_joined(ctx)) {
+	if (e->kind == FD_EPOLL) {
 		c.set = e->object;
-		epoll_begin(c.set);
-		n = translate(&c, events, n);
+		if (locked && context_joined(ctx)) {
+			epoll_begin(c.set);
+			n = translate(&c, events, n);
+		} else {
+			n = untag(c.set, events, n);
+		}
 	}
-	context_unlock(ctx);
+	if (locked)
+		context_unlock(ctx);
 	return n;
 }

@@ -10,6 +10,7 @@
 #include "base/reason.h"
 #include "context/internal.h"
 #include "context/thread.h"
+#include "host/watch.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
 
@@ -62,8 +63,10 @@ void context_after_fork(struct context *ctx)
 	memset(ctx->handle, 0, sizeof(ctx->handle));
 	/* Threads, their sleep sets and the io_uring stayed behind. */
 	memset(&context_thread, 0, sizeof(context_thread));
+	host_watch_leave(ctx->watch);
 	ctx->watch = NULL;
 	ctx->slot = STATS_MAX_PROCS;
+	ctx->join_error = 0;
 	ctx->pid = (uint32_t)sys_getpid();
 	ctx->news = false;
 	ctx->n_handles = 0;
@@ -154,8 +157,11 @@ static int reason_of_join(int error)
 
 int context_join(struct context *ctx)
 {
-	int ret = context_reopen_control(ctx);
+	int ret;
 
+	if (ctx->join_error)
+		return ctx->join_error; /* what it cannot have now it will not have later */
+	ret = context_reopen_control(ctx);
 	if (ret == 0)
 		ret = take_slot(ctx);
 	context_lend(ctx);
@@ -178,6 +184,7 @@ int context_join(struct context *ctx)
 		ctx->stack->head.procs[ctx->slot] = 0;
 		ctx->slot = STATS_MAX_PROCS;
 	}
+	ctx->join_error = ret;
 	return ret;
 }
 

@@ -191,7 +191,10 @@ static void read_options(struct context *ctx)
 		else
 			host_log(&ctx->log, LOG_WARN, "cannot write log_file %s", ctx->config.log_file);
 	}
-	ctx->report_fd = fd && !args.secure ? (int)strtol(fd, NULL, 10) : -1;
+	/* A copy above the floor: whoever closes all numbers must not close this one. */
+	ctx->report_fd = -1;
+	if (fd && !args.secure)
+		ctx->report_fd = sys_fcntl((int)strtol(fd, NULL, 10), F_DUPFD_CLOEXEC, ctx->fd_floor);
 }
 
 /* The page that tells a child from its parent whatever made it. */
@@ -298,21 +301,60 @@ static void thread_ends(void *arg)
 	t->epfd = 0;
 }
 
+static void close_if_ours(const struct context *ctx, int fd)
+{
+	if (fd >= ctx->fd_floor)
+		sys_close(fd);
+}
+
+/* It did not come to a stack: what was opened on the way must not be missing to the program. */
+static void discard(struct context *ctx)
+{
+	close_if_ours(ctx, ctx->nl.fd);
+	close_if_ours(ctx, ctx->monitor.nl.fd);
+	close_if_ours(ctx, ctx->signal_fd);
+	close_if_ours(ctx, ctx->doorbell[0]);
+	host_watch_close(ctx->watch);
+	if (ctx->arena.fd >= ctx->fd_floor)
+		mem_close(&ctx->arena);
+	close_if_ours(ctx, ctx->log.fd);
+	close_if_ours(ctx, ctx->report_fd);
+	pthread_key_delete(ctx->thread_key);
+	if (ctx->nl_buf)
+		sys_munmap(ctx->nl_buf, 2 * HOST_NL_BUF_GOOD);
+	if (ctx->alive)
+		sys_munmap(ctx->alive, PAGE);
+	sys_munmap(ctx, sizeof(*ctx));
+}
+
+static void say_why(const struct host_log *log, int reason, int error)
+{
+	const struct fs_reason_info *info = fs_reason_info((uint32_t)reason);
+
+	host_log(log, LOG_WARN, "no stack (error %d), this program runs on the kernel's sockets: %s; %s",
+		 -error, info->text, info->remedy);
+}
+
 static struct context *make_context(context_ppoll_fn *libc_ppoll, int *reason)
 {
+	static const struct host_log standard_error = { .fd = 2, .level = LOG_WARN };
 	struct context *ctx = mem_private(sizeof(*ctx));
 	int ret;
 
 	*reason = FS_REASON_memory;
-	if (!ctx)
+	if (!ctx) {
+		say_why(&standard_error, *reason, -ENOMEM);
 		return NULL;
+	}
 	ctx->fd_floor = choose_fd_floor();
 	ctx->pid = (uint32_t)sys_getpid();
 	ctx->fds.highest = -1;
 	ctx->signal_fd = -1;
 	ctx->libc_ppoll = libc_ppoll;
-	if (pthread_key_create(&ctx->thread_key, thread_ends) != 0)
+	if (pthread_key_create(&ctx->thread_key, thread_ends) != 0) {
+		sys_munmap(ctx, sizeof(*ctx));
 		return NULL;
+	}
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
 		ctx->doorbell[i] = -1;
 	read_options(ctx);
@@ -324,7 +366,8 @@ static struct context *make_context(context_ppoll_fn *libc_ppoll, int *reason)
 	if (ret == 0)
 		return ctx;
 	*reason = reason_of(ret);
-	host_log(&ctx->log, LOG_WARN, "no stack (error %d): this program runs on the kernel's sockets", -ret);
+	say_why(&ctx->log, *reason, ret);
+	discard(ctx);
 	return NULL;
 }
 

@@ -102,6 +102,19 @@ void host_watch_close(struct host_watch *w)
 	sys_munmap(w, sizeof(*w));
 }
 
+int *host_watch_fd(struct host_watch *w)
+{
+	return &w->fd;
+}
+
+void host_watch_leave(struct host_watch *w)
+{
+	if (!w)
+		return;
+	sys_close(w->fd); /* the mappings were not inherited */
+	sys_munmap(w, sizeof(*w));
+}
+
 static uint64_t tag_of(const struct host_watch *w, int slot)
 {
 	return (uint64_t)w->watched[slot].generation << 32 | (uint32_t)slot;

@@ -33,6 +33,12 @@ void host_watch_close(struct host_watch *w);
  */
 bool host_watch_ready(struct host_watch *w, int epfd);
 
+/* Where the ring's own descriptor stands, for who gives it another number. */
+int *host_watch_fd(struct host_watch *w);
+
+/* In a child of fork(): the ring is the parent's; let go of it. */
+void host_watch_leave(struct host_watch *w);
+
 /* @epfd is closed or means another file now. */
 void host_watch_forget(struct host_watch *w, int epfd);
 
