@@ -28,7 +28,7 @@ struct watched {
 
 struct host_watch {
 	int fd; /* the ring; owned */
-	uint8_t *rings;
+	void *rings;
 	size_t rings_len;
 	struct io_uring_sqe *sqes;
 	uint32_t *sq_tail, *sq_mask, *sq_array;
@@ -37,6 +37,12 @@ struct host_watch {
 	int used; /* slots in use are below it */
 	struct watched watched[WATCH_MAX];
 };
+
+/* The kernel says at which byte of the mapping a part lies, aligned for it. */
+static void *ring_at(const struct host_watch *w, uint32_t offset)
+{
+	return (uint8_t *)w->rings + offset;
+}
 
 static int map_rings(struct host_watch *w, const struct io_uring_params *p)
 {
@@ -57,13 +63,13 @@ static int map_rings(struct host_watch *w, const struct io_uring_params *p)
 	/* A child must neither see completions nor keep the ring alive. */
 	sys_madvise(w->rings, w->rings_len, MADV_DONTFORK);
 	sys_madvise(w->sqes, p->sq_entries * sizeof(*w->sqes), MADV_DONTFORK);
-	w->sq_tail = (uint32_t *)(w->rings + p->sq_off.tail);
-	w->sq_mask = (uint32_t *)(w->rings + p->sq_off.ring_mask);
-	w->sq_array = (uint32_t *)(w->rings + p->sq_off.array);
-	w->cq_head = (uint32_t *)(w->rings + p->cq_off.head);
-	w->cq_tail = (uint32_t *)(w->rings + p->cq_off.tail);
-	w->cq_mask = (uint32_t *)(w->rings + p->cq_off.ring_mask);
-	w->cqes = (struct io_uring_cqe *)(w->rings + p->cq_off.cqes);
+	w->sq_tail = ring_at(w, p->sq_off.tail);
+	w->sq_mask = ring_at(w, p->sq_off.ring_mask);
+	w->sq_array = ring_at(w, p->sq_off.array);
+	w->cq_head = ring_at(w, p->cq_off.head);
+	w->cq_tail = ring_at(w, p->cq_off.tail);
+	w->cq_mask = ring_at(w, p->cq_off.ring_mask);
+	w->cqes = ring_at(w, p->cq_off.cqes);
 	return 0;
 }
 
