@@ -92,6 +92,10 @@ static int poll_once(struct poll_call *c, bool must_look)
 
 	if (!context_lock(ctx))
 		return MULTIPLEX_KERNEL;
+	if (!context_joined(ctx)) {
+		context_unlock(ctx);
+		return MULTIPLEX_KERNEL;
+	}
 	context_poll(ctx);
 	now = ctx->now;
 	look = must_look || now >= c->next_look;
@@ -210,7 +214,7 @@ int multiplex_poll(struct context *ctx, struct pollfd *fds, nfds_t n, fs_ns limi
 		if (!c.memory)
 			return -ENOMEM;
 		c.own = c.memory;
-		c.socks = (struct sock **)(c.own + n + 2);
+		c.socks = (void *)(c.own + n + 2);
 	}
 	memcpy(c.own, fds, n * sizeof(*fds));
 	ret = poll_run(&c, limit, mask);

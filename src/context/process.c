@@ -131,6 +131,30 @@ static void count_descriptors(struct context *ctx)
 	}
 }
 
+/* The set at @epfd is the kernel's alone from now on: its members carry the program's data again. */
+static void release_set(struct context *ctx, int epfd, const struct epoll_set *set)
+{
+	struct list *e;
+
+	LIST_FOR_EACH(e, &set->items) {
+		const struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, of_set);
+		struct epoll_event event = { .events = item->events, .data.u64 = item->data };
+
+		if (item->disarmed)
+			event.events &= EPOLLONESHOT | EPOLLET;
+		if (item->events & EPOLLEXCLUSIVE) { /* cannot be modified */
+			sys_epoll_ctl(epfd, EPOLL_CTL_DEL, item->fd, NULL);
+			sys_epoll_ctl(epfd, EPOLL_CTL_ADD, item->fd, &event);
+		} else {
+			sys_epoll_ctl(epfd, EPOLL_CTL_MOD, item->fd, &event);
+		}
+	}
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
+		if (ctx->doorbell[i] >= 0)
+			sys_epoll_ctl(epfd, EPOLL_CTL_DEL, ctx->doorbell[i], NULL);
+	context_fd_set(ctx, epfd, FD_NONE, NULL, 0);
+}
+
 /* This child cannot drive: the sockets it inherited go on in the kernel, for their other holders too,
  * since nobody can say which process will read next. */
 static void demote_inherited(struct context *ctx, int reason)
@@ -139,6 +163,8 @@ static void demote_inherited(struct context *ctx, int reason)
 		struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
 		struct sock *s = e ? e->object : NULL;
 
+		if (e && e->kind == FD_EPOLL)
+			release_set(ctx, fd, e->object);
 		if (!e || e->kind != FD_SOCK)
 			continue;
 		if (s->generation == e->generation)
