@@ -22,7 +22,7 @@ socket bind connect shutdown setsockopt getsockopt
 send sendto sendmsg sendmmsg write writev pwritev2
 recv recvfrom recvmsg recvmmsg read readv preadv2
 poll ppoll select pselect epoll_ctl epoll_wait epoll_pwait epoll_pwait2
-close close_range closefrom dup dup2 dup3 fcntl ioctl
+close close_range closefrom fclose dup dup2 dup3 fcntl ioctl
 _exit
 """.split()
 
@@ -44,6 +44,7 @@ SHADOWS = {
 CLIENT = r"""
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/select.h>
@@ -84,6 +85,7 @@ int use(int fd, size_t n, char **more)
 	sum += dup(fd) + dup2(fd, fd) + dup3(fd, fd, 0) + fcntl(fd, F_SETFL, 0) + ioctl(fd, FIONREAD, &sum);
 	sum += close_range(3, 4, 0) + close(fd) + fork();
 	closefrom(3);
+	fclose(stdin);
 	_exit(sum + buf[fd & 63]);
 }
 """

@@ -65,7 +65,7 @@ void context_payload_reserve(struct context *ctx)
 	if (!memory)
 		return;
 	s->payload_bytes += STACK_PAYLOAD_STEP;
-	fbuf_pool_add(&s->payload, (struct fbuf *)(memory + STACK_PAYLOAD_STEP), memory, n);
+	fbuf_pool_add(&s->payload, (void *)(memory + STACK_PAYLOAD_STEP), memory, n);
 }
 
 struct fd_entry *context_fd_entry(struct context *ctx, int fd)

@@ -93,9 +93,9 @@ static void fill_head(struct context *ctx, const struct layout *l)
 	h->ports_offset = (uint32_t)l->ports;
 	h->max_socks = ctx->config.max_sockets;
 	h->socks_offset = (uint32_t)l->records;
-	s->counter = (uint64_t *)(base + l->counters);
-	s->port_stats = (struct stats_port *)(base + l->ports);
-	s->records = (struct stats_sock *)(base + l->records);
+	s->counter = (void *)(base + l->counters);
+	s->port_stats = (void *)(base + l->ports);
+	s->records = (void *)(base + l->records);
 	fs_store_release(&h->magic, STATS_MAGIC); /* a reader that sees it sees the rest */
 }
 
@@ -131,10 +131,10 @@ static int fill_stack(struct context *ctx, const struct layout *l)
 	slab_init(&s->items, sizeof(struct epoll_item));
 	slab_init(&s->sets, sizeof(struct epoll_set));
 	fbuf_pool_init(&s->payload, STACK_PAYLOAD_CHUNK, 0);
-	context_engine_init(ctx, key, (struct table_node **)(base + l->port_buckets),
-			    (struct table_node **)(base + l->flow_buckets),
-			    (struct table_node **)(base + l->dst_buckets),
-			    (struct table_node **)(base + l->neigh_buckets));
+	context_engine_init(ctx, key, (void *)(base + l->port_buckets),
+			    (void *)(base + l->flow_buckets),
+			    (void *)(base + l->dst_buckets),
+			    (void *)(base + l->neigh_buckets));
 	for (unsigned i = 0; i < IP_MAX_PORTS; i++)
 		s->port_state[i] = base + l->port_state + (size_t)i * STACK_PORT_STATE;
 	return 0;
@@ -267,7 +267,7 @@ static int make_stack(struct context *ctx)
 	ret = mem_create(&ctx->arena, name, l.end, ctx->fd_floor);
 	if (ret < 0)
 		return ret;
-	ctx->stack = (struct stack *)ctx->arena.base;
+	ctx->stack = (void *)ctx->arena.base;
 	ctx->env.csum = csum_ops(best_csum());
 	ret = fill_stack(ctx, &l);
 	if (ret < 0)

@@ -7,6 +7,7 @@
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <string.h>
 
 #include "context/lifecycle.h"
 #include "context/process.h"
@@ -31,9 +32,12 @@ FSOCK_EXPORT int socket(int domain, int type, int protocol)
 /* Did the program ask for a certain port? */
 static bool names_port(const struct sockaddr *addr, socklen_t len)
 {
-	if (addr->sa_family == AF_INET6 && len >= sizeof(struct sockaddr_in6))
-		return ((const struct sockaddr_in6 *)addr)->sin6_port != 0;
-	return len >= sizeof(struct sockaddr_in) && ((const struct sockaddr_in *)addr)->sin_port != 0;
+	struct sockaddr_in in; /* the port lies at the same place in both families */
+
+	if (len < sizeof(in))
+		return false;
+	memcpy(&in, addr, sizeof(in));
+	return in.sin_port != 0;
 }
 
 FSOCK_EXPORT int bind(int fd, const struct sockaddr *addr, socklen_t len)
