@@ -1,0 +1,611 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+The life of a process under the preload: odd starts, short limits, descriptors closed and replaced,
+forks, threads, exec, other preloaded libraries. Tests named test_hazard_NN_ are rows of the hazards table.
+"""
+import os
+import pathlib
+import re
+import resource
+import subprocess
+
+import pytest
+
+from lab import fsock, net, proc
+
+PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
+PYTHON = "/usr/bin/python3"
+LATENCY = {"profile": "latency"}
+
+# What every client here begins with: sys.argv[1] is the echo server's address, sys.argv[2] a file for
+# the client's own words (standard output may be closed).
+PRELUDE = """
+import ctypes, os, select, socket, sys, time, traceback
+libc = ctypes.CDLL(None, use_errno=True)
+sys.excepthook = lambda *what: say(*traceback.format_exception(*what))
+def say(*words):
+    with open(sys.argv[2], "a") as file:
+        print(*words, file=file)
+def fresh():
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.settimeout(3)
+    sock.connect((sys.argv[1], 9000))
+    return sock
+def ask(sock, count=100):
+    for i in range(count):
+        word = b"%d" % i
+        sock.send(word)
+        assert sock.recv(100) == word
+def numbers():
+    return {int(name) for name in os.listdir("/proc/self/fd")}
+"""
+
+
+def library():
+    return fsock.build_dir() / "src" / "preload" / "libfsock-preload.so"
+
+
+class Life:
+    """One client against an echo server, both on the fast path: .done, .said (its words), .sockets."""
+
+    def __init__(self, pair, tmp_path, script, options=None, around=(), before=(), env=None,
+                 preexec=None, timeout=30):
+        """@around wraps the client inside `fsock run`, @before outside; None leaves `fsock run` out."""
+        words = tmp_path / "said"
+        words.write_text("")
+        argv = [PYTHON, "-c", PRELUDE + script, net.B4, words]
+        argv = [*around, *argv]
+        if before is not None:
+            argv = [*before, *fsock.run(argv, **{**LATENCY, **(options or {})})]
+        report = fsock.Report()
+        with self.echo(pair):
+            self.done = pair.a.run(argv, timeout=timeout, fds=(report.fd,), cpu=proc.cpus()[0],
+                                   env={**fsock.CLEAN, **report.env, **(env or {})}, preexec=preexec)
+        self.sockets = report.sockets()
+        report.close()
+        self.said = words.read_text()
+        self.counts = fsock.sum_counts(self.sockets)
+
+    @staticmethod
+    def echo(pair):
+        argv = [PYTHON, PROGRAMS / "echo_server.py", "socket", net.B4, 9000]
+        server = pair.b.popen(fsock.run(argv, **LATENCY), env=fsock.CLEAN, cpu=proc.cpus()[1])
+        assert server.wait_for("ready", 10), server.err
+        # The neighbours know each other then: the client's first datagrams are not the kernel's.
+        pair.a.run(["sh", "-c", f"echo hello | socat -t 0.1 - UDP4:{net.B4}:9000"])
+        return server
+
+    def reasons(self):
+        table = (pathlib.Path(fsock.ROOT) / "src" / "base" / "reasons.def").read_text()
+        names = re.findall(r"^REASON\((\w+)", table, re.M)
+        return {names[sock["reason"]] for sock in self.sockets}
+
+    def good(self, said="well\n"):
+        assert self.done.status == 0, self.said + self.done.err[-3000:]
+        assert self.said == said, (self.said, self.done.err)
+        return self
+
+    def fast(self, share=0.99, least=100):
+        assert self.counts.fast >= least and self.counts.share >= share, (self.counts, self.done.err)
+        return self
+
+
+# --- start ------------------------------------------------------------------------------------
+
+def _calls(env):
+    """System calls by which /bin/true takes memory or descriptors, but for mapping files."""
+    trace = subprocess.run(["strace", "-e", "trace=%memory,%network,memfd_create,eventfd2,io_uring_setup,bpf",
+                            "/bin/true"], capture_output=True, text=True, check=True, env=env).stderr
+    return [line for line in trace.splitlines() if re.match(r"\w+\(", line) and "MAP_FIXED" not in line
+            and not line.startswith(("mprotect", "munmap"))
+            and (not line.startswith("mmap") or "MAP_ANONYMOUS" in line)]
+
+
+def test_hazard_23_a_program_without_sockets_allocates_nothing():
+    """Loading the library takes neither heap nor anonymous memory nor a descriptor."""
+    names = [[re.match(r"\w+", call)[0] for call in _calls(env)]
+             for env in ({}, {"LD_PRELOAD": str(library())})]
+    assert names[0] == names[1]
+
+
+def test_hazard_23_ldd_shows_libc_alone():
+    out = subprocess.run(["ldd", library()], capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"(?:^|\s|/)((?:lib|ld-|linux-vdso)[\w.+-]*\.so[\w.]*)", out)) - \
+        {"linux-vdso.so.1", "libc.so.6"} <= {"ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}, out
+
+
+@pytest.mark.parametrize("closed", ["0", "1", "2", "012"])
+def test_standard_descriptors_closed(pair, tmp_path, closed):
+    """The program's sockets take the numbers 0 to 2; nothing of ours is written to them."""
+    shut = " ".join(f"{n}{'<' if n == '0' else '>'}&-" for n in closed)
+    Life(pair, tmp_path, """
+socks = [fresh() for i in range(3)]
+assert min(sock.fileno() for sock in socks) == int(sys.argv[3])
+for sock in socks:
+    ask(sock)
+os.write(socks[0].fileno(), b"by write")
+select.select(socks[:1], [], [], 3)
+assert os.read(socks[0].fileno(), 100) == b"BY WRITE"
+say("well")
+""", around=["sh", "-c", f'exec "$@" {closed[0]} {shut}', "sh"]).good().fast()
+
+
+def test_standard_error_replaced_by_a_socket(pair, tmp_path):
+    """Descriptor 2 is the program's socket: a line of the log would go to its peer."""
+    life = Life(pair, tmp_path, """
+os.close(2)
+sock = fresh()
+assert sock.fileno() == 2
+other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+other.bind(("127.0.0.1", 0))
+sock.connect(other.getsockname())      # whatever is written to 2 arrives at other
+third = fresh()
+ask(third)
+os.kill(os.getpid(), 0)
+other.settimeout(0.3)
+try:
+    say("heard", other.recv(1000))
+except TimeoutError:
+    say("well")
+""", options={"log": "debug"})
+    life.good()
+
+
+# --- limits -----------------------------------------------------------------------------------
+
+def _limit(*limits):
+    def set_limits():
+        for which, value in limits:
+            resource.setrlimit(which, (value, value))
+    return set_limits
+
+
+COUNT_NUMBERS = """
+sock = fresh()
+ask(sock)
+mine = []
+try:
+    while True:
+        mine.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    pass
+os.close(mine.pop())
+say(len(mine))
+"""
+
+
+def test_few_descriptors(pair, tmp_path):
+    """RLIMIT_NOFILE 20: kernel sockets, a line that says why, and no number lost to the program."""
+    few = ["sh", "-c", 'ulimit -n 20; exec "$@"', "sh"]
+    kernel = Life(pair, tmp_path, COUNT_NUMBERS, around=few, before=None)
+    ours = Life(pair, tmp_path, COUNT_NUMBERS, around=few)
+    assert ours.done.status == 0, ours.done.err
+    assert "descriptor" in ours.done.err or ours.counts.fast > 100, ours.done.err
+    assert ours.said == kernel.said, ours.done.err
+
+
+def test_hazard_24_a_gigabyte_of_address_space(pair, tmp_path):
+    """RLIMIT_AS: the stack is mapped region by region, so that it fits or falls back with a reason."""
+    life = Life(pair, tmp_path, "ask(fresh())\nsay('well')", preexec=_limit((resource.RLIMIT_AS, 1 << 30)))
+    life.good()
+    assert life.counts.share >= 0.99 or "memory" in life.done.err, life.done.err
+
+
+def test_hazard_24_hardly_any_address_space(pair, tmp_path):
+    life = Life(pair, tmp_path, """
+import resource
+used = int(open("/proc/self/statm").read().split()[0]) * 4096
+resource.setrlimit(resource.RLIMIT_AS, (used + (4 << 20), used + (4 << 20)))
+ask(fresh())
+say("well")
+""")
+    life.good()
+    assert life.counts.fast == 0
+    assert "memory" in life.done.err or life.reasons() == {"memory"}, (life.sockets, life.done.err)
+
+
+def test_locked_memory(pair, tmp_path):
+    """RLIMIT_MEMLOCK without CAP_IPC_LOCK: the reason is recorded and a line says it."""
+    life = Life(pair, tmp_path, "ask(fresh())\nsay('well')",
+                before=["setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock"],
+                preexec=_limit((resource.RLIMIT_MEMLOCK, 64 << 10)))
+    life.good()
+    assert life.counts.fast == 0
+    assert "RLIMIT_MEMLOCK" in life.done.err or "privilege" in life.done.err, life.done.err
+
+
+def test_short_files(pair, tmp_path):
+    """RLIMIT_FSIZE: growing the stack's memory must not end the program with SIGXFSZ."""
+    life = Life(pair, tmp_path, "ask(fresh())\nsay('well')", preexec=_limit((resource.RLIMIT_FSIZE, 1 << 20)))
+    life.good()
+
+
+# --- hazard 24: addresses ---------------------------------------------------------------------
+
+TAKE_SLOTS = """
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+def take(slots):
+    for slot in slots:
+        at = 0x200000000000 + slot * (64 << 30)
+        assert libc.mmap(at, 4096, 0, 0x100022, -1, 0) == at
+"""
+
+
+def test_hazard_24_the_first_address_is_taken(pair, tmp_path):
+    Life(pair, tmp_path, TAKE_SLOTS + "take([0, 1])\nask(fresh())\nsay('well')").good().fast()
+
+
+def test_hazard_24_every_address_is_taken(pair, tmp_path):
+    life = Life(pair, tmp_path, TAKE_SLOTS + "take(range(16))\nask(fresh())\nsay('well')")
+    life.good()
+    assert life.counts.fast == 0 and "address" in life.done.err, life.done.err
+
+
+# --- descriptors ------------------------------------------------------------------------------
+
+CLOSE_ALL = {
+    "close_range": "assert libc.close_range(3, 0xffffffff, 0) == 0",
+    "closefrom": "libc.closefrom(3)",
+    "loop": "for fd in range(3, 66000): libc.close(fd)",
+}
+
+
+@pytest.mark.parametrize("how", CLOSE_ALL)
+def test_closing_everything(pair, tmp_path, how):
+    """The program's descriptors go, ours stay: sockets opened later are as fast as the first."""
+    life = Life(pair, tmp_path, f"""
+first = fresh()
+ask(first)
+number = first.fileno()
+{CLOSE_ALL[how]}
+assert all(libc.fcntl(fd, 1) == -1 for fd in range(3, 16))
+first.detach()
+second = fresh()
+assert second.fileno() == 3, second.fileno()
+ask(second, 300)
+say("well")
+""").good()
+    assert life.counts.rx_fast >= 395, life.counts
+
+
+def test_closing_everything_before_the_first_socket(pair, tmp_path):
+    Life(pair, tmp_path, """
+libc.closefrom(3)
+ask(fresh())
+assert [name for name in os.listdir("/proc/self/fd") if int(name) > 100], "nothing of fsock's is open"
+say("well")
+""").good()
+
+
+def test_close_on_exec_for_a_range(pair, tmp_path):
+    """CLOSE_RANGE_CLOEXEC closes nothing now."""
+    Life(pair, tmp_path, """
+sock = fresh()
+assert libc.close_range(3, 0xffffffff, 4) == 0
+ask(sock)
+say("well")
+""").good().fast()
+
+
+def test_internal_descriptors_are_not_the_programs(pair, tmp_path):
+    """close() on one of ours says EBADF, dup2() onto one gives the program its number and us another."""
+    Life(pair, tmp_path, """
+import errno
+before = numbers()
+sock = fresh()
+ask(sock)
+ours = sorted(fd for fd in numbers() - before if fd > 100)
+assert len(ours) > 4, ours
+for fd in ours:
+    assert libc.close(fd) == -1 and ctypes.get_errno() == errno.EBADF, fd
+ask(sock)
+null = os.open("/dev/null", os.O_RDONLY)
+for fd in ours:
+    assert libc.dup2(null, fd) == fd
+    assert os.readlink(f"/proc/self/fd/{fd}") == "/dev/null", fd
+    ask(sock, 10)
+for fd in ours:
+    os.close(fd)
+ask(sock)
+ask(fresh())
+say("well")
+""").good().fast()
+
+
+def test_duplicates_share_the_socket(pair, tmp_path):
+    """The last duplicate closes; which number is used does not matter."""
+    Life(pair, tmp_path, """
+import fcntl
+sock = fresh()
+copies = [os.dup(sock.fileno()), os.dup2(sock.fileno(), 200), fcntl.fcntl(sock.fileno(), fcntl.F_DUPFD, 300)]
+ask(sock)
+sock.close()
+for fd in copies:
+    again = socket.socket(fileno=fd)
+    again.settimeout(3)
+    ask(again)
+    again.close()
+ask(fresh())
+say("well")
+""").good().fast()
+
+
+def test_number_closed_inside_libc(pair, tmp_path):
+    """fclose() closes behind the symbols; the number's next owner must get its own data."""
+    Life(pair, tmp_path, """
+libc.fdopen.restype = ctypes.c_void_p
+libc.fclose.argtypes = [ctypes.c_void_p]
+sock = fresh()
+ask(sock)
+number = sock.detach()
+stream = libc.fdopen(number, b"r")
+assert libc.fclose(stream) == 0
+file = os.open(sys.argv[2], os.O_RDONLY)
+assert file == number
+say("the file")
+assert os.read(file, 100) == b"the file\\n"
+os.close(file)
+ask(fresh())
+say("well")
+""").good("the file\nwell\n").fast()
+
+
+def test_two_hundred_sockets(pair, tmp_path):
+    Life(pair, tmp_path, """
+socks = [fresh() for i in range(200)]
+for turn in range(3):
+    for sock in socks:
+        ask(sock, 2)
+for sock in socks[::2]:
+    sock.close()
+for sock in socks[1::2]:
+    ask(sock, 2)
+say("well")
+""").good().fast(least=2500)
+
+
+# --- processes --------------------------------------------------------------------------------
+
+def test_hazard_09_parent_and_child_take_turns(pair, tmp_path):
+    """Both receive from the inherited socket, both on the fast path."""
+    Life(pair, tmp_path, """
+sock = fresh()
+ask(sock)
+there, back = os.pipe(), os.pipe()
+child = os.fork()
+if child == 0:
+    for turn in range(10):
+        os.read(there[0], 1)
+        ask(sock, 50)
+        os.write(back[1], b"x")
+    os._exit(0)
+for turn in range(10):
+    ask(sock, 50)
+    os.write(there[1], b"x")
+    os.read(back[0], 1)
+assert os.waitpid(child, 0)[1] == 0
+ask(sock)
+say("well")
+""").good().fast(share=0.97, least=2200)
+
+
+def test_hazard_09_sleepers_of_both_processes_wake(pair, tmp_path):
+    """A datagram wakes whoever waits for it, in poll and in receive, whichever process drives."""
+    Life(pair, tmp_path, """
+mine, other = fresh(), fresh()
+ask(mine)
+ask(other)
+child = os.fork()
+for turn in range(100):
+    ask(mine if child else other, 1)
+    time.sleep(0.001)
+if child == 0:
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+say("well")
+""", options={"profile": "default", "client_datagrams": 0}).good()
+
+
+def test_hazard_06_child_goes_on_after_its_parent(pair, tmp_path):
+    """As daemon() does: the parent leaves, the child's socket works on, and so does a new one."""
+    Life(pair, tmp_path, """
+sock = fresh()
+ask(sock)
+parent = os.getpid()
+if os.fork():
+    os._exit(0)
+while os.path.exists(f"/proc/{parent}/fd/0"):
+    time.sleep(0.01)
+ask(sock)
+ask(fresh())
+say("well")
+""", around=["sh", "-c", '"$@"; sleep 3', "sh"]).good()
+
+
+def test_hazard_06_daemon(pair, tmp_path):
+    Life(pair, tmp_path, """
+sock = fresh()
+ask(sock)
+assert libc.daemon(1, 1) == 0
+time.sleep(0.1)
+ask(sock)
+ask(fresh())
+say("well")
+""", around=["sh", "-c", '"$@"; sleep 3', "sh"]).good()
+
+
+def test_hazard_09_epoll_of_an_orphan_keeps_the_programs_data(pair, tmp_path):
+    """Where a child may not drive the stack its epoll set still answers with what the program gave."""
+    Life(pair, tmp_path, """
+sock = fresh()
+ask(sock)
+ep = select.epoll()
+ep.register(sock, select.EPOLLIN)
+sock.send(b"1")
+assert ep.poll(3) == [(sock.fileno(), select.EPOLLIN)]
+assert sock.recv(10) == b"1"
+parent = os.getpid()
+if os.fork():
+    os._exit(0)
+while os.path.exists(f"/proc/{parent}/fd/0"):
+    time.sleep(0.01)
+time.sleep(0.1)
+sock.send(b"2")
+assert ep.poll(3) == [(sock.fileno(), select.EPOLLIN)]
+assert sock.recv(10) == b"2"
+readable, _, _ = select.select([ep], [], [], 0.1)
+assert readable == []
+say("well")
+""", around=["sh", "-c", '"$@"; sleep 3', "sh"]).good()
+
+
+def test_a_vfork_child_leaves_its_parent_alone(pair, tmp_path):
+    """subprocess closes and replaces descriptors in a child that shares the parent's memory."""
+    life = Life(pair, tmp_path, """
+import subprocess
+sock = fresh()
+ask(sock)
+for i in range(5):
+    assert subprocess.run(["echo", "word"], capture_output=True).stdout == b"word\\n"
+    try:
+        subprocess.run(["/does/not/exist"])
+    except FileNotFoundError:
+        pass
+    assert os.system("true") == 0
+    ask(sock)
+say("well")
+""").good().fast(least=1100)
+    assert len([s for s in life.sockets if s["rx_fast"]]) == 1, life.sockets
+
+
+def test_exec_with_an_inherited_socket(pair, tmp_path):
+    """The new program knows the number only: the kernel's socket is complete."""
+    Life(pair, tmp_path, """
+if len(sys.argv) > 3 and sys.argv[3].isdigit():
+    sock = socket.socket(fileno=int(sys.argv[3]))
+    sock.settimeout(3)
+    ask(sock)
+    ask(fresh())
+    say("well")
+else:
+    sock = fresh()
+    ask(sock)
+    os.set_inheritable(sock.fileno(), True)
+    os.execv(sys.executable, [sys.executable, "-c", os.environ["SCRIPT"], *sys.argv[1:3], str(sock.fileno())])
+""".replace('os.environ["SCRIPT"]', 'open("/proc/self/cmdline").read().split("\\0")[2]')).good()
+
+
+def test_threads_come_and_go(pair, tmp_path):
+    """A thread that slept in a call leaves no descriptor behind."""
+    Life(pair, tmp_path, """
+import threading
+sock = fresh()
+sock.settimeout(None)
+ask(sock)
+def turn():
+    thread = threading.Thread(target=sock.recv, args=(100,))
+    thread.start()
+    time.sleep(0.004)
+    sock.send(b"1")
+    thread.join()
+for i in range(5):
+    turn()
+before = len(numbers())
+for i in range(40):
+    turn()
+assert len(numbers()) <= before + 2, len(numbers()) - before
+say("well")
+""", options={"profile": "default", "client_datagrams": 0}).good()
+
+
+# --- hazard 27: privilege, threads ------------------------------------------------------------
+
+def test_hazard_27_no_helper_thread_and_the_same_capabilities(pair, tmp_path):
+    Life(pair, tmp_path, """
+def state():
+    lines = open("/proc/self/status").read().splitlines()
+    names = ("Cap", "NoNewPrivs", "Seccomp", "SigBlk", "SigCgt", "Threads")
+    return [line for line in lines if line.startswith(names)]
+before = state()
+sock = fresh()
+ask(sock)
+assert state() == before, (before, state())
+say("well")
+""").good().fast()
+
+
+# --- hazard 22: short programs ----------------------------------------------------------------
+
+def test_hazard_22_dig_attaches_nothing(pair):
+    server = ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null",
+              "--pid-file=", "--user=root", f"--listen-address={net.B4}", "--bind-interfaces",
+              "--address=/test.example/192.0.2.7"]
+    with pair.b.popen(server):
+        done = pair.a.run(["strace", "-f", "-e", "trace=bpf,bind", *fsock.run(
+            ["dig", "+short", "+tries=3", "+time=1", f"@{net.B4}", "test.example"], bypass="none")],
+            env=fsock.CLEAN)
+    assert "192.0.2.7" in done.out, done.err
+    assert "BPF_" not in done.err and "AF_XDP" not in done.err, done.err
+
+
+# --- other preloaded libraries ----------------------------------------------------------------
+
+@pytest.mark.parametrize("order", ["ours first", "ours last"])
+def test_beside_jemalloc(pair, tmp_path, order):
+    both = [str(library()), str(next(pathlib.Path("/usr/lib").glob("*/libjemalloc.so.2")))]
+    if order == "ours last":
+        both.reverse()
+    life = Life(pair, tmp_path, """
+assert "jemalloc" in open("/proc/self/maps").read()
+ask(fresh())
+say("well")
+""", before=None, env={"LD_PRELOAD": ":".join(both), "FSOCK_PROFILE": "latency"})
+    life.good().fast()
+
+
+ASAN_CLIENT = r"""
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9000) };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	char *buf = malloc(64);
+
+	inet_pton(AF_INET, argv[1], &to.sin_addr);
+	if (connect(fd, (void *)&to, sizeof(to)) < 0)
+		return 1;
+	for (int i = 0; i < 200; i++) {
+		snprintf(buf, 64, "%d", i);
+		if (send(fd, buf, strlen(buf), 0) < 0 || recv(fd, buf, 64, 0) <= 0 || atoi(buf) != i)
+			return 2;
+	}
+	free(buf);
+	close(fd);
+	puts("well");
+	return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("sanitizer", ["address", "undefined", "address,undefined"])
+def test_a_client_with_sanitizers(pair, tmp_path, sanitizer):
+    source, target = tmp_path / "client.c", tmp_path / "client"
+    source.write_text(ASAN_CLIENT)
+    subprocess.run(["gcc", "-g", f"-fsanitize={sanitizer}", source, "-o", target], check=True)
+    report = fsock.Report()
+    with Life.echo(pair):
+        # The sanitizer wants to be the first library; a program is told by its own runtime how.
+        done = pair.a.run(fsock.run([target, net.B4], **LATENCY), fds=(report.fd,), cpu=proc.cpus()[0], env={
+            **fsock.CLEAN, **report.env, "ASAN_OPTIONS": "verify_asan_link_order=0:exitcode=99"})
+    seen = report.counts()
+    report.close()
+    assert done.status == 0 and done.out == "well\n", (done.status, done.err[-3000:])
+    assert "Sanitizer" not in done.err
+    assert seen.share >= 0.99, seen
