@@ -17,6 +17,9 @@
 /* This thread's id, cached. No lock needed. */
 uint32_t context_tid(void);
 
+/* The thread of this number runs no more; of a process whose first thread ended it says so too. */
+bool context_is_dead(uint32_t tid);
+
 /* --- start.c --- */
 
 /* In a child: control sockets of its own, for the inherited ones answer the parent too. */

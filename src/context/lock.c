@@ -6,6 +6,7 @@
  * own thread holds it, and so that a holder which died is told from one which is slow.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 
 #include "context/context.h"
@@ -17,10 +18,27 @@ enum { SPINS = 200, WAIT_MS = 10 };
 
 __thread struct context_thread context_thread;
 
-/* The thread called @tid is gone for good. */
-static bool thread_is_dead(uint32_t tid)
+/* One that ended and that its parent has not waited for still has its number. */
+static bool is_zombie(uint32_t tid)
 {
-	return sys_kill((int)tid, 0) == -ESRCH;
+	char path[32], text[512];
+	ssize_t n;
+	int fd;
+
+	host_format(path, sizeof(path), "/proc/%u/stat", tid);
+	fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	n = sys_read(fd, text, sizeof(text) - 1);
+	sys_close(fd);
+	while (n > 0 && text[n - 1] != ')') /* behind the name, which may hold anything */
+		n--;
+	return n > 0 && n + 1 < (ssize_t)sizeof(text) && (text[n + 1] == 'Z' || text[n + 1] == 'X');
+}
+
+bool context_is_dead(uint32_t tid)
+{
+	return sys_kill((int)tid, 0) == -ESRCH || is_zombie(tid);
 }
 
 /* The lock is taken: wait for it. False: it will never be free, or it is ours already. */
@@ -43,7 +61,7 @@ static bool lock_wait(struct context *ctx, uint32_t tid)
 		if (fs_compare_exchange(&lock->owner, &owner, tid))
 			break;
 		ret = sys_futex(&lock->owner, FUTEX_WAIT, owner, &limit, NULL, 0);
-		if (ret == -ETIMEDOUT && thread_is_dead(owner)) {
+		if (ret == -ETIMEDOUT && context_is_dead(owner)) {
 			/* Whatever it was doing is half done. Nobody may trust these structures
 			 * any more; every socket's shadow is a complete socket. */
 			fs_store_release(&ctx->stack->broken, true);

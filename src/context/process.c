@@ -255,9 +255,9 @@ void context_abandon(struct context *ctx)
 	for (unsigned i = 0; i < ctx->n_handles; i++) {
 		struct provider_handle *h = &ctx->handle[i];
 
-		if (!h->ops)
+		/* No lock is held: of several threads one closes. */
+		if (!fs_exchange(&h->ops, NULL))
 			continue;
-		h->ops = NULL;
 		for (int k = 0; k < h->n_fds; k++)
 			if (h->fd[k] >= 0)
 				sys_close(h->fd[k]);

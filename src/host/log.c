@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/err.h"
 #include "sys/sys.h"
@@ -102,13 +103,24 @@ size_t host_format(char *to, size_t size, const char *format, ...)
 	return t.len;
 }
 
+/* A program that closed its standard error may have an Internet socket there: a line would go to its
+ * peer. */
+static bool is_network(int fd)
+{
+	int family = AF_UNSPEC;
+	socklen_t len = sizeof(family);
+
+	return sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) == 0 &&
+	       (family == AF_INET || family == AF_INET6);
+}
+
 void host_log(const struct host_log *log, enum log_level level, const char *format, ...)
 {
 	char line[LINE_BYTES];
 	struct text t = { .to = line, .size = sizeof(line) };
 	va_list args;
 
-	if (level > log->level)
+	if (level > log->level || is_network(log->fd))
 		return;
 	put_string(&t, "fsock[");
 	put_number(&t, (uint64_t)sys_getpid(), 10);
