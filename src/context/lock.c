@@ -61,7 +61,9 @@ static bool lock_wait(struct context *ctx, uint32_t tid)
 		if (fs_compare_exchange(&lock->owner, &owner, tid))
 			break;
 		ret = sys_futex(&lock->owner, FUTEX_WAIT, owner, &limit, NULL, 0);
-		if (ret == -ETIMEDOUT && context_is_dead(owner)) {
+		/* Dead first, then still the owner: one that let go and ended meanwhile did no harm. */
+		if (ret == -ETIMEDOUT && context_is_dead(owner) &&
+		    fs_load_acquire(&lock->owner) == owner) {
 			/* Whatever it was doing is half done. Nobody may trust these structures
 			 * any more; every socket's shadow is a complete socket. */
 			fs_store_release(&ctx->stack->broken, true);
