@@ -278,6 +278,7 @@ static int open_port(struct context *ctx, const struct host_link *link)
 	publish(ctx, slot, link);
 	ip_dst_flush(&ctx->stack->ip); /* what had no port may have one now */
 	ctx->stack->ports_serial++;
+	ctx->news = true; /* threads asleep already do not wait for this port yet */
 	host_log(&ctx->log, LOG_INFO, "%s: attached by %s", link->name, ctx->handle[slot].ops->name);
 	return (int)slot;
 }
