@@ -205,6 +205,8 @@ void context_housekeep(struct context *ctx)
 		context_ports_refresh(ctx);
 	if (changed & (HOST_CHANGED_LINK | HOST_CHANGED_ADDR | HOST_CHANGED_ROUTE))
 		ip_dst_flush(&ctx->stack->ip);
+	if (ctx->stack->entries_left)
+		context_unsteer_left(ctx);
 	if (ctx->next_check == 0)
 		ctx->next_check = ctx->now + FIRST_CHECK_NS;
 	else if (ctx->now >= ctx->next_check || (changed & HOST_CHANGED_TC) || rules_changed(ctx))

@@ -111,6 +111,9 @@ void context_narrow(struct sock *s, int fd);
 /* Leave @s to the kernel for good. */
 void context_demote(struct context *ctx, struct sock *s, int reason, const char *detail);
 
+/* Sockets that a process without the ports' descriptors left to the kernel: take their entries out. */
+void context_unsteer_left(struct context *ctx);
+
 /* Every socket, for a reason that concerns all (policy, owner gone). port < 0 = all ports. */
 void context_demote_all(struct context *ctx, int port, int reason, const char *detail);
 

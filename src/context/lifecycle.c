@@ -98,17 +98,35 @@ static bool entry_needed(const struct context *ctx, const struct sock *s, unsign
 	return false;
 }
 
+/* A process that did not join has no hold on a port: the entry stays until one that has looks. */
 static void unsteer(struct context *ctx, struct sock *s)
 {
 	struct steer_rule rule = rule_of(s);
 
-	for (unsigned i = 0; s->steered && i < ctx->n_handles; i++) {
+	for (unsigned i = 0; s->steered && i < IP_MAX_PORTS; i++) {
 		struct provider_handle *h = &ctx->handle[i];
 
-		if ((s->steered & (1u << i)) && h->ops && h->ops->steer_remove && !entry_needed(ctx, s, i))
+		if (!(s->steered & (1u << i)) || (ctx->stack->port[i] && !h->ops))
+			continue;
+		if (h->ops && h->ops->steer_remove && !entry_needed(ctx, s, i))
 			h->ops->steer_remove(h, &rule);
+		s->steered &= (uint16_t)~(1u << i);
 	}
-	s->steered = 0;
+	if (s->steered)
+		ctx->stack->entries_left = true;
+}
+
+void context_unsteer_left(struct context *ctx)
+{
+	struct list *e;
+
+	ctx->stack->entries_left = false;
+	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (s->way == SOCK_KERNEL && s->steered)
+			unsteer(ctx, s);
+	}
 }
 
 /*

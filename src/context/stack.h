@@ -72,7 +72,7 @@ struct stack {
 	uint32_t generation;	/* last one given to a socket */
 
 	struct stack_proc proc[STATS_MAX_PROCS];
-	uint32_t n_records_free; /* hint: closed records that may be reused */
+	bool entries_left;	/* sockets left to the kernel that are still steered to the stack */
 
 	uint64_t *counter;	/* FS_CTR_N, in the head's part */
 	struct stats_sock *records;
