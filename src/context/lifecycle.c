@@ -13,6 +13,7 @@
 #include "base/reason.h"
 #include "context/internal.h"
 #include "host/link.h"
+#include "host/watch.h"
 #include "socket/epoll.h"
 #include "socket/opts.h"
 #include "sys/sys.h"
@@ -625,6 +626,7 @@ static void forget(struct context *ctx, struct fd_entry *e)
 {
 	struct sock *s = e->object;
 	struct epoll_set *set = e->object;
+	struct stats_sock *record = e->object;
 
 	switch ((enum fd_kind)e->kind) {
 	case FD_SOCK:
@@ -632,7 +634,8 @@ static void forget(struct context *ctx, struct fd_entry *e)
 			put_sock(ctx, s);
 		break;
 	case FD_RECORD:
-		context_record_close(ctx, e->object);
+		if (record->pid == ctx->pid) /* an inherited one is its maker's */
+			context_record_close(ctx, record);
 		break;
 	case FD_EPOLL:
 		if (--set->refs == 0) {
@@ -680,8 +683,11 @@ void lifecycle_closing(struct context *ctx, int fd)
 	if (fd_kind_of(&ctx->fds, fd) == FD_NONE || context_is_borrowed(ctx) || !context_lock(ctx))
 		return;
 	e = fd_entry_at(&ctx->fds, fd);
-	if (context_joined(ctx))
+	/* A child that has not joined holds no references yet; closing is no use that makes it join. */
+	if (ctx->slot < STATS_MAX_PROCS || e->kind == FD_RECORD)
 		forget(ctx, e);
+	if (e->kind == FD_EPOLL)
+		host_watch_forget(ctx->watch, fd); /* or the ring would keep the set alive */
 	fs_store_release(&e->kind, (uint32_t)FD_NONE);
 	leave(ctx);
 }
@@ -689,6 +695,7 @@ void lifecycle_closing(struct context *ctx, int fd)
 void lifecycle_duplicated(struct context *ctx, int from, int to)
 {
 	struct fd_entry *e;
+	bool counted;
 
 	if (context_is_borrowed(ctx))
 		return;
@@ -696,15 +703,17 @@ void lifecycle_duplicated(struct context *ctx, int from, int to)
 	if (fd_kind_of(&ctx->fds, from) == FD_NONE || !context_lock(ctx))
 		return;
 	e = fd_entry_at(&ctx->fds, from);
-	if (e->kind == FD_SOCK && context_joined(ctx)) {
+	counted = ctx->slot < STATS_MAX_PROCS; /* else joining counts what there is */
+	if (e->kind == FD_SOCK) {
 		struct sock *s = e->object;
 
 		if (s->generation == e->generation) {
-			s->refs[ctx->slot]++;
+			if (counted)
+				s->refs[ctx->slot]++;
 			context_fd_set(ctx, to, FD_SOCK, s, s->generation);
 		}
 	} else if (e->kind == FD_EPOLL) {
-		((struct epoll_set *)e->object)->refs++;
+		((struct epoll_set *)e->object)->refs += counted;
 		context_fd_set(ctx, to, FD_EPOLL, e->object, 0);
 	}
 	context_unlock(ctx);
