@@ -103,8 +103,14 @@ void context_unlock(struct context *ctx);
 
 /* --- driving; all with the lock held --- */
 
-/* Take what the ports received through the engine. Returns frames taken. */
+/*
+ * Take what the ports received through the engine, after what housekeeping is due. Returns frames taken.
+ * Housekeeping may end sockets whose descriptors went unseen: look them up again (context_live_sock()).
+ */
 unsigned context_poll(struct context *ctx);
+
+/* The same without housekeeping, at the time ctx->now: sockets stay. */
+unsigned context_take(struct context *ctx);
 
 /* Hand the engine's out queue of @port to the provider and start it. 0, -EAGAIN (some remain). */
 int context_flush(struct context *ctx, unsigned port);

@@ -23,31 +23,6 @@ enum {
 	IP6_HEADER = 40,
 };
 
-/* --- entering and leaving --- */
-
-/* The live socket, lock held, or NULL without it. */
-static struct sock *enter(struct context *ctx, int fd)
-{
-	struct fd_entry *e;
-	struct sock *s;
-
-	if (!context_lock(ctx))
-		return NULL;
-	e = fd_entry_at(&ctx->fds, fd);
-	s = e->object;
-	if (__builtin_expect(e->kind == FD_SOCK && s->generation == e->generation, 1) &&
-	    context_joined(ctx))
-		return s;
-	context_unlock(ctx);
-	return NULL;
-}
-
-static void leave(struct context *ctx)
-{
-	context_ring(ctx);
-	context_unlock(ctx);
-}
-
 /* A socket left to the kernel with nothing more in the stack: its descriptor is libc's from now on. */
 static bool retire(struct context *ctx, struct sock *s, int fd)
 {
@@ -158,7 +133,7 @@ static void took_kernel(struct context *ctx, int fd, ssize_t n, bool peek)
 
 	if (peek || n < 0)
 		return;
-	s = enter(ctx, fd);
+	s = context_enter(ctx, fd);
 	if (!s)
 		return;
 	s->kernel_hot = KERNEL_HOT;
@@ -166,7 +141,7 @@ static void took_kernel(struct context *ctx, int fd, ssize_t n, bool peek)
 	s->record->rx_bytes += (uint64_t)n;
 	ctx->stack->counter[FS_CTR_rx_kernel_datagrams]++;
 	ctx->stack->counter[FS_CTR_rx_kernel_bytes] += (uint64_t)n;
-	leave(ctx);
+	context_leave(ctx);
 }
 
 /* The number means something else by now. */
@@ -174,7 +149,7 @@ static ssize_t not_ours(struct context *ctx, int fd)
 {
 	if (context_lock(ctx)) {
 		context_check_descriptor(ctx, fd);
-		leave(ctx);
+		context_leave(ctx);
 	}
 	return DATAGRAM_KERNEL;
 }
@@ -199,25 +174,26 @@ static ssize_t receive_once(struct context *ctx, int fd, struct datagram *d, boo
 	bool looked = false;
 
 	for (;;) {
-		struct sock *s = enter(ctx, fd);
+		struct sock *s = context_enter(ctx, fd);
 		ssize_t n;
 
 		if (!s)
 			return DATAGRAM_KERNEL;
 		if (!s->pcb.queue.head)
 			context_poll(ctx);
-		if (retire(ctx, s, fd)) {
-			leave(ctx);
+		/* Housekeeping may have found that the number means something else by now. */
+		if (context_live_sock(ctx, fd) != s || retire(ctx, s, fd)) {
+			context_leave(ctx);
 			return DATAGRAM_KERNEL;
 		}
 		if (!kernel_due(ctx, s, looked) && !(must && !looked && !s->pcb.queue.head)) {
 			n = s->pcb.queue.head ? take_fast(ctx, s, d) : -EAGAIN;
-			leave(ctx);
+			context_leave(ctx);
 			return n;
 		}
 		s->kernel_turn = false;
 		s->kernel_looked = ctx->now;
-		leave(ctx);
+		context_leave(ctx);
 		looked = true;
 		n = take_kernel(fd, d);
 		if (n == -ENOTSOCK || n == -EBADF)
@@ -233,14 +209,14 @@ static ssize_t receive_once(struct context *ctx, int fd, struct datagram *d, boo
  * it is copied: nobody holds the lock while it waits. */
 static struct sock *hold(struct context *ctx, int fd, fs_ns *limit, bool *fast)
 {
-	struct sock *s = enter(ctx, fd);
+	struct sock *s = context_enter(ctx, fd);
 
 	if (!s)
 		return NULL;
 	s->users++;
 	*limit = s->rcvtimeo;
 	*fast = s->way == SOCK_FAST;
-	leave(ctx);
+	context_leave(ctx);
 	return s;
 }
 
@@ -323,15 +299,19 @@ ssize_t datagram_receive(struct context *ctx, int fd, struct datagram *d)
 
 int datagram_next_length(struct context *ctx, int fd)
 {
-	struct sock *s = enter(ctx, fd);
+	struct sock *s = context_enter(ctx, fd);
 	int n;
 
 	if (!s)
 		return -1;
 	if (!s->pcb.queue.head)
 		context_poll(ctx);
+	if (context_live_sock(ctx, fd) != s) {
+		context_leave(ctx);
+		return -1;
+	}
 	n = s->pcb.queue.head ? (int)s->pcb.queue.head->total : 0;
-	leave(ctx);
+	context_leave(ctx);
 	return n;
 }
 
@@ -448,18 +428,27 @@ ssize_t datagram_send(struct context *ctx, int fd, const struct datagram *d)
 
 	if (!s || check_iov(d->iov, d->n_iov, &len) < 0)
 		return DATAGRAM_KERNEL;
-	s = enter(ctx, fd);
+	s = context_enter(ctx, fd);
 	if (!s)
 		return DATAGRAM_KERNEL;
 	ctx->now = host_clock_now(&ctx->clock);
 	ctx->env.now = ctx->now;
+	if (__builtin_expect(ctx->now >= ctx->next_look, 0)) {
+		/* A program that only sends must hear of routes, neighbours and rules too. */
+		context_housekeep(ctx);
+		s = context_live_sock(ctx, fd);
+		if (!s) {
+			context_leave(ctx);
+			return DATAGRAM_KERNEL;
+		}
+	}
 	if (s->way == SOCK_UNDECIDED)
 		send_first(ctx, s, fd, d);
 	if (d->has_control || sock_send_flags(d->flags) == SOCK_FLAG_FALL_BACK)
 		context_demote(ctx, s, FS_REASON_flag, "sending with a flag or control message");
 	else if (s->way == SOCK_FAST && sock_send_flags(d->flags) == SOCK_FLAG_FAST)
 		ret = send_fast(ctx, s, fd, d, len);
-	leave(ctx);
+	context_leave(ctx);
 	return ret;
 }
 
@@ -472,7 +461,7 @@ void datagram_sent_by_kernel(struct context *ctx, int fd, ssize_t bytes, const v
 
 	if (bytes < 0 || !datagram_sock(ctx, fd))
 		return;
-	s = enter(ctx, fd);
+	s = context_enter(ctx, fd);
 	if (!s)
 		return;
 	s->sent++;
@@ -490,5 +479,5 @@ void datagram_sent_by_kernel(struct context *ctx, int fd, ssize_t bytes, const v
 				context_try_client(ctx, s, fd, &addr);
 		}
 	}
-	leave(ctx);
+	context_leave(ctx);
 }

@@ -80,12 +80,17 @@ static unsigned poll_port(struct context *ctx, unsigned i)
 
 unsigned context_poll(struct context *ctx)
 {
-	unsigned taken = 0;
-
 	ctx->now = host_clock_now(&ctx->clock);
 	ctx->env.now = ctx->now;
 	if (__builtin_expect(ctx->now >= ctx->next_look, 0))
 		context_housekeep(ctx);
+	return context_take(ctx);
+}
+
+unsigned context_take(struct context *ctx)
+{
+	unsigned taken = 0;
+
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		if (ctx->handle[i].ops)
 			taken += poll_port(ctx, i);

@@ -45,6 +45,36 @@ static inline bool context_joined(struct context *ctx)
 	return ctx->slot < STATS_MAX_PROCS || context_join(ctx) == 0;
 }
 
+/* The live socket behind @fd, or NULL. */
+static inline struct sock *context_live_sock(struct context *ctx, int fd)
+{
+	struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
+	struct sock *s = e ? e->object : NULL;
+
+	return e && e->kind == FD_SOCK && s->generation == e->generation ? s : NULL;
+}
+
+/* Take the lock for a call on @fd: its live socket, or NULL without the lock. No lock before. */
+static inline struct sock *context_enter(struct context *ctx, int fd)
+{
+	struct sock *s;
+
+	if (fd_kind_of(&ctx->fds, fd) != FD_SOCK || !context_lock(ctx))
+		return NULL;
+	s = context_live_sock(ctx, fd);
+	if (s && context_joined(ctx))
+		return s;
+	context_unlock(ctx);
+	return NULL;
+}
+
+/* The end of what context_enter() began: wake who sleeps for what came, and unlock. */
+static inline void context_leave(struct context *ctx)
+{
+	context_ring(ctx);
+	context_unlock(ctx);
+}
+
 /* Free what dead processes held. */
 void context_reap(struct context *ctx);
 

@@ -139,7 +139,9 @@ static void renamed(struct context *ctx, struct sock *s, int fd)
 	bool listed = s->pcb.flags & UDP_PCB_BOUND;
 
 	if (listed) {
-		for (int i = 0; i < DRAIN_MAX && context_poll(ctx); i++)
+		ctx->now = host_clock_now(&ctx->clock);
+		ctx->env.now = ctx->now;
+		for (int i = 0; i < DRAIN_MAX && context_take(ctx); i++)
 			continue;
 		udp_remove(&ctx->stack->udp, &s->pcb);
 	}
@@ -416,31 +418,9 @@ void lifecycle_opened(int fd, int domain, int type, int protocol, context_ppoll_
 
 /* --- changing --- */
 
-/* The live socket behind @fd, with the lock held; NULL without it. */
-static struct sock *enter(struct context *ctx, int fd)
-{
-	struct fd_entry *e;
-	struct sock *s;
-
-	if (fd_kind_of(&ctx->fds, fd) != FD_SOCK || !context_lock(ctx))
-		return NULL;
-	e = fd_entry_at(&ctx->fds, fd);
-	s = e->object;
-	if (e->kind == FD_SOCK && s->generation == e->generation && context_joined(ctx))
-		return s;
-	context_unlock(ctx);
-	return NULL;
-}
-
-static void leave(struct context *ctx)
-{
-	context_ring(ctx);
-	context_unlock(ctx);
-}
-
 void lifecycle_bound(struct context *ctx, int fd, bool port_asked)
 {
-	struct sock *s = enter(ctx, fd);
+	struct sock *s = context_enter(ctx, fd);
 	int saved = errno;
 
 	if (!s)
@@ -449,13 +429,13 @@ void lifecycle_bound(struct context *ctx, int fd, bool port_asked)
 	/* A server attaches at once; who lets the kernel choose a port is a client (DESIGN D4). */
 	if (port_asked || ctx->config.profile == CONFIG_PROFILE_LATENCY)
 		decide(ctx, s, fd);
-	leave(ctx);
+	context_leave(ctx);
 	errno = saved;
 }
 
 void lifecycle_connected(struct context *ctx, int fd)
 {
-	struct sock *s = enter(ctx, fd);
+	struct sock *s = context_enter(ctx, fd);
 	int saved = errno;
 
 	if (!s)
@@ -467,7 +447,7 @@ void lifecycle_connected(struct context *ctx, int fd)
 		else
 			context_try_client(ctx, s, fd, &s->pcb.remote);
 	}
-	leave(ctx);
+	context_leave(ctx);
 	errno = saved;
 }
 
@@ -511,12 +491,12 @@ void context_try_client(struct context *ctx, struct sock *s, int fd, const struc
 
 void lifecycle_shut_down(struct context *ctx, int fd)
 {
-	struct sock *s = enter(ctx, fd);
+	struct sock *s = context_enter(ctx, fd);
 
 	if (!s)
 		return;
 	context_demote(ctx, s, FS_REASON_shutdown, NULL);
-	leave(ctx);
+	context_leave(ctx);
 }
 
 /* struct timeval as the program gave it -> ns; 0 = no limit. */
@@ -532,7 +512,7 @@ static fs_ns read_timeout(int fd, int name)
 
 void lifecycle_option(struct context *ctx, int fd, int level, int name, const void *value, size_t len)
 {
-	struct sock *s = enter(ctx, fd);
+	struct sock *s = context_enter(ctx, fd);
 	int saved = errno;
 
 	if (!s)
@@ -560,30 +540,30 @@ void lifecycle_option(struct context *ctx, int fd, int level, int name, const vo
 		context_demote(ctx, s, FS_REASON_option, ctx->why);
 		break;
 	}
-	leave(ctx);
+	context_leave(ctx);
 	errno = saved;
 }
 
 int lifecycle_rcvbuf(struct context *ctx, int fd)
 {
-	struct sock *s = enter(ctx, fd);
+	struct sock *s = context_enter(ctx, fd);
 	int limit;
 
 	if (!s)
 		return -1;
 	limit = s->widened ? (int)s->pcb.limit : -1;
-	leave(ctx);
+	context_leave(ctx);
 	return limit;
 }
 
 void lifecycle_nonblock(struct context *ctx, int fd, bool on)
 {
-	struct sock *s = enter(ctx, fd);
+	struct sock *s = context_enter(ctx, fd);
 
 	if (!s)
 		return;
 	fs_store_relaxed(&s->nonblock, on); /* datagram_receive() looks without the lock */
-	leave(ctx);
+	context_leave(ctx);
 }
 
 /* --- going --- */
@@ -689,7 +669,7 @@ void lifecycle_closing(struct context *ctx, int fd)
 	if (e->kind == FD_EPOLL)
 		host_watch_forget(ctx->watch, fd); /* or the ring would keep the set alive */
 	fs_store_release(&e->kind, (uint32_t)FD_NONE);
-	leave(ctx);
+	context_leave(ctx);
 }
 
 void lifecycle_duplicated(struct context *ctx, int from, int to)
@@ -714,7 +694,7 @@ void lifecycle_duplicated(struct context *ctx, int from, int to)
 		}
 	} else if (e->kind == FD_EPOLL) {
 		((struct epoll_set *)e->object)->refs += counted;
-		context_fd_set(ctx, to, FD_EPOLL, e->object, 0);
+		context_fd_set(ctx, to, FD_EPOLL, e->object, e->generation);
 	}
 	context_unlock(ctx);
 }

@@ -232,7 +232,7 @@ static void find_duplicates(struct context *ctx, int epfd, struct epoll_set *set
 			continue;
 		if (sys_call5(__NR_kcmp, (int)ctx->pid, (int)ctx->pid, KCMP_FILE, fd, epfd) != 0)
 			continue;
-		context_fd_set(ctx, fd, FD_EPOLL, set, 0);
+		context_fd_set(ctx, fd, FD_EPOLL, set, epoll_set_generation(set));
 		set->refs++;
 	}
 }
@@ -264,8 +264,9 @@ static struct epoll_set *get_set(struct context *ctx, int epfd)
 		slab_free(&ctx->stack->sets, set);
 		return NULL;
 	}
-	epoll_set_init(set, &ctx->stack->items, key & ~EPOLL_TAG_OFFSET);
-	context_fd_set(ctx, epfd, FD_EPOLL, set, 0);
+	/* Never 0: that is the key of a set that ended. */
+	epoll_set_init(set, &ctx->stack->items, (key & ~EPOLL_TAG_OFFSET) | 1ULL << 63);
+	context_fd_set(ctx, epfd, FD_EPOLL, set, epoll_set_generation(set));
 	find_duplicates(ctx, epfd, set);
 	return set;
 }

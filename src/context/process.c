@@ -117,6 +117,12 @@ static int join_ports(struct context *ctx)
 	return 0;
 }
 
+/* An inherited entry may name a set that its last holder closed since. */
+static bool is_live_set(const struct fd_entry *e)
+{
+	return e && e->kind == FD_EPOLL && epoll_set_generation(e->object) == e->generation;
+}
+
 /* References for what this process inherited. */
 static void count_descriptors(struct context *ctx)
 {
@@ -126,8 +132,10 @@ static void count_descriptors(struct context *ctx)
 
 		if (e && e->kind == FD_SOCK && s->generation == e->generation)
 			s->refs[ctx->slot]++;
-		else if (e && e->kind == FD_EPOLL)
+		else if (is_live_set(e))
 			((struct epoll_set *)e->object)->refs++;
+		else if (e && e->kind == FD_EPOLL) /* the parent closed it meanwhile */
+			context_fd_set(ctx, fd, FD_NONE, NULL, 0);
 	}
 }
 
@@ -163,7 +171,7 @@ static void demote_inherited(struct context *ctx, int reason)
 		struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
 		struct sock *s = e ? e->object : NULL;
 
-		if (e && e->kind == FD_EPOLL)
+		if (is_live_set(e))
 			release_set(ctx, fd, e->object);
 		if (!e || e->kind != FD_SOCK)
 			continue;

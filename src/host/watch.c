@@ -29,7 +29,7 @@ struct watched {
 struct host_watch {
 	int fd; /* the ring; owned */
 	void *rings;
-	size_t rings_len;
+	size_t rings_len, sqes_len;
 	struct io_uring_sqe *sqes;
 	uint32_t *sq_tail, *sq_mask, *sq_array;
 	uint32_t *cq_head, *cq_tail, *cq_mask;
@@ -56,7 +56,8 @@ static int map_rings(struct host_watch *w, const struct io_uring_params *p)
 			    IORING_OFF_SQ_RING);
 	if (sys_is_err(w->rings))
 		return (int)(long)w->rings;
-	w->sqes = sys_mmap(NULL, p->sq_entries * sizeof(*w->sqes), PROT_READ | PROT_WRITE,
+	w->sqes_len = p->sq_entries * sizeof(*w->sqes);
+	w->sqes = sys_mmap(NULL, w->sqes_len, PROT_READ | PROT_WRITE,
 			   MAP_SHARED | MAP_POPULATE, w->fd, IORING_OFF_SQES);
 	if (sys_is_err(w->sqes))
 		return (int)(long)w->sqes;
@@ -105,6 +106,8 @@ void host_watch_close(struct host_watch *w)
 	sys_close(w->fd);
 	if (w->rings && !sys_is_err(w->rings))
 		sys_munmap(w->rings, w->rings_len);
+	if (w->sqes && !sys_is_err(w->sqes))
+		sys_munmap(w->sqes, w->sqes_len);
 	sys_munmap(w, sizeof(*w));
 }
 

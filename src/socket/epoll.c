@@ -29,6 +29,7 @@ void epoll_set_clear(struct epoll_set *set)
 
 	while ((e = list_first(&set->items)) != NULL)
 		epoll_item_remove(FS_CONTAINER_OF(e, struct epoll_item, of_set));
+	set->key = 0;
 }
 
 struct epoll_item *epoll_item_find(struct epoll_set *set, const struct sock *s, int fd)

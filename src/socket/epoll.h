@@ -54,9 +54,19 @@ struct epoll_set {
 	fs_ns kernel_looked;	/* when the kernel's half was last asked */
 };
 
+/* Bits of a tag below the key; see epoll_tag(). */
+#define EPOLL_TAG_SHIFT 36
+#define EPOLL_TAG_OFFSET ((1ULL << EPOLL_TAG_SHIFT) - 1)
+
 void epoll_set_init(struct epoll_set *set, struct slab *items, uint64_t key);
 
-/* Take every registration out. */
+/* Tells a set from another one in the same memory, for descriptor tables; never 0 for a live one. */
+static inline uint32_t epoll_set_generation(const struct epoll_set *set)
+{
+	return (uint32_t)(set->key >> EPOLL_TAG_SHIFT);
+}
+
+/* The set ends: take every registration out. Its generation is 0 from now on. */
 void epoll_set_clear(struct epoll_set *set);
 
 struct epoll_item *epoll_item_find(struct epoll_set *set, const struct sock *s, int fd);
@@ -71,19 +81,16 @@ void epoll_item_modify(struct epoll_item *item, const struct epoll_event *event)
 
 void epoll_item_remove(struct epoll_item *item);
 
-/*
- * Data to give the kernel for this item: the set's random key above its offset in the stack's slot of
- * address space. A program's own data meet the key by chance once in 2^28.
- */
-#define EPOLL_TAG_SHIFT 36
-#define EPOLL_TAG_OFFSET ((1ULL << EPOLL_TAG_SHIFT) - 1)
-
 /* Data of the one event that tells waiters asleep in the kernel's own epoll_wait() to look again. */
 static inline uint64_t epoll_wake_tag(const struct epoll_set *set)
 {
 	return set->key | EPOLL_TAG_OFFSET;
 }
 
+/*
+ * Data to give the kernel for this item: the set's random key above its offset in the stack's slot of
+ * address space. A program's own data meet the key by chance once in 2^28.
+ */
 static inline uint64_t epoll_tag(const struct epoll_item *item)
 {
 	return (item->set->key & ~EPOLL_TAG_OFFSET) | ((uintptr_t)item & EPOLL_TAG_OFFSET);
