@@ -20,6 +20,7 @@
 
 #define QUIET_NS FS_US(10)
 #define SLICE_NS FS_US(20)
+#define BLIND_NS FS_MS(1) /* of sleep where no doorbell or no signal can end it */
 
 enum {
 	MISSES_MAX = 6,	/* the spin budget is halved at most so often */
@@ -87,8 +88,9 @@ static int admit(struct blocker *b)
 
 /* --- sleeping --- */
 
-/* This thread's epoll set over the doorbell and the ports, brought up to date. Lock held. */
-static int refresh_sleep_set(struct context *ctx)
+/* This thread's epoll set over the doorbell and the ports, brought up to date. Lock held. Without a
+ * descriptor left for it there is none, and sleep_now() sleeps in slices. */
+static void refresh_sleep_set(struct context *ctx)
 {
 	struct context_thread *t = &context_thread;
 	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
@@ -97,14 +99,14 @@ static int refresh_sleep_set(struct context *ctx)
 		int fd = sys_fd_raise(sys_epoll_create1(EPOLL_CLOEXEC), ctx->fd_floor);
 
 		if (fd < 0)
-			return fd;
+			return;
 		t->epfd = fd;
 		pthread_setspecific(ctx->thread_key, t); /* so that the thread's end closes it */
 		t->ports_serial = ctx->stack->ports_serial - 1;
 		sys_epoll_ctl(fd, EPOLL_CTL_ADD, ctx->doorbell[ctx->slot], &event);
 	}
 	if (t->ports_serial == ctx->stack->ports_serial)
-		return 0;
+		return;
 	event.events = EPOLLIN;
 	/* An AF_XDP socket does not tell that its interface went; the link's event does. */
 	sys_epoll_ctl(t->epfd, EPOLL_CTL_ADD, ctx->monitor.nl.fd, &event);
@@ -116,7 +118,6 @@ static int refresh_sleep_set(struct context *ctx)
 			sys_epoll_ctl(t->epfd, EPOLL_CTL_ADD, h->ops->wait_fd(h), &event);
 	}
 	t->ports_serial = ctx->stack->ports_serial;
-	return 0;
 }
 
 static void count_sleeper(struct blocker *b, int delta)
@@ -135,20 +136,17 @@ static void count_sleeper(struct blocker *b, int delta)
 static int arm(struct blocker *b)
 {
 	struct context *ctx = b->ctx;
-	int ret;
 
 	if (!context_lock(ctx))
-		return -EDEADLK;
-	ret = refresh_sleep_set(ctx);
-	if (ret == 0) {
-		count_sleeper(b, 1);
-		for (unsigned i = 0; i < ctx->n_handles; i++)
-			if (ctx->handle[i].ops)
-				ctx->handle[i].ops->arm(&ctx->handle[i]);
-		b->armed = true;
-	}
+		return CONTEXT_KERNEL;
+	refresh_sleep_set(ctx);
+	count_sleeper(b, 1);
+	for (unsigned i = 0; i < ctx->n_handles; i++)
+		if (ctx->handle[i].ops)
+			ctx->handle[i].ops->arm(&ctx->handle[i]);
+	b->armed = true;
 	context_unlock(ctx);
-	return ret;
+	return 0;
 }
 
 static void disarm(struct blocker *b)
@@ -172,12 +170,14 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 	struct context *ctx = b->ctx;
 	struct timespec limit, *until = NULL;
 	struct epoll_event rung[4];
-	fs_ns left;
+	int epfd = context_thread.epfd > 0 ? context_thread.epfd : -1;
+	fs_ns left = epfd < 0 || ctx->signal_fd < 0 ? BLIND_NS : FS_NEVER;
 
-	fds[n] = (struct pollfd){ .fd = context_thread.epfd, .events = POLLIN };
+	fds[n] = (struct pollfd){ .fd = epfd, .events = POLLIN };
 	fds[n + 1] = (struct pollfd){ .fd = ctx->signal_fd, .events = POLLIN };
-	if (b->deadline != FS_NEVER) {
-		left = FS_MAX(b->deadline - host_clock_kernel(), 0);
+	if (b->deadline != FS_NEVER)
+		left = FS_MIN(left, FS_MAX(b->deadline - host_clock_kernel(), 0));
+	if (left != FS_NEVER) {
 		limit = (struct timespec){ .tv_sec = left / FS_SEC(1), .tv_nsec = left % FS_SEC(1) };
 		until = &limit;
 	}
@@ -185,7 +185,7 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 	b->slept = true;
 	ctx->libc_ppoll(fds, n + 2, until, NULL); /* libc's own: a cancellation point */
 	if (fds[n].revents) /* clears the doorbell's edge; what the ports have stays */
-		sys_epoll_pwait(context_thread.epfd, rung, FS_ARRAY_SIZE(rung), 0, NULL);
+		sys_epoll_pwait(epfd, rung, FS_ARRAY_SIZE(rung), 0, NULL);
 	disarm(b);
 	return admit(b);
 }
@@ -219,6 +219,18 @@ static int slow_step(struct blocker *b, struct pollfd *fds, unsigned n, fs_ns no
 	return ret < 0 ? ret : arm(b);
 }
 
+/* A signal that the given mask lets in counts even where no time was given. */
+static int time_is_up(struct blocker *b)
+{
+	int ret = 0;
+
+	if (b->user_mask) {
+		block_signals(b);
+		ret = admit(b);
+	}
+	return ret < 0 ? ret : -ETIMEDOUT;
+}
+
 static void cancelled(void *arg)
 {
 	blocker_end(arg);
@@ -232,7 +244,7 @@ int blocker_pause(struct blocker *b, struct pollfd *fds, unsigned n)
 	if (b->started == 0)
 		begin(b, now);
 	if (b->deadline != FS_NEVER && now >= b->deadline && host_clock_kernel() >= b->deadline)
-		return -ETIMEDOUT;
+		return time_is_up(b);
 	if (now < b->spin_until && (now < b->quiet_until || now < b->next_slice)) {
 		pause_cpu();
 		return 0;

@@ -79,6 +79,9 @@ struct context {
 	char why[STATS_DETAIL_LEN]; /* sentence of the last refusal */
 };
 
+/* Returned instead of a result: the caller makes libc's call with its own arguments. No errno. */
+#define CONTEXT_KERNEL (-100000)
+
 /* The context of this process; NULL until the first Internet socket. Any thread. */
 extern struct context *fsock_context;
 

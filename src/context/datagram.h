@@ -18,7 +18,7 @@
 #include "context/context.h"
 
 /* Returned instead of a result: the caller makes libc's call on the shadow with its own arguments. */
-#define DATAGRAM_KERNEL (-100000)
+#define DATAGRAM_KERNEL CONTEXT_KERNEL
 
 /* One message, as send() or recv() sees it. */
 struct datagram {

@@ -174,7 +174,7 @@ static int poll_run(struct poll_call *c, fs_ns limit, const signal_set *mask)
 	BLOCKER(b);
 	int ret = poll_once(c, true);
 
-	if (ret != -EAGAIN || limit == 0)
+	if (ret != -EAGAIN || (limit == 0 && !mask))
 		return ret == -EAGAIN ? 0 : ret;
 	if (!poll_hold(c))
 		return MULTIPLEX_KERNEL;
@@ -500,7 +500,7 @@ static int wait_run(struct wait_call *c, fs_ns limit, const signal_set *mask)
 	b.release = wait_release;
 	b.release_arg = c;
 	ret = wait_once(c, true);
-	if (ret != -EAGAIN || limit == 0)
+	if (ret != -EAGAIN || (limit == 0 && !mask))
 		return ret == -EAGAIN ? 0 : ret;
 	b.set = c->set;
 	do {

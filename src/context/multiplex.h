@@ -14,7 +14,7 @@
 #include "context/context.h"
 #include "host/signals.h"
 
-#define MULTIPLEX_KERNEL (-100000)
+#define MULTIPLEX_KERNEL CONTEXT_KERNEL
 
 /* @limit in ns, -1 = none. @mask: kernel form or NULL. Returns descriptors with events. */
 int multiplex_poll(struct context *ctx, struct pollfd *fds, nfds_t n, fs_ns limit, const signal_set *mask);
