@@ -62,6 +62,8 @@ void context_after_fork(struct context *ctx)
 			ctx->handle[i].ops->fork_child(&ctx->handle[i]);
 	memset(ctx->handle, 0, sizeof(ctx->handle));
 	/* Threads, their sleep sets and the io_uring stayed behind. */
+	if (context_thread.epfd > 0)
+		sys_close(context_thread.epfd);
 	memset(&context_thread, 0, sizeof(context_thread));
 	host_watch_leave(ctx->watch);
 	ctx->watch = NULL;
@@ -79,11 +81,6 @@ bool context_is_borrowed(const struct context *ctx)
 }
 
 /* --- joining --- */
-
-static bool is_alive(uint32_t pid)
-{
-	return sys_kill((int)pid, 0) != -ESRCH;
-}
 
 static int take_slot(struct context *ctx)
 {
@@ -224,8 +221,22 @@ int context_join(struct context *ctx)
 
 /* --- those who are gone --- */
 
+/* Whoever still holds @s answers for its record. */
+static void adopt_record(struct context *ctx, struct sock *s)
+{
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++) {
+		if (s->refs[i]) {
+			s->record->pid = ctx->stack->proc[i].pid;
+			return;
+		}
+	}
+}
+
+/* The process of @slot is gone, and with it what it held. */
 static void bury(struct context *ctx, unsigned slot)
 {
+	uint32_t pid = ctx->stack->proc[slot].pid;
+	struct stack *stack = ctx->stack;
 	struct list *e, *following;
 
 	ctx->stack->proc[slot] = (struct stack_proc){ 0 };
@@ -236,7 +247,13 @@ static void bury(struct context *ctx, unsigned slot)
 		s->refs[slot] = 0;
 		if (sock_refs(s) == 0 && s->users == 0)
 			context_sock_free(ctx, s);
+		else if (s->record->pid == pid)
+			adopt_record(ctx, s);
 	}
+	/* What it left to the kernel has no socket here that would end with it. */
+	for (uint32_t i = 0; i < stack->head.n_socks; i++)
+		if (stack->records[i].pid == pid)
+			context_record_close(ctx, &stack->records[i]);
 }
 
 /* The owner of a port took its steering along. */
@@ -245,7 +262,7 @@ static void check_owners(struct context *ctx)
 	for (unsigned i = 0; i < ctx->n_handles; i++) {
 		struct provider_port *port = ctx->stack->port[i];
 
-		if (port && (uint32_t)port->owner_pid != ctx->pid && !is_alive((uint32_t)port->owner_pid))
+		if (port && (uint32_t)port->owner_pid != ctx->pid && context_is_dead((uint32_t)port->owner_pid))
 			context_port_lost(ctx, i, FS_REASON_owner_gone);
 	}
 }
@@ -253,7 +270,7 @@ static void check_owners(struct context *ctx)
 void context_reap(struct context *ctx)
 {
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
-		if (ctx->stack->proc[i].pid && i != ctx->slot && !is_alive(ctx->stack->proc[i].pid))
+		if (ctx->stack->proc[i].pid && i != ctx->slot && context_is_dead(ctx->stack->proc[i].pid))
 			bury(ctx, i);
 	check_owners(ctx);
 }
@@ -269,5 +286,6 @@ void context_abandon(struct context *ctx)
 		for (int k = 0; k < h->n_fds; k++)
 			if (h->fd[k] >= 0)
 				sys_close(h->fd[k]);
+		h->n_fds = 0; /* the numbers are the program's now */
 	}
 }
