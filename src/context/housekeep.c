@@ -36,15 +36,18 @@ static void on_change(const struct host_change *change, void *arg)
 
 static struct host_policy *policy_of(struct context *ctx)
 {
-	void *buf;
+	struct host_policy *policy;
 
 	if (ctx->policy)
 		return ctx->policy;
-	ctx->policy = mem_private(sizeof(*ctx->policy));
-	buf = mem_private(HOST_NL_BUF_GOOD);
-	if (ctx->policy && buf && host_policy_open(ctx->policy, ctx->fd_floor, buf, HOST_NL_BUF_GOOD) == 0)
-		return ctx->policy;
-	return NULL;
+	policy = mem_private(sizeof(*policy) + HOST_NL_BUF_GOOD);
+	if (!policy)
+		return NULL;
+	if (host_policy_open(policy, ctx->fd_floor, policy + 1, HOST_NL_BUF_GOOD) == 0)
+		ctx->policy = policy;
+	else
+		sys_munmap(policy, sizeof(*policy) + HOST_NL_BUF_GOOD);
+	return ctx->policy;
 }
 
 int context_policy_verdict(struct context *ctx, int ifindex)

@@ -566,6 +566,16 @@ void lifecycle_nonblock(struct context *ctx, int fd, bool on)
 	context_leave(ctx);
 }
 
+void lifecycle_async(struct context *ctx, int fd)
+{
+	struct sock *s = context_enter(ctx, fd);
+
+	if (!s)
+		return;
+	context_demote(ctx, s, FS_REASON_option, "O_ASYNC");
+	context_leave(ctx);
+}
+
 /* --- going --- */
 
 void context_sock_free(struct context *ctx, struct sock *s)

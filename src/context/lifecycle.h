@@ -39,6 +39,9 @@ int lifecycle_rcvbuf(struct context *ctx, int fd);
 /* O_NONBLOCK of @fd's description was set to @on. */
 void lifecycle_nonblock(struct context *ctx, int fd, bool on);
 
+/* O_ASYNC of @fd's description was set: only the kernel sends SIGIO. */
+void lifecycle_async(struct context *ctx, int fd);
+
 /* @to is now a duplicate of @from. */
 void lifecycle_duplicated(struct context *ctx, int from, int to);
 

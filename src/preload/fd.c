@@ -68,7 +68,7 @@ FSOCK_EXPORT int close_range(unsigned first, unsigned last, int flags)
 
 	if (!ctx || first > last || context_is_borrowed(ctx))
 		return LIBC(close_range)(first, last, flags);
-	if (!(flags & CLOSE_RANGE_CLOEXEC))
+	if (!(flags & ~CLOSE_RANGE_UNSHARE)) /* else nothing is closed */
 		forget_range(ctx, first, last);
 	return (int)libc_result(close_around(ctx, first, last, (unsigned)flags));
 }
@@ -125,6 +125,13 @@ FSOCK_EXPORT int dup3(int from, int to, int flags)
 
 /* --- flags --- */
 
+static void set_flags(struct context *ctx, int fd, long flags)
+{
+	lifecycle_nonblock(ctx, fd, flags & O_NONBLOCK);
+	if (flags & O_ASYNC)
+		lifecycle_async(ctx, fd);
+}
+
 static int control(int (*libc_fcntl)(int, int, ...), int fd, int cmd, void *arg)
 {
 	int ret = libc_fcntl(fd, cmd, arg);
@@ -134,7 +141,7 @@ static int control(int (*libc_fcntl)(int, int, ...), int fd, int cmd, void *arg)
 	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
 		return duplicated(fd, ret);
 	if (cmd == F_SETFL)
-		lifecycle_nonblock(fsock_context, fd, (long)arg & O_NONBLOCK);
+		set_flags(fsock_context, fd, (long)arg);
 	return ret;
 }
 
@@ -180,5 +187,7 @@ FSOCK_EXPORT int ioctl(int fd, unsigned long request, ...)
 	ret = LIBC(ioctl)(fd, request, arg);
 	if (ret == 0 && request == FIONBIO && ctx)
 		lifecycle_nonblock(ctx, fd, *(int *)arg != 0);
+	if (ret == 0 && request == FIOASYNC && ctx && *(int *)arg)
+		lifecycle_async(ctx, fd);
 	return ret;
 }
