@@ -45,6 +45,10 @@ static inline bool context_joined(struct context *ctx)
 	return ctx->slot < STATS_MAX_PROCS || context_join(ctx) == 0;
 }
 
+/* Ports came or went: let go of those that another process closed, whatever their slots hold now
+ * (port.c). */
+void context_ports_compare(struct context *ctx);
+
 /* The live socket behind @fd, or NULL. */
 static inline struct sock *context_live_sock(struct context *ctx, int fd)
 {
@@ -62,8 +66,11 @@ static inline struct sock *context_enter(struct context *ctx, int fd)
 	if (fd_kind_of(&ctx->fds, fd) != FD_SOCK || !context_lock(ctx))
 		return NULL;
 	s = context_live_sock(ctx, fd);
-	if (s && context_joined(ctx))
+	if (s && context_joined(ctx)) {
+		if (__builtin_expect(ctx->ports_seen != ctx->stack->ports_serial, 0))
+			context_ports_compare(ctx);
 		return s;
+	}
 	context_unlock(ctx);
 	return NULL;
 }

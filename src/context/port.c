@@ -242,7 +242,21 @@ static void close_port(struct context *ctx, unsigned slot)
 		h->ops->close(h);
 	memset(h, 0, sizeof(*h));
 	ctx->stack->port[slot] = NULL;
+	ctx->stack->port_opened[slot] = 0;
 	ctx->stack->ports_serial++;
+}
+
+void context_ports_compare(struct context *ctx)
+{
+	ctx->ports_seen = ctx->stack->ports_serial;
+	for (unsigned i = 0; i < ctx->n_handles; i++) {
+		struct provider_handle *h = &ctx->handle[i];
+
+		if (!h->ops || ctx->handle_opened[i] == ctx->stack->port_opened[i])
+			continue;
+		h->ops->close(h);
+		memset(h, 0, sizeof(*h));
+	}
 }
 
 static int open_port(struct context *ctx, const struct host_link *link)
@@ -277,7 +291,8 @@ static int open_port(struct context *ctx, const struct host_link *link)
 	}
 	publish(ctx, slot, link);
 	ip_dst_flush(&ctx->stack->ip); /* what had no port may have one now */
-	ctx->stack->ports_serial++;
+	ctx->stack->port_opened[slot] = ++ctx->stack->ports_serial;
+	ctx->handle_opened[slot] = ctx->stack->port_opened[slot];
 	ctx->news = true; /* threads asleep already do not wait for this port yet */
 	host_log(&ctx->log, LOG_INFO, "%s: attached by %s", link->name, ctx->handle[slot].ops->name);
 	return (int)slot;

@@ -109,6 +109,7 @@ static int join_ports(struct context *ctx)
 		ret = ops->join(&ctx->handle[i], port, ctx->fd_floor);
 		if (ret < 0)
 			return ret;
+		ctx->handle_opened[i] = ctx->stack->port_opened[i];
 		ctx->n_handles = i + 1;
 	}
 	return 0;

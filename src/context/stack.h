@@ -62,6 +62,7 @@ struct stack {
 	struct fbuf_pool pinned[IP_MAX_PORTS];
 	struct provider_port *port[IP_MAX_PORTS]; /* NULL = slot unused; index = ip.port's */
 	void *port_state[IP_MAX_PORTS]; /* STACK_PORT_STATE bytes each, for their shared halves */
+	uint32_t port_opened[IP_MAX_PORTS]; /* ports_serial when it was; 0 = closed */
 	uint32_t ports_serial;	/* bumped when a port comes or goes: sleepers refresh their sets */
 
 	struct fbuf_pool payload;
