@@ -21,7 +21,7 @@
 /* socket() returned @fd. Starts the context if this is the first Internet socket, with @libc_ppoll. */
 void lifecycle_opened(int fd, int domain, int type, int protocol, context_ppoll_fn *libc_ppoll);
 
-/* bind() on @fd succeeded; @port_asked is the port the program gave (0 = any), host order. */
+/* bind() on @fd succeeded; @port_asked: the program named a port, it did not leave it to the kernel. */
 void lifecycle_bound(struct context *ctx, int fd, bool port_asked);
 
 /* connect() on @fd succeeded, or dissolved the association (AF_UNSPEC). */

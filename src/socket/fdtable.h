@@ -6,8 +6,8 @@
  * in use and never RLIMIT_NOFILE. The table is private memory: fork copies it, as the kernel copies
  * the descriptors.
  *
- * Threads:  fd_get(): any, lock-free. fd_set(): holder of the stack's lock. A reader that is about to
- *           act on an entry takes the lock and looks again.
+ * Threads:  reading: any, lock-free. context_fd_set() writes: holder of the stack's lock. A reader that
+ *           is about to act on an entry takes the lock and looks again.
  */
 #ifndef FSOCK_SOCKET_FDTABLE_H
 #define FSOCK_SOCKET_FDTABLE_H
