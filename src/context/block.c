@@ -75,15 +75,12 @@ static void block_signals(struct blocker *b)
 /* Let pending signals in. 0 or -EINTR. */
 static int admit(struct blocker *b)
 {
-	switch (signal_admit(b->mask)) {
-	case SIGNAL_EINTR:
-		return -EINTR;
-	case SIGNAL_RESTART:
-		return b->restartable ? 0 : -EINTR;
-	case SIGNAL_NONE:
-		break;
-	}
-	return 0;
+	enum signal_result result = signal_admit(b->mask);
+
+	if (result == SIGNAL_NONE || (result == SIGNAL_RESTART && b->restartable))
+		return 0;
+	fs_fetch_add(&b->ctx->stack->counter[FS_CTR_eintr], 1);
+	return -EINTR;
 }
 
 /* --- sleeping --- */
@@ -182,7 +179,7 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 		until = &limit;
 	}
 	fs_fetch_add(&ctx->stack->counter[FS_CTR_sleeps], 1);
-	b->slept = true;
+	b->slept = b->ever_slept = true;
 	ctx->libc_ppoll(fds, n + 2, until, NULL); /* libc's own: a cancellation point */
 	if (fds[n].revents) /* clears the doorbell's edge; what the ports have stays */
 		sys_epoll_pwait(epfd, rung, FS_ARRAY_SIZE(rung), 0, NULL);
@@ -262,6 +259,7 @@ static void learn(const struct blocker *b)
 
 	if (b->started == 0 || b->ctx->spin_limit == 0 || !b->spin_allowed)
 		return;
+	fs_fetch_add(&b->ctx->stack->counter[b->ever_slept ? FS_CTR_spins_missed : FS_CTR_spins_hit], 1);
 	if (host_clock_now(&b->ctx->clock) - b->started <= b->ctx->spin_limit)
 		t->spin_misses = 0;
 	else if (t->spin_misses < UINT8_MAX)

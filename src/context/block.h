@@ -52,7 +52,7 @@ struct blocker {
 	fs_ns spin_until, quiet_until, next_slice;
 	signal_set mask;	/* in force during the call: the caller's or the one given */
 	signal_set saved;	/* to restore */
-	bool user_mask, blocked, armed, slept;
+	bool user_mask, blocked, armed, slept, ever_slept;
 };
 
 /* @mask: signal mask for the duration (ppoll and friends), kernel form; NULL = leave it. */

@@ -297,6 +297,7 @@ void context_demote(struct context *ctx, struct sock *s, int reason, const char 
 	}
 	record_reason(s->record, reason, detail);
 	sock_publish(s);
+	ctx->stack->counter[FS_CTR_moved_to_kernel]++;
 	ctx->news = true; /* sleepers look at the shadow from now on */
 }
 

@@ -66,6 +66,7 @@ static bool lock_wait(struct context *ctx, uint32_t tid)
 		    fs_load_acquire(&lock->owner) == owner) {
 			/* Whatever it was doing is half done. Nobody may trust these structures
 			 * any more; every socket's shadow is a complete socket. */
+			fs_fetch_add(&ctx->stack->counter[FS_CTR_lock_recovered], 1);
 			fs_store_release(&ctx->stack->broken, true);
 			fs_fetch_sub(&lock->waiting, 1);
 			return false;

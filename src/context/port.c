@@ -237,6 +237,7 @@ static void close_port(struct context *ctx, unsigned slot)
 {
 	struct provider_handle *h = &ctx->handle[slot];
 
+	ctx->stack->counter[FS_CTR_drop_tx_port] += ctx->stack->ip.port[slot].out.frames;
 	ip_port_clear(&ctx->stack->ip, slot);
 	if (h->ops)
 		h->ops->close(h);

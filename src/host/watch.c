@@ -31,7 +31,7 @@ struct host_watch {
 	void *rings;
 	size_t rings_len, sqes_len;
 	struct io_uring_sqe *sqes;
-	uint32_t *sq_tail, *sq_mask, *sq_array;
+	uint32_t *sq_tail, *sq_mask, *sq_array, *sq_flags;
 	uint32_t *cq_head, *cq_tail, *cq_mask;
 	struct io_uring_cqe *cqes;
 	int used; /* slots in use are below it */
@@ -67,6 +67,7 @@ static int map_rings(struct host_watch *w, const struct io_uring_params *p)
 	w->sq_tail = ring_at(w, p->sq_off.tail);
 	w->sq_mask = ring_at(w, p->sq_off.ring_mask);
 	w->sq_array = ring_at(w, p->sq_off.array);
+	w->sq_flags = ring_at(w, p->sq_off.flags);
 	w->cq_head = ring_at(w, p->cq_off.head);
 	w->cq_tail = ring_at(w, p->cq_off.tail);
 	w->cq_mask = ring_at(w, p->cq_off.ring_mask);
@@ -76,7 +77,11 @@ static int map_rings(struct host_watch *w, const struct io_uring_params *p)
 
 struct host_watch *host_watch_open(int fd_floor, int *error)
 {
-	struct io_uring_params p = { .flags = IORING_SETUP_CQSIZE, .cq_entries = CQ_ENTRIES };
+	struct io_uring_params p = {
+		.flags = IORING_SETUP_CQSIZE | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+			 IORING_SETUP_TASKRUN_FLAG,
+		.cq_entries = CQ_ENTRIES,
+	};
 	struct host_watch *w;
 	int fd = (int)sys_call2(__NR_io_uring_setup, SQ_ENTRIES, (long)&p);
 
@@ -129,14 +134,19 @@ static uint64_t tag_of(const struct host_watch *w, int slot)
 	return (uint64_t)w->watched[slot].generation << 32 | (uint32_t)slot;
 }
 
+/* Only the thread that made the ring may: -EEXIST for others, and the entry is taken back. */
 static int submit(struct host_watch *w, const struct io_uring_sqe *sqe)
 {
 	uint32_t tail = *w->sq_tail, at = tail & *w->sq_mask;
+	int ret;
 
 	w->sqes[at] = *sqe;
 	w->sq_array[at] = at;
 	fs_store_release(w->sq_tail, tail + 1);
-	return (int)sys_call6(__NR_io_uring_enter, w->fd, 1, 0, 0, 0, 0);
+	ret = (int)sys_call6(__NR_io_uring_enter, w->fd, 1, 0, 0, 0, 0);
+	if (ret != 1)
+		fs_store_release(w->sq_tail, tail);
+	return ret;
 }
 
 static void arm(struct host_watch *w, int slot)
@@ -150,7 +160,7 @@ static void arm(struct host_watch *w, int slot)
 	};
 
 	w->watched[slot].armed = submit(w, &sqe) == 1;
-	w->watched[slot].ready = true; /* what came before is not reported: look once */
+	w->watched[slot].ready = w->watched[slot].armed; /* what came before is not reported: look once */
 }
 
 static void reap(struct host_watch *w)
@@ -198,6 +208,9 @@ bool host_watch_ready(struct host_watch *w, int epfd)
 	}
 	if (!w->watched[slot].armed)
 		arm(w, slot);
+	/* Completions wait until their thread asks for them: no other call of its is disturbed. */
+	if (fs_load_relaxed(w->sq_flags) & IORING_SQ_TASKRUN)
+		sys_call6(__NR_io_uring_enter, w->fd, 0, 0, IORING_ENTER_GETEVENTS, 0, 0);
 	if (*w->cq_head != fs_load_acquire(w->cq_tail))
 		reap(w);
 	ready = w->watched[slot].ready;

@@ -3,13 +3,12 @@
  * watch.h - "has the kernel something for this epoll set?" as one load: io_uring multishot polls.
  *
  * A polling epoll_wait() must not enter the kernel on every turn. One io_uring of the process watches
- * the epoll descriptors by multishot POLL_ADD; a completion in its ring, which is user memory, says that
- * something happened. Completions arrive by work the kernel runs in the thread that armed the poll:
- * should that thread sleep in a system call it may be woken with EINTR and no signal. Sleeping
- * therefore happens only in blocker_pause()'s ppoll(), which ignores its result and looks again
- * (tests/platform/uring_eintr.c shows the effect).
+ * the epoll descriptors by multishot POLL_ADD; a flag in its ring, which is user memory, says that
+ * something happened. Completions are deferred until the thread that made the ring asks for them
+ * (IORING_SETUP_DEFER_TASKRUN, Linux 6.1): with the ordinary kind the kernel ran them at once and thereby
+ * interrupted whatever that thread slept in, EINTR without a signal (tests/platform/uring_eintr.c).
  *
- * Where io_uring is denied the caller looks at intervals instead.
+ * Where io_uring is denied or older, and in other threads than the ring's, the caller looks at intervals.
  *
  * Threads:  holder of the stack's lock.
  * Errors:   -errno from open and add; host_watch_ready() has none.
