@@ -312,7 +312,8 @@ def test_hazard_05_a_thousand_unread_sockets_do_not_slow_an_active_one(pair):
                 times[name].append(_rounds(pair))
                 seen = fsock.counts(server.pid)
                 assert seen.fast > 15000, seen
-    alone, beside = statistics.median(times["alone"]), statistics.median(times["beside"])
+    # The best of each: what else runs on this machine slows single rounds, never speeds one up.
+    alone, beside = min(times["alone"]), min(times["beside"])
     assert beside <= alone * 1.10, f"{beside * 1e6 / 1000:.2f} us against {alone * 1e6 / 1000:.2f} us"
 
 
