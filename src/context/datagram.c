@@ -324,6 +324,8 @@ static bool get_name(const struct sock *s, const void *name, socklen_t len, stru
 	const struct sockaddr_in6 *in6 = name;
 	const struct sockaddr_in *in = name;
 
+	if (len > sizeof(struct sockaddr_storage))
+		return false; /* EINVAL, as for a negative one (move_addr_to_kernel()) */
 	if (s->pcb.flags & UDP_PCB_V6) {
 		if (len < IPV6_NAME_MIN || in6->sin6_family != AF_INET6 || in6->sin6_flowinfo != 0)
 			return false;

@@ -39,6 +39,10 @@ void context_abandon(struct context *ctx);
  */
 int context_join(struct context *ctx);
 
+/* Obtain the ports of the stack that this process does not hold yet. 0 or -errno: of the first that
+ * would not; those before it are held. */
+int context_join_ports(struct context *ctx);
+
 /* True if this process drives the stack, after trying to join. */
 static inline bool context_joined(struct context *ctx)
 {

@@ -204,7 +204,7 @@ int multiplex_poll(struct context *ctx, struct pollfd *fds, nfds_t n, fs_ns limi
 	bool concerned = false;
 	int ret;
 
-	for (nfds_t i = 0; ctx && !concerned && i < n; i++)
+	for (nfds_t i = 0; multiplex_matters(ctx) && !concerned && i < n; i++)
 		concerned = multiplex_concerns(ctx, fds[i].fd);
 	if (!concerned || n > FD_CHUNK * FD_CHUNKS)
 		return MULTIPLEX_KERNEL;

@@ -19,6 +19,12 @@
 /* @limit in ns, -1 = none. @mask: kernel form or NULL. Returns descriptors with events. */
 int multiplex_poll(struct context *ctx, struct pollfd *fds, nfds_t n, fs_ns limit, const signal_set *mask);
 
+/* Could any descriptor of this process be accelerated? Without that, arguments are not even read. */
+static inline bool multiplex_matters(const struct context *ctx)
+{
+	return ctx && fs_load_relaxed(&ctx->stack->socks.in_use) != 0;
+}
+
 /* True if any of the descriptors is accelerated: select() is then made of multiplex_poll(). */
 bool multiplex_concerns(struct context *ctx, int fd);
 

@@ -258,6 +258,10 @@ void context_ports_compare(struct context *ctx)
 		h->ops->close(h);
 		memset(h, 0, sizeof(*h));
 	}
+	/* What another process opened since: a shared socket may be steered there. Without the right to
+	 * join, its frames wait for that process, or pass to the shadow when it does not take them. */
+	if (ctx->slot < STATS_MAX_PROCS)
+		context_join_ports(ctx);
 }
 
 static int open_port(struct context *ctx, const struct host_link *link)

@@ -97,20 +97,22 @@ static int take_slot(struct context *ctx)
 	return -EUSERS;
 }
 
-static int join_ports(struct context *ctx)
+int context_join_ports(struct context *ctx)
 {
 	for (unsigned i = 0; i < IP_MAX_PORTS; i++) {
 		struct provider_port *port = ctx->stack->port[i];
 		const struct provider_ops *ops = port ? provider_at(port->kind) : NULL;
 		int ret;
 
-		if (!ops)
+		if (!ops || ctx->handle[i].ops)
 			continue;
 		ret = ops->join(&ctx->handle[i], port, ctx->fd_floor);
-		if (ret < 0)
+		if (ret < 0) {
+			memset(&ctx->handle[i], 0, sizeof(ctx->handle[i]));
 			return ret;
+		}
 		ctx->handle_opened[i] = ctx->stack->port_opened[i];
-		ctx->n_handles = i + 1;
+		ctx->n_handles = FS_MAX(ctx->n_handles, i + 1);
 	}
 	return 0;
 }
@@ -198,7 +200,7 @@ int context_join(struct context *ctx)
 		ret = take_slot(ctx);
 	context_lend(ctx);
 	if (ret == 0)
-		ret = join_ports(ctx);
+		ret = context_join_ports(ctx);
 	if (ret == 0) {
 		count_descriptors(ctx);
 		ctx->stack->ports_serial++;

@@ -36,7 +36,9 @@
 enum {
 	PAGE = 4096,
 	LOW_DESCRIPTORS = 64, /* how far below RLIMIT_NOFILE ours begin */
-	OWN_DESCRIPTORS_MAX = 65536, /* but never above this number: tables grow with it */
+	/* But within 1024 in all: the kernel lets select() touch as much of a set as its descriptor table
+	 * is long, and programs pass getdtablesize() with an ordinary fd_set. */
+	OWN_DESCRIPTORS_MAX = 1024 - LOW_DESCRIPTORS,
 };
 
 struct context *fsock_context;

@@ -3,6 +3,7 @@
  * mux.c - poll, select and epoll.
  */
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 
@@ -95,6 +96,30 @@ static short wanted(const struct select_call *c, int fd)
 		       (has(c->except, fd) ? POLLPRI : 0));
 }
 
+/*
+ * How many bits of the sets count: the kernel stops at the end of its descriptor table, so programs may
+ * say a number beyond the end of their sets.
+ */
+static int clamp(int n)
+{
+	char text[2048];
+	int fd, size = FD_SETSIZE;
+	const char *at;
+	long len;
+
+	if (n <= FD_SETSIZE)
+		return n;
+	fd = sys_openat(AT_FDCWD, "/proc/self/status", O_RDONLY | O_CLOEXEC, 0);
+	len = fd < 0 ? 0 : sys_read(fd, text, sizeof(text) - 1);
+	if (fd >= 0)
+		sys_close(fd);
+	text[len > 0 ? len : 0] = '\0';
+	at = strstr(text, "FDSize:");
+	if (at)
+		size = (int)strtol(at + strlen("FDSize:"), NULL, 10);
+	return FS_MIN(n, size);
+}
+
 /* Members of the three sets; whether one of them is ours. */
 static unsigned count(const struct select_call *c, bool *concerned)
 {
@@ -137,7 +162,7 @@ static int report(const struct select_call *c, const struct pollfd *fds, unsigne
 static int select_run(const struct select_call *c, fs_ns limit, const signal_set *mask)
 {
 	bool concerned;
-	unsigned members = fsock_context && c->n > 0 ? count(c, &concerned) : 0, n = 0;
+	unsigned members = multiplex_matters(fsock_context) && c->n > 0 ? count(c, &concerned) : 0, n = 0;
 	struct pollfd *fds;
 	int ret;
 
@@ -161,7 +186,7 @@ static int select_run(const struct select_call *c, fs_ns limit, const signal_set
 
 FSOCK_EXPORT int select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *limit)
 {
-	struct select_call c = { .n = n, .in = in, .out = out, .except = except };
+	struct select_call c = { .n = fsock_context ? clamp(n) : n, .in = in, .out = out, .except = except };
 	fs_ns ns = limit ? FS_SEC(limit->tv_sec) + FS_US(limit->tv_usec) : -1;
 	fs_ns end = limit && fsock_context ? host_clock_kernel() + ns : 0, left;
 	int ret = MULTIPLEX_KERNEL;
@@ -181,7 +206,7 @@ FSOCK_EXPORT int select(int n, fd_set *in, fd_set *out, fd_set *except, struct t
 FSOCK_EXPORT int pselect(int n, fd_set *in, fd_set *out, fd_set *except, const struct timespec *limit,
 			 const sigset_t *mask)
 {
-	struct select_call c = { .n = n, .in = in, .out = out, .except = except };
+	struct select_call c = { .n = fsock_context ? clamp(n) : n, .in = in, .out = out, .except = except };
 	signal_set set = mask ? signal_set_from(mask) : 0;
 	int ret = MULTIPLEX_KERNEL;
 

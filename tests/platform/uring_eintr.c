@@ -40,7 +40,7 @@ struct bed {
 
 static uint32_t *word(const struct ring *r, uint32_t offset)
 {
-	return (uint32_t *)(r->at + offset);
+	return (void *)(r->at + offset);
 }
 
 static uint32_t completions(const struct ring *r)

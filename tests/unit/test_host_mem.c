@@ -107,7 +107,7 @@ static void mem_create__every_slot_taken(void **state)
 
 static void mem_create__pointers_hold_in_a_child(void **state)
 {
-	uint8_t **self = (uint8_t **)arena.base;
+	uint8_t **self = (void *)arena.base;
 	int status;
 	pid_t pid;
 
