@@ -423,6 +423,23 @@ static int untag(const struct epoll_set *set, struct epoll_event *events, int n)
 	return kept;
 }
 
+/*
+ * Looking at the kernel's half without system calls, where io_uring is allowed. The ring is made by the
+ * thread that first polls a set: it alone can arm it, and programs without such a set pay nothing.
+ */
+static void open_watch(struct context *ctx)
+{
+	int error = 0;
+
+	if (ctx->watch_tried || !ctx->config.io_uring)
+		return;
+	ctx->watch_tried = true;
+	ctx->watch = host_watch_open(ctx->fd_floor, &error);
+	if (!ctx->watch)
+		host_log(&ctx->log, LOG_INFO, "io_uring is denied (error %d): epoll sets are looked at every %u us",
+			 -error, ctx->config.kernel_look);
+}
+
 /* Should this turn ask the kernel? Lock held. */
 static bool kernel_turn(struct wait_call *c, bool must)
 {
@@ -430,6 +447,7 @@ static bool kernel_turn(struct wait_call *c, bool must)
 
 	if (must || ctx->now - c->set->kernel_looked >= FS_US(ctx->config.kernel_look))
 		return true;
+	open_watch(ctx);
 	return host_watch_ready(ctx->watch, c->epfd);
 }
 

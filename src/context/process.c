@@ -67,6 +67,7 @@ void context_after_fork(struct context *ctx)
 	memset(&context_thread, 0, sizeof(context_thread));
 	host_watch_leave(ctx->watch);
 	ctx->watch = NULL;
+	ctx->watch_tried = false;
 	ctx->slot = STATS_MAX_PROCS;
 	ctx->join_error = 0;
 	ctx->pid = (uint32_t)sys_getpid();

@@ -228,19 +228,6 @@ int context_reopen_control(struct context *ctx)
 	return open_netlink(ctx);
 }
 
-/* Looking at the kernel's half of epoll sets without system calls, where io_uring is allowed. */
-static void open_watch(struct context *ctx)
-{
-	int error = 0;
-
-	if (!ctx->config.io_uring)
-		return;
-	ctx->watch = host_watch_open(ctx->fd_floor, &error);
-	if (!ctx->watch)
-		host_log(&ctx->log, LOG_INFO, "io_uring is denied (error %d): epoll sets are looked at every %u us",
-			 -error, ctx->config.kernel_look);
-}
-
 static int open_control(struct context *ctx)
 {
 	int ret;
@@ -252,7 +239,6 @@ static int open_control(struct context *ctx)
 	ret = open_netlink(ctx);
 	if (ret < 0)
 		return ret;
-	open_watch(ctx);
 	ctx->netns = host_netns_inode();
 	ctx->signal_fd = signal_open(ctx->fd_floor);
 	ctx->doorbell[0] = sys_fd_raise(sys_eventfd(0, O_CLOEXEC | O_NONBLOCK), ctx->fd_floor);
