@@ -8,7 +8,7 @@
  * Lock order (style rule 20): the stack's lock is the only lock. It protects all of struct stack, the
  * process's struct context behind it, and the descriptor table. Nobody sleeps holding it; system calls
  * made under it do not block (sends with MSG_DONTWAIT, netlink answers, map updates).
- * A holder that died is noticed by those who wait: stack.h's stack_lock_broken().
+ * A holder that died is noticed by those who wait, which marks the stack `broken` (lock.c).
  */
 #ifndef FSOCK_CONTEXT_STACK_H
 #define FSOCK_CONTEXT_STACK_H
