@@ -31,6 +31,10 @@ enum {
 /* Index of steer_shared.slot. */
 enum { STEER_SLOT_UDP, STEER_SLOT_TCP, STEER_SLOTS };
 
+/* Added to steer_addr_key.slot for a port entry whose address is a group: it takes frames to a group's
+ * station only, and other port entries take none of those. */
+enum { STEER_GROUP = STEER_SLOTS };
+
 /* steer_slot.wild: wildcard port entries, one bit per kind of socket that may hold the port. */
 enum {
 	STEER_WILD_BOTH = 1 << 0, /* IPv6 socket that takes IPv4 as well */
@@ -97,7 +101,7 @@ struct steer_shared {
 struct steer_addr_key {
 	__u8 addr[16];
 	__u16 port;  /* 0 = the address itself */
-	__u8 slot;   /* STEER_SLOT_*; 0 with port 0 */
+	__u8 slot;   /* STEER_SLOT_*, plus STEER_GROUP; 0 with port 0 */
 	__u8 pad;    /* 0 */
 };
 

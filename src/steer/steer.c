@@ -389,6 +389,8 @@ static struct steer_addr_key port_key(const struct steer_port *port, int slot)
 {
 	struct steer_addr_key key = { .port = port->port, .slot = (uint8_t)slot };
 
+	if (ip_addr_is_multicast(&port->local))
+		key.slot += STEER_GROUP;
 	memcpy(key.addr, port->local.b, sizeof(key.addr));
 	return key;
 }

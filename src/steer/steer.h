@@ -131,7 +131,7 @@ struct steer_port {
 	uint8_t protocol;	/* IPPROTO_UDP or IPPROTO_TCP */
 	uint8_t wild;		/* one STEER_WILD_* bit when @local is the wildcard; else ignored */
 	uint16_t port;		/* host order */
-	struct ip_addr local;	/* any = wildcard */
+	struct ip_addr local;	/* any = wildcard; a group = frames to the group, in group frames only */
 };
 
 /* Add, or nothing when it is there. Before the shadow listens; remove after it closed (D4).

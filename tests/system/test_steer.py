@@ -478,6 +478,32 @@ def test_hazard_02_foreign_frames_v6(shared):
                                 dst=b"\x33\x33\x00\x00\x00\x01")
 
 
+@pytest.mark.parametrize("family, group, station", [
+    ("v4", "239.1.2.3", b"\x01\x00\x5e\x01\x02\x03"), ("v6", "ff02::99", b"\x33\x33\x00\x00\x00\x99")])
+def test_groups_are_taken_by_their_own_entries(shared, family, group, station):
+    """A group's entry takes its frames, no wildcard does, and it takes none sent to the interface itself."""
+    made, source, other, other_station = (
+        (ipv4, A4, "239.1.2.4", b"\x01\x00\x5e\x01\x02\x04") if family == "v4" else
+        (ipv6, A6, "ff02::9a", b"\x33\x33\x00\x00\x00\x9a"))
+    packet = made(source, group, UDP, udp(source, group))
+    with rules(shared, f"port udp both {PORT}"):
+        before = shared.stats()["passed_not_local"]
+        assert not shared.taken(packet, dst=station)
+        assert shared.stats()["passed_not_local"] == before + 1
+        with rules(shared, f"port udp {group} {PORT}"):
+            assert shared.taken(packet, dst=station)
+            assert not shared.taken(packet), "a group's address in a frame to one station"
+            assert not shared.taken(made(source, other, UDP, udp(source, other)), dst=other_station)
+            assert not shared.taken(made(source, group, UDP, udp(source, group, dport=PORT + 1)),
+                                    dst=station)
+            assert not shared.taken(made(source, group, TCP, tcp(source, group, SYN)), dst=station)
+        assert not shared.taken(packet, dst=station)
+    local = B4 if family == "v4" else B6
+    with rules(shared, f"port udp {local} {PORT}"):
+        assert shared.taken(made(source, local, UDP, udp(source, local)))
+        assert not shared.taken(made(source, local, UDP, udp(source, local)), dst=station)
+
+
 def test_hazard_02_local_addresses_change(shared):
     """More of them than the quick list holds; removed ones pass at once, mapped forms stay apart."""
     many = [f"10.77.1.{i}" for i in range(1, 8)]

@@ -5,7 +5,8 @@
  * In this order, each step may say PASS, that is "the kernel as if we were not here":
  *   1  IPv4 or IPv6 without extension headers, no fragment, no VLAN tag, TCP or UDP
  *   2  anything registered under (protocol, destination port)?     bystanders leave here
- *   3  destination MAC ours (no group, no foreign station), destination address local (hazard 2)
+ *   3  destination MAC ours and destination address local (hazard 2); or a group's MAC, then only what
+ *      a port entry of that very group takes. No foreign station
  *   4  somebody takes this queue's frames (hazard 6)
  *   5  flow entry: its verdict
  *   6  port entry: UDP and SYN redirect; other TCP only if the kernel has no connection (hazard 1)
@@ -25,6 +26,8 @@ static long (*const bpf_sk_release)(void *sock) = (void *)BPF_FUNC_sk_release;
 
 #define NS_PER_MS 1000000ULL
 
+enum { GROUP_MAC = 0x01 /* in the first byte: IEEE 802.3 3.2.3 */ };
+
 /* 1 if @v is 0, without a branch. */
 ALWAYS_INLINE __u64 is_zero(__u32 v)
 {
@@ -43,6 +46,7 @@ struct packet {
 	__u64 v4;
 	__u64 tcp;
 	__u64 syn; /* TCP: SYN without ACK */
+	__u64 group; /* the destination MAC is a group's */
 };
 
 _Static_assert(STEER_SLOT_UDP == 0 && STEER_SLOT_TCP == 1, "packet.tcp is the index of a slot");
@@ -94,13 +98,13 @@ ALWAYS_INLINE bool port_taken(const struct packet *p)
 {
 	struct steer_addr_key key = {};
 
-	if (p->slot.wild & (STEER_WILD_BOTH | (p->v4 ? STEER_WILD_V4 : STEER_WILD_V6)))
+	if (!p->group && p->slot.wild & (STEER_WILD_BOTH | (p->v4 ? STEER_WILD_V4 : STEER_WILD_V6)))
 		return true;
 	if (p->slot.exact == 0)
 		return false;
 	__builtin_memcpy(key.addr, p->dst, sizeof(key.addr));
 	key.port = from_net16(p->dst_port);
-	key.slot = p->tcp;
+	key.slot = p->tcp + p->group * STEER_GROUP;
 	return bpf_map_lookup_elem(&steer_addrs, &key) != NULL;
 }
 
@@ -188,7 +192,7 @@ ALWAYS_INLINE int decide(struct xdp_md *ctx, const struct packet *p)
 	int verdict = 0;
 	__u64 asked, now;
 
-	if (!is_local(p)) {
+	if (!p->group && !is_local(p)) {
 		COUNT(passed_not_local);
 		return XDP_PASS;
 	}
@@ -213,8 +217,11 @@ ALWAYS_INLINE int decide(struct xdp_md *ctx, const struct packet *p)
 		return XDP_DROP;
 	}
 	if (verdict != STEER_FLOW_STACK) {
-		if (!port_taken(p))
+		if (!port_taken(p)) {
+			if (p->group)
+				COUNT(passed_not_local);
 			return XDP_PASS;
+		}
 		if (p->tcp && !p->syn && kernel_owns(ctx, p)) {
 			COUNT(passed_kernel_owned);
 			return XDP_PASS;
@@ -238,7 +245,8 @@ ALWAYS_INLINE bool transport(struct xdp_md *ctx, struct packet *p, const void *l
 	p->slot = READ_ONCE(steer_shared.slot[p->tcp][from_net16(udp->dst)]);
 	if (p->slot.flows == 0 && p->slot.exact == 0 && p->slot.wild == 0)
 		return false;
-	if (!is_own_mac(eth)) {
+	p->group = eth->dst[0] & GROUP_MAC;
+	if (!p->group && !is_own_mac(eth)) {
 		COUNT(passed_not_local);
 		return false;
 	}
