@@ -271,7 +271,7 @@ def flow(protocol, verdict="stack", local=B4, remote=A4):
 def is_rst(packet):
     if packet[0] >> 4 == 6:
         return packet[6] == TCP and packet[40 + 13] & RST
-    return packet[9] == TCP and packet[20 + 13] & RST
+    return packet[0] >> 4 == 4 and packet[9] == TCP and packet[20 + 13] & RST
 
 
 # --- ports and addresses ----------------------------------------------------------------------

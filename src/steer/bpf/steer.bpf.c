@@ -1,144 +1,11 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * steer.bpf.c - the XDP program: which frames go to the stack (DESIGN D4).
- *
- * In this order, each step may say PASS, that is "the kernel as if we were not here":
- *   1  IPv4 or IPv6 without extension headers, no fragment, no VLAN tag, TCP or UDP
- *   2  anything registered under (protocol, destination port)?     bystanders leave here
- *   3  destination MAC ours and destination address local (hazard 2); or a group's MAC, then only what
- *      a port entry of that very group takes. No foreign station
- *   4  somebody takes this queue's frames (hazard 6)
- *   5  flow entry: its verdict
- *   6  port entry: UDP and SYN redirect; other TCP only if the kernel has no connection (hazard 1)
- *   7  generic mode: UDP with a partial checksum passes (hazard 3)
- *
- * Does not: keep state but the heartbeat's question and counters; look past the transport header.
- * Reads only the linear first part of multi-buffer frames; a frame whose headers are not in it passes.
+ * steer.bpf.c - the XDP program: what decide.h finds to be the stack's goes to the AF_XDP socket of its
+ * queue. In generic mode UDP with a partial checksum passes (hazard 3).
  */
-#include "common.h"
+#include "decide.h"
 
 static long (*const bpf_redirect_map)(void *map, __u64 key, __u64 flags) = (void *)BPF_FUNC_redirect_map;
-static __u64 (*const bpf_ktime_get_coarse_ns)(void) = (void *)BPF_FUNC_ktime_get_coarse_ns;
-static struct bpf_sock *(*const bpf_skc_lookup_tcp)(void *ctx, struct bpf_sock_tuple *tuple, __u32 size,
-						    __u64 netns, __u64 flags) =
-	(void *)BPF_FUNC_skc_lookup_tcp;
-static long (*const bpf_sk_release)(void *sock) = (void *)BPF_FUNC_sk_release;
-
-#define NS_PER_MS 1000000ULL
-
-enum { GROUP_MAC = 0x01 /* in the first byte: IEEE 802.3 3.2.3 */ };
-
-/* 1 if @v is 0, without a branch. */
-ALWAYS_INLINE __u64 is_zero(__u32 v)
-{
-	return ((__u64)v - 1) >> 63;
-}
-
-/* A frame that something is registered for. */
-struct packet {
-	__u32 src[4], dst[4];	   /* network order */
-	__u16 src_port, dst_port;  /* network order */
-	__u16 udp_len, udp_sum;	   /* network order; UDP only */
-	struct steer_slot slot;	   /* what is registered under its port */
-	__u32 queue;		   /* receive queue it came by */
-	/* 0 or 1, computed and not branched for: what the verifier does not know to be one or the other it
-	 * walks once. That is most of the time an attach takes. */
-	__u64 v4;
-	__u64 tcp;
-	__u64 syn; /* TCP: SYN without ACK */
-	__u64 group; /* the destination MAC is a group's */
-};
-
-_Static_assert(STEER_SLOT_UDP == 0 && STEER_SLOT_TCP == 1, "packet.tcp is the index of a slot");
-
-/* Most interfaces have few addresses, so this mostly spares the hash. 0 marks an unused place. */
-ALWAYS_INLINE bool is_fast_local4(__u32 dst)
-{
-	__u64 found = 0;
-
-	for (unsigned i = 0; i < STEER_FAST_LOCAL4; i++)
-		found |= is_zero(READ_ONCE(steer_shared.local4[i]) ^ dst);
-	return found & (is_zero(dst) ^ 1);
-}
-
-ALWAYS_INLINE bool is_local(const struct packet *p)
-{
-	struct steer_addr_key key = {};
-
-	if (p->v4 && is_fast_local4(p->dst[3]))
-		return true;
-	__builtin_memcpy(key.addr, p->dst, sizeof(key.addr));
-	return bpf_map_lookup_elem(&steer_addrs, &key) != NULL;
-}
-
-ALWAYS_INLINE bool is_own_mac(const struct eth *eth)
-{
-	__u8 differs = 0;
-
-	for (unsigned i = 0; i < sizeof(eth->dst); i++)
-		differs |= eth->dst[i] ^ steer_shared.mac[i];
-	return differs == 0;
-}
-
-ALWAYS_INLINE int flow_verdict(const struct packet *p)
-{
-	struct steer_flow_key key = {};
-	const __u32 *verdict;
-
-	__builtin_memcpy(key.local, p->dst, sizeof(key.local));
-	__builtin_memcpy(key.remote, p->src, sizeof(key.remote));
-	key.local_port = from_net16(p->dst_port);
-	key.remote_port = from_net16(p->src_port);
-	key.slot = p->tcp;
-	verdict = bpf_map_lookup_elem(&steer_flows, &key);
-	return verdict ? (int)*verdict : 0;
-}
-
-ALWAYS_INLINE bool port_taken(const struct packet *p)
-{
-	struct steer_addr_key key = {};
-
-	if (!p->group && p->slot.wild & (STEER_WILD_BOTH | (p->v4 ? STEER_WILD_V4 : STEER_WILD_V6)))
-		return true;
-	if (p->slot.exact == 0)
-		return false;
-	__builtin_memcpy(key.addr, p->dst, sizeof(key.addr));
-	key.port = from_net16(p->dst_port);
-	key.slot = p->tcp + p->group * STEER_GROUP;
-	return bpf_map_lookup_elem(&steer_addrs, &key) != NULL;
-}
-
-/*
- * Does the kernel have a connection, a half-open one or a TIME-WAIT for this segment? A listener
- * alone does not count: it is the shadow of the stack's own.
- */
-ALWAYS_INLINE bool kernel_owns(struct xdp_md *ctx, const struct packet *p)
-{
-	struct bpf_sock_tuple tuple = {};
-	struct bpf_sock *sock;
-	__u32 size;
-	bool owns;
-
-	if (p->v4) {
-		tuple.ipv4.saddr = p->src[3];
-		tuple.ipv4.daddr = p->dst[3];
-		tuple.ipv4.sport = p->src_port;
-		tuple.ipv4.dport = p->dst_port;
-		size = sizeof(tuple.ipv4);
-	} else {
-		copy_v6(tuple.ipv6.saddr, p->src);
-		copy_v6(tuple.ipv6.daddr, p->dst);
-		tuple.ipv6.sport = p->src_port;
-		tuple.ipv6.dport = p->dst_port;
-		size = sizeof(tuple.ipv6);
-	}
-	sock = bpf_skc_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
-	if (!sock)
-		return false;
-	owns = sock->state != BPF_TCP_LISTEN;
-	bpf_sk_release(sock);
-	return owns;
-}
 
 /*
  * Does the checksum field hold the folded, uncomplemented pseudo-header sum (hazard 3)? A kernel peer
@@ -158,13 +25,14 @@ ALWAYS_INLINE bool is_partial(const struct packet *p)
 	return sum == p->udp_sum;
 }
 
-/* Hand the frame to the queue's socket and ask whether it is taken, if that is due. */
-ALWAYS_INLINE int redirect(const struct packet *p, struct steer_beat *beat, __u64 now, bool flow)
+/* Hand the frame to the queue's socket. */
+ALWAYS_INLINE int take(struct xdp_md *ctx, const struct packet *p, struct steer_beat *beat, __u64 now,
+		       bool flow)
 {
 	int fallback = flow && p->tcp ? XDP_DROP : XDP_PASS;
-	__u64 taken = READ_ONCE(beat->taken_ns);
 	int act;
 
+	(void)ctx;
 	if (!p->tcp && (steer_shared.flags & STEER_F_GENERIC) && is_partial(p)) {
 		COUNT(passed_partial);
 		return XDP_PASS;
@@ -180,146 +48,12 @@ ALWAYS_INLINE int redirect(const struct packet *p, struct steer_beat *beat, __u6
 		COUNT(redirected);
 	/* Dropped ones ask as well: where only the link outlived its owner, the flows must not vanish in
 	 * a queue without socket for ever. */
-	if (READ_ONCE(beat->asked_ns) <= taken && now > taken + STEER_ASK_MS * NS_PER_MS)
-		*(volatile __u64 *)&beat->asked_ns = now;
+	ask(beat, now);
 	return act;
-}
-
-/* Steps 4 to 7, and the local address of step 3: the packet is not touched any more. */
-ALWAYS_INLINE int decide(struct xdp_md *ctx, const struct packet *p)
-{
-	struct steer_beat *beat;
-	int verdict = 0;
-	__u64 asked, now;
-
-	if (!p->group && !is_local(p)) {
-		COUNT(passed_not_local);
-		return XDP_PASS;
-	}
-	if (p->queue >= STEER_MAX_QUEUES)
-		return XDP_PASS;
-	beat = &steer_shared.beat[p->queue];
-	now = bpf_ktime_get_coarse_ns();
-	asked = READ_ONCE(beat->asked_ns);
-	if (asked > READ_ONCE(beat->taken_ns) && now > asked + STEER_STALE_MS * NS_PER_MS) {
-		COUNT(passed_stale);
-		return XDP_PASS;
-	}
-
-	if (p->slot.flows)
-		verdict = flow_verdict(p);
-	if (verdict == STEER_FLOW_KERNEL) {
-		COUNT(passed_verdict);
-		return XDP_PASS;
-	}
-	if (verdict == STEER_FLOW_DROP) {
-		COUNT(dropped_verdict);
-		return XDP_DROP;
-	}
-	if (verdict != STEER_FLOW_STACK) {
-		if (!port_taken(p)) {
-			if (p->group)
-				COUNT(passed_not_local);
-			return XDP_PASS;
-		}
-		if (p->tcp && !p->syn && kernel_owns(ctx, p)) {
-			COUNT(passed_kernel_owned);
-			return XDP_PASS;
-		}
-	}
-	return redirect(p, beat, now, verdict == STEER_FLOW_STACK);
-}
-
-/*
- * Steps 2 and 3 but for the address, then the transport header's fields. @l4 lies wholly in the linear
- * part for UDP_HEADER bytes; TCP needs more and checks it here. False: pass.
- */
-ALWAYS_INLINE bool transport(struct xdp_md *ctx, struct packet *p, const void *l4)
-{
-	const void *end = (const void *)(long)ctx->data_end;
-	const struct eth *eth = (const struct eth *)(long)ctx->data;
-	const struct udp *udp = l4;
-	__u64 tcp_whole = 0;
-	__u8 flags = 0;
-
-	p->slot = READ_ONCE(steer_shared.slot[p->tcp][from_net16(udp->dst)]);
-	if (p->slot.flows == 0 && p->slot.exact == 0 && p->slot.wild == 0)
-		return false;
-	p->group = eth->dst[0] & GROUP_MAC;
-	if (!p->group && !is_own_mac(eth)) {
-		COUNT(passed_not_local);
-		return false;
-	}
-	p->src_port = udp->src;
-	p->dst_port = udp->dst;
-	p->udp_len = udp->len;
-	p->udp_sum = udp->sum;
-	if (l4 + TCP_HEADER <= end) {
-		flags = ((const __u8 *)l4)[13];
-		tcp_whole = 1;
-	}
-	p->syn = is_zero((flags & (TCP_SYN | TCP_ACK)) ^ TCP_SYN);
-	return !p->tcp || tcp_whole;
-}
-
-/* Step 1's last word. False: neither TCP nor UDP. */
-ALWAYS_INLINE bool is_carried(struct packet *p, __u8 protocol)
-{
-	p->tcp = is_zero(protocol ^ PROTO_TCP);
-	return p->tcp | is_zero(protocol ^ PROTO_UDP);
-}
-
-ALWAYS_INLINE bool parse_v4(struct xdp_md *ctx, const struct ip4 *ip, struct packet *p)
-{
-	const void *end = (const void *)(long)ctx->data_end;
-	const void *l4;
-
-	if ((const void *)(ip + 1) > end)
-		return false;
-	if (!is_carried(p, ip->protocol))
-		return false;
-	if ((ip->version_ihl & 0xf0) != 0x40 || (ip->version_ihl & 0x0f) < 5)
-		return false;
-	if (ip->fragment & from_net16(V4_FRAGMENT))
-		return false;
-	l4 = (const void *)ip + (ip->version_ihl & 0x0f) * 4;
-	if (l4 + UDP_HEADER > end)
-		return false;
-	map_v4(p->src, ip->src);
-	map_v4(p->dst, ip->dst);
-	return transport(ctx, p, l4);
-}
-
-ALWAYS_INLINE bool parse_v6(struct xdp_md *ctx, const struct ip6 *ip, struct packet *p)
-{
-	const void *end = (const void *)(long)ctx->data_end;
-	const void *l4 = ip + 1;
-
-	if (l4 + UDP_HEADER > end)
-		return false;
-	if (!is_carried(p, ip->next))
-		return false;
-	if ((ip->version_class & 0xf0) != 0x60)
-		return false;
-	copy_v6(p->src, ip->src);
-	copy_v6(p->dst, ip->dst);
-	return transport(ctx, p, l4);
 }
 
 SECTION("xdp.frags")
 int fsock_steer(struct xdp_md *ctx)
 {
-	const struct eth *eth = (const struct eth *)(long)ctx->data;
-	struct packet p = { .queue = ctx->rx_queue_index };
-	bool ours = false;
-
-	if ((const void *)(eth + 1) > (const void *)(long)ctx->data_end)
-		return XDP_PASS;
-	p.v4 = is_zero(eth->type ^ from_net16(ETHERTYPE_V4));
-	if (eth->type == from_net16(ETHERTYPE_V4))
-		ours = parse_v4(ctx, (const struct ip4 *)(eth + 1), &p);
-	else if (eth->type == from_net16(ETHERTYPE_V6))
-		ours = parse_v6(ctx, (const struct ip6 *)(eth + 1), &p);
-	/* One copy of the rest for both families: verifying it is most of what attaching costs. */
-	return ours ? decide(ctx, &p) : XDP_PASS;
+	return steer(ctx, ctx->rx_queue_index, take);
 }
