@@ -20,7 +20,7 @@ sys.path.insert(0, str(root / "docs"))
 import fill_readme  # noqa: E402
 import gen_options  # noqa: E402
 
-COMMANDS = ("run", "why", "stat", "doctor", "help")
+COMMANDS = tuple(gen_options.COMMANDS)
 
 
 def entries(page):

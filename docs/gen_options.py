@@ -6,7 +6,8 @@ gen_options.py TEMPLATE OUTPUT SOURCE_ROOT VERSION - fill a template from the ta
 A line that holds only one of these words is replaced:
   @OPTIONS@   options.def as mdoc list items          @EXAMPLE@   the same as lines of fsock.conf
   @COUNTERS@  counters.def as mdoc list items         @REASONS@   reasons.def as mdoc list items
-@VERSION@ and @DATE@ are replaced anywhere.
+  @BASH_VALUES@, @ZSH_OPTIONS@, @ZSH_COMMANDS@        for the completions of the two shells
+@VERSION@, @DATE@, @COMMANDS@ and @BASH_OPTIONS@ are replaced anywhere.
 """
 import ast
 import pathlib
@@ -18,6 +19,13 @@ TABLES = {
     "options": ("src/context/options.def", r"OPT_(BOOL|U32|SIZE|ENUM|STR)"),
     "counters": ("src/base/counters.def", r"(CTR)"),
     "reasons": ("src/base/reasons.def", r"(REASON)"),
+}
+COMMANDS = {
+    "run": "run a program with fsock in front of it",
+    "why": "tell for each socket whether it is accelerated",
+    "stat": "show ports, sockets and counters of a running program",
+    "doctor": "find out what stands in the way",
+    "help": "describe a command",
 }
 # Of the manual pages: the day their text last changed in substance.
 DATE = "November 21, 2026"
@@ -117,18 +125,58 @@ def reasons_mdoc(root):
     return lines + [".El"]
 
 
+def providers(root):
+    text = (root / "src/provider/providers.def").read_text()
+    return re.findall(r"^PROVIDER\((\w+)\)", text, re.M)
+
+
+def values(root, row):
+    """What completion can offer as value of an option: words; none where only the user knows."""
+    if row[1] == "provider":
+        return ["auto", *providers(root)]
+    return {"BOOL": ["0", "1"], "ENUM": row[-2].split("|") if row[0] == "ENUM" else []}.get(row[0], [])
+
+
+def values_bash(root):
+    return [f'--{row[1]}) echo "{" ".join(values(root, row))}" ;;'
+            for row in table(root, "options") if values(root, row)]
+
+
+def zsh_quoted(text):
+    return text.replace("'", "'\\''").replace("[", "\\[").replace("]", "\\]").replace(":", "\\:")
+
+
+def options_zsh(root):
+    """One specification of _arguments each."""
+    lines = []
+    for row in table(root, "options"):
+        action = {"interface": "_fsock_interfaces", "log_file": "_files"}.get(
+            row[1], f"({' '.join(values(root, row))})" if values(root, row) else " ")
+        lines.append(f"'--{row[1]}=[{zsh_quoted(row[-1])}]:{row[1]}:{action}'")
+    return lines
+
+
+def commands_zsh(_):
+    return [f"'{name}:{text}'" for name, text in COMMANDS.items()]
+
+
 def main():
     template, output, root, version = sys.argv[1:5]
     root = pathlib.Path(root)
     filled = {"@OPTIONS@": options_mdoc, "@EXAMPLE@": options_example, "@COUNTERS@": counters_mdoc,
-              "@REASONS@": reasons_mdoc}
+              "@REASONS@": reasons_mdoc, "@BASH_VALUES@": values_bash, "@ZSH_OPTIONS@": options_zsh,
+              "@ZSH_COMMANDS@": commands_zsh}
     lines = []
     for line in pathlib.Path(template).read_text().splitlines():
-        lines += filled[line](root) if line in filled else [line]
+        word = line.strip()
+        indent = line[:len(line) - len(line.lstrip())]
+        lines += [indent + one for one in filled[word](root)] if word in filled else [line]
     if template.endswith((".1.in", ".5.in")):
         lines = wrapped(lines)
     text = "\n".join(lines) + "\n"
-    text = text.replace("@VERSION@", version).replace("@DATE@", DATE)
+    for word, value in (("@VERSION@", version), ("@DATE@", DATE), ("@COMMANDS@", " ".join(COMMANDS)),
+                        ("@BASH_OPTIONS@", " ".join(f"--{row[1]}=" for row in table(root, "options")))):
+        text = text.replace(word, value)
     pathlib.Path(output).write_text(text)
 
 
