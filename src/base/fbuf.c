@@ -195,16 +195,9 @@ uint32_t fbuf_append(struct fbuf *frame, const void *from, uint32_t len)
 	return done;
 }
 
-struct fbuf *fbuf_clone_into(const struct fbuf *frame, struct fbuf_pool *pool)
+/* What is known of @frame, but for its length and whether it is a super-frame. */
+static void describe_as(struct fbuf *copy, const struct fbuf *frame)
 {
-	struct fbuf *copy = fbuf_alloc_chain(pool, frame->total);
-
-	if (!copy)
-		return NULL;
-	for (const struct fbuf *part = frame; part; part = part->next)
-		fbuf_append(copy, part->data, part->len);
-
-	copy->gso_size = frame->gso_size;
 	copy->csum = frame->csum;
 	copy->port = frame->port;
 	copy->stamp = frame->stamp;
@@ -217,6 +210,41 @@ struct fbuf *fbuf_clone_into(const struct fbuf *frame, struct fbuf_pool *pool)
 	copy->ifindex = frame->ifindex;
 	copy->ttl = frame->ttl;
 	copy->tos = frame->tos;
+}
+
+struct fbuf *fbuf_clone_into(const struct fbuf *frame, struct fbuf_pool *pool)
+{
+	struct fbuf *copy = fbuf_alloc_chain(pool, frame->total);
+
+	if (!copy)
+		return NULL;
+	for (const struct fbuf *part = frame; part; part = part->next)
+		fbuf_append(copy, part->data, part->len);
+	describe_as(copy, frame);
+	copy->gso_size = frame->gso_size;
+	return copy;
+}
+
+struct fbuf *fbuf_clone_part(const struct fbuf *frame, struct fbuf_pool *pool, uint32_t offset,
+			     uint32_t len)
+{
+	struct fbuf *copy = fbuf_alloc_chain(pool, len);
+
+	if (!copy)
+		return NULL;
+	for (const struct fbuf *part = frame; part && len > 0; part = part->next) {
+		uint32_t here;
+
+		if (offset >= part->len) {
+			offset -= part->len;
+			continue;
+		}
+		here = FS_MIN(part->len - offset, len);
+		fbuf_append(copy, part->data + offset, here);
+		offset = 0;
+		len -= here;
+	}
+	describe_as(copy, frame);
 	return copy;
 }
 

@@ -58,7 +58,8 @@ struct fbuf {
 	uint32_t ifindex;	     /* kernel's index of the interface it came by */
 	uint8_t ttl, tos;
 	uint8_t *chunk; /* first byte of the chunk, set once by fbuf_pool_add() */
-	uint8_t pad[8];
+	uint32_t drops; /* datagrams its socket had lost when this one was queued */
+	uint8_t pad[4];
 };
 
 static_assert(sizeof(struct fbuf) == 2 * FS_CACHE_LINE, "an fbuf is two cache lines");
@@ -128,6 +129,10 @@ uint32_t fbuf_append(struct fbuf *frame, const void *from, uint32_t len);
 /* Copy the whole frame with its metadata into a chain of @pool. The copy is in no queue and is
  * accounted to nobody: link and charge are 0. NULL = not enough chunks. */
 struct fbuf *fbuf_clone_into(const struct fbuf *frame, struct fbuf_pool *pool);
+
+/* The same with @len bytes from @offset on, which the frame has; not a super-frame any more. */
+struct fbuf *fbuf_clone_part(const struct fbuf *frame, struct fbuf_pool *pool, uint32_t offset,
+			     uint32_t len);
 
 void fbuf_queue_push(struct fbuf_queue *q, struct fbuf *frame); /* takes ownership */
 struct fbuf *fbuf_queue_pop(struct fbuf_queue *q);		/* gives ownership; NULL = empty */

@@ -62,11 +62,12 @@ static bool is_partial(const struct packet *p, const struct fbuf *frame)
 }
 
 /* FS_CTR_N = intact, or as good as. Counts rx_csum_partial. */
-static enum fs_counter check(const struct ip_env *env, struct ip_stack *ip, const struct packet *p,
-			     const struct fbuf *frame)
+static enum fs_counter check(const struct ip_env *env, struct ip_stack *ip, const struct udp_pcb *pcb,
+			     const struct packet *p, const struct fbuf *frame)
 {
 	if (p->l4_checksum == 0)
-		return p->is_v6 ? FS_CTR_drop_udp_zero6 : FS_CTR_N;
+		return p->is_v6 && !(pcb->flags & UDP_PCB_NO_CHECK6) ? FS_CTR_drop_udp_zero6
+								     : FS_CTR_N;
 	if (frame->csum == FBUF_CSUM_VERIFIED)
 		return FS_CTR_N;
 	if (frame->csum == FBUF_CSUM_PARTIAL ||
@@ -139,11 +140,23 @@ static struct fbuf *settle(struct udp_stack *udp, struct udp_pcb *pcb, struct fb
 	return copy;
 }
 
-/* Queue the payload within the endpoint's limits. FS_CTR_N = queued, otherwise the frame is gone. */
-static enum fs_counter enqueue(struct udp_stack *udp, struct udp_pcb *pcb, struct fbuf *frame)
+/* A frame that @pcb's accounting of chunks knows of joins the queue. */
+static void append(struct udp_stack *udp, struct udp_pcb *pcb, struct fbuf *frame)
 {
 	uint64_t *counters = udp->ip->counters;
 
+	frame->charge = frame->total + UDP_CHARGE_OVERHEAD;
+	frame->drops = (uint32_t)pcb->drops;
+	pcb->charged += frame->charge;
+	counters[FS_CTR_rx_datagrams]++;
+	counters[FS_CTR_rx_bytes] += frame->total;
+	udp->idle -= pcb->queue.frames == 0;
+	fbuf_queue_push(&pcb->queue, frame);
+}
+
+/* Queue the payload within the endpoint's limits. FS_CTR_N = queued, otherwise the frame is gone. */
+static enum fs_counter enqueue(struct udp_stack *udp, struct udp_pcb *pcb, struct fbuf *frame)
+{
 	if (pcb->charged >= pcb->limit) {
 		fbuf_free(frame);
 		return FS_CTR_drop_udp_rcvbuf;
@@ -151,13 +164,44 @@ static enum fs_counter enqueue(struct udp_stack *udp, struct udp_pcb *pcb, struc
 	frame = settle(udp, pcb, frame);
 	if (!frame)
 		return FS_CTR_drop_udp_no_memory;
-	frame->charge = frame->total + UDP_CHARGE_OVERHEAD;
-	pcb->charged += frame->charge;
-	counters[FS_CTR_rx_datagrams]++;
-	counters[FS_CTR_rx_bytes] += frame->total;
-	udp->idle -= pcb->queue.frames == 0;
-	fbuf_queue_push(&pcb->queue, frame);
+	append(udp, pcb, frame);
 	return FS_CTR_N;
+}
+
+/*
+ * A super-frame for an endpoint that wants datagrams: each is copied out, so that it has a chunk and a
+ * life of its own. What finds no room is dropped and counted one by one, as its datagrams would be.
+ */
+static void enqueue_segments(struct udp_stack *udp, struct udp_pcb *pcb, struct fbuf *frame)
+{
+	struct fbuf_pool *payload = udp->ip->payload;
+	uint32_t here;
+
+	for (uint32_t at = 0; at < frame->total; at += here) {
+		enum fs_counter why = FS_CTR_drop_udp_rcvbuf;
+		struct fbuf *copy = NULL;
+
+		here = FS_MIN((uint32_t)frame->gso_size, frame->total - at);
+		if (pcb->charged < pcb->limit) {
+			why = FS_CTR_drop_udp_no_memory;
+			copy = may_copy(udp, pcb) ? fbuf_clone_part(frame, payload, at, here) : NULL;
+		}
+		if (copy) {
+			pcb->copied += chunks(copy);
+			append(udp, pcb, copy);
+		} else {
+			pcb->drops++;
+			udp->ip->counters[why]++;
+		}
+	}
+	fbuf_free(frame);
+}
+
+/* May @frame be queued as the super-frame it says it is? Nobody summed its datagrams. */
+static bool is_sound_super(const struct packet *p, const struct fbuf *frame)
+{
+	return frame->csum != FBUF_CSUM_UNKNOWN && p->payload_len > 0 &&
+	       frame->total >= UDP_HEADER + p->payload_len;
 }
 
 void udp_input(const struct ip_env *env, const struct packet *p, struct fbuf *frame, fs_ns now)
@@ -166,7 +210,7 @@ void udp_input(const struct ip_env *env, const struct packet *p, struct fbuf *fr
 	enum fs_counter why = FS_CTR_drop_udp_gso;
 	struct udp_pcb *pcb;
 
-	if (frame->gso_size != 0)
+	if (frame->gso_size != 0 && !is_sound_super(p, frame))
 		goto drop;
 	why = FS_CTR_drop_udp_port;
 	if (p->dst_port == 0)
@@ -175,20 +219,24 @@ void udp_input(const struct ip_env *env, const struct packet *p, struct fbuf *fr
 	if (frame->total > UDP_HEADER + p->payload_len)
 		fbuf_trim(frame, UDP_HEADER + p->payload_len);
 	why = FS_CTR_drop_udp_no_socket;
-	pcb = udp_find(udp, &p->dst, p->dst_port, &p->src, p->src_port);
+	pcb = udp_find(udp, &p->dst, p->dst_port, &p->src, p->src_port, frame->ifindex);
 	if (!pcb)
 		goto drop;
-	why = check(env, udp->ip, p, frame);
+	why = check(env, udp->ip, pcb, p, frame);
 	if (why != FS_CTR_N)
 		goto drop;
 	frame->data += UDP_HEADER;
 	frame->len -= UDP_HEADER;
 	frame->total -= UDP_HEADER;
-	why = enqueue(udp, pcb, frame);
-	if (why != FS_CTR_N) {
-		pcb->drops++;
-		udp->ip->counters[why]++;
-		return;
+	if (__builtin_expect(frame->gso_size != 0, 0) && !(pcb->flags & UDP_PCB_GRO)) {
+		enqueue_segments(udp, pcb, frame);
+	} else {
+		why = enqueue(udp, pcb, frame);
+		if (why != FS_CTR_N) {
+			pcb->drops++;
+			udp->ip->counters[why]++;
+			return;
+		}
 	}
 	if (env->readable)
 		env->readable(env->context, pcb);

@@ -5,6 +5,8 @@
  *
  * The template is copied in one piece of fixed length, so that it is a few vector moves, and then the
  * four fields that differ are stored over it. They are at fixed places: a template has no options.
+ * Many datagrams of one call (UDP_SEGMENT) are cut here, each with its own headers, and leave in one
+ * burst: a super-frame would carry a partial checksum, which the other end's steering gives its kernel.
  * Standards: RFC 768, RFC 791, RFC 6864, RFC 8200 8.1.
  */
 #include <errno.h>
@@ -24,6 +26,8 @@
 enum {
 	V4_TOS = 1,
 	V4_TOTAL_LEN = 2,
+	V4_ID = 4,
+	V4_FRAGMENT = 6,
 	V4_TTL = 8,
 	V4_CHECKSUM = 10,
 	V6_PAYLOAD_LEN = 4,
@@ -94,33 +98,61 @@ static int fill_parts(const struct csum_ops *ops, struct fbuf *frame, struct sou
 static int fill(const struct csum_ops *ops, struct fbuf *frame, struct source *s, size_t len,
 		uint64_t *sum)
 {
-	if (frame->next || s->left != 1 || s->iov->iov_len < len)
+	if (frame->next || s->left != 1 || s->iov->iov_len - s->done < len)
 		return fill_parts(ops, frame, s, len, sum);
-	*sum = csum_copy(ops, frame->data, s->iov->iov_base, len);
+	*sum = csum_copy(ops, frame->data, (const uint8_t *)s->iov->iov_base + s->done, len);
+	s->done += len;
 	frame->len = frame->total = (uint32_t)len;
 	return 0;
 }
 
-/* IP_TOS, IP_TTL and their IPv6 likes: rare, so the sum is simply taken anew. */
-static void override_ip(const struct udp_pcb *pcb, const struct ip_dst *dst, uint8_t *ip)
+static bool is_plain(const struct udp_style *style)
+{
+	uint32_t any;
+
+	_Static_assert(sizeof(any) == sizeof(*style), "one word");
+	memcpy(&any, style, sizeof(any));
+	return any == 0;
+}
+
+/* IP_TOS, IP_TTL and their likes: rare, so the sum is simply taken anew. */
+static void restyle(struct udp_stack *udp, const struct udp_style *style, const struct ip_dst *dst,
+		    uint8_t *ip)
 {
 	if (dst->is_v6) {
-		ip[0] = (uint8_t)(6 << 4 | pcb->tos >> 4);
-		ip[1] = (uint8_t)(pcb->tos << 4);
-		if (pcb->hop_limit)
-			ip[V6_HOP_LIMIT] = pcb->hop_limit;
+		ip[0] = (uint8_t)(6 << 4 | style->tos >> 4);
+		ip[1] = (uint8_t)(style->tos << 4);
+		if (style->hop_limit)
+			ip[V6_HOP_LIMIT] = style->hop_limit;
 		return;
 	}
-	ip[V4_TOS] = pcb->tos;
-	if (pcb->hop_limit)
-		ip[V4_TTL] = pcb->hop_limit;
+	ip[V4_TOS] = style->tos;
+	if (style->hop_limit)
+		ip[V4_TTL] = style->hop_limit;
+	if (style->may_fragment) {
+		/* Fragments must not be taken for those of others to the same address (RFC 6864 4.3);
+		 * the keyed hash of the destination keeps one from counting what goes to another. */
+		be16_store(ip + V4_ID, (uint16_t)(udp->ids++ + dst->node.hash));
+		be16_store(ip + V4_FRAGMENT, 0);
+	}
 	memset(ip + V4_CHECKSUM, 0, 2);
 	store_field(ip + V4_CHECKSUM, csum_finish(csum_inline(ip, IPV4_HDR_LEN)));
 }
 
+/* What all datagrams of one call have in common. */
+struct message {
+	struct udp_stack *udp;
+	const struct ip_env *env;
+	const struct udp_pcb *pcb;
+	const struct udp_style *style;
+	struct ip_dst *dst;
+	uint16_t remote_port;
+};
+
 /* The IP header in front of the UDP header at @udp. @len: UDP header and payload. */
-static void put_ip(const struct udp_pcb *pcb, const struct ip_dst *dst, uint8_t *udp, uint16_t len)
+static void put_ip(const struct message *m, uint8_t *udp, uint16_t len)
 {
+	const struct ip_dst *dst = m->dst;
 	uint8_t *ip = udp - (dst->is_v6 ? (size_t)IPV6_HDR_LEN : (size_t)IPV4_HDR_LEN);
 
 	memcpy(udp - IP_HEADER_ROOM, dst->header, IP_HEADER_ROOM);
@@ -132,8 +164,8 @@ static void put_ip(const struct udp_pcb *pcb, const struct ip_dst *dst, uint8_t 
 		be16_store(ip + V4_TOTAL_LEN, total);
 		store_field(ip + V4_CHECKSUM, csum_finish(csum_add(dst->ip_sum, udp_sum16(total))));
 	}
-	if (pcb->tos | pcb->hop_limit)
-		override_ip(pcb, dst, ip);
+	if (!is_plain(m->style))
+		restyle(m->udp, m->style, dst, ip);
 }
 
 static be16_t udp_checksum(const struct ip_dst *dst, const struct udp_hdr *hdr, uint64_t payload)
@@ -147,14 +179,14 @@ static be16_t udp_checksum(const struct ip_dst *dst, const struct udp_hdr *hdr, 
 }
 
 /* Headers in front of the filled payload. */
-static void put_headers(const struct udp_pcb *pcb, const struct ip_dst *dst, uint16_t remote_port,
-			struct fbuf *frame, uint64_t payload_sum)
+static void put_headers(const struct message *m, struct fbuf *frame, uint64_t payload_sum)
 {
+	const struct ip_dst *dst = m->dst;
 	uint8_t *udp = frame->data - UDP_HEADER;
 	uint32_t headers = UDP_HEADER + (uint32_t)dst->header_len;
 	struct udp_hdr hdr = {
-		.src_port = pcb->local_port,
-		.dst_port = remote_port,
+		.src_port = m->pcb->local_port,
+		.dst_port = m->remote_port,
 		.len = (uint16_t)(UDP_HEADER + frame->total),
 	};
 	be16_t field;
@@ -163,8 +195,8 @@ static void put_headers(const struct udp_pcb *pcb, const struct ip_dst *dst, uin
 		field = csum_partial(csum_add(dst->pseudo_sum, udp_sum16(hdr.len)));
 	else
 		field = udp_checksum(dst, &hdr, payload_sum);
-	hdr.checksum = be16_get(field);
-	put_ip(pcb, dst, udp, hdr.len);
+	hdr.checksum = m->style->no_checksum ? 0 : be16_get(field);
+	put_ip(m, udp, hdr.len);
 	udp_emit(&hdr, udp, UDP_HEADER);
 	frame->data -= headers;
 	frame->len += headers;
@@ -182,20 +214,14 @@ static size_t max_payload(const struct ip_dst *dst)
 	return room > headers ? room - headers : 0;
 }
 
-int udp_send(struct udp_stack *udp, const struct ip_env *env, const struct udp_pcb *pcb,
-	     struct ip_dst *dst, uint16_t remote_port, const struct iovec *iov, int n, size_t len)
+/* One datagram of the next @len bytes of @source. As udp_send(). */
+static inline int build(const struct message *m, struct source *source, size_t len)
 {
-	struct ip_stack *ip = udp->ip;
-	struct ip_port *port = &ip->port[dst->port];
-	struct source source = { .iov = iov, .left = n };
+	struct ip_stack *ip = m->udp->ip;
+	struct ip_port *port = &ip->port[m->dst->port];
 	struct fbuf *frame;
 	uint64_t sum = 0;
 
-	fs_assert(dst->header_len != 0 && dst->neigh_generation == dst->neigh->generation);
-	if (len > max_payload(dst))
-		return -EMSGSIZE;
-	if (port->out.frames >= IP_OUT_LIMIT)
-		return -EAGAIN;
 	frame = len <= port->pool->chunk_size - port->pool->headroom
 			? fbuf_alloc(port->pool)
 			: fbuf_alloc_chain(port->pool, (uint32_t)len);
@@ -203,15 +229,82 @@ int udp_send(struct udp_stack *udp, const struct ip_env *env, const struct udp_p
 		ip->counters[FS_CTR_pool_empty]++;
 		return -ENOBUFS;
 	}
-	if (fill(env->csum, frame, &source, len, &sum) < 0) {
+	if (fill(m->env->csum, frame, source, len, &sum) < 0) {
 		fbuf_free(frame);
 		return -EINVAL;
 	}
-	frame->csum = port->tx_csum_partial ? FBUF_CSUM_PARTIAL : FBUF_CSUM_UNKNOWN;
-	put_headers(pcb, dst, remote_port, frame, sum);
-	dst->neigh->used_at = env->now;
+	frame->csum = port->tx_csum_partial && !m->style->no_checksum ? FBUF_CSUM_PARTIAL
+								      : FBUF_CSUM_UNKNOWN;
+	put_headers(m, frame, sum);
 	ip->counters[FS_CTR_tx_datagrams]++;
 	ip->counters[FS_CTR_tx_bytes] += len;
 	fbuf_queue_push(&port->out, frame);
 	return 0;
+}
+
+int udp_send(struct udp_stack *udp, const struct ip_env *env, const struct udp_pcb *pcb,
+	     struct ip_dst *dst, uint16_t remote_port, const struct iovec *iov, int n, size_t len)
+{
+	struct message m = { udp, env, pcb, &pcb->style[dst->is_v6], dst, remote_port };
+	struct source source = { .iov = iov, .left = n };
+	int ret;
+
+	fs_assert(dst->header_len != 0 && dst->neigh_generation == dst->neigh->generation);
+	if (len > max_payload(dst))
+		return -EMSGSIZE;
+	if (udp->ip->port[dst->port].out.frames >= IP_OUT_LIMIT)
+		return -EAGAIN;
+	ret = build(&m, &source, len);
+	if (ret == 0)
+		dst->neigh->used_at = env->now;
+	return ret;
+}
+
+/* Room for @n datagrams of up to @len bytes, or -ENOBUFS, -EAGAIN as udp_send(). */
+static int reserve(struct ip_stack *ip, const struct ip_port *port, uint32_t n, size_t len)
+{
+	uint32_t parts = 1 + (uint32_t)(len + port->pool->headroom - 1) / port->pool->chunk_size;
+
+	if (port->out.frames + n > IP_OUT_LIMIT)
+		return -EAGAIN;
+	if (port->pool->n_free >= n * parts)
+		return 0;
+	ip->counters[FS_CTR_pool_empty]++;
+	return -ENOBUFS;
+}
+
+static size_t bytes_in(const struct iovec *iov, int n)
+{
+	size_t sum = 0;
+
+	for (int i = 0; i < n; i++)
+		sum += iov[i].iov_len;
+	return sum;
+}
+
+int udp_send_as(struct udp_stack *udp, const struct ip_env *env, const struct udp_pcb *pcb,
+		const struct udp_style *style, struct ip_dst *dst, uint16_t remote_port,
+		const struct iovec *iov, int n, size_t len, uint32_t segment)
+{
+	struct message m = { udp, env, pcb, style, dst, remote_port };
+	struct source source = { .iov = iov, .left = n };
+	size_t size = segment ? FS_MIN((size_t)segment, len) : len;
+	size_t count = size ? (len + size - 1) / size : 1;
+	int ret;
+
+	fs_assert(dst->header_len != 0 && dst->neigh_generation == dst->neigh->generation);
+	if (size > max_payload(dst) || len > UDP_MAX_PAYLOAD)
+		return -EMSGSIZE;
+	if (count > UDP_SEGMENTS_MAX || bytes_in(iov, n) < len)
+		return -EINVAL;
+	ret = reserve(udp->ip, &udp->ip->port[dst->port], (uint32_t)count, size);
+	for (size_t done = 0; ret == 0 && count > 0; count--) {
+		size_t here = FS_MIN(size, len - done);
+
+		ret = build(&m, &source, here);
+		done += here;
+	}
+	if (ret == 0)
+		dst->neigh->used_at = env->now;
+	return ret;
 }

@@ -70,6 +70,11 @@ static bool family_fits(uint32_t flags, bool is_v4)
 	return !(flags & UDP_PCB_V6) || !(flags & UDP_PCB_V6ONLY);
 }
 
+static bool device_fits(const struct udp_pcb *pcb, const struct udp_hint *key)
+{
+	return pcb->ifindex == 0 || pcb->ifindex == key->ifindex;
+}
+
 /* Of several with the same 4-tuple the latest, whatever their families: so does Linux 6.18, whose hash
  * of 4-tuples does not score; older kernels do. */
 static struct udp_pcb *find_flow(struct udp_stack *udp, const struct udp_hint *key, bool is_v4)
@@ -83,19 +88,21 @@ static struct udp_pcb *find_flow(struct udp_stack *udp, const struct udp_hint *k
 
 		if (pcb->local_port == key->local_port && pcb->remote_port == key->remote_port &&
 		    ip_addr_equal(&pcb->remote, &key->remote) &&
-		    ip_addr_equal(&pcb->local, &key->local) && family_fits(pcb->flags, is_v4))
+		    ip_addr_equal(&pcb->local, &key->local) && family_fits(pcb->flags, is_v4) &&
+		    device_fits(pcb, key))
 			return pcb;
 	}
 	return NULL;
 }
 
-/* Linux's compute_score() without what this look-up never meets (devices, connected sockets):
- * the address outweighs the family. -1 = not for this socket. */
+/* Linux's compute_score() without connected sockets, which this look-up never meets: the address
+ * outweighs the device, and that the family. -1 = not for this socket. */
 static int port_score(const struct udp_pcb *pcb, const struct udp_hint *key, bool is_v4)
 {
 	int score = 0;
 
-	if (pcb->local_port != key->local_port || !family_fits(pcb->flags, is_v4))
+	if (pcb->local_port != key->local_port || !family_fits(pcb->flags, is_v4) ||
+	    !device_fits(pcb, key))
 		return -1;
 	if (ip_addr_is_any(&pcb->local)) {
 		/* bind(::ffff:0.0.0.0) means any IPv4 address, and no other. */
@@ -104,15 +111,35 @@ static int port_score(const struct udp_pcb *pcb, const struct udp_hint *key, boo
 	} else {
 		if (!ip_addr_equal(&pcb->local, &key->local))
 			return -1;
-		score += 2;
+		score += 4;
 	}
+	score += pcb->ifindex ? 2 : 0;
 	return score + (is_v4 && !(pcb->flags & UDP_PCB_V6));
+}
+
+/* The member of the group that @key's flow belongs to. All score @score; there are @members. */
+static struct udp_pcb *pick(struct udp_stack *udp, const struct udp_hint *key, bool is_v4, int score,
+			    uint32_t members)
+{
+	uint32_t skip = flow_hash(udp, &key->local, key->local_port, &key->remote, key->remote_port) %
+			members;
+	struct table_node *node;
+
+	TABLE_FOR_EACH_MATCH(node, &udp->by_port, key->local_port) {
+		struct udp_pcb *pcb = FS_CONTAINER_OF(node, struct udp_pcb, port_node);
+
+		if ((pcb->flags & UDP_PCB_REUSEPORT) && port_score(pcb, key, is_v4) == score &&
+		    skip-- == 0)
+			return pcb;
+	}
+	return NULL;
 }
 
 static struct udp_pcb *find_port(struct udp_stack *udp, const struct udp_hint *key, bool is_v4)
 {
 	struct udp_pcb *best = NULL;
 	struct table_node *node;
+	uint32_t members = 0;
 	int best_score = -1;
 
 	TABLE_FOR_EACH_MATCH(node, &udp->by_port, key->local_port) {
@@ -122,13 +149,17 @@ static struct udp_pcb *find_port(struct udp_stack *udp, const struct udp_hint *k
 		if (score > best_score) {
 			best = pcb;
 			best_score = score;
+			members = 0;
 		}
+		members += score == best_score && (pcb->flags & UDP_PCB_REUSEPORT);
 	}
+	if (__builtin_expect(members > 1, 0))
+		return pick(udp, key, is_v4, best_score, members);
 	return best;
 }
 
 struct udp_pcb *udp_find(struct udp_stack *udp, const struct ip_addr *local, uint16_t local_port,
-			 const struct ip_addr *remote, uint16_t remote_port)
+			 const struct ip_addr *remote, uint16_t remote_port, uint32_t ifindex)
 {
 	struct udp_hint *last = &udp->last;
 	struct udp_pcb *pcb = NULL;
@@ -137,12 +168,14 @@ struct udp_pcb *udp_find(struct udp_stack *udp, const struct ip_addr *local, uin
 	/* The whole 4-tuple is compared: for an endpoint that is not connected the next datagram's
 	 * flow may have an endpoint of its own. */
 	if (last->pcb && last->remote_port == remote_port && last->local_port == local_port &&
-	    ip_addr_equal(&last->remote, remote) && ip_addr_equal(&last->local, local))
+	    ip_addr_equal(&last->remote, remote) && ip_addr_equal(&last->local, local) &&
+	    last->ifindex == ifindex)
 		return last->pcb;
 	last->local = *local;
 	last->remote = *remote;
 	last->local_port = local_port;
 	last->remote_port = remote_port;
+	last->ifindex = ifindex;
 	is_v4 = ip_addr_is_v4(local);
 	if (udp->by_flow.count != 0)
 		pcb = find_flow(udp, last, is_v4);

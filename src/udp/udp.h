@@ -35,6 +35,16 @@ enum udp_pcb_flags {
 	UDP_PCB_V6ONLY = 1 << 1,
 	UDP_PCB_CONNECTED = 1 << 2, /* takes datagrams from remote:remote_port only; local is set */
 	UDP_PCB_BOUND = 1 << 3,	  /* in the look-up tables; written by udp_insert/udp_remove */
+	UDP_PCB_REUSEPORT = 1 << 4, /* shares address and port with its likes: flows are spread */
+	UDP_PCB_GRO = 1 << 5,	  /* takes super-frames whole; any time */
+	UDP_PCB_NO_CHECK6 = 1 << 6, /* takes IPv6 datagrams without checksum; any time */
+};
+
+/* How a datagram differs from its destination's template; all zero = not at all. */
+struct udp_style {
+	uint8_t tos, hop_limit; /* 0 = the destination's */
+	bool may_fragment;	/* IPv4: without DF, and with an identification */
+	bool no_checksum;	/* the field is 0 */
 };
 
 /*
@@ -47,8 +57,9 @@ struct udp_pcb {
 	struct ip_addr local, remote;
 	uint16_t local_port, remote_port; /* host order; 0 = none */
 	uint32_t flags;			  /* enum udp_pcb_flags */
+	uint32_t ifindex;		  /* takes only what came by this interface; 0 = any */
 	uint32_t limit;			  /* SO_RCVBUF as getsockopt reports it; any time */
-	uint8_t hop_limit, tos;		  /* of what it sends; 0 = the destination's; any time */
+	struct udp_style style[2];	  /* of what it sends, IPv4 [0] and IPv6 [1]; any time */
 
 	/* --- written by udp --- */
 	uint32_t charged;		  /* bytes accounted in queue */
@@ -64,6 +75,7 @@ struct udp_pcb {
 enum {
 	UDP_HEADER = 8,
 	UDP_MAX_PAYLOAD = 65507,  /* IPv4; the kernel's EMSGSIZE bound (IPv6: 65527) */
+	UDP_SEGMENTS_MAX = 64,	  /* what every kernel with UDP_SEGMENT takes in one call */
 	UDP_CHARGE_OVERHEAD = 512, /* about what a small skb costs beyond its data */
 };
 
@@ -72,6 +84,7 @@ struct udp_hint {
 	struct udp_pcb *pcb;	  /* NULL = no hint; any insert or remove clears it */
 	struct ip_addr local, remote;
 	uint16_t local_port, remote_port;
+	uint32_t ifindex;
 };
 
 struct udp_stack {
@@ -79,6 +92,7 @@ struct udp_stack {
 	struct udp_hint last;
 	struct table by_port, by_flow;
 	struct siphash_key key;
+	uint32_t ids;		  /* IPv4 identifications given so far */
 	uint32_t idle;		  /* bound endpoints whose queue is empty: each may want a chunk next */
 	uint32_t fair_share;	  /* pinned chunks one queue may hold before copying out, always;
 				     0 = an eighth of the pool */
@@ -97,29 +111,40 @@ void udp_remove(struct udp_stack *udp, struct udp_pcb *pcb);
 
 /*
  * The endpoint a datagram belongs to, or NULL. Linux's preference (tests/platform/udp_lookup.c):
- * connected to this peer, then bound to this address, then wildcard; among the latter two an IPv4
- * datagram prefers an AF_INET socket; of equals the latest inserted wins. An IPv4 datagram reaches
- * AF_INET6 sockets unless UDP_PCB_V6ONLY.
+ * connected to this peer, then bound to this address, then wildcard; among the latter two one bound
+ * to the interface goes first, then an IPv4 datagram prefers an AF_INET socket; of equals the latest
+ * inserted wins, but of those that share their port (UDP_PCB_REUSEPORT) one by the flow's keyed hash.
+ * An IPv4 datagram reaches AF_INET6 sockets unless UDP_PCB_V6ONLY. @ifindex: where it came by.
  */
 struct udp_pcb *udp_find(struct udp_stack *udp, const struct ip_addr *local, uint16_t local_port,
-			 const struct ip_addr *remote, uint16_t remote_port);
+			 const struct ip_addr *remote, uint16_t remote_port, uint32_t ifindex);
 
 /*
  * ip_env.input of a stack: one datagram, transport header at frame->data. Takes the frame: queues it
  * on its endpoint (then calls env->readable) or frees it and counts why. Queued frames hold the
- * payload only. Counts rx_datagrams, rx_bytes; and copied_out when the payload left the pinned pool.
+ * payload only. A super-frame is queued whole for UDP_PCB_GRO, else as its datagrams, copied. Counts
+ * rx_datagrams, rx_bytes; and copied_out when the payload left the pinned pool.
  */
 void udp_input(const struct ip_env *env, const struct packet *p, struct fbuf *frame, fs_ns now);
 
 /*
  * Build one datagram of the bytes in @iov[0..n) (@len in all) and put it on the out queue of dst's
  * port. ip_dst_ready(@dst) was true just before. The frame is built with DF and identification 0, as
- * Linux sends an atomic datagram (RFC 6864 4.1). Counts tx_datagrams, tx_bytes.
+ * Linux sends an atomic datagram (RFC 6864 4.1), unless its style says otherwise. Counts tx_datagrams, tx_bytes.
  * Return: 0, or -ENOBUFS (no frame free; counts pool_empty), -EAGAIN (out queue full),
  *         -EMSGSIZE (longer than dst->mtu carries), -EINVAL (@iov holds fewer bytes than @len).
  */
 int udp_send(struct udp_stack *udp, const struct ip_env *env, const struct udp_pcb *pcb,
 	     struct ip_dst *dst, uint16_t remote_port, const struct iovec *iov, int n, size_t len);
+
+/*
+ * The same in another @style than the endpoint's (borrowed), and cut into datagrams of @segment bytes
+ * of which the last may be shorter; 0 = one datagram, whatever @len. All of them or none.
+ * Return: as udp_send(), and -EINVAL for more than UDP_SEGMENTS_MAX datagrams.
+ */
+int udp_send_as(struct udp_stack *udp, const struct ip_env *env, const struct udp_pcb *pcb,
+		const struct udp_style *style, struct ip_dst *dst, uint16_t remote_port,
+		const struct iovec *iov, int n, size_t len, uint32_t segment);
 
 /* Free everything queued on @pcb. */
 void udp_purge(struct udp_pcb *pcb);

@@ -329,6 +329,22 @@ static void fbuf_clone_into__bytes_and_metadata(void **state)
 	assert_int_equal(copy->tos, 0x10);
 }
 
+static void fbuf_clone_part__any_part(void **state)
+{
+	for (uint32_t offset = 0; offset <= 300; offset += 25) {
+		struct fbuf *f = counting_frame(&rig.pool, 300), *copy;
+
+		f->gso_size = 100;
+		f->src_port = 1000;
+		copy = fbuf_clone_part(f, &rig.payload, offset, FS_MIN(60u, 300 - offset));
+		fbuf_free(f);
+		assert_counting(copy, offset, FS_MIN(60u, 300 - offset));
+		assert_int_equal(copy->src_port, 1000);
+		assert_int_equal(copy->gso_size, 0);
+		fbuf_free(copy);
+	}
+}
+
 static void fbuf_clone_into__short_pool_changes_nothing(void **state)
 {
 	struct fbuf *f = counting_frame(&rig.pool, 900);
@@ -382,6 +398,7 @@ int main(void)
 		T(fbuf_append__stops_at_the_chains_end),
 		T(fbuf_append__in_small_pieces),
 		T(fbuf_clone_into__bytes_and_metadata),
+		T(fbuf_clone_part__any_part),
 		T(fbuf_clone_into__short_pool_changes_nothing),
 		T(fbuf_queue__first_in_first_out),
 	};

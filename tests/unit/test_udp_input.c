@@ -283,6 +283,18 @@ static void udp_input__drop_udp_zero6(void **state)
 	drop(&f, &d, FS_CTR_drop_udp_zero6);
 }
 
+static void udp_input__zero_checksum_on_v6_when_asked_for(void **state)
+{
+	struct rig_datagram d;
+	struct fixture f;
+
+	setup(&f);
+	f.pcb.flags |= UDP_PCB_NO_CHECK6;
+	d = good6(&f);
+	d.no_checksum = true;
+	take(&f, &d);
+}
+
 static void input_marked(struct fixture *f, const struct rig_datagram *d, enum fbuf_csum mark)
 {
 	const struct rig_frame *b = rig_build(d);
@@ -409,6 +421,83 @@ static void udp_input__drop_udp_gso(void **state)
 	frame->gso_size = 8;
 	rig_input_fbuf(&f.h, frame);
 	expect_dropped(&f, FS_CTR_drop_udp_gso);
+}
+
+/* A frame of one header and the datagrams 0123456789, 0123456789, 01234. */
+static void input_super(struct fixture *f, enum fbuf_csum mark)
+{
+	struct rig_datagram d = good(f);
+	const struct rig_frame *b;
+	struct fbuf *frame;
+
+	d.payload = "0123456789012345678901234";
+	d.len = 25;
+	b = rig_build(&d);
+	frame = rig_fbuf(&f->h, b->bytes, b->len, 0);
+	frame->gso_size = 10;
+	frame->csum = (uint8_t)mark;
+	rig_input_fbuf(&f->h, frame);
+}
+
+static void udp_input__super_frame_becomes_datagrams(void **state)
+{
+	struct fixture f;
+
+	setup(&f);
+	input_super(&f, FBUF_CSUM_PARTIAL);
+	assert_int_equal(f.pcb.queue.frames, 3);
+	assert_int_equal(f.h.readable_calls, 1);
+	assert_int_equal(f.h.counters[FS_CTR_rx_datagrams], 3);
+	assert_int_equal(f.h.counters[FS_CTR_rx_bytes], 25);
+	assert_int_equal(f.pcb.queue.head->src_port, PEER_PORT);
+	assert_int_equal(f.pcb.queue.head->gso_size, 0);
+	rig_expect(&f.pcb, "0123456789", 10);
+	rig_expect(&f.pcb, "0123456789", 10);
+	rig_expect(&f.pcb, "01234", 5);
+	teardown(&f);
+}
+
+static void udp_input__super_frame_stays_whole(void **state)
+{
+	struct fixture f;
+
+	setup(&f);
+	f.pcb.flags |= UDP_PCB_GRO;
+	input_super(&f, FBUF_CSUM_VERIFIED);
+	assert_int_equal(f.pcb.queue.frames, 1);
+	assert_int_equal(f.pcb.queue.head->gso_size, 10);
+	rig_expect(&f.pcb, "0123456789012345678901234", 25);
+	teardown(&f);
+}
+
+static void udp_input__super_frame_meets_the_limit(void **state)
+{
+	struct fixture f;
+
+	setup(&f);
+	f.pcb.limit = UDP_CHARGE_OVERHEAD + 11;
+	input_super(&f, FBUF_CSUM_PARTIAL);
+	assert_int_equal(f.pcb.queue.frames, 2);
+	assert_int_equal(f.pcb.drops, 1);
+	assert_int_equal(f.h.counters[FS_CTR_drop_udp_rcvbuf], 1);
+	teardown(&f);
+}
+
+static void udp_input__knows_what_was_lost_before(void **state)
+{
+	struct rig_datagram d;
+	struct fixture f;
+
+	setup(&f);
+	d = good(&f);
+	f.pcb.limit = 1;
+	for (unsigned i = 0; i < 3; i++)
+		rig_input(&f.h, &d);
+	assert_int_equal(f.pcb.queue.head->drops, 0);
+	rig_expect(&f.pcb, text, 16);
+	rig_input(&f.h, &d);
+	assert_int_equal(f.pcb.queue.head->drops, 2);
+	teardown(&f);
 }
 
 /* One is always taken while the queue is below its limit; the next one is not. */
@@ -668,6 +757,11 @@ int main(void)
 		cmocka_unit_test(udp_input__drop_udp_port),
 		cmocka_unit_test(udp_input__drop_udp_no_socket),
 		cmocka_unit_test(udp_input__drop_udp_gso),
+		cmocka_unit_test(udp_input__super_frame_becomes_datagrams),
+		cmocka_unit_test(udp_input__super_frame_stays_whole),
+		cmocka_unit_test(udp_input__super_frame_meets_the_limit),
+		cmocka_unit_test(udp_input__knows_what_was_lost_before),
+		cmocka_unit_test(udp_input__zero_checksum_on_v6_when_asked_for),
 		cmocka_unit_test(udp_input__drop_udp_rcvbuf),
 		cmocka_unit_test(udp_input__limit_of_one_byte_takes_one),
 		cmocka_unit_test(udp_input__nobody_listens),

@@ -103,15 +103,122 @@ static void udp_send__tos_and_hop_limit_of_the_socket(void **state)
 	struct pair t;
 
 	pair_open(&t);
-	t.pa.tos = 0xb8;
+	t.pa.style[0].tos = t.pa.style[1].tos = 0xb8;
 	expect_frame(&t, t.to4, (struct rig_datagram){ .src = t.a.v4, .dst = t.b.v4, .tos = 0xb8 });
 	expect_frame(&t, t.to6, (struct rig_datagram){ .src = t.a.v6, .dst = t.b.v6, .tos = 0xb8 });
-	t.pa.hop_limit = 1;
+	t.pa.style[0].hop_limit = t.pa.style[1].hop_limit = 1;
 	expect_frame(&t, t.to4,
 		     (struct rig_datagram){ .src = t.a.v4, .dst = t.b.v4, .tos = 0xb8, .ttl = 1 });
-	t.pa.tos = 0;
+	t.pa.style[0].tos = t.pa.style[1].tos = 0;
 	expect_frame(&t, t.to4, (struct rig_datagram){ .src = t.a.v4, .dst = t.b.v4, .ttl = 1 });
 	expect_frame(&t, t.to6, (struct rig_datagram){ .src = t.a.v6, .dst = t.b.v6, .ttl = 1 });
+	pair_close(&t);
+}
+
+static int send_as(struct pair *t, const struct udp_style *style, size_t len, uint32_t segment)
+{
+	struct iovec iov[2] = { { (void *)(uintptr_t)pattern(), len / 3 },
+				{ (void *)(uintptr_t)(pattern() + len / 3), len - len / 3 } };
+
+	assert_true(ip_dst_ready(&t->a.ip, t->to4));
+	return udp_send_as(&t->a.udp, &t->a.env, &t->pa, style, t->to4, 2000, iov, 2, len, segment);
+}
+
+static void udp_send_as__may_be_fragmented(void **state)
+{
+	static const struct udp_style style = { .may_fragment = true };
+	uint8_t header[34];
+	uint16_t id[2];
+	struct pair t;
+
+	pair_open(&t);
+	for (unsigned i = 0; i < 2; i++) {
+		struct fbuf *frame;
+
+		assert_int_equal(send_as(&t, &style, 10, 0), 0);
+		frame = t.a.ip.port[0].out.head;
+		fbuf_copy_out(frame, 0, header, sizeof(header));
+		id[i] = (uint16_t)(header[18] << 8 | header[19]);
+		assert_int_equal(header[20] | header[21], 0);
+		assert_int_equal(rig_carry(&t.a, &t.b), 1);
+		rig_expect_drop(&t.b, FS_CTR_N); /* the header's sum holds */
+		rig_expect(&t.pb, pattern(), 10);
+	}
+	assert_int_equal((uint16_t)(id[1] - id[0]), 1);
+	pair_close(&t);
+}
+
+static void udp_send_as__without_checksum(void **state)
+{
+	static const struct udp_style style = { .no_checksum = true };
+	uint8_t header[42];
+	struct pair t;
+
+	pair_open(&t);
+	t.a.ip.port[0].tx_csum_partial = true;
+	assert_int_equal(send_as(&t, &style, 10, 0), 0);
+	fbuf_copy_out(t.a.ip.port[0].out.head, 0, header, sizeof(header));
+	assert_int_equal(header[40] | header[41], 0);
+	assert_int_equal(t.a.ip.port[0].out.head->csum, FBUF_CSUM_UNKNOWN);
+	assert_int_equal(rig_carry(&t.a, &t.b), 1);
+	rig_expect(&t.pb, pattern(), 10);
+	pair_close(&t);
+}
+
+static void udp_send_as__segments(void **state)
+{
+	static const struct udp_style plain;
+	struct pair t;
+
+	pair_open(&t);
+	assert_int_equal(send_as(&t, &plain, 250, 100), 0);
+	assert_int_equal(t.a.counters[FS_CTR_tx_datagrams], 3);
+	assert_int_equal(rig_carry(&t.a, &t.b), 3);
+	rig_expect_drop(&t.b, FS_CTR_N);
+	rig_expect(&t.pb, pattern(), 100);
+	rig_expect(&t.pb, pattern() + 100, 100);
+	rig_expect(&t.pb, pattern() + 200, 50);
+	/* Shorter than a segment, and nothing at all: one datagram. */
+	assert_int_equal(send_as(&t, &plain, 30, 100), 0);
+	assert_int_equal(send_as(&t, &plain, 0, 100), 0);
+	assert_int_equal(rig_carry(&t.a, &t.b), 2);
+	rig_expect(&t.pb, pattern(), 30);
+	rig_expect(&t.pb, pattern(), 0);
+	pair_close(&t);
+}
+
+static void udp_send_as__segments_all_or_none(void **state)
+{
+	static const struct udp_style plain;
+	struct iovec iov = { (void *)(uintptr_t)pattern(), 100 };
+	struct pair t;
+
+	pair_open(&t);
+	assert_int_equal(send_as(&t, &plain, 65, 1), -EINVAL);
+	assert_int_equal(send_as(&t, &plain, 64, 1), 0);
+	rig_carry(&t.a, &t.b);
+	udp_purge(&t.pb);
+	assert_int_equal(send_as(&t, &plain, 2 * MAX4, MAX4 + 1), -EMSGSIZE);
+	assert_int_equal(udp_send_as(&t.a.udp, &t.a.env, &t.pa, &plain, t.to4, 2000, &iov, 1, 101, 10),
+			 -EINVAL);
+	t.a.ip.port[0].out.frames += IP_OUT_LIMIT - 2;
+	assert_int_equal(send_as(&t, &plain, 250, 100), -EAGAIN);
+	t.a.ip.port[0].out.frames -= IP_OUT_LIMIT - 2;
+	assert_int_equal(rig_carry(&t.a, &t.b), 0);
+	pair_close(&t);
+}
+
+static void udp_send_as__segments_need_frames_for_all(void **state)
+{
+	static const struct udp_style plain;
+	struct pair t;
+
+	pair_open_sized(&t, &(struct rig_sizes){ 4, RIG_PAYLOAD, RIG_CHUNK });
+	assert_int_equal(send_as(&t, &plain, 500, 100), -ENOBUFS);
+	assert_int_equal(t.a.pinned.n_free, 4);
+	assert_int_equal(send_as(&t, &plain, 400, 100), 0);
+	rig_carry(&t.a, &t.b);
+	udp_purge(&t.pb);
 	pair_close(&t);
 }
 
@@ -380,6 +487,11 @@ int main(void)
 		cmocka_unit_test(udp_send__bytes_on_the_wire_v4),
 		cmocka_unit_test(udp_send__bytes_on_the_wire_v6),
 		cmocka_unit_test(udp_send__tos_and_hop_limit_of_the_socket),
+		cmocka_unit_test(udp_send_as__may_be_fragmented),
+		cmocka_unit_test(udp_send_as__without_checksum),
+		cmocka_unit_test(udp_send_as__segments),
+		cmocka_unit_test(udp_send_as__segments_all_or_none),
+		cmocka_unit_test(udp_send_as__segments_need_frames_for_all),
 		cmocka_unit_test(udp_send__every_length_arrives),
 		cmocka_unit_test(udp_send__every_csum_variant),
 		cmocka_unit_test(udp_send__vector_cut_anywhere),

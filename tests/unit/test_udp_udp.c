@@ -24,7 +24,7 @@ static void setup(struct fixture *f)
 static struct udp_pcb *find(struct fixture *f, struct ip_addr local, uint16_t local_port,
 			    struct ip_addr remote, uint16_t remote_port)
 {
-	return udp_find(&f->h.udp, &local, local_port, &remote, remote_port);
+	return udp_find(&f->h.udp, &local, local_port, &remote, remote_port, RIG_IFINDEX);
 }
 
 /* The endpoint of an IPv4 or IPv6 datagram from the peer to the port. */
@@ -371,11 +371,71 @@ static void udp_purge__returns_every_chunk(void **state)
 	rig_close_udp(&f.h);
 }
 
+static void udp_find__bound_to_an_interface(void **state)
+{
+	struct udp_pcb a, b, c;
+	struct fixture f;
+
+	setup(&f);
+	rig_bind(&f.h, &a, f.any4, PORT, 0);
+	udp_remove(&f.h.udp, &a);
+	a.ifindex = RIG_IFINDEX + 1;
+	udp_insert(&f.h.udp, &a);
+	assert_null(find4(&f));
+	a.ifindex = RIG_IFINDEX;
+	assert_ptr_equal(find4(&f), &a);
+	assert_null(udp_find(&f.h.udp, &f.h.v4, PORT, &f.peer, PEER_PORT, RIG_IFINDEX + 1));
+	/* The interface outweighs what came later, the address outweighs the interface. */
+	rig_bind(&f.h, &b, f.any4, PORT, 0);
+	assert_ptr_equal(find4(&f), &a);
+	rig_bind(&f.h, &c, f.h.v4, PORT, 0);
+	assert_ptr_equal(find4(&f), &c);
+	rig_connect(&f.h, &c, f.peer, PEER_PORT);
+	c.ifindex = RIG_IFINDEX + 1;
+	f.h.udp.last.pcb = NULL;
+	assert_ptr_equal(find4(&f), &a);
+	rig_unbind(&f.h, &a);
+	rig_unbind(&f.h, &b);
+	rig_unbind(&f.h, &c);
+	rig_close_udp(&f.h);
+}
+
+static void udp_find__a_group_shares_its_port(void **state)
+{
+	struct udp_pcb group[3], *of_flow[64];
+	unsigned seen[3] = { 0 };
+	struct fixture f;
+
+	setup(&f);
+	for (unsigned i = 0; i < 3; i++)
+		rig_bind(&f.h, &group[i], f.h.v4, PORT, UDP_PCB_REUSEPORT);
+	for (uint16_t i = 0; i < 64; i++) {
+		of_flow[i] = find(&f, f.h.v4, PORT, f.peer, (uint16_t)(1000 + i));
+		assert_in_range((uintptr_t)of_flow[i], (uintptr_t)&group[0], (uintptr_t)&group[2]);
+		seen[of_flow[i] - group]++;
+	}
+	for (unsigned i = 0; i < 3; i++)
+		assert_in_range(seen[i], 5, 50);
+	/* A flow stays with its member. */
+	for (uint16_t i = 0; i < 64; i++)
+		assert_ptr_equal(find(&f, f.h.v4, PORT, f.peer, (uint16_t)(1000 + i)), of_flow[i]);
+	/* A member that is connected takes its peer's datagrams only. */
+	rig_connect(&f.h, &group[1], f.peer, PEER_PORT);
+	assert_ptr_equal(find4(&f), &group[1]);
+	for (uint16_t i = 0; i < 64; i++)
+		assert_ptr_not_equal(find(&f, f.h.v4, PORT, f.peer, (uint16_t)(1000 + i)), &group[1]);
+	for (unsigned i = 0; i < 3; i++)
+		rig_unbind(&f.h, &group[i]);
+	rig_close_udp(&f.h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(udp_find__nothing_bound),
 		cmocka_unit_test(udp_find__wildcard_by_port),
+		cmocka_unit_test(udp_find__bound_to_an_interface),
+		cmocka_unit_test(udp_find__a_group_shares_its_port),
 		cmocka_unit_test(udp_find__family_matrix),
 		cmocka_unit_test(udp_find__preference_matrix),
 		cmocka_unit_test(udp_find__latest_of_equals),
