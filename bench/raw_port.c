@@ -99,6 +99,7 @@ int raw_port_open(struct raw_port *rp, const struct raw_port_args *args)
 	const struct provider_ops *ops = provider_by_name(args->provider);
 	struct provider_open_args oa = {
 		.ifindex = rp->ifindex,
+		.n_queues = FS_MAX(args->queues, 1u),
 		.ifname = args->ifname,
 		.driver = rp->driver,
 		.mac = rp->mac,

@@ -27,6 +27,7 @@ struct raw_port_args {
 	const char *ifname;
 	const char *option;   /* the provider's; "" = none */
 	uint32_t chunks;      /* of the pool */
+	uint32_t queues;      /* receive queues, from the first; 0 = 1 */
 	struct ip_addr local; /* only frames to this address come */
 };
 

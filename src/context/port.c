@@ -201,6 +201,7 @@ static int try_open(struct context *ctx, unsigned slot, const struct host_link *
 	struct provider_open_args args = {
 		.kind = kind,
 		.index = (uint8_t)slot,
+		.n_queues = 1,
 		.ifindex = (uint32_t)link->ifindex,
 		.ifname = link->name,
 		.driver = link->driver,

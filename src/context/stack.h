@@ -35,7 +35,7 @@ enum {
 	STACK_PAYLOAD_STEP = 1 << 20, /* bytes the payload pool grows by */
 	STACK_PAYLOAD_LOW = 1280,     /* free chunks before a burst: 64 frames of 9000 bytes and more */
 	STACK_FRAME_CHUNK = 4096,
-	STACK_PORT_STATE = 4096,      /* room for a provider's shared half */
+	STACK_PORT_STATE = 16384,     /* room for a provider's shared half */
 };
 
 /* Who drives the stack. */

@@ -3,7 +3,10 @@
  * provider.h - the contract between a stack and a way to move frames.
  *
  * A provider is one folder behind `struct provider_ops`, one line in providers.def, and nothing else.
- * A *port* is one attachment of a provider to one queue of one interface. Its state is split in two:
+ * A *port* is one attachment of a provider to one interface, with the receive queues that this stack
+ * serves: 0 to n_queues - 1. Frames of other queues are the kernel's, or the provider's who has them. The
+ * queues are the provider's own business; a port has one frame pool, one order of frames sent and one
+ * descriptor to sleep on. Its state is split in two:
  *
  *   struct provider_port     shared: lives in stack memory, holds plain pointers and no descriptors,
  *                            so that every process of a fork tree that joined the stack can drive it;
@@ -26,7 +29,9 @@
 #include "base/fbuf.h"
 
 enum {
-	PROVIDER_MAX_FDS = 8,
+	PROVIDER_MAX_QUEUES = 32, /* of one port. Beyond, the kernel's cost per queue outgrows the frames:
+				     decisions/0012 */
+	PROVIDER_MAX_FDS = PROVIDER_MAX_QUEUES + 16,
 	PROVIDER_WHY_LEN = 160, /* bytes of an explanation, with its NUL */
 };
 
@@ -38,7 +43,7 @@ struct provider_caps {
 				  the device gives segmentation up (tx_bad counts the frame) */
 	bool tx_csum_partial;  /* takes FBUF_CSUM_PARTIAL */
 	bool rx_stamp;	       /* fbuf.stamp is the device's */
-	bool steers;	       /* has steer_add; without it every frame of the queue comes to the stack */
+	bool steers;	       /* has steer_add; without it every frame of its queues comes to the stack */
 	bool needs_kick;       /* transmit() needs kick() before frames leave */
 	bool sheds_udp_partial; /* UDP frames with a partial checksum go to the kernel (hazard 3) */
 };
@@ -78,7 +83,8 @@ struct provider_ops;
 struct provider_port {
 	uint32_t kind;		/* index in the registry, from the open arguments: functions are never
 				   stored in shared memory */
-	uint32_t ifindex, queue;
+	uint32_t ifindex;
+	uint32_t n_queues;	/* receive queues served, from 0 */
 	struct fbuf_pool *pool; /* pinned pool, borrowed */
 	struct provider_caps caps;
 	struct provider_stats stats;
@@ -104,7 +110,8 @@ struct provider_open_args {
 	uint32_t ifindex;
 	const char *ifname;
 	const char *driver;	/* ethtool's driver name; "" = unknown */
-	uint32_t queue;
+	uint32_t n_queues;	/* receive queues to serve, from 0: 1 .. PROVIDER_MAX_QUEUES. open() may serve
+				   fewer, see port->n_queues, where one beyond the first cannot be had */
 	uint8_t index;		/* of the port in its stack, for fbuf.port */
 	struct eth_addr mac;
 	uint32_t mtu;
@@ -114,7 +121,8 @@ struct provider_open_args {
 	size_t rings_len;	/* bytes of it, at least ops->rings_len */
 	int fd_floor;		/* lowest number a descriptor may get (F_DUPFD_CLOEXEC) */
 	const char *option;	/* provider's own option text, "" = none; e.g. "mode=native" */
-	char *why;		/* PROVIDER_WHY_LEN bytes: set to one sentence on failure */
+	char *why;		/* PROVIDER_WHY_LEN bytes: set to one sentence on failure, and when fewer
+				   queues are served than were asked for */
 };
 
 /*
@@ -132,11 +140,11 @@ struct provider_ops {
 	/*
 	 * Attach. @port is zeroed memory of port_size bytes; @handle gets ops, port and fds.
 	 * Self-test included. On failure nothing remains and args->why says why:
-	 *   -EBUSY       another process holds the queue      (reason interface_busy)
+	 *   -EBUSY       another process holds a queue        (reason interface_busy)
 	 *   -EEXIST      a foreign program is attached        (reason foreign_xdp)
 	 *   -EPERM       privilege                            (reason privilege)
-	 *   -ENOBUFS     memory may not be locked             (reason memlock)
-	 *   -ENOMEM      memory                               (reason memory)
+	 *   -ENOBUFS     memory may not be locked             (reason memlock); perhaps less of it may
+	 *   -ENOMEM      memory                               (reason memory); the same
 	 *   -EMFILE      descriptors                          (reason descriptors)
 	 *   -EOPNOTSUPP  kernel or driver cannot              (reason no_af_xdp)
 	 *   -ENETDOWN    interface down or gone               (reason interface_down)
@@ -154,15 +162,16 @@ struct provider_ops {
 	 * (pidfd_getfd) and maps the rings at their addresses. 0, -EPERM, -ESRCH, -errno. */
 	int (*join)(struct provider_handle *handle, struct provider_port *port, int fd_floor);
 
-	/* Take up to @n frames. Ownership passes to the caller. Returns how many. Frames are whole;
+	/* Take up to @n frames, from every queue in its turn: a flood on one does not silence another.
+	 * Ownership passes to the caller. Returns how many. Frames are whole;
 	 * fbuf.total, port, csum, gso_size, vlan are set, stamp only with caps.rx_stamp.
 	 * A dead port returns 0. That it died shows in port->error, at the latest after the next
 	 * kick(), arm() or refresh_stats(): a receive that makes no system call cannot see it. */
 	unsigned (*receive)(struct provider_handle *handle, struct fbuf **frames, unsigned n);
 
-	/* Hand over up to @n frames; ownership of those counted passes to the provider, which frees
-	 * them when sent. Never blocks. kick() starts the transfer. A frame outside the pinned pool is
-	 * copied into it first. A super-frame (gso_size > 0, at most caps.max_gso bytes) needs
+	/* Hand over up to @n frames, which leave in this order; ownership of those counted passes to the
+	 * provider, which frees them when sent. Never blocks. kick() starts the transfer. A frame outside
+	 * the pinned pool is copied into it first. A super-frame (gso_size > 0, at most caps.max_gso bytes) needs
 	 * FBUF_CSUM_PARTIAL; it may leave at once, but not before what was handed over earlier. */
 	unsigned (*transmit)(struct provider_handle *handle, struct fbuf *const *frames, unsigned n);
 
@@ -173,8 +182,8 @@ struct provider_ops {
 	/* Frames (or parts of frames) that transmit() accepted and kick() has not got rid of yet. */
 	unsigned (*tx_pending)(const struct provider_handle *handle);
 
-	/* Descriptor that polls readable while receive() has work; -1 = none. A removed interface
-	 * need not show on it: who sleeps watches link events, too. */
+	/* Descriptor that polls readable while receive() has work on any queue; -1 = none. A removed
+	 * interface need not show on it: who sleeps watches link events, too. */
 	int (*wait_fd)(const struct provider_handle *handle);
 
 	/* Before sleeping on wait_fd: prepare. Returns true when there is work already. */

@@ -16,13 +16,23 @@
 #include "provider/xdp/xdp_port.h"
 
 enum { CHUNKS = 256, CHUNK = 4096, RX = 128, TX = 64, HEADROOM = 64, LOW_WATER = 32 };
+enum { QUEUES = 4, RX_MORE = 16 }; /* of a port with several: the rings of all but the first */
 
 struct indices {
 	uint32_t producer, consumer, flags;
 };
 
+/* Rings of a further queue. */
+struct receiver {
+	struct indices rx, fill;
+	struct xdp_desc rx_desc[RX_MORE];
+	uint64_t fill_addr[RX_MORE];
+	uint32_t fill_taken;
+};
+
 struct rig {
 	struct xdp_port port;
+	struct receiver more[QUEUES];
 	struct provider_handle handle;
 	struct fbuf_pool pool, foreign;
 	struct fbuf bufs[CHUNKS], foreign_bufs[2];
@@ -48,7 +58,7 @@ static struct xsk_ring ring(struct indices *i, void *entries, uint32_t size)
 	};
 }
 
-static int setup(void **state)
+static int setup_queues(unsigned queues)
 {
 	uint8_t *memory = malloc((size_t)CHUNKS * CHUNK);
 
@@ -64,18 +74,33 @@ static int setup(void **state)
 	fbuf_pool_add(&r->foreign, r->foreign_bufs, r->foreign_memory, 2);
 	r->port.base.pool = &r->pool;
 	r->port.base.index = 3;
+	r->port.base.n_queues = queues;
 	r->port.base.caps.max_parts = XSK_MAX_PARTS;
 	r->port.shared = shared;
-	r->port.xsk.rx = ring(&r->rx, r->rx_desc, RX);
-	r->port.xsk.tx = ring(&r->tx, r->tx_desc, TX);
-	r->port.xsk.fill = ring(&r->fill, r->fill_addr, RX);
-	r->port.xsk.completion = ring(&r->completion, r->completion_addr, 2 * TX);
-	r->port.xsk.tx_budget = XSK_TX_BUDGET_DEFAULT;
+	r->port.queue[0].xsk.rx = ring(&r->rx, r->rx_desc, RX);
+	r->port.queue[0].xsk.tx = ring(&r->tx, r->tx_desc, TX);
+	r->port.queue[0].xsk.fill = ring(&r->fill, r->fill_addr, RX);
+	r->port.queue[0].xsk.completion = ring(&r->completion, r->completion_addr, 2 * TX);
+	r->port.queue[0].xsk.tx_budget = XSK_TX_BUDGET_DEFAULT;
+	for (unsigned i = 1; i < queues; i++) {
+		r->port.queue[i].xsk.rx = ring(&r->more[i].rx, r->more[i].rx_desc, RX_MORE);
+		r->port.queue[i].xsk.fill = ring(&r->more[i].fill, r->more[i].fill_addr, RX_MORE);
+	}
 	r->handle.port = &r->port.base;
 	for (int i = 0; i < PROVIDER_MAX_FDS; i++)
 		r->handle.fd[i] = -1;
 	xdp_io_init(&r->port);
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_queues(1);
+}
+
+static int setup_several(void **state)
+{
+	return setup_queues(QUEUES);
 }
 
 static int teardown(void **state)
@@ -98,6 +123,20 @@ static void deliver(uint32_t len, uint8_t v, bool more)
 	r->fill.consumer = r->fill_taken;
 	memset(r->memory + addr, v, len);
 	r->rx_desc[r->rx.producer++ % RX] =
+		(struct xdp_desc){ .addr = addr, .len = len, .options = more ? XDP_PKT_CONTD : 0 };
+}
+
+/* The same on a further queue. */
+static void deliver_on(unsigned queue, uint32_t len, uint8_t v, bool more)
+{
+	struct receiver *q = &r->more[queue];
+	uint64_t addr;
+
+	assert_int_not_equal(q->fill_taken, q->fill.producer);
+	addr = q->fill_addr[q->fill_taken++ % RX_MORE] + XSK_RX_HEADROOM;
+	q->fill.consumer = q->fill_taken;
+	memset(r->memory + addr, v, len);
+	q->rx_desc[q->rx.producer++ % RX_MORE] =
 		(struct xdp_desc){ .addr = addr, .len = len, .options = more ? XDP_PKT_CONTD : 0 };
 }
 
@@ -193,7 +232,7 @@ static void xdp_receive__parts_become_one_frame_even_over_bursts(void **state)
 static void xdp_receive__refills_in_batches(void **state)
 {
 	struct fbuf *f;
-	unsigned batch = r->port.rx_batch;
+	unsigned batch = r->port.queue[0].rx_batch;
 
 	for (unsigned i = 1; i <= batch; i++) {
 		deliver(60, 0, false);
@@ -462,7 +501,7 @@ static void xdp_io_reclaim_all__nothing_is_lost_on_close(void **state)
 	fbuf_free(got[0]);
 	assert_int_equal(receive(got, 2), 1);
 	fbuf_free(got[0]);
-	assert_non_null(r->port.rx_head); /* a frame half received */
+	assert_non_null(r->port.queue[0].rx_head); /* a frame half received */
 	deliver(60, 4, false);
 	xdp_io_reclaim_all(&r->port);
 	assert_int_equal(r->pool.n_free, CHUNKS);
@@ -478,7 +517,134 @@ static void xdp_receive__empty_look_answers_steering(void **state)
 	assert_true(shared->beat[0].taken_ns >= 5000);
 }
 
+/* --- several queues --- */
+
+static void xdp_io_init__fills_every_queue(void **state)
+{
+	for (unsigned i = 1; i < QUEUES; i++)
+		assert_int_equal(r->more[i].fill.producer, RX_MORE);
+	assert_int_equal(r->pool.n_free, CHUNKS - RX - (QUEUES - 1) * RX_MORE);
+}
+
+static void xdp_receive__takes_from_every_queue(void **state)
+{
+	struct fbuf *f[8];
+	unsigned seen = 0;
+
+	deliver(60, 0, false);
+	for (unsigned i = 1; i < QUEUES; i++)
+		deliver_on(i, 60, (uint8_t)i, false);
+	assert_int_equal(receive(f, 8), QUEUES);
+	for (unsigned i = 0; i < QUEUES; i++) {
+		seen |= 1u << f[i]->data[0];
+		fbuf_free(f[i]);
+	}
+	assert_int_equal(seen, (1u << QUEUES) - 1);
+	assert_int_equal(r->port.base.stats.rx_frames, QUEUES);
+	assert_int_equal(receive(f, 8), 0);
+}
+
+/* A flood on the first queue leaves the others their turn: at most one burst each later. */
+static void xdp_receive__flood_on_one_queue_silences_no_other(void **state)
+{
+	struct fbuf *f[4];
+	unsigned bursts = 0;
+
+	for (int i = 0; i < 60; i++)
+		deliver(60, 0, false);
+	deliver_on(QUEUES - 1, 60, 9, false);
+	for (bool found = false; !found; bursts++) {
+		assert_true(bursts < QUEUES);
+		assert_int_equal(receive(f, 4), 4);
+		for (int i = 0; i < 4; i++) {
+			found |= f[i]->data[0] == 9;
+			fbuf_free(f[i]);
+		}
+	}
+}
+
+/* Parts of frames on different queues are not mixed up. */
+static void xdp_receive__assembles_per_queue(void **state)
+{
+	struct fbuf *f[4];
+
+	deliver(3840, 1, true);
+	deliver_on(2, 3840, 2, true);
+	assert_int_equal(receive(f, 4), 0);
+	deliver_on(2, 50, 2, false);
+	deliver(40, 1, false);
+	assert_int_equal(receive(f, 4), 2);
+	for (int i = 0; i < 2; i++) {
+		uint8_t v = f[i]->data[0];
+
+		assert_int_equal(f[i]->total, 3840 + (v == 2 ? 50 : 40));
+		assert_int_equal(f[i]->next->data[0], v);
+		fbuf_free(f[i]);
+	}
+}
+
+static void xdp_receive__refills_the_queue_it_took_from(void **state)
+{
+	unsigned batch = r->port.queue[3].rx_batch;
+	struct fbuf *f;
+
+	for (unsigned i = 0; i < batch; i++) {
+		deliver_on(3, 60, 0, false);
+		assert_int_equal(receive(&f, 1), 1);
+		fbuf_free(f);
+	}
+	assert_int_equal(r->more[3].fill.producer, RX_MORE + batch);
+	assert_int_equal(r->more[2].fill.producer, RX_MORE);
+	assert_int_equal(r->fill.producer, RX);
+}
+
+static void xdp_receive__empty_look_answers_steering_on_every_queue(void **state)
+{
+	struct fbuf *f;
+
+	for (unsigned i = 0; i < QUEUES; i++)
+		shared->beat[i].asked_ns = 5000;
+	assert_int_equal(receive(&f, 1), 0);
+	for (unsigned i = 0; i < QUEUES; i++)
+		assert_true(shared->beat[i].taken_ns >= 5000);
+}
+
+static void xdp_transmit__frames_of_every_queue_leave_by_the_first(void **state)
+{
+	struct fbuf *f[2];
+
+	deliver_on(1, 60, 1, false);
+	deliver_on(2, 60, 2, false);
+	assert_int_equal(receive(f, 2), 2);
+	assert_int_equal(xdp_transmit(&r->handle, f, 2), 2);
+	assert_int_equal(r->tx.producer, 2);
+	complete_all();
+	xdp_io_reclaim(&r->port);
+	assert_int_equal(r->port.tx_in_flight, 0);
+	assert_int_equal(r->port.base.stats.rx_bad, 0);
+}
+
+static void xdp_arm__sees_work_on_any_queue(void **state)
+{
+	assert_false(xdp_arm(&r->handle));
+	deliver_on(3, 60, 1, false);
+	assert_true(xdp_arm(&r->handle));
+}
+
+static void xdp_io_reclaim_all__nothing_is_lost_on_any_queue(void **state)
+{
+	struct fbuf *f;
+
+	deliver_on(1, 3840, 1, true);
+	assert_int_equal(receive(&f, 1), 0);
+	assert_non_null(r->port.queue[1].rx_head);
+	deliver_on(2, 60, 1, false);
+	xdp_io_reclaim_all(&r->port);
+	assert_int_equal(r->pool.n_free, CHUNKS);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define SEVERAL(name) cmocka_unit_test_setup_teardown(name, setup_several, teardown)
 
 int main(void)
 {
@@ -506,6 +672,15 @@ int main(void)
 		CASE(xdp_kick__nothing_queued_is_no_call),
 		CASE(xdp_io_check__death_and_return),
 		CASE(xdp_io_reclaim_all__nothing_is_lost_on_close),
+		SEVERAL(xdp_io_init__fills_every_queue),
+		SEVERAL(xdp_receive__takes_from_every_queue),
+		SEVERAL(xdp_receive__flood_on_one_queue_silences_no_other),
+		SEVERAL(xdp_receive__assembles_per_queue),
+		SEVERAL(xdp_receive__refills_the_queue_it_took_from),
+		SEVERAL(xdp_receive__empty_look_answers_steering_on_every_queue),
+		SEVERAL(xdp_transmit__frames_of_every_queue_leave_by_the_first),
+		SEVERAL(xdp_arm__sees_work_on_any_queue),
+		SEVERAL(xdp_io_reclaim_all__nothing_is_lost_on_any_queue),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

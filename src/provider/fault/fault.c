@@ -288,7 +288,7 @@ static int fault_open(struct provider_handle *handle, struct provider_port *port
 	fault_join(handle, port, 0);
 	port->kind = args->kind;
 	port->ifindex = args->ifindex;
-	port->queue = args->queue;
+	port->n_queues = 1;
 	port->index = args->index;
 	port->pool = args->pool;
 	p->link = option_parse(args->option, &p->end);

@@ -2,8 +2,8 @@
 /*
  * xdp.c - the xdp provider: opening, joining and closing a port, its steering and its statistics.
  *
- * A port is an AF_XDP socket (xsk.c) whose frames src/steer's program picks, moved by xdp_io.c, and a
- * packet socket for super-frames (vnet). Copy or zero-copy and the program's mode are chosen per
+ * A port is an AF_XDP socket per queue (xdp_queues.c) whose frames src/steer's program picks, moved by
+ * xdp_io.c, and a packet socket for super-frames (vnet). Copy or zero-copy and the program's mode are chosen per
  * driver from a table of measurements.
  *
  * Checksums: received frames are FBUF_CSUM_UNKNOWN. A TCP segment of a kernel peer on the same host
@@ -144,10 +144,10 @@ static int attach(struct provider_handle *handle, const struct provider_open_arg
 	struct steer_open_args sa = {
 		.ifindex = args->ifindex,
 		.native = wants_native(args),
-		.n_queues = args->queue + 1,
+		.n_queues = args->n_queues,
 		.guard = STEER_GUARD_NONE, /* comes with the first TCP rule */
 		.mac = args->mac,
-		.at = (uint8_t *)args->rings + XSK_RINGS_LEN,
+		.at = (uint8_t *)args->rings + XDP_QUEUES_RINGS,
 		.fd_floor = args->fd_floor,
 		.why = args->why,
 		.why_len = PROVIDER_WHY_LEN,
@@ -155,8 +155,6 @@ static int attach(struct provider_handle *handle, const struct provider_open_arg
 	struct steer s;
 	int rc;
 
-	if (args->queue >= STEER_MAX_QUEUES)
-		return fail(args, -EOPNOTSUPP, "the queue's number is beyond what steering serves");
 	rc = steer_open(&s, &sa);
 	if (rc == -EOPNOTSUPP && sa.native && args->option[0] == '\0') {
 		sa.native = false;
@@ -188,12 +186,24 @@ static void detach(struct provider_handle *handle)
 
 /* --- self-test --- */
 
-static bool read_kernel_stats(const struct provider_handle *handle, struct xdp_statistics *st)
+/* Of all queues together. */
+static bool read_kernel_stats(const struct provider_handle *handle, struct xdp_statistics *sum)
 {
-	socklen_t len = sizeof(*st);
+	memset(sum, 0, sizeof(*sum));
+	for (uint32_t i = 0; i < handle->port->n_queues; i++) {
+		struct xdp_statistics st = { 0 };
+		socklen_t len = sizeof(st);
 
-	memset(st, 0, sizeof(*st));
-	return sys_getsockopt(handle->fd[XDP_FD_SOCKET], SOL_XDP, XDP_STATISTICS, st, &len) == 0;
+		if (sys_getsockopt(handle->fd[XDP_FD_QUEUE + i], SOL_XDP, XDP_STATISTICS, &st, &len) < 0)
+			return false;
+		sum->rx_dropped += st.rx_dropped;
+		sum->rx_ring_full += st.rx_ring_full;
+		sum->rx_fill_ring_empty_descs += st.rx_fill_ring_empty_descs;
+		sum->rx_invalid_descs += st.rx_invalid_descs;
+		sum->tx_invalid_descs += st.tx_invalid_descs;
+		sum->tx_ring_empty_descs += st.tx_ring_empty_descs;
+	}
+	return true;
 }
 
 /* A frame no receiver takes: from our address to our address, IEEE 802 Local Experimental type. A
@@ -276,64 +286,63 @@ static void port_init(struct provider_handle *handle, struct provider_port *port
 		handle->fd[i] = -1;
 	port->kind = args->kind;
 	port->ifindex = args->ifindex;
-	port->queue = args->queue;
+	port->n_queues = args->n_queues;
 	port->index = args->index;
 	port->pool = args->pool;
 	port->owner_pid = sys_getpid();
 	set_caps(&port->caps, args);
 }
 
+/* From here on frames come. */
+static int steer_to_queues(struct provider_handle *handle, const struct provider_open_args *args)
+{
+	struct steer s = steer_of(handle);
+
+	for (uint32_t i = 0; i < handle->port->n_queues; i++)
+		if (steer_set_xsk(&s, i, handle->fd[XDP_FD_QUEUE + i]) < 0)
+			return fail(args, -EOPNOTSUPP,
+				    "the AF_XDP socket could not be entered into the steering map");
+	return 0;
+}
+
 /*
  * The program is attached before bind: whether somebody lives on the interface is then known, and a
- * queue that is busy all the same belongs to the dead, which bind waits for. Frames come from
- * steer_set_xsk() on, the last step.
+ * queue that is busy all the same belongs to the dead, which bind waits for.
  */
-static int open_socket(struct provider_handle *handle, const struct provider_open_args *args)
+static int open_sockets(struct provider_handle *handle, const struct provider_open_args *args)
 {
 	struct xdp_port *p = xdp_port_of(handle);
-	struct xsk_args xa = {
-		.pool = args->pool,
-		.rings = args->rings,
-		.ifindex = args->ifindex,
-		.queue = args->queue,
-		.fd_floor = args->fd_floor,
-		.why = args->why,
-	};
-	struct steer s;
-	int fd = xsk_open(&p->xsk, &xa), rc;
+	const struct xsk *first = &p->queue[0].xsk;
+	int rc = xdp_queues_create(handle, args);
 
-	if (fd < 0)
-		return fd;
-	handle->fd[XDP_FD_SOCKET] = fd;
+	if (rc < 0)
+		return rc;
 	rc = attach(handle, args);
 	if (rc < 0)
 		goto not_attached;
-	xa.copy = p->base.caps.sheds_udp_partial || mode_of(args->driver)->copy;
-	rc = xsk_bind(&p->xsk, fd, &xa);
+	rc = xdp_queues_bind(handle, args,
+			     p->base.caps.sheds_udp_partial || mode_of(args->driver)->copy);
 	if (rc < 0)
 		goto not_bound;
-	if (!p->xsk.zero_copy && xsk_kernel_tx_panics()) {
+	if (!first->zero_copy && xsk_kernel_tx_panics()) {
 		rc = refuse_panicking(args);
 		goto not_bound;
 	}
 	p->base.caps.max_parts =
-		p->xsk.multi_buffer ? FS_MIN((uint32_t)XSK_MAX_PARTS, p->xsk.tx.size) : 1;
+		first->multi_buffer ? FS_MIN((uint32_t)XSK_MAX_PARTS, first->tx.size) : 1;
 	xdp_io_init(p);
 	/* The side socket itself waits for the first super-frame: closing one costs up to 20 ms. */
 	p->base.caps.max_gso = vnet_possible(args->ifindex) ? UINT16_MAX : 0;
 	rc = self_test(handle, args);
 	if (rc < 0)
 		goto not_bound;
-	s = steer_of(handle);
-	rc = steer_set_xsk(&s, args->queue, fd);
+	rc = steer_to_queues(handle, args);
 	if (rc == 0)
 		return 0;
-	rc = fail(args, -EOPNOTSUPP,
-		  "the AF_XDP socket could not be entered into the steering map");
 not_bound:
 	detach(handle);
 not_attached:
-	xsk_close(&p->xsk, fd);
+	xdp_queues_close(handle);
 	xdp_io_reclaim_all(p);
 	return rc;
 }
@@ -346,10 +355,12 @@ static int xdp_open(struct provider_handle *handle, struct provider_port *port,
 
 	if (rc < 0)
 		return rc;
+	if (args->n_queues == 0 || args->n_queues > PROVIDER_MAX_QUEUES)
+		return fail(args, -EOPNOTSUPP, "not a number of queues a port can have");
 	if (args->rings_len < provider_xdp.rings_len)
 		return fail(args, -ENOMEM, "the address range for the rings is too small");
 	port_init(handle, port, args);
-	rc = open_socket(handle, args);
+	rc = open_sockets(handle, args);
 	if (rc < 0) {
 		for (int i = 0; i < PROVIDER_MAX_FDS; i++)
 			handle->fd[i] = -1;
@@ -377,10 +388,10 @@ static void xdp_fork_child(struct provider_handle *handle)
 }
 
 /* Descriptors a joined process takes over: not the links, which exactly one process may hold, and
- * not the side socket, which each opens for itself. */
+ * not the side socket and the epoll set, which each opens for itself. */
 static bool fd_is_shared(int i)
 {
-	return i != XDP_FD_VNET && i != XDP_FD_STEER + STEER_FD_LINK &&
+	return i != XDP_FD_WAIT && i != XDP_FD_VNET && i != XDP_FD_STEER + STEER_FD_LINK &&
 	       i != XDP_FD_STEER + STEER_FD_GUARD;
 }
 
@@ -417,17 +428,16 @@ static int xdp_join(struct provider_handle *handle, struct provider_port *port, 
 	rc = fetch_fds(handle, fd_floor);
 	if (rc < 0)
 		goto failed;
-	rc = xsk_map(&p->xsk, handle->fd[XDP_FD_SOCKET]);
+	rc = xdp_queues_join(handle, fd_floor);
 	if (rc < 0)
 		goto failed;
 	rc = steer_join(&s, port->ifindex, handle->fd + XDP_FD_STEER, p->shared);
 	if (rc < 0)
-		goto not_joined;
+		goto failed;
 	return 0;
 
-not_joined:
-	xsk_unmap(&p->xsk);
 failed:
+	xdp_queues_close(handle);
 	close_fds(handle);
 	return rc;
 }
@@ -438,7 +448,7 @@ static void xdp_close(struct provider_handle *handle)
 	bool owner = is_owner(handle);
 
 	detach(handle);
-	xsk_unmap(&p->xsk);
+	xdp_queues_close(handle);
 	close_fds(handle);
 	if (!owner)
 		return;
@@ -490,7 +500,7 @@ static void guard_for(struct provider_handle *handle, struct steer *s,
 	    !s->owner)
 		return;
 	p->guard_tried = true;
-	steer_guard_add(s, handle->fd[XDP_FD_SOCKET]);
+	steer_guard_add(s, handle->fd[XDP_FD_QUEUE]);
 	p->guard = s->guard;
 	steer_fds_to(handle, s);
 	steer_programs(s, p->base.programs);
@@ -537,7 +547,9 @@ static void xdp_heartbeat(struct provider_handle *handle, fs_ns now)
 {
 	struct xdp_port *p = xdp_port_of(handle);
 
-	steer_heartbeat(p->shared, p->base.queue, now);
+	/* Every queue has its turn in receive(), so what waits on one is about to be taken too. */
+	for (uint32_t i = 0; i < p->base.n_queues; i++)
+		steer_heartbeat(p->shared, i, now);
 }
 
 static void xdp_refresh_stats(struct provider_handle *handle)
@@ -565,13 +577,13 @@ static void xdp_refresh_stats(struct provider_handle *handle)
 
 static int xdp_wait_fd(const struct provider_handle *handle)
 {
-	return handle->fd[XDP_FD_SOCKET];
+	return handle->fd[XDP_FD_WAIT] >= 0 ? handle->fd[XDP_FD_WAIT] : handle->fd[XDP_FD_QUEUE];
 }
 
 const struct provider_ops provider_xdp = {
 	.name = "xdp",
 	.port_size = sizeof(struct xdp_port),
-	.rings_len = XSK_RINGS_LEN + STEER_SHARED_BYTES,
+	.rings_len = XDP_QUEUES_RINGS + STEER_SHARED_BYTES,
 	.probe = xdp_probe,
 	.open = xdp_open,
 	.fork_child = xdp_fork_child,

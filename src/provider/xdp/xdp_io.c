@@ -5,6 +5,9 @@
  * Does not attach, steer or look into frames. One-frame exchanges are the case to keep short: then
  * receive() touches the RX ring, one descriptor and one fbuf; transmit() and kick() one descriptor,
  * one fbuf and the system call. FILL and COMPLETION are served in batches.
+ *
+ * Each queue receives into rings of its own, all from the port's one pool. Who is looked at first
+ * changes with each burst that a queue filled, so that every queue has its turn.
  */
 #include "provider/xdp/xdp_port.h"
 
@@ -44,7 +47,7 @@ static inline struct fbuf *chunk_take_back(const struct xdp_port *p, uint64_t ad
 /* Free what has been sent. Order means nothing: addresses do. */
 void xdp_io_reclaim(struct xdp_port *p)
 {
-	struct xsk_ring *r = &p->xsk.completion;
+	struct xsk_ring *r = &p->queue[0].xsk.completion;
 	uint32_t n = xsk_ring_ready(r);
 
 	if (n == 0)
@@ -75,10 +78,10 @@ static uint32_t refill_allowance(const struct xdp_port *p)
 	return pool->n_free > keep ? pool->n_free - keep : 0;
 }
 
-static void refill(struct xdp_port *p)
+static void refill(struct xdp_port *p, struct xdp_queue *q)
 {
-	struct xsk_ring *r = &p->xsk.fill;
-	uint32_t want = p->rx_target - p->rx_posted;
+	struct xsk_ring *r = &q->xsk.fill;
+	uint32_t want = q->rx_target - q->rx_posted;
 	uint32_t may = refill_allowance(p);
 
 	if (may < want && p->tx_in_flight > 0) {
@@ -99,24 +102,34 @@ static void refill(struct xdp_port *p)
 							<< p->base.pool->chunk_shift;
 	}
 	r->cached_prod += want;
-	p->rx_posted += want;
+	q->rx_posted += want;
 	xsk_ring_publish(r);
 }
 
 void xdp_io_init(struct xdp_port *p)
 {
-	p->rx_target = p->xsk.fill.size;
-	p->rx_batch = FS_MIN((uint32_t)XDP_REFILL_BATCH, p->rx_target / 4);
-	p->tx_batch = FS_MIN((uint32_t)XDP_RECLAIM_BATCH, p->xsk.tx.size / 4);
-	refill(p);
+	p->tx_batch = FS_MIN((uint32_t)XDP_RECLAIM_BATCH, p->queue[0].xsk.tx.size / 4);
+	for (uint32_t i = 0; i < p->base.n_queues; i++) {
+		struct xdp_queue *q = &p->queue[i];
+
+		q->index = i;
+		q->rx_target = q->xsk.fill.size;
+		q->rx_batch = FS_MIN((uint32_t)XDP_REFILL_BATCH, q->rx_target / 4);
+		refill(p, q);
+	}
 }
 
 void xdp_io_reclaim_all(struct xdp_port *p)
 {
 	struct fbuf_pool *pool = p->base.pool;
 
-	fbuf_free(p->rx_head);
-	p->rx_head = p->rx_tail = NULL;
+	for (uint32_t i = 0; i < PROVIDER_MAX_QUEUES; i++) {
+		struct xdp_queue *q = &p->queue[i];
+
+		fbuf_free(q->rx_head);
+		q->rx_head = q->rx_tail = NULL;
+		q->rx_posted = 0;
+	}
 	for (uint32_t i = 0; i < pool->first_count; i++) {
 		struct fbuf *f = &pool->first[i];
 
@@ -125,7 +138,7 @@ void xdp_io_reclaim_all(struct xdp_port *p)
 		f->link = NULL;
 		fbuf_free(f);
 	}
-	p->rx_posted = p->tx_in_flight = p->tx_unkicked = 0;
+	p->tx_in_flight = p->tx_unkicked = 0;
 }
 
 bool xdp_io_check(struct xdp_port *p, int rc)
@@ -168,69 +181,70 @@ static inline struct fbuf *rx_part(const struct xdp_port *p, const struct xdp_de
 }
 
 /* Give up the frame under way; what is still to come of it is skipped. */
-static void rx_abort(struct xdp_port *p, bool more)
+static void rx_abort(struct xdp_port *p, struct xdp_queue *q, bool more)
 {
-	fbuf_free(p->rx_head);
-	p->rx_head = p->rx_tail = NULL;
-	p->rx_skip = more;
+	fbuf_free(q->rx_head);
+	q->rx_head = q->rx_tail = NULL;
+	q->rx_skip = more;
 	p->base.stats.rx_bad++;
 }
 
 /* Add a part of a frame of several. Returns the frame when this was the last, else NULL. */
-static struct fbuf *rx_assemble(struct xdp_port *p, struct fbuf *part, bool more)
+static struct fbuf *rx_assemble(struct xdp_queue *q, struct fbuf *part, bool more)
 {
-	struct fbuf *head = p->rx_head;
+	struct fbuf *head = q->rx_head;
 
 	if (head) {
-		p->rx_tail->next = part;
+		q->rx_tail->next = part;
 		head->total += part->len;
 	} else {
-		p->rx_head = head = part;
+		q->rx_head = head = part;
 		head->total = part->len;
 	}
-	p->rx_tail = part;
+	q->rx_tail = part;
 	if (more)
 		return NULL;
-	p->rx_head = p->rx_tail = NULL;
+	q->rx_head = q->rx_tail = NULL;
 	return head;
 }
 
 /* A descriptor that is not simply one whole frame. Returns a frame that became whole, or NULL. */
-static struct fbuf *rx_unusual(struct xdp_port *p, struct fbuf *part, bool more)
+static struct fbuf *rx_unusual(struct xdp_port *p, struct xdp_queue *q, struct fbuf *part, bool more)
 {
-	if (p->rx_skip) {
+	if (q->rx_skip) {
 		fbuf_free(part);
-		p->rx_skip = more;
+		q->rx_skip = more;
 		return NULL;
 	}
 	if (!part) {
-		rx_abort(p, more);
+		rx_abort(p, q, more);
 		return NULL;
 	}
-	return rx_assemble(p, part, more);
+	return rx_assemble(q, part, more);
 }
 
 /*
  * The ring was empty, so nobody waits for us: a good moment for what would otherwise lengthen some
  * later exchange by the time of a whole batch.
  */
-static inline void rx_idle(struct xdp_port *p)
+static inline void rx_idle(struct xdp_port *p, struct xdp_queue *q)
 {
-	if (p->rx_target - p->rx_posted >= XDP_IDLE_BATCH && refill_allowance(p) > 0)
-		refill(p);
+	if (q->rx_target - q->rx_posted >= XDP_IDLE_BATCH && refill_allowance(p) > 0)
+		refill(p, q);
 	if (p->tx_in_flight >= XDP_IDLE_BATCH)
 		xdp_io_reclaim(p);
 	/*
 	 * A look at an empty ring answers steering too, or a redirect that was lost to a full ring
 	 * would stay unanswered and pass for stale. Time 0: as of the question.
 	 */
-	steer_heartbeat(p->shared, p->base.queue, 0);
+	steer_heartbeat(p->shared, q->index, 0);
 }
 
-unsigned xdp_receive(struct provider_handle *handle, struct fbuf **frames, unsigned n)
+/* Once in each of its two callers: a port of one queue shall not pay for those of many. */
+__attribute__((always_inline)) static inline unsigned
+queue_receive(struct xdp_port *p, struct xdp_queue *q, struct fbuf **frames, unsigned n)
 {
-	struct xdp_port *p = xdp_port_of(handle);
-	struct xsk_ring *rx = &p->xsk.rx;
+	struct xsk_ring *rx = &q->xsk.rx;
 	uint32_t ready = xsk_ring_ready(rx);
 	uint32_t at = rx->cached_cons, end = at + ready;
 	uint64_t bytes = 0;
@@ -241,10 +255,10 @@ unsigned xdp_receive(struct provider_handle *handle, struct fbuf **frames, unsig
 		bool more = d->options & XDP_PKT_CONTD;
 		struct fbuf *f = rx_part(p, d);
 
-		if (f && !more && !p->rx_head && !p->rx_skip)
+		if (f && !more && !q->rx_head && !q->rx_skip)
 			f->total = f->len;
 		else
-			f = rx_unusual(p, f, more);
+			f = rx_unusual(p, q, f, more);
 		if (!f)
 			continue;
 		f->port = p->base.index;
@@ -252,17 +266,40 @@ unsigned xdp_receive(struct provider_handle *handle, struct fbuf **frames, unsig
 		frames[got++] = f;
 	}
 	if (at == rx->cached_cons) {
-		rx_idle(p);
+		rx_idle(p, q);
 		return 0;
 	}
-	p->rx_posted -= at - rx->cached_cons;
+	q->rx_posted -= at - rx->cached_cons;
 	rx->cached_cons = at;
 	xsk_ring_release(rx);
 	p->base.stats.rx_frames += got;
 	p->base.stats.rx_bytes += bytes;
-	if (p->rx_target - p->rx_posted >= p->rx_batch)
-		refill(p);
+	if (q->rx_target - q->rx_posted >= q->rx_batch)
+		refill(p, q);
 	return got;
+}
+
+/* Every queue once, as long as there is room. The turn passes on from the queue that used up the room. */
+__attribute__((noinline)) static unsigned receive_in_turn(struct xdp_port *p, struct fbuf **frames, unsigned n)
+{
+	uint32_t at = p->rx_next < p->base.n_queues ? p->rx_next : 0;
+	unsigned got = 0;
+
+	for (uint32_t i = 0; i < p->base.n_queues && got < n; i++) {
+		got += queue_receive(p, &p->queue[at], frames + got, n - got);
+		at = at + 1 == p->base.n_queues ? 0 : at + 1;
+	}
+	p->rx_next = at;
+	return got;
+}
+
+unsigned xdp_receive(struct provider_handle *handle, struct fbuf **frames, unsigned n)
+{
+	struct xdp_port *p = xdp_port_of(handle);
+
+	if (__builtin_expect(p->base.n_queues == 1, 1))
+		return queue_receive(p, &p->queue[0], frames, n);
+	return receive_in_turn(p, frames, n);
 }
 
 /* --- transmission --- */
@@ -305,7 +342,7 @@ static void tx_put_chain(struct xdp_port *p, struct fbuf *frame, uint32_t parts)
 		struct fbuf *next = part->next;
 
 		if (part->len > 0) {
-			tx_put(&p->xsk.tx, part, --parts > 0);
+			tx_put(&p->queue[0].xsk.tx, part, --parts > 0);
 		} else {
 			part->next = NULL;
 			fbuf_free(part);
@@ -335,7 +372,7 @@ static enum tx_fate tx_chain(struct xdp_port *p, struct fbuf *frame)
 			return TX_LATER;
 	}
 	parts = tx_parts(p, send);
-	if (parts > 0 && xsk_ring_room(&p->xsk.tx, parts) < parts) {
+	if (parts > 0 && xsk_ring_room(&p->queue[0].xsk.tx, parts) < parts) {
 		if (send != frame)
 			fbuf_free(send);
 		return TX_LATER;
@@ -351,11 +388,12 @@ static enum tx_fate tx_chain(struct xdp_port *p, struct fbuf *frame)
 
 static void tx_publish(struct xdp_port *p, uint32_t former_prod)
 {
-	uint32_t n = p->xsk.tx.cached_prod - former_prod;
+	struct xsk_ring *tx = &p->queue[0].xsk.tx;
+	uint32_t n = tx->cached_prod - former_prod;
 
 	if (n == 0)
 		return;
-	xsk_ring_publish(&p->xsk.tx);
+	xsk_ring_publish(tx);
 	p->tx_unkicked += n;
 	p->tx_in_flight += n;
 }
@@ -371,9 +409,9 @@ static enum tx_fate tx_super(struct provider_handle *handle, struct fbuf *frame,
 	int rc;
 
 	tx_publish(p, *former_prod);
-	*former_prod = p->xsk.tx.cached_prod;
+	*former_prod = p->queue[0].xsk.tx.cached_prod;
 	if (handle->fd[XDP_FD_VNET] < 0)
-		handle->fd[XDP_FD_VNET] = vnet_open(p->base.ifindex, handle->fd[XDP_FD_SOCKET]);
+		handle->fd[XDP_FD_VNET] = vnet_open(p->base.ifindex, handle->fd[XDP_FD_QUEUE]);
 	if (handle->fd[XDP_FD_VNET] < 0) {
 		handle->fd[XDP_FD_VNET] = -1;
 		p->base.caps.max_gso = 0;
@@ -398,7 +436,7 @@ static enum tx_fate tx_super(struct provider_handle *handle, struct fbuf *frame,
 unsigned xdp_transmit(struct provider_handle *handle, struct fbuf *const *frames, unsigned n)
 {
 	struct xdp_port *p = xdp_port_of(handle);
-	struct xsk_ring *tx = &p->xsk.tx;
+	struct xsk_ring *tx = &p->queue[0].xsk.tx;
 	uint32_t former_prod = tx->cached_prod;
 	unsigned i;
 
@@ -426,7 +464,7 @@ unsigned xdp_transmit(struct provider_handle *handle, struct fbuf *const *frames
 /* What the kernel took of the TX ring, after a send call that left some. */
 static void tx_note_progress(struct xdp_port *p)
 {
-	struct xsk_ring *tx = &p->xsk.tx;
+	struct xsk_ring *tx = &p->queue[0].xsk.tx;
 	uint32_t left;
 
 	tx->cached_cons = fs_load_acquire(tx->consumer);
@@ -438,6 +476,7 @@ int xdp_kick(struct provider_handle *handle)
 {
 	struct xdp_port *p = xdp_port_of(handle);
 	struct provider_stats *stats = &p->base.stats;
+	struct xsk *xsk = &p->queue[0].xsk;
 	uint32_t rounds;
 	int rc;
 
@@ -446,14 +485,14 @@ int xdp_kick(struct provider_handle *handle)
 	/* A full COMPLETION ring stops transmission, so it is emptied first. */
 	if (p->tx_in_flight >= p->tx_batch)
 		xdp_io_reclaim(p);
-	rounds = p->tx_unkicked / p->xsk.tx_budget + KICK_SPARE_ROUNDS;
+	rounds = p->tx_unkicked / xsk->tx_budget + KICK_SPARE_ROUNDS;
 	do {
-		rc = (int)sys_sendto(handle->fd[XDP_FD_SOCKET], NULL, 0, MSG_DONTWAIT, NULL, 0);
+		rc = (int)sys_sendto(handle->fd[XDP_FD_QUEUE], NULL, 0, MSG_DONTWAIT, NULL, 0);
 		stats->kicks++;
 		if (rc >= 0) {
 			/* In copy mode success means an empty ring: no need to ask its index. */
-			if (!p->xsk.zero_copy)
-				p->xsk.tx.cached_cons = p->xsk.tx.cached_prod;
+			if (!xsk->zero_copy)
+				xsk->tx.cached_cons = xsk->tx.cached_prod;
 			p->tx_unkicked = 0;
 			if (p->base.error != 0)
 				xdp_io_check(p, 0);
@@ -489,27 +528,37 @@ unsigned xdp_tx_pending(const struct provider_handle *handle)
 void xdp_io_probe(struct provider_handle *handle)
 {
 	struct xdp_port *p = xdp_port_of(handle);
-	int fd = handle->fd[XDP_FD_SOCKET];
-	socklen_t len = sizeof(int);
-	int error = 0;
+	const int *fd = &handle->fd[XDP_FD_QUEUE];
 
-	if (sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0)
-		xdp_io_check(p, -ENXIO);
+	for (uint32_t i = 0; i < p->base.n_queues; i++) {
+		socklen_t len = sizeof(int);
+		int error = 0;
+
+		if (sys_getsockopt(fd[i], SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0)
+			xdp_io_check(p, -ENXIO);
+	}
 	if (p->base.error != 0 && !p->gone)
-		xdp_io_check(p, (int)sys_sendto(fd, NULL, 0, MSG_DONTWAIT, NULL, 0));
+		xdp_io_check(p, (int)sys_sendto(fd[0], NULL, 0, MSG_DONTWAIT, NULL, 0));
 }
 
 bool xdp_arm(struct provider_handle *handle)
 {
 	struct xdp_port *p = xdp_port_of(handle);
 
+	bool work = false;
+
 	xdp_io_probe(handle);
-	if (p->xsk.zero_copy && xsk_ring_needs_wakeup(&p->xsk.fill))
-		(void)sys_recvfrom(handle->fd[XDP_FD_SOCKET], NULL, 0, MSG_DONTWAIT, NULL, NULL);
-	return xsk_ring_ready(&p->xsk.rx) > 0;
+	for (uint32_t i = 0; i < p->base.n_queues; i++) {
+		struct xsk *xsk = &p->queue[i].xsk;
+
+		if (xsk->zero_copy && xsk_ring_needs_wakeup(&xsk->fill))
+			(void)sys_recvfrom(handle->fd[XDP_FD_QUEUE + i], NULL, 0, MSG_DONTWAIT, NULL, NULL);
+		work |= xsk_ring_ready(&xsk->rx) > 0;
+	}
+	return work;
 }
 
 void xdp_disarm(struct provider_handle *handle)
 {
-	(void)handle; /* the descriptor signals reception at all times; nothing was switched on */
+	(void)handle; /* the descriptors signal reception at all times; nothing was switched on */
 }

@@ -20,10 +20,11 @@
 
 /* Meaning of provider_handle.fd[]. */
 enum xdp_fd {
-	XDP_FD_SOCKET,
+	XDP_FD_WAIT,  /* epoll set over the queues' sockets, where there are several; else -1 */
 	XDP_FD_VNET,  /* AF_PACKET side socket, opened at the first super-frame; -1 = not yet */
 	XDP_FD_STEER, /* the first of src/steer's */
-	XDP_FDS = XDP_FD_STEER + STEER_N_FDS,
+	XDP_FD_QUEUE = XDP_FD_STEER + STEER_N_FDS, /* the AF_XDP socket of queue 0, then of the others */
+	XDP_FDS = XDP_FD_QUEUE + PROVIDER_MAX_QUEUES,
 };
 
 static_assert((int)XDP_FDS <= (int)PROVIDER_MAX_FDS, "a handle holds all descriptors of a port");
@@ -34,20 +35,28 @@ enum {
 	XDP_IDLE_BATCH = 8,	/* either of them when there is nothing to receive: a line of FILL */
 };
 
-/* Shared half of a port. */
-struct xdp_port {
-	struct provider_port base;
-
-	/* reception */
+/* One receive queue: its AF_XDP socket and what is under way there. */
+struct xdp_queue {
 	struct xsk xsk;
+	uint32_t index;		 /* the queue's number on the interface */
 	uint32_t rx_posted;	 /* chunks in the kernel's hands for reception */
 	uint32_t rx_target;	 /* as many as there should be */
 	uint32_t rx_batch;	 /* refill when so many are missing */
 	struct fbuf *rx_head;	 /* frame of which only the first parts have come, owned; or NULL */
 	struct fbuf *rx_tail;	 /* its last part */
 	bool rx_skip;		 /* the rest of a frame that was given up is being thrown away */
+};
 
-	/* transmission */
+/*
+ * Shared half of a port. Frames leave by the first queue alone, whatever flow they belong to: that keeps
+ * their order without a thought, and any chunk may be sent there. The other sockets only receive.
+ */
+struct xdp_port {
+	struct provider_port base;
+	struct xdp_queue queue[PROVIDER_MAX_QUEUES]; /* base.n_queues of them */
+	uint32_t rx_next;      /* queue whose turn it is to be looked at first */
+
+	/* transmission, on the first queue */
 	uint32_t tx_unkicked;  /* descriptors published and not yet taken by the kernel */
 	uint32_t tx_in_flight; /* chunks in TX, the kernel or COMPLETION */
 	uint32_t tx_batch;     /* look at COMPLETION when so many are in flight */
@@ -68,15 +77,31 @@ static inline struct xdp_port *xdp_port_of(const struct provider_handle *handle)
 
 extern const struct provider_ops provider_xdp;
 
+/* --- xdp_queues.c --- */
+
+/* Make the first queue's socket and register the pool there. 0 or -errno with args->why, as the next. */
+int xdp_queues_create(struct provider_handle *handle, const struct provider_open_args *args);
+/*
+ * Bind it, then open the other queues over the same frame memory: as many as can be had, see
+ * base.n_queues. @copy insists on copy mode. Steering must be attached: a busy queue is waited for.
+ */
+int xdp_queues_bind(struct provider_handle *handle, const struct provider_open_args *args, bool copy);
+/* In a process that got the sockets' descriptors from the owner: map their rings, make a set to wait on. */
+int xdp_queues_join(struct provider_handle *handle, int fd_floor);
+/* Unmap the rings and close the sockets and the set, as far as they exist. */
+void xdp_queues_close(struct provider_handle *handle);
+/* Bytes of args->rings that the queues use. */
+#define XDP_QUEUES_RINGS ((size_t)PROVIDER_MAX_QUEUES * XSK_RINGS_LEN)
+
 /* --- xdp_io.c --- */
 
-/* Set the figures above for the pool and fill FILL for the first time. */
+/* Set the figures above for the pool and fill every FILL ring for the first time. */
 void xdp_io_init(struct xdp_port *p);
 /* Free what has been sent and completed. */
 void xdp_io_reclaim(struct xdp_port *p);
-/* Ask the socket whether the port lives, see provider_port.error. Two system calls at most. */
+/* Ask the sockets whether the port lives, see provider_port.error. A system call a queue, and one. */
 void xdp_io_probe(struct provider_handle *handle);
-/* Return every chunk the rings still hold to the pool. The socket must be closed already. */
+/* Return every chunk the rings still hold to the pool. The sockets must be closed already. */
 void xdp_io_reclaim_all(struct xdp_port *p);
 /* Note what a call on the socket returned; true when the port is (or stays) dead. */
 bool xdp_io_check(struct xdp_port *p, int rc);

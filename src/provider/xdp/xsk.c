@@ -120,8 +120,6 @@ static int register_memory(int fd, const struct xsk_args *args)
 	};
 	int rc;
 
-	if (pool->first_count < XSK_POOL_MIN)
-		return fail(args->why, -ENOMEM, "the frame pool has fewer than 64 chunks");
 	if (pool->chunk_shift == 0 || pool->chunk_size < 2048 || pool->chunk_size > 4096)
 		return fail(args->why, -ENOMEM, "AF_XDP takes chunks of 2048 or 4096 bytes only");
 	rc = set_option(fd, XDP_UMEM_REG, &reg, sizeof(reg));
@@ -137,16 +135,21 @@ static int size_rings(int fd, struct xsk *x, const struct xsk_args *args)
 {
 	uint32_t rx, tx, completion;
 
-	xsk_sizes(args->pool->first_count, &rx, &tx);
-	/* Twice TX, so that frames sent but not yet reclaimed never stop transmission. */
-	completion = 2 * tx;
+	if (args->chunks < XSK_POOL_MIN)
+		return fail(args->why, -ENOMEM, "the frame pool has fewer than 64 chunks a queue");
+	xsk_sizes(args->chunks, &rx, &tx);
+	/* Twice TX, so that frames sent but not yet reclaimed never stop transmission. A queue must have
+	 * the ring even if nothing is ever completed there. */
+	completion = args->receives_only ? 1 : 2 * tx;
 	x->rx.size = x->fill.size = rx;
-	x->tx.size = tx;
-	x->completion.size = completion;
+	if (!args->receives_only) {
+		x->tx.size = tx;
+		x->completion.size = completion;
+	}
 	if (set_option(fd, XDP_UMEM_FILL_RING, &rx, sizeof(rx)) < 0 ||
 	    set_option(fd, XDP_UMEM_COMPLETION_RING, &completion, sizeof(completion)) < 0 ||
 	    set_option(fd, XDP_RX_RING, &rx, sizeof(rx)) < 0 ||
-	    set_option(fd, XDP_TX_RING, &tx, sizeof(tx)) < 0)
+	    (!args->receives_only && set_option(fd, XDP_TX_RING, &tx, sizeof(tx)) < 0))
 		return fail(args->why, -ENOMEM, "the kernel has no memory for the AF_XDP rings");
 	return 0;
 }
@@ -162,8 +165,10 @@ static size_t ring_bytes(const struct xdp_ring_offset *o, uint32_t entries, size
 	return (size_t)end;
 }
 
+/* Bytes of each slot; 0 = the socket has no such ring. */
 static int slot_lengths(const struct xsk *x, int fd, struct xdp_mmap_offsets *o, size_t len[SLOTS])
 {
+	const uint32_t size[SLOTS] = { x->rx.size, x->tx.size, x->fill.size, x->completion.size };
 	socklen_t o_len = sizeof(*o);
 
 	if (sys_getsockopt(fd, SOL_XDP, XDP_MMAP_OFFSETS, o, &o_len) < 0 || o_len != sizeof(*o))
@@ -172,9 +177,12 @@ static int slot_lengths(const struct xsk *x, int fd, struct xdp_mmap_offsets *o,
 	len[SLOT_TX] = ring_bytes(&o->tx, x->tx.size, sizeof(struct xdp_desc));
 	len[SLOT_FILL] = ring_bytes(&o->fr, x->fill.size, sizeof(uint64_t));
 	len[SLOT_COMPLETION] = ring_bytes(&o->cr, x->completion.size, sizeof(uint64_t));
-	for (int i = 0; i < SLOTS; i++)
-		if (len[i] == 0)
+	for (int i = 0; i < SLOTS; i++) {
+		if (size[i] == 0)
+			len[i] = 0;
+		else if (len[i] == 0)
 			return -EOPNOTSUPP;
+	}
 	return 0;
 }
 
@@ -192,10 +200,12 @@ static int map_slots(const struct xsk *x, int fd, const size_t len[SLOTS])
 {
 	for (int i = 0; i < SLOTS; i++) {
 		uint8_t *at = slot_address(x, i);
-		void *got = sys_mmap(at, len[i], PROT_READ | PROT_WRITE,
-				     MAP_SHARED | MAP_POPULATE | MAP_FIXED, fd,
-				     (int64_t)slot_page_offset[i]);
+		void *got;
 
+		if (len[i] == 0)
+			continue;
+		got = sys_mmap(at, len[i], PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE | MAP_FIXED, fd,
+			       (int64_t)slot_page_offset[i]);
 		if (sys_is_err(got) || sys_madvise(at, len[i], MADV_DONTFORK) < 0) {
 			xsk_unmap(x);
 			return sys_is_err(got) ? (int)(intptr_t)got : -ENOMEM;
@@ -229,8 +239,10 @@ static int map_rings(struct xsk *x, int fd, char *why)
 	if (map_slots(x, fd, len) < 0)
 		return fail(why, -ENOMEM, "the AF_XDP rings could not be mapped");
 	xsk_ring_init(&x->rx, slot_address(x, SLOT_RX), &o.rx, x->rx.size);
-	xsk_ring_init(&x->tx, slot_address(x, SLOT_TX), &o.tx, x->tx.size);
 	xsk_ring_init(&x->fill, slot_address(x, SLOT_FILL), &o.fr, x->fill.size);
+	if (x->tx.size == 0)
+		return 0;
+	xsk_ring_init(&x->tx, slot_address(x, SLOT_TX), &o.tx, x->tx.size);
 	xsk_ring_init(&x->completion, slot_address(x, SLOT_COMPLETION), &o.cr, x->completion.size);
 	return 0;
 }
@@ -244,6 +256,9 @@ static void tune(struct xsk *x, int fd, const struct fbuf_pool *pool)
 
 	if (sys_getsockopt(fd, SOL_XDP, XDP_OPTIONS, &options, &len) == 0)
 		x->zero_copy = options.flags & XDP_OPTIONS_ZEROCOPY;
+	x->frame_len = pool->chunk_size - XSK_RX_HEADROOM;
+	if (x->tx.size == 0)
+		return;
 	/* Each without effect on failure: less speed, nothing else. */
 	if (sys_setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
 		(void)sys_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
@@ -251,7 +266,20 @@ static void tune(struct xsk *x, int fd, const struct fbuf_pool *pool)
 	if (budget > x->tx_budget &&
 	    set_option(fd, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget)) == 0)
 		x->tx_budget = budget;
-	x->frame_len = pool->chunk_size - XSK_RX_HEADROOM;
+}
+
+/* The flags are those of the socket that shares: none may be given. */
+static int bind_shared(int fd, const struct xsk_args *args)
+{
+	struct sockaddr_xdp addr = {
+		.sxdp_family = AF_XDP,
+		.sxdp_flags = XDP_SHARED_UMEM,
+		.sxdp_ifindex = args->ifindex,
+		.sxdp_queue_id = args->queue,
+		.sxdp_shared_umem_fd = (uint32_t)args->umem_fd,
+	};
+
+	return sys_bind(fd, &addr, sizeof(addr));
 }
 
 /*
@@ -266,8 +294,11 @@ static int bind_once(struct xsk *x, int fd, const struct xsk_args *args)
 		.sxdp_ifindex = args->ifindex,
 		.sxdp_queue_id = args->queue,
 	};
-	int rc = sys_bind(fd, &addr, sizeof(addr));
+	int rc;
 
+	if (args->umem_fd >= 0)
+		return bind_shared(fd, args);
+	rc = sys_bind(fd, &addr, sizeof(addr));
 	x->multi_buffer = true;
 	if (rc == -EINVAL || rc == -EOPNOTSUPP) {
 		addr.sxdp_flags &= (uint16_t)~XDP_USE_SG;
@@ -335,7 +366,7 @@ int xsk_open(struct xsk *x, const struct xsk_args *args)
 		return fail_socket(args->why, fd == -EINVAL ? -EMFILE : fd);
 
 	*x = (struct xsk){ .rings = args->rings };
-	rc = register_memory(fd, args);
+	rc = args->umem_fd < 0 ? register_memory(fd, args) : 0;
 	if (rc < 0)
 		goto not_mapped;
 	rc = size_rings(fd, x, args);

@@ -27,12 +27,13 @@ enum {
 	XSK_RINGS_LEN = 4 * XSK_RING_SLOT,  /* for all of them */
 	XSK_RX_MAX = 2048,		    /* entries of RX and of FILL, at most */
 	XSK_TX_MAX = 1024,		    /* entries of TX, at most; COMPLETION has twice as many */
-	XSK_POOL_MIN = 64,		    /* chunks below which a port makes no sense */
+	XSK_POOL_MIN = 64,		    /* chunks a queue below which a port makes no sense */
 };
 
 /* The shared half of an open socket. */
 struct xsk {
-	struct xsk_ring rx, fill, tx, completion;
+	struct xsk_ring rx, fill, tx, completion; /* the latter two not mapped and of size 0 where the
+						     socket only receives */
 	void *rings;	    /* XSK_RINGS_LEN bytes of address space, borrowed */
 	uint32_t tx_budget; /* descriptors one send call handles */
 	uint32_t frame_len; /* bytes of a received frame that fit one chunk */
@@ -42,9 +43,13 @@ struct xsk {
 
 struct xsk_args {
 	const struct fbuf_pool *pool; /* its first region becomes the UMEM */
+	uint32_t chunks;	      /* of the pool that this queue counts on, for its rings' sizes */
+	int umem_fd;		      /* -1: register the pool here. Else a bound socket of another queue
+					 that did: its memory and its mode are shared (Linux 5.10) */
+	bool receives_only;	      /* no TX ring */
 	void *rings;		      /* XSK_RINGS_LEN bytes, page aligned; mapped over */
 	uint32_t ifindex, queue;
-	bool copy;		      /* insist on copy mode */
+	bool copy;		      /* insist on copy mode; not asked where memory is shared */
 	int fd_floor;		      /* lowest descriptor number */
 	char *why;		      /* PROVIDER_WHY_LEN bytes */
 };
@@ -56,7 +61,7 @@ int xsk_probe(char *why);
 bool xsk_kernel_tx_panics(void);
 bool xsk_release_tx_panics(const char *release);
 
-/* Make the socket, register the pool, map the rings. Returns the descriptor. */
+/* Make the socket, register the pool unless it is shared, map the rings. Returns the descriptor. */
 int xsk_open(struct xsk *x, const struct xsk_args *args);
 
 /*

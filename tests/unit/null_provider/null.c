@@ -25,7 +25,7 @@ static int null_open(struct provider_handle *handle, struct provider_port *port,
 	null_probe(args, &port->caps);
 	port->kind = args->kind;
 	port->ifindex = args->ifindex;
-	port->queue = args->queue;
+	port->n_queues = args->n_queues;
 	port->index = args->index;
 	port->pool = args->pool;
 	return null_join(handle, port, args->fd_floor);
