@@ -2,7 +2,8 @@
 /*
  * input.c - frames from a provider: judged by their headers, handed to the protocol.
  *
- * Steering sends here only whole UDP datagrams to addresses of the port (DESIGN D4). The checks below
+ * Steering sends here only whole UDP datagrams to addresses of the port, or to groups that were joined,
+ * and these in frames to a group's station only (DESIGN D4). The checks below
  * are the belt beside it: steering may be older than the addresses, and some providers have none.
  * Not here: transport checksums, since they cover data that only the protocol looks at.
  * Standards: RFC 1122 3.2.1, RFC 8200.
@@ -38,11 +39,13 @@ static bool is_bad_source(const struct ip_port *port, const struct packet *p)
 static enum fs_counter judge(const struct ip_port *port, const struct packet *p,
 			     const struct fbuf *frame)
 {
-	if (!eth_addr_equal(&p->eth.dst, &port->mac))
+	bool to_group = eth_addr_is_group(&p->eth.dst);
+
+	if (!to_group && !eth_addr_equal(&p->eth.dst, &port->mac))
 		return FS_CTR_drop_eth_not_us;
 	if (is_of_other_vlan(p, frame))
 		return FS_CTR_drop_eth_vlan;
-	if (!ip_port_is_local(port, &p->dst))
+	if (!(to_group ? ip_addr_is_multicast(&p->dst) : ip_port_is_local(port, &p->dst)))
 		return FS_CTR_drop_ip_not_local;
 	if (is_bad_source(port, p))
 		return FS_CTR_drop_ip_source;

@@ -2,14 +2,17 @@
 /*
  * input.c - datagrams in: length, endpoint, checksum, limits, queue.
  *
- * The endpoint is sought before the checksum is verified: what nobody wants is not worth summing.
+ * The endpoint is sought before the checksum is verified: what nobody wants is not worth summing. A
+ * group's receivers are sought after: they are steered here because somebody wants them.
  * Standards: RFC 768, RFC 1122 4.1.3, RFC 8200 8.1.
  */
 #include "base/counter.h"
 #include "base/err.h"
 #include "ip/ip.h"
+#include "udp/group.h"
 #include "udp/udp.h"
 #include "udp/udp_internal.h"
+#include "wire/eth.h"
 #include "wire/packet.h"
 #include "wire/protocol.h"
 
@@ -61,13 +64,12 @@ static bool is_partial(const struct packet *p, const struct fbuf *frame)
 	return be16_equal(csum_partial(pseudo), be16_make(p->l4_checksum));
 }
 
-/* FS_CTR_N = intact, or as good as. Counts rx_csum_partial. */
-static enum fs_counter check(const struct ip_env *env, struct ip_stack *ip, const struct udp_pcb *pcb,
+/* FS_CTR_N = intact, or as good as for an endpoint of @flags. Counts rx_csum_partial. */
+static enum fs_counter check(const struct ip_env *env, struct ip_stack *ip, uint32_t flags,
 			     const struct packet *p, const struct fbuf *frame)
 {
 	if (p->l4_checksum == 0)
-		return p->is_v6 && !(pcb->flags & UDP_PCB_NO_CHECK6) ? FS_CTR_drop_udp_zero6
-								     : FS_CTR_N;
+		return p->is_v6 && !(flags & UDP_PCB_NO_CHECK6) ? FS_CTR_drop_udp_zero6 : FS_CTR_N;
 	if (frame->csum == FBUF_CSUM_VERIFIED)
 		return FS_CTR_N;
 	if (frame->csum == FBUF_CSUM_PARTIAL ||
@@ -170,9 +172,10 @@ static enum fs_counter enqueue(struct udp_stack *udp, struct udp_pcb *pcb, struc
 
 /*
  * A super-frame for an endpoint that wants datagrams: each is copied out, so that it has a chunk and a
- * life of its own. What finds no room is dropped and counted one by one, as its datagrams would be.
+ * life of its own. What finds no room is dropped and counted one by one, as its datagrams would be. The
+ * frame stays the caller's.
  */
-static void enqueue_segments(struct udp_stack *udp, struct udp_pcb *pcb, struct fbuf *frame)
+static void enqueue_segments(struct udp_stack *udp, struct udp_pcb *pcb, const struct fbuf *frame)
 {
 	struct fbuf_pool *payload = udp->ip->payload;
 	uint32_t here;
@@ -194,6 +197,77 @@ static void enqueue_segments(struct udp_stack *udp, struct udp_pcb *pcb, struct 
 			udp->ip->counters[why]++;
 		}
 	}
+}
+
+/* A copy, which is always in the payload pool: the frame has a receiver still to come. */
+static enum fs_counter enqueue_copy(struct udp_stack *udp, struct udp_pcb *pcb, const struct fbuf *frame)
+{
+	struct fbuf *copy;
+
+	if (pcb->charged >= pcb->limit)
+		return FS_CTR_drop_udp_rcvbuf;
+	copy = may_copy(udp, pcb) ? fbuf_clone_into(frame, udp->ip->payload) : NULL;
+	if (!copy)
+		return FS_CTR_drop_udp_no_memory;
+	udp->ip->counters[FS_CTR_rx_group_copies]++;
+	pcb->copied += chunks(copy);
+	append(udp, pcb, copy);
+	return FS_CTR_N;
+}
+
+/* Give @frame to @pcb: itself, or its content if somebody else gets it as well. */
+static void deliver(const struct ip_env *env, struct udp_pcb *pcb, struct fbuf *frame, bool shared)
+{
+	struct udp_stack *udp = env->udp;
+
+	if (__builtin_expect(frame->gso_size != 0, 0) && !(pcb->flags & UDP_PCB_GRO)) {
+		enqueue_segments(udp, pcb, frame);
+		if (!shared)
+			fbuf_free(frame);
+	} else {
+		enum fs_counter why = shared ? enqueue_copy(udp, pcb, frame) : enqueue(udp, pcb, frame);
+
+		if (why != FS_CTR_N) {
+			pcb->drops++;
+			udp->ip->counters[why]++;
+			return;
+		}
+	}
+	if (env->readable)
+		env->readable(env->context, pcb);
+}
+
+/* A group's datagram on its way. The last receiver seen waits, since it may get the frame itself. */
+struct fan_out {
+	const struct ip_env *env;
+	struct fbuf *frame;
+	struct udp_pcb *waiting;
+	bool unsummed; /* an IPv6 datagram without checksum */
+};
+
+static void fan_out(void *arg, struct udp_pcb *pcb)
+{
+	struct fan_out *f = arg;
+
+	if (f->unsummed && !(pcb->flags & UDP_PCB_NO_CHECK6))
+		return;
+	if (f->waiting)
+		deliver(f->env, f->waiting, f->frame, true);
+	f->waiting = pcb;
+}
+
+/* Takes the frame, which holds the payload only. */
+static void deliver_to_group(const struct ip_env *env, const struct packet *p, struct fbuf *frame)
+{
+	struct fan_out f = { env, frame, NULL, p->is_v6 && p->l4_checksum == 0 };
+	struct udp_stack *udp = env->udp;
+
+	udp_group_receivers(udp, frame, fan_out, &f);
+	if (f.waiting) {
+		deliver(env, f.waiting, frame, false);
+		return;
+	}
+	udp->ip->counters[f.unsummed ? FS_CTR_drop_udp_zero6 : FS_CTR_drop_udp_no_socket]++;
 	fbuf_free(frame);
 }
 
@@ -207,8 +281,9 @@ static bool is_sound_super(const struct packet *p, const struct fbuf *frame)
 void udp_input(const struct ip_env *env, const struct packet *p, struct fbuf *frame, fs_ns now)
 {
 	struct udp_stack *udp = env->udp;
+	bool to_group = eth_addr_is_group(&p->eth.dst);
 	enum fs_counter why = FS_CTR_drop_udp_gso;
-	struct udp_pcb *pcb;
+	struct udp_pcb *pcb = NULL;
 
 	if (frame->gso_size != 0 && !is_sound_super(p, frame))
 		goto drop;
@@ -219,27 +294,21 @@ void udp_input(const struct ip_env *env, const struct packet *p, struct fbuf *fr
 	if (frame->total > UDP_HEADER + p->payload_len)
 		fbuf_trim(frame, UDP_HEADER + p->payload_len);
 	why = FS_CTR_drop_udp_no_socket;
-	pcb = udp_find(udp, &p->dst, p->dst_port, &p->src, p->src_port, frame->ifindex);
-	if (!pcb)
-		goto drop;
-	why = check(env, udp->ip, pcb, p, frame);
+	if (!to_group) {
+		pcb = udp_find(udp, &p->dst, p->dst_port, &p->src, p->src_port, frame->ifindex);
+		if (!pcb)
+			goto drop;
+	}
+	why = check(env, udp->ip, pcb ? pcb->flags : (uint32_t)UDP_PCB_NO_CHECK6, p, frame);
 	if (why != FS_CTR_N)
 		goto drop;
 	frame->data += UDP_HEADER;
 	frame->len -= UDP_HEADER;
 	frame->total -= UDP_HEADER;
-	if (__builtin_expect(frame->gso_size != 0, 0) && !(pcb->flags & UDP_PCB_GRO)) {
-		enqueue_segments(udp, pcb, frame);
-	} else {
-		why = enqueue(udp, pcb, frame);
-		if (why != FS_CTR_N) {
-			pcb->drops++;
-			udp->ip->counters[why]++;
-			return;
-		}
-	}
-	if (env->readable)
-		env->readable(env->context, pcb);
+	if (pcb)
+		deliver(env, pcb, frame, false);
+	else
+		deliver_to_group(env, p, frame);
 	return;
 drop:
 	udp->ip->counters[why]++;

@@ -5,7 +5,7 @@
  * Connected endpoints are in by_flow only, the others in by_port only. So a server with a thousand
  * connected endpoints on one port has a chain of one in by_port. The keyed hash is for flows, whose
  * remote half a peer chooses; local ports are ours, and the port itself is the best hash of ports.
- * Datagrams in are input.c, out send.c.
+ * Datagrams in are input.c, out send.c, memberships group.c.
  */
 #include "udp/udp.h"
 
@@ -13,9 +13,10 @@
 
 #include "base/err.h"
 #include "ip/ip.h"
+#include "udp/udp_internal.h"
 
-static uint32_t flow_hash(const struct udp_stack *udp, const struct ip_addr *local,
-			  uint16_t local_port, const struct ip_addr *remote, uint16_t remote_port)
+uint32_t udp_flow_hash(const struct udp_stack *udp, const struct ip_addr *local, uint16_t local_port,
+		       const struct ip_addr *remote, uint16_t remote_port)
 {
 	const uint64_t key[5] = { local->d[0], local->d[1], remote->d[0], remote->d[1],
 				  (uint32_t)local_port << 16 | remote_port };
@@ -46,7 +47,7 @@ void udp_insert(struct udp_stack *udp, struct udp_pcb *pcb)
 		return;
 	}
 	table_insert(&udp->by_flow, &pcb->flow_node,
-		     flow_hash(udp, &pcb->local, pcb->local_port, &pcb->remote, pcb->remote_port));
+		     udp_flow_hash(udp, &pcb->local, pcb->local_port, &pcb->remote, pcb->remote_port));
 }
 
 void udp_remove(struct udp_stack *udp, struct udp_pcb *pcb)
@@ -62,14 +63,6 @@ void udp_remove(struct udp_stack *udp, struct udp_pcb *pcb)
 		table_remove(&udp->by_port, &pcb->port_node);
 }
 
-/* May a socket of these flags take datagrams of that family at all? */
-static bool family_fits(uint32_t flags, bool is_v4)
-{
-	if (!is_v4)
-		return flags & UDP_PCB_V6;
-	return !(flags & UDP_PCB_V6) || !(flags & UDP_PCB_V6ONLY);
-}
-
 static bool device_fits(const struct udp_pcb *pcb, const struct udp_hint *key)
 {
 	return pcb->ifindex == 0 || pcb->ifindex == key->ifindex;
@@ -80,7 +73,7 @@ static bool device_fits(const struct udp_pcb *pcb, const struct udp_hint *key)
 static struct udp_pcb *find_flow(struct udp_stack *udp, const struct udp_hint *key, bool is_v4)
 {
 	uint32_t hash =
-		flow_hash(udp, &key->local, key->local_port, &key->remote, key->remote_port);
+		udp_flow_hash(udp, &key->local, key->local_port, &key->remote, key->remote_port);
 	struct table_node *node;
 
 	TABLE_FOR_EACH_MATCH(node, &udp->by_flow, hash) {
@@ -88,7 +81,7 @@ static struct udp_pcb *find_flow(struct udp_stack *udp, const struct udp_hint *k
 
 		if (pcb->local_port == key->local_port && pcb->remote_port == key->remote_port &&
 		    ip_addr_equal(&pcb->remote, &key->remote) &&
-		    ip_addr_equal(&pcb->local, &key->local) && family_fits(pcb->flags, is_v4) &&
+		    ip_addr_equal(&pcb->local, &key->local) && udp_takes_family(pcb->flags, is_v4) &&
 		    device_fits(pcb, key))
 			return pcb;
 	}
@@ -101,7 +94,7 @@ static int port_score(const struct udp_pcb *pcb, const struct udp_hint *key, boo
 {
 	int score = 0;
 
-	if (pcb->local_port != key->local_port || !family_fits(pcb->flags, is_v4) ||
+	if (pcb->local_port != key->local_port || !udp_takes_family(pcb->flags, is_v4) ||
 	    !device_fits(pcb, key))
 		return -1;
 	if (ip_addr_is_any(&pcb->local)) {
@@ -121,7 +114,7 @@ static int port_score(const struct udp_pcb *pcb, const struct udp_hint *key, boo
 static struct udp_pcb *pick(struct udp_stack *udp, const struct udp_hint *key, bool is_v4, int score,
 			    uint32_t members)
 {
-	uint32_t skip = flow_hash(udp, &key->local, key->local_port, &key->remote, key->remote_port) %
+	uint32_t skip = udp_flow_hash(udp, &key->local, key->local_port, &key->remote, key->remote_port) %
 			members;
 	struct table_node *node;
 

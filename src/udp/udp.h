@@ -2,8 +2,8 @@
 /*
  * udp.h - UDP (RFC 768, RFC 8200 8.1) between ip and the sockets.
  *
- * Does:     look-up (connected, specific, wildcard; IPv4 also on dual-stack IPv6 sockets), length and
- *           checksum rules, receive queues within their limits and fair share of the pinned pool,
+ * Does:     look-up (connected, specific, wildcard; IPv4 also on dual-stack IPv6 sockets), copies for
+ *           every receiver of a group (group.h), length and checksum rules, receive queues within their limits and fair share of the pinned pool,
  *           building datagrams into frames in one copy-and-sum pass.
  * Does not: choose routes (a struct ip_dst is handed in), send more than one frame per datagram
  *           (larger ones take the shadow), know descriptors or threads.
@@ -28,6 +28,7 @@ struct ip_stack;
 struct ip_env;
 struct ip_dst;
 struct packet;
+struct udp_group;
 struct udp_stack;
 
 enum udp_pcb_flags {
@@ -38,6 +39,9 @@ enum udp_pcb_flags {
 	UDP_PCB_REUSEPORT = 1 << 4, /* shares address and port with its likes: flows are spread */
 	UDP_PCB_GRO = 1 << 5,	  /* takes super-frames whole; any time */
 	UDP_PCB_NO_CHECK6 = 1 << 6, /* takes IPv6 datagrams without checksum; any time */
+	/* IP_MULTICAST_ALL, IPV6_MULTICAST_ALL are 0: only groups it joined itself. Any time. */
+	UDP_PCB_JOINED_ONLY = 1 << 7,
+	UDP_PCB_JOINED_ONLY6 = 1 << 8,
 };
 
 /* How a datagram differs from its destination's template; all zero = not at all. */
@@ -67,6 +71,7 @@ struct udp_pcb {
 	uint32_t pinned;		  /* chunks of pinned pools in queue */
 	uint32_t copied;		  /* chunks of the payload pool in queue */
 	uint64_t drops;			  /* datagrams dropped because of limit or memory */
+	struct udp_group *groups;	  /* memberships, latest first (group.h) */
 	struct udp_stack *stack;	  /* borrowed; set by udp_insert(), kept afterwards; NULL = never in */
 	struct table_node port_node;	  /* by local port, endpoints that are not connected */
 	struct table_node flow_node;	  /* by 4-tuple, connected endpoints */
@@ -91,6 +96,7 @@ struct udp_stack {
 	struct ip_stack *ip;	  /* borrowed */
 	struct udp_hint last;
 	struct table by_port, by_flow;
+	struct table by_group;	  /* memberships; no table until udp_groups_init() */
 	struct siphash_key key;
 	uint32_t ids;		  /* IPv4 identifications given so far */
 	uint32_t idle;		  /* bound endpoints whose queue is empty: each may want a chunk next */
@@ -124,6 +130,8 @@ struct udp_pcb *udp_find(struct udp_stack *udp, const struct ip_addr *local, uin
  * on its endpoint (then calls env->readable) or frees it and counts why. Queued frames hold the
  * payload only. A super-frame is queued whole for UDP_PCB_GRO, else as its datagrams, copied. Counts
  * rx_datagrams, rx_bytes; and copied_out when the payload left the pinned pool.
+ * What came in a frame to a group goes to every receiver: copies in the payload pool, counted in
+ * rx_group_copies, and the frame itself to the last; a receiver that is full counts its own drop.
  */
 void udp_input(const struct ip_env *env, const struct packet *p, struct fbuf *frame, fs_ns now);
 
