@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "base/barrier.h"
 #include "context/internal.h"
 #include "context/thread.h"
 #include "socket/epoll.h"
@@ -39,13 +40,6 @@ void blocker_init(struct blocker *b, struct context *ctx, fs_ns deadline, bool r
 		b->mask = *mask;
 		b->user_mask = true;
 	}
-}
-
-static void pause_cpu(void)
-{
-#if defined(__x86_64__)
-	__builtin_ia32_pause();
-#endif
 }
 
 /* How long to spin: less after waits that a spin did not shorten. */
@@ -243,7 +237,7 @@ int blocker_pause(struct blocker *b, struct pollfd *fds, unsigned n)
 	if (b->deadline != FS_NEVER && now >= b->deadline && host_clock_kernel() >= b->deadline)
 		return time_is_up(b);
 	if (now < b->spin_until && (now < b->quiet_until || now < b->next_slice)) {
-		pause_cpu();
+		fs_cpu_relax();
 		return 0;
 	}
 	pthread_cleanup_push(cancelled, b);

@@ -116,7 +116,7 @@ static bool clash(const struct sock *a, const struct sock *b)
 	return both_v6 || (takes_v4(a) && takes_v4(b));
 }
 
-bool context_port_is_shared(struct context *ctx, struct sock *s, int fd)
+bool context_port_is_shared(struct context *ctx, struct sock *s)
 {
 	uint64_t own[OWN_MAX];
 	unsigned n_own = 0;

@@ -144,7 +144,7 @@ int context_accelerate(struct context *ctx, struct sock *s, int fd);
 void context_try_client(struct context *ctx, struct sock *s, int fd, const struct ip_addr *remote);
 
 /* Does a socket outside this stack share @s's local port (hazard 16)? */
-bool context_port_is_shared(struct context *ctx, struct sock *s, int fd);
+bool context_port_is_shared(struct context *ctx, struct sock *s);
 
 /* The shadow's receive buffer as the program set it: before its descriptor is libc's alone. */
 void context_narrow(struct sock *s, int fd);
@@ -166,7 +166,7 @@ void context_check_descriptors(struct context *ctx);
 void context_sock_free(struct context *ctx, struct sock *s);
 
 /* Read local and remote address from the shadow into the pcb. */
-void context_read_names(struct context *ctx, struct sock *s, int fd);
+void context_read_names(struct sock *s, int fd);
 
 /* --- drive.c --- */
 

@@ -49,7 +49,7 @@ static bool from_sockaddr(const struct sockaddr_storage *ss, struct ip_addr *add
 	return false;
 }
 
-void context_read_names(struct context *ctx, struct sock *s, int fd)
+void context_read_names(struct sock *s, int fd)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
@@ -145,7 +145,7 @@ static void renamed(struct context *ctx, struct sock *s, int fd)
 			continue;
 		udp_remove(&ctx->stack->udp, &s->pcb);
 	}
-	context_read_names(ctx, s, fd);
+	context_read_names(s, fd);
 	if (listed && s->pcb.local_port == s->rule_port) {
 		udp_insert(&ctx->stack->udp, &s->pcb);
 	} else if (listed) {
@@ -244,7 +244,7 @@ int context_accelerate(struct context *ctx, struct sock *s, int fd)
 		return FS_REASON_multicast;
 	if (ip_addr_is_link_local(&s->pcb.local) && !ip_addr_is_v4(&s->pcb.local))
 		return FS_REASON_scoped;
-	if (context_port_is_shared(ctx, s, fd))
+	if (context_port_is_shared(ctx, s))
 		return FS_REASON_port_shared;
 	s->rule_port = s->pcb.local_port;
 	s->rule_local = s->pcb.local;
@@ -500,13 +500,13 @@ void lifecycle_shut_down(struct context *ctx, int fd)
 	context_leave(ctx);
 }
 
-/* struct timeval as the program gave it -> ns; 0 = no limit. */
-static fs_ns read_timeout(int fd, int name)
+/* SO_RCVTIMEO as the kernel took it -> ns; 0 = no limit. */
+static fs_ns read_rcvtimeo(int fd)
 {
 	struct timeval tv = { 0 };
 	socklen_t len = sizeof(tv);
 
-	if (sys_getsockopt(fd, SOL_SOCKET, name, &tv, &len) < 0)
+	if (sys_getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, &len) < 0)
 		return 0;
 	return FS_SEC(tv.tv_sec) + FS_US(tv.tv_usec);
 }
@@ -528,10 +528,7 @@ void lifecycle_option(struct context *ctx, int fd, int level, int name, const vo
 			widen(s, fd);
 		break;
 	case SOCK_OPT_RCVTIMEO:
-		s->rcvtimeo = read_timeout(fd, SO_RCVTIMEO);
-		break;
-	case SOCK_OPT_SNDTIMEO:
-		s->sndtimeo = read_timeout(fd, SO_SNDTIMEO);
+		s->rcvtimeo = read_rcvtimeo(fd);
 		break;
 	case SOCK_OPT_V6ONLY:
 		read_v6only(s, fd);
@@ -635,7 +632,6 @@ static void forget(struct context *ctx, struct fd_entry *e)
 		}
 		break;
 	case FD_NONE:
-	case FD_INTERNAL:
 		break;
 	}
 }

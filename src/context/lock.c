@@ -50,7 +50,7 @@ static bool lock_wait(struct context *ctx, uint32_t tid)
 	for (int i = 0; i < SPINS; i++) {
 		if (stack_trylock(ctx->stack, tid))
 			return true;
-		__builtin_ia32_pause();
+		fs_cpu_relax();
 	}
 	fs_fetch_add(&lock->waiting, 1);
 	for (;;) {

@@ -27,13 +27,6 @@ enum {
 
 /* --- common --- */
 
-static struct sock *live_sock(struct fd_entry *e)
-{
-	struct sock *s = e ? e->object : NULL;
-
-	return e && e->kind == FD_SOCK && s->generation == e->generation ? s : NULL;
-}
-
 bool multiplex_concerns(struct context *ctx, int fd)
 {
 	enum fd_kind kind = ctx ? fd_kind_of(&ctx->fds, fd) : FD_NONE;
@@ -63,7 +56,7 @@ struct poll_call {
 static short stack_events(struct context *ctx, int fd, short wanted)
 {
 	struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
-	struct sock *s = live_sock(e);
+	struct sock *s = context_live_sock(ctx, fd);
 
 	if (s)
 		return (short)(sock_ready(s) & (uint32_t)wanted);
@@ -75,7 +68,7 @@ static short stack_events(struct context *ctx, int fd, short wanted)
 /* The shadow has something: the next receive must look there. Lock held. */
 static void expect_kernel(struct context *ctx, int fd, short revents)
 {
-	struct sock *s = live_sock(fd_entry_at(&ctx->fds, fd));
+	struct sock *s = context_live_sock(ctx, fd);
 
 	if (s && (revents & (POLLIN | POLLERR)) && s->kernel_hot == 0)
 		s->kernel_hot = 1;
@@ -135,7 +128,7 @@ static bool poll_hold(struct poll_call *c)
 		return false;
 	joined = context_joined(c->ctx);
 	for (unsigned i = 0; joined && i < c->n; i++) {
-		struct sock *s = live_sock(fd_entry_at(&c->ctx->fds, c->fds[i].fd));
+		struct sock *s = context_live_sock(c->ctx, c->fds[i].fd);
 
 		if (s) {
 			s->users++;
@@ -342,7 +335,7 @@ int multiplex_ctl(struct context *ctx, int epfd, int op, int fd, const struct ep
 
 	if (!multiplex_concerns(ctx, fd) || (op != EPOLL_CTL_DEL && !event) || !context_lock(ctx))
 		return MULTIPLEX_KERNEL;
-	s = context_joined(ctx) ? live_sock(e) : NULL;
+	s = context_joined(ctx) ? context_live_sock(ctx, fd) : NULL;
 	if (s) {
 		bool known = fd_kind_of(&ctx->fds, epfd) == FD_EPOLL;
 

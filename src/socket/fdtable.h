@@ -30,9 +30,8 @@ enum {
  * FD_RECORD  struct stats_sock of a socket left to the kernel for good: calls go to libc, only
  *            close() and dup() are noticed.
  * FD_EPOLL   struct epoll_set: an epoll descriptor with accelerated members.
- * FD_INTERNAL our own descriptor, which the program must neither see nor close.
  */
-enum fd_kind { FD_NONE, FD_SOCK, FD_RECORD, FD_EPOLL, FD_INTERNAL };
+enum fd_kind { FD_NONE, FD_SOCK, FD_RECORD, FD_EPOLL };
 
 struct fd_entry {
 	void *object;	     /* by kind; borrowed */

@@ -17,7 +17,6 @@ enum sock_opt_action {
 	SOCK_OPT_SHADOW,    /* concerns only what the shadow does anyway */
 	SOCK_OPT_RCVBUF,    /* read SO_RCVBUF back into the pcb's limit */
 	SOCK_OPT_RCVTIMEO,
-	SOCK_OPT_SNDTIMEO,
 	SOCK_OPT_V6ONLY,    /* read IPV6_V6ONLY back */
 };
 

@@ -55,7 +55,7 @@ struct sock {
 	fs_ns error_looked;	/* when it was last asked for a pending error */
 
 	uint32_t sent;		/* datagrams sent while undecided */
-	fs_ns rcvtimeo, sndtimeo; /* SO_RCVTIMEO, SO_SNDTIMEO; 0 = none */
+	fs_ns rcvtimeo;		/* SO_RCVTIMEO; 0 = none */
 
 	/* Descriptors by process slot: close of the last one ends the socket. */
 	uint16_t refs[STATS_MAX_PROCS];

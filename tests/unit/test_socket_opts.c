@@ -148,8 +148,8 @@ static void sock_opt_action__read_back(void **state)
 		{ { SOL_SOCKET, SO_RCVBUFFORCE }, SOCK_OPT_RCVBUF },
 		{ { SOL_SOCKET, 20 }, SOCK_OPT_RCVTIMEO }, /* SO_RCVTIMEO_OLD, _NEW */
 		{ { SOL_SOCKET, 66 }, SOCK_OPT_RCVTIMEO },
-		{ { SOL_SOCKET, 21 }, SOCK_OPT_SNDTIMEO },
-		{ { SOL_SOCKET, 67 }, SOCK_OPT_SNDTIMEO },
+		{ { SOL_SOCKET, 21 }, SOCK_OPT_SHADOW },
+		{ { SOL_SOCKET, 67 }, SOCK_OPT_SHADOW },
 		{ { IPPROTO_IPV6, IPV6_V6ONLY }, SOCK_OPT_V6ONLY },
 	};
 
