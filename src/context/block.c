@@ -111,15 +111,23 @@ static void refresh_sleep_set(struct context *ctx)
 	t->ports_serial = ctx->stack->ports_serial;
 }
 
-static void count_sleeper(struct blocker *b, int delta)
+static struct sleepers *sleepers_of(const struct blocker_object *o)
 {
-	if (b->sock)
-		b->sock->sleepers += (uint32_t)delta;
-	if (b->set)
-		b->set->sleepers += (uint32_t)delta;
-	for (unsigned i = 0; i < b->n_socks; i++)
-		b->socks[i]->sleepers += (uint32_t)delta;
-	b->ctx->stack->proc[b->ctx->slot].sleepers += (uint32_t)delta;
+	return o->sock ? &o->sock->sleepers : &o->set->sleepers;
+}
+
+static void count_sleeper(struct blocker *b)
+{
+	for (unsigned i = 0; i < b->n_on; i++)
+		sleepers_add(sleepers_of(&b->on[i]), b->ctx->slot);
+	b->ctx->stack->proc[b->ctx->slot].sleepers++;
+}
+
+static void uncount_sleeper(struct blocker *b)
+{
+	for (unsigned i = 0; i < b->n_on; i++)
+		sleepers_remove(sleepers_of(&b->on[i]), b->ctx->slot);
+	b->ctx->stack->proc[b->ctx->slot].sleepers--;
 }
 
 /* Publish "sleeping". Under the lock: who delivers holds it too, so it is ordered with the look at the
@@ -131,7 +139,7 @@ static int arm(struct blocker *b)
 	if (!context_lock(ctx))
 		return CONTEXT_KERNEL;
 	refresh_sleep_set(ctx);
-	count_sleeper(b, 1);
+	count_sleeper(b);
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		if (ctx->handle[i].ops)
 			ctx->handle[i].ops->arm(&ctx->handle[i]);
@@ -149,7 +157,7 @@ static void disarm(struct blocker *b)
 	b->armed = false;
 	if (!context_lock(ctx))
 		return; /* a broken stack: nobody counts sleepers any more */
-	count_sleeper(b, -1);
+	uncount_sleeper(b);
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		if (ctx->handle[i].ops)
 			ctx->handle[i].ops->disarm(&ctx->handle[i]);

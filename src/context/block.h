@@ -34,12 +34,16 @@
 
 struct epoll_set;
 
+/* Something that a thread sleeps for: its sleepers are counted. One of the two; the other is NULL. */
+struct blocker_object {
+	struct sock *sock;
+	struct epoll_set *set;
+};
+
 struct blocker {
 	struct context *ctx;
-	struct sock *sock;	/* whom the sleep is for: its sleepers are counted; NULL = none */
-	struct epoll_set *set;	/* likewise */
-	struct sock *const *socks; /* likewise, for poll(): n_socks of them */
-	unsigned n_socks;
+	const struct blocker_object *on; /* what the sleep is for, n_on of them; held by the call */
+	unsigned n_on;
 	fs_ns deadline;		/* FS_NEVER = no limit */
 	bool restartable;	/* SA_RESTART applies to the call */
 	bool spin_allowed;	/* something polled in user space can end the wait */

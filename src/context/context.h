@@ -49,7 +49,7 @@ struct context {
 	int join_error;	       /* 0, or why this child cannot join */
 	uint32_t pid;
 	bool forking;	       /* this thread holds the lock across fork() */
-	bool news;	       /* readable() was called since the last ring: sleepers must know */
+	uint32_t to_ring;      /* processes, by bit of their slot, whose sleepers must know: context_ring() */
 
 	/* Constant after start. */
 	struct config config;
@@ -121,7 +121,7 @@ unsigned context_take(struct context *ctx);
 /* Hand the engine's out queue of @port to the provider and start it. 0, -EAGAIN (some remain). */
 int context_flush(struct context *ctx, unsigned port);
 
-/* Wake threads that sleep, if anything came for them. Called by whoever drove, before unlocking. */
+/* Wake the threads that sleep for what came. Called by whoever drove, before unlocking. */
 void context_ring(struct context *ctx);
 
 /* Keep the control plane and memory up to date when due. */

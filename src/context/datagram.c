@@ -236,20 +236,21 @@ static void unhold(struct blocker *b, void *arg)
 static ssize_t receive_blocking(struct context *ctx, int fd, struct datagram *d)
 {
 	struct pollfd fds[3] = { { .fd = fd, .events = POLLIN } };
+	struct blocker_object on = { 0 };
 	BLOCKER(b);
-	struct sock *s;
 	fs_ns limit;
 	bool fast;
 	ssize_t n;
 
-	s = hold(ctx, fd, &limit, &fast);
-	if (!s)
+	on.sock = hold(ctx, fd, &limit, &fast);
+	if (!on.sock)
 		return DATAGRAM_KERNEL;
 	/* The kernel restarts a receive only where no timeout is set (sock_intr_errno()). */
 	blocker_init(&b, ctx, limit ? host_clock_kernel() + limit : FS_NEVER, limit == 0, NULL);
-	b.sock = s;
+	b.on = &on;
+	b.n_on = 1;
 	b.release = unhold;
-	b.release_arg = s;
+	b.release_arg = on.sock;
 	b.spin_allowed = fast;
 	do {
 		int ret = blocker_pause(&b, fds, 1);

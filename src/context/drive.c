@@ -25,9 +25,9 @@ static void readable(void *context, void *pcb)
 	struct context *ctx = context;
 	struct sock *s = sock_of(pcb);
 
-	ctx->news = true;
+	ctx->to_ring |= s->sleepers.slots;
 	if (!list_is_empty(&s->items))
-		epoll_sock_readable(s);
+		ctx->to_ring |= epoll_sock_readable(s);
 }
 
 void context_engine_init(struct context *ctx, const struct siphash_key key[3],
@@ -137,13 +137,12 @@ void context_ring(struct context *ctx)
 	struct stack *s = ctx->stack;
 	uint64_t one = 1;
 
-	if (!ctx->news)
-		return;
-	ctx->news = false;
-	/* Sleepers raise their count, then look at the queues under the lock we hold: either they
-	 * found what we queued, or we see their count here. The lock orders the two. */
-	for (unsigned i = 0; i < STATS_MAX_PROCS; i++) {
-		if (fs_load_relaxed(&s->proc[i].sleepers) == 0 || ctx->doorbell[i] < 0)
+	/* Sleepers are counted, then look at the queues under the lock we hold: either they find what
+	 * was queued, or whoever queued it saw their count. The lock orders the two. */
+	for (; ctx->to_ring; ctx->to_ring &= ctx->to_ring - 1) {
+		unsigned i = (unsigned)__builtin_ctz(ctx->to_ring);
+
+		if (s->proc[i].sleepers == 0 || ctx->doorbell[i] < 0)
 			continue;
 		s->counter[FS_CTR_wakeups_rung]++;
 		sys_write(ctx->doorbell[i], &one, sizeof(one));

@@ -298,7 +298,7 @@ void context_demote(struct context *ctx, struct sock *s, int reason, const char 
 	record_reason(s->record, reason, detail);
 	sock_publish(s);
 	ctx->stack->counter[FS_CTR_moved_to_kernel]++;
-	ctx->news = true; /* sleepers look at the shadow from now on */
+	ctx->to_ring |= sock_sleepers(s); /* they look at the shadow from now on */
 }
 
 void context_demote_all(struct context *ctx, int port, int reason, const char *detail)
@@ -607,7 +607,7 @@ static void put_sock(struct context *ctx, struct sock *s)
 	}
 	/* Threads sleep in it: the last to leave frees it (datagram.c). They must leave. */
 	context_demote(ctx, s, FS_REASON_shutdown, NULL);
-	ctx->news = true;
+	ctx->to_ring |= sock_sleepers(s);
 }
 
 static void forget(struct context *ctx, struct fd_entry *e)

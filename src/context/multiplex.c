@@ -45,10 +45,10 @@ struct poll_call {
 	struct context *ctx;
 	struct pollfd *fds; /* the program's */
 	struct pollfd *own; /* copy with two entries to spare: what the kernel is asked */
-	struct sock **socks; /* accelerated members, for their sleepers */
-	unsigned n, n_socks;
+	struct blocker_object *held; /* accelerated members, and sets of such */
+	unsigned n, n_held;
 	fs_ns next_look;
-	void *memory; /* what own and socks point into when they are many; owned, NULL = the stack's */
+	void *memory; /* what own and held point into when they are many; owned, NULL = the stack's */
 	size_t memory_bytes;
 };
 
@@ -118,6 +118,31 @@ static int poll_once(struct poll_call *c, bool must_look)
 	return ready ? ready : -EAGAIN;
 }
 
+/* A set that is nobody's any more ends. Lock held. */
+static void put_set(struct context *ctx, struct epoll_set *set)
+{
+	if (--set->refs)
+		return;
+	epoll_set_clear(set);
+	slab_free(&ctx->stack->sets, set);
+}
+
+static void hold_member(struct poll_call *c, int fd)
+{
+	struct fd_entry *e = fd_entry_at(&c->ctx->fds, fd);
+	struct sock *s = context_live_sock(c->ctx, fd);
+
+	if (s) {
+		s->users++;
+		c->held[c->n_held++] = (struct blocker_object){ .sock = s };
+	} else if (e && e->kind == FD_EPOLL) {
+		struct epoll_set *set = e->object;
+
+		set->refs++;
+		c->held[c->n_held++] = (struct blocker_object){ .set = set };
+	}
+}
+
 /* Hold the accelerated members, so that they stay while the call sleeps. False: this process has no
  * place to sleep in, as it could not join. */
 static bool poll_hold(struct poll_call *c)
@@ -127,14 +152,8 @@ static bool poll_hold(struct poll_call *c)
 	if (!context_lock(c->ctx))
 		return false;
 	joined = context_joined(c->ctx);
-	for (unsigned i = 0; joined && i < c->n; i++) {
-		struct sock *s = context_live_sock(c->ctx, c->fds[i].fd);
-
-		if (s) {
-			s->users++;
-			c->socks[c->n_socks++] = s;
-		}
-	}
+	for (unsigned i = 0; joined && i < c->n; i++)
+		hold_member(c, c->fds[i].fd);
 	context_unlock(c->ctx);
 	return joined;
 }
@@ -150,9 +169,14 @@ static void poll_unhold(struct poll_call *c)
 {
 	if (!context_lock(c->ctx))
 		return;
-	for (unsigned i = 0; i < c->n_socks; i++)
-		if (--c->socks[i]->users == 0 && sock_refs(c->socks[i]) == 0)
-			context_sock_free(c->ctx, c->socks[i]);
+	for (unsigned i = 0; i < c->n_held; i++) {
+		struct sock *s = c->held[i].sock;
+
+		if (!s)
+			put_set(c->ctx, c->held[i].set);
+		else if (--s->users == 0 && sock_refs(s) == 0)
+			context_sock_free(c->ctx, s);
+	}
 	context_unlock(c->ctx);
 }
 
@@ -172,8 +196,8 @@ static int poll_run(struct poll_call *c, fs_ns limit, const signal_set *mask)
 	if (!poll_hold(c))
 		return MULTIPLEX_KERNEL;
 	blocker_init(&b, c->ctx, deadline_of(limit), false, mask);
-	b.socks = c->socks;
-	b.n_socks = c->n_socks;
+	b.on = c->held;
+	b.n_on = c->n_held;
 	b.release = poll_release;
 	b.release_arg = c;
 	do {
@@ -191,9 +215,11 @@ static int poll_run(struct poll_call *c, fs_ns limit, const signal_set *mask)
 int multiplex_poll(struct context *ctx, struct pollfd *fds, nfds_t n, fs_ns limit, const signal_set *mask)
 {
 	struct pollfd small[SMALL + 2];
-	struct sock *small_socks[SMALL];
-	struct poll_call c = { .ctx = ctx, .fds = fds, .own = small, .socks = small_socks, .n = (unsigned)n };
-	size_t bytes = (n + 2) * sizeof(*c.own) + n * sizeof(*c.socks);
+	struct blocker_object small_held[SMALL];
+	struct poll_call c = {
+		.ctx = ctx, .fds = fds, .own = small, .held = small_held, .n = (unsigned)n
+	};
+	size_t bytes = (n + 2) * sizeof(*c.own) + n * sizeof(*c.held);
 	bool concerned = false;
 	int ret;
 
@@ -207,7 +233,7 @@ int multiplex_poll(struct context *ctx, struct pollfd *fds, nfds_t n, fs_ns limi
 		if (!c.memory)
 			return -ENOMEM;
 		c.own = c.memory;
-		c.socks = (void *)(c.own + n + 2);
+		c.held = (void *)(c.own + n + 2);
 	}
 	memcpy(c.own, fds, n * sizeof(*fds));
 	ret = poll_run(&c, limit, mask);
@@ -271,6 +297,13 @@ static int tell_kernel(int epfd, int op, int fd, const struct epoll_item *item)
 	return sys_epoll_ctl(epfd, op, fd, &event);
 }
 
+/* A member that is ready already is news for who sleeps for the set; the kernel sees its own half only. */
+static void tell_sleepers(struct context *ctx, const struct epoll_item *item)
+{
+	if (list_is_linked(&item->ready))
+		ctx->to_ring |= item->set->sleepers.slots;
+}
+
 static int ctl_add(struct context *ctx, int epfd, int fd, struct sock *s, const struct epoll_event *event)
 {
 	struct epoll_set *set = context_items_reserve(ctx) ? get_set(ctx, epfd) : NULL;
@@ -285,16 +318,21 @@ static int ctl_add(struct context *ctx, int epfd, int fd, struct sock *s, const 
 	ret = tell_kernel(epfd, EPOLL_CTL_ADD, fd, item);
 	if (ret < 0)
 		epoll_item_remove(item);
+	else
+		tell_sleepers(ctx, item);
 	return ret;
 }
 
-static int ctl_mod(int epfd, int fd, struct epoll_item *item, const struct epoll_event *event)
+static int ctl_mod(struct context *ctx, int epfd, int fd, struct epoll_item *item,
+		   const struct epoll_event *event)
 {
 	struct epoll_event kernel = { .events = event->events, .data.u64 = epoll_tag(item) };
 	int ret = sys_epoll_ctl(epfd, EPOLL_CTL_MOD, fd, &kernel);
 
-	if (ret == 0)
-		epoll_item_modify(item, event);
+	if (ret < 0)
+		return ret;
+	epoll_item_modify(item, event);
+	tell_sleepers(ctx, item);
 	return ret;
 }
 
@@ -313,7 +351,7 @@ static int ctl_locked(struct context *ctx, int epfd, int op, int fd, struct sock
 		return item ? sys_epoll_ctl(epfd, op, fd, (struct epoll_event *)event)
 			    : ctl_add(ctx, epfd, fd, s, event);
 	case EPOLL_CTL_MOD:
-		return item ? ctl_mod(epfd, fd, item, event)
+		return item ? ctl_mod(ctx, epfd, fd, item, event)
 			    : sys_epoll_ctl(epfd, op, fd, (struct epoll_event *)event);
 	case EPOLL_CTL_DEL:
 		ret = sys_epoll_ctl(epfd, op, fd, NULL);
@@ -494,16 +532,14 @@ static void wait_release(struct blocker *b, void *arg)
 
 	if (!context_lock(b->ctx))
 		return;
-	if (--c->set->refs == 0) {
-		epoll_set_clear(c->set);
-		slab_free(&b->ctx->stack->sets, c->set);
-	}
+	put_set(b->ctx, c->set);
 	context_unlock(b->ctx);
 }
 
 static int wait_run(struct wait_call *c, fs_ns limit, const signal_set *mask)
 {
 	struct pollfd fds[3] = { { .fd = c->epfd, .events = POLLIN } };
+	struct blocker_object on = { .set = c->set };
 	BLOCKER(b);
 	int ret;
 
@@ -513,7 +549,8 @@ static int wait_run(struct wait_call *c, fs_ns limit, const signal_set *mask)
 	ret = wait_once(c, true);
 	if (ret != -EAGAIN || (limit == 0 && !mask))
 		return ret == -EAGAIN ? 0 : ret;
-	b.set = c->set;
+	b.on = &on;
+	b.n_on = 1;
 	do {
 		ret = blocker_pause(&b, fds, 1);
 		if (ret < 0)

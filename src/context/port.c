@@ -299,7 +299,7 @@ static int open_port(struct context *ctx, const struct host_link *link)
 	ip_dst_flush(&ctx->stack->ip); /* what had no port may have one now */
 	ctx->stack->port_opened[slot] = ++ctx->stack->ports_serial;
 	ctx->handle_opened[slot] = ctx->stack->port_opened[slot];
-	ctx->news = true; /* threads asleep already do not wait for this port yet */
+	ctx->to_ring = SLEEPERS_ALL; /* threads asleep already do not wait for this port yet */
 	host_log(&ctx->log, LOG_INFO, "%s: attached by %s", link->name, ctx->handle[slot].ops->name);
 	return (int)slot;
 }

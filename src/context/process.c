@@ -71,7 +71,7 @@ void context_after_fork(struct context *ctx)
 	ctx->slot = STATS_MAX_PROCS;
 	ctx->join_error = 0;
 	ctx->pid = (uint32_t)sys_getpid();
-	ctx->news = false;
+	ctx->to_ring = 0;
 	ctx->n_handles = 0;
 	*ctx->alive = 1;
 }
@@ -249,6 +249,7 @@ static void bury(struct context *ctx, unsigned slot)
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
 
 		s->refs[slot] = 0;
+		sleepers_forget(&s->sleepers, slot);
 		if (sock_refs(s) == 0 && s->users == 0)
 			context_sock_free(ctx, s);
 		else if (s->record->pid == pid)

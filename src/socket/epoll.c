@@ -82,7 +82,6 @@ int epoll_item_add(struct epoll_set *set, struct sock *s, int fd, const struct e
 	item->events = event->events;
 	list_push_back(&s->items, &item->of_sock);
 	list_push_back(&set->items, &item->of_set);
-	set->n_items++;
 	item_evaluate(item);
 	*out = item;
 	return 0;
@@ -104,7 +103,6 @@ void epoll_item_remove(struct epoll_item *item)
 	list_remove(&item->ready);
 	list_remove(&item->of_sock);
 	list_remove(&item->of_set);
-	item->set->n_items--;
 	slab = item->set->slab;
 	item->set = NULL; /* what epoll_item_from_tag() looks at in memory that may be free */
 	slab_free(slab, item);
@@ -122,10 +120,10 @@ struct epoll_item *epoll_item_from_tag(struct epoll_set *set, uint64_t data, boo
 	return *gone ? NULL : item;
 }
 
-bool epoll_sock_readable(struct sock *s)
+uint32_t epoll_sock_readable(struct sock *s)
 {
 	struct list *e;
-	bool news = false;
+	uint32_t slots = 0;
 
 	LIST_FOR_EACH(e, &s->items) {
 		struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, of_sock);
@@ -134,9 +132,9 @@ bool epoll_sock_readable(struct sock *s)
 			continue;
 		item->reported = false; /* each datagram is an edge, as in the kernel */
 		item_queue(item);
-		news = true;
+		slots |= item->set->sleepers.slots;
 	}
-	return news;
+	return slots;
 }
 
 static void mark_reported(struct epoll_item *item)

@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/slab.h"
+#include "socket/sleepers.h"
 
 struct sock;
 struct epoll_set;
@@ -46,9 +47,8 @@ struct epoll_set {
 	struct list items, ready;
 	struct slab *slab;	/* of items; borrowed from the stack */
 	uint64_t key;		/* random, EPOLL_TAG_SHIFT upwards used: our data in the kernel carry it */
-	uint32_t n_items;
 	uint32_t refs;		/* descriptors of this process tree that name it */
-	uint32_t sleepers;	/* threads asleep in a wait on this set */
+	struct sleepers sleepers; /* in a wait on this set, or in poll() with it as a member */
 	uint32_t batch;		/* serial of the wait being answered: an item appears once in it */
 	bool stack_turn;	/* the kernel's side was served last by a wait with room for one event */
 	fs_ns kernel_looked;	/* when the kernel's half was last asked */
@@ -100,8 +100,9 @@ static inline uint64_t epoll_tag(const struct epoll_item *item)
  * the kernel reported it gives NULL and sets *gone. */
 struct epoll_item *epoll_item_from_tag(struct epoll_set *set, uint64_t data, bool *gone);
 
-/* A socket gained a datagram: queue its registrations. True if any set has something new. */
-bool epoll_sock_readable(struct sock *s);
+/* A socket gained a datagram: queue its registrations. Who sleeps for sets that have something new by it,
+ * by bit of the process's slot. */
+uint32_t epoll_sock_readable(struct sock *s);
 
 /* A new answer begins: every item may appear in it once. */
 void epoll_begin(struct epoll_set *set);

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "socket/epoll.h"
+
 void sock_init(struct sock *s, struct stats_sock *record, bool v6, uint32_t generation)
 {
 	memset(s, 0, sizeof(*s));
@@ -23,6 +25,16 @@ unsigned sock_refs(const struct sock *s)
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
 		n += s->refs[i];
 	return n;
+}
+
+uint32_t sock_sleepers(const struct sock *s)
+{
+	uint32_t slots = s->sleepers.slots;
+	struct list *e;
+
+	LIST_FOR_EACH(e, &s->items)
+		slots |= FS_CONTAINER_OF(e, struct epoll_item, of_sock)->set->sleepers.slots;
+	return slots;
 }
 
 void sock_publish(struct sock *s)

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "socket/sleepers.h"
 #include "stats/format/stats.h"
 #include "udp/udp.h"
 
@@ -60,7 +61,7 @@ struct sock {
 	/* Descriptors by process slot: close of the last one ends the socket. */
 	uint16_t refs[STATS_MAX_PROCS];
 	uint32_t users;		/* calls under way in it: memory stays until they left */
-	uint32_t sleepers;	/* threads asleep for it: the doorbell rings when it turns readable */
+	struct sleepers sleepers; /* asleep for it: their doorbells ring when it turns readable */
 };
 
 /* A fresh socket in zeroed memory. */
@@ -80,6 +81,9 @@ static inline struct sock *sock_of(struct udp_pcb *pcb)
 {
 	return FS_CONTAINER_OF(pcb, struct sock, pcb);
 }
+
+/* Processes with threads asleep for @s or for any set it is registered with, by bit of their slot. */
+uint32_t sock_sleepers(const struct sock *s);
 
 /* Bring record's queue figures and addresses up to date. */
 void sock_publish(struct sock *s);

@@ -49,11 +49,11 @@ class Life:
     """One client against an echo server, both on the fast path: .done, .said (its words), .sockets."""
 
     def __init__(self, pair, tmp_path, script, options=None, around=(), before=(), env=None,
-                 preexec=None, timeout=30):
+                 preexec=None, timeout=30, args=()):
         """@around wraps the client inside `fsock run`, @before outside; None leaves `fsock run` out."""
         words = tmp_path / "said"
         words.write_text("")
-        argv = [PYTHON, "-c", PRELUDE + script, net.B4, words]
+        argv = [PYTHON, "-c", PRELUDE + script, net.B4, words, *args]
         argv = [*around, *argv]
         if before is not None:
             argv = [*before, *fsock.run(argv, **{**LATENCY, **(options or {})})]
@@ -400,6 +400,94 @@ if child == 0:
 assert os.waitpid(child, 0)[1] == 0
 say("well")
 """, options={"profile": "default", "client_datagrams": 0}).good()
+
+
+# Two sockets and a thread asleep for one of them. The tool is asked what the stack counted; it is started
+# by vfork(), which makes no process of ours.
+RUNG = """
+import json, subprocess, threading
+def rung():
+    time.sleep(0.02)
+    told = subprocess.run([sys.argv[3], "stat", "--json", "--all", str(os.getpid())], capture_output=True,
+                          env={}, check=True, close_fds=False)
+    return json.loads(told.stdout)["stacks"][0]["counters"]["wakeups_rung"]
+def drive(sock, count):
+    "Polls the ports without ever sleeping."
+    sock.setblocking(False)
+    for i in range(count):
+        sock.send(b"%d" % i)
+        end = time.monotonic() + 3
+        while True:
+            try:
+                assert sock.recv(100, socket.MSG_DONTWAIT) == b"%d" % i
+                break
+            except BlockingIOError:
+                assert time.monotonic() < end
+active, quiet = fresh(), fresh()
+ask(active)
+ask(quiet)
+members = select.epoll()
+members.register(quiet, select.EPOLLIN)
+quiet.settimeout(None)
+def waiter():
+    return quiet.recv(100)
+def set_waiter():
+    return quiet.recv(100, socket.MSG_DONTWAIT) if members.poll(3) else None
+def poll_waiter():
+    return quiet.recv(100, socket.MSG_DONTWAIT) if select.select([members.fileno()], [], [], 3)[0] else None
+def arrived():
+    "A datagram of the quiet socket lies in the stack, whoever drove, or its reader has it."
+    end = time.monotonic() + 1
+    while time.monotonic() < end and not got:
+        try:
+            return quiet.recv(100, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            pass
+got = []
+def start(how):
+    thread = threading.Thread(target=lambda: got.append(how()))
+    thread.start()
+    time.sleep(0.02)
+    return thread
+"""
+
+
+@pytest.mark.parametrize("how", ["waiter", "set_waiter", "poll_waiter"])
+def test_a_doorbell_rings_only_for_whom_it_concerns(pair, tmp_path, how):
+    """A thread asleep for one socket is not rung for another's datagrams, and is for its own."""
+    Life(pair, tmp_path, RUNG + f"""
+for turn in range(20):
+    got.clear()
+    thread = start({how})
+    if turn == 0:
+        before = rung()
+        drive(active, 1000)
+        say(rung() - before)
+    quiet.send(b"1")
+    arrived()
+    thread.join(1)
+    assert got == [b"1"], (turn, got)
+say("well")
+""", options={"profile": "default", "client_datagrams": 0}, args=(fsock.tool(),)).good("0\nwell\n")
+
+
+def test_who_makes_a_set_ready_wakes_its_sleepers(pair, tmp_path):
+    """A member that is readable when it is added, or armed anew, ends the wait of another thread."""
+    Life(pair, tmp_path, RUNG + """
+members.unregister(quiet)
+members.register(active, 0)
+for how in members.register, members.modify:
+    thread = start(lambda: len(members.poll(2)))
+    quiet.send(b"1")
+    assert arrived()
+    time.sleep(0.02) # what woke the thread by the way is over
+    begin = time.monotonic()
+    how(quiet, select.EPOLLIN | select.EPOLLONESHOT)
+    thread.join()
+    assert time.monotonic() - begin < 1 and got == [1], (got, time.monotonic() - begin)
+    got.clear()
+say("well")
+""", options={"profile": "default", "client_datagrams": 0}, args=(fsock.tool(),)).good()
 
 
 def test_hazard_06_child_goes_on_after_its_parent(pair, tmp_path):

@@ -10,6 +10,7 @@
 
 #include <poll.h>
 
+#include "socket/epoll.h"
 #include "socket/sock.h"
 
 static struct sock sock;
@@ -48,6 +49,39 @@ static void sock_refs__adds_all_processes(void **state)
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
 		sock.refs[i] = UINT16_MAX; /* no wrap at 16 bits */
 	assert_int_equal(sock_refs(&sock), STATS_MAX_PROCS * UINT16_MAX);
+}
+
+static void sock_sleepers__of_the_socket_and_of_its_sets(void **state)
+{
+	static struct epoll_set set;
+	static struct epoll_item item;
+
+	sock_init(&sock, &record, false, 1);
+	assert_int_equal(sock_sleepers(&sock), 0);
+	sleepers_add(&sock.sleepers, 0);
+	sleepers_add(&sock.sleepers, STATS_MAX_PROCS - 1);
+	item.set = &set;
+	list_push_back(&sock.items, &item.of_sock);
+	sleepers_add(&set.sleepers, 2);
+	assert_int_equal(sock_sleepers(&sock), 1u | 1u << 2 | 1u << (STATS_MAX_PROCS - 1));
+}
+
+static void sleepers__counts_threads_of_each_process(void **state)
+{
+	struct sleepers s = { 0 };
+
+	sleepers_add(&s, 3);
+	sleepers_add(&s, 3);
+	sleepers_add(&s, 4);
+	sleepers_remove(&s, 3);
+	assert_int_equal(s.slots, 1u << 3 | 1u << 4);
+	sleepers_remove(&s, 3);
+	assert_int_equal(s.slots, 1u << 4);
+	sleepers_add(&s, 5);
+	sleepers_forget(&s, 4);
+	assert_int_equal(s.slots, 1u << 5);
+	sleepers_remove(&s, 4); /* a late one of a process that was given up */
+	assert_int_equal(s.slots, 1u << 5);
 }
 
 static void sock_ready__follows_the_queue(void **state)
@@ -97,6 +131,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(sock_init__whatever_was_there, setup),
 		cmocka_unit_test_setup(sock_refs__adds_all_processes, setup),
+		cmocka_unit_test_setup(sock_sleepers__of_the_socket_and_of_its_sets, setup),
+		cmocka_unit_test_setup(sleepers__counts_threads_of_each_process, setup),
 		cmocka_unit_test_setup(sock_ready__follows_the_queue, setup),
 		cmocka_unit_test_setup(sock_of__is_the_way_back, setup),
 		cmocka_unit_test_setup(sock_publish__copies_what_tools_show, setup),
