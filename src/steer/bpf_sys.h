@@ -48,7 +48,7 @@ struct bpf_sys_prog {
 int bpf_sys_map_create(const struct bpf_sys_map *map, int fd_floor);
 int bpf_sys_prog_load(const struct bpf_sys_prog *prog, const int *map_fds, int fd_floor);
 
-/* Attach to an interface. @attach_type: BPF_XDP with XDP_FLAGS_*, BPF_SYS_TCX_EGRESS with BPF_F_*. */
+/* Attach to an interface. @attach_type: BPF_XDP with XDP_FLAGS_*, BPF_SYS_TCX_* with BPF_F_*. */
 int bpf_sys_link_create(int prog_fd, uint32_t ifindex, uint32_t attach_type, uint32_t flags,
 			int fd_floor);
 
@@ -60,7 +60,8 @@ int bpf_sys_map_next(int fd, const void *key, void *next); /* @key NULL: first. 
 int bpf_sys_prog_name(uint32_t id, char name[BPF_SYS_NAME_LEN]);
 uint32_t bpf_sys_link_prog(int link_fd); /* id of the program a link holds; 0 = not known */
 
-/* BPF_TCX_EGRESS and BPF_F_BEFORE, which headers before Linux 6.6 lack. */
+/* BPF_TCX_* and BPF_F_BEFORE, which headers before Linux 6.6 lack. */
+#define BPF_SYS_TCX_INGRESS 46
 #define BPF_SYS_TCX_EGRESS 47
 #define BPF_SYS_F_BEFORE (1U << 3)
 

@@ -25,8 +25,13 @@ enum {
 
 /* steer_shared.flags */
 enum {
-	STEER_F_GENERIC = 1 << 0, /* attached in generic mode: shed UDP with partial checksums */
+	STEER_F_GENERIC = 1 << 0,    /* attached in generic mode: shed UDP with partial checksums */
+	STEER_F_TAP = 1 << 1,	     /* packet sockets take the frames, not AF_XDP ones */
+	STEER_F_NO_UDP_GSO = 1 << 2, /* tap: packet sockets cannot describe super-frames of UDP */
 };
+
+/* What the tap puts into the mark of a frame it took. */
+enum { STEER_TAP_MARK = 0x66736f63 };
 
 /* Index of steer_shared.slot. */
 enum { STEER_SLOT_UDP, STEER_SLOT_TCP, STEER_SLOTS };
@@ -69,9 +74,10 @@ struct steer_beat {
 
 /* Counters of one CPU line, packets. Order: steer_stats() adds them up by position. */
 struct steer_counts {
-	__u64 redirected;	   /* handed to an AF_XDP socket */
+	__u64 redirected;	   /* handed to an AF_XDP socket, or marked for a packet socket */
 	__u64 passed_stale;	   /* nobody takes frames: to the kernel */
-	__u64 passed_partial;	   /* UDP with a partial checksum, generic mode (hazard 3) */
+	__u64 passed_partial;	   /* UDP with a partial checksum, generic mode (hazard 3); tap:
+				      super-frames that packet sockets cannot describe */
 	__u64 passed_kernel_owned; /* TCP segment of a connection the kernel has (hazard 1) */
 	__u64 passed_verdict;	   /* flow entry says kernel */
 	__u64 passed_not_local;	   /* registered port, but destination MAC or address is not ours */

@@ -2,7 +2,7 @@
 /*
  * netlink.c - small rtnetlink requests, each with a socket of its own.
  *
- * The clsact guard is recognised by its name, which says whether its owner made the qdisc too: that
+ * A program on clsact is recognised by its name, which says whether its owner made the qdisc too: that
  * must survive the owner, or nobody would ever remove the qdisc after a kill.
  * Does not: handle several answers in one datagram beyond what these requests bring.
  */
@@ -22,13 +22,24 @@
 #include "sys/sys.h"
 
 enum {
-	GUARD_PRIORITY = 0x0f50, /* unlikely to be anybody's; lower runs earlier */
-	GUARD_HANDLE = 1,
+	PRIORITY = 0x0f50, /* unlikely to be anybody's; lower runs earlier */
+	HANDLE = 1,
 	ANSWER_BYTES = 16384, /* one RTM_NEWLINK with all its attributes */
 };
 
-#define GUARD_NAME "fsock_guard"
-#define GUARD_NAME_QDISC "fsock_guard+q" /* its owner made the qdisc */
+struct hook {
+	uint32_t minor;	      /* of clsact's handle */
+	uint32_t name_len;    /* bytes of the first name, its NUL included */
+	const char *name;
+	const char *name_made; /* its owner made the qdisc */
+};
+
+static const struct hook hooks[] = {
+	[STEER_HOOK_GUARD] = { TC_H_MIN_EGRESS, sizeof("fsock_guard"), "fsock_guard", "fsock_guard+q" },
+	[STEER_HOOK_TAP] = { TC_H_MIN_INGRESS, sizeof("fsock_tap"), "fsock_tap", "fsock_tap+q" },
+};
+
+enum { MADE_LEN = sizeof("+q") - 1 }; /* by so much the second name is longer */
 
 struct request {
 	struct nlmsghdr head;
@@ -148,14 +159,15 @@ static struct request tc_request(uint32_t ifindex, uint16_t type, uint16_t flags
 	return req;
 }
 
-/* A request about the guard's filter. */
-static struct request filter_request(uint32_t ifindex, uint16_t type, uint16_t flags)
+/* A request about the filter of a hook. */
+static struct request filter_request(uint32_t ifindex, enum steer_hook hook, uint16_t type,
+				     uint16_t flags)
 {
 	struct request req = tc_request(ifindex, type, flags);
 
-	req.tc.tcm_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS);
-	req.tc.tcm_handle = GUARD_HANDLE;
-	req.tc.tcm_info = TC_H_MAKE(GUARD_PRIORITY << 16, __builtin_bswap16(ETH_P_ALL));
+	req.tc.tcm_parent = TC_H_MAKE(TC_H_CLSACT, hooks[hook].minor);
+	req.tc.tcm_handle = HANDLE;
+	req.tc.tcm_info = TC_H_MAKE(PRIORITY << 16, __builtin_bswap16(ETH_P_ALL));
 	attr_put(&req, TCA_KIND, "bpf", sizeof("bpf"));
 	return req;
 }
@@ -206,11 +218,11 @@ static bool is_name(const struct rtattr *attr, const char *name, size_t len)
 	return attr && RTA_PAYLOAD(attr) == len && memcmp(RTA_DATA(attr), name, len) == 0;
 }
 
-/* What sits at the guard's place: 0 nothing, 1 ours, 2 ours with its qdisc, -EEXIST foreign, -errno.
+/* What sits at the hook's place: 0 nothing, 1 ours, 2 ours with its qdisc, -EEXIST foreign, -errno.
  * Its program's id goes to @prog_id. */
-static int filter_find(uint32_t ifindex, uint32_t *prog_id)
+static int filter_find(uint32_t ifindex, enum steer_hook hook, uint32_t *prog_id)
 {
-	struct request req = filter_request(ifindex, RTM_GETTFILTER, 0);
+	struct request req = filter_request(ifindex, hook, RTM_GETTFILTER, 0);
 	char answer[ANSWER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
 	const size_t skip = NLMSG_LENGTH(sizeof(req.tc));
 	const struct rtattr *options, *name, *id;
@@ -231,24 +243,24 @@ static int filter_find(uint32_t ifindex, uint32_t *prog_id)
 	id = attr_find(RTA_DATA(options), RTA_PAYLOAD(options), TCA_BPF_ID);
 	if (id && RTA_PAYLOAD(id) >= sizeof(*prog_id))
 		memcpy(prog_id, RTA_DATA(id), sizeof(*prog_id));
-	if (is_name(name, GUARD_NAME_QDISC, sizeof(GUARD_NAME_QDISC)))
+	if (is_name(name, hooks[hook].name_made, hooks[hook].name_len + MADE_LEN))
 		return 2;
-	return is_name(name, GUARD_NAME, sizeof(GUARD_NAME)) ? 1 : -EEXIST;
+	return is_name(name, hooks[hook].name, hooks[hook].name_len) ? 1 : -EEXIST;
 }
 
-int steer_netlink_guard_id(uint32_t ifindex, uint32_t *prog_id)
+int steer_netlink_id(uint32_t ifindex, enum steer_hook hook, uint32_t *prog_id)
 {
-	int found = filter_find(ifindex, prog_id);
+	int found = filter_find(ifindex, hook, prog_id);
 
 	return found > 0 && *prog_id ? 0 : -ENOENT;
 }
 
-int steer_netlink_guard_detach(uint32_t ifindex)
+int steer_netlink_detach(uint32_t ifindex, enum steer_hook hook)
 {
-	struct request req = filter_request(ifindex, RTM_DELTFILTER, NLM_F_ACK);
+	struct request req = filter_request(ifindex, hook, RTM_DELTFILTER, NLM_F_ACK);
 	char answer[ANSWER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
 	uint32_t prog_id;
-	int found = filter_find(ifindex, &prog_id);
+	int found = filter_find(ifindex, hook, &prog_id);
 	int ret;
 
 	if (found <= 0)
@@ -259,16 +271,16 @@ int steer_netlink_guard_detach(uint32_t ifindex)
 	return qdisc_remove(ifindex);
 }
 
-int steer_netlink_guard_attach(uint32_t ifindex, int prog_fd)
+int steer_netlink_attach(uint32_t ifindex, enum steer_hook hook, int prog_fd)
 {
-	struct request req = filter_request(ifindex, RTM_NEWTFILTER,
+	struct request req = filter_request(ifindex, hook, RTM_NEWTFILTER,
 					    NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
 	char answer[ANSWER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
 	const uint32_t flags = TCA_BPF_FLAG_ACT_DIRECT;
 	struct rtattr *options;
 	int made, ret;
 
-	ret = steer_netlink_guard_detach(ifindex);
+	ret = steer_netlink_detach(ifindex, hook);
 	if (ret < 0)
 		return ret;
 	made = qdisc_make(ifindex);
@@ -277,9 +289,9 @@ int steer_netlink_guard_attach(uint32_t ifindex, int prog_fd)
 	options = attr_put(&req, TCA_OPTIONS, NULL, 0);
 	attr_put(&req, TCA_BPF_FD, &prog_fd, sizeof(prog_fd));
 	if (made)
-		attr_put(&req, TCA_BPF_NAME, GUARD_NAME_QDISC, sizeof(GUARD_NAME_QDISC));
+		attr_put(&req, TCA_BPF_NAME, hooks[hook].name_made, hooks[hook].name_len + MADE_LEN);
 	else
-		attr_put(&req, TCA_BPF_NAME, GUARD_NAME, sizeof(GUARD_NAME));
+		attr_put(&req, TCA_BPF_NAME, hooks[hook].name, hooks[hook].name_len);
 	attr_put(&req, TCA_BPF_FLAGS, &flags, sizeof(flags));
 	attr_nest_end(&req, options);
 	ret = talk(&req, answer, sizeof(answer));

@@ -17,11 +17,13 @@
 #include "base/err.h"
 #include "steer/bpf_sys.h"
 #include "steer/netlink.h"
+#include "steer/tap.h"
 #include "steer_insns.h" /* generated */
 #include "sys/sys.h"
 
 #define STEER_PROG_NAME "fsock_steer" /* by this name other processes know us */
 #define GUARD_PROG_NAME "fsock_guard"
+#define TAP_PROG_NAME "fsock_tap"
 
 enum {
 	DEFAULT_FLOWS = 65536,
@@ -74,10 +76,15 @@ static int interface_free(const struct steer_open_args *args)
 	if (ret < 0)
 		return why_errno(args, "the interface does not answer", ret);
 	if (id == 0)
-		return 0;
+		return !args->tap && steer_tap_held(args->ifindex) ?
+			       why(args, "another process holds the interface's fast path", -EBUSY) :
+			       0;
 	ret = bpf_sys_prog_name(id, name);
 	if (ret == 0 && strcmp(name, STEER_PROG_NAME) == 0)
 		return why(args, "another process holds the interface's fast path", -EBUSY);
+	/* What it does, it does before the tap; whether that may be is the host's policy. */
+	if (args->tap)
+		return 0;
 	return why(args, "a foreign XDP program is attached to the interface", -EEXIST);
 }
 
@@ -92,8 +99,9 @@ static int maps_create(struct steer *steer, const struct steer_open_args *args)
 		[STEER_FD_ADDRS] = { "fsock_addrs", BPF_MAP_TYPE_HASH, sizeof(struct steer_addr_key),
 				     sizeof(uint32_t), args->max_ports ? args->max_ports : DEFAULT_PORTS,
 				     BPF_F_NO_PREALLOC },
-		[STEER_FD_XSKS] = { "fsock_xsks", BPF_MAP_TYPE_XSKMAP, sizeof(uint32_t),
-				    sizeof(uint32_t), args->n_queues, 0 },
+		/* The guard names it, so the tap has one as well, where AF_XDP may be missing. */
+		[STEER_FD_XSKS] = { "fsock_xsks", args->tap ? BPF_MAP_TYPE_ARRAY : BPF_MAP_TYPE_XSKMAP,
+				    sizeof(uint32_t), sizeof(uint32_t), args->n_queues, 0 },
 	};
 
 	for (unsigned i = 0; i < FS_ARRAY_SIZE(maps); i++) {
@@ -116,46 +124,69 @@ static int shared_map(struct steer *steer, void *at)
 	return 0;
 }
 
-static int guard_load(const struct steer *steer, const struct steer_open_args *args)
+static int tc_load(const struct steer *steer, const struct steer_open_args *args, enum steer_hook hook)
 {
-	const struct bpf_sys_prog prog = {
-		.name = GUARD_PROG_NAME,
-		.type = BPF_PROG_TYPE_SCHED_CLS,
-		.insns = guard_insns,
-		.n_insns = FS_ARRAY_SIZE(guard_insns),
-		.places = guard_places,
-		.n_places = FS_ARRAY_SIZE(guard_places),
-		.log = args->log,
-		.log_len = (uint32_t)args->log_len,
+	const struct bpf_sys_prog progs[] = {
+		[STEER_HOOK_GUARD] = { .name = GUARD_PROG_NAME,
+				       .insns = guard_insns,
+				       .n_insns = FS_ARRAY_SIZE(guard_insns),
+				       .places = guard_places,
+				       .n_places = FS_ARRAY_SIZE(guard_places) },
+		[STEER_HOOK_TAP] = { .name = TAP_PROG_NAME,
+				     .insns = tap_insns,
+				     .n_insns = FS_ARRAY_SIZE(tap_insns),
+				     .places = tap_places,
+				     .n_places = FS_ARRAY_SIZE(tap_places) },
 	};
+	struct bpf_sys_prog prog = progs[hook];
 
+	prog.type = BPF_PROG_TYPE_SCHED_CLS;
+	prog.log = args->log;
+	prog.log_len = (uint32_t)args->log_len;
 	return bpf_sys_prog_load(&prog, steer->fd, args->fd_floor);
+}
+
+/*
+ * Attach a tc program as @how says. Links in front of others: one that says "accept" would end the run
+ * before our turn. Returns enum steer_guard, TCX or CLSACT, with the link in @link; or -errno.
+ */
+static int tc_attach(const struct steer_open_args *args, enum steer_hook hook, uint8_t how, int prog,
+		     int *link)
+{
+	static const uint32_t tcx[] = { [STEER_HOOK_GUARD] = BPF_SYS_TCX_EGRESS,
+					[STEER_HOOK_TAP] = BPF_SYS_TCX_INGRESS };
+	int ret = -EOPNOTSUPP;
+
+	if (how != STEER_GUARD_CLSACT) {
+		ret = bpf_sys_link_create(prog, args->ifindex, tcx[hook], BPF_SYS_F_BEFORE,
+					  args->fd_floor);
+		if (ret >= 0) {
+			*link = ret;
+			return STEER_GUARD_TCX;
+		}
+	}
+	if (how != STEER_GUARD_TCX)
+		ret = steer_netlink_attach(args->ifindex, hook, prog);
+	return ret < 0 ? ret : STEER_GUARD_CLSACT;
 }
 
 /* Without a guard UDP works all the same, hence no error: the result stands in steer->guard. */
 static void guard_attach(struct steer *steer, const struct steer_open_args *args)
 {
-	int prog;
+	int prog, ret;
 
 	steer->guard = STEER_GUARD_NONE;
 	if (args->guard == STEER_GUARD_NONE) {
 		/* One that a dead owner left on clsact: it would look like a foreign program. */
-		steer_netlink_guard_detach(args->ifindex);
+		steer_netlink_detach(args->ifindex, STEER_HOOK_GUARD);
 		return;
 	}
-	prog = guard_load(steer, args);
+	prog = tc_load(steer, args, STEER_HOOK_GUARD);
 	if (prog < 0)
 		return;
-	if (args->guard != STEER_GUARD_CLSACT) {
-		/* In front of others: one that says "accept" would end the run before the guard's turn. */
-		steer->fd[STEER_FD_GUARD] = bpf_sys_link_create(prog, args->ifindex, BPF_SYS_TCX_EGRESS,
-								BPF_SYS_F_BEFORE, args->fd_floor);
-		if (steer->fd[STEER_FD_GUARD] >= 0)
-			steer->guard = STEER_GUARD_TCX;
-	}
-	if (steer->guard == STEER_GUARD_NONE && args->guard != STEER_GUARD_TCX &&
-	    steer_netlink_guard_attach(args->ifindex, prog) == 0)
-		steer->guard = STEER_GUARD_CLSACT;
+	ret = tc_attach(args, STEER_HOOK_GUARD, args->guard, prog, &steer->fd[STEER_FD_GUARD]);
+	if (ret > 0)
+		steer->guard = (uint8_t)ret;
 	sys_close(prog);
 }
 
@@ -191,9 +222,44 @@ static int xdp_attach(struct steer *steer, const struct steer_open_args *args)
 	return 0;
 }
 
+static int tap_attach(struct steer *steer, const struct steer_open_args *args)
+{
+	int ret = steer_tap_lock(args->ifindex, args->fd_floor), prog;
+
+	if (ret == -EBUSY)
+		return why(args, "another process holds the interface's fast path", -EBUSY);
+	if (ret < 0)
+		return why_errno(args, "the interface's name cannot be held", ret);
+	steer->fd[STEER_FD_LOCK] = ret;
+	/* What hangs on clsact now a dead owner left. */
+	steer_netlink_detach(args->ifindex, STEER_HOOK_GUARD);
+	steer_netlink_detach(args->ifindex, STEER_HOOK_TAP);
+	prog = tc_load(steer, args, STEER_HOOK_TAP);
+	if (prog < 0)
+		return why_errno(args, "the kernel refuses the steering program", prog);
+	ret = tc_attach(args, STEER_HOOK_TAP, args->tap_hang, prog, &steer->fd[STEER_FD_LINK]);
+	sys_close(prog);
+	if (ret < 0)
+		return why_errno(args, "the kernel takes no tc program on this interface", ret);
+	steer->tap = (uint8_t)ret;
+	return 0;
+}
+
+static int attach(struct steer *steer, const struct steer_open_args *args)
+{
+	return args->tap ? tap_attach(steer, args) : xdp_attach(steer, args);
+}
+
+static uint32_t flags_of(const struct steer_open_args *args)
+{
+	if (args->tap)
+		return STEER_F_TAP | (args->no_udp_gso ? STEER_F_NO_UDP_GSO : 0);
+	return args->native ? 0 : STEER_F_GENERIC;
+}
+
 static void configure(struct steer_shared *shared, const struct steer_open_args *args)
 {
-	shared->flags = args->native ? 0 : STEER_F_GENERIC;
+	shared->flags = flags_of(args);
 	shared->n_queues = args->n_queues;
 	memcpy(shared->mac, args->mac.b, sizeof(shared->mac));
 }
@@ -235,10 +301,10 @@ int steer_open(struct steer *steer, const struct steer_open_args *args)
 		goto failed;
 	}
 	configure(steer->shared, args);
-	ret = xdp_attach(steer, args);
+	ret = attach(steer, args);
 	if (ret < 0)
 		goto failed;
-	/* After the XDP link, which is exclusive: a clsact guard found now has no living owner. */
+	/* After what is exclusive: a clsact guard found now has no living owner. */
 	guard_attach(steer, args);
 	return 0;
 
@@ -279,6 +345,7 @@ void steer_fork_child(struct steer *steer, bool keep_maps)
 	steer->owner = false;
 	fd_drop(&steer->fd[STEER_FD_LINK]);
 	fd_drop(&steer->fd[STEER_FD_GUARD]);
+	fd_drop(&steer->fd[STEER_FD_LOCK]);
 	for (unsigned i = 0; i < STEER_N_FDS && !keep_maps; i++)
 		fd_drop(&steer->fd[i]);
 }
@@ -289,7 +356,9 @@ void steer_close(struct steer *steer)
 	fd_drop(&steer->fd[STEER_FD_LINK]);
 	fd_drop(&steer->fd[STEER_FD_GUARD]);
 	if (steer->owner && steer->guard == STEER_GUARD_CLSACT)
-		steer_netlink_guard_detach(steer->ifindex);
+		steer_netlink_detach(steer->ifindex, STEER_HOOK_GUARD);
+	if (steer->owner && steer->tap == STEER_GUARD_CLSACT)
+		steer_netlink_detach(steer->ifindex, STEER_HOOK_TAP);
 	if (steer->shared)
 		sys_munmap(steer->shared, STEER_SHARED_BYTES);
 	steer->shared = NULL;
@@ -297,6 +366,7 @@ void steer_close(struct steer *steer)
 		fd_drop(&steer->fd[i]);
 	steer->owner = false;
 	steer->guard = STEER_GUARD_NONE;
+	steer->tap = 0;
 }
 
 int steer_set_xsk(struct steer *steer, uint32_t queue, int xsk)
@@ -513,8 +583,11 @@ unsigned steer_programs(const struct steer *steer, uint32_t ids[2])
 		if (id)
 			ids[n++] = id;
 	}
+	if (steer->tap == STEER_GUARD_CLSACT && n < 2 &&
+	    steer_netlink_id(steer->ifindex, STEER_HOOK_TAP, &id) == 0)
+		ids[n++] = id;
 	if (steer->guard == STEER_GUARD_CLSACT && n < 2 &&
-	    steer_netlink_guard_id(steer->ifindex, &id) == 0)
+	    steer_netlink_id(steer->ifindex, STEER_HOOK_GUARD, &id) == 0)
 		ids[n++] = id;
 	return n;
 }

@@ -2,8 +2,9 @@
 /*
  * steer.h - which received frames go to the stack, for one interface.
  *
- * One XDP program decides (bpf/steer.bpf.c; the order of its decisions is DESIGN D4), one egress
- * program keeps the kernel from answering for the stack's flows (bpf/guard.bpf.c). This header loads,
+ * One program decides (bpf/decide.h; the order of its decisions is DESIGN D4): an XDP program for AF_XDP
+ * sockets (bpf/steer.bpf.c), or the tap, an ingress program for packet sockets (bpf/tap.bpf.c). One
+ * egress program keeps the kernel from answering for the stack's flows (bpf/guard.bpf.c). This header loads,
  * attaches, fills and removes them with nothing but bpf(2) and netlink.
  *
  * Does:     attach and detach, port entries, flow entries, local addresses, heartbeat, counters.
@@ -35,11 +36,13 @@ enum {
 	STEER_FD_FLOWS,	 /* map: flow entries */
 	STEER_FD_ADDRS,	 /* map: local addresses and port entries with an address */
 	STEER_FD_XSKS,	 /* map: queue -> AF_XDP socket */
-	STEER_FD_LINK,	 /* link of the XDP program: owner only */
+	STEER_FD_LINK,	 /* link of the XDP program or the tap: owner only; -1 when the tap hangs on clsact */
 	STEER_FD_GUARD,	 /* link of the guard: owner only; -1 when the guard hangs on clsact */
+	STEER_FD_LOCK,	 /* tap: the interface's name (tap.h): owner only */
 	STEER_N_FDS
 };
 
+/* How a tc program is attached. */
 enum steer_guard {
 	STEER_GUARD_AUTO,   /* to open: tcx link, else clsact. Never a result */
 	STEER_GUARD_NONE,   /* no guard could be attached: accelerate UDP only */
@@ -51,6 +54,7 @@ struct steer {
 	struct steer_shared *shared; /* mapped range; owned by the mapping's creator. NULL = closed */
 	uint32_t ifindex;
 	uint8_t guard; /* enum steer_guard, how it is attached */
+	uint8_t tap;   /* the same for the tap, TCX or CLSACT; 0 = there is an XDP program instead */
 	bool owner;    /* this process opened it (or took over the link descriptors) */
 	int fd[STEER_N_FDS]; /* -1 = none; all close-on-exec and >= fd_floor */
 };
@@ -58,7 +62,10 @@ struct steer {
 /* Everything is borrowed for the call. */
 struct steer_open_args {
 	uint32_t ifindex;
-	bool native;		/* driver mode; otherwise generic */
+	bool tap;		/* the tap, instead of an XDP program */
+	uint8_t tap_hang;	/* enum steer_guard: AUTO, or one way only (tests) */
+	bool native;		/* XDP program: driver mode; otherwise generic */
+	bool no_udp_gso;	/* tap: the kernel's packet sockets do not know super-frames of UDP */
 	uint8_t guard;		/* enum steer_guard: AUTO, or one way only (tests) */
 	uint32_t n_queues;	/* receive queues, 1 .. STEER_MAX_QUEUES */
 	uint32_t max_flows;	/* capacity of the flow table; 0 = 65536 */
@@ -77,7 +84,7 @@ struct steer_open_args {
  *
  * Return: 0
  *         -EBUSY       another process's fsock steering is attached
- *         -EEXIST      a foreign XDP program is attached
+ *         -EEXIST      a foreign XDP program is attached (an XDP program is to be)
  *         -EPERM       CAP_NET_ADMIN or CAP_BPF missing
  *         -ENOMEM, -EMFILE
  *         -ENODEV      no such interface

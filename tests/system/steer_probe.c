@@ -2,18 +2,21 @@
 /*
  * steer_probe.c - drives src/steer by commands on standard input, one line of JSON per answer.
  *
- *	steer_probe INTERFACE generic|native auto|none|tcx|clsact [QUEUES]
+ *	steer_probe INTERFACE generic|native|tap|tap-clsact auto|none|tcx|clsact [QUEUES]
  *	steer_probe INTERFACE generic|native foreign
  *
  * The first form opens steering and answers {"open":0,...}; the second attaches a program that is not
  * ours and sleeps. test_steer.py makes the frames and judges the answers.
  *
- * Does not: use the provider: its own AF_XDP socket is as small as possible, one queue, no wake-ups.
+ * Does not: use the provider: its own AF_XDP socket is as small as possible, one queue, no wake-ups. For
+ * the tap it has two packet sockets without a ring in that place.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
 #include <linux/if_link.h>
+#include <linux/if_packet.h>
 #include <linux/if_xdp.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -29,6 +32,7 @@
 #include "base/err.h"
 #include "steer/bpf_sys.h"
 #include "steer/steer.h"
+#include "steer/tap.h"
 
 enum { CHUNK = 4096, CHUNKS = 128, RING = 64, MAX_WORDS = 16, NS_PER_MS = 1000000 };
 
@@ -55,6 +59,7 @@ struct probe {
 	struct steer_open_args args;
 	char why[160];
 	struct xsk xsk[STEER_MAX_QUEUES];
+	int tap[2]; /* packet sockets for IPv4 and IPv6 */
 };
 
 _Noreturn void fs_assert_failed(const char *expression, const char *file, int line)
@@ -154,6 +159,49 @@ static int xsk_open(struct probe *p, uint32_t queue)
 	if (ret < 0)
 		return -errno;
 	return steer_set_xsk(&p->steer, queue, x->fd);
+}
+
+/* --- packet sockets --- */
+
+static int tap_open(struct probe *p)
+{
+	static const uint16_t protocols[] = { ETH_P_IP, ETH_P_IPV6 };
+
+	for (int i = 0; i < 2; i++) {
+		struct sockaddr_ll addr = { .sll_family = AF_PACKET,
+					    .sll_protocol = htons(protocols[i]),
+					    .sll_ifindex = (int)p->args.ifindex };
+
+		p->tap[i] = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+		if (p->tap[i] < 0 || steer_tap_filter(p->tap[i]) < 0 ||
+		    bind(p->tap[i], (struct sockaddr *)&addr, sizeof(addr)) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static void tap_take(struct probe *p, int ms)
+{
+	static uint8_t frame[65536];
+	struct pollfd fds[] = { { .fd = p->tap[0], .events = POLLIN },
+				{ .fd = p->tap[1], .events = POLLIN } };
+	const char *comma = "";
+
+	poll(fds, 2, ms);
+	printf("{\"frames\":[");
+	for (int i = 0; i < 2; i++) {
+		ssize_t len;
+
+		while ((len = recv(p->tap[i], frame, sizeof(frame), MSG_DONTWAIT)) >= 0) {
+			printf("%s\"", comma);
+			for (ssize_t at = 0; at < len; at++)
+				printf("%02x", frame[at]);
+			printf("\"");
+			comma = ",";
+		}
+	}
+	steer_heartbeat(p->steer.shared, 0, now());
+	printf("]}\n");
 }
 
 /* Print the frames of a queue as hex strings; waits up to @ms for the first. */
@@ -305,7 +353,7 @@ static void do_fork(struct probe *p, const char *kind)
 		if (!idle)
 			steer_fork_child(&p->steer, false);
 		if (!idle)
-			close(p->xsk[0].fd);
+			close(p->xsk[0].fd), close(p->tap[0]), close(p->tap[1]);
 		for (;;)
 			pause();
 	}
@@ -336,15 +384,15 @@ static int do_open(struct probe *p)
 	for (unsigned i = 0; i < STEER_N_FDS; i++)
 		if (p->steer.fd[i] >= 0 && p->steer.fd[i] < lowest)
 			lowest = p->steer.fd[i];
-	printf("{\"open\":%d,\"guard\":%d,\"lowest_fd\":%d,\"why\":\"%s\"}\n", ret, p->steer.guard, lowest,
-	       p->why);
+	printf("{\"open\":%d,\"guard\":%d,\"tap\":%d,\"lowest_fd\":%d,\"why\":\"%s\"}\n", ret, p->steer.guard,
+	       p->steer.tap, lowest, p->why);
 	return ret;
 }
 
 static int command(struct probe *p, char **w)
 {
 	if (strcmp(w[0], "xsk") == 0)
-		return answer(xsk_open(p, (uint32_t)atoi(w[1])));
+		return answer(p->args.tap ? tap_open(p) : xsk_open(p, (uint32_t)atoi(w[1])));
 	if (strcmp(w[0], "unxsk") == 0)
 		return answer(steer_set_xsk(&p->steer, (uint32_t)atoi(w[1]), -1));
 	if (strcmp(w[0], "rexsk") == 0)
@@ -363,7 +411,9 @@ static int command(struct probe *p, char **w)
 		do_mac(p, w[1]);
 		return answer(0);
 	}
-	if (strcmp(w[0], "take") == 0)
+	if (strcmp(w[0], "take") == 0 && p->args.tap)
+		tap_take(p, atoi(w[2]));
+	else if (strcmp(w[0], "take") == 0)
 		take(p, (uint32_t)atoi(w[1]), atoi(w[2]));
 	else if (strcmp(w[0], "stats") == 0)
 		do_stats(p);
@@ -423,6 +473,8 @@ int main(int argc, char **argv)
 	p.args = (struct steer_open_args){
 		.ifindex = if_nametoindex(argv[1]),
 		.native = strcmp(argv[2], "native") == 0,
+		.tap = strncmp(argv[2], "tap", 3) == 0,
+		.tap_hang = strcmp(argv[2], "tap-clsact") == 0 ? STEER_GUARD_CLSACT : STEER_GUARD_AUTO,
 		.guard = guard_of(argv[3]),
 		.n_queues = argc > 4 ? (uint32_t)atoi(argv[4]) : 1,
 		.max_flows = 64,

@@ -30,13 +30,10 @@
 #define DROP XDP_DROP
 #endif
 
-static __u64 (*const bpf_ktime_get_coarse_ns)(void) = (void *)BPF_FUNC_ktime_get_coarse_ns;
 static struct bpf_sock *(*const bpf_skc_lookup_tcp)(void *ctx, struct bpf_sock_tuple *tuple, __u32 size,
 						    __u64 netns, __u64 flags) =
 	(void *)BPF_FUNC_skc_lookup_tcp;
 static long (*const bpf_sk_release)(void *sock) = (void *)BPF_FUNC_sk_release;
-
-#define NS_PER_MS 1000000ULL
 
 enum { GROUP_MAC = 0x01 /* in the first byte: IEEE 802.3 3.2.3 */ };
 

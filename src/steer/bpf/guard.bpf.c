@@ -23,6 +23,12 @@
  */
 ALWAYS_INLINE bool has_owner(void)
 {
+	__u64 asked = READ_ONCE(steer_shared.beat[0].asked_ns);
+
+	/* A packet socket is in no map; that nobody reads it shows in the heartbeat only. */
+	if (steer_shared.flags & STEER_F_TAP)
+		return asked <= READ_ONCE(steer_shared.beat[0].taken_ns) ||
+		       bpf_ktime_get_coarse_ns() <= asked + STEER_STALE_MS * NS_PER_MS;
 	for (__u32 i = 0; i < STEER_MAX_QUEUES && i < steer_shared.n_queues; i++) {
 		/* A copy: the verifier follows a counter only while it is not in memory. */
 		__u32 queue = i;
