@@ -8,6 +8,7 @@
  */
 #include "base/counter.h"
 #include "base/err.h"
+#include "base/list.h"
 #include "ip/ip.h"
 #include "udp/group.h"
 #include "udp/udp.h"
@@ -29,6 +30,8 @@ enum {
 	/* The reserve, kept for queues that are empty: from 1/8 to 1/2 of the payload pool. */
 	RESERVE_MIN_PART = 8,
 	RESERVE_MAX_PART = 2,
+
+	EVICT_LOOK = 16, /* datagrams of a queue that are looked at for one to copy out */
 };
 
 /* Sum over the pseudo-header and the whole datagram, checksum field included. */
@@ -81,15 +84,6 @@ static enum fs_counter check(const struct ip_env *env, struct ip_stack *ip, uint
 								: FS_CTR_drop_udp_checksum;
 }
 
-static uint32_t chunks(const struct fbuf *frame)
-{
-	uint32_t n = 1;
-
-	while ((frame = frame->next) != NULL)
-		n++;
-	return n;
-}
-
 /*
  * May the queue keep the frame itself? Its part shrinks with what is free (the dynamic thresholds of
  * Choudhury and Hahne), so that many unread queues together leave the pool usable without anybody
@@ -104,42 +98,100 @@ static bool may_hold(const struct udp_stack *udp, const struct udp_pcb *pcb,
 	       pcb->pinned < (pool->n_free - pool->low_water + PINNED_PART - 1) / PINNED_PART;
 }
 
+uint32_t udp_payload_reserve(const struct udp_stack *udp)
+{
+	const struct fbuf_pool *payload = udp->ip->payload;
+	uint32_t reserve = FS_MAX(payload->n_total / RESERVE_MIN_PART, udp->idle);
+
+	return FS_MIN(reserve, payload->n_total / RESERVE_MAX_PART);
+}
+
 /* A queue that holds something leaves a chunk to each that holds nothing: so the first datagram of an
  * endpoint finds memory whatever the others keep. */
 static bool may_copy(const struct udp_stack *udp, const struct udp_pcb *pcb)
 {
 	const struct fbuf_pool *payload = udp->ip->payload;
-	uint32_t reserve = FS_MAX(payload->n_total / RESERVE_MIN_PART, udp->idle);
+	uint32_t reserve = udp_payload_reserve(udp);
 
 	if (pcb->queue.frames == 0)
 		return true;
-	reserve = FS_MIN(reserve, payload->n_total / RESERVE_MAX_PART);
 	return payload->n_free > reserve &&
 	       pcb->copied < (payload->n_free - reserve) / PAYLOAD_PART;
+}
+
+/* A copy of @frame in the payload pool, accounted to @pcb. NULL: no memory. @frame stays the caller's. */
+static struct fbuf *copy_out(struct udp_stack *udp, struct udp_pcb *pcb, const struct fbuf *frame)
+{
+	struct fbuf *copy = may_copy(udp, pcb) ? fbuf_clone_into(frame, udp->ip->payload) : NULL;
+
+	if (!copy)
+		return NULL;
+	udp->ip->counters[FS_CTR_copied_out]++;
+	pcb->copied += udp_chunks(copy);
+	return copy;
+}
+
+/* The link in @pcb's queue that names its oldest frame of @pool, among the first few. */
+static struct fbuf **find_pinned(struct udp_pcb *pcb, const struct fbuf_pool *pool)
+{
+	struct fbuf **at = &pcb->queue.head;
+
+	for (unsigned i = 0; *at && i < EVICT_LOOK; i++, at = &(*at)->link)
+		if ((*at)->pool == pool)
+			return at;
+	return NULL;
+}
+
+/*
+ * @pool is low: copy a frame out of the queue that has held one for longest, which is of an endpoint
+ * that does not read. To copy the frames of those that do would cost each of their datagrams a copy for
+ * as long as others sleep; this costs one per frame that sleeps. False: none was copied; it gives up
+ * early, and the next datagram tries the next holder.
+ */
+static bool evict(struct udp_stack *udp, const struct fbuf_pool *pool)
+{
+	struct list *oldest = list_pop_front(&udp->holders);
+	struct fbuf **at, *frame, *copy;
+	struct udp_pcb *pcb;
+
+	if (!oldest)
+		return false;
+	list_push_back(&udp->holders, oldest);
+	pcb = FS_CONTAINER_OF(oldest, struct udp_pcb, holder);
+	at = find_pinned(pcb, pool);
+	copy = at ? copy_out(udp, pcb, *at) : NULL;
+	if (!copy)
+		return false;
+	frame = *at;
+	copy->charge = frame->charge;
+	copy->link = frame->link;
+	*at = copy;
+	if (pcb->queue.tail == frame)
+		pcb->queue.tail = copy;
+	frame->link = NULL;
+	udp_unpin(pcb, frame);
+	fbuf_free(frame);
+	return true;
 }
 
 /* The frame to queue: itself, or its copy in the payload pool. NULL: no memory, frame freed. */
 static struct fbuf *settle(struct udp_stack *udp, struct udp_pcb *pcb, struct fbuf *frame)
 {
-	struct fbuf_pool *payload = udp->ip->payload, *pool = frame->pool;
+	struct fbuf_pool *pool = frame->pool;
+	/* Of an endpoint that reads, which goes on below the low water, where unread ones stop. */
+	bool reserve = pcb->queue.frames == 0 && pool->n_free > pool->low_water / 2;
 	struct fbuf *copy = NULL;
 
-	if (may_hold(udp, pcb, pool)) {
-		pcb->pinned += chunks(frame);
-		return frame;
-	}
-	if (may_copy(udp, pcb))
-		copy = fbuf_clone_into(frame, payload);
-	if (copy) {
-		udp->ip->counters[FS_CTR_copied_out]++;
-		pcb->copied += chunks(copy);
-	} else if (pcb->queue.frames == 0 && pool->n_free > pool->low_water / 2) {
-		/* The last resort of an endpoint that reads: unread ones stop at low_water. */
-		pcb->pinned += chunks(frame);
-		return frame;
-	}
+	if (may_hold(udp, pcb, pool) || (reserve && evict(udp, pool)))
+		goto hold;
+	copy = copy_out(udp, pcb, frame);
+	if (!copy && reserve)
+		goto hold;
 	fbuf_free(frame);
 	return copy;
+hold:
+	udp_pin(udp, pcb, frame);
+	return frame;
 }
 
 /* A frame that @pcb's accounting of chunks knows of joins the queue. */
@@ -190,7 +242,7 @@ static void enqueue_segments(struct udp_stack *udp, struct udp_pcb *pcb, const s
 			copy = may_copy(udp, pcb) ? fbuf_clone_part(frame, payload, at, here) : NULL;
 		}
 		if (copy) {
-			pcb->copied += chunks(copy);
+			pcb->copied += udp_chunks(copy);
 			append(udp, pcb, copy);
 		} else {
 			pcb->drops++;
@@ -210,7 +262,7 @@ static enum fs_counter enqueue_copy(struct udp_stack *udp, struct udp_pcb *pcb, 
 	if (!copy)
 		return FS_CTR_drop_udp_no_memory;
 	udp->ip->counters[FS_CTR_rx_group_copies]++;
-	pcb->copied += chunks(copy);
+	pcb->copied += udp_chunks(copy);
 	append(udp, pcb, copy);
 	return FS_CTR_N;
 }

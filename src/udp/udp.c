@@ -31,6 +31,7 @@ void udp_init(struct udp_stack *udp, struct ip_stack *ip, const struct siphash_k
 	memset(udp, 0, sizeof(*udp));
 	udp->ip = ip;
 	udp->key = *key;
+	list_init(&udp->holders);
 	table_init(&udp->by_port, port_buckets, n_port);
 	table_init(&udp->by_flow, flow_buckets, n_flow);
 }
@@ -178,15 +179,6 @@ struct udp_pcb *udp_find(struct udp_stack *udp, const struct ip_addr *local, uin
 	return pcb;
 }
 
-static uint32_t chunks(const struct fbuf *frame)
-{
-	uint32_t n = 0;
-
-	for (; frame; frame = frame->next)
-		n++;
-	return n;
-}
-
 struct fbuf *udp_receive(struct udp_pcb *pcb)
 {
 	struct fbuf *frame = fbuf_queue_pop(&pcb->queue);
@@ -195,9 +187,9 @@ struct fbuf *udp_receive(struct udp_pcb *pcb)
 		return NULL;
 	pcb->charged -= frame->charge;
 	if (frame->pool == pcb->stack->ip->payload)
-		pcb->copied -= chunks(frame);
+		pcb->copied -= udp_chunks(frame);
 	else
-		pcb->pinned -= chunks(frame);
+		udp_unpin(pcb, frame);
 	frame->charge = 0;
 	pcb->stack->idle += pcb->queue.frames == 0 && (pcb->flags & UDP_PCB_BOUND);
 	return frame;

@@ -21,6 +21,7 @@
 #include "base/addr.h"
 #include "base/clock.h"
 #include "base/fbuf.h"
+#include "base/list.h"
 #include "base/siphash.h"
 #include "base/table.h"
 
@@ -69,6 +70,7 @@ struct udp_pcb {
 	uint32_t charged;		  /* bytes accounted in queue */
 	struct fbuf_queue queue;	  /* received, oldest first; data at the payload's first byte */
 	uint32_t pinned;		  /* chunks of pinned pools in queue */
+	struct list holder;		  /* in udp_stack.holders while pinned > 0 */
 	uint32_t copied;		  /* chunks of the payload pool in queue */
 	uint64_t drops;			  /* datagrams dropped because of limit or memory */
 	struct udp_group *groups;	  /* memberships, latest first (group.h) */
@@ -99,6 +101,7 @@ struct udp_stack {
 	struct table by_group;	  /* memberships; no table until udp_groups_init() */
 	struct siphash_key key;
 	uint32_t ids;		  /* IPv4 identifications given so far */
+	struct list holders;	  /* endpoints with pinned chunks in their queue, oldest first */
 	uint32_t idle;		  /* bound endpoints whose queue is empty: each may want a chunk next */
 	uint32_t fair_share;	  /* pinned chunks one queue may hold before copying out, always;
 				     0 = an eighth of the pool */
@@ -129,7 +132,8 @@ struct udp_pcb *udp_find(struct udp_stack *udp, const struct ip_addr *local, uin
  * ip_env.input of a stack: one datagram, transport header at frame->data. Takes the frame: queues it
  * on its endpoint (then calls env->readable) or frees it and counts why. Queued frames hold the
  * payload only. A super-frame is queued whole for UDP_PCB_GRO, else as its datagrams, copied. Counts
- * rx_datagrams, rx_bytes; and copied_out when the payload left the pinned pool.
+ * rx_datagrams, rx_bytes; and copied_out when a payload left the pinned pool: this one's, or that of an
+ * endpoint which has not read for long and makes room for one that does.
  * What came in a frame to a group goes to every receiver: copies in the payload pool, counted in
  * rx_group_copies, and the frame itself to the last; a receiver that is full counts its own drop.
  */
@@ -153,6 +157,12 @@ int udp_send(struct udp_stack *udp, const struct ip_env *env, const struct udp_p
 int udp_send_as(struct udp_stack *udp, const struct ip_env *env, const struct udp_pcb *pcb,
 		const struct udp_style *style, struct ip_dst *dst, uint16_t remote_port,
 		const struct iovec *iov, int n, size_t len, uint32_t segment);
+
+/*
+ * Chunks of the payload pool that only empty queues may take: an eighth of it or one for each of them,
+ * never more than half. Whoever grows the pool keeps it above that, or the others find it full.
+ */
+uint32_t udp_payload_reserve(const struct udp_stack *udp);
 
 /* Free everything queued on @pcb. */
 void udp_purge(struct udp_pcb *pcb);

@@ -10,6 +10,8 @@
 
 #include "base/csum.h"
 #include "base/endian.h"
+#include "base/fbuf.h"
+#include "base/list.h"
 #include "udp/udp.h"
 
 /* Hash of a connected endpoint, keyed. */
@@ -32,6 +34,30 @@ static inline bool udp_takes_family(uint32_t flags, bool is_v4)
 	if (!is_v4)
 		return flags & UDP_PCB_V6;
 	return !(flags & UDP_PCB_V6) || !(flags & UDP_PCB_V6ONLY);
+}
+
+static inline uint32_t udp_chunks(const struct fbuf *frame)
+{
+	uint32_t n = 1;
+
+	while ((frame = frame->next) != NULL)
+		n++;
+	return n;
+}
+
+/* @frame of a pinned pool comes to @pcb's queue, or leaves it. */
+static inline void udp_pin(struct udp_stack *udp, struct udp_pcb *pcb, const struct fbuf *frame)
+{
+	if (pcb->pinned == 0)
+		list_push_back(&udp->holders, &pcb->holder);
+	pcb->pinned += udp_chunks(frame);
+}
+
+static inline void udp_unpin(struct udp_pcb *pcb, const struct fbuf *frame)
+{
+	pcb->pinned -= udp_chunks(frame);
+	if (pcb->pinned == 0)
+		list_remove(&pcb->holder);
 }
 
 #endif

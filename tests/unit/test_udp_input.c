@@ -579,6 +579,7 @@ static void udp_input__default_share_is_an_eighth(void **state)
 	teardown(&f);
 }
 
+/* Nobody else holds one: what cannot be copied instead is copied itself. */
 static void udp_input__below_low_water_everything_is_copied_out(void **state)
 {
 	struct rig_datagram d;
@@ -731,6 +732,94 @@ static void hazard_05__unread_sockets_starve_nobody(void **state)
 	teardown(&f);
 }
 
+/*
+ * Design hazard 5, the other half: who pays. Unread sockets hold the pool down to its mark; an active
+ * one beside them is served without a copy of its own datagrams. What is copied are frames that sleep,
+ * each once, and what they held is still there, in order.
+ */
+static void hazard_05__unread_frames_are_copied_not_the_active_ones(void **state)
+{
+	enum { SOCKETS = 1000, PINNED = 1200, PAYLOAD = 8192, LOW = 512, ROUNDS = 5000 };
+	struct udp_pcb *lazy = calloc(SOCKETS, sizeof(*lazy));
+	uint64_t copied;
+	struct rig_datagram d;
+	struct fixture f;
+
+	rig_open_sized(&f.h, 0, &(struct rig_sizes){ PINNED, PAYLOAD, 256 });
+	rig_bind(&f.h, &f.pcb, (struct ip_addr){ 0 }, PORT, UDP_PCB_V6);
+	f.h.pinned.low_water = LOW;
+	d = good(&f);
+	for (unsigned i = 0; i < SOCKETS; i++) {
+		rig_bind(&f.h, &lazy[i], (struct ip_addr){ 0 }, (uint16_t)(1000 + i), 0);
+		d.dst_port = (uint16_t)(1000 + i);
+		d.payload = text;
+		rig_input(&f.h, &d);
+		d.payload = text + 1;
+		rig_input(&f.h, &d);
+	}
+	assert_true(f.h.pinned.n_free <= LOW + 1);
+	copied = f.h.counters[FS_CTR_copied_out];
+	d.dst_port = PORT;
+	d.payload = text;
+	for (unsigned n = 0; n < ROUNDS; n++) {
+		rig_input(&f.h, &d);
+		rig_expect(&f.pcb, text, 16);
+	}
+	assert_int_equal(f.pcb.drops, 0);
+	assert_true(f.h.counters[FS_CTR_copied_out] - copied <= 1);
+	for (unsigned i = 0; i < SOCKETS; i++) {
+		rig_expect(&lazy[i], text, 16);
+		rig_expect(&lazy[i], text + 1, 16);
+		rig_unbind(&f.h, &lazy[i]);
+	}
+	assert_true(list_is_empty(&f.h.udp.holders));
+	free(lazy);
+	teardown(&f);
+}
+
+/* A holder whose pinned frame is the last of its queue: the queue goes on behind the copy. */
+static void hazard_05__a_frame_copied_from_the_end_of_a_queue(void **state)
+{
+	struct udp_pcb lazy;
+	struct rig_datagram d;
+	struct fixture f;
+
+	setup(&f);
+	rig_bind(&f.h, &lazy, (struct ip_addr){ 0 }, PORT + 1, UDP_PCB_V6);
+	d = good(&f);
+	d.dst_port = PORT + 1;
+	rig_input(&f.h, &d);
+	f.h.pinned.low_water = RIG_PINNED;
+	d.dst_port = PORT;
+	rig_input(&f.h, &d);
+	assert_int_equal(lazy.pinned, 0);
+	assert_int_equal(lazy.copied, 1);
+	assert_int_equal(f.pcb.pinned, 1);
+	d.dst_port = PORT + 1;
+	d.payload = text + 1;
+	rig_input(&f.h, &d);
+	rig_expect(&lazy, text, 16);
+	rig_expect(&lazy, text + 1, 16);
+	rig_expect(&f.pcb, text, 16);
+	rig_unbind(&f.h, &lazy);
+	teardown(&f);
+}
+
+/* Whoever grows the payload pool while it is at its reserve never finds an unread queue refused. */
+static void udp_payload_reserve__is_within_its_bounds(void **state)
+{
+	struct fixture f;
+
+	setup_sized(&f, RIG_PINNED, 800);
+	assert_int_equal(udp_payload_reserve(&f.h.udp), 100);
+	f.h.udp.idle += 150;
+	assert_int_equal(udp_payload_reserve(&f.h.udp), 151);
+	f.h.udp.idle += 1000;
+	assert_int_equal(udp_payload_reserve(&f.h.udp), 400);
+	f.h.udp.idle -= 1150;
+	teardown(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -774,6 +863,9 @@ int main(void)
 		cmocka_unit_test(udp_input__empty_queue_may_use_the_reserve),
 		cmocka_unit_test(udp_input__payload_pool_empty_at_each_allocation),
 		cmocka_unit_test(hazard_05__unread_sockets_starve_nobody),
+		cmocka_unit_test(hazard_05__unread_frames_are_copied_not_the_active_ones),
+		cmocka_unit_test(hazard_05__a_frame_copied_from_the_end_of_a_queue),
+		cmocka_unit_test(udp_payload_reserve__is_within_its_bounds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
