@@ -22,6 +22,7 @@ assert _SOCK.size == 224
 Counts = collections.namedtuple("Counts", "rx_fast rx_kernel tx_fast tx_kernel drops")
 Counts.total = property(lambda c: c.rx_fast + c.rx_kernel + c.tx_fast + c.tx_kernel)
 Counts.fast = property(lambda c: c.rx_fast + c.tx_fast)
+Counts.kernel = property(lambda c: c.rx_kernel + c.tx_kernel)
 Counts.share = property(lambda c: c.fast / c.total if c.total else 0.0)
 
 # Every FSOCK_ setting of the caller is removed, so that a run measures what it says.
@@ -52,7 +53,7 @@ def stat(pid):
         return None
 
 
-def _sockets(report):
+def sockets(report):
     """The socket records anywhere in a report, whatever it is wrapped in."""
     if isinstance(report, dict):
         if "rx_fast" in report:
@@ -61,7 +62,7 @@ def _sockets(report):
         report = list(report.values())
     if isinstance(report, list):
         for item in report:
-            yield from _sockets(item)
+            yield from sockets(item)
 
 
 def sum_counts(sockets):
@@ -75,12 +76,12 @@ def sum_counts(sockets):
 def counts(pid):
     """Datagrams of all sockets of the living process @pid, None when it has no stack."""
     report = stat(pid)
-    return None if report is None else sum_counts(_sockets(report))
+    return None if report is None else sum_counts(sockets(report))
 
 
 def reasons(report):
     """The set of reason names in the socket records of @report."""
-    return {str(sock.get("reason")) for sock in _sockets(report) if sock.get("reason")}
+    return {str(sock.get("reason")) for sock in sockets(report) if sock.get("reason")}
 
 
 class Report:
@@ -115,6 +116,15 @@ class Report:
         os.close(self.fd)
 
 
+def counters(pid):
+    """Counters of all stacks of the living process @pid by name, drops among them."""
+    total = collections.Counter()
+    for stack in (stat(pid) or {}).get("stacks", []):
+        total.update(stack.get("counters", {}))
+        total.update(stack.get("drops", {}))
+    return total
+
+
 def drops(pid):
     """Everything the stack of @pid counted as lost on the way in: sockets, stack and ports."""
     report = stat(pid) or {}
@@ -131,4 +141,4 @@ def drops(pid):
 def accelerated(pid):
     """True when a socket of @pid may take the fast path now."""
     report = stat(pid)
-    return any(sock.get("accelerated") for sock in _sockets(report)) if report else False
+    return any(sock.get("accelerated") for sock in sockets(report)) if report else False

@@ -80,6 +80,16 @@ class Pair:
             if done.returncode:
                 raise Unable("ip failed: " + done.stderr.strip())
 
+    def meet(self):
+        """Each side knows the other's station, as after a first exchange: no datagram has to ask."""
+        for side, other in ((self.a, self.b), (self.b, self.a)):
+            station = other.run(["cat", f"/sys/class/net/{LINK}/address"]).out.strip()
+            done = subprocess.run(["ip", "-n", side.name, "-batch", "-"], text=True, input="".join(
+                f"neigh replace {address} lladdr {station} dev {LINK} nud reachable\n"
+                for address in (other.v4, other.v6)), capture_output=True, check=False)
+            if done.returncode:
+                raise Unable("ip failed: " + done.stderr.strip())
+
     def __exit__(self, *_):
         for side in (self.a, self.b):
             if side is not None:

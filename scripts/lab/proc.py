@@ -34,6 +34,16 @@ def cpus():
     return have if len(have) > 1 else have * 2
 
 
+def until(holds, timeout=5):
+    """Wait for @holds() to be true; what it said last."""
+    end = time.monotonic() + timeout
+    while True:
+        said = holds()
+        if said or time.monotonic() >= end:
+            return said
+        time.sleep(0.01)
+
+
 class Process:
     """
     A running child. @cpu pins it; @env adds to our environment (None removes a name); output goes

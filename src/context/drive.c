@@ -72,7 +72,8 @@ static unsigned poll_port(struct context *ctx, unsigned i)
 	}
 	h->ops->heartbeat(h, ctx->now);
 	/* Before the engine needs it: it copies out what a slow reader leaves in the frame pool. */
-	if (__builtin_expect(ctx->stack->payload.n_free < STACK_PAYLOAD_LOW, 0))
+	if (__builtin_expect(ctx->stack->payload.n_free <
+				     STACK_PAYLOAD_LOW + udp_payload_reserve(&ctx->stack->udp), 0))
 		context_payload_reserve(ctx);
 	ip_input(&ctx->stack->ip, &ctx->env, frames, n, ctx->now);
 	return n;
