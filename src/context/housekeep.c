@@ -2,7 +2,9 @@
 /*
  * housekeep.c - what changes around the stack: routes, links, neighbours, policy, other processes.
  *
- * Runs from context_poll(): notifications every LOOK_NS at most, the slow part every CHECK_NS. An idle
+ * Runs from context_poll(): notifications every LOOK_NS at most, the slow part every CHECK_NS. What is
+ * done for each socket is spread over the looks of a second, or a thousand sockets that nobody uses
+ * would hold up the one in use for a millisecond. An idle
  * program does nothing of this; the first frame after a pause is preceded by whatever is due, so that a
  * rule set during the pause holds for it.
  */
@@ -18,7 +20,10 @@
 #define CHECK_NS FS_SEC(1)
 #define FIRST_CHECK_NS FS_MS(10) /* soon after the start: the clock's rate is still a guess */
 
-enum { OWN_MAX = 32 /* sockets of ours on one port; with more, the rest count as strangers */ };
+enum {
+	OWN_MAX = 32, /* sockets of ours on one port; with more, the rest count as strangers */
+	SLICE = 8,    /* sockets looked at in one go, besides those that the time passed stands for */
+};
 
 static void on_change(const struct host_change *change, void *arg)
 {
@@ -179,6 +184,34 @@ void context_publish(struct context *ctx)
 
 /* --- the round --- */
 
+/* How many of @n sockets a look takes care of that comes @elapsed after the one before. */
+static uint32_t slice_of(uint32_t n, fs_ns elapsed)
+{
+	return SLICE + (uint32_t)((uint64_t)n * (uint64_t)FS_MIN(elapsed, CHECK_NS) / CHECK_NS);
+}
+
+static void check_some_descriptors(struct context *ctx, fs_ns elapsed)
+{
+	uint32_t n = slice_of((uint32_t)ctx->fds.highest + 1, elapsed);
+
+	for (; n > 0 && ctx->unchecked_fd <= ctx->fds.highest; n--)
+		context_check_descriptor(ctx, ctx->unchecked_fd++);
+}
+
+static void publish_some(struct context *ctx, fs_ns elapsed)
+{
+	uint32_t n = slice_of(ctx->stack->socks.in_use, elapsed);
+
+	for (; n > 0 && ctx->unpublished > 0; n--, ctx->unpublished--) {
+		struct list *e = list_pop_front(&ctx->stack->all_socks);
+
+		if (!e)
+			break;
+		list_push_back(&ctx->stack->all_socks, e);
+		sock_publish(FS_CONTAINER_OF(e, struct sock, all));
+	}
+}
+
 static void check(struct context *ctx)
 {
 	ctx->next_check = ctx->now + CHECK_NS;
@@ -186,9 +219,13 @@ static void check(struct context *ctx)
 	check_policy(ctx);
 	context_reap(ctx);
 	context_neigh_refresh(ctx);
-	if (ctx->slot < STATS_MAX_PROCS)
-		context_check_descriptors(ctx);
-	context_publish(ctx);
+	for (unsigned i = 0; i < ctx->n_handles; i++)
+		publish_port(ctx, i);
+	/* A round that is not through goes on: rules may change faster than it takes. */
+	if (ctx->unchecked_fd > ctx->fds.highest)
+		ctx->unchecked_fd = 0;
+	if (ctx->unpublished == 0)
+		ctx->unpublished = ctx->stack->socks.in_use;
 }
 
 /* A netfilter or xfrm rule must hold for the next datagram, not in a second. */
@@ -200,6 +237,7 @@ static bool rules_changed(struct context *ctx)
 void context_housekeep(struct context *ctx)
 {
 	int changed = host_monitor_drain(&ctx->monitor, on_change, ctx);
+	fs_ns elapsed = ctx->now - ctx->next_look + LOOK_NS;
 
 	ctx->next_look = ctx->now + LOOK_NS;
 	if (changed < 0)
@@ -214,4 +252,7 @@ void context_housekeep(struct context *ctx)
 		ctx->next_check = ctx->now + FIRST_CHECK_NS;
 	else if (ctx->now >= ctx->next_check || (changed & HOST_CHANGED_TC) || rules_changed(ctx))
 		check(ctx);
+	if (ctx->slot < STATS_MAX_PROCS)
+		check_some_descriptors(ctx, elapsed);
+	publish_some(ctx, elapsed);
 }

@@ -114,7 +114,7 @@ void context_ports_refresh(struct context *ctx);
 /* Does host policy allow to accelerate on @ifindex (DESIGN D14)? 0, or FS_REASON_policy and ctx->why. */
 int context_policy_verdict(struct context *ctx, int ifindex);
 
-/* Bring the shared statistics up to date. */
+/* Bring the shared statistics up to date, all at once. */
 void context_publish(struct context *ctx);
 
 /* --- resolve.c --- */
@@ -160,7 +160,6 @@ void context_demote_all(struct context *ctx, int port, int reason, const char *d
 
 /* The kernel said that @fd is no socket, or it is time to look: is it still the one we know (P21)? */
 void context_check_descriptor(struct context *ctx, int fd);
-void context_check_descriptors(struct context *ctx);
 
 /* The last descriptor is gone and nobody sleeps on it: end the socket. */
 void context_sock_free(struct context *ctx, struct sock *s);

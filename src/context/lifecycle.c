@@ -657,12 +657,6 @@ void context_check_descriptor(struct context *ctx, int fd)
 	fs_store_release(&e->kind, (uint32_t)FD_NONE);
 }
 
-void context_check_descriptors(struct context *ctx)
-{
-	for (int fd = 0; fd <= ctx->fds.highest; fd++)
-		context_check_descriptor(ctx, fd);
-}
-
 void lifecycle_closing(struct context *ctx, int fd)
 {
 	struct fd_entry *e;
