@@ -6,12 +6,20 @@
  *      plain_udp empty ADDRESS PORT COUNT    nanoseconds of a receive that finds nothing
  *      plain_udp idle ADDRESS PORT SECONDS   CPU time of a receiver that waits for what never comes
  *      plain_udp hold ADDRESS PORT           an open socket and nothing else, until a signal
+ *      plain_udp echo ADDRESS PORT COUNT [spin]  echo until a signal; beside it COUNT sockets on the
+ *                                            ports from UNREAD on, bound and never read
+ *      plain_udp fill ADDRESS PORT COUNT     send FILL_TURNS datagrams to each of COUNT ports from PORT on
+ *      plain_udp ask ADDRESS PORT COUNT [spin]   half round trips to an echo, microseconds
+ *
+ * ADDRESS is the socket's own for the first four, the peer's for fill and ask. spin: receive without
+ * blocking, again and again.
  *
  * The last line on stdout is JSON. `ready` on stderr says that the socket is bound.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +30,16 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 1000 };
+enum {
+	BATCH = 1000,
+	UNREAD = 20000,	  /* first port of the sockets that nobody reads */
+	FILL_TURNS = 360, /* more than a queue of the default size takes */
+	FILL_BYTES = 120,
+	FILL_BURST = 64,  /* then a pause: what the receiver's rings drop fills no queue */
+	WARM_UP = 2000,
+	ASK_BYTES = 64,
+	PATIENCE_US = 200000,
+};
 
 static uint64_t now_ns(void)
 {
@@ -40,17 +57,26 @@ static uint64_t cpu_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
 }
 
-static int bound(const char *address, int port)
+static struct sockaddr_in name_of(const char *address, int port)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+
+	if (inet_pton(AF_INET, address, &at.sin_addr) != 1) {
+		fprintf(stderr, "plain_udp: no address: %s\n", address);
+		exit(2);
+	}
+	return at;
+}
+
+static int bound(const char *address, int port)
+{
+	struct sockaddr_in at = name_of(address, port);
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
 
-	if (fd < 0 || inet_pton(AF_INET, address, &at.sin_addr) != 1 ||
-	    bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0) {
+	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0) {
 		perror("plain_udp: bind");
 		exit(1);
 	}
-	fprintf(stderr, "ready\n");
 	return fd;
 }
 
@@ -102,17 +128,129 @@ static int idle(int fd, double seconds)
 	return 0;
 }
 
+/* --- an active socket beside unread ones --- */
+
+static ssize_t take(int fd, char *buf, size_t len, struct sockaddr_in *from, bool spin)
+{
+	socklen_t from_len = sizeof(*from);
+	ssize_t got;
+
+	do
+		got = recvfrom(fd, buf, len, spin ? MSG_DONTWAIT : 0, (struct sockaddr *)from, &from_len);
+	while (spin && got < 0 && errno == EAGAIN);
+	return got;
+}
+
+static int echo(int fd, const char *address, int unread, bool spin)
+{
+	struct rlimit files = { .rlim_cur = (rlim_t)unread + 256, .rlim_max = (rlim_t)unread + 256 };
+	struct rlimit have;
+	struct sockaddr_in from;
+	char buf[2048];
+
+	if (getrlimit(RLIMIT_NOFILE, &have) == 0 && have.rlim_cur < files.rlim_cur &&
+	    setrlimit(RLIMIT_NOFILE, &files) < 0) {
+		perror("plain_udp: setrlimit");
+		return 1;
+	}
+	for (int i = 0; i < unread; i++)
+		bound(address, UNREAD + i);
+	fprintf(stderr, "ready\n");
+	for (;;) {
+		ssize_t got = take(fd, buf, sizeof(buf), &from, spin);
+
+		if (got >= 0)
+			sendto(fd, buf, (size_t)got, 0, (struct sockaddr *)&from, sizeof(from));
+	}
+}
+
+static int fill(const char *address, int port, int count)
+{
+	struct timespec pause_between = { .tv_nsec = 100000 };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	char data[FILL_BYTES] = "unread";
+	long sent = 0;
+
+	for (int turn = 0; turn < FILL_TURNS; turn++) {
+		for (int i = 0; i < count; i++) {
+			struct sockaddr_in to = name_of(address, port + i);
+
+			sent += sendto(fd, data, sizeof(data), 0, (struct sockaddr *)&to, sizeof(to)) > 0;
+			if (sent % FILL_BURST == 0)
+				nanosleep(&pause_between, NULL);
+		}
+	}
+	printf("{\"sent\":%ld}\n", sent);
+	return 0;
+}
+
+/* One round trip in ns, or 0 when the answer did not come. */
+static uint64_t round_trip(int fd, bool spin)
+{
+	uint64_t began = now_ns(), until = began + PATIENCE_US * 1000ULL;
+	char buf[ASK_BYTES] = "ask";
+	ssize_t got;
+
+	if (send(fd, buf, sizeof(buf), 0) < 0)
+		return 0;
+	do
+		got = recv(fd, buf, sizeof(buf), spin ? MSG_DONTWAIT : 0);
+	while (spin && got < 0 && errno == EAGAIN && now_ns() < until);
+	return got < 0 ? 0 : now_ns() - began;
+}
+
+static int ask(const char *address, int port, long count, bool spin)
+{
+	struct sockaddr_in to = name_of(address, port);
+	struct timeval patience = { .tv_usec = PATIENCE_US };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	double *half = calloc((size_t)count, sizeof(*half));
+	long n = 0, lost = 0;
+
+	if (!half || count < 1 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
+		return 1;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	for (int i = 0; i < WARM_UP; i++)
+		round_trip(fd, spin);
+	for (long i = 0; i < count; i++) {
+		uint64_t ns = round_trip(fd, spin);
+
+		if (ns)
+			half[n++] = (double)ns / 2000;
+		else
+			lost++;
+	}
+	if (n == 0)
+		return 1;
+	qsort(half, (size_t)n, sizeof(*half), compare);
+	printf("{\"n\":%ld,\"lost\":%ld,\"p50\":%.3f,\"p99\":%.3f,\"p99.9\":%.3f}\n", n, lost, half[n / 2],
+	       half[n * 99 / 100], half[n * 999 / 1000]);
+	free(half);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
-	int fd;
+	long number = argc > 4 ? atol(argv[4]) : 0;
+	bool spin = argc > 5 && strcmp(argv[5], "spin") == 0;
+	int port, fd;
 
 	if (argc < 4) {
-		fprintf(stderr, "usage: plain_udp empty|idle|hold ADDRESS PORT [COUNT|SECONDS]\n");
+		fprintf(stderr, "usage: plain_udp empty|idle|hold|echo|fill|ask ADDRESS PORT "
+				"[COUNT|SECONDS [spin]]\n");
 		return 2;
 	}
-	fd = bound(argv[2], atoi(argv[3]));
+	port = atoi(argv[3]);
+	if (strcmp(argv[1], "fill") == 0)
+		return fill(argv[2], port, (int)number);
+	if (strcmp(argv[1], "ask") == 0)
+		return ask(argv[2], port, number, spin);
+	fd = bound(argv[2], port);
+	if (strcmp(argv[1], "echo") == 0)
+		return echo(fd, argv[2], (int)number, spin);
+	fprintf(stderr, "ready\n");
 	if (strcmp(argv[1], "empty") == 0)
-		return empty(fd, argc > 4 ? atol(argv[4]) : 1000000);
+		return empty(fd, argc > 4 ? number : 1000000);
 	if (strcmp(argv[1], "idle") == 0)
 		return idle(fd, argc > 4 ? atof(argv[4]) : 5);
 	for (;;)

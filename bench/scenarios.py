@@ -284,6 +284,65 @@ def idle(rounds):
               kernel_block=median(seen["kernel"]), n=rounds)
 
 
+# Sockets beside the active one, and whether datagrams wait on them.
+UNREAD = {"alone": (0, False), "beside empty": (1000, False), "beside full": (1000, True)}
+
+
+def _echo_beside(pair, beside, spin=False, options=None, count=100000):
+    """Percentiles of an echo on one socket of a program that holds others; share when on fsock."""
+    tool, cpu = str(fsock.build_dir() / "bench" / "plain_udp"), proc.cpus()
+    others, full = UNREAD[beside]
+    how = ["spin"] if spin else []
+
+    def wrap(*argv):
+        return list(map(str, argv)) if options is None else fsock.run(argv, **options)
+    with pair.b.popen(wrap(tool, "echo", net.B4, 9000, others, *how), cpu=cpu[1], env=fsock.CLEAN) as server:
+        if not server.wait_for("ready", 20):
+            raise Failed("plain_udp echo: " + server.err.strip())
+        if full:
+            done = pair.a.run(wrap(tool, "fill", net.B4, 20000, others), cpu=cpu[0], env=fsock.CLEAN,
+                              timeout=60)
+            if done.status != 0:
+                raise Failed("plain_udp fill: " + done.err.strip())
+        before = fsock.counts(server.pid) if options is not None else None
+        done = pair.a.run(wrap(tool, "ask", net.B4, 9000, count, *how), cpu=cpu[0], env=fsock.CLEAN,
+                          timeout=60)
+        if done.status != 0:
+            raise Failed("plain_udp ask: " + done.err.strip())
+        row = json.loads(done.out.strip().splitlines()[-1])
+        if options is not None:
+            after = fsock.counts(server.pid)
+            row["share"] = (after.fast - before.fast) / max(1, after.total - before.total)
+    return row
+
+
+def unread(rounds):
+    """one socket alone, and beside a thousand that are empty or full and never read"""
+    columns = {"kernel_block": {}, "kernel_spin": {"spin": True}, "fsock": {"options": LATENCY}}
+    seen = {(column, beside): [] for column in columns for beside in UNREAD}
+    with net.Pair("fsock-bench") as pair:
+        pair.meet()
+        for n in range(rounds):
+            for column, beside in seen:
+                say(f"unread, round {n + 1} of {rounds}: {column}, {beside}")
+                count = 20000 if column == "kernel_block" else 100000
+                seen[column, beside].append(_echo_beside(pair, beside, count=count, **columns[column]))
+    params = {"size": 64, "profile": "latency", "tool": "plain_udp", "sockets": 1000}
+    for point in ("50", "99"):
+        for beside in UNREAD:
+            cells = {column: [r["p" + point] for r in seen[column, beside]] for column in columns}
+            yield Row("unread", {**params, "beside": beside}, "p" + point, "us", n=rounds,
+                      **{column: median(values) for column, values in cells.items()},
+                      share=min(r["share"] for r in seen["fsock", beside]),
+                      spread=spread(cells["fsock"])).finish(more_is_better=False)
+        # The kernel's own slowdown stands beside ours; each is a ratio within its column and round.
+        slower = {column: [full["p" + point] / alone["p" + point] for full, alone
+                           in zip(seen[column, "beside full"], seen[column, "alone"])] for column in columns}
+        yield Row("unread", {**params, "beside": "full against alone"}, "p" + point, "x", n=rounds,
+                  **{column: median(values) for column, values in slower.items()},
+                  spread=spread(slower["fsock"])).finish(more_is_better=False)
+
+
 def _timed(argv, env=None):
     began = time.perf_counter()
     done = subprocess.run(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -346,4 +405,4 @@ def bystander(rounds):
                   fsock=median(values), spread=spread(values)).finish(more_is_better=more)
 
 
-ALL = {job.__name__: job for job in (udp_pp, udp_pp_raw, udp_tp, empty_recv, idle, start, bystander)}
+ALL = {job.__name__: job for job in (udp_pp, udp_pp_raw, udp_tp, empty_recv, idle, unread, start, bystander)}
