@@ -25,6 +25,7 @@
 
 enum {
 	MISSES_MAX = 6,	/* the spin budget is halved at most so often */
+	OWNER_ENDED = 1, /* what the sleep set says of the end of a port's owner */
 	RETRY = 16,	/* one wait in so many tries the whole budget again */
 };
 
@@ -101,6 +102,12 @@ static void refresh_sleep_set(struct context *ctx)
 	event.events = EPOLLIN;
 	/* An AF_XDP socket does not tell that its interface went; the link's event does. */
 	sys_epoll_ctl(t->epfd, EPOLL_CTL_ADD, ctx->monitor.nl.fd, &event);
+	event.events = EPOLLIN | EPOLLET;
+	event.data.u64 = OWNER_ENDED;
+	for (unsigned i = 0; i < IP_MAX_PORTS; i++)
+		if (ctx->owner[i].pid)
+			sys_epoll_ctl(t->epfd, EPOLL_CTL_ADD, ctx->owner[i].fd, &event);
+	event = (struct epoll_event){ .events = EPOLLIN };
 	for (unsigned i = 0; i < ctx->n_handles; i++) {
 		struct provider_handle *h = &ctx->handle[i];
 
@@ -158,6 +165,9 @@ static void disarm(struct blocker *b)
 	if (!context_lock(ctx))
 		return; /* a broken stack: nobody counts sleepers any more */
 	uncount_sleeper(b);
+	if (b->owner_ended)
+		ctx->next_look = 0; /* the call's next turn takes over */
+	b->owner_ended = false;
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		if (ctx->handle[i].ops)
 			ctx->handle[i].ops->disarm(&ctx->handle[i]);
@@ -183,8 +193,12 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 	fs_fetch_add(&ctx->stack->counter[FS_CTR_sleeps], 1);
 	b->slept = b->ever_slept = true;
 	ctx->libc_ppoll(fds, n + 2, until, NULL); /* libc's own: a cancellation point */
-	if (fds[n].revents) /* clears the doorbell's edge; what the ports have stays */
-		sys_epoll_pwait(epfd, rung, FS_ARRAY_SIZE(rung), 0, NULL);
+	if (fds[n].revents) { /* clears the doorbell's edge; what the ports have stays */
+		int events = sys_epoll_pwait(epfd, rung, FS_ARRAY_SIZE(rung), 0, NULL);
+
+		for (int i = 0; i < events; i++)
+			b->owner_ended |= rung[i].data.u64 == OWNER_ENDED;
+	}
 	disarm(b);
 	return admit(b);
 }

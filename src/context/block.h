@@ -57,6 +57,7 @@ struct blocker {
 	signal_set mask;	/* in force during the call: the caller's or the one given */
 	signal_set saved;	/* to restore */
 	bool user_mask, blocked, armed, slept, ever_slept;
+	bool owner_ended;	/* a process that owns a port ended while this one slept */
 };
 
 /* @mask: signal mask for the duration (ppoll and friends), kernel form; NULL = leave it. */

@@ -43,6 +43,12 @@ struct context {
 	/* What this process may drive. handle[i] belongs to stack->port[i]; ops NULL = not joined. */
 	struct provider_handle handle[IP_MAX_PORTS];
 	uint32_t handle_opened[IP_MAX_PORTS]; /* stack->port_opened[i] when handle[i] was made */
+	/* Descriptors that tell of the end of processes that own ports (pidfd); pid 0 = unused. */
+	struct context_owner {
+		uint32_t pid;
+		int fd;
+	} owner[IP_MAX_PORTS];
+	unsigned n_owners;
 	uint32_t ports_seen;   /* stack->ports_serial when handles were last compared */
 	unsigned n_handles;    /* slots of handle[] that were ever used */
 	unsigned slot;	       /* index in stack->proc; STATS_MAX_PROCS = none: not joined */

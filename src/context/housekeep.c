@@ -246,6 +246,8 @@ void context_housekeep(struct context *ctx)
 		context_ports_refresh(ctx);
 	if (changed & (HOST_CHANGED_LINK | HOST_CHANGED_ADDR | HOST_CHANGED_ROUTE))
 		ip_dst_flush(&ctx->stack->ip);
+	if (ctx->n_owners)
+		context_look_at_owners(ctx);
 	if (ctx->stack->entries_left)
 		context_unsteer_left(ctx);
 	if (ctx->next_check == 0)

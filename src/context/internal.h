@@ -39,15 +39,33 @@ void context_abandon(struct context *ctx);
  */
 int context_join(struct context *ctx);
 
-/* Obtain the ports of the stack that this process does not hold yet. 0 or -errno: of the first that
- * would not; those before it are held. */
-int context_join_ports(struct context *ctx);
+/* Why it could not: enum fs_reason, once context_join() failed. */
+int context_join_reason(const struct context *ctx);
 
 /* True if this process drives the stack, after trying to join. */
 static inline bool context_joined(struct context *ctx)
 {
 	return ctx->slot < STATS_MAX_PROCS || context_join(ctx) == 0;
 }
+
+/* --- owner.c --- */
+
+/* Obtain the ports of the stack that this process does not hold yet, and take over those whose owner
+ * ended. One that cannot be taken over is lost, its sockets go to the kernel. 0 or -errno: of the first
+ * that others hold and this process may not; those before it are held. */
+int context_hold_ports(struct context *ctx);
+
+/* Take over if an owner ended: a system call, none where this process owns what it holds. */
+void context_look_at_owners(struct context *ctx);
+
+/* What this process holds of @port has changed: others may ask for it. */
+void context_note_hold(struct context *ctx, unsigned port);
+
+/* The process of @slot holds nothing any more. */
+void context_forget_holds(struct context *ctx, unsigned slot);
+
+/* Close the descriptors that tell of owners' ends: in a child. No lock needed. */
+void context_unwatch_owners(struct context *ctx);
 
 /* Ports came or went: let go of those that another process closed, whatever their slots hold now
  * (port.c). */
@@ -86,7 +104,10 @@ static inline void context_leave(struct context *ctx)
 	context_unlock(ctx);
 }
 
-/* Free what dead processes held. */
+/* This process is about to end: records of sockets that others hold are theirs to report. */
+void context_hand_on_records(struct context *ctx);
+
+/* Free what dead processes held, and take over their ports. */
 void context_reap(struct context *ctx);
 
 /* --- port.c --- */
@@ -102,6 +123,9 @@ int context_port_find(const struct context *ctx, uint32_t ifindex);
 
 /* Interfaces that may be accelerated, the first @n of them; returns how many. *reason says why when 0. */
 unsigned context_interfaces(struct context *ctx, uint32_t *ifindex, unsigned n, int *reason);
+
+/* The last holder of the port in @slot ended: open it anew and steer its sockets again, or lose it. */
+void context_port_reopen(struct context *ctx, unsigned slot);
 
 /* A port died: move its sockets to the kernel and close it. */
 void context_port_lost(struct context *ctx, unsigned port, int reason);
@@ -151,6 +175,9 @@ void context_narrow(struct sock *s, int fd);
 
 /* Leave @s to the kernel for good. */
 void context_demote(struct context *ctx, struct sock *s, int reason, const char *detail);
+
+/* The port was opened anew, with empty tables: enter its sockets again. */
+void context_resteer(struct context *ctx, unsigned port);
 
 /* Sockets that a process without the ports' descriptors left to the kernel: take their entries out. */
 void context_unsteer_left(struct context *ctx);

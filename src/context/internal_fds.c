@@ -4,6 +4,7 @@
  */
 #include "context/internal_fds.h"
 
+#include "context/internal.h"
 #include "context/thread.h"
 #include "host/policy.h"
 #include "host/watch.h"
@@ -29,6 +30,9 @@ static bool for_each(struct context *ctx, visit_fn *visit, void *arg)
 		for (int k = 0; k < ctx->handle[i].n_fds; k++)
 			if (ctx->handle[i].fd[k] >= 0 && visit(&ctx->handle[i].fd[k], arg))
 				return true;
+	for (unsigned i = 0; i < IP_MAX_PORTS; i++)
+		if (ctx->owner[i].pid && visit(&ctx->owner[i].fd, arg))
+			return true;
 	if (ctx->watch && visit(host_watch_fd(ctx->watch), arg))
 		return true;
 	return ctx->policy &&
@@ -90,4 +94,7 @@ void context_fd_move_internal(struct context *ctx, int fd)
 
 	if (fd >= ctx->fd_floor)
 		for_each(ctx, move, arg);
+	for (unsigned i = 0; i < ctx->n_handles; i++)
+		if (ctx->handle[i].ops)
+			context_note_hold(ctx, i);
 }

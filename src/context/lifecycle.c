@@ -172,6 +172,25 @@ static int steer_on(struct context *ctx, struct sock *s, unsigned port)
 	return 0;
 }
 
+void context_resteer(struct context *ctx, unsigned port)
+{
+	struct list *e;
+
+	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+		int reason;
+
+		if (!(s->steered & (1u << port)))
+			continue;
+		s->steered &= (uint16_t)~(1u << port);
+		if (s->way != SOCK_FAST)
+			continue;
+		reason = steer_on(ctx, s, port);
+		if (reason && !s->steered)
+			context_demote(ctx, s, reason, ctx->why);
+	}
+}
+
 /* Which interface carries the socket's specific local address: it, or 0. */
 static uint32_t interface_of(struct context *ctx, const struct ip_addr *local)
 {
@@ -394,7 +413,7 @@ static void opened(struct context *ctx, int fd, int domain, int type, int protoc
 	else if (!same_namespace(ctx, fd))
 		record_only(ctx, fd, domain, IPPROTO_UDP, FS_REASON_namespace);
 	else if (!context_joined(ctx))
-		record_only(ctx, fd, domain, IPPROTO_UDP, FS_REASON_join_denied);
+		record_only(ctx, fd, domain, IPPROTO_UDP, context_join_reason(ctx));
 	else
 		open_datagram(ctx, fd, domain, type);
 	context_unlock(ctx);
@@ -705,6 +724,7 @@ void lifecycle_exit(struct context *ctx)
 	if (context_is_borrowed(ctx) || !context_lock(ctx))
 		return;
 	context_publish(ctx);
+	context_hand_on_records(ctx);
 	for (uint32_t i = 0; ctx->report_fd >= 0 && i < ctx->stack->head.n_socks; i++)
 		if (ctx->stack->records[i].pid == ctx->pid)
 			context_record_close(ctx, &ctx->stack->records[i]);

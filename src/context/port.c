@@ -188,12 +188,14 @@ static void publish(struct context *ctx, unsigned slot, const struct host_link *
 	host_format(p->provider, sizeof(p->provider), "%s", h->ops->name);
 	host_format(p->mode, sizeof(p->mode), "%s", h->port->caps.sheds_udp_partial ? "generic" : "native");
 	p->frames_total = ctx->stack->pinned[slot].n_total;
+	p->frames_free = ctx->stack->pinned[slot].n_free;
 	if (ctx->stack->head.n_ports <= slot)
 		ctx->stack->head.n_ports = slot + 1;
 }
 
 /* Try one provider on one interface. 0 or -errno with ctx->why. */
-static int try_open(struct context *ctx, unsigned slot, const struct host_link *link, unsigned kind)
+static int try_open(struct context *ctx, unsigned slot, const struct host_link *link, unsigned kind,
+		    uint32_t former)
 {
 	const struct provider_ops *ops = provider_at(kind);
 	static const char *const modes[] = { "", "mode=generic", "mode=native" };
@@ -212,6 +214,7 @@ static int try_open(struct context *ctx, unsigned slot, const struct host_link *
 		.rings_len = MEM_RINGS_PER_PORT,
 		.fd_floor = ctx->fd_floor,
 		.option = modes[ctx->config.xdp_mode],
+		.former = former,
 		.why = why,
 	};
 	struct provider_handle *h = &ctx->handle[slot];
@@ -243,6 +246,7 @@ static void close_port(struct context *ctx, unsigned slot)
 	if (h->ops)
 		h->ops->close(h);
 	memset(h, 0, sizeof(*h));
+	memset(ctx->stack->hold[slot], 0, sizeof(ctx->stack->hold[slot]));
 	ctx->stack->port[slot] = NULL;
 	ctx->stack->port_opened[slot] = 0;
 	ctx->stack->ports_serial++;
@@ -262,7 +266,19 @@ void context_ports_compare(struct context *ctx)
 	/* What another process opened since: a shared socket may be steered there. Without the right to
 	 * join, its frames wait for that process, or pass to the shadow when it does not take them. */
 	if (ctx->slot < STATS_MAX_PROCS)
-		context_join_ports(ctx);
+		context_hold_ports(ctx);
+}
+
+/* An open port is ready: others may come. */
+static void announce(struct context *ctx, unsigned slot, const struct host_link *link)
+{
+	publish(ctx, slot, link);
+	ip_dst_flush(&ctx->stack->ip); /* what had no port may have one now */
+	ctx->stack->port_opened[slot] = ++ctx->stack->ports_serial;
+	ctx->handle_opened[slot] = ctx->stack->port_opened[slot];
+	context_note_hold(ctx, slot);
+	ctx->to_ring = SLEEPERS_ALL; /* threads asleep already do not wait for this port yet */
+	host_log(&ctx->log, LOG_INFO, "%s: attached by %s", link->name, ctx->handle[slot].ops->name);
 }
 
 static int open_port(struct context *ctx, const struct host_link *link)
@@ -280,7 +296,7 @@ static int open_port(struct context *ctx, const struct host_link *link)
 
 		if (strcmp(ctx->config.provider, "auto") && strcmp(ctx->config.provider, ops->name))
 			continue;
-		ret = try_open(ctx, slot, link, kind);
+		ret = try_open(ctx, slot, link, kind, 0);
 		if (ret == 0)
 			break;
 		if (kind + 1 < provider_count() && !strcmp(ctx->config.provider, "auto"))
@@ -295,13 +311,62 @@ static int open_port(struct context *ctx, const struct host_link *link)
 		close_port(ctx, slot);
 		return ret;
 	}
-	publish(ctx, slot, link);
-	ip_dst_flush(&ctx->stack->ip); /* what had no port may have one now */
-	ctx->stack->port_opened[slot] = ++ctx->stack->ports_serial;
-	ctx->handle_opened[slot] = ctx->stack->port_opened[slot];
-	ctx->to_ring = SLEEPERS_ALL; /* threads asleep already do not wait for this port yet */
-	host_log(&ctx->log, LOG_INFO, "%s: attached by %s", link->name, ctx->handle[slot].ops->name);
+	announce(ctx, slot, link);
 	return (int)slot;
+}
+
+/* What its last holder left of a port: frames that lay in its rings. */
+static void clear_remains(struct context *ctx, unsigned slot)
+{
+	struct provider_handle *h = &ctx->handle[slot];
+	struct provider_port *port = ctx->stack->port[slot];
+
+	*h = (struct provider_handle){ .ops = provider_at(port->kind), .port = port };
+	memset(h->fd, 0xff, sizeof(h->fd)); /* all -1 */
+	port->owner_pid = (int32_t)ctx->pid;
+	h->ops->close(h);
+	memset(h, 0, sizeof(*h));
+	memset(ctx->stack->hold[slot], 0, sizeof(ctx->stack->hold[slot]));
+	ctx->stack->port[slot] = NULL;
+}
+
+/* 0, or the reason and ctx->why. */
+static int reopen(struct context *ctx, unsigned slot, uint32_t ifindex, unsigned kind, uint32_t former)
+{
+	struct host_link link;
+	int ret;
+
+	if (host_link_get(&ctx->nl, (int)ifindex, &link) < 0)
+		return refuse(ctx, FS_REASON_interface_down, "%s is gone",
+			      ctx->stack->port_stats[slot].ifname);
+	ret = link_verdict(ctx, &link);
+	if (ret)
+		return ret;
+	ret = try_open(ctx, slot, &link, kind, former);
+	if (ret == 0)
+		ret = configure(ctx, slot, &link);
+	if (ret < 0)
+		return reason_of_open(ret);
+	announce(ctx, slot, &link);
+	return 0;
+}
+
+void context_port_reopen(struct context *ctx, unsigned slot)
+{
+	const struct provider_port *port = ctx->stack->port[slot];
+	uint32_t ifindex = port->ifindex, kind = port->kind, former = port->programs[0];
+	int reason;
+
+	clear_remains(ctx, slot);
+	reason = reopen(ctx, slot, ifindex, kind, former);
+	if (reason == 0) {
+		ctx->stack->counter[FS_CTR_ports_reopened]++;
+		context_resteer(ctx, slot);
+		return;
+	}
+	remember_refusal(ctx, ifindex, reason);
+	context_demote_all(ctx, (int)slot, reason, ctx->why);
+	close_port(ctx, slot);
 }
 
 int context_port(struct context *ctx, uint32_t ifindex, int *reason)

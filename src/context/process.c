@@ -61,6 +61,7 @@ void context_after_fork(struct context *ctx)
 		if (ctx->handle[i].ops)
 			ctx->handle[i].ops->fork_child(&ctx->handle[i]);
 	memset(ctx->handle, 0, sizeof(ctx->handle));
+	context_unwatch_owners(ctx);
 	/* Threads, their sleep sets and the io_uring stayed behind. */
 	if (context_thread.epfd > 0)
 		sys_close(context_thread.epfd);
@@ -98,30 +99,19 @@ static int take_slot(struct context *ctx)
 	return -EUSERS;
 }
 
-int context_join_ports(struct context *ctx)
-{
-	for (unsigned i = 0; i < IP_MAX_PORTS; i++) {
-		struct provider_port *port = ctx->stack->port[i];
-		const struct provider_ops *ops = port ? provider_at(port->kind) : NULL;
-		int ret;
-
-		if (!ops || ctx->handle[i].ops)
-			continue;
-		ret = ops->join(&ctx->handle[i], port, ctx->fd_floor);
-		if (ret < 0) {
-			memset(&ctx->handle[i], 0, sizeof(ctx->handle[i]));
-			return ret;
-		}
-		ctx->handle_opened[i] = ctx->stack->port_opened[i];
-		ctx->n_handles = FS_MAX(ctx->n_handles, i + 1);
-	}
-	return 0;
-}
-
 /* An inherited entry may name a set that its last holder closed since. */
 static bool is_live_set(const struct fd_entry *e)
 {
 	return e && e->kind == FD_EPOLL && epoll_set_generation(e->object) == e->generation;
+}
+
+/* Its maker closed the record with its own end. */
+static void revive_record(struct context *ctx, struct sock *s, int fd)
+{
+	if (s->record->fd >= 0)
+		return;
+	s->record->fd = fd;
+	s->record->pid = ctx->pid;
 }
 
 /* References for what this process inherited. */
@@ -131,12 +121,14 @@ static void count_descriptors(struct context *ctx)
 		struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
 		struct sock *s = e ? e->object : NULL;
 
-		if (e && e->kind == FD_SOCK && s->generation == e->generation)
+		if (e && e->kind == FD_SOCK && s->generation == e->generation) {
 			s->refs[ctx->slot]++;
-		else if (is_live_set(e))
+			revive_record(ctx, s, fd);
+		} else if (is_live_set(e)) {
 			((struct epoll_set *)e->object)->refs++;
-		else if (e && e->kind == FD_EPOLL) /* the parent closed it meanwhile */
+		} else if (e && e->kind == FD_EPOLL) { /* the parent closed it meanwhile */
 			context_fd_set(ctx, fd, FD_NONE, NULL, 0);
+		}
 	}
 }
 
@@ -185,9 +177,18 @@ static void demote_inherited(struct context *ctx, int reason)
 
 static int reason_of_join(int error)
 {
-	return error == -EUSERS ? FS_REASON_too_many_processes
-	       : error == -ESRCH ? FS_REASON_owner_gone
-				 : FS_REASON_join_denied;
+	switch (error) {
+	case -EUSERS: return FS_REASON_too_many_processes;
+	case -EMFILE:
+	case -ENFILE: return FS_REASON_descriptors;
+	case -ENOMEM: return FS_REASON_memory;
+	default: return FS_REASON_join_denied;
+	}
+}
+
+int context_join_reason(const struct context *ctx)
+{
+	return reason_of_join(ctx->join_error);
 }
 
 int context_join(struct context *ctx)
@@ -201,10 +202,11 @@ int context_join(struct context *ctx)
 		ret = take_slot(ctx);
 	context_lend(ctx);
 	if (ret == 0)
-		ret = context_join_ports(ctx);
+		ret = context_hold_ports(ctx);
 	if (ret == 0) {
 		count_descriptors(ctx);
 		ctx->stack->ports_serial++;
+		context_reap(ctx); /* what the dead made is this process's to answer for */
 		return 0;
 	}
 	host_log(&ctx->log, LOG_INFO, "inherited sockets go on in the kernel (error %d)", -ret);
@@ -213,8 +215,10 @@ int context_join(struct context *ctx)
 			ctx->handle[i].ops->close(&ctx->handle[i]);
 	memset(ctx->handle, 0, sizeof(ctx->handle));
 	ctx->n_handles = 0;
+	context_unwatch_owners(ctx);
 	demote_inherited(ctx, reason_of_join(ret));
 	if (ctx->slot < STATS_MAX_PROCS) {
+		context_forget_holds(ctx, ctx->slot);
 		ctx->stack->proc[ctx->slot].pid = 0;
 		ctx->stack->head.procs[ctx->slot] = 0;
 		ctx->slot = STATS_MAX_PROCS;
@@ -225,14 +229,28 @@ int context_join(struct context *ctx)
 
 /* --- those who are gone --- */
 
-/* Whoever still holds @s answers for its record. */
+/* Somebody else who still holds @s answers for its record. */
 static void adopt_record(struct context *ctx, struct sock *s)
 {
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++) {
-		if (s->refs[i]) {
-			s->record->pid = ctx->stack->proc[i].pid;
+		uint32_t pid = ctx->stack->proc[i].pid;
+
+		if (s->refs[i] && pid != s->record->pid && (pid == ctx->pid || !context_is_dead(pid))) {
+			s->record->pid = pid;
 			return;
 		}
+	}
+}
+
+void context_hand_on_records(struct context *ctx)
+{
+	struct list *e;
+
+	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (s->record->pid == ctx->pid)
+			adopt_record(ctx, s);
 	}
 }
 
@@ -245,6 +263,7 @@ static void bury(struct context *ctx, unsigned slot)
 
 	ctx->stack->proc[slot] = (struct stack_proc){ 0 };
 	ctx->stack->head.procs[slot] = 0;
+	context_forget_holds(ctx, slot);
 	LIST_FOR_EACH_SAFE(e, following, &ctx->stack->all_socks) {
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
 
@@ -261,23 +280,13 @@ static void bury(struct context *ctx, unsigned slot)
 			context_record_close(ctx, &stack->records[i]);
 }
 
-/* The owner of a port took its steering along. */
-static void check_owners(struct context *ctx)
-{
-	for (unsigned i = 0; i < ctx->n_handles; i++) {
-		struct provider_port *port = ctx->stack->port[i];
-
-		if (port && (uint32_t)port->owner_pid != ctx->pid && context_is_dead((uint32_t)port->owner_pid))
-			context_port_lost(ctx, i, FS_REASON_owner_gone);
-	}
-}
-
 void context_reap(struct context *ctx)
 {
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
 		if (ctx->stack->proc[i].pid && i != ctx->slot && context_is_dead(ctx->stack->proc[i].pid))
 			bury(ctx, i);
-	check_owners(ctx);
+	if (ctx->slot < STATS_MAX_PROCS)
+		context_hold_ports(ctx);
 }
 
 void context_abandon(struct context *ctx)

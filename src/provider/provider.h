@@ -104,6 +104,12 @@ struct provider_handle {
 	int n_fds;			/* entries the provider uses */
 };
 
+/* What a process holds of a port, for others of its fork tree to take by pidfd_getfd(). */
+struct provider_hold {
+	int32_t pid;		  /* 0 = nothing */
+	int fd[PROVIDER_MAX_FDS]; /* that process's numbers; -1 = none */
+};
+
 /* What open() is given. Everything is borrowed for the call unless said otherwise. */
 struct provider_open_args {
 	uint32_t kind;		/* the provider's index in the registry, for port->kind */
@@ -121,6 +127,8 @@ struct provider_open_args {
 	size_t rings_len;	/* bytes of it, at least ops->rings_len */
 	int fd_floor;		/* lowest number a descriptor may get (F_DUPFD_CLOEXEC) */
 	const char *option;	/* provider's own option text, "" = none; e.g. "mode=native" */
+	uint32_t former;	/* program of an owner that just ended, 0 = none: what it had attached
+				   may take the kernel a moment to remove, which is waited for */
 	char *why;		/* PROVIDER_WHY_LEN bytes: set to one sentence on failure, and when fewer
 				   queues are served than were asked for */
 };
@@ -158,9 +166,16 @@ struct provider_ops {
 	 * inherited copy keeps the queue busy after the owner is gone. */
 	void (*fork_child)(struct provider_handle *handle);
 
-	/* A process that shares the stack obtains what it needs to drive the port from the owner
-	 * (pidfd_getfd) and maps the rings at their addresses. 0, -EPERM, -ESRCH, -errno. */
-	int (*join)(struct provider_handle *handle, struct provider_port *port, int fd_floor);
+	/* A process that shares the stack obtains what it needs to drive the port from another one that
+	 * does (pidfd_getfd) and maps the rings at their addresses. 0, -EPERM, -errno; -ESRCH: that
+	 * process is gone or going. */
+	int (*join)(struct provider_handle *handle, struct provider_port *port,
+		    const struct provider_hold *from, int fd_floor);
+
+	/* The owner ended, and with it the attachment: attach again, over the same steering maps, and be
+	 * the owner. For who holds the port by join(). Rules and sockets stay. 0 or -errno as open(), with
+	 * @why: then the port is as it was, without steering. NULL = joining is all it takes. */
+	int (*adopt)(struct provider_handle *handle, int fd_floor, char *why);
 
 	/* Take up to @n frames, from every queue in its turn: a flood on one does not silence another.
 	 * Ownership passes to the caller. Returns how many. Frames are whole;
@@ -207,7 +222,9 @@ struct provider_ops {
 	void (*refresh_stats)(struct provider_handle *handle);
 
 	/* Owner: detach, unmap, close; frames inside the rings return to the pool.
-	 * Joined process: only its own descriptors and mappings. */
+	 * Joined process: only its own descriptors and mappings.
+	 * Of a port whose last holder ended nothing is left but what lies in stack memory: a handle with
+	 * all descriptors -1, and port->owner_pid this process, returns its frames to the pool. */
 	void (*close)(struct provider_handle *handle);
 };
 

@@ -28,6 +28,8 @@
 enum {
 	DEFAULT_FLOWS = 65536,
 	DEFAULT_PORTS = 4096,
+	FORMER_STEP_US = 1000,
+	FORMER_LIMIT_US = 200000,
 };
 
 static_assert(sizeof(struct steer_shared) <= STEER_SHARED_BYTES, "the mapped range holds its struct");
@@ -65,6 +67,20 @@ static int why_errno(const struct steer_open_args *args, const char *otherwise, 
 	return why(args, otherwise, -EOPNOTSUPP);
 }
 
+/* The program on the interface, after that of an owner which just ended had time to go. */
+static int attached(const struct steer_open_args *args, uint32_t *id)
+{
+	const struct timespec pause = { .tv_nsec = FORMER_STEP_US * 1000 };
+	int ret = steer_netlink_xdp(args->ifindex, id);
+
+	for (int waited = 0; ret == 0 && *id && *id == args->former && waited < FORMER_LIMIT_US;
+	     waited += FORMER_STEP_US) {
+		sys_nanosleep(&pause);
+		ret = steer_netlink_xdp(args->ifindex, id);
+	}
+	return ret;
+}
+
 /* Is the interface free of XDP programs? 0, -EBUSY (ours elsewhere), -EEXIST (foreign), -errno. */
 static int interface_free(const struct steer_open_args *args)
 {
@@ -72,7 +88,7 @@ static int interface_free(const struct steer_open_args *args)
 	uint32_t id;
 	int ret;
 
-	ret = steer_netlink_xdp(args->ifindex, &id);
+	ret = attached(args, &id);
 	if (ret < 0)
 		return why_errno(args, "the interface does not answer", ret);
 	if (id == 0)
@@ -338,6 +354,19 @@ int steer_join(struct steer *steer, uint32_t ifindex, const int fd[STEER_N_FDS],
 	if (ret < 0)
 		fds_clear(steer);
 	return ret;
+}
+
+int steer_adopt(struct steer *steer, const struct steer_open_args *args)
+{
+	int ret = interface_free(args);
+
+	if (ret == 0)
+		ret = xdp_attach(steer, args);
+	if (ret < 0)
+		return ret;
+	steer->owner = true;
+	guard_attach(steer, args);
+	return 0;
 }
 
 void steer_fork_child(struct steer *steer, bool keep_maps)

@@ -73,6 +73,7 @@ struct steer_open_args {
 	struct eth_addr mac;	/* the interface's own */
 	void *at;		/* page aligned range of STEER_SHARED_BYTES, overwritten; NULL = anywhere */
 	int fd_floor;		/* lowest number a descriptor may get */
+	uint32_t former;	/* program of an owner that ended, 0 = none: waited for, 0.2 s at most */
 	char *why;		/* set to one sentence on failure; NULL = not wanted */
 	size_t why_len;		/* bytes of it */
 	char *log;		/* verifier's log when a program is refused; NULL = not wanted */
@@ -109,6 +110,15 @@ void steer_guard_add(struct steer *steer, int fd_floor);
  * Owner of @fd's descriptors: steer after 0, the caller after any error.
  */
 int steer_join(struct steer *steer, uint32_t ifindex, const int fd[STEER_N_FDS], void *at);
+
+/*
+ * steer_adopt() - the owner ended, whose links held the programs: attach them again, over the maps that
+ * @steer got by steer_join(), and be the owner. Entries, counters and AF_XDP sockets stay.
+ *
+ * Of @args counts: ifindex, native, guard, fd_floor, former, why, log.
+ * Return: as steer_open(); after an error the maps are this process's still, and it is no owner.
+ */
+int steer_adopt(struct steer *steer, const struct steer_open_args *args);
 
 /* In a forked child: close the link descriptors, so that the attachment ends with the owner. With
  * @keep_maps the child may still add and remove rules; without, the maps are closed too (the mapping

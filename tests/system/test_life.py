@@ -3,6 +3,7 @@
 The life of a process under the preload: odd starts, short limits, descriptors closed and replaced,
 forks, threads, exec, other preloaded libraries. Tests named test_hazard_NN_ are rows of the hazards table.
 """
+import json
 import os
 import pathlib
 import re
@@ -510,33 +511,233 @@ for how in members.register, members.modify:
 say("well")
 """, options={"profile": "default", "client_datagrams": 0}, args=(fsock.tool(),)).good()
 
+# The client's last words but one: its stack's counters, as another process sees them.
+SHOW_COUNTERS = f"""
+import json, subprocess
+def show():
+    done = subprocess.run([{str(fsock.tool())!r}, "stat", "--json", str(os.getpid())], capture_output=True,
+                          env={{}}, timeout=20)
+    with open(sys.argv[2] + ".stat", "wb") as file:
+        file.write(done.stdout)
+"""
+
+# A parent that leaves at once, and the moment when nothing of it is left.
+ORPHAN = """
+def orphan(parent=None):
+    parent = parent or os.getpid()
+    if os.fork():
+        os._exit(0)
+    gone(parent)
+def gone(pid):
+    while os.path.exists(f"/proc/{pid}/fd/0"):
+        time.sleep(0.01)
+"""
+
+
+class Orphans(Life):
+    """Clients whose first process leaves before the last one ends (which calls end())."""
+
+    def __init__(self, pair, tmp_path, script, options=None):
+        words = tmp_path / "said"
+        end = """
+def end():
+    show()
+    say("well")
+    with open(sys.argv[2] + ".end", "w") as file:
+        file.write("x")
+"""
+        super().__init__(pair, tmp_path, SHOW_COUNTERS + ORPHAN + end + script, options=options,
+                         around=["sh", "-c", '"$@"; n=0; while [ ! -s "$0.end" ] && [ $n -lt 150 ]; '
+                                 'do n=$((n+1)); sleep 0.1; done; sleep 0.2', str(words)])
+        stat = tmp_path / "said.stat"
+        self.stacks = json.loads(stat.read_text())["stacks"] if stat.exists() else []
+
+    def count(self, name):
+        return sum(stack["counters"].get(name, 0) for stack in self.stacks)
+
 
 def test_hazard_06_child_goes_on_after_its_parent(pair, tmp_path):
-    """As daemon() does: the parent leaves, the child's socket works on, and so does a new one."""
-    Life(pair, tmp_path, """
+    """The parent leaves, the child's socket works on as fast as before, and so does a new one."""
+    life = Orphans(pair, tmp_path, """
+sock = fresh()
+ask(sock)
+orphan()
+ask(sock, 500)
+ask(fresh(), 500)
+end()
+""").good().fast(least=2000, kernel=40)
+    assert life.count("ports_reopened") == 1
+
+
+@pytest.mark.parametrize("bound", ["before", "after"])
+def test_hazard_06_daemon(pair, tmp_path, bound):
+    """daemon() after the socket was made and before it is bound, and the other way round."""
+    life = Orphans(pair, tmp_path, f"""
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.settimeout(3)
+def use():
+    sock.bind(("", 9100))
+    sock.connect((sys.argv[1], 9000))
+    ask(sock)
+if {bound == "before"}:
+    use()
+assert libc.daemon(1, 1) == 0
+if {bound == "after"}:
+    use()
+ask(sock, 500)
+ask(fresh(), 500)
+end()
+""").good().fast(least=2000, kernel=40)
+    assert life.count("ports_reopened") == (bound == "before")
+
+
+def test_hazard_06_three_generations(pair, tmp_path):
+    """Each takes over from its parent; what was queued when the parent died is read."""
+    life = Orphans(pair, tmp_path, """
+sock = fresh()
+ask(sock)
+for generation in range(3):
+    sock.send(b"FIRST")
+    assert select.select([sock], [], [], 3)[0]
+    orphan()
+    assert sock.recv(100) == b"FIRST"
+    ask(sock, 200)
+ask(fresh())
+end()
+""").good().fast(least=1600, kernel=40)
+    assert life.count("ports_reopened") == 3
+
+
+BLOCKED = {
+    "recv": "return sock.recv(100)",
+    "epoll": """
+    ep = select.epoll()
+    ep.register(sock, select.EPOLLIN)
+    assert ep.poll(5) == [(sock.fileno(), select.EPOLLIN)]
+    return sock.recv(100)""",
+    "poll": "select.select([sock], [], [], 5); return sock.recv(100)",
+}
+
+
+@pytest.mark.parametrize("how", BLOCKED)
+@pytest.mark.parametrize("profile", ["default", "latency"])
+def test_owner_leaves_while_the_child_waits(pair, tmp_path, how, profile):
+    """A child asleep learns of the owner's end by itself and adopts the port; no datagram wakes it."""
+    life = Orphans(pair, tmp_path, f"""
+def wait(sock):
+    {BLOCKED[how]}
+sock = fresh()
+sock.settimeout(8)
+ask(sock)
+start, done = os.pipe(), os.pipe()
+parent = os.getpid()
+if os.fork():
+    os.read(start[0], 1)
+    time.sleep(0.3)
+    os._exit(0)
+ask(sock)
+import threading
+got = []
+sleeper = threading.Thread(target=lambda: got.append(wait(sock)))
+sleeper.start()
+os.write(start[1], b"x")
+gone(parent)
+time.sleep(0.3)
+links = subprocess.run(["ip", "-d", "link", "show", "dev", {net.LINK!r}], capture_output=True, env={{}}).stdout
+say(b"prog/xdp" in links)
+sock.send(b"LATE")
+sleeper.join()
+assert got == [b"LATE"], got
+ask(sock, 500)
+ask(fresh(), 500)
+end()
+""", options={"profile": profile, "client_datagrams": 0})
+    life.good("True\nwell\n").fast(least=2000, kernel=40)
+    assert life.count("ports_adopted") == 1 and life.count("ports_reopened") == 0
+
+
+def test_owner_killed_in_traffic(pair, tmp_path):
+    """kill -9 of the owner while both talk: the joined child goes on, its counters show the fast way."""
+    life = Orphans(pair, tmp_path, """
+import signal
+sock = fresh()
+ask(sock)
+child = os.fork()
+if child:
+    mine = fresh()
+    while True:
+        ask(mine)
+ask(sock)
+sock.settimeout(1)
+parent, lost = os.getppid(), 0
+begin = time.monotonic()
+turn = 0
+while time.monotonic() < begin + 2:
+    turn += 1
+    if turn == 2000:
+        os.kill(parent, signal.SIGKILL)
+    word = b"T%d" % turn
+    sock.send(word)
+    try:
+        while sock.recv(100) != word:
+            pass
+    except TimeoutError:
+        lost += 1
+assert turn > 3000 and lost <= 2, (turn, lost)
+ask(fresh())
+end()
+""")
+    life.good().fast(least=3000, kernel=2000)
+    assert life.count("ports_adopted") == 1
+
+
+def test_twenty_take_overs(pair, tmp_path):
+    """Memory stays as it was, frames come back to the pool, and nobody's descriptors pile up."""
+    life = Orphans(pair, tmp_path, """
+def size():
+    links = {fd: os.readlink(f"/proc/self/fd/{fd}") for fd in numbers() if fd > 100}
+    return [os.stat(fd).st_size for fd, link in links.items() if link.startswith("/memfd:fsock-stack")]
+sock = fresh()
+ask(sock)
+sizes, counts = [], []
+for generation in range(21):
+    sock.send(b"X")
+    assert select.select([sock], [], [], 3)[0]
+    orphan()
+    assert sock.recv(100) == b"X"
+    ask(sock, 30)
+    sizes.append(size())
+    counts.append(len(numbers()))
+assert sizes[-1] == sizes[0], sizes
+assert counts[-1] <= counts[1] + 1, counts
+end()
+""").good().fast(least=1000, kernel=100)
+    assert life.count("ports_reopened") == 21
+    ports = [port for stack in life.stacks for port in stack["ports"]]
+    assert ports[0]["frames_free"] >= ports[0]["frames_total"] // 4, ports
+
+
+def test_another_program_takes_the_interface_first(pair, tmp_path):
+    """The owner died, a second program attached: the orphan's sockets are the kernel's, with the reason."""
+    life = Orphans(pair, tmp_path, f"""
 sock = fresh()
 ask(sock)
 parent = os.getpid()
 if os.fork():
     os._exit(0)
-while os.path.exists(f"/proc/{parent}/fd/0"):
-    time.sleep(0.01)
+gone(parent)
+other = subprocess.Popen([{str(fsock.tool())!r}, "run", "--profile=latency", "--", sys.executable, "-c",
+    "import socket, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 9200));"
+    "print('up', flush=True); sys.stdin.read()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+assert other.stdout.readline() == b"up\\n"
 ask(sock)
 ask(fresh())
-say("well")
-""", around=["sh", "-c", '"$@"; sleep 3', "sh"]).good()
-
-
-def test_hazard_06_daemon(pair, tmp_path):
-    Life(pair, tmp_path, """
-sock = fresh()
-ask(sock)
-assert libc.daemon(1, 1) == 0
-time.sleep(0.1)
-ask(sock)
-ask(fresh())
-say("well")
-""", around=["sh", "-c", '"$@"; sleep 3', "sh"]).good()
+other.stdin.close()
+other.wait()
+end()
+""")
+    life.good()
+    assert "interface_busy" in life.reasons(), life.sockets
 
 
 def test_hazard_09_epoll_of_an_orphan_keeps_the_programs_data(pair, tmp_path):

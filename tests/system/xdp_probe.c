@@ -293,8 +293,10 @@ static void do_stats(struct probe *p)
 
 static void do_fork(struct probe *p, const char *how)
 {
+	struct provider_hold from = { .pid = getpid() };
 	int pid, rc;
 
+	memcpy(from.fd, p->rp->handle.fd, sizeof(from.fd));
 	fflush(stdout);
 	pid = fork();
 	if (pid != 0) {
@@ -313,7 +315,7 @@ static void do_fork(struct probe *p, const char *how)
 			pause();
 	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	rc = ops_of(p)->join(&p->rp->handle, p->rp->port, RAW_FD_FLOOR);
+	rc = ops_of(p)->join(&p->rp->handle, p->rp->port, &from, RAW_FD_FLOOR);
 	printf("{\"pid\":%d,\"rc\":%d}\n", getpid(), rc);
 }
 

@@ -268,9 +268,10 @@ static int fault_probe(const struct provider_open_args *args, struct provider_ca
 	return 0;
 }
 
-static int fault_join(struct provider_handle *handle, struct provider_port *port, int fd_floor)
+static int fault_join(struct provider_handle *handle, struct provider_port *port,
+		      const struct provider_hold *from, int fd_floor)
 {
-	(void)fd_floor;
+	(void)from, (void)fd_floor;
 	*handle = (struct provider_handle){ .ops = &provider_fault, .port = port };
 	for (int i = 0; i < PROVIDER_MAX_FDS; i++)
 		handle->fd[i] = -1;
@@ -285,7 +286,7 @@ static int fault_open(struct provider_handle *handle, struct provider_port *port
 
 	if (rc < 0)
 		return rc;
-	fault_join(handle, port, 0);
+	fault_join(handle, port, NULL, 0);
 	port->kind = args->kind;
 	port->ifindex = args->ifindex;
 	port->n_queues = 1;

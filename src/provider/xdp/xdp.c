@@ -151,6 +151,7 @@ static int attach(struct provider_handle *handle, const struct provider_open_arg
 		.fd_floor = args->fd_floor,
 		.why = args->why,
 		.why_len = PROVIDER_WHY_LEN,
+		.former = args->former,
 	};
 	struct steer s;
 	int rc;
@@ -350,7 +351,6 @@ not_attached:
 static int xdp_open(struct provider_handle *handle, struct provider_port *port,
 		    const struct provider_open_args *args)
 {
-	struct xdp_port *p;
 	int rc = xdp_probe(args, NULL);
 
 	if (rc < 0)
@@ -365,12 +365,8 @@ static int xdp_open(struct provider_handle *handle, struct provider_port *port,
 		for (int i = 0; i < PROVIDER_MAX_FDS; i++)
 			handle->fd[i] = -1;
 		port->owner_pid = 0;
-		return rc;
 	}
-	p = xdp_port_of(handle);
-	for (int i = 0; i < XDP_FDS; i++)
-		p->owner_fd[i] = handle->fd[i];
-	return 0;
+	return rc;
 }
 
 static void close_fds(struct provider_handle *handle)
@@ -395,25 +391,25 @@ static bool fd_is_shared(int i)
 	       i != XDP_FD_STEER + STEER_FD_GUARD;
 }
 
-static int fetch_fds(struct provider_handle *handle, int fd_floor)
+static int fetch_fds(struct provider_handle *handle, const struct provider_hold *from, int fd_floor)
 {
-	const struct xdp_port *p = xdp_port_of(handle);
-	int pidfd = sys_pidfd_open(p->base.owner_pid, 0);
+	int pidfd = sys_pidfd_open(from->pid, 0);
 	int rc = 0;
 
 	if (pidfd < 0)
 		return pidfd == -EINVAL ? -ESRCH : pidfd;
 	for (int i = 0; i < XDP_FDS && rc >= 0; i++) {
-		if (!fd_is_shared(i) || p->owner_fd[i] < 0)
+		if (!fd_is_shared(i) || from->fd[i] < 0)
 			continue;
-		rc = sys_fd_raise(sys_pidfd_getfd(pidfd, p->owner_fd[i], 0), fd_floor);
+		rc = sys_fd_raise(sys_pidfd_getfd(pidfd, from->fd[i], 0), fd_floor);
 		handle->fd[i] = rc;
 	}
 	sys_close(pidfd);
-	return rc < 0 ? rc : 0;
+	return rc == -EBADF ? -ESRCH : rc < 0 ? rc : 0; /* one that is exiting has no descriptors */
 }
 
-static int xdp_join(struct provider_handle *handle, struct provider_port *port, int fd_floor)
+static int xdp_join(struct provider_handle *handle, struct provider_port *port,
+		    const struct provider_hold *from, int fd_floor)
 {
 	struct xdp_port *p;
 	struct steer s = { 0 };
@@ -425,7 +421,7 @@ static int xdp_join(struct provider_handle *handle, struct provider_port *port, 
 	for (int i = 0; i < PROVIDER_MAX_FDS; i++)
 		handle->fd[i] = -1;
 	p = xdp_port_of(handle);
-	rc = fetch_fds(handle, fd_floor);
+	rc = fetch_fds(handle, from, fd_floor);
 	if (rc < 0)
 		goto failed;
 	rc = xdp_queues_join(handle, fd_floor);
@@ -440,6 +436,33 @@ failed:
 	xdp_queues_close(handle);
 	close_fds(handle);
 	return rc;
+}
+
+/* Maps, rules and the socket are the same; what ended with the owner is the programs' attachment. */
+static int xdp_adopt(struct provider_handle *handle, int fd_floor, char *why)
+{
+	struct xdp_port *p = xdp_port_of(handle);
+	struct steer s = steer_of(handle);
+	const struct steer_open_args args = {
+		.ifindex = p->base.ifindex,
+		.native = !p->base.caps.sheds_udp_partial,
+		.guard = p->guard == STEER_GUARD_NONE ? STEER_GUARD_NONE : STEER_GUARD_AUTO,
+		.fd_floor = fd_floor,
+		.why = why,
+		.why_len = PROVIDER_WHY_LEN,
+		.former = p->base.programs[0],
+	};
+	int rc = steer_adopt(&s, &args);
+
+	if (rc < 0)
+		return rc == -ENODEV ? -ENETDOWN : rc;
+	steer_fds_to(handle, &s);
+	p->guard = s.guard;
+	p->guard_tried = s.guard != STEER_GUARD_NONE;
+	memset(p->base.programs, 0, sizeof(p->base.programs));
+	steer_programs(&s, p->base.programs);
+	p->base.owner_pid = sys_getpid();
+	return 0;
 }
 
 static void xdp_close(struct provider_handle *handle)
@@ -588,6 +611,7 @@ const struct provider_ops provider_xdp = {
 	.open = xdp_open,
 	.fork_child = xdp_fork_child,
 	.join = xdp_join,
+	.adopt = xdp_adopt,
 	.receive = xdp_receive,
 	.transmit = xdp_transmit,
 	.kick = xdp_kick,

@@ -67,7 +67,6 @@ struct xdp_port {
 	struct steer_shared *shared; /* mapped at one address in every process; NULL before open */
 	uint8_t guard;		     /* enum steer_guard */
 	bool guard_tried;	     /* no second attempt */
-	int32_t owner_fd[XDP_FDS];   /* the owner's descriptor numbers, for join() */
 };
 
 static inline struct xdp_port *xdp_port_of(const struct provider_handle *handle)

@@ -17,7 +17,8 @@ static int null_probe(const struct provider_open_args *args, struct provider_cap
 	return 0;
 }
 
-static int null_join(struct provider_handle *handle, struct provider_port *port, int fd_floor);
+static int null_join(struct provider_handle *handle, struct provider_port *port,
+		     const struct provider_hold *from, int fd_floor);
 
 static int null_open(struct provider_handle *handle, struct provider_port *port,
 		     const struct provider_open_args *args)
@@ -28,7 +29,7 @@ static int null_open(struct provider_handle *handle, struct provider_port *port,
 	port->n_queues = args->n_queues;
 	port->index = args->index;
 	port->pool = args->pool;
-	return null_join(handle, port, args->fd_floor);
+	return null_join(handle, port, NULL, args->fd_floor);
 }
 
 static void null_nothing(struct provider_handle *handle)
@@ -110,9 +111,10 @@ const struct provider_ops provider_null = {
 	.close = null_nothing,
 };
 
-static int null_join(struct provider_handle *handle, struct provider_port *port, int fd_floor)
+static int null_join(struct provider_handle *handle, struct provider_port *port,
+		     const struct provider_hold *from, int fd_floor)
 {
-	(void)fd_floor;
+	(void)from, (void)fd_floor;
 	*handle = (struct provider_handle){ .ops = &provider_null, .port = port };
 	memset(handle->fd, 0xff, sizeof(handle->fd)); /* all -1 */
 	return 0;

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * owner.c - which processes hold the ports of a stack, and what becomes of a port whose owner ended
+ * (docs/decisions/0012).
+ *
+ * The owner's links attach the steering programs, so steering ends with it. Whoever joined holds the
+ * AF_XDP socket and the maps still: the first to notice attaches again and owns the port. Where nobody
+ * is left who holds it, a process that joins opens it anew over the same frame pool. Between the two the
+ * kernel's shadows take what comes.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/reason.h"
+#include "context/internal.h"
+#include "sys/sys.h"
+
+enum {
+	EXIT_WAIT_MS = 500, /* for a process that is ending: its descriptors go before it does */
+	DRAIN_MAX = 64,	    /* bursts: a ring's worth, whatever keeps arriving */
+};
+
+/* Has the process ended, all threads and descriptors of it? Waits for it up to @wait_ms. */
+static bool has_ended(uint32_t pid, unsigned wait_ms)
+{
+	struct timespec limit = { .tv_nsec = FS_MS(wait_ms) };
+	struct pollfd end = { .fd = sys_pidfd_open((int)pid, 0), .events = POLLIN };
+	bool ended;
+
+	if (end.fd == -ESRCH)
+		return true;
+	if (end.fd < 0)
+		return context_is_dead(pid);
+	ended = sys_ppoll(&end, 1, &limit, NULL) > 0;
+	sys_close(end.fd);
+	return ended;
+}
+
+/* --- who holds what --- */
+
+void context_note_hold(struct context *ctx, unsigned port)
+{
+	struct provider_hold *hold;
+
+	if (ctx->slot >= STATS_MAX_PROCS)
+		return;
+	hold = &ctx->stack->hold[port][ctx->slot];
+	hold->pid = ctx->handle[port].ops ? (int32_t)ctx->pid : 0;
+	memcpy(hold->fd, ctx->handle[port].fd, sizeof(hold->fd));
+}
+
+void context_forget_holds(struct context *ctx, unsigned slot)
+{
+	for (unsigned i = 0; i < IP_MAX_PORTS; i++)
+		ctx->stack->hold[i][slot].pid = 0;
+}
+
+/* Take the port's descriptors from a process that has them, the owner before others. 0; -ESRCH: nobody is
+ * left who has; -EPERM, -errno: somebody has, and this process may not. */
+static int join_anyone(struct context *ctx, unsigned i)
+{
+	struct provider_port *port = ctx->stack->port[i];
+	struct provider_handle *h = &ctx->handle[i];
+	int ret = -ESRCH;
+
+	for (unsigned n = 0; n < 2 * STATS_MAX_PROCS; n++) {
+		const struct provider_hold *hold = &ctx->stack->hold[i][n % STATS_MAX_PROCS];
+		bool owners_turn = n < STATS_MAX_PROCS;
+		int got;
+
+		if (!hold->pid || (hold->pid == port->owner_pid) != owners_turn)
+			continue;
+		got = provider_at(port->kind)->join(h, port, hold, ctx->fd_floor);
+		if (got == 0) {
+			ctx->handle_opened[i] = ctx->stack->port_opened[i];
+			ctx->n_handles = FS_MAX(ctx->n_handles, i + 1);
+			context_note_hold(ctx, i);
+			return 0;
+		}
+		memset(h, 0, sizeof(*h));
+		if (got != -ESRCH)
+			ret = got;
+		else if (!has_ended((uint32_t)hold->pid, EXIT_WAIT_MS))
+			ret = -EPERM;
+	}
+	return ret;
+}
+
+/* --- taking over --- */
+
+static int reason_of(int error)
+{
+	return error == -EBUSY	  ? FS_REASON_interface_busy
+	       : error == -EEXIST ? FS_REASON_foreign_xdp
+				  : FS_REASON_owner_gone;
+}
+
+/* What came before the owner's end is read still; then the port closes, its frames with it. */
+static void lose(struct context *ctx, unsigned i, int error, const char *why)
+{
+	host_format(ctx->why, sizeof(ctx->why), "%s: %s", ctx->stack->port_stats[i].ifname, why);
+	ctx->now = host_clock_now(&ctx->clock);
+	ctx->env.now = ctx->now;
+	for (int n = 0; n < DRAIN_MAX && context_take(ctx); n++)
+		continue;
+	if (!ctx->stack->port[i])
+		return; /* it died meanwhile */
+	ctx->stack->port[i]->owner_pid = (int32_t)ctx->pid;
+	context_demote_all(ctx, (int)i, reason_of(error), ctx->why);
+	context_port_lost(ctx, i, reason_of(error));
+}
+
+static void adopt(struct context *ctx, unsigned i)
+{
+	struct provider_handle *h = &ctx->handle[i];
+	char why[PROVIDER_WHY_LEN] = "";
+	int ret = h->ops->adopt ? h->ops->adopt(h, ctx->fd_floor, why) : 0;
+
+	if (ret < 0) {
+		lose(ctx, i, ret, why);
+		return;
+	}
+	h->port->owner_pid = (int32_t)ctx->pid;
+	ctx->stack->port_stats[i].owner_pid = ctx->pid;
+	context_note_hold(ctx, i);
+	ctx->stack->counter[FS_CTR_ports_adopted]++;
+	ctx->stack->ports_serial++; /* others watch this process from now on */
+	ctx->to_ring = SLEEPERS_ALL;
+	host_log(&ctx->log, LOG_INFO, "%s: taken over from a process that ended",
+		 ctx->stack->port_stats[i].ifname);
+}
+
+/* Hold port @i, whoever owned it. 0, also where it is lost instead; -errno: others hold it, and this
+ * process may not. */
+static int hold_port(struct context *ctx, unsigned i)
+{
+	const struct provider_port *port = ctx->stack->port[i];
+	int ret = ctx->handle[i].ops ? 0 : join_anyone(ctx, i);
+
+	if (ret == -ESRCH) {
+		context_port_reopen(ctx, i);
+		return 0;
+	}
+	if (ret == 0 && (uint32_t)port->owner_pid != ctx->pid && has_ended((uint32_t)port->owner_pid, 0))
+		adopt(ctx, i);
+	return ret;
+}
+
+/* --- noticing --- */
+
+static bool owns_something(const struct context *ctx, uint32_t pid)
+{
+	for (unsigned i = 0; i < ctx->n_handles; i++)
+		if (ctx->handle[i].ops && (uint32_t)ctx->stack->port[i]->owner_pid == pid)
+			return true;
+	return false;
+}
+
+void context_unwatch_owners(struct context *ctx)
+{
+	for (unsigned i = 0; i < IP_MAX_PORTS; i++) {
+		if (ctx->owner[i].pid)
+			sys_close(ctx->owner[i].fd);
+		ctx->owner[i].pid = 0;
+	}
+	ctx->n_owners = 0;
+}
+
+/* A descriptor that tells of the end of process @pid. Without one left, the look once a second does. */
+static void watch_owner(struct context *ctx, uint32_t pid)
+{
+	unsigned free = IP_MAX_PORTS;
+	int fd;
+
+	for (unsigned i = 0; i < IP_MAX_PORTS; i++) {
+		if (ctx->owner[i].pid == pid)
+			return;
+		if (!ctx->owner[i].pid)
+			free = FS_MIN(free, i);
+	}
+	fd = free == IP_MAX_PORTS ? -EMFILE : sys_fd_raise(sys_pidfd_open((int)pid, 0), ctx->fd_floor);
+	if (fd < 0)
+		return;
+	ctx->owner[free].pid = pid;
+	ctx->owner[free].fd = fd;
+	ctx->n_owners++;
+}
+
+static void watch_owners(struct context *ctx)
+{
+	for (unsigned i = 0; i < IP_MAX_PORTS; i++) {
+		struct context_owner *o = &ctx->owner[i];
+
+		if (!o->pid || owns_something(ctx, o->pid))
+			continue;
+		sys_close(o->fd);
+		o->pid = 0;
+		ctx->n_owners--;
+	}
+	for (unsigned i = 0; i < ctx->n_handles; i++)
+		if (ctx->handle[i].ops && (uint32_t)ctx->stack->port[i]->owner_pid != ctx->pid)
+			watch_owner(ctx, (uint32_t)ctx->stack->port[i]->owner_pid);
+}
+
+int context_hold_ports(struct context *ctx)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; ret == 0 && i < IP_MAX_PORTS; i++)
+		if (ctx->stack->port[i] && (uint32_t)ctx->stack->port[i]->owner_pid != ctx->pid)
+			ret = hold_port(ctx, i);
+	watch_owners(ctx);
+	return ret;
+}
+
+void context_look_at_owners(struct context *ctx)
+{
+	struct pollfd fds[IP_MAX_PORTS];
+	struct timespec zero = { 0 };
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < IP_MAX_PORTS; i++)
+		if (ctx->owner[i].pid)
+			fds[n++] = (struct pollfd){ .fd = ctx->owner[i].fd, .events = POLLIN };
+	if (n && sys_ppoll(fds, n, &zero, NULL) > 0)
+		context_reap(ctx);
+}
