@@ -80,6 +80,7 @@ struct context {
 
 	fs_ns now;	       /* of the current drive */
 	fs_ns next_look;       /* when housekeeping is due: notifications */
+	uint16_t group_port;   /* last one looked at for foreign members */
 	fs_ns next_check;      /* when the slow part is due: policy, processes, neighbours */
 	int unchecked_fd;      /* the next descriptor to look at; above the highest = done until then */
 	uint32_t unpublished;  /* sockets whose figures are still to be published */

@@ -161,7 +161,7 @@ static bool kernel_due(const struct context *ctx, const struct sock *s, bool loo
 		return false;
 	if (s->pcb.queue.head && !s->kernel_turn)
 		return false;
-	return s->kernel_hot || s->way != SOCK_FAST ||
+	return s->kernel_hot || s->way != SOCK_FAST || s->unsteered ||
 	       ctx->now - s->kernel_looked >= FS_US(ctx->config.kernel_look);
 }
 
@@ -215,7 +215,7 @@ static struct sock *hold(struct context *ctx, int fd, fs_ns *limit, bool *fast)
 		return NULL;
 	s->users++;
 	*limit = s->rcvtimeo;
-	*fast = s->way == SOCK_FAST;
+	*fast = s->way == SOCK_FAST && !s->unsteered;
 	context_leave(ctx);
 	return s;
 }

@@ -11,11 +11,13 @@
 #include "context/thread.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
+#include "udp/group.h"
 
 enum {
 	BURST = 64,	  /* frames per port and turn: bounds the time other sockets wait */
 	DST_BYTES = 1 << 20,
 	NEIGH_BYTES = 256 << 10,
+	GROUP_BUCKETS = 1024,
 	KICKS_MAX = 16,	  /* tries to get frames out before the caller hears EAGAIN */
 };
 
@@ -41,6 +43,9 @@ void context_engine_init(struct context *ctx, const struct siphash_key key[3],
 	udp_init(&s->udp, &s->ip, &key[1], port_buckets, STACK_PORT_BUCKETS, flow_buckets,
 		 STACK_FLOW_BUCKETS);
 	neigh_table_init(&s->ip.neigh, &key[2], neigh_buckets, STACK_DST_BUCKETS);
+	memory = context_grow(ctx, GROUP_BUCKETS * sizeof(struct table_node *));
+	if (memory)
+		udp_groups_init(&s->udp, memory, GROUP_BUCKETS);
 	memory = context_grow(ctx, DST_BYTES);
 	if (memory)
 		slab_add(&s->ip.dst_slab, memory, DST_BYTES);

@@ -148,7 +148,7 @@ bool context_port_is_shared(struct context *ctx, struct sock *s)
 		if (other == s || !clash(s, other))
 			continue;
 		clashes = true;
-		context_demote(ctx, other, FS_REASON_port_shared, NULL);
+		context_unicast_off(ctx, other);
 	}
 	if (clashes)
 		return true;
@@ -219,6 +219,7 @@ static void check(struct context *ctx)
 	check_policy(ctx);
 	context_reap(ctx);
 	context_neigh_refresh(ctx);
+	context_groups_check(ctx);
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		publish_port(ctx, i);
 	/* A round that is not through goes on: rules may change faster than it takes. */

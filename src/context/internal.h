@@ -170,6 +170,9 @@ void context_try_client(struct context *ctx, struct sock *s, int fd, const struc
 /* Does a socket outside this stack share @s's local port (hazard 16)? */
 bool context_port_is_shared(struct context *ctx, struct sock *s);
 
+/* Another socket has @s's port as well: datagrams to the address itself go to the shadows from now on. */
+void context_unicast_off(struct context *ctx, struct sock *s);
+
 /* The shadow's receive buffer as the program set it: before its descriptor is libc's alone. */
 void context_narrow(struct sock *s, int fd);
 
@@ -194,6 +197,26 @@ void context_sock_free(struct context *ctx, struct sock *s);
 /* Read local and remote address from the shadow into the pcb. */
 void context_read_names(struct sock *s, int fd);
 
+/* --- group.c --- */
+
+/* A membership or IP_MULTICAST_ALL of @s was changed on the shadow: learn it and steer accordingly. */
+void context_group_option(struct context *ctx, struct sock *s, int fd, int level, int name,
+			  const void *value, size_t len);
+
+/* Who could receive groups on @port changed: steer those that only sockets of this stack receive. */
+void context_groups_review(struct context *ctx, uint16_t port);
+
+/* Take out the entries that @s put in, unless others need them; end its memberships as well. */
+void context_groups_unsteer(struct context *ctx, struct sock *s);
+void context_groups_forget(struct context *ctx, struct sock *s);
+
+/* Has @s an entry on that port of the stack; on any? */
+bool context_groups_on(const struct context *ctx, const struct sock *s, unsigned port);
+bool context_groups_left(const struct sock *s);
+
+/* Once a second: foreigners on ports of steered groups (hazard 16). */
+void context_groups_check(struct context *ctx);
+
 /* --- drive.c --- */
 
 /* Prepare the engine over the bucket arrays, sized as stack.h says; keys: ip, udp, neigh. */
@@ -213,6 +236,7 @@ void *context_grow(struct context *ctx, size_t len);
 /* Objects of the stack's slabs, which grow as needed. NULL = memory or limit. */
 struct sock *context_sock_alloc(struct context *ctx);
 struct epoll_set *context_set_alloc(struct context *ctx);
+struct udp_group *context_group_alloc(struct context *ctx);
 bool context_items_reserve(struct context *ctx);
 
 /* More room for data copied out of the pinned pools, up to the option payload_max. */

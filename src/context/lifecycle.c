@@ -115,6 +115,7 @@ static void unsteer(struct context *ctx, struct sock *s)
 	}
 	if (s->steered)
 		ctx->stack->entries_left = true;
+	context_groups_unsteer(ctx, s);
 }
 
 void context_unsteer_left(struct context *ctx)
@@ -125,7 +126,7 @@ void context_unsteer_left(struct context *ctx)
 	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
 
-		if (s->way == SOCK_KERNEL && s->steered)
+		if (s->way == SOCK_KERNEL && (s->steered || context_groups_left(s)))
 			unsteer(ctx, s);
 	}
 }
@@ -148,6 +149,8 @@ static void renamed(struct context *ctx, struct sock *s, int fd)
 	context_read_names(s, fd);
 	if (listed && s->pcb.local_port == s->rule_port) {
 		udp_insert(&ctx->stack->udp, &s->pcb);
+		if (s->no_unicast || s->pcb.groups)
+			context_groups_review(ctx, s->pcb.local_port);
 	} else if (listed) {
 		/* Dissolving the association gave an implicit port back (udp_disconnect()). */
 		unsteer(ctx, s);
@@ -259,19 +262,16 @@ int context_accelerate(struct context *ctx, struct sock *s, int fd)
 		return FS_REASON_bypass;
 	if (ip_addr_is_loopback(&s->pcb.local))
 		return FS_REASON_loopback;
-	if (ip_addr_is_multicast(&s->pcb.local))
-		return FS_REASON_multicast;
 	if (ip_addr_is_link_local(&s->pcb.local) && !ip_addr_is_v4(&s->pcb.local))
 		return FS_REASON_scoped;
-	if (context_port_is_shared(ctx, s))
-		return FS_REASON_port_shared;
+	s->no_unicast = ip_addr_is_multicast(&s->pcb.local) || context_port_is_shared(ctx, s);
 	s->rule_port = s->pcb.local_port;
 	s->rule_local = s->pcb.local;
 	if (ip_addr_is_any(&s->rule_local))
 		s->rule_local = (struct ip_addr){ 0 };
 	/* The table first: a datagram that is steered must find its socket. */
 	udp_insert(&ctx->stack->udp, &s->pcb);
-	reason = steer_all(ctx, s);
+	reason = s->no_unicast ? 0 : steer_all(ctx, s);
 	if (reason) {
 		udp_remove(&ctx->stack->udp, &s->pcb);
 		return reason;
@@ -279,8 +279,18 @@ int context_accelerate(struct context *ctx, struct sock *s, int fd)
 	s->way = SOCK_FAST;
 	widen(s, fd);
 	record_reason(s->record, FS_REASON_none, NULL);
+	context_groups_review(ctx, s->pcb.local_port);
 	sock_publish(s);
 	return 0;
+}
+
+void context_unicast_off(struct context *ctx, struct sock *s)
+{
+	if (s->way != SOCK_FAST || s->no_unicast)
+		return;
+	unsteer(ctx, s);
+	s->no_unicast = true;
+	context_groups_review(ctx, s->pcb.local_port);
 }
 
 /* A refusal that another destination, or time, may change leaves the socket undecided. */
@@ -304,12 +314,17 @@ static void decide(struct context *ctx, struct sock *s, int fd)
 
 void context_demote(struct context *ctx, struct sock *s, int reason, const char *detail)
 {
+	bool listed = s->pcb.flags & UDP_PCB_BOUND;
+
 	if (s->way == SOCK_KERNEL)
 		return;
 	unsteer(ctx, s);
-	if (s->pcb.flags & UDP_PCB_BOUND)
+	if (listed)
 		udp_remove(&ctx->stack->udp, &s->pcb);
 	s->way = SOCK_KERNEL;
+	/* Its shadow now needs copies of the groups it shared with others. */
+	if (listed)
+		context_groups_review(ctx, s->rule_port);
 	if (s->dst) {
 		ip_dst_put(&ctx->stack->ip, s->dst);
 		s->dst = NULL;
@@ -327,7 +342,8 @@ void context_demote_all(struct context *ctx, int port, int reason, const char *d
 	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
 
-		if (s->way == SOCK_FAST && (port < 0 || (s->steered & (1u << port))))
+		if (s->way == SOCK_FAST &&
+		    (port < 0 || (s->steered & (1u << port)) || context_groups_on(ctx, s, (unsigned)port)))
 			context_demote(ctx, s, reason, detail);
 	}
 	context_ring(ctx);
@@ -552,6 +568,9 @@ void lifecycle_option(struct context *ctx, int fd, int level, int name, const vo
 	case SOCK_OPT_V6ONLY:
 		read_v6only(s, fd);
 		break;
+	case SOCK_OPT_GROUP:
+		context_group_option(ctx, s, fd, level, name, value, len);
+		break;
 	case SOCK_OPT_FALL_BACK:
 		host_format(ctx->why, sizeof(ctx->why), "option level %d name %d", level, name);
 		context_demote(ctx, s, FS_REASON_option, ctx->why);
@@ -602,6 +621,7 @@ void context_sock_free(struct context *ctx, struct sock *s)
 	unsteer(ctx, s);
 	if (s->pcb.flags & UDP_PCB_BOUND)
 		udp_remove(&ctx->stack->udp, &s->pcb);
+	context_groups_forget(ctx, s);
 	sock_publish(s);
 	udp_purge(&s->pcb);
 	if (s->dst)

@@ -45,6 +45,11 @@ struct epoll_set *context_set_alloc(struct context *ctx)
 	return alloc_or_grow(ctx, &ctx->stack->sets);
 }
 
+struct udp_group *context_group_alloc(struct context *ctx)
+{
+	return alloc_or_grow(ctx, &ctx->stack->groups);
+}
+
 bool context_items_reserve(struct context *ctx)
 {
 	void *item = alloc_or_grow(ctx, &ctx->stack->items);

@@ -71,10 +71,12 @@ struct stack {
 	uint64_t payload_bytes; /* of it, so far */
 
 	struct slab socks, items, sets;
+	struct slab groups;	/* struct udp_group: memberships */
 	struct list all_socks;
 	uint32_t generation;	/* last one given to a socket */
 
 	struct stack_proc proc[STATS_MAX_PROCS];
+	bool unsteered;		/* some socket has been found so: look who goes to the kernel for good */
 	bool entries_left;	/* sockets left to the kernel that are still steered to the stack */
 
 	uint64_t *counter;	/* FS_CTR_N, in the head's part */

@@ -25,6 +25,7 @@
 #include "host/watch.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
+#include "udp/group.h"
 
 #ifndef FSOCK_SYSCONFDIR
 #define FSOCK_SYSCONFDIR "/etc"
@@ -132,6 +133,7 @@ static int fill_stack(struct context *ctx, const struct layout *l)
 	slab_init(&s->socks, sizeof(struct sock));
 	slab_init(&s->items, sizeof(struct epoll_item));
 	slab_init(&s->sets, sizeof(struct epoll_set));
+	slab_init(&s->groups, sizeof(struct udp_group));
 	fbuf_pool_init(&s->payload, STACK_PAYLOAD_CHUNK, 0);
 	context_engine_init(ctx, key, (void *)(base + l->port_buckets),
 			    (void *)(base + l->flow_buckets),

@@ -18,6 +18,7 @@ enum sock_opt_action {
 	SOCK_OPT_RCVBUF,    /* read SO_RCVBUF back into the pcb's limit */
 	SOCK_OPT_RCVTIMEO,
 	SOCK_OPT_V6ONLY,    /* read IPV6_V6ONLY back */
+	SOCK_OPT_GROUP,	    /* a membership, or which groups are received: read it back */
 };
 
 /* @value, @len as given to a setsockopt() that the shadow accepted. */

@@ -41,7 +41,7 @@ void sock_publish(struct sock *s)
 {
 	struct stats_sock *r = s->record;
 
-	r->accelerated = s->way == SOCK_FAST;
+	r->accelerated = s->way == SOCK_FAST && !s->unsteered;
 	r->local_port = s->pcb.local_port;
 	r->remote_port = s->pcb.remote_port;
 	memcpy(r->local, s->pcb.local.b, sizeof(r->local));

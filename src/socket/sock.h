@@ -44,6 +44,9 @@ struct sock {
 	uint8_t way;		/* enum sock_way */
 	bool nonblock;		/* O_NONBLOCK of the open file description */
 	bool bound;		/* the shadow has a local port */
+	bool no_unicast;	/* SOCK_FAST, but the port is shared or the address a group: groups only */
+	bool unsteered;		/* SOCK_FAST, but nothing it takes is steered now: the shadow's alone */
+	uint8_t waited;		/* rounds of housekeeping it was so without a membership */
 	bool widened;		/* the shadow's receive buffer is larger than pcb.limit says */
 	uint16_t steered;	/* bit n: port n's steering holds this socket's port entry */
 	uint16_t rule_port;	/* local port of these entries, host order */

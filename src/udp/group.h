@@ -36,6 +36,7 @@ struct udp_group {
 	struct ip_addr group;
 	uint32_t ifindex;
 	bool exclude;		 /* all but the sources; otherwise the sources only */
+	bool too_many;		 /* the owner's: the filter has more sources than fit here */
 	uint8_t n_sources;
 	uint16_t steered_port;	 /* the owner's: local port of its entry in steering; 0 = none */
 	struct ip_addr source[UDP_GROUP_SOURCES];

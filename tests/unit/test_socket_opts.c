@@ -32,6 +32,7 @@ static const struct option harmless[] = {
 	{ SOL_SOCKET, SO_SNDBUF },
 	{ SOL_SOCKET, SO_SNDBUFFORCE },
 	{ SOL_SOCKET, SO_REUSEADDR },
+	{ SOL_SOCKET, SO_REUSEPORT },
 	{ SOL_SOCKET, SO_BROADCAST },
 	{ SOL_SOCKET, SO_KEEPALIVE },
 	{ SOL_SOCKET, SO_LINGER },
@@ -42,6 +43,15 @@ static const struct option harmless[] = {
 	{ IPPROTO_IP, IP_MULTICAST_TTL },
 	{ IPPROTO_IP, IP_MULTICAST_LOOP },
 	{ IPPROTO_IP, IP_MULTICAST_IF },
+	{ IPPROTO_IP, IP_RECVERR },
+	{ IPPROTO_IPV6, IPV6_MULTICAST_HOPS },
+	{ IPPROTO_IPV6, IPV6_MULTICAST_LOOP },
+	{ IPPROTO_IPV6, IPV6_MULTICAST_IF },
+	{ IPPROTO_IPV6, IPV6_RECVERR },
+};
+
+/* Which groups are received, and from whom. */
+static const struct option groups[] = {
 	{ IPPROTO_IP, IP_MULTICAST_ALL },
 	{ IPPROTO_IP, IP_ADD_MEMBERSHIP },
 	{ IPPROTO_IP, IP_DROP_MEMBERSHIP },
@@ -49,18 +59,28 @@ static const struct option harmless[] = {
 	{ IPPROTO_IP, IP_DROP_SOURCE_MEMBERSHIP },
 	{ IPPROTO_IP, IP_BLOCK_SOURCE },
 	{ IPPROTO_IP, IP_UNBLOCK_SOURCE },
-	{ IPPROTO_IP, IP_RECVERR },
-	{ IPPROTO_IPV6, IPV6_MULTICAST_HOPS },
-	{ IPPROTO_IPV6, IPV6_MULTICAST_LOOP },
-	{ IPPROTO_IPV6, IPV6_MULTICAST_IF },
 	{ IPPROTO_IPV6, IPV6_JOIN_GROUP },
 	{ IPPROTO_IPV6, IPV6_LEAVE_GROUP },
-	{ IPPROTO_IPV6, IPV6_RECVERR },
+	{ IPPROTO_IP, MCAST_JOIN_GROUP },
+	{ IPPROTO_IP, MCAST_LEAVE_GROUP },
+	{ IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP },
+	{ IPPROTO_IP, MCAST_LEAVE_SOURCE_GROUP },
+	{ IPPROTO_IP, MCAST_BLOCK_SOURCE },
+	{ IPPROTO_IP, MCAST_UNBLOCK_SOURCE },
+	{ IPPROTO_IP, MCAST_MSFILTER },
+	{ IPPROTO_IPV6, MCAST_JOIN_GROUP },
+	{ IPPROTO_IPV6, MCAST_LEAVE_GROUP },
+	{ IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP },
+	{ IPPROTO_IPV6, MCAST_LEAVE_SOURCE_GROUP },
+	{ IPPROTO_IPV6, MCAST_BLOCK_SOURCE },
+	{ IPPROTO_IPV6, MCAST_UNBLOCK_SOURCE },
+	{ IPPROTO_IPV6, MCAST_MSFILTER },
+	{ IPPROTO_IP, IP_MSFILTER },
+	{ IPPROTO_IPV6, 29 /* IPV6_MULTICAST_ALL */ },
 };
 
 /* 0 is the default, anything else is not carried. */
 static const struct option zero_only[] = {
-	{ SOL_SOCKET, SO_REUSEPORT },
 	{ SOL_SOCKET, SO_PRIORITY },
 	{ SOL_SOCKET, SO_MARK },
 	{ SOL_SOCKET, SO_TIMESTAMP },
@@ -115,6 +135,14 @@ static void sock_opt_action__harmless(void **state)
 		assert_int_equal(action(harmless[i], 1), SOCK_OPT_SHADOW);
 		assert_int_equal(sock_opt_action(harmless[i].level, harmless[i].name, NULL, 0),
 				 SOCK_OPT_SHADOW);
+	}
+}
+
+static void sock_opt_action__groups(void **state)
+{
+	for (size_t i = 0; i < FS_ARRAY_SIZE(groups); i++) {
+		assert_int_equal(action(groups[i], 0), SOCK_OPT_GROUP);
+		assert_int_equal(action(groups[i], 1), SOCK_OPT_GROUP);
 	}
 }
 
@@ -236,6 +264,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sock_opt_action__harmless),
+		cmocka_unit_test(sock_opt_action__groups),
 		cmocka_unit_test(sock_opt_action__only_the_default),
 		cmocka_unit_test(sock_opt_action__unknown_is_never_ignored),
 		cmocka_unit_test(sock_opt_action__read_back),
