@@ -118,6 +118,7 @@ int raw_port_open(struct raw_port *rp, const struct raw_port_args *args)
 	oa.rings = mmap(NULL, oa.rings_len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (!rp->port || oa.rings == MAP_FAILED)
 		return -ENOMEM;
+	rp->why[0] = '\0';
 	rc = ops->open(&rp->handle, rp->port, &oa);
 	if (rc < 0 || !rp->port->caps.steers)
 		return rc;

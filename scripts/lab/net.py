@@ -52,8 +52,9 @@ class Namespace:
 class Pair:
     """Context manager: namespaces .a and .b. Removed on exit whatever happened inside."""
 
-    def __init__(self, prefix="fst", mtu=None):
-        self.prefix, self.mtu = prefix, mtu
+    def __init__(self, prefix="fst", mtu=None, queues=None):
+        """@queues: (receive, transmit) queues of either end; None leaves it to the kernel."""
+        self.prefix, self.mtu, self.queues = prefix, mtu, queues
         self.a = self.b = None
 
     def __enter__(self):
@@ -70,8 +71,10 @@ class Pair:
     def _make(self):
         a, b = self.a.name, self.b.name
         _ip([f"netns add {a}", f"netns add {b}"])
-        mtu = f"mtu {self.mtu} " if self.mtu else ""
-        _ip([f"link add {LINK} {mtu}netns {a} type veth peer name {LINK} {mtu}netns {b}"])
+        how = f"mtu {self.mtu} " if self.mtu else ""
+        if self.queues:
+            how += "numrxqueues %d numtxqueues %d " % self.queues
+        _ip([f"link add {LINK} {how}netns {a} type veth peer name {LINK} {how}netns {b}"])
         for side in (self.a, self.b):
             done = subprocess.run(["ip", "-n", side.name, "-batch", "-"], text=True, input="\n".join([
                 "link set lo up", f"addr add {side.v4}/24 dev {LINK}",

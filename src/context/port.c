@@ -12,6 +12,7 @@
 
 #include "base/reason.h"
 #include "context/internal.h"
+#include "context/pool.h"
 #include "host/link.h"
 #include "host/netns.h"
 #include "sys/sys.h"
@@ -107,26 +108,6 @@ unsigned context_interfaces(struct context *ctx, uint32_t *ifindex, unsigned n, 
 
 /* --- opening --- */
 
-/* The port's frame pool: made once per slot, kept for the next port when this one closes. */
-static int make_pool(struct context *ctx, unsigned slot)
-{
-	struct fbuf_pool *pool = &ctx->stack->pinned[slot];
-	uint32_t n = (uint32_t)(ctx->config.umem_size / STACK_FRAME_CHUNK);
-	struct fbuf *bufs;
-	uint8_t *memory;
-
-	if (pool->n_total)
-		return 0;
-	bufs = context_grow(ctx, n * sizeof(*bufs));
-	memory = context_grow(ctx, (size_t)n * STACK_FRAME_CHUNK);
-	if (!bufs || !memory)
-		return -ENOMEM;
-	fbuf_pool_init(pool, STACK_FRAME_CHUNK, IP_TX_HEADROOM);
-	fbuf_pool_add(pool, bufs, memory, n);
-	pool->low_water = n / 4;
-	return 0;
-}
-
 static int reason_of_open(int error)
 {
 	switch (error) {
@@ -176,7 +157,8 @@ static int configure(struct context *ctx, unsigned slot, const struct host_link 
 	return ret;
 }
 
-static void publish(struct context *ctx, unsigned slot, const struct host_link *link)
+static void publish(struct context *ctx, unsigned slot, const struct host_link *link,
+		    const struct pool_plan *plan)
 {
 	struct stats_port *p = &ctx->stack->port_stats[slot];
 	struct provider_handle *h = &ctx->handle[slot];
@@ -184,6 +166,9 @@ static void publish(struct context *ctx, unsigned slot, const struct host_link *
 	memset(p, 0, sizeof(*p));
 	p->ifindex = (uint32_t)link->ifindex;
 	p->owner_pid = ctx->pid;
+	p->queues = h->port->n_queues;
+	p->rx_queues = link->rx_queues;
+	host_format(p->note, sizeof(p->note), "%s", plan->note);
 	host_format(p->ifname, sizeof(p->ifname), "%s", link->name);
 	host_format(p->provider, sizeof(p->provider), "%s", h->ops->name);
 	host_format(p->mode, sizeof(p->mode), "%s", h->port->caps.sheds_udp_partial ? "generic" : "native");
@@ -195,7 +180,7 @@ static void publish(struct context *ctx, unsigned slot, const struct host_link *
 
 /* Try one provider on one interface. 0 or -errno with ctx->why. */
 static int try_open(struct context *ctx, unsigned slot, const struct host_link *link, unsigned kind,
-		    uint32_t former)
+		    struct pool_plan *plan, uint32_t former)
 {
 	const struct provider_ops *ops = provider_at(kind);
 	static const char *const modes[] = { "", "mode=generic", "mode=native" };
@@ -203,7 +188,7 @@ static int try_open(struct context *ctx, unsigned slot, const struct host_link *
 	struct provider_open_args args = {
 		.kind = kind,
 		.index = (uint8_t)slot,
-		.n_queues = 1,
+		.n_queues = plan->queues,
 		.ifindex = (uint32_t)link->ifindex,
 		.ifname = link->name,
 		.driver = link->driver,
@@ -234,7 +219,27 @@ static int try_open(struct context *ctx, unsigned slot, const struct host_link *
 	port->owner_pid = (int32_t)ctx->pid;
 	ctx->stack->port[slot] = port;
 	ctx->n_handles = FS_MAX(ctx->n_handles, slot + 1);
+	if (port->n_queues < plan->queues) {
+		plan->short_of = true;
+		host_format(plan->note, sizeof(plan->note), "%s", why);
+	}
 	return 0;
+}
+
+/* The same with as much frame memory, and as many queues, as can be had. */
+static int try_sizes(struct context *ctx, unsigned slot, const struct host_link *link, unsigned kind,
+		     struct pool_plan *plan, uint32_t former)
+{
+	int ret;
+
+	pool_plan_init(plan, &ctx->config, link->rx_queues);
+	do {
+		host_format(ctx->why, sizeof(ctx->why), "no memory for the frame pool of %s", link->name);
+		ret = pool_make(ctx, slot, plan);
+		if (ret == 0)
+			ret = try_open(ctx, slot, link, kind, plan, former);
+	} while ((ret == -ENOBUFS || ret == -ENOMEM) && pool_plan_shrink(plan, ctx->why));
+	return ret;
 }
 
 static void close_port(struct context *ctx, unsigned slot)
@@ -270,33 +275,37 @@ void context_ports_compare(struct context *ctx)
 }
 
 /* An open port is ready: others may come. */
-static void announce(struct context *ctx, unsigned slot, const struct host_link *link)
+static void announce(struct context *ctx, unsigned slot, const struct host_link *link,
+		     const struct pool_plan *plan)
 {
-	publish(ctx, slot, link);
+	publish(ctx, slot, link, plan);
 	ip_dst_flush(&ctx->stack->ip); /* what had no port may have one now */
 	ctx->stack->port_opened[slot] = ++ctx->stack->ports_serial;
 	ctx->handle_opened[slot] = ctx->stack->port_opened[slot];
 	context_note_hold(ctx, slot);
 	ctx->to_ring = SLEEPERS_ALL; /* threads asleep already do not wait for this port yet */
-	host_log(&ctx->log, LOG_INFO, "%s: attached by %s", link->name, ctx->handle[slot].ops->name);
+	host_log(&ctx->log, plan->short_of ? LOG_WARN : LOG_INFO,
+		 "%s: attached by %s, %u of %u queues, %u frames%s%s", link->name,
+		 ctx->handle[slot].ops->name, ctx->handle[slot].port->n_queues, link->rx_queues,
+		 ctx->stack->pinned[slot].n_total, plan->note[0] ? ": " : "", plan->note);
 }
 
 static int open_port(struct context *ctx, const struct host_link *link)
 {
+	struct pool_plan plan = { 0 };
 	unsigned slot = 0;
-	int ret;
+	int ret = 0;
 
 	while (slot < IP_MAX_PORTS && ctx->stack->port[slot])
 		slot++;
 	if (slot == IP_MAX_PORTS)
 		return -ENOMEM;
-	ret = make_pool(ctx, slot);
 	for (unsigned kind = 0; ret == 0 && kind < provider_count(); kind++) {
 		const struct provider_ops *ops = provider_at(kind);
 
 		if (strcmp(ctx->config.provider, "auto") && strcmp(ctx->config.provider, ops->name))
 			continue;
-		ret = try_open(ctx, slot, link, kind, 0);
+		ret = try_sizes(ctx, slot, link, kind, &plan, 0);
 		if (ret == 0)
 			break;
 		if (kind + 1 < provider_count() && !strcmp(ctx->config.provider, "auto"))
@@ -311,7 +320,7 @@ static int open_port(struct context *ctx, const struct host_link *link)
 		close_port(ctx, slot);
 		return ret;
 	}
-	announce(ctx, slot, link);
+	announce(ctx, slot, link, &plan);
 	return (int)slot;
 }
 
@@ -333,6 +342,7 @@ static void clear_remains(struct context *ctx, unsigned slot)
 /* 0, or the reason and ctx->why. */
 static int reopen(struct context *ctx, unsigned slot, uint32_t ifindex, unsigned kind, uint32_t former)
 {
+	struct pool_plan plan;
 	struct host_link link;
 	int ret;
 
@@ -342,12 +352,12 @@ static int reopen(struct context *ctx, unsigned slot, uint32_t ifindex, unsigned
 	ret = link_verdict(ctx, &link);
 	if (ret)
 		return ret;
-	ret = try_open(ctx, slot, &link, kind, former);
+	ret = try_sizes(ctx, slot, &link, kind, &plan, former);
 	if (ret == 0)
 		ret = configure(ctx, slot, &link);
 	if (ret < 0)
 		return reason_of_open(ret);
-	announce(ctx, slot, &link);
+	announce(ctx, slot, &link, &plan);
 	return 0;
 }
 
@@ -420,5 +430,6 @@ void context_ports_refresh(struct context *ctx)
 			context_port_lost(ctx, i, FS_REASON_interface_down);
 		else
 			configure(ctx, i, &link);
+		ctx->stack->port_stats[i].rx_queues = link.rx_queues;
 	}
 }

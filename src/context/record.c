@@ -66,8 +66,8 @@ static void name_port(const struct context *ctx, struct stats_sock *r)
 
 	if (r->port_index >= STATS_MAX_PORTS || r->detail[0])
 		return;
-	host_format(r->detail, sizeof(r->detail), "%s on %s queue %u, %s", p->provider, p->ifname, p->queue,
-		    p->mode);
+	host_format(r->detail, sizeof(r->detail), "%s on %s, %s, %u of %u queues", p->provider, p->ifname,
+		    p->mode, p->queues, p->rx_queues);
 }
 
 void context_record_close(struct context *ctx, struct stats_sock *r)

@@ -60,6 +60,7 @@ struct stack {
 	struct udp_stack udp;
 
 	struct fbuf_pool pinned[IP_MAX_PORTS];
+	uint32_t pinned_room[IP_MAX_PORTS]; /* chunks there is memory for, at pinned[].memory */
 	struct provider_port *port[IP_MAX_PORTS]; /* NULL = slot unused; index = ip.port's */
 	void *port_state[IP_MAX_PORTS]; /* STACK_PORT_STATE bytes each, for their shared halves */
 	uint32_t port_opened[IP_MAX_PORTS]; /* ports_serial when it was; 0 = closed */

@@ -61,6 +61,7 @@ struct provider_stats {
 	uint64_t kernel_rx_dropped, kernel_rx_ring_full, kernel_fill_empty;
 	uint64_t kernel_rx_invalid, kernel_tx_invalid, kernel_tx_empty;
 	uint64_t steer_passed_stale, steer_passed_partial, steer_redirected, guard_dropped;
+	uint64_t steer_passed_no_queue; /* came on a queue that is not served: to the kernel */
 };
 
 /* One rule of steering. Order and verdicts: DESIGN D4. */

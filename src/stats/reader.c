@@ -116,6 +116,7 @@ static int read_tables(struct stats_snapshot *s, int fd)
 	for (uint32_t i = 0; i < s->n_ports; i++) {
 		tame(s->ports[i].ifname, sizeof(s->ports[i].ifname));
 		tame(s->ports[i].provider, sizeof(s->ports[i].provider));
+		tame(s->ports[i].note, sizeof(s->ports[i].note));
 		tame(s->ports[i].mode, sizeof(s->ports[i].mode));
 	}
 	for (uint32_t i = 0; i < s->head.n_socks; i++) {

@@ -103,7 +103,9 @@ static void fill(struct segment *s)
 	s->counters[FS_CTR_rx_bytes] = (1ULL << 60) + 1;
 	s->counters[FS_CTR_drop_udp_rcvbuf] = 3;
 	s->ports[0] = (struct stats_port){ .ifindex = 4,
-					   .queue = 0,
+					   .queues = 1,
+					   .rx_queues = 2,
+					   .note = "the option queues says so",
 					   .ifname = "veth0",
 					   .provider = "xdp",
 					   .mode = "generic",

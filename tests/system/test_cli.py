@@ -264,7 +264,7 @@ def test_why__explains_each_socket(cli, program):
     assert done.returncode == 0, done.stderr
     assert "3 sockets, 1 accelerated" in done.stdout
     assert "udp 10.0.0.1:5000 > 10.0.0.2:6000" in done.stdout
-    assert "accelerated by xdp on veth0 queue 0, generic; 1990 of 2000 datagrams" in done.stdout
+    assert "accelerated by xdp on veth0, generic, 1 of 2 queues; 1990 of 2000 datagrams" in done.stdout
     assert "udp6 [::1]:53" in done.stdout
     assert "kernel (bypass): the port is on the bypass list" in done.stdout
     assert "remedy: remove it from the option bypass" in done.stdout
@@ -278,7 +278,7 @@ def test_why__json(cli, program):
     assert report["pid"] == child.pid and report["loaded"] is True
     fast, bypassed, newer = report["sockets"]
     assert fast["accelerated"] is True and fast["reason"] is None
-    assert (fast["provider"], fast["interface"], fast["queue"]) == ("xdp", "veth0", 0)
+    assert (fast["provider"], fast["interface"], fast["queues"]) == ("xdp", "veth0", 1)
     assert (fast["local"], fast["remote"]) == ("10.0.0.1:5000", "10.0.0.2:6000")
     assert (fast["rx_fast"], fast["rx_kernel"], fast["drops"]) == (990, 10, 3)
     assert bypassed["reason"] == "bypass" and bypassed["provider"] is None
@@ -385,7 +385,8 @@ def test_stat__shows_ports_sockets_counters_and_drops(cli, program):
     assert done.returncode == everything.returncode == 0
     assert "stack 1 of fake_stack" in done.stdout and "profile latency" in done.stdout
     assert "driven by 1 process\n" in done.stdout
-    for words in (["veth0", "0", "xdp", "generic", "up", "4096", "4000"],
+    for words in (["veth0", "1", "of", "2", "xdp", "generic", "up", "4096", "4000"],
+                  ["veth0", "has", "less", "than", "it", "could:", "the", "option", "queues"],
                   ["5", str(child.pid), "udp", "10.0.0.1:5000"],
                   ["rx_datagrams", "990", "datagrams"], ["drop_udp_rcvbuf", "3", "datagrams"]):
         assert any(line.split()[:len(words)] == words for line in done.stdout.splitlines()), words

@@ -93,9 +93,9 @@ def test_why_and_stat__agree_with_the_traffic(pair):
 
     bound, = seen["sockets"]
     assert seen["loaded"] and bound["accelerated"]
-    assert (bound["provider"], bound["interface"], bound["queue"]) == ("xdp", net.LINK, 0)
+    assert (bound["provider"], bound["interface"], bound["queues"]) == ("xdp", net.LINK, 1)
     assert bound["local"] == f"{net.B4}:7000" and bound["remote"] is None
-    assert f"accelerated by xdp on {net.LINK} queue 0, generic" in text
+    assert f"accelerated by xdp on {net.LINK}, generic, 1 of 1 queues" in text
 
     stack, = stat["stacks"]
     assert stack["owner_pid"] == server.pid and stack["profile"] == "latency"

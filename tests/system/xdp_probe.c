@@ -3,7 +3,7 @@
  * xdp_probe.c - drives one port of the xdp provider by commands, one line each on stdin, and answers
  * each with one line of JSON. test_xdp.py starts one at either end of a veth pair.
  *
- *      xdp_probe interface=IF local=A remote=A mac=M [option=TEXT] [chunks=N]
+ *      xdp_probe interface=IF local=A remote=A mac=M [option=TEXT] [chunks=N] [queues=N]
  *
  *      open | close | exit                    exit leaves without close
  *      steer PORT [tcp] | unsteer PORT [tcp]
@@ -115,9 +115,10 @@ static void do_open(struct probe *p)
 {
 	int rc = raw_port_open(p->rp, &p->args);
 
-	printf("{\"rc\":%d,\"why\":\"%s\"", rc, rc < 0 ? p->rp->why : "");
+	printf("{\"rc\":%d,\"why\":\"%s\"", rc, p->rp->why);
 	if (rc == 0)
-		printf(",\"max_parts\":%u,\"max_gso\":%u,\"sheds\":%d,\"fd\":%d", p->rp->port->caps.max_parts,
+		printf(",\"queues\":%u,\"max_parts\":%u,\"max_gso\":%u,\"sheds\":%d,\"fd\":%d", p->rp->port->n_queues,
+		       p->rp->port->caps.max_parts,
 		       p->rp->port->caps.max_gso, p->rp->port->caps.sheds_udp_partial,
 		       ops_of(p)->wait_fd(&p->rp->handle));
 	printf("}\n");
@@ -285,10 +286,12 @@ static void do_stats(struct probe *p)
 	printf("{\"rx\":%" PRIu64 ",\"tx\":%" PRIu64 ",\"tx_full\":%" PRIu64 ",\"tx_bad\":%" PRIu64
 	       ",\"rx_bad\":%" PRIu64 ",\"rx_no_frame\":%" PRIu64 ",\"rx_invalid\":%" PRIu64
 	       ",\"tx_invalid\":%" PRIu64 ",\"redirected\":%" PRIu64 ",\"partial\":%" PRIu64
+	       ",\"no_queue\":%" PRIu64 ",\"ring_full\":%" PRIu64 ",\"rx_dropped\":%" PRIu64
 	       ",\"max_gso\":%u,\"error\":%d}\n",
 	       s->rx_frames, s->tx_frames, s->tx_full, s->tx_bad, s->rx_bad, s->rx_no_frame,
 	       s->kernel_rx_invalid, s->kernel_tx_invalid, s->steer_redirected,
-	       s->steer_passed_partial, p->rp->port->caps.max_gso, p->rp->port->error);
+	       s->steer_passed_partial, s->steer_passed_no_queue, s->kernel_rx_ring_full,
+	       s->kernel_rx_dropped, p->rp->port->caps.max_gso, p->rp->port->error);
 }
 
 static void do_fork(struct probe *p, const char *how)
@@ -396,6 +399,7 @@ static int parse(int argc, char **argv, struct probe *p)
 		.ifname = value_of(argc, argv, "interface", ""),
 		.option = value_of(argc, argv, "option", ""),
 		.chunks = (uint32_t)atoi(value_of(argc, argv, "chunks", "1024")),
+		.queues = (uint32_t)atoi(value_of(argc, argv, "queues", "1")),
 	};
 	if (inet_pton(AF_INET, value_of(argc, argv, "local", ""), four) != 1)
 		return -1;

@@ -224,10 +224,16 @@ static void check_memlock(struct findings *findings, const struct host_caps *cap
 			    "does not bind: CAP_IPC_LOCK is held");
 	else if (caps->memlock >= umem)
 		finding_add(findings, FINDING_FINE, limits, "memlock",
-			    "%s a user, %s needed per queue", have, need);
+			    "%s a user, %s wanted per queue", have, need);
+	else if (caps->memlock >= config_option_at(CONFIG_umem_size)->min)
+		finding_mend(finding_add(findings, FINDING_NOTE, limits, "memlock",
+					 "%s a user, %s wanted per queue: frame pools are smaller, or fewer "
+					 "queues served",
+					 have, need),
+			     "ulimit -l unlimited, or a smaller umem_size");
 	else
 		finding_mend(finding_add(findings, FINDING_WRONG, limits, "memlock",
-					 "%s a user, %s needed per queue", have, need),
+					 "%s a user, %s wanted per queue", have, need),
 			     "ulimit -l unlimited, or a smaller umem_size");
 }
 

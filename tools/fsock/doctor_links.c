@@ -229,6 +229,28 @@ static const char *driver_of(const struct host_link *link)
 	return link->kind_name[0] ? link->kind_name : "-";
 }
 
+/* Receive queues that a port would serve. */
+static uint32_t queues_served(const struct config *config, const struct host_link *link)
+{
+	uint32_t most = config->queues ? config->queues : PROVIDER_MAX_QUEUES;
+
+	return FS_MIN(link->rx_queues, FS_MIN(most, (uint32_t)PROVIDER_MAX_QUEUES));
+}
+
+static void add_queues(struct findings *findings, const struct config *config,
+		       const struct host_link *link)
+{
+	struct finding *f = finding_add(findings, FINDING_NOTE, interfaces, "queues",
+					"%s: %u of %u receive queues are served; what arrives on the others "
+					"reaches programs through the kernel",
+					link->name, queues_served(config, link), link->rx_queues);
+
+	if (config->queues)
+		finding_mend(f, "fsock run --queues=0 -- PROGRAM");
+	else
+		finding_mend(f, "ethtool -L %s combined %u", link->name, (unsigned)PROVIDER_MAX_QUEUES);
+}
+
 static void add_finding(struct findings *findings, const struct config *config,
 			const struct host_link *link, const struct judgement *j)
 {
@@ -250,6 +272,8 @@ static void add_finding(struct findings *findings, const struct config *config,
 			"accelerated by %s, %s mode; costs other traffic of the interface %s while "
 			"attached",
 			j->provider, j->mode, bystander_cost(j->mode));
+		if (queues_served(config, link) < link->rx_queues)
+			add_queues(findings, config, link);
 		return;
 	}
 	f = finding_add(findings, wrong ? FINDING_WRONG : FINDING_NOTE, interfaces, link->name,
@@ -262,7 +286,8 @@ static void add_finding(struct findings *findings, const struct config *config,
 		finding_mend(f, "fsock run --interface=%s -- PROGRAM", link->name);
 }
 
-static cJSON *link_json(const struct host_link *link, const struct judgement *j)
+static cJSON *link_json(const struct config *config, const struct host_link *link,
+			const struct judgement *j)
 {
 	const struct fs_reason_info *info = fs_reason_info(j->reason);
 	cJSON *object = cJSON_CreateObject();
@@ -271,6 +296,7 @@ static cJSON *link_json(const struct host_link *link, const struct judgement *j)
 	cJSON_AddNumberToObject(object, "ifindex", link->ifindex);
 	json_add_text(object, "driver", link->driver);
 	json_add_text(object, "kind", link->kind_name);
+	cJSON_AddNumberToObject(object, "queues", queues_served(config, link));
 	cJSON_AddNumberToObject(object, "rx_queues", link->rx_queues);
 	cJSON_AddNumberToObject(object, "tx_queues", link->tx_queues);
 	cJSON_AddNumberToObject(object, "mtu", link->mtu);
@@ -336,7 +362,7 @@ static void judge_all(struct findings *findings, const struct config *config,
 		n_listed += j.listed;
 		add_finding(findings, config, &links[i], &j);
 		add_row(grid, &links[i], &j);
-		cJSON_AddItemToArray(list, link_json(&links[i], &j));
+		cJSON_AddItemToArray(list, link_json(config, &links[i], &j));
 	}
 	if (n >= 0) {
 		check_names(findings, config, links, FS_MIN(n, (int)LINKS_SHOWN));

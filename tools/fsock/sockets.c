@@ -26,7 +26,7 @@ enum { ENDPOINT_LEN = INET6_ADDRSTRLEN + 10 };
 		X(rx_no_frame) X(kernel_rx_dropped) X(kernel_rx_ring_full) X(kernel_fill_empty)    \
 			X(kernel_rx_invalid) X(kernel_tx_invalid) X(kernel_tx_empty)               \
 				X(steer_passed_stale) X(steer_passed_partial) X(steer_redirected)  \
-					X(guard_dropped)
+					X(guard_dropped) X(steer_passed_no_queue)
 
 #define NAME(field) #field,
 static const char *const port_counters[] = { PORT_COUNTERS(NAME) };
@@ -140,7 +140,7 @@ cJSON *socket_json(const struct stats_sock *sock, const struct stats_snapshot *s
 	json_add_text(object, "provider", port ? port->provider : NULL);
 	json_add_text(object, "interface", port ? port->ifname : NULL);
 	if (port)
-		cJSON_AddNumberToObject(object, "queue", port->queue);
+		cJSON_AddNumberToObject(object, "queues", port->queues);
 	add_reason(object, sock);
 	json_add_text(object, "detail", sock->detail);
 	json_add_u64(object, "rx_fast", sock->rx_fast);
@@ -163,8 +163,8 @@ static void explain_accelerated(const struct stats_sock *sock, const struct stat
 
 	fprintf(to, "    accelerated");
 	if (port)
-		fprintf(to, " by %s on %s queue %u%s%s", port->provider, port->ifname, port->queue,
-			port->mode[0] ? ", " : "", port->mode);
+		fprintf(to, " by %s on %s%s%s, %u of %u queues", port->provider, port->ifname,
+			port->mode[0] ? ", " : "", port->mode, port->queues, port->rx_queues);
 	fprintf(to, "; %" PRIu64 " of %" PRIu64 " datagrams took the fast path\n", fast, all);
 	if (sock->detail[0])
 		fprintf(to, "    %s\n", sock->detail);
@@ -196,13 +196,15 @@ cJSON *port_json(const struct stats_port *port)
 
 	json_add_text(object, "interface", port->ifname);
 	cJSON_AddNumberToObject(object, "ifindex", port->ifindex);
-	cJSON_AddNumberToObject(object, "queue", port->queue);
+	cJSON_AddNumberToObject(object, "queues", port->queues);
+	cJSON_AddNumberToObject(object, "rx_queues", port->rx_queues);
 	json_add_text(object, "provider", port->provider);
 	json_add_text(object, "mode", port->mode);
 	cJSON_AddNumberToObject(object, "error", port->error);
 	cJSON_AddNumberToObject(object, "owner_pid", port->owner_pid);
 	cJSON_AddNumberToObject(object, "frames_total", port->frames_total);
 	cJSON_AddNumberToObject(object, "frames_free", port->frames_free);
+	json_add_text(object, "note", port->note);
 	counters = cJSON_AddObjectToObject(object, "counters");
 	for (unsigned i = 0; port_counter_name(i); i++)
 		json_add_u64(counters, port_counter_name(i), port->counter[i]);

@@ -154,8 +154,8 @@ static void print_ports(const struct stats_snapshot *stack, const struct stats_s
 {
 	struct grid grid;
 
-	grid_init(&grid, former ? "PORT|QUEUE|PROVIDER|MODE|STATE|FRAMES|FREE|RX/S|TX/S"
-				: "PORT|QUEUE|PROVIDER|MODE|STATE|FRAMES|FREE|RX|TX");
+	grid_init(&grid, former ? "PORT|QUEUES|PROVIDER|MODE|STATE|FRAMES|FREE|RX/S|TX/S"
+				: "PORT|QUEUES|PROVIDER|MODE|STATE|FRAMES|FREE|RX|TX");
 	for (unsigned i = 0; i < stack->n_ports; i++) {
 		const struct stats_port *port = &stack->ports[i];
 		uint64_t rx = port->counter[RX_FRAMES], tx = port->counter[TX_FRAMES];
@@ -165,7 +165,7 @@ static void print_ports(const struct stats_snapshot *stack, const struct stats_s
 			tx = rate(tx, former->ports[i].counter[TX_FRAMES], seconds);
 		}
 		grid_add(&grid, "%s", port->ifname);
-		grid_add(&grid, "%u", port->queue);
+		grid_add(&grid, "%u of %u", port->queues, port->rx_queues);
 		grid_add(&grid, "%s", port->provider);
 		grid_add(&grid, "%s", port->mode);
 		grid_add(&grid, "%s", port->error ? strerror(-port->error) : "up");
@@ -176,6 +176,10 @@ static void print_ports(const struct stats_snapshot *stack, const struct stats_s
 	}
 	grid_print(&grid, "  ", stdout);
 	grid_free(&grid);
+	for (unsigned i = 0; i < stack->n_ports; i++)
+		if (stack->ports[i].note[0])
+			printf("    %s has less than it could: %s\n", stack->ports[i].ifname,
+			       stack->ports[i].note);
 }
 
 /* Port counters beyond the traffic in the table: what went wrong there. */
@@ -183,13 +187,12 @@ static void print_port_counters(const struct stats_snapshot *stack, bool all)
 {
 	struct grid grid;
 
-	grid_init(&grid, "PORT|QUEUE|COUNTER|VALUE");
+	grid_init(&grid, "PORT|COUNTER|VALUE");
 	for (unsigned i = 0; i < stack->n_ports; i++) {
 		for (unsigned c = 0; port_counter_name(c); c++) {
 			if (stack->ports[i].counter[c] == 0 && !all)
 				continue;
 			grid_add(&grid, "%s", stack->ports[i].ifname);
-			grid_add(&grid, "%u", stack->ports[i].queue);
 			grid_add(&grid, "%s", port_counter_name(c));
 			grid_add(&grid, "%" PRIu64, stack->ports[i].counter[c]);
 		}

@@ -595,6 +595,7 @@ static void xdp_refresh_stats(struct provider_handle *handle)
 	to->steer_passed_partial = sum.passed_partial;
 	to->steer_redirected = sum.redirected;
 	to->guard_dropped = sum.guard_dropped;
+	to->steer_passed_no_queue = sum.passed_no_queue;
 	xdp_io_probe(handle);
 }
 

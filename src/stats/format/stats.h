@@ -20,7 +20,7 @@
 #define STATS_MAGIC 0x6b636f7366ULL /* "fsock" */
 
 enum {
-	STATS_VERSION = 1,
+	STATS_VERSION = 2,
 	STATS_MAX_PORTS = 16,
 	STATS_MAX_PROCS = 16,
 	STATS_DETAIL_LEN = 96,
@@ -49,18 +49,21 @@ struct stats_sock {
 };
 static_assert(sizeof(struct stats_sock) == 224, "stats_sock is a format");
 
-/* One attachment to one queue of one interface. */
+/* One attachment to one interface. */
 struct stats_port {
-	uint32_t ifindex, queue;
+	uint32_t ifindex;
+	uint32_t queues, rx_queues; /* served, and those the interface has: frames of the rest pass */
+	uint32_t pad;
 	char ifname[16];
 	char provider[16];
 	char mode[16];		/* "generic", "native", ... */
 	int32_t error;		/* 0 or -errno */
 	uint32_t owner_pid;
 	uint32_t frames_total, frames_free;
+	char note[STATS_DETAIL_LEN]; /* why queues or frames are fewer than asked for, "" = they are not */
 	uint64_t counter[32];	/* struct provider_stats in its order, rest 0 */
 };
-static_assert(sizeof(struct stats_port) == 328, "stats_port is a format");
+static_assert(sizeof(struct stats_port) == 432, "stats_port is a format");
 
 struct stats_head {
 	uint64_t magic;

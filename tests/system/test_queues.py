@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+Interfaces of several receive queues: every one that a port serves takes the fast path, sleepers wake
+for any, and what is not served is the kernel's.
+
+A kernel sender's queue is chosen by XPS: all its processors are given to one transmit queue. The
+queue it arrives on is the same in native mode, and one less in generic mode (hazard 14), where a
+sender with one queue more than the receiver thus reaches all.
+"""
+import contextlib
+import json
+import socket
+import time
+
+import pytest
+
+from lab import fsock, net, proc
+from test_faults import PROGRAMS, PYTHON, echo_server
+from test_xdp import PORT, inside, kernel_receiver, link, probes  # noqa: F401 (a fixture)
+
+QUEUES = 4
+MODES = ("generic", "native")
+
+
+class Wire:
+    """A pair of interfaces with QUEUES receive queues each."""
+
+    def __init__(self, pair, mode):
+        self.pair, self.a, self.b, self.mode = pair, pair.a, pair.b, mode
+        self.option = f"mode={mode}"
+        # Partial sums would be the kernel's in generic mode (hazard 3).
+        assert self.a.run(["ethtool", "-K", net.LINK, "tx", "off"]).status == 0
+
+    def sends_by(self, queue):
+        """The transmit queue of a frame that shall arrive on @queue."""
+        return queue + 1 if self.mode == "generic" and queue > 0 else queue
+
+    def aim(self, queue):
+        """What side a's kernel sends next by new sockets arrives at b on @queue."""
+        done = self.a.run(["sh", "-c", f"cd /sys/class/net/{net.LINK}/queues && "
+                           "for q in tx-*; do echo 0 >$q/xps_cpus; done && "
+                           f"printf %x {(1 << max(proc.cpus()) + 1) - 1} >tx-{self.sends_by(queue)}/xps_cpus"])
+        assert done.status == 0, done.err
+
+    def send(self, queue, count=1, port=PORT):
+        self.aim(queue)
+        with inside(self.a), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for _ in range(count):
+                sock.sendto(b"%d" % queue, (self.b.v4, port))
+
+
+@pytest.fixture(params=MODES)
+def wire(request):
+    # Native mode wants at least as many receive queues as the peer has transmit queues.
+    with net.Pair(queues=(QUEUES, QUEUES + (request.param == "generic"))) as made:
+        yield Wire(made, request.param)
+
+
+@contextlib.contextmanager
+def bound(side):
+    """A kernel socket on PORT, so that what passes to the kernel is no error for the sender."""
+    with inside(side), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((side.v4, PORT))
+        yield sock
+
+
+# --- the provider -----------------------------------------------------------------------------
+
+def test_every_queue_comes(wire, probes):
+    b = probes(wire.b, wire.a, option=wire.option, queues=QUEUES)
+    said = b("open")
+    assert (said["rc"], said["queues"], said["why"]) == (0, QUEUES, "")
+    assert b(f"steer {PORT}")["rc"] == 0
+    with bound(wire.b):
+        for queue in range(QUEUES):
+            wire.send(queue, 5)
+            said = b("recv 5 1000")
+            assert (said["frames"], said["longest"]) == (5, 43), queue
+    stats = b("stats")
+    assert stats["rx"] == stats["redirected"] == 5 * QUEUES
+    assert stats["no_queue"] == stats["rx_invalid"] == stats["ring_full"] == stats["rx_bad"] == 0
+    assert b("close")["free"] == 1024
+
+
+def test_queues_not_served_are_the_kernels(wire, probes):
+    b = probes(wire.b, wire.a, option=wire.option, queues=2).opened()
+    receiver = kernel_receiver(wire.b)
+    for queue in range(QUEUES):
+        wire.send(queue, 3)
+        if queue < 2:
+            assert b("recv 3 1000")["frames"] == 3
+        else:
+            assert [receiver(2) for _ in range(3)] == [b"%d" % queue] * 3
+    stats = b("stats")
+    assert (stats["redirected"], stats["no_queue"]) == (6, 6)
+
+
+def test_sleeper_and_child_see_every_queue(wire, probes):
+    """The descriptor to sleep on stands for all queues, in the owner and in a process that joined."""
+    b = probes(wire.b, wire.a, option=wire.option, queues=QUEUES).opened()
+    with bound(wire.b):
+        for child in (False, True):
+            if child:
+                assert b("fork drive")["rc"] == 0
+            for queue in range(QUEUES):
+                assert b("arm")["work"] is False
+                b.tell("wait 5000")
+                time.sleep(0.05)
+                wire.send(queue)
+                assert b.answer() == {"rc": 1, "in": 1, "err": 0}
+                assert b("arm")["work"] is True
+                assert b("recv 1 100")["frames"] == 1
+        b.tell("exit")  # the child
+        wire.send(3)
+        assert b("recv 1 1000")["frames"] == 1
+    assert b("close")["free"] == 1024
+
+
+def test_ports_of_many_queues_face_each_other(wire, probes):
+    a = probes(wire.a, wire.b, option=wire.option, queues=QUEUES).opened()
+    b = probes(wire.b, wire.a, option=wire.option, queues=QUEUES).opened()
+    for _ in range(12):  # more than the pool has chunks
+        for one, other in ((a, b), (b, a)):
+            assert one(f"send {PORT} 1400 100") == {"rc": 0, "sent": 100, "error": 0}
+            said = other("recv 100 2000")
+            assert (said["frames"], said["bad"]) == (100, 0)
+    assert a("close")["free"] == b("close")["free"] == 1024
+
+
+def test_killed_owner_of_many_queues(wire, probes):
+    """kill -9: the next one gets every queue at once."""
+    for _ in range(3):
+        b = probes(wire.b, wire.a, option=wire.option, queues=QUEUES)
+        began = time.monotonic()
+        said = b("open")
+        assert (said["rc"], said["queues"]) == (0, QUEUES), said["why"]
+        assert time.monotonic() - began < 1.5
+        assert b(f"steer {PORT}")["rc"] == 0
+        with bound(wire.b):
+            wire.send(QUEUES - 1, 3)
+        assert b("recv 3 1000")["frames"] == 3
+        b.kill()
+
+
+def test_second_opener_is_told(wire, probes):
+    probes(wire.b, wire.a, option=wire.option, queues=1).opened()
+    said = probes(wire.b, wire.a, option=wire.option, queues=QUEUES)("open")
+    assert said["rc"] == -16 and "another process" in said["why"]
+
+
+def test_descriptors_run_out(wire, probes):
+    """Then fewer queues are served, and it says why."""
+    b = probes(wire.b, wire.a, wrap=["prlimit", "--nofile=208"], option=wire.option, queues=QUEUES)
+    said = b("open")
+    assert said["rc"] == 0 and 1 <= said["queues"] < QUEUES
+    assert "descriptor" in said["why"]
+    assert b("close")["free"] == 1024
+
+
+def test_interface_removed(wire, probes):
+    b = probes(wire.b, wire.a, option=wire.option, queues=QUEUES).opened()
+    link(wire.b, "del", net.LINK)
+    assert b("arm") == {"work": False, "error": -100}
+    assert b("wait 100")["rc"] == 0
+    assert b("close")["free"] == 1024
+
+
+# --- whole programs ---------------------------------------------------------------------------
+
+ASK = """
+import os, socket, sys, time
+address, pause, count = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+mask = "%x" % ((1 << max(os.sched_getaffinity(1)) + 1) - 1)
+for queue in sys.argv[4:]:
+    for name in os.listdir("/sys/class/net/fst0/queues"):
+        if name.startswith("tx-"):
+            with open(f"/sys/class/net/fst0/queues/{name}/xps_cpus", "w") as file:
+                file.write(mask if name == "tx-" + queue else "0")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(2)
+        sock.connect((address, 9000))
+        for i in range(count):
+            time.sleep(pause)
+            sock.send(b"word %d" % i)
+            assert sock.recv(100) == b"WORD %d" % i, (queue, i)
+print("well")
+"""
+
+
+def ask_all(wire, count, pause=0.0):
+    """A kernel client has each queue's datagrams answered."""
+    done = wire.a.run([PYTHON, "-c", ASK, wire.b.v4, pause, count,
+                       *(wire.sends_by(queue) for queue in range(QUEUES))], env=fsock.CLEAN)
+    assert (done.status, done.out) == (0, "well\n"), done.err[-2000:]
+
+
+def port_of(process):
+    """What `fsock stat` says of the only port."""
+    time.sleep(1.1)  # figures are a second old at most, once something calls
+    (stack,) = fsock.stat(process.pid)["stacks"]
+    (port,) = stack["ports"]
+    return port
+
+
+@pytest.mark.parametrize("kind", ["socket", "asyncio"])
+def test_program_is_served_on_every_queue(wire, kind):
+    """A receiver that blocks and one that sleeps in epoll: awake for any queue, all on the fast path."""
+    argv = fsock.run([PYTHON, PROGRAMS / "echo_server.py", kind, wire.b.v4, 9000],
+                     profile="default", xdp_mode=wire.mode)
+    with wire.b.popen(argv, env=fsock.CLEAN) as server:
+        assert server.wait_for("ready", 10), server.err
+        ask_all(wire, 20)
+        ask_all(wire, 2, pause=0.1)
+        port = port_of(server)
+        ask_all(wire, 1)
+        seen = fsock.counts(server.pid)
+        assert (port["queues"], port["rx_queues"], port["note"]) == (QUEUES, QUEUES, None)
+        assert port["counters"]["steer_passed_no_queue"] == 0
+        assert (seen.rx_fast, seen.rx_kernel) == (23 * QUEUES, 0), seen
+        why = wire.b.run([fsock.tool(), "why", server.pid], env=fsock.CLEAN).out
+        assert f"{wire.mode}, {QUEUES} of {QUEUES} queues" in why
+
+
+def test_option_queues(wire):
+    with echo_server(wire.b, {"profile": "latency", "xdp_mode": wire.mode, "queues": 1}) as server:
+        ask_all(wire, 20)
+        port = port_of(server)
+        ask_all(wire, 1)
+        seen = fsock.counts(server.pid)
+    assert (port["queues"], port["rx_queues"]) == (1, QUEUES)
+    assert "option queues" in port["note"]
+    assert port["counters"]["steer_passed_no_queue"] == 20 * (QUEUES - 1)
+    assert (seen.rx_fast, seen.rx_kernel) == (21, 21 * (QUEUES - 1)), seen
+
+
+FORKED = """
+import os, socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind((sys.argv[1], 9000))
+child = os.fork()
+if child:
+    print("ready", child, flush=True)
+    os.waitpid(child, 0)
+while True:
+    data, peer = sock.recvfrom(100)
+    sock.sendto(data.upper(), peer)
+"""
+
+
+def test_child_is_served_on_every_queue(wire):
+    """The child joins and receives from all queues; its parent sleeps."""
+    argv = fsock.run([PYTHON, "-c", FORKED, wire.b.v4], profile="default", xdp_mode=wire.mode)
+    with wire.b.popen(argv, env=fsock.CLEAN) as server:
+        assert server.wait_for("ready", 10), server.err
+        ask_all(wire, 1)  # it joins at its first call
+        before = fsock.counts(server.pid)
+        ask_all(wire, 20)
+        ask_all(wire, 2, pause=0.1)
+        time.sleep(1.1)
+        ask_all(wire, 1)
+        seen = fsock.counts(server.pid)
+        assert seen.rx_kernel == before.rx_kernel, (before, seen)
+        assert seen.rx_fast - before.rx_fast >= 22 * QUEUES
+
+
+def test_kill_and_restart(wire):
+    for _ in range(3):
+        began = time.monotonic()
+        with echo_server(wire.b, {"profile": "latency", "xdp_mode": wire.mode}) as server:
+            assert time.monotonic() - began < 3
+            ask_all(wire, 5)
+            time.sleep(1.1)
+            ask_all(wire, 1)
+            seen = fsock.counts(server.pid)
+            assert (seen.rx_fast, seen.rx_kernel) == (6 * QUEUES, 0), seen
+            server.send(9)
+            server.child.wait()
+
+
+@pytest.mark.parametrize("mib,queues,frames", [(6, 4, 1024), (3, 2, 512)])
+def test_memlock_is_short(wire, mib, queues, frames):
+    """Less frame memory a queue, then fewer queues; said in the log and in the statistics."""
+    argv = ["prlimit", f"--memlock={mib << 20}", "setpriv", "--bounding-set=-ipc_lock",
+            *fsock.run([PYTHON, PROGRAMS / "echo_server.py", "socket", wire.b.v4, 9000],
+                       profile="latency", xdp_mode=wire.mode)]
+    with wire.b.popen(argv, env=fsock.CLEAN) as server:
+        assert server.wait_for("ready", 10), server.err
+        ask_all(wire, 20)
+        port = port_of(server)
+        ask_all(wire, 1)
+        seen = fsock.counts(server.pid)
+        text = server.err
+    assert (port["queues"], port["rx_queues"], port["frames_total"]) == (queues, QUEUES, frames)
+    assert "RLIMIT_MEMLOCK" in port["note"] and "RLIMIT_MEMLOCK" in text
+    assert (seen.rx_fast, seen.rx_kernel) == (21 * queues, 21 * (QUEUES - queues)), seen
+
+
+def test_doctor_counts_queues(wire):
+    done = wire.b.run([fsock.tool(), "doctor", "--json"], env={**fsock.CLEAN, "FSOCK_QUEUES": "2"})
+    report = json.loads(done.out)
+    (found,) = [one for one in report["interfaces"] if one["name"] == net.LINK]
+    assert (found["queues"], found["rx_queues"]) == (2, QUEUES)
+    text = wire.b.run([fsock.tool(), "doctor"], env={**fsock.CLEAN, "FSOCK_QUEUES": "2"}).out
+    assert f"2 of {QUEUES} receive queues are served" in text
