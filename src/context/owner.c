@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * owner.c - which processes hold the ports of a stack, and what becomes of a port whose owner ended
- * (docs/decisions/0012).
+ * (docs/decisions/0013).
  *
  * The owner's links attach the steering programs, so steering ends with it. Whoever joined holds the
  * AF_XDP socket and the maps still: the first to notice attaches again and owns the port. Where nobody
