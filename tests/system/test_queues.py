@@ -247,6 +247,11 @@ while True:
 """
 
 
+# The child calls nothing of the network before its parent is dead.
+ORPHANED = FORKED.replace("    os.waitpid(child, 0)", "    os.waitpid(child, 0)\nelse:\n    import time\n"
+                          "    first = os.getppid()\n    while os.getppid() == first:\n        time.sleep(0.01)")
+
+
 def test_child_is_served_on_every_queue(wire):
     """The child joins and receives from all queues; its parent sleeps."""
     argv = fsock.run([PYTHON, "-c", FORKED, wire.b.v4], profile="default", xdp_mode=wire.mode)
@@ -261,6 +266,30 @@ def test_child_is_served_on_every_queue(wire):
         seen = fsock.counts(server.pid)
         assert seen.rx_kernel == before.rx_kernel, (before, seen)
         assert seen.rx_fast - before.rx_fast >= 22 * QUEUES
+
+
+@pytest.mark.parametrize("joined", [True, False], ids=["adopted", "opened-anew"])
+def test_every_queue_outlives_the_owner(wire, joined):
+    """The owner is killed: the child that held the port, or the one that opens it anew, has all queues."""
+    argv = fsock.run([PYTHON, "-c", FORKED if joined else ORPHANED, wire.b.v4], profile="latency",
+                     xdp_mode=wire.mode)
+    with wire.b.popen(argv, env=fsock.CLEAN) as server:
+        assert server.wait_for("ready", 10), server.err
+        child = int(server.out.split()[1])
+        if joined:
+            ask_all(wire, 2)
+        server.send(9)
+        server.child.wait()
+        ask_all(wire, 2)
+        time.sleep(1.1)
+        ask_all(wire, 1)
+        before = fsock.counts(child)
+        ask_all(wire, 20)
+        time.sleep(1.1)
+        ask_all(wire, 1)
+        seen = fsock.counts(child)
+        assert seen.rx_kernel == before.rx_kernel, (before, seen)
+        assert seen.rx_fast - before.rx_fast >= 20 * QUEUES
 
 
 def test_kill_and_restart(wire):
@@ -293,6 +322,14 @@ def test_memlock_is_short(wire, mib, queues, frames):
     assert (port["queues"], port["rx_queues"], port["frames_total"]) == (queues, QUEUES, frames)
     assert "RLIMIT_MEMLOCK" in port["note"] and "RLIMIT_MEMLOCK" in text
     assert (seen.rx_fast, seen.rx_kernel) == (21 * queues, 21 * (QUEUES - queues)), seen
+
+
+def test_more_queues_than_a_port_may_have():
+    with net.Pair(queues=(40, 40)) as pair:
+        with echo_server(pair.b, {"profile": "latency", "umem_size": "1M"}) as server:
+            port = port_of(server)
+    assert (port["queues"], port["rx_queues"]) == (32, 40)
+    assert "no more queues" in port["note"] and port["frames_total"] == 32 * 256
 
 
 def test_doctor_counts_queues(wire):
