@@ -308,8 +308,12 @@ static int open_port(struct context *ctx, const struct host_link *link)
 		ret = try_sizes(ctx, slot, link, kind, &plan, 0);
 		if (ret == 0)
 			break;
-		if (kind + 1 < provider_count() && !strcmp(ctx->config.provider, "auto"))
-			ret = 0; /* the next one may do better */
+		/* Where it cannot work, the next one may; whatever else is in the way is so for all. */
+		if ((ret == -EOPNOTSUPP || ret == -EPROTO) && kind + 1 < provider_count() &&
+		    !strcmp(ctx->config.provider, "auto")) {
+			host_log(&ctx->log, LOG_INFO, "not by %s: %s", ops->name, ctx->why);
+			ret = 0;
+		}
 	}
 	if (ret == 0 && !ctx->stack->port[slot])
 		ret = -EOPNOTSUPP;

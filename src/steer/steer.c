@@ -238,9 +238,23 @@ static int xdp_attach(struct steer *steer, const struct steer_open_args *args)
 	return 0;
 }
 
+/* The interface's name, which an owner that just ended may still have for a moment. */
+static int tap_lock(const struct steer_open_args *args)
+{
+	const struct timespec pause = { .tv_nsec = FORMER_STEP_US * 1000 };
+	int ret = steer_tap_lock(args->ifindex, args->fd_floor);
+
+	for (int waited = 0; ret == -EBUSY && args->former && waited < FORMER_LIMIT_US;
+	     waited += FORMER_STEP_US) {
+		sys_nanosleep(&pause);
+		ret = steer_tap_lock(args->ifindex, args->fd_floor);
+	}
+	return ret;
+}
+
 static int tap_attach(struct steer *steer, const struct steer_open_args *args)
 {
-	int ret = steer_tap_lock(args->ifindex, args->fd_floor), prog;
+	int ret = tap_lock(args), prog;
 
 	if (ret == -EBUSY)
 		return why(args, "another process holds the interface's fast path", -EBUSY);
@@ -361,9 +375,11 @@ int steer_adopt(struct steer *steer, const struct steer_open_args *args)
 	int ret = interface_free(args);
 
 	if (ret == 0)
-		ret = xdp_attach(steer, args);
-	if (ret < 0)
+		ret = attach(steer, args);
+	if (ret < 0) {
+		fd_drop(&steer->fd[STEER_FD_LOCK]);
 		return ret;
+	}
 	steer->owner = true;
 	guard_attach(steer, args);
 	return 0;

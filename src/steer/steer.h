@@ -115,7 +115,7 @@ int steer_join(struct steer *steer, uint32_t ifindex, const int fd[STEER_N_FDS],
  * steer_adopt() - the owner ended, whose links held the programs: attach them again, over the maps that
  * @steer got by steer_join(), and be the owner. Entries, counters and AF_XDP sockets stay.
  *
- * Of @args counts: ifindex, native, guard, fd_floor, former, why, log.
+ * Of @args counts: ifindex, tap, tap_hang, native, guard, fd_floor, former, why, log.
  * Return: as steer_open(); after an error the maps are this process's still, and it is no owner.
  */
 int steer_adopt(struct steer *steer, const struct steer_open_args *args);

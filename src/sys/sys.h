@@ -290,6 +290,11 @@ static inline ssize_t sys_sendmsg(int fd, const struct msghdr *msg, int flags)
 	return sys_call3(__NR_sendmsg, fd, (long)msg, flags);
 }
 
+static inline int sys_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
+{
+	return (int)sys_call4(__NR_sendmmsg, fd, (long)msgs, n, flags);
+}
+
 static inline ssize_t sys_recvmsg(int fd, struct msghdr *msg, int flags)
 {
 	return sys_call3(__NR_recvmsg, fd, (long)msg, flags);

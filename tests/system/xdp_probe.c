@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * xdp_probe.c - drives one port of the xdp provider by commands, one line each on stdin, and answers
- * each with one line of JSON. test_xdp.py starts one at either end of a veth pair.
+ * xdp_probe.c - drives one port of a provider by commands, one line each on stdin, and answers each with
+ * one line of JSON. test_xdp.py and test_packet.py start one at either end of a veth pair.
  *
- *      xdp_probe interface=IF local=A remote=A mac=M [option=TEXT] [chunks=N] [queues=N]
+ *      xdp_probe interface=IF local=A remote=A mac=M [provider=NAME] [option=TEXT] [chunks=N] [queues=N]
  *
  *      open | close | exit                    exit leaves without close
  *      steer PORT [tcp] | unsteer PORT [tcp]
@@ -265,6 +265,7 @@ static void do_super(struct probe *p, const char *arguments)
 		taken = ops_of(p)->transmit(&p->rp->handle, &f, 1);
 		if (taken == 0)
 			fbuf_free(f);
+		ops_of(p)->kick(&p->rp->handle);
 	}
 	printf("{\"taken\":%u,\"bad\":%" PRIu64 ",\"error\":%d}\n", taken, p->rp->port->stats.tx_bad,
 	       p->rp->port->error);
@@ -287,11 +288,11 @@ static void do_stats(struct probe *p)
 	       ",\"rx_bad\":%" PRIu64 ",\"rx_no_frame\":%" PRIu64 ",\"rx_invalid\":%" PRIu64
 	       ",\"tx_invalid\":%" PRIu64 ",\"redirected\":%" PRIu64 ",\"partial\":%" PRIu64
 	       ",\"no_queue\":%" PRIu64 ",\"ring_full\":%" PRIu64 ",\"rx_dropped\":%" PRIu64
-	       ",\"max_gso\":%u,\"error\":%d}\n",
+	       ",\"kicks\":%" PRIu64 ",\"max_gso\":%u,\"error\":%d}\n",
 	       s->rx_frames, s->tx_frames, s->tx_full, s->tx_bad, s->rx_bad, s->rx_no_frame,
 	       s->kernel_rx_invalid, s->kernel_tx_invalid, s->steer_redirected,
 	       s->steer_passed_partial, s->steer_passed_no_queue, s->kernel_rx_ring_full,
-	       s->kernel_rx_dropped, p->rp->port->caps.max_gso, p->rp->port->error);
+	       s->kernel_rx_dropped, s->kicks, p->rp->port->caps.max_gso, p->rp->port->error);
 }
 
 static void do_fork(struct probe *p, const char *how)
@@ -395,7 +396,7 @@ static int parse(int argc, char **argv, struct probe *p)
 	unsigned m[6];
 
 	p->args = (struct raw_port_args){
-		.provider = "xdp",
+		.provider = value_of(argc, argv, "provider", "xdp"),
 		.ifname = value_of(argc, argv, "interface", ""),
 		.option = value_of(argc, argv, "option", ""),
 		.chunks = (uint32_t)atoi(value_of(argc, argv, "chunks", "1024")),

@@ -179,19 +179,17 @@ static int gather(const struct fbuf *frame, struct iovec iov[1 + VNET_MAX_PARTS]
 	return n;
 }
 
-int vnet_send(int fd, uint32_t ifindex, const struct fbuf *frame)
+int vnet_header(const struct fbuf *frame, struct virtio_net_hdr *hdr)
 {
 	uint8_t copy[HEADERS_MAX];
-	struct virtio_net_hdr hdr = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM };
-	struct iovec iov[1 + VNET_MAX_PARTS];
-	struct msghdr msg = { .msg_iov = iov };
 	struct vnet_layout layout = { 0 };
 	const uint8_t *headers = frame->data;
 	uint32_t len = frame->len;
-	int n;
 
-	if (frame->gso_size == 0 || frame->csum != FBUF_CSUM_PARTIAL ||
-	    frame->total > VNET_MAX_FRAME)
+	*hdr = (struct virtio_net_hdr){ 0 };
+	if (frame->gso_size == 0 && frame->csum != FBUF_CSUM_PARTIAL)
+		return 0;
+	if (frame->csum != FBUF_CSUM_PARTIAL || frame->total > VNET_MAX_FRAME)
 		return -EINVAL;
 	if (len < sizeof(copy)) {
 		len = fbuf_copy_out(frame, 0, copy, sizeof(copy));
@@ -199,15 +197,29 @@ int vnet_send(int fd, uint32_t ifindex, const struct fbuf *frame)
 	}
 	if (vnet_parse(headers, len, &layout) < 0)
 		return -EINVAL;
+	hdr->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	hdr->hdr_len = layout.header_len;
+	hdr->csum_start = layout.l4_offset;
+	hdr->csum_offset = layout.csum_offset;
+	if (frame->gso_size) {
+		hdr->gso_type = layout.gso_type;
+		hdr->gso_size = frame->gso_size;
+	}
+	return 0;
+}
+
+int vnet_send(int fd, uint32_t ifindex, const struct fbuf *frame)
+{
+	struct virtio_net_hdr hdr;
+	struct iovec iov[1 + VNET_MAX_PARTS];
+	struct msghdr msg = { .msg_iov = iov };
+	int n;
+
+	if (frame->gso_size == 0 || vnet_header(frame, &hdr) < 0)
+		return -EINVAL;
 	n = gather(frame, iov);
 	if (n < 0)
 		return n;
-
-	hdr.gso_type = layout.gso_type;
-	hdr.hdr_len = layout.header_len;
-	hdr.gso_size = frame->gso_size;
-	hdr.csum_start = layout.l4_offset;
-	hdr.csum_offset = layout.csum_offset;
 	iov[0] = (struct iovec){ .iov_base = &hdr, .iov_len = sizeof(hdr) };
 	msg.msg_iovlen = (size_t)n;
 	n = (int)sys_sendmsg(fd, &msg, MSG_DONTWAIT);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vnet.h - sending super-frames through a packet socket with a virtio-net header.
+ * vnet.h - virtio-net headers of packet sockets, and sending super-frames through one.
  *
  * A super-frame is one frame of up to 64 KB that carries many segments: the headers once, and
  * gso_size payload bytes per segment. The kernel cuts it up where it must; on veth nobody must, and
@@ -15,6 +15,7 @@
 #ifndef FSOCK_PROVIDER_VNET_VNET_H
 #define FSOCK_PROVIDER_VNET_VNET_H
 
+#include <linux/virtio_net.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -39,6 +40,13 @@ bool vnet_possible(uint32_t ifindex);
 /* A socket that sends on the interface and receives nothing. Descriptor >= @fd_floor, -EPERM,
  * -EOPNOTSUPP (no segmentation offload, too), -EMFILE, -ENETDOWN. */
 int vnet_open(uint32_t ifindex, int fd_floor);
+
+/*
+ * What a packet socket with PACKET_VNET_HDR is to be told of a frame: nothing (all zero), that the kernel
+ * completes its checksum (FBUF_CSUM_PARTIAL), or how it is cut up (gso_size, with FBUF_CSUM_PARTIAL).
+ * 0, or -EINVAL: the frame is not of a form known here.
+ */
+int vnet_header(const struct fbuf *frame, struct virtio_net_hdr *hdr);
 
 /*
  * Send one super-frame: frame->gso_size > 0, csum FBUF_CSUM_PARTIAL, the IP header complete for the

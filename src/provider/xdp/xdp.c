@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "provider/steered/steered.h"
 #include "provider/vnet/vnet.h"
 #include "provider/xdp/xdp_port.h"
 #include "sys/sys.h"
@@ -391,23 +392,6 @@ static bool fd_is_shared(int i)
 	       i != XDP_FD_STEER + STEER_FD_GUARD;
 }
 
-static int fetch_fds(struct provider_handle *handle, const struct provider_hold *from, int fd_floor)
-{
-	int pidfd = sys_pidfd_open(from->pid, 0);
-	int rc = 0;
-
-	if (pidfd < 0)
-		return pidfd == -EINVAL ? -ESRCH : pidfd;
-	for (int i = 0; i < XDP_FDS && rc >= 0; i++) {
-		if (!fd_is_shared(i) || from->fd[i] < 0)
-			continue;
-		rc = sys_fd_raise(sys_pidfd_getfd(pidfd, from->fd[i], 0), fd_floor);
-		handle->fd[i] = rc;
-	}
-	sys_close(pidfd);
-	return rc == -EBADF ? -ESRCH : rc < 0 ? rc : 0; /* one that is exiting has no descriptors */
-}
-
 static int xdp_join(struct provider_handle *handle, struct provider_port *port,
 		    const struct provider_hold *from, int fd_floor)
 {
@@ -421,7 +405,7 @@ static int xdp_join(struct provider_handle *handle, struct provider_port *port,
 	for (int i = 0; i < PROVIDER_MAX_FDS; i++)
 		handle->fd[i] = -1;
 	p = xdp_port_of(handle);
-	rc = fetch_fds(handle, from, fd_floor);
+	rc = steered_fetch(handle, from, fd_is_shared, fd_floor);
 	if (rc < 0)
 		goto failed;
 	rc = xdp_queues_join(handle, fd_floor);
@@ -481,34 +465,6 @@ static void xdp_close(struct provider_handle *handle)
 
 /* --- steering --- */
 
-static struct steer_flow flow_of(const struct steer_rule *rule)
-{
-	return (struct steer_flow){
-		.protocol = rule->protocol,
-		.local_port = rule->local_port,
-		.remote_port = rule->remote_port,
-		.local = rule->local,
-		.remote = rule->remote,
-	};
-}
-
-static uint8_t wild_of(const struct steer_rule *rule)
-{
-	if (rule->v6_only)
-		return STEER_WILD_V6;
-	return rule->v4_only ? STEER_WILD_V4 : STEER_WILD_BOTH;
-}
-
-static struct steer_port port_of(const struct steer_rule *rule)
-{
-	return (struct steer_port){
-		.protocol = rule->protocol,
-		.wild = wild_of(rule),
-		.port = rule->local_port,
-		.local = rule->local,
-	};
-}
-
 /*
  * The guard stops segments of the kernel for TCP flows of the stack, so only TCP pays for it: 15 ms to
  * attach, as much to detach, and a look at each packet the kernel sends. A joined process cannot add
@@ -532,30 +488,16 @@ static void guard_for(struct provider_handle *handle, struct steer *s,
 static int xdp_steer_add(struct provider_handle *handle, const struct steer_rule *rule)
 {
 	struct steer s = steer_of(handle);
-	struct steer_port port;
-	struct steer_flow flow;
 
 	guard_for(handle, &s, rule);
-	if (rule->flow) {
-		flow = flow_of(rule);
-		return steer_flow_add(&s, &flow, (enum steer_flow_verdict)rule->verdict);
-	}
-	port = port_of(rule);
-	return steer_port_add(&s, &port);
+	return steered_add(&s, rule);
 }
 
 static int xdp_steer_remove(struct provider_handle *handle, const struct steer_rule *rule)
 {
 	struct steer s = steer_of(handle);
-	struct steer_port port;
-	struct steer_flow flow;
 
-	if (rule->flow) {
-		flow = flow_of(rule);
-		return steer_flow_remove(&s, &flow);
-	}
-	port = port_of(rule);
-	return steer_port_remove(&s, &port);
+	return steered_remove(&s, rule);
 }
 
 static int xdp_set_local_addrs(struct provider_handle *handle, const struct ip_addr *addrs,
@@ -579,7 +521,6 @@ static void xdp_refresh_stats(struct provider_handle *handle)
 {
 	struct xdp_port *p = xdp_port_of(handle);
 	struct provider_stats *to = &p->base.stats;
-	struct steer_counts sum;
 	struct xdp_statistics st;
 
 	if (read_kernel_stats(handle, &st)) {
@@ -590,12 +531,7 @@ static void xdp_refresh_stats(struct provider_handle *handle)
 		to->kernel_tx_invalid = st.tx_invalid_descs;
 		to->kernel_tx_empty = st.tx_ring_empty_descs;
 	}
-	steer_stats(p->shared, &sum);
-	to->steer_passed_stale = sum.passed_stale;
-	to->steer_passed_partial = sum.passed_partial;
-	to->steer_redirected = sum.redirected;
-	to->guard_dropped = sum.guard_dropped;
-	to->steer_passed_no_queue = sum.passed_no_queue;
+	steered_stats(p->shared, to);
 	xdp_io_probe(handle);
 }
 

@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * packet.c - the packet provider: opening, joining and closing a port, its steering and its statistics.
+ *
+ * A port is two packet sockets, for IPv4 and for IPv6, whose frames src/steer's tap picks, moved by
+ * packet_io.c. It works on any Ethernet interface and needs neither AF_XDP nor locked memory, and on
+ * veth it takes what kernel peers send without exception: a packet socket tells what the checksum is
+ * worth, and how a super-frame is cut.
+ */
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/utsname.h>
+
+#include "provider/packet/packet_port.h"
+#include "provider/steered/steered.h"
+#include "provider/vnet/vnet.h"
+#include "steer/tap.h"
+#include "sys/sys.h"
+
+enum {
+	ETH_LEN = 14,
+	TAG_LEN = 4,
+	TEST_FRAME_LEN = 60,
+	SEND_BUFFER = 16 << 20,
+	RECEIVE_BUFFER = 4 << 20, /* of super-frames, which do not fit their slots */
+	COPY_THRESHOLD = 1,	  /* bytes: any frame that does not fit goes there */
+};
+
+static const uint16_t protocols[PACKET_SOCKETS] = { ETH_P_IP, ETH_P_IPV6 };
+
+static int fail(const struct provider_open_args *args, int error, const char *text)
+{
+	size_t len = FS_MIN(strlen(text), (size_t)PROVIDER_WHY_LEN - 1);
+
+	memcpy(args->why, text, len);
+	args->why[len] = '\0';
+	return error;
+}
+
+static int fail_errno(const struct provider_open_args *args, int error, const char *otherwise)
+{
+	switch (error) {
+	case -EPERM:
+	case -EACCES:
+		return fail(args, -EPERM, "packet sockets need CAP_NET_RAW");
+	case -EMFILE:
+	case -ENFILE:
+	case -EINVAL:
+		return fail(args, error == -EINVAL ? -EOPNOTSUPP : -EMFILE,
+			    error == -EINVAL ? otherwise : "no descriptor left for the packet sockets");
+	case -EAFNOSUPPORT:
+	case -EPROTONOSUPPORT:
+		return fail(args, -EOPNOTSUPP, "the kernel has no packet sockets (CONFIG_PACKET)");
+	case -ENODEV:
+	case -ENXIO:
+	case -ENETDOWN:
+		return fail(args, -ENETDOWN, "the interface is down or gone");
+	case -ENOMEM:
+	case -ENOBUFS:
+		return fail(args, -ENOMEM, "the kernel has no memory for the packet rings");
+	default:
+		return fail(args, -EOPNOTSUPP, otherwise);
+	}
+}
+
+static void set_caps(struct provider_caps *caps, const struct provider_open_args *args)
+{
+	*caps = (struct provider_caps){
+		.max_frame = args->mtu + ETH_LEN + TAG_LEN,
+		.max_parts = PACKET_MAX_PARTS,
+		.steers = true,
+		.needs_kick = true,
+	};
+}
+
+static int packet_probe(const struct provider_open_args *args, struct provider_caps *caps)
+{
+	int fd = sys_socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return fail_errno(args, fd, "packet sockets cannot be made here");
+	sys_close(fd);
+	if (caps)
+		set_caps(caps, args);
+	return 0;
+}
+
+/* --- steering: between a handle and a struct steer --- */
+
+static bool is_owner(const struct provider_handle *handle)
+{
+	return handle->port->owner_pid == sys_getpid();
+}
+
+static struct steer steer_of(const struct provider_handle *handle)
+{
+	const struct packet_port *p = packet_port_of(handle);
+	struct steer s = {
+		.shared = p->shared,
+		.ifindex = p->base.ifindex,
+		.guard = p->guard,
+		.tap = p->tap,
+		.owner = is_owner(handle),
+	};
+
+	for (int i = 0; i < STEER_N_FDS; i++)
+		s.fd[i] = handle->fd[PACKET_FD_STEER + i];
+	return s;
+}
+
+static void steer_fds_to(struct provider_handle *handle, const struct steer *s)
+{
+	for (int i = 0; i < STEER_N_FDS; i++)
+		handle->fd[PACKET_FD_STEER + i] = s->fd[i];
+}
+
+static bool kernel_lacks_udp_gso(void)
+{
+	struct utsname name;
+
+	return sys_call1(__NR_uname, (long)&name) == 0 && packet_release_lacks_udp_gso(name.release);
+}
+
+static int attach(struct provider_handle *handle, const struct provider_open_args *args)
+{
+	struct packet_port *p = packet_port_of(handle);
+	const struct steer_open_args sa = {
+		.ifindex = args->ifindex,
+		.tap = true,
+		.tap_hang = strcmp(args->option, "tap=clsact") == 0 ? STEER_GUARD_CLSACT : STEER_GUARD_AUTO,
+		.no_udp_gso = kernel_lacks_udp_gso(),
+		.n_queues = 1,
+		.guard = STEER_GUARD_NONE, /* comes with the first TCP rule */
+		.mac = args->mac,
+		.at = (uint8_t *)args->rings + PACKET_RINGS_LEN,
+		.fd_floor = args->fd_floor,
+		.why = args->why,
+		.why_len = PROVIDER_WHY_LEN,
+		.former = args->former,
+	};
+	struct steer s;
+	int rc = steer_open(&s, &sa);
+
+	if (rc == -ENODEV)
+		return fail(args, -ENETDOWN, "the interface is gone");
+	if (rc < 0)
+		return rc;
+	steer_fds_to(handle, &s);
+	p->shared = s.shared;
+	p->guard = s.guard;
+	p->tap = s.tap;
+	steer_programs(&s, p->base.programs);
+	return 0;
+}
+
+static void detach(struct provider_handle *handle)
+{
+	struct packet_port *p = packet_port_of(handle);
+	struct steer s = steer_of(handle);
+
+	steer_close(&s);
+	for (int i = 0; i < STEER_N_FDS; i++)
+		handle->fd[PACKET_FD_STEER + i] = -1;
+	if (s.owner)
+		p->shared = NULL;
+}
+
+/* --- sockets --- */
+
+/*
+ * Map over the range the caller reserved. MADV_DONTFORK: a mapping in an idle child would keep the
+ * socket alive after its owner is gone (design hazard 6); a child that wants to drive the port maps again.
+ */
+static int ring_map(const struct packet_ring *ring, int fd)
+{
+	void *got = sys_mmap(ring->memory, PACKET_RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+			     fd, 0);
+
+	if (sys_is_err(got))
+		return (int)(intptr_t)got;
+	return sys_madvise(got, PACKET_RING_BYTES, MADV_DONTFORK);
+}
+
+static void rings_unmap(const struct packet_port *p)
+{
+	for (int i = 0; i < PACKET_SOCKETS; i++)
+		if (p->ring[i].memory)
+			sys_munmap(p->ring[i].memory, PACKET_RING_BYTES);
+}
+
+static int socket_tune(const struct packet_ring *ring, int fd)
+{
+	const struct tpacket_req req = {
+		.tp_block_size = PACKET_BLOCK_BYTES,
+		.tp_block_nr = PACKET_RING_BYTES / PACKET_BLOCK_BYTES,
+		.tp_frame_size = ring->slot_len,
+		.tp_frame_nr = ring->slots,
+	};
+	const int one = 1, version = TPACKET_V2, threshold = COPY_THRESHOLD;
+	const int receive = RECEIVE_BUFFER, transmit = SEND_BUFFER;
+	int rc;
+
+	rc = sys_setsockopt(fd, SOL_PACKET, PACKET_VERSION, &version, sizeof(version));
+	if (rc == 0)
+		rc = sys_setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof(one));
+	if (rc == 0)
+		rc = sys_setsockopt(fd, SOL_PACKET, PACKET_COPY_THRESH, &threshold, sizeof(threshold));
+	/* As with AF_XDP: what the stack sends passes no queueing discipline, nor the guard. */
+	if (rc == 0)
+		rc = sys_setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one));
+	if (rc == 0)
+		rc = sys_setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &req, sizeof(req));
+	if (rc == 0)
+		rc = steer_tap_filter(fd);
+	if (rc < 0)
+		return rc;
+	/* Each without effect on failure: less speed, nothing else. */
+	if (sys_setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &receive, sizeof(receive)) < 0)
+		(void)sys_setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive, sizeof(receive));
+	if (sys_setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &transmit, sizeof(transmit)) < 0)
+		(void)sys_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &transmit, sizeof(transmit));
+	return 0;
+}
+
+/* Make, map and bind one socket, and have the set wait for it. */
+static int socket_open(struct provider_handle *handle, const struct provider_open_args *args, int i)
+{
+	struct packet_ring *ring = &packet_port_of(handle)->ring[i];
+	const struct sockaddr_ll addr = {
+		.sll_family = AF_PACKET,
+		.sll_protocol = __builtin_bswap16(protocols[i]),
+		.sll_ifindex = (int)args->ifindex,
+	};
+	struct epoll_event event = { .events = EPOLLIN };
+	/* Protocol 0: nothing comes before the filter stands. */
+	int fd = sys_fd_raise(sys_socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), args->fd_floor), rc;
+
+	if (fd < 0)
+		return fd == -EINVAL ? -EMFILE : fd;
+	handle->fd[i] = fd;
+	packet_ring_size(ring, args->mtu);
+	rc = socket_tune(ring, fd);
+	if (rc < 0)
+		return rc;
+	ring->memory = (uint8_t *)args->rings + (size_t)i * PACKET_RING_BYTES;
+	rc = ring_map(ring, fd);
+	if (rc == 0)
+		rc = sys_bind(fd, &addr, sizeof(addr));
+	if (rc == 0)
+		rc = sys_epoll_ctl(handle->fd[PACKET_FD_WAIT], EPOLL_CTL_ADD, fd, &event);
+	return rc;
+}
+
+static int sockets_open(struct provider_handle *handle, const struct provider_open_args *args)
+{
+	int fd = sys_fd_raise(sys_epoll_create1(EPOLL_CLOEXEC), args->fd_floor), rc = 0;
+
+	if (fd < 0)
+		return fail_errno(args, fd == -EINVAL ? -EMFILE : fd, "no epoll set can be made");
+	handle->fd[PACKET_FD_WAIT] = fd;
+	for (int i = 0; i < PACKET_SOCKETS && rc == 0; i++)
+		rc = socket_open(handle, args, i);
+	return rc < 0 ? fail_errno(args, rc, "the kernel refuses a packet socket with ring and virtio-net header")
+		      : 0;
+}
+
+/* --- self-test --- */
+
+/*
+ * A frame no receiver takes, from our address to our address, IEEE 802 Local Experimental type: is it
+ * taken from us? A device without carrier may refuse it. That frames also arrive shows only with
+ * traffic; the heartbeat of steering covers a receive side that stays silent.
+ */
+static int self_test(struct provider_handle *handle, const struct provider_open_args *args)
+{
+	struct packet_port *p = packet_port_of(handle);
+	struct fbuf *f = fbuf_alloc(args->pool);
+	int rc;
+
+	if (!f)
+		return fail(args, -ENOMEM, "the frame pool is too small to send from");
+	memset(f->data, 0, TEST_FRAME_LEN);
+	memcpy(f->data, args->mac.b, 6);
+	memcpy(f->data + 6, args->mac.b, 6);
+	f->data[12] = 0x88;
+	f->data[13] = 0xb5;
+	f->len = f->total = TEST_FRAME_LEN;
+	packet_transmit(handle, &f, 1);
+	rc = packet_kick(handle);
+	if (rc == -ENETDOWN)
+		return fail(args, -ENETDOWN, "the interface is down or gone");
+	if (rc < 0)
+		fbuf_queue_free(&p->tx);
+	if (p->base.stats.tx_bad)
+		return fail(args, -EPROTO, "self-test: the kernel refuses to send a frame");
+	memset(&p->base.stats, 0, sizeof(p->base.stats));
+	return 0;
+}
+
+/* --- open, join, close --- */
+
+static void handle_init(struct provider_handle *handle, struct provider_port *port)
+{
+	handle->ops = &provider_packet;
+	handle->port = port;
+	handle->n_fds = PACKET_FDS;
+	for (int i = 0; i < PROVIDER_MAX_FDS; i++)
+		handle->fd[i] = -1;
+}
+
+static void port_init(struct provider_handle *handle, struct provider_port *port,
+		      const struct provider_open_args *args)
+{
+	handle_init(handle, port);
+	port->kind = args->kind;
+	port->ifindex = args->ifindex;
+	port->n_queues = args->n_queues; /* the sockets have no queues: what is steered comes, by any */
+	port->index = args->index;
+	port->pool = args->pool;
+	port->owner_pid = sys_getpid();
+	set_caps(&port->caps, args);
+}
+
+static void close_fds(struct provider_handle *handle)
+{
+	for (int i = 0; i < PACKET_FDS; i++) {
+		if (handle->fd[i] >= 0)
+			sys_close(handle->fd[i]);
+		handle->fd[i] = -1;
+	}
+}
+
+/* The tap first: whether somebody lives on the interface is then known. It takes nothing yet. */
+static int packet_open(struct provider_handle *handle, struct provider_port *port,
+		       const struct provider_open_args *args)
+{
+	struct packet_port *p;
+	int rc;
+
+	if (args->rings_len < provider_packet.rings_len)
+		return fail(args, -ENOMEM, "the address range for the rings is too small");
+	port_init(handle, port, args);
+	p = packet_port_of(handle);
+	rc = attach(handle, args);
+	if (rc < 0)
+		goto not_attached;
+	rc = sockets_open(handle, args);
+	if (rc < 0)
+		goto failed;
+	port->caps.max_gso = vnet_possible(args->ifindex) ? UINT16_MAX : 0;
+	rc = self_test(handle, args);
+	if (rc < 0)
+		goto failed;
+	return 0;
+
+failed:
+	detach(handle);
+	fbuf_queue_free(&p->tx);
+not_attached:
+	rings_unmap(p);
+	close_fds(handle);
+	port->owner_pid = 0;
+	return rc;
+}
+
+static void packet_fork_child(struct provider_handle *handle)
+{
+	close_fds(handle); /* the ring mappings did not come along: MADV_DONTFORK */
+}
+
+/* Descriptors a joined process takes over: not those which exactly one process may hold. */
+static bool fd_is_shared(int i)
+{
+	return i != PACKET_FD_STEER + STEER_FD_LINK && i != PACKET_FD_STEER + STEER_FD_GUARD &&
+	       i != PACKET_FD_STEER + STEER_FD_LOCK;
+}
+
+static int packet_join(struct provider_handle *handle, struct provider_port *port,
+		       const struct provider_hold *from, int fd_floor)
+{
+	struct packet_port *p;
+	struct steer s = { 0 };
+	int rc;
+
+	handle_init(handle, port);
+	p = packet_port_of(handle);
+	rc = steered_fetch(handle, from, fd_is_shared, fd_floor);
+	for (int i = 0; i < PACKET_SOCKETS && rc == 0; i++)
+		rc = ring_map(&p->ring[i], handle->fd[i]);
+	if (rc == 0)
+		rc = steer_join(&s, port->ifindex, handle->fd + PACKET_FD_STEER, p->shared);
+	if (rc < 0) {
+		rings_unmap(p);
+		close_fds(handle);
+	}
+	return rc;
+}
+
+/* Maps, rules and the sockets are the same; what ended with the owner is the tap's attachment. */
+static int packet_adopt(struct provider_handle *handle, int fd_floor, char *why)
+{
+	struct packet_port *p = packet_port_of(handle);
+	struct steer s = steer_of(handle);
+	const struct steer_open_args args = {
+		.ifindex = p->base.ifindex,
+		.tap = true,
+		.tap_hang = p->tap,
+		.guard = p->guard == STEER_GUARD_NONE ? STEER_GUARD_NONE : STEER_GUARD_AUTO,
+		.fd_floor = fd_floor,
+		.why = why,
+		.why_len = PROVIDER_WHY_LEN,
+		.former = p->base.programs[0],
+	};
+	int rc = steer_adopt(&s, &args);
+
+	steer_fds_to(handle, &s);
+	if (rc < 0)
+		return rc == -ENODEV ? -ENETDOWN : rc;
+	p->guard = s.guard;
+	p->guard_tried = s.guard != STEER_GUARD_NONE;
+	p->tap = s.tap;
+	memset(p->base.programs, 0, sizeof(p->base.programs));
+	steer_programs(&s, p->base.programs);
+	p->base.owner_pid = sys_getpid();
+	return 0;
+}
+
+static void packet_close(struct provider_handle *handle)
+{
+	struct packet_port *p = packet_port_of(handle);
+	bool owner = is_owner(handle);
+
+	detach(handle);
+	rings_unmap(p);
+	close_fds(handle);
+	if (!owner)
+		return;
+	fbuf_queue_free(&p->tx);
+	p->base.owner_pid = 0;
+}
+
+/* --- steering --- */
+
+/* Only TCP pays for the guard: see the xdp provider. */
+static void guard_for(struct provider_handle *handle, struct steer *s, const struct steer_rule *rule)
+{
+	struct packet_port *p = packet_port_of(handle);
+
+	if (rule->protocol != IPPROTO_TCP || s->guard != STEER_GUARD_NONE || p->guard_tried || !s->owner)
+		return;
+	p->guard_tried = true;
+	steer_guard_add(s, handle->fd[PACKET_FD_V4]);
+	p->guard = s->guard;
+	steer_fds_to(handle, s);
+	steer_programs(s, p->base.programs);
+}
+
+static int packet_steer_add(struct provider_handle *handle, const struct steer_rule *rule)
+{
+	struct steer s = steer_of(handle);
+
+	guard_for(handle, &s, rule);
+	return steered_add(&s, rule);
+}
+
+static int packet_steer_remove(struct provider_handle *handle, const struct steer_rule *rule)
+{
+	struct steer s = steer_of(handle);
+
+	return steered_remove(&s, rule);
+}
+
+static int packet_set_local_addrs(struct provider_handle *handle, const struct ip_addr *addrs, unsigned n)
+{
+	struct steer s = steer_of(handle);
+
+	return steer_set_local(&s, addrs, n);
+}
+
+static void packet_heartbeat(struct provider_handle *handle, fs_ns now)
+{
+	steer_heartbeat(packet_port_of(handle)->shared, 0, now);
+}
+
+static void packet_refresh_stats(struct provider_handle *handle)
+{
+	struct packet_port *p = packet_port_of(handle);
+
+	for (int i = 0; i < PACKET_SOCKETS; i++) {
+		struct tpacket_stats st = { 0 };
+		socklen_t len = sizeof(st);
+
+		/* Reading sets them to 0. */
+		if (sys_getsockopt(handle->fd[i], SOL_PACKET, PACKET_STATISTICS, &st, &len) == 0)
+			p->base.stats.kernel_rx_ring_full += st.tp_drops;
+	}
+	steered_stats(p->shared, &p->base.stats);
+	packet_io_probe(handle);
+}
+
+static int packet_wait_fd(const struct provider_handle *handle)
+{
+	return handle->fd[PACKET_FD_WAIT];
+}
+
+const struct provider_ops provider_packet = {
+	.name = "packet",
+	.port_size = sizeof(struct packet_port),
+	.rings_len = PACKET_RINGS_LEN + STEER_SHARED_BYTES,
+	.probe = packet_probe,
+	.open = packet_open,
+	.fork_child = packet_fork_child,
+	.join = packet_join,
+	.adopt = packet_adopt,
+	.receive = packet_receive,
+	.transmit = packet_transmit,
+	.kick = packet_kick,
+	.tx_pending = packet_tx_pending,
+	.wait_fd = packet_wait_fd,
+	.arm = packet_arm,
+	.disarm = packet_disarm,
+	.steer_add = packet_steer_add,
+	.steer_remove = packet_steer_remove,
+	.set_local_addrs = packet_set_local_addrs,
+	.heartbeat = packet_heartbeat,
+	.refresh_stats = packet_refresh_stats,
+	.close = packet_close,
+};
