@@ -22,7 +22,7 @@ socket bind connect shutdown setsockopt getsockopt
 send sendto sendmsg sendmmsg write writev pwritev2
 recv recvfrom recvmsg recvmmsg read readv preadv2
 poll ppoll select pselect epoll_ctl epoll_wait epoll_pwait epoll_pwait2
-close close_range closefrom fclose dup dup2 dup3 fcntl ioctl
+close close_range closefrom fclose freopen fdopen dup dup2 dup3 fcntl ioctl
 _exit
 """.split()
 
@@ -85,6 +85,7 @@ int use(int fd, size_t n, char **more)
 	sum += dup(fd) + dup2(fd, fd) + dup3(fd, fd, 0) + fcntl(fd, F_SETFL, 0) + ioctl(fd, FIONREAD, &sum);
 	sum += close_range(3, 4, 0) + close(fd) + fork();
 	closefrom(3);
+	sum += freopen("x", "r", stdin) == fdopen(fd, "r");
 	fclose(stdin);
 	_exit(sum + buf[fd & 63]);
 }
@@ -174,7 +175,7 @@ def judge(library, script, cc):
 def selftest(cc):
     """A good library is passed, each broken one is found."""
     names = sorted(set(WRAPPED) | {"__sendmmsg", "__read_chk", "__recv_chk", "__recvfrom_chk", "__poll_chk",
-                                   "__ppoll_chk", "fcntl64", "preadv64v2", "pwritev64v2"})
+                                   "__ppoll_chk", "fcntl64", "freopen64", "preadv64v2", "pwritev64v2"})
     cases = {
         None: (names, names, []),
         "recv is not exported": ([n for n in names if n != "recv"], names, []),

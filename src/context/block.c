@@ -93,6 +93,7 @@ static void refresh_sleep_set(struct context *ctx)
 		if (fd < 0)
 			return;
 		t->epfd = fd;
+		context_fd_set(ctx, fd, FD_OURS, t, 0); /* the program must not close it */
 		pthread_setspecific(ctx->thread_key, t); /* so that the thread's end closes it */
 		t->ports_serial = ctx->stack->ports_serial - 1;
 		sys_epoll_ctl(fd, EPOLL_CTL_ADD, ctx->doorbell[ctx->slot], &event);
@@ -174,25 +175,38 @@ static void disarm(struct blocker *b)
 	context_unlock(ctx);
 }
 
+static struct timespec to_timespec(fs_ns ns)
+{
+	return (struct timespec){ .tv_sec = ns / FS_SEC(1), .tv_nsec = ns % FS_SEC(1) };
+}
+
 static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 {
 	struct context *ctx = b->ctx;
 	struct timespec limit, *until = NULL;
 	struct epoll_event rung[4];
-	int epfd = context_thread.epfd > 0 ? context_thread.epfd : -1;
-	fs_ns left = epfd < 0 || ctx->signal_fd < 0 ? BLIND_NS : FS_NEVER;
+	int epfd = fs_load_relaxed(&context_thread.epfd), saved = errno;
+	fs_ns left = epfd <= 0 || ctx->signal_fd < 0 ? BLIND_NS : FS_NEVER;
 
+	epfd = epfd > 0 ? epfd : -1;
 	fds[n] = (struct pollfd){ .fd = epfd, .events = POLLIN };
 	fds[n + 1] = (struct pollfd){ .fd = ctx->signal_fd, .events = POLLIN };
 	if (b->deadline != FS_NEVER)
 		left = FS_MIN(left, FS_MAX(b->deadline - host_clock_kernel(), 0));
 	if (left != FS_NEVER) {
-		limit = (struct timespec){ .tv_sec = left / FS_SEC(1), .tv_nsec = left % FS_SEC(1) };
+		limit = to_timespec(left);
 		until = &limit;
 	}
 	fs_fetch_add(&ctx->stack->counter[FS_CTR_sleeps], 1);
 	b->slept = b->ever_slept = true;
-	ctx->libc_ppoll(fds, n + 2, until, NULL); /* libc's own: a cancellation point */
+	/* libc's own: a cancellation point. With signals blocked it fails only where two more entries are
+	 * more than RLIMIT_NOFILE, so sleep without them. */
+	if (ctx->libc_ppoll(fds, n + 2, until, NULL) < 0) {
+		errno = saved;
+		limit = to_timespec(FS_MIN(left, BLIND_NS));
+		ctx->libc_ppoll(fds, n, &limit, NULL);
+		fds[n].revents = POLLIN;
+	}
 	if (fds[n].revents) { /* clears the doorbell's edge; what the ports have stays */
 		int events = sys_epoll_pwait(epfd, rung, FS_ARRAY_SIZE(rung), 0, NULL);
 

@@ -10,18 +10,16 @@
 #include "host/watch.h"
 #include "sys/sys.h"
 
-enum { FIXED = 8 };
-
 typedef bool visit_fn(int *fd, void *arg);
 
-/* Every place that holds a descriptor of ours, until @visit says true. */
+/* Every place that holds a descriptor of ours but the threads', until @visit says true. */
 static bool for_each(struct context *ctx, visit_fn *visit, void *arg)
 {
-	int *fixed[FIXED] = { &ctx->arena.fd,  &ctx->nl.fd,	&ctx->monitor.nl.fd, &ctx->signal_fd,
-			      &ctx->report_fd, &ctx->log.fd, &context_thread.epfd };
+	int *fixed[] = { &ctx->arena.fd,  &ctx->nl.fd,	   &ctx->monitor.nl.fd,
+			 &ctx->signal_fd, &ctx->report_fd, &ctx->log.fd };
 
-	for (unsigned i = 0; i < FIXED; i++)
-		if (fixed[i] && *fixed[i] > 2 && visit(fixed[i], arg))
+	for (unsigned i = 0; i < FS_ARRAY_SIZE(fixed); i++)
+		if (*fixed[i] > 2 && visit(fixed[i], arg))
 			return true;
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
 		if (ctx->doorbell[i] >= 0 && visit(&ctx->doorbell[i], arg))
@@ -50,7 +48,8 @@ static bool is_number(int *fd, void *arg)
 
 bool context_fd_is_internal(struct context *ctx, int fd)
 {
-	return fd >= ctx->fd_floor && for_each(ctx, is_number, &fd);
+	return fd >= ctx->fd_floor &&
+	       (fd_kind_of(&ctx->fds, fd) == FD_OURS || for_each(ctx, is_number, &fd));
 }
 
 struct range {
@@ -71,6 +70,9 @@ bool context_fd_next_internal(struct context *ctx, unsigned from, unsigned last,
 	struct range r = { .from = from, .last = last, .found = UINT32_MAX };
 
 	for_each(ctx, lowest, &r);
+	for (int fd = ctx->fd_floor; fd <= ctx->fds.highest; fd++)
+		if (fd_kind_of(&ctx->fds, fd) == FD_OURS)
+			lowest(&fd, &r);
 	*found = r.found;
 	return r.found != UINT32_MAX;
 }
@@ -88,11 +90,34 @@ static bool move(int *fd, void *arg)
 	return true;
 }
 
+/* Another thread's, perhaps: it finds the new number when it next goes to sleep. */
+static void move_threads(struct context *ctx, int fd)
+{
+	struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
+	struct context_thread *t;
+	int to;
+
+	if (!context_lock(ctx))
+		return;
+	t = e->object;
+	to = e->kind == FD_OURS ? sys_fcntl(fd, F_DUPFD_CLOEXEC, ctx->fd_floor) : -1;
+	if (to >= 0) {
+		fs_store_relaxed(&t->epfd, to);
+		context_fd_set(ctx, to, FD_OURS, t, 0);
+		context_fd_set(ctx, fd, FD_NONE, NULL, 0);
+	}
+	context_unlock(ctx);
+}
+
 void context_fd_move_internal(struct context *ctx, int fd)
 {
 	void *arg[2] = { ctx, &fd };
 
-	if (fd >= ctx->fd_floor)
+	if (fd < ctx->fd_floor)
+		return;
+	if (fd_kind_of(&ctx->fds, fd) == FD_OURS)
+		move_threads(ctx, fd);
+	else
 		for_each(ctx, move, arg);
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		if (ctx->handle[i].ops)

@@ -3,7 +3,7 @@
  * internal_fds.h - which descriptor numbers are fsock's own.
  *
  * Asked only when the program closes or replaces numbers, so they are found by looking at the places
- * that hold them; there is no second list to keep in step.
+ * that hold them. Only the threads' own are in the descriptor table, as no thread sees another's.
  * Threads:  any; a port opening at the same time may be missed by a loop that closes all numbers, as it
  *           would miss a descriptor another thread opens.
  */

@@ -454,9 +454,20 @@ void lifecycle_opened(int fd, int domain, int type, int protocol, context_ppoll_
 
 /* --- changing --- */
 
+/* As context_enter(), and make sure that the number means what it meant (P21): what follows would give
+ * the names or options of a stranger to a socket of ours. */
+static struct sock *enter_checked(struct context *ctx, int fd)
+{
+	if (fd_kind_of(&ctx->fds, fd) != FD_SOCK || !context_lock(ctx))
+		return NULL;
+	context_check_descriptor(ctx, fd);
+	context_leave(ctx);
+	return context_enter(ctx, fd);
+}
+
 void lifecycle_bound(struct context *ctx, int fd, bool port_asked)
 {
-	struct sock *s = context_enter(ctx, fd);
+	struct sock *s = enter_checked(ctx, fd);
 	int saved = errno;
 
 	if (!s)
@@ -471,7 +482,7 @@ void lifecycle_bound(struct context *ctx, int fd, bool port_asked)
 
 void lifecycle_connected(struct context *ctx, int fd)
 {
-	struct sock *s = context_enter(ctx, fd);
+	struct sock *s = enter_checked(ctx, fd);
 	int saved = errno;
 
 	if (!s)
@@ -527,7 +538,7 @@ void context_try_client(struct context *ctx, struct sock *s, int fd, const struc
 
 void lifecycle_shut_down(struct context *ctx, int fd)
 {
-	struct sock *s = context_enter(ctx, fd);
+	struct sock *s = enter_checked(ctx, fd);
 
 	if (!s)
 		return;
@@ -548,7 +559,7 @@ static fs_ns read_rcvtimeo(int fd)
 
 void lifecycle_option(struct context *ctx, int fd, int level, int name, const void *value, size_t len)
 {
-	struct sock *s = context_enter(ctx, fd);
+	struct sock *s = enter_checked(ctx, fd);
 	int saved = errno;
 
 	if (!s)
@@ -602,14 +613,24 @@ void lifecycle_nonblock(struct context *ctx, int fd, bool on)
 	context_leave(ctx);
 }
 
-void lifecycle_async(struct context *ctx, int fd)
+static void leave_to_kernel(struct context *ctx, int fd, const char *detail)
 {
 	struct sock *s = context_enter(ctx, fd);
 
 	if (!s)
 		return;
-	context_demote(ctx, s, FS_REASON_option, "O_ASYNC");
+	context_demote(ctx, s, FS_REASON_option, detail);
 	context_leave(ctx);
+}
+
+void lifecycle_async(struct context *ctx, int fd)
+{
+	leave_to_kernel(ctx, fd, "O_ASYNC");
+}
+
+void lifecycle_stream(struct context *ctx, int fd)
+{
+	leave_to_kernel(ctx, fd, "read and written by a stdio stream");
 }
 
 /* --- going --- */
@@ -671,6 +692,7 @@ static void forget(struct context *ctx, struct fd_entry *e)
 		}
 		break;
 	case FD_NONE:
+	case FD_OURS:
 		break;
 	}
 }
@@ -703,6 +725,10 @@ void lifecycle_closing(struct context *ctx, int fd)
 	if (fd_kind_of(&ctx->fds, fd) == FD_NONE || context_is_borrowed(ctx) || !context_lock(ctx))
 		return;
 	e = fd_entry_at(&ctx->fds, fd);
+	if (e->kind == FD_OURS) { /* nobody closes these but us */
+		context_leave(ctx);
+		return;
+	}
 	/* A child that has not joined holds no references yet; closing is no use that makes it join. */
 	if (ctx->slot < STATS_MAX_PROCS || e->kind == FD_RECORD)
 		forget(ctx, e);

@@ -42,6 +42,9 @@ void lifecycle_nonblock(struct context *ctx, int fd, bool on);
 /* O_ASYNC of @fd's description was set: only the kernel sends SIGIO. */
 void lifecycle_async(struct context *ctx, int fd);
 
+/* A stdio stream was made of @fd. */
+void lifecycle_stream(struct context *ctx, int fd);
+
 /* @to is now a duplicate of @from. */
 void lifecycle_duplicated(struct context *ctx, int from, int to);
 

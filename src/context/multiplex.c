@@ -373,6 +373,8 @@ int multiplex_ctl(struct context *ctx, int epfd, int op, int fd, const struct ep
 
 	if (!multiplex_concerns(ctx, fd) || (op != EPOLL_CTL_DEL && !event) || !context_lock(ctx))
 		return MULTIPLEX_KERNEL;
+	if (op == EPOLL_CTL_ADD)
+		context_check_descriptor(ctx, fd);
 	s = context_joined(ctx) ? context_live_sock(ctx, fd) : NULL;
 	if (s) {
 		bool known = fd_kind_of(&ctx->fds, epfd) == FD_EPOLL;
@@ -512,8 +514,11 @@ static int wait_once(struct wait_call *c, bool must)
 	if (share) {
 		context_unlock(ctx);
 		n = sys_epoll_pwait(c->epfd, c->events, share, 0, NULL);
-		if (!context_lock(ctx))
-			return MULTIPLEX_KERNEL;
+		if (!context_lock(ctx)) {
+			/* The stack broke meanwhile; what was fetched will not be reported again. */
+			n = n > 0 ? untag(c->set, c->events, n) : 0;
+			return n ? n : MULTIPLEX_KERNEL;
+		}
 	}
 	if (n < 0 && n != -EINTR) {
 		context_unlock(ctx);

@@ -63,8 +63,12 @@ void context_after_fork(struct context *ctx)
 	memset(ctx->handle, 0, sizeof(ctx->handle));
 	context_unwatch_owners(ctx);
 	/* Threads, their sleep sets and the io_uring stayed behind. */
-	if (context_thread.epfd > 0)
-		sys_close(context_thread.epfd);
+	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
+		if (fd_kind_of(&ctx->fds, fd) != FD_OURS)
+			continue;
+		sys_close(fd);
+		context_fd_set(ctx, fd, FD_NONE, NULL, 0);
+	}
 	memset(&context_thread, 0, sizeof(context_thread));
 	host_watch_leave(ctx->watch);
 	ctx->watch = NULL;

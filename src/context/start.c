@@ -285,10 +285,18 @@ static int reason_of(int error)
 static void thread_ends(void *arg)
 {
 	struct context_thread *t = arg;
+	struct context *ctx = fs_load_acquire(&fsock_context);
+	bool locked = ctx && context_lock(ctx);
+	struct fd_entry *e = ctx && t->epfd > 0 ? fd_entry_at(&ctx->fds, t->epfd) : NULL;
 
+	/* Without the lock, too: the number is the program's from now on. */
+	if (e)
+		fs_store_release(&e->kind, (uint32_t)FD_NONE);
 	if (t->epfd > 0)
 		sys_close(t->epfd);
 	t->epfd = 0;
+	if (locked)
+		context_unlock(ctx);
 }
 
 static void close_if_ours(const struct context *ctx, int fd)

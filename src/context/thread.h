@@ -13,7 +13,8 @@
 struct context_thread {
 	uint32_t tid;	       /* 0 = not asked yet (or a child of fork) */
 	uint32_t ports_serial; /* of the stack, when epfd was last brought up to date */
-	int epfd;	       /* 0 = none yet; holds the doorbell and the ports' descriptors */
+	int epfd;	       /* 0 = none yet; holds the doorbell and the ports' descriptors. In the
+				* descriptor table too, for other threads (internal_fds.h) */
 	uint8_t spin_misses;   /* waits in a row that a spin did not shorten */
 };
 

@@ -31,11 +31,41 @@ FSOCK_EXPORT int close(int fd)
 }
 
 /* libc closes the descriptor inside, past close() above. */
+static void leaves(FILE *stream)
+{
+	int saved = errno, fd = fsock_context ? fileno(stream) : -1;
+
+	if (fd >= 0)
+		lifecycle_closing(fsock_context, fd);
+	errno = saved; /* a stream without a descriptor has no error of its own */
+}
+
 FSOCK_EXPORT int fclose(FILE *stream)
 {
-	if (fsock_context && fileno(stream) >= 0)
-		lifecycle_closing(fsock_context, fileno(stream));
+	leaves(stream);
 	return LIBC(fclose)(stream);
+}
+
+FSOCK_EXPORT FILE *freopen(const char *path, const char *mode, FILE *stream)
+{
+	leaves(stream);
+	return LIBC(freopen)(path, mode, stream);
+}
+
+FSOCK_EXPORT FILE *freopen64(const char *path, const char *mode, FILE *stream)
+{
+	leaves(stream);
+	return LIBC(freopen64)(path, mode, stream);
+}
+
+/* A stream reads and writes inside libc, past read() and write(): its socket is the kernel's. */
+FSOCK_EXPORT FILE *fdopen(int fd, const char *mode)
+{
+	FILE *stream = LIBC(fdopen)(fd, mode);
+
+	if (stream && fsock_context)
+		lifecycle_stream(fsock_context, fd);
+	return stream;
 }
 
 /* Close [first, last] but for ours. 0 or -errno of the first part that failed. */

@@ -76,6 +76,9 @@ int __sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags);
 	    (int, struct epoll_event *, int, const struct timespec *, const sigset_t *))           \
 	SYM(int, close, (int))                                                                     \
 	SYM(int, fclose, (FILE *))                                                                 \
+	SYM(FILE *, freopen, (const char *, const char *, FILE *))                                 \
+	SYM(FILE *, freopen64, (const char *, const char *, FILE *))                               \
+	SYM(FILE *, fdopen, (int, const char *))                                                   \
 	SYM(int, dup, (int))                                                                       \
 	SYM(int, dup2, (int, int))                                                                 \
 	SYM(int, dup3, (int, int, int))                                                            \

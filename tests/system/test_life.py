@@ -289,6 +289,106 @@ say("well")
 """).good().fast()
 
 
+CLOSE_OURS = {
+    "close_range": "assert libc.close_range(100, 0xffffffff, 0) == 0",
+    "closefrom": "libc.closefrom(100)",
+    "loop": "for fd in range(100, 66000): libc.close(fd)",
+    "dup2": """
+null = os.open("/dev/null", os.O_RDONLY)
+for fd in [fd for fd in numbers() if fd > 950]:
+    assert libc.dup2(null, fd) == fd
+for fd in range(100, 66000): libc.close(fd)
+""",
+}
+
+
+@pytest.mark.parametrize("how", CLOSE_OURS)
+def test_closing_everything_beside_a_sleeping_thread(pair, tmp_path, how):
+    """What other threads sleep on is not the program's either: they sleep on, and wake."""
+    Life(pair, tmp_path, f"""
+import threading
+quiet = fresh()
+ask(quiet)
+quiet.settimeout(None)
+got = []
+def wait():
+    for i in range(20):
+        got.append(quiet.recv(100))
+thread = threading.Thread(target=wait, daemon=True)
+thread.start()
+time.sleep(0.05)
+ours = len([fd for fd in numbers() if fd > 950]) # the harness's own report is at 900
+{CLOSE_OURS[how]}
+assert len([fd for fd in numbers() if fd > 950]) == ours
+begin = time.process_time()
+for i in range(20):
+    time.sleep(0.02)
+    quiet.send(b"%d" % i)
+thread.join(3)
+assert got == [b"%d" % i for i in range(20)], got
+assert time.process_time() - begin < 0.3, time.process_time() - begin
+say("well")
+""", options={"profile": "default", "client_datagrams": 0}).good()
+
+
+def test_a_child_closes_what_its_parents_threads_sleep_on(pair, tmp_path):
+    Life(pair, tmp_path, """
+import threading
+quiet = fresh()
+ask(quiet)
+quiet.settimeout(None)
+if os.fork() == 0: # the first one makes doorbells
+    os._exit(0)
+os.wait()
+def child_sees():
+    there, here = os.pipe()
+    if os.fork() == 0:
+        os.write(here, b"%d" % len(numbers()))
+        os._exit(0)
+    os.wait()
+    seen = int(os.read(there, 10))
+    os.close(there)
+    os.close(here)
+    return seen
+before = child_sees()
+threads = [threading.Thread(target=quiet.recv, args=(100,)) for i in range(8)]
+for thread in threads:
+    thread.start()
+time.sleep(0.05)
+assert child_sees() == before
+while any(thread.is_alive() for thread in threads):
+    quiet.send(b"1")
+    time.sleep(0.01)
+say("well")
+""", options={"profile": "default", "client_datagrams": 0}).good()
+
+
+def test_poll_of_as_many_entries_as_descriptors_are_allowed(pair, tmp_path):
+    """Two entries more than the program's would be refused: it sleeps all the same, and wakes."""
+    Life(pair, tmp_path, """
+import resource
+class Entry(ctypes.Structure):
+    _fields_ = [("fd", ctypes.c_int), ("events", ctypes.c_short), ("revents", ctypes.c_short)]
+sock = fresh()
+ask(sock)
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+for limit in 1100, 40:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    for n in limit - 1, limit:
+        entries = (Entry * n)(*[Entry(-1, 0, 0)] * n)
+        entries[n - 1] = Entry(sock.fileno(), select.POLLIN, 0)
+        begin = time.process_time()
+        assert libc.poll(entries, n, 300) == 0
+        assert time.process_time() - begin < 0.15, time.process_time() - begin
+        sock.send(b"1")
+        assert libc.poll(entries, n, 3000) == 1 and entries[n - 1].revents == select.POLLIN
+        assert sock.recv(100) == b"1"
+    entries = (Entry * (limit + 1))(*[Entry(sock.fileno(), select.POLLIN, 0)] * (limit + 1))
+    assert libc.poll(entries, limit + 1, 0) == -1 and ctypes.get_errno() == 22
+say("well")
+""", options={"profile": "default", "client_datagrams": 0}).good()
+
+
 def test_internal_descriptors_are_not_the_programs(pair, tmp_path):
     """close() on one of ours says EBADF, dup2() onto one gives the program its number and us another."""
     Life(pair, tmp_path, """
@@ -366,6 +466,69 @@ say("well")
 """).good().fast()
     lost = [sock for sock in life.sockets if life.reason(sock) == "fd_passed"]
     assert len(lost) == 1, lost
+
+
+def test_number_replaced_inside_libc(pair, tmp_path):
+    """freopen() puts a file where the socket was; fdopen() makes the socket the kernel's, for good."""
+    life = Life(pair, tmp_path, """
+for name in "fdopen", "freopen", "freopen64", "fgets":
+    getattr(libc, name).restype = ctypes.c_void_p
+libc.freopen.argtypes = libc.freopen64.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p]
+libc.fgets.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
+libc.fwrite.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_void_p]
+libc.fflush.argtypes = libc.fclose.argtypes = [ctypes.c_void_p]
+for reopen in libc.freopen, libc.freopen64:
+    sock = fresh()
+    ask(sock)
+    sock.setblocking(True)
+    number = sock.detach()
+    stream = libc.fdopen(number, b"r+")
+    line = ctypes.create_string_buffer(100)
+    assert libc.fwrite(b"hello\\n", 1, 6, stream) == 6 and libc.fflush(stream) == 0
+    at = libc.fgets(line, 100, stream)
+    assert at and line.value == b"HELLO\\n", (at, line.raw)
+    assert reopen(sys.argv[2].encode(), b"r", stream) == stream
+    say("the file")
+    assert os.read(number, 9) == b"the file\\n"
+    assert libc.fclose(stream) == 0
+    open(sys.argv[2], "w").close()
+ask(fresh())
+say("well")
+""").good()
+    assert "option" in life.reasons()
+
+
+@pytest.mark.parametrize("reader", ["recv", "poll", "epoll"])
+def test_number_replaced_past_every_symbol(pair, tmp_path, reader):
+    """P21: a raw close() and another socket on the number; what we knew of it is noticed to be stale."""
+    Life(pair, tmp_path, f"""
+sock = fresh()
+ask(sock)
+poll, epoll = select.poll(), select.epoll()
+close, make = (3, 41) if os.uname().machine == "x86_64" else (57, 198)
+poll.register(sock, select.POLLIN)
+for turn in range(3):
+    number = sock.fileno()
+    assert libc.syscall(close, number) == 0
+    assert libc.syscall(make, socket.AF_INET, socket.SOCK_DGRAM, 0) == number
+    port = 9100 + turn
+    plain = socket.socket(fileno=number)
+    plain.bind(("127.0.0.1", port))
+    if "{reader}" == "epoll":
+        epoll.register(number, select.EPOLLIN)
+    os.system(f"echo -n word | socat - UDP4:127.0.0.1:{{port}}")
+    if "{reader}" == "poll":
+        assert poll.poll(2000) == [(number, select.POLLIN)]
+    if "{reader}" == "epoll":
+        assert epoll.poll(2) == [(number, select.EPOLLIN)]
+    plain.settimeout(2)
+    assert plain.recv(100) == b"word"
+    sock.detach()
+    plain.close()
+    sock = fresh()
+    ask(sock)
+say("well")
+""").good()
 
 
 def test_two_hundred_sockets(pair, tmp_path):
