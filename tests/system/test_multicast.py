@@ -6,6 +6,7 @@ send are complete here (transmit checksum offload is off), or generic XDP would 
 """
 import errno
 import json
+import os
 import pathlib
 import subprocess
 import time
@@ -32,7 +33,7 @@ class Agent:
         argv = [PYTHON, PROGRAMS / "agent.py"]
         if fast:
             argv = fsock.run(argv, **{**LATENCY, **options})
-        env = {name: value for name, value in __import__("os").environ.items() if name not in fsock.CLEAN}
+        env = {name: value for name, value in os.environ.items() if name not in fsock.CLEAN}
         self.child = subprocess.Popen(side.argv(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                       text=True, env=env)
         self.pid = self.child.pid
@@ -62,7 +63,9 @@ class Agent:
         return fsock.counts(self.pid)
 
     def sockets(self, port=PORT):
-        return [sock for sock in fsock._sockets(fsock.stat(self.pid)) if sock["local_port"] == port]
+        """What fsock says of the sockets on @port: (accelerated, reason)."""
+        return [(sock["accelerated"], sock["reason"]) for sock in fsock.sockets(fsock.stat(self.pid))
+                if sock["local"].endswith(f":{port}")]
 
     def took(self, line, fast=0, kernel=0):
         """The answer to @line, by which so many datagrams came by either way."""
@@ -157,3 +160,200 @@ def test_each_its_own_groups(ours, far, family):
     ours("own_only('a', False)")
     far(f"send('{family}', '{two}', {PORT})")
     assert ours.took("got('a')", fast=1) == words(two, 0)
+
+
+@BOTH
+def test_source_specific(wire, ours, far, family):
+    """Two senders: filters of either mode, changed while it runs."""
+    group = GROUP[family]
+    one, two = ("10.77.0.1", "10.77.0.7") if family == "v4" else ("fd77::1", "fd77::7")
+    v6 = family == "v6"
+    wire.a.run(["ip", "addr", "add", two + ("/64" if v6 else "/24"), "dev", net.LINK, *(["nodad"] if v6 else [])])
+    try:
+        for name, source in (("one", one), ("two", two)):
+            far.all(f"sender('{name}', v6={v6})", f"bind('{name}', '{source}', 0)")
+
+        def both(name, *expected):
+            far.all(f"send('one', '{group}', {PORT}, first=1)", f"send('two', '{group}', {PORT}, first=2)")
+            assert ours.took(f"got('{name}', {len(expected)})", fast=len(expected)) == words(group, *expected)
+
+        ours.all(f"udp('r', '{ANY[family]}', {PORT})", f"join('r', '{group}', source='{one}')")
+        both("r", 1)
+        ours(f"join('r', '{group}', source='{two}')")
+        both("r", 1, 2)
+        ours(f"leave('r', '{group}', source='{one}')")
+        both("r", 2)
+        ours.all(f"leave('r', '{group}')", f"join('r', '{group}')", f"block('r', '{group}', '{two}')")
+        both("r", 1)
+        ours(f"block('r', '{group}', '{two}', undo=True)")
+        both("r", 1, 2)
+    finally:
+        wire.a.run(["ip", "addr", "del", two + ("/64" if v6 else "/24"), "dev", net.LINK])
+
+
+def test_across_fork(ours, far):
+    """A child reads the socket it inherited, and joins with one of its own."""
+    ours.all(f"udp('r', '0.0.0.0', {PORT})", f"join('r', '{G4}')")
+    far(f"send('v4', '{G4}', {PORT}, count=5)")
+    assert ours.took("""forked("got('r', 5)")""", fast=5) == words(G4, *range(5))
+    line = f"[udp('c', '0.0.0.0', {PORT}), join('c', '{G4}'), print('joined', flush=True), got('c', 5)][-1]"
+    ours.child.stdin.write(f"forked({line!r})\n")
+    ours.child.stdin.flush()
+    assert ours.child.stdout.readline() == "joined\n"
+    before = ours.counts()
+    far(f"send('v4', '{G4}', {PORT}, count=5)")
+    assert json.loads(ours.child.stdout.readline()) == {"value": words(G4, *range(5))}
+    assert ours("got('r', 5)") == words(G4, *range(5))
+    assert ours.counts().rx_fast - before.rx_fast == 10
+    far(f"send('v4', '{G4}', {PORT}, count=5)")
+    assert ours.took("got('r', 5)", fast=5) == words(G4, *range(5))
+
+
+@BOTH
+@pytest.mark.parametrize("member", [True, False], ids=["member", "bound only"])
+def test_hazard_16_foreigner_first(ours, near, far, family, member):
+    """Somebody else has the port: both receive everything, by the kernel; a join after it left is fast."""
+    group = GROUP[family]
+    near(f"udp('n', '{ANY[family]}', {PORT})")
+    if member:
+        near(f"join('n', '{group}')")
+    ours.all(f"udp('r', '{ANY[family]}', {PORT})", f"join('r', '{group}')")
+    far(f"send('{family}', '{group}', {PORT}, count=10)")
+    assert ours.took("got('r', 10)", kernel=10) == words(group, *range(10))
+    assert near("got('n', 10)") == words(group, *range(10))
+    assert ours.sockets() == [(False, "port_shared")]
+    near("close('n')")
+    ours.all(f"leave('r', '{group}')", f"join('r', '{group}')")
+    far(f"send('{family}', '{group}', {PORT}, count=10)")
+    assert ours.took("got('r', 10)", fast=10) == words(group, *range(10))
+
+
+@BOTH
+def test_hazard_16_foreigner_later(ours, near, far, family):
+    """A foreigner that comes later misses what comes before the next look, and nothing after it."""
+    group = GROUP[family]
+    ours.all(f"udp('r', '{ANY[family]}', {PORT})", f"join('r', '{group}')")
+    far(f"send('{family}', '{group}', {PORT}, count=10)")
+    assert ours.took("got('r', 10)", fast=10) == words(group, *range(10))
+    near.all(f"udp('n', '{ANY[family]}', {PORT})", f"join('n', '{group}')")
+    time.sleep(1.1)
+    ours("got('r', 0)")  # the program calls at all: that is when it is looked for
+    far(f"send('{family}', '{group}', {PORT}, count=50)")
+    assert near("got('n', 50)") == words(group, *range(50))
+    assert ours.took("got('r', 50)", kernel=50) == words(group, *range(50))
+
+
+def test_hazard_16_other_groups_stay(ours, near, far):
+    """A foreigner bound to one group takes that one from the fast path, not its neighbours."""
+    near.all(f"udp('n', '{G4}', {PORT})", f"join('n', '{G4}')")
+    for name, group in (("one", G4), ("two", OTHER4)):
+        ours.all(f"udp('{name}', '{group}', {PORT})", f"join('{name}', '{group}')")
+    far.all(f"send('v4', '{G4}', {PORT})", f"send('v4', '{OTHER4}', {PORT})")
+    assert ours.took("got('one')", kernel=1) == words(G4, 0)
+    assert ours.took("got('two')", fast=1) == words(OTHER4, 0)
+    assert near("got('n')") == words(G4, 0)
+
+
+def test_left_to_the_kernel(ours, far):
+    """Two members, one of which sets what only the kernel carries: both still receive everything."""
+    for name in "ab":
+        ours.all(f"udp('{name}', '0.0.0.0', {PORT})", f"join('{name}', '{G4}')")
+    ours("setopt('a', 'SOL_SOCKET', 'SO_RCVLOWAT', 1)")
+    far(f"send('v4', '{G4}', {PORT}, count=10)")
+    for name in "ab":
+        assert ours(f"got('{name}', 10)") == words(G4, *range(10))
+    ours("close('a')")
+    ours.all(f"leave('b', '{G4}')", f"join('b', '{G4}')")
+    far(f"send('v4', '{G4}', {PORT}, count=10)")
+    assert ours.took("got('b', 10)", fast=10) == words(G4, *range(10))
+
+
+def test_like_mdns(ours, near, far):
+    """Port 5353, both families, several sockets with SO_REUSEADDR and SO_REUSEPORT; then a real neighbour."""
+    both = "reuse=('ADDR', 'PORT')"
+    groups = {"v4": "224.0.0.251", "v6": "ff02::fb"}
+    for i in range(3):
+        for family, group in groups.items():
+            ours.all(f"udp('{family}{i}', '{ANY[family]}', 5353, {both})", f"join('{family}{i}', '{group}')")
+    for family, group in groups.items():
+        far(f"send('{family}', '{group}', 5353, count=3)")
+        for i in range(3):
+            assert ours.took(f"got('{family}{i}', 3)", fast=3) == words(group, 0, 1, 2)
+    # Unicast to the port reaches one of them, as ever.
+    far(f"send('v4', '{net.B4}', 5353)")
+    assert sum(len(ours(f"got('v4{i}', 0)")) for i in range(3)) == 1
+    for family, group in groups.items():
+        near.all(f"udp('{family}', '{ANY[family]}', 5353, {both})", f"join('{family}', '{group}')")
+    time.sleep(1.1)
+    ours("got('v40', 0)")
+    for family, group in groups.items():
+        far(f"send('{family}', '{group}', 5353, count=3)")
+        for i in range(3):
+            assert ours.took(f"got('{family}{i}', 3)", kernel=3) == words(group, 0, 1, 2)
+        assert near(f"got('{family}', 3)") == words(group, 0, 1, 2)
+    # What ours say to the group reaches the neighbour, themselves and the other end.
+    far.all(f"udp('m', '0.0.0.0', 5353, {both})", "join('m', '224.0.0.251')")
+    ours("leave_by('v40')")
+    ours("send('v40', '224.0.0.251', 5353)")
+    for agent, name in ((ours, "v40"), (ours, "v41"), (near, "v4"), (far, "m")):
+        assert agent(f"got('{name}')") == words("224.0.0.251", 0)
+
+
+def test_like_ptp(ours, far):
+    """Event and general messages of one group on two ports, answered by a member at the other end."""
+    group = "224.0.1.129"
+    for port in (319, 320):
+        for agent in (ours, far):
+            agent.all(f"udp('p{port}', '0.0.0.0', {port})", f"join('p{port}', '{group}')",
+                      f"leave_by('p{port}')", f"setopt('p{port}', 'IPPROTO_IP', 'IP_MULTICAST_LOOP', 0)")
+    for port in (319, 320):
+        far(f"send('p{port}', '{group}', {port}, count=10)")
+        assert ours.took(f"got('p{port}', 10)", fast=10) == words(group, *range(10))
+        ours(f"send('p{port}', '{group}', {port}, count=10)")
+        assert far(f"got('p{port}', 10)") == words(group, *range(10))
+        assert ours("got('p319', 0)") == []
+
+
+def test_like_market_data(ours, far):
+    """Hundreds of groups on one port: each of many sockets gets its own groups and no other."""
+    sockets, each = 20, 15
+    groups = [f"239.78.{i // 200}.{i % 200 + 1}" for i in range(sockets * each)]
+    far("__import__('pathlib').Path('/proc/sys/net/ipv4/igmp_max_memberships').write_text('1000')")
+    ours("__import__('pathlib').Path('/proc/sys/net/ipv4/igmp_max_memberships').write_text('1000')")
+    for i in range(sockets):
+        ours.all(f"udp('s{i}', '0.0.0.0', {PORT})", f"own_only('s{i}')",
+                 f"[join('s{i}', g) for g in {groups[i::sockets]!r}]")
+    far(f"[send('v4', g, {PORT}, gap=0.0005) for g in {groups!r}]")
+    for i in range(sockets):
+        assert ours.took(f"got('s{i}', {each}, quiet=0.02)", fast=each) == \
+            [word for g in groups[i::sockets] for word in words(g, 0)]
+
+
+def test_broadcast(ours, near, far):
+    """Limited and of the subnet: every socket on the port has a copy, whoever it belongs to."""
+    for agent, name in ((ours, "a"), (ours, "b"), (near, "n")):
+        agent(f"udp('{name}', '0.0.0.0', {PORT})")
+    far.all("opened('u')", "setopt('u', 'SOL_SOCKET', 'SO_BROADCAST', 1)", "bind('u', '10.77.0.1', 0)",
+            "setopt('u', 'SOL_SOCKET', 'SO_BINDTODEVICE', b'fst0')")
+    for address in ("10.77.0.255", "255.255.255.255"):
+        far(f"send('u', '{address}', {PORT}, count=3)")
+        for agent, name in ((ours, "a"), (ours, "b"), (near, "n")):
+            assert agent(f"got('{name}', 3)") == words(address, 0, 1, 2)
+    with pytest.raises(PermissionError):
+        ours(f"send('a', '10.77.0.255', {PORT})")
+    ours("setopt('a', 'SOL_SOCKET', 'SO_BROADCAST', 1)")
+    far(f"udp('f', '0.0.0.0', {PORT})")
+    ours(f"send('a', '10.77.0.255', {PORT})")
+    for agent, name in ((far, "f"), (near, "n"), (ours, "a"), (ours, "b")):
+        assert agent(f"got('{name}')") == words("10.77.0.255", 0)
+
+
+def test_names_of_link_local_senders(wire, ours, far):
+    """The scope of a link-local sender is in its name, in both ways' answers alike."""
+    shown = wire.a.run(["ip", "-6", "-j", "addr", "show", "dev", net.LINK, "scope", "link"]).out
+    address = next(found["local"] for link in json.loads(shown) for found in link.get("addr_info", []) if found)
+    index = ours("socket.if_nametoindex('fst0')")
+    ours.all(f"udp('r', '::', {PORT})", "join('r', 'ff02::77')")
+    far.all("sender('l', v6=True)", "bind('l', %r, 6000, link='fst0')" % address)
+    far(f"send('l', 'ff02::77', {PORT})")
+    assert ours.took("got('r', names=True)", fast=1) == [["ff02::77 0", address, 6000, 0, index]]

@@ -88,14 +88,19 @@ def getopt(name, level_name, option):
     return socks[name].getsockopt(getattr(socket, level_name), getattr(socket, option, option))
 
 
+def leave_by(name, link="fst0"):
+    """What @name sends to groups leaves by @link."""
+    sock, index = socks[name], socket.if_nametoindex(link)
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("=4s4sI", b"", b"", index))
+
+
 def sender(name, v6=False, link="fst0", loop=None, hops=None):
     """A socket that sends to groups by @link."""
     opened(name, v6=v6, reuse=())
-    index = socket.if_nametoindex(link)
-    if v6:
-        socks[name].setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
-    else:
-        socks[name].setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("=4s4sI", b"", b"", index))
+    leave_by(name, link)
     for value, option in ((loop, "MULTICAST_LOOP"), (hops, "MULTICAST_HOPS" if v6 else "MULTICAST_TTL")):
         if value is not None:
             socks[name].setsockopt(level("::" if v6 else ""), getattr(socket, ("IPV6_" if v6 else "IP_") + option), value)
