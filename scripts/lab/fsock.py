@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import struct
 import subprocess
 
@@ -24,6 +25,18 @@ Counts.total = property(lambda c: c.rx_fast + c.rx_kernel + c.tx_fast + c.tx_ker
 Counts.fast = property(lambda c: c.rx_fast + c.tx_fast)
 Counts.kernel = property(lambda c: c.rx_kernel + c.tx_kernel)
 Counts.share = property(lambda c: c.fast / c.total if c.total else 0.0)
+
+
+def _all_fast(seen, least=1):
+    """
+    At least so many datagrams were counted, and none took the kernel's way, between stations that know
+    each other (net.Pair.meet). But one full checksum in 65536 has the value that a kernel peer leaves
+    for its device to complete, and such a datagram is the kernel's in generic mode: few, never a share.
+    """
+    return seen.fast >= least and seen.tx_kernel == 0 and seen.rx_kernel <= 2 + seen.rx_fast // 8192
+
+
+Counts.all_fast = _all_fast
 
 # Every FSOCK_ setting of the caller is removed, so that a run measures what it says.
 CLEAN = {name: None for name in os.environ if name.startswith("FSOCK_")}
@@ -82,6 +95,12 @@ def counts(pid):
 def reasons(report):
     """The set of reason names in the socket records of @report."""
     return {str(sock.get("reason")) for sock in sockets(report) if sock.get("reason")}
+
+
+def reason_name(number):
+    """The name of a reason in the records of a Report."""
+    table = (ROOT / "src" / "base" / "reasons.def").read_text()
+    return re.findall(r"^REASON\((\w+)", table, re.M)[number]
 
 
 class Report:

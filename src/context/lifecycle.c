@@ -302,8 +302,11 @@ static bool is_final(int reason)
 
 static void decide(struct context *ctx, struct sock *s, int fd)
 {
-	int reason = context_accelerate(ctx, s, fd);
+	int reason;
 
+	if (s->way != SOCK_UNDECIDED)
+		return; /* the reason stands that decided it */
+	reason = context_accelerate(ctx, s, fd);
 	if (reason == 0)
 		return;
 	if (is_final(reason))

@@ -30,11 +30,6 @@ def pair(pair):
     return pair
 
 
-def all_fast(seen, least=1):
-    """Datagrams were counted, and not one of them took the kernel's way."""
-    return seen.kernel == 0 and seen.fast >= least
-
-
 def echo_server(side, options=LATENCY, port=9000, address=None, **more):
     argv = [PYTHON, PROGRAMS / "echo_server.py", "socket", address or side.v4, port]
     process = side.popen(fsock.run(argv, **options) if options is not None else argv,
@@ -83,8 +78,8 @@ def test_kill_in_traffic_then_next_on_the_same_port(pair):
         done, seen = ask(pair)
         assert done.status == 0, done.err
         assert took < 3, f"the next program was ready only after {took:.1f} s"
-        assert all_fast(seen, 6000), seen
-        assert all_fast(fsock.counts(second.pid), 6000), fsock.counts(second.pid)
+        assert seen.all_fast(6000), seen
+        assert fsock.counts(second.pid).all_fast(6000), fsock.counts(second.pid)
 
 
 def test_kill_gives_the_kernel_its_packets_back(pair):
@@ -169,7 +164,7 @@ def test_hazard_06_idle_child_of_a_dead_owner_holds_nothing(pair):
         with echo_server(pair.b, port=9001):
             done, seen = ask(pair, port=9001)
             assert done.status == 0, done.err
-            assert all_fast(seen, 6000), seen
+            assert seen.all_fast(6000), seen
         # What arrives on the child's port goes to the child's shadow, the kernel's way: no black hole.
         pair.a.run(["socat", "-t", "0.1", "-", f"UDP4:{net.B4}:9000"], stdin=_text("y\n"))
         waiting = pair.b.run(["ss", "-Hlun", "sport = :9000"]).out.split()
@@ -255,7 +250,7 @@ def test_second_program_takes_over_when_the_first_ends(pair):
     with echo_server(pair.b, port=9001):
         done, seen = ask(pair, port=9001)
         assert done.status == 0, done.err
-        assert all_fast(seen, 6000), seen
+        assert seen.all_fast(6000), seen
 
 
 MANY_SOCKETS = """
@@ -318,7 +313,7 @@ def test_hazard_05_a_thousand_unread_sockets_do_not_starve_an_active_one(pair):
         assert proc.until(lambda: queued(server.pid) + fsock.drops(server.pid) >= FILLED, 10), \
             (queued(server.pid), fsock.drops(server.pid))
         after = fsock.counters(server.pid)
-    assert all_fast(seen, 30000), seen
+    assert seen.all_fast(30000), seen
     assert after["copied_out"] - before["copied_out"] < 1000, "the active socket's datagrams were copied"
     assert after["drop_udp_no_memory"] == 0, after
 
@@ -385,7 +380,7 @@ def test_hazard_10_policy_can_be_ignored_on_request(pair):
     drop(pair.b, 7)
     with echo_server(pair.b, options={**LATENCY, "policy": "ignore"}):
         done, seen = ask(pair)
-    assert done.status == 0 and all_fast(seen, 6000), (done.err, seen)
+    assert done.status == 0 and seen.all_fast(6000), (done.err, seen)
 
 
 def test_hazard_11_doctor_tells_the_cost_to_bystanders(pair):
@@ -435,7 +430,7 @@ def test_hazard_22_children_of_a_shell_leave_the_attachment_to_others(pair):
         assert not xdp_attached(pair.a)
         with echo_server(pair.b):
             done, seen = ask(pair)
-    assert done.status == 0 and all_fast(seen, 6000), (done.err, seen)
+    assert done.status == 0 and seen.all_fast(6000), (done.err, seen)
 
 
 def test_hazard_23_the_preload_pulls_in_libc_alone(program):
