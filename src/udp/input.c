@@ -227,7 +227,8 @@ static enum fs_counter enqueue(struct udp_stack *udp, struct udp_pcb *pcb, struc
  * life of its own. What finds no room is dropped and counted one by one, as its datagrams would be. The
  * frame stays the caller's.
  */
-static void enqueue_segments(struct udp_stack *udp, struct udp_pcb *pcb, const struct fbuf *frame)
+static __attribute__((noinline)) void
+enqueue_segments(struct udp_stack *udp, struct udp_pcb *pcb, const struct fbuf *frame)
 {
 	struct fbuf_pool *payload = udp->ip->payload;
 	uint32_t here;
@@ -309,7 +310,7 @@ static void fan_out(void *arg, struct udp_pcb *pcb)
 }
 
 /* Takes the frame, which holds the payload only. */
-static void deliver_to_group(const struct ip_env *env, const struct packet *p, struct fbuf *frame)
+static __attribute__((noinline)) void deliver_to_group(const struct ip_env *env, const struct packet *p, struct fbuf *frame)
 {
 	struct fan_out f = { env, frame, NULL, p->is_v6 && p->l4_checksum == 0 };
 	struct udp_stack *udp = env->udp;

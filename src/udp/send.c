@@ -36,6 +36,9 @@ enum {
 
 enum { IP_MAX_PACKET = 65535 };
 
+/* Two callers, one of them a single datagram's: there these must cost no call and no struct in memory. */
+#define INLINE inline __attribute__((always_inline))
+
 static_assert(IP_TX_HEADROOM >= IP_HEADER_ROOM + UDP_HEADER, "headers fit in front of the payload");
 static_assert(IP_HEADER_ROOM >= ETH_HDR_LEN + IPV6_HDR_LEN, "a template holds either family");
 
@@ -77,7 +80,7 @@ static size_t take(const struct csum_ops *ops, struct source *s, uint8_t *to, si
 }
 
 /* Payload into the parts of @frame, which has room for it. 0 or -EINVAL (iovec too short). */
-static int fill_parts(const struct csum_ops *ops, struct fbuf *frame, struct source *s, size_t len,
+static __attribute__((noinline)) int fill_parts(const struct csum_ops *ops, struct fbuf *frame, struct source *s, size_t len,
 		      uint64_t *sum)
 {
 	size_t offset = 0;
@@ -95,7 +98,7 @@ static int fill_parts(const struct csum_ops *ops, struct fbuf *frame, struct sou
 }
 
 /* The same; nearly always it is one piece of memory into one chunk. */
-static int fill(const struct csum_ops *ops, struct fbuf *frame, struct source *s, size_t len,
+static INLINE int fill(const struct csum_ops *ops, struct fbuf *frame, struct source *s, size_t len,
 		uint64_t *sum)
 {
 	if (frame->next || s->left != 1 || s->iov->iov_len - s->done < len)
@@ -106,7 +109,7 @@ static int fill(const struct csum_ops *ops, struct fbuf *frame, struct source *s
 	return 0;
 }
 
-static bool is_plain(const struct udp_style *style)
+static INLINE bool is_plain(const struct udp_style *style)
 {
 	uint32_t any;
 
@@ -116,7 +119,7 @@ static bool is_plain(const struct udp_style *style)
 }
 
 /* IP_TOS, IP_TTL and their likes: rare, so the sum is simply taken anew. */
-static void restyle(struct udp_stack *udp, const struct udp_style *style, const struct ip_dst *dst,
+static __attribute__((noinline)) void restyle(struct udp_stack *udp, const struct udp_style *style, const struct ip_dst *dst,
 		    uint8_t *ip)
 {
 	if (dst->is_v6) {
@@ -150,7 +153,7 @@ struct message {
 };
 
 /* The IP header in front of the UDP header at @udp. @len: UDP header and payload. */
-static void put_ip(const struct message *m, uint8_t *udp, uint16_t len)
+static INLINE void put_ip(const struct message *m, uint8_t *udp, uint16_t len)
 {
 	const struct ip_dst *dst = m->dst;
 	uint8_t *ip = udp - (dst->is_v6 ? (size_t)IPV6_HDR_LEN : (size_t)IPV4_HDR_LEN);
@@ -168,7 +171,7 @@ static void put_ip(const struct message *m, uint8_t *udp, uint16_t len)
 		restyle(m->udp, m->style, dst, ip);
 }
 
-static be16_t udp_checksum(const struct ip_dst *dst, const struct udp_hdr *hdr, uint64_t payload)
+static INLINE be16_t udp_checksum(const struct ip_dst *dst, const struct udp_hdr *hdr, uint64_t payload)
 {
 	uint64_t sum = csum_add(dst->pseudo_sum, payload);
 
@@ -179,7 +182,7 @@ static be16_t udp_checksum(const struct ip_dst *dst, const struct udp_hdr *hdr, 
 }
 
 /* Headers in front of the filled payload. */
-static void put_headers(const struct message *m, struct fbuf *frame, uint64_t payload_sum)
+static INLINE void put_headers(const struct message *m, struct fbuf *frame, uint64_t payload_sum)
 {
 	const struct ip_dst *dst = m->dst;
 	uint8_t *udp = frame->data - UDP_HEADER;
@@ -215,7 +218,7 @@ static size_t max_payload(const struct ip_dst *dst)
 }
 
 /* One datagram of the next @len bytes of @source. As udp_send(). */
-static inline int build(const struct message *m, struct source *source, size_t len)
+static INLINE int build(const struct message *m, struct source *source, size_t len)
 {
 	struct ip_stack *ip = m->udp->ip;
 	struct ip_port *port = &ip->port[m->dst->port];
@@ -245,10 +248,14 @@ static inline int build(const struct message *m, struct source *source, size_t l
 int udp_send(struct udp_stack *udp, const struct ip_env *env, const struct udp_pcb *pcb,
 	     struct ip_dst *dst, uint16_t remote_port, const struct iovec *iov, int n, size_t len)
 {
-	struct message m = { udp, env, pcb, &pcb->style[dst->is_v6], dst, remote_port };
+	static const struct udp_style plain;
+	struct message m = { udp, env, pcb, &plain, dst, remote_port };
 	struct source source = { .iov = iov, .left = n };
 	int ret;
 
+	if (__builtin_expect(!is_plain(&pcb->style[dst->is_v6]), 0))
+		return udp_send_as(udp, env, pcb, &pcb->style[dst->is_v6], dst, remote_port, iov, n, len,
+				   0);
 	fs_assert(dst->header_len != 0 && dst->neigh_generation == dst->neigh->generation);
 	if (len > max_payload(dst))
 		return -EMSGSIZE;

@@ -152,12 +152,23 @@ static struct udp_pcb *find_port(struct udp_stack *udp, const struct udp_hint *k
 	return best;
 }
 
+/* The hint's endpoint, sought. Apart from udp_find(), whose short way needs no registers saved. */
+static __attribute__((noinline)) struct udp_pcb *find(struct udp_stack *udp, struct udp_hint *key)
+{
+	bool is_v4 = ip_addr_is_v4(&key->local);
+
+	key->pcb = NULL;
+	if (udp->by_flow.count != 0)
+		key->pcb = find_flow(udp, key, is_v4);
+	if (!key->pcb)
+		key->pcb = find_port(udp, key, is_v4);
+	return key->pcb;
+}
+
 struct udp_pcb *udp_find(struct udp_stack *udp, const struct ip_addr *local, uint16_t local_port,
 			 const struct ip_addr *remote, uint16_t remote_port, uint32_t ifindex)
 {
 	struct udp_hint *last = &udp->last;
-	struct udp_pcb *pcb = NULL;
-	bool is_v4;
 
 	/* The whole 4-tuple is compared: for an endpoint that is not connected the next datagram's
 	 * flow may have an endpoint of its own. */
@@ -170,13 +181,7 @@ struct udp_pcb *udp_find(struct udp_stack *udp, const struct ip_addr *local, uin
 	last->local_port = local_port;
 	last->remote_port = remote_port;
 	last->ifindex = ifindex;
-	is_v4 = ip_addr_is_v4(local);
-	if (udp->by_flow.count != 0)
-		pcb = find_flow(udp, last, is_v4);
-	if (!pcb)
-		pcb = find_port(udp, last, is_v4);
-	last->pcb = pcb;
-	return pcb;
+	return find(udp, last);
 }
 
 struct fbuf *udp_receive(struct udp_pcb *pcb)
