@@ -81,6 +81,7 @@ struct context {
 	fs_ns now;	       /* of the current drive */
 	fs_ns next_look;       /* when housekeeping is due: notifications */
 	uint16_t group_port;   /* last one looked at for foreign members */
+	unsigned shared_turn;  /* which of the sockets that others may join is asked about next */
 	fs_ns next_check;      /* when the slow part is due: policy, processes, neighbours */
 	int unchecked_fd;      /* the next descriptor to look at; above the highest = done until then */
 	uint32_t unpublished;  /* sockets whose figures are still to be published */

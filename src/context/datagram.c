@@ -12,6 +12,7 @@
 
 #include "base/reason.h"
 #include "context/block.h"
+#include "context/control.h"
 #include "context/internal.h"
 #include "socket/opts.h"
 #include "sys/sys.h"
@@ -21,6 +22,8 @@ enum {
 	IPV6_NAME_MIN = 24,	   /* SIN6_LEN_RFC2133: the shortest the kernel takes */
 	IP4_HEADER = 20,
 	IP6_HEADER = 40,
+	MERGE_MAX = 65507,	   /* bytes and datagrams of one UDP_GRO receive */
+	MERGE_DATAGRAMS = 64,
 };
 
 /* A socket left to the kernel with nothing more in the stack: its descriptor is libc's from now on. */
@@ -70,6 +73,20 @@ static socklen_t put_name(const struct sock *s, const struct fbuf *f, void *to, 
 	return len;
 }
 
+/* What the call tells beside the bytes. @total: those there were, of which it takes @done. */
+static ssize_t put_rest(const struct sock *s, const struct fbuf *f, uint32_t segment, uint32_t total,
+			uint32_t done, struct datagram *d)
+{
+	if (d->name)
+		d->name_len = put_name(s, f, d->name, d->name_len);
+	d->msg_flags = (done < total ? MSG_TRUNC : 0) | (d->flags & MSG_CMSG_CLOEXEC);
+	if (__builtin_expect(s->cmsgs | segment, 0))
+		control_put(s, f, segment, d);
+	else
+		d->control_len = 0;
+	return d->flags & MSG_TRUNC ? total : done;
+}
+
 /* Copy the datagram to the program. Returns what the call returns. */
 static ssize_t put_datagram(const struct sock *s, const struct fbuf *f, struct datagram *d)
 {
@@ -80,11 +97,78 @@ static ssize_t put_datagram(const struct sock *s, const struct fbuf *f, struct d
 
 		done += fbuf_copy_out(f, done, d->iov[i].iov_base, room);
 	}
-	if (d->name)
-		d->name_len = put_name(s, f, d->name, d->name_len);
-	d->control_len = 0;
-	d->msg_flags = (done < f->total ? MSG_TRUNC : 0) | (d->flags & MSG_CMSG_CLOEXEC);
-	return d->flags & MSG_TRUNC ? f->total : done;
+	return put_rest(s, f, 0, f->total, done, d);
+}
+
+/* --- UDP_GRO: what came one after the other and looks alike is received as one --- */
+
+static bool is_alike(const struct fbuf *a, const struct fbuf *b)
+{
+	return a->src_port == b->src_port && ip_addr_equal(&a->src, &b->src) &&
+	       ip_addr_equal(&a->dst, &b->dst) && a->ifindex == b->ifindex && a->tos == b->tos &&
+	       a->ttl == b->ttl && a->gso_size == 0 && b->gso_size == 0;
+}
+
+/* How many datagrams from @first on are one receive of at most @room bytes: equal lengths, of which the
+ * last may be shorter. Never so many that bytes are lost which a receive of its own would get. */
+static unsigned merge(const struct fbuf *first, size_t room, uint32_t *total)
+{
+	const struct fbuf *f = first;
+	unsigned n = 1;
+
+	*total = first->total;
+	while (first->total > 0 && f->total == first->total && n < MERGE_DATAGRAMS) {
+		f = f->link;
+		if (!f || !is_alike(first, f) || f->total > first->total || f->total == 0 ||
+		    *total + f->total > FS_MIN(room, (size_t)MERGE_MAX))
+			break;
+		*total += f->total;
+		n++;
+	}
+	return n;
+}
+
+/* Scatter @f over what is left of d->iov, which *@i and *@used say. Returns bytes copied. */
+static uint32_t scatter(const struct datagram *d, const struct fbuf *f, size_t *i, size_t *used)
+{
+	uint32_t done = 0;
+
+	while (*i < d->n_iov && done < f->total) {
+		uint32_t room = (uint32_t)FS_MIN(d->iov[*i].iov_len - *used, (size_t)f->total);
+		uint32_t n = fbuf_copy_out(f, done, (uint8_t *)d->iov[*i].iov_base + *used, room);
+
+		done += n;
+		*used += n;
+		if (*used == d->iov[*i].iov_len) {
+			(*i)++;
+			*used = 0;
+		}
+	}
+	return done;
+}
+
+static __attribute__((noinline)) ssize_t take_merged(struct sock *s, struct datagram *d)
+{
+	struct fbuf *first = s->pcb.queue.head, *f = first;
+	size_t room = 0, at = 0, used = 0;
+	uint32_t total, done = 0, segment;
+	unsigned n;
+	ssize_t ret;
+
+	for (size_t i = 0; i < d->n_iov; i++)
+		room += d->iov[i].iov_len;
+	n = merge(first, room, &total);
+	segment = n > 1 ? first->total : first->gso_size < first->total ? first->gso_size : 0;
+	for (unsigned i = 0; i < n; i++, f = f->link)
+		done += scatter(d, f, &at, &used);
+	ret = put_rest(s, first, segment, total, done, d);
+	if (d->flags & MSG_PEEK)
+		return ret;
+	s->record->rx_fast += n;
+	s->record->rx_bytes += total;
+	while (n-- > 0)
+		fbuf_free(udp_receive(&s->pcb));
+	return ret;
 }
 
 static ssize_t take_fast(struct context *ctx, struct sock *s, struct datagram *d)
@@ -95,6 +179,8 @@ static ssize_t take_fast(struct context *ctx, struct sock *s, struct datagram *d
 	if (s->kernel_hot)
 		s->kernel_hot--;
 	s->kernel_turn = true;
+	if (__builtin_expect(s->pcb.flags & UDP_PCB_GRO, 0))
+		return take_merged(s, d);
 	if (d->flags & MSG_PEEK)
 		return put_datagram(s, s->pcb.queue.head, d);
 	f = udp_receive(&s->pcb);
@@ -127,15 +213,16 @@ static ssize_t take_kernel(int fd, struct datagram *d)
 }
 
 /* What the shadow gave is accounted, and makes later receives look there first. */
-static void took_kernel(struct context *ctx, int fd, ssize_t n, bool peek)
+static void took_kernel(struct context *ctx, int fd, ssize_t n, struct datagram *d)
 {
 	struct sock *s;
 
-	if (peek || n < 0)
+	if ((d->flags & MSG_PEEK) || n < 0)
 		return;
 	s = context_enter(ctx, fd);
 	if (!s)
 		return;
+	control_merge_drops(s, d);
 	s->kernel_hot = KERNEL_HOT;
 	s->record->rx_kernel++;
 	s->record->rx_bytes += (uint64_t)n;
@@ -199,7 +286,7 @@ static ssize_t receive_once(struct context *ctx, int fd, struct datagram *d, boo
 		if (n == -ENOTSOCK || n == -EBADF)
 			return not_ours(ctx, fd);
 		if (n != -EAGAIN) {
-			took_kernel(ctx, fd, n, d->flags & MSG_PEEK);
+			took_kernel(ctx, fd, n, d);
 			return n;
 		}
 	}
@@ -343,13 +430,14 @@ static bool get_name(const struct sock *s, const void *name, socklen_t len, stru
 	return true;
 }
 
-/* An error waits on the shadow of a connected socket: an ICMP answer to what was sent. 0 or -errno. */
+/* An error waits on the shadow: an ICMP answer to what was sent. Unconnected sockets have to ask for
+ * such (IP_RECVERR). 0 or -errno. */
 static int pending_error(struct context *ctx, struct sock *s, int fd)
 {
 	int error = 0;
 	socklen_t len = sizeof(error);
 
-	if (!(s->pcb.flags & UDP_PCB_CONNECTED) ||
+	if (!((s->pcb.flags & UDP_PCB_CONNECTED) || s->recverr) ||
 	    ctx->now - s->error_looked < FS_US(ctx->config.kernel_look))
 		return 0;
 	s->error_looked = ctx->now;
@@ -394,6 +482,64 @@ static void send_first(struct context *ctx, struct sock *s, int fd, const struct
 		context_try_client(ctx, s, fd, &addr);
 }
 
+/* Can datagrams of @len bytes go to @dst by the fast path now? */
+static inline bool usable(struct context *ctx, struct ip_dst *dst, size_t len)
+{
+	return dst && dst->way == IP_DST_FAST && fits(dst, len) && ctx->handle[dst->port].ops &&
+	       (ip_dst_ready(&ctx->stack->ip, dst) || context_neigh_retry(ctx, dst));
+}
+
+/* Is @addr an address of an interface that the stack knows? Others may be no source. */
+static bool is_own(const struct context *ctx, const struct ip_addr *addr)
+{
+	for (unsigned i = 0; i < IP_MAX_PORTS; i++)
+		if (ctx->stack->ip.port[i].ifindex && ip_port_is_local(&ctx->stack->ip.port[i], addr))
+			return true;
+	return false;
+}
+
+/*
+ * The same as send_fast() with options that ordinary sockets do not have, or control messages. What is
+ * corked gathers in the shadow, and so does what follows MSG_MORE, up to and with the one without.
+ */
+static __attribute__((noinline)) ssize_t send_special(struct context *ctx, struct sock *s, int fd,
+						      const struct datagram *d, size_t len,
+						      const struct ip_addr *addr, uint16_t port)
+{
+	bool v6 = !ip_addr_is_v4(addr);
+	struct ip_dst *dst;
+	struct control c;
+	unsigned by;
+	int ret;
+
+	if (s->more || s->corked || !control_get(s, d, v6, &c) || (c.segment && c.style.no_checksum))
+		return DATAGRAM_KERNEL;
+	dst = c.rerouted ? context_resolve_by(ctx, addr, &c.choice) : context_resolve(ctx, s, addr);
+	if (!usable(ctx, dst, c.segment ? FS_MIN((size_t)c.segment, len) : len))
+		return DATAGRAM_KERNEL;
+	if (c.rerouted && !is_own(ctx, &dst->local))
+		return DATAGRAM_KERNEL;
+	if ((s->dont_route || (d->flags & MSG_DONTROUTE)) && !ip_addr_equal(&dst->neigh->addr, addr))
+		return DATAGRAM_KERNEL; /* behind a gateway */
+	ret = pending_error(ctx, s, fd);
+	if (ret < 0)
+		return ret;
+	by = dst->port;
+	for (int tries = 0;; tries++) {
+		ret = udp_send_as(&ctx->stack->udp, &ctx->env, &s->pcb, &c.style, dst, port, d->iov,
+				  (int)d->n_iov, len, c.segment);
+		if (ret == 0)
+			break;
+		/* A port that is lost takes its destinations with it. */
+		if (tries || context_flush(ctx, by) < 0)
+			return DATAGRAM_KERNEL;
+	}
+	context_flush(ctx, by);
+	s->record->tx_fast += c.segment && len ? (len + c.segment - 1) / c.segment : 1;
+	s->record->tx_bytes += len;
+	return (ssize_t)len;
+}
+
 /* Lock held; @s is on the fast path. */
 static ssize_t send_fast(struct context *ctx, struct sock *s, int fd, const struct datagram *d, size_t len)
 {
@@ -404,9 +550,10 @@ static ssize_t send_fast(struct context *ctx, struct sock *s, int fd, const stru
 
 	if (!destination(s, d, &addr, &port))
 		return DATAGRAM_KERNEL;
+	if (__builtin_expect(s->special || d->control_len || (d->flags & MSG_DONTROUTE), 0))
+		return send_special(ctx, s, fd, d, len, &addr, port);
 	dst = context_resolve(ctx, s, &addr);
-	if (!dst || dst->way != IP_DST_FAST || !fits(dst, len) || !ctx->handle[dst->port].ops ||
-	    (!ip_dst_ready(&ctx->stack->ip, dst) && !context_neigh_retry(ctx, dst)))
+	if (!usable(ctx, dst, len))
 		return DATAGRAM_KERNEL;
 	ret = pending_error(ctx, s, fd);
 	if (ret < 0)
@@ -423,10 +570,33 @@ static ssize_t send_fast(struct context *ctx, struct sock *s, int fd, const stru
 	return (ssize_t)len;
 }
 
+/* A send that has to do with MSG_MORE: it, or the one before, has it. */
+static void note_more(struct sock *s, bool more)
+{
+	s->more = more;
+	sock_set_special(s);
+}
+
+/* Lock held. */
+static ssize_t send_by_flags(struct context *ctx, struct sock *s, int fd, const struct datagram *d,
+			     size_t len)
+{
+	enum sock_flag_action action = sock_send_flags(d->flags);
+	ssize_t ret = DATAGRAM_KERNEL;
+
+	if (__builtin_expect(action == SOCK_FLAG_FALL_BACK, 0))
+		context_demote(ctx, s, FS_REASON_flag, "MSG_ZEROCOPY");
+	else if (s->way == SOCK_FAST && action == SOCK_FLAG_FAST)
+		ret = send_fast(ctx, s, fd, d, len);
+	if (__builtin_expect(s->more || action == SOCK_FLAG_MORE, 0))
+		note_more(s, action == SOCK_FLAG_MORE);
+	return ret;
+}
+
 ssize_t datagram_send(struct context *ctx, int fd, const struct datagram *d)
 {
 	struct sock *s = datagram_sock(ctx, fd);
-	ssize_t ret = DATAGRAM_KERNEL;
+	ssize_t ret;
 	size_t len;
 
 	if (!s || check_iov(d->iov, d->n_iov, &len) < 0)
@@ -447,10 +617,7 @@ ssize_t datagram_send(struct context *ctx, int fd, const struct datagram *d)
 	}
 	if (s->way == SOCK_UNDECIDED)
 		send_first(ctx, s, fd, d);
-	if (d->has_control || sock_send_flags(d->flags) == SOCK_FLAG_FALL_BACK)
-		context_demote(ctx, s, FS_REASON_flag, "sending with a flag or control message");
-	else if (s->way == SOCK_FAST && sock_send_flags(d->flags) == SOCK_FLAG_FAST)
-		ret = send_fast(ctx, s, fd, d, len);
+	ret = send_by_flags(ctx, s, fd, d, len);
 	context_leave(ctx);
 	return ret;
 }

@@ -27,10 +27,9 @@ struct datagram {
 	int flags;		/* MSG_* of the call */
 	void *name;		/* send: destination or NULL. receive: where to put the source or NULL */
 	socklen_t name_len;	/* in: bytes at name. receive, out: length of the source's address */
-	bool has_control;	/* send: control data given */
-	void *control;		/* receive: room for control data; only the shadow has any */
-	size_t control_len;	/* in: bytes. out: used */
-	int msg_flags;		/* receive, out: MSG_TRUNC and what the shadow sets */
+	void *control;		/* send: control data. receive: room for it */
+	size_t control_len;	/* in: bytes. receive, out: used */
+	int msg_flags;		/* receive, out: MSG_TRUNC, MSG_CTRUNC and what the shadow sets */
 };
 
 /* The socket behind @fd if its calls are ours now; NULL = libc's. Cheap, no lock. */

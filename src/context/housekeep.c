@@ -106,8 +106,13 @@ static bool takes_v4(const struct sock *s)
 /* Would a datagram match both sockets equally well? */
 static bool clash(const struct sock *a, const struct sock *b)
 {
-	bool both_v6 = (a->pcb.flags & b->pcb.flags) & UDP_PCB_V6;
+	uint32_t both = a->pcb.flags & b->pcb.flags;
 
+	if (a->pcb.ifindex != b->pcb.ifindex)
+		return false; /* the one bound to the interface goes first */
+	if ((both & UDP_PCB_REUSEPORT) && a->way != SOCK_KERNEL && b->way != SOCK_KERNEL &&
+	    !a->no_unicast && !b->no_unicast)
+		return false; /* a group: flows are spread (udp_find()) */
 	if ((a->pcb.flags ^ b->pcb.flags) & UDP_PCB_CONNECTED)
 		return false; /* the connected one goes first (a server's socket per client) */
 	if ((a->pcb.flags & UDP_PCB_CONNECTED) &&
@@ -118,42 +123,82 @@ static bool clash(const struct sock *a, const struct sock *b)
 		return false;
 	if (!ip_addr_is_any(&a->pcb.local))
 		return ip_addr_equal(&a->pcb.local, &b->pcb.local);
-	return both_v6 || (takes_v4(a) && takes_v4(b));
+	return (both & UDP_PCB_V6) || (takes_v4(a) && takes_v4(b));
 }
 
-bool context_port_is_shared(struct context *ctx, struct sock *s)
+/* Does a socket outside this stack have @s's port, too? */
+static bool is_foreign(struct context *ctx, const struct sock *s)
 {
 	uint64_t own[OWN_MAX];
-	unsigned n_own = 0;
 	struct list *e;
-	bool clashes = false;
 	struct host_port_query query = {
 		.addr = s->pcb.local,
 		.port = s->pcb.local_port,
 		.proto = IPPROTO_UDP,
 		.v4 = takes_v4(s),
 		.v6 = s->pcb.flags & UDP_PCB_V6,
+		.ifindex = (int)s->pcb.ifindex,
 		.own = own,
 	};
+
+	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
+		const struct sock *other = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (other->pcb.local_port == s->pcb.local_port && query.n_own < OWN_MAX)
+			own[query.n_own++] = other->cookie;
+	}
+	return host_port_shared(&query, ctx->nl_buf, HOST_NL_BUF_GOOD) > 0;
+}
+
+bool context_port_is_shared(struct context *ctx, struct sock *s)
+{
+	bool clashes = false;
+	struct list *e;
 
 	/* Sockets of this stack may share a port as long as look-up tells them apart, as the kernel's
 	 * does: connected before specific before wildcard. Two of one address go to the kernel, both. */
 	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
 		struct sock *other = FS_CONTAINER_OF(e, struct sock, all);
 
-		if (other->pcb.local_port != s->pcb.local_port)
-			continue;
-		if (n_own < OWN_MAX)
-			own[n_own++] = other->cookie;
-		if (other == s || !clash(s, other))
+		if (other == s || other->pcb.local_port != s->pcb.local_port || !clash(s, other))
 			continue;
 		clashes = true;
 		context_unicast_off(ctx, other);
 	}
-	if (clashes)
-		return true;
-	query.n_own = n_own;
-	return host_port_shared(&query, ctx->nl_buf, HOST_NL_BUF_GOOD) > 0;
+	return clashes || is_foreign(ctx, s);
+}
+
+static bool may_be_joined(const struct sock *s)
+{
+	return s->shareable && s->way == SOCK_FAST && !s->no_unicast &&
+	       !(s->pcb.flags & UDP_PCB_CONNECTED);
+}
+
+/*
+ * Whether somebody else bound to a port that its socket lets others share (hazard 16): steering would take
+ * what is theirs. One socket a round, in turns: the question walks the kernel's whole table.
+ */
+static void check_shared(struct context *ctx)
+{
+	struct sock *asked = NULL;
+	struct list *e;
+	unsigned n = 0;
+
+	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (may_be_joined(s) && n++ == ctx->shared_turn)
+			asked = s;
+	}
+	ctx->shared_turn = n && ctx->shared_turn + 1 < n ? ctx->shared_turn + 1 : 0;
+	if (!asked || !is_foreign(ctx, asked))
+		return;
+	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (may_be_joined(s) && s->pcb.local_port == asked->pcb.local_port)
+			context_unicast_off(ctx, s);
+	}
 }
 
 /* --- figures --- */
@@ -217,6 +262,7 @@ static void check(struct context *ctx)
 	ctx->next_check = ctx->now + CHECK_NS;
 	host_clock_sync(&ctx->clock);
 	check_policy(ctx);
+	check_shared(ctx);
 	context_reap(ctx);
 	context_neigh_refresh(ctx);
 	context_groups_check(ctx);

@@ -143,6 +143,26 @@ void context_publish(struct context *ctx);
 
 /* --- resolve.c --- */
 
+/* What else than the destination decides about the way. */
+struct context_choice {
+	struct ip_addr bound;	/* source address; any = the kernel's choice */
+	uint32_t oif;		/* interface to leave by; 0 = any */
+	uint32_t mark;
+	uint8_t tos;		/* without ECN bits */
+};
+
+/* What the options of @s choose for datagrams of one family. */
+void context_choice(const struct sock *s, bool v6, struct context_choice *choice);
+
+void context_choice_tos(struct context_choice *choice, uint8_t tos);
+
+/* Where a datagram to @remote goes. Borrowed until the next call here; NULL = not to be cached. */
+struct ip_dst *context_resolve_by(struct context *ctx, const struct ip_addr *remote,
+				  const struct context_choice *choice);
+
+/* An option or an address of @s changed: its next datagram asks anew. */
+void context_forget_route(struct context *ctx, struct sock *s);
+
 /* Where a datagram of @s to @remote goes. Counted reference held by s->dst; never NULL: an entry of
  * way IP_DST_KERNEL when nothing else is possible, or NULL when the cache is full. */
 struct ip_dst *context_resolve(struct context *ctx, struct sock *s, const struct ip_addr *remote);
@@ -161,6 +181,9 @@ void context_neigh_refresh(struct context *ctx);
 
 /* --- lifecycle.c --- */
 
+/* As context_enter(), after a look whether @fd still is the socket it was: for calls that are rare. */
+struct sock *context_enter_checked(struct context *ctx, int fd);
+
 /* Steer @s: its port now belongs to the stack. 0, or the reason it does not. */
 int context_accelerate(struct context *ctx, struct sock *s, int fd);
 
@@ -173,8 +196,8 @@ bool context_port_is_shared(struct context *ctx, struct sock *s);
 /* Another socket has @s's port as well: datagrams to the address itself go to the shadows from now on. */
 void context_unicast_off(struct context *ctx, struct sock *s);
 
-/* The shadow's receive buffer as the program set it: before its descriptor is libc's alone. */
-void context_narrow(struct sock *s, int fd);
+/* @s is bound to another interface, or none (0): steer it where it belongs now. */
+void context_rebind(struct context *ctx, struct sock *s, int fd, uint32_t ifindex);
 
 /* Leave @s to the kernel for good. */
 void context_demote(struct context *ctx, struct sock *s, int reason, const char *detail);
@@ -216,6 +239,16 @@ bool context_groups_left(const struct sock *s);
 
 /* Once a second: foreigners on ports of steered groups (hazard 16). */
 void context_groups_check(struct context *ctx);
+
+/* --- option.c --- */
+
+/* Of a new socket: what the system presets. */
+void context_read_options(struct sock *s, int fd);
+
+/* A wider receive buffer for the shadow of a steered socket, and back to what the program set: before its
+ * descriptor is libc's alone. */
+void context_widen(struct sock *s, int fd);
+void context_narrow(struct sock *s, int fd);
 
 /* --- drive.c --- */
 

@@ -8,14 +8,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <sys/time.h>
 
 #include "base/reason.h"
 #include "context/internal.h"
 #include "host/link.h"
 #include "host/watch.h"
 #include "socket/epoll.h"
-#include "socket/opts.h"
 #include "sys/sys.h"
 
 #ifndef SO_NETNS_COOKIE
@@ -24,7 +22,6 @@
 
 enum {
 	DRAIN_MAX = 64, /* bursts: a ring's worth, whatever keeps arriving */
-	WIDEN = 3,	/* see widen() */
 };
 
 /* --- names --- */
@@ -131,21 +128,28 @@ void context_unsteer_left(struct context *ctx)
 	}
 }
 
+/* Out of the tables, if it was in; what has arrived by now is taken first. */
+static bool take_out(struct context *ctx, struct sock *s)
+{
+	if (!(s->pcb.flags & UDP_PCB_BOUND))
+		return false;
+	ctx->now = host_clock_now(&ctx->clock);
+	ctx->env.now = ctx->now;
+	for (int i = 0; i < DRAIN_MAX && context_take(ctx); i++)
+		continue;
+	udp_remove(&ctx->stack->udp, &s->pcb);
+	return true;
+}
+
 /*
  * The shadow's address changed: move the pcb within the tables. What arrived for the former one is its
  * own still, as what stands in the kernel's queue is.
  */
 static void renamed(struct context *ctx, struct sock *s, int fd)
 {
-	bool listed = s->pcb.flags & UDP_PCB_BOUND;
+	bool listed = take_out(ctx, s);
 
-	if (listed) {
-		ctx->now = host_clock_now(&ctx->clock);
-		ctx->env.now = ctx->now;
-		for (int i = 0; i < DRAIN_MAX && context_take(ctx); i++)
-			continue;
-		udp_remove(&ctx->stack->udp, &s->pcb);
-	}
+	context_forget_route(ctx, s);
 	context_read_names(s, fd);
 	if (listed && s->pcb.local_port == s->rule_port) {
 		udp_insert(&ctx->stack->udp, &s->pcb);
@@ -213,11 +217,15 @@ static int steer_all(struct context *ctx, struct sock *s)
 	int reason = FS_REASON_no_interface, refused = 0;
 	unsigned n;
 
-	if (ip_addr_is_any(&s->pcb.local)) {
-		n = context_interfaces(ctx, ifindex, IP_MAX_PORTS, &reason);
-	} else {
+	if (!ip_addr_is_any(&s->pcb.local)) {
+		/* Bound to another device than the address's, it takes what arrives there by the shadow. */
 		ifindex[0] = interface_of(ctx, &s->pcb.local);
-		n = ifindex[0] != 0;
+		n = ifindex[0] != 0 && (s->pcb.ifindex == 0 || s->pcb.ifindex == ifindex[0]);
+	} else if (s->pcb.ifindex) {
+		ifindex[0] = s->pcb.ifindex;
+		n = 1;
+	} else {
+		n = context_interfaces(ctx, ifindex, IP_MAX_PORTS, &reason);
 	}
 	for (unsigned i = 0; i < n; i++) {
 		int port = context_port(ctx, ifindex[i], &reason);
@@ -228,27 +236,6 @@ static int steer_all(struct context *ctx, struct sock *s)
 			refused = reason;
 	}
 	return s->steered ? 0 : refused ? refused : reason;
-}
-
-/*
- * Behind generic XDP every frame that passes to the kernel is charged about 1.8 KB instead of 0.8, since
- * the kernel made headroom for the program (measured: 118 small datagrams fill what held 277). The
- * shadow gets room for as many as before; getsockopt() goes on to report what the program set.
- */
-static void widen(struct sock *s, int fd)
-{
-	int v = (int)FS_MIN(s->pcb.limit / 2 * WIDEN, (uint32_t)INT32_MAX / 2);
-
-	if (sys_setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &v, sizeof(v)) == 0)
-		s->widened = true; /* without CAP_NET_ADMIN it stays as it is */
-}
-
-void context_narrow(struct sock *s, int fd)
-{
-	int v = (int)s->pcb.limit / 2; /* the kernel doubles what it is given */
-
-	if (s->widened && sys_setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &v, sizeof(v)) == 0)
-		s->widened = false;
 }
 
 int context_accelerate(struct context *ctx, struct sock *s, int fd)
@@ -277,7 +264,7 @@ int context_accelerate(struct context *ctx, struct sock *s, int fd)
 		return reason;
 	}
 	s->way = SOCK_FAST;
-	widen(s, fd);
+	context_widen(s, fd);
 	record_reason(s->record, FS_REASON_none, NULL);
 	context_groups_review(ctx, s->pcb.local_port);
 	sock_publish(s);
@@ -315,9 +302,43 @@ static void decide(struct context *ctx, struct sock *s, int fd)
 		record_reason(s->record, reason, ctx->why);
 }
 
+void context_rebind(struct context *ctx, struct sock *s, int fd, uint32_t ifindex)
+{
+	bool listed;
+
+	if (s->pcb.ifindex == ifindex)
+		return;
+	context_forget_route(ctx, s);
+	listed = take_out(ctx, s);
+	s->pcb.ifindex = ifindex;
+	if (!listed)
+		return;
+	unsteer(ctx, s);
+	s->way = SOCK_UNDECIDED;
+	s->no_unicast = false;
+	decide(ctx, s, fd);
+	context_groups_review(ctx, s->pcb.local_port);
+	sock_publish(s);
+}
+
+/* One of those that share a port went to the kernel: flows are spread by the kernel, for all of them. */
+static void leave_shared(struct context *ctx, const struct sock *s)
+{
+	struct list *e;
+
+	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
+		struct sock *other = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (other != s && other->way == SOCK_FAST && (other->pcb.flags & UDP_PCB_REUSEPORT) &&
+		    other->rule_port == s->rule_port && ip_addr_equal(&other->rule_local, &s->rule_local))
+			context_unicast_off(ctx, other);
+	}
+}
+
 void context_demote(struct context *ctx, struct sock *s, int reason, const char *detail)
 {
 	bool listed = s->pcb.flags & UDP_PCB_BOUND;
+	bool was_fast = s->way == SOCK_FAST;
 
 	if (s->way == SOCK_KERNEL)
 		return;
@@ -328,13 +349,13 @@ void context_demote(struct context *ctx, struct sock *s, int reason, const char 
 	/* Its shadow now needs copies of the groups it shared with others. */
 	if (listed)
 		context_groups_review(ctx, s->rule_port);
-	if (s->dst) {
-		ip_dst_put(&ctx->stack->ip, s->dst);
-		s->dst = NULL;
-	}
+	context_forget_route(ctx, s);
 	record_reason(s->record, reason, detail);
 	sock_publish(s);
 	ctx->stack->counter[FS_CTR_moved_to_kernel]++;
+	/* Who was shut down or closed takes no part in a group any more. */
+	if (was_fast && (s->pcb.flags & UDP_PCB_REUSEPORT) && reason != FS_REASON_shutdown)
+		leave_shared(ctx, s);
 	ctx->to_ring |= sock_sleepers(s); /* they look at the shadow from now on */
 }
 
@@ -364,26 +385,6 @@ static void record_only(struct context *ctx, int fd, int domain, int protocol, i
 	context_fd_set(ctx, fd, FD_RECORD, r, 0);
 }
 
-/* SO_RCVBUF as the kernel reports it, the limit of the queue. */
-static uint32_t read_rcvbuf(int fd)
-{
-	int v = 0;
-	socklen_t len = sizeof(v);
-
-	return sys_getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &v, &len) == 0 && v > 0 ? (uint32_t)v : 212992;
-}
-
-static void read_v6only(struct sock *s, int fd)
-{
-	int v = 0;
-	socklen_t len = sizeof(v);
-
-	sys_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v, &len);
-	s->pcb.flags &= ~(uint32_t)UDP_PCB_V6ONLY;
-	if (v)
-		s->pcb.flags |= UDP_PCB_V6ONLY;
-}
-
 static void open_datagram(struct context *ctx, int fd, int domain, int type)
 {
 	struct stats_sock *record = context_record(ctx, fd, domain, IPPROTO_UDP);
@@ -399,9 +400,7 @@ static void open_datagram(struct context *ctx, int fd, int domain, int type)
 	sock_init(s, record, domain == AF_INET6, ++ctx->stack->generation);
 	s->cookie = record->cookie;
 	s->nonblock = type & SOCK_NONBLOCK;
-	s->pcb.limit = read_rcvbuf(fd);
-	if (domain == AF_INET6)
-		read_v6only(s, fd);
+	context_read_options(s, fd);
 	s->refs[ctx->slot] = 1;
 	list_push_back(&ctx->stack->all_socks, &s->all);
 	context_fd_set(ctx, fd, FD_SOCK, s, s->generation);
@@ -459,7 +458,7 @@ void lifecycle_opened(int fd, int domain, int type, int protocol, context_ppoll_
 
 /* As context_enter(), and make sure that the number means what it meant (P21): what follows would give
  * the names or options of a stranger to a socket of ours. */
-static struct sock *enter_checked(struct context *ctx, int fd)
+struct sock *context_enter_checked(struct context *ctx, int fd)
 {
 	if (fd_kind_of(&ctx->fds, fd) != FD_SOCK || !context_lock(ctx))
 		return NULL;
@@ -470,7 +469,7 @@ static struct sock *enter_checked(struct context *ctx, int fd)
 
 void lifecycle_bound(struct context *ctx, int fd, bool port_asked)
 {
-	struct sock *s = enter_checked(ctx, fd);
+	struct sock *s = context_enter_checked(ctx, fd);
 	int saved = errno;
 
 	if (!s)
@@ -485,7 +484,7 @@ void lifecycle_bound(struct context *ctx, int fd, bool port_asked)
 
 void lifecycle_connected(struct context *ctx, int fd)
 {
-	struct sock *s = enter_checked(ctx, fd);
+	struct sock *s = context_enter_checked(ctx, fd);
 	int saved = errno;
 
 	if (!s)
@@ -541,69 +540,12 @@ void context_try_client(struct context *ctx, struct sock *s, int fd, const struc
 
 void lifecycle_shut_down(struct context *ctx, int fd)
 {
-	struct sock *s = enter_checked(ctx, fd);
+	struct sock *s = context_enter_checked(ctx, fd);
 
 	if (!s)
 		return;
 	context_demote(ctx, s, FS_REASON_shutdown, NULL);
 	context_leave(ctx);
-}
-
-/* SO_RCVTIMEO as the kernel took it -> ns; 0 = no limit. */
-static fs_ns read_rcvtimeo(int fd)
-{
-	struct timeval tv = { 0 };
-	socklen_t len = sizeof(tv);
-
-	if (sys_getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, &len) < 0)
-		return 0;
-	return FS_SEC(tv.tv_sec) + FS_US(tv.tv_usec);
-}
-
-void lifecycle_option(struct context *ctx, int fd, int level, int name, const void *value, size_t len)
-{
-	struct sock *s = enter_checked(ctx, fd);
-	int saved = errno;
-
-	if (!s)
-		return;
-	switch (sock_opt_action(level, name, value, len)) {
-	case SOCK_OPT_SHADOW:
-		break;
-	case SOCK_OPT_RCVBUF:
-		s->pcb.limit = read_rcvbuf(fd);
-		s->widened = false;
-		if (s->way == SOCK_FAST)
-			widen(s, fd);
-		break;
-	case SOCK_OPT_RCVTIMEO:
-		s->rcvtimeo = read_rcvtimeo(fd);
-		break;
-	case SOCK_OPT_V6ONLY:
-		read_v6only(s, fd);
-		break;
-	case SOCK_OPT_GROUP:
-		context_group_option(ctx, s, fd, level, name, value, len);
-		break;
-	case SOCK_OPT_FALL_BACK:
-		host_format(ctx->why, sizeof(ctx->why), "option level %d name %d", level, name);
-		context_demote(ctx, s, FS_REASON_option, ctx->why);
-		break;
-	}
-	context_leave(ctx);
-	errno = saved;
-}
-
-int lifecycle_rcvbuf(struct context *ctx, int fd)
-{
-	struct sock *s = context_enter(ctx, fd);
-	int limit;
-
-	if (!s)
-		return -1;
-	limit = s->widened ? (int)s->pcb.limit : -1;
-	context_leave(ctx);
-	return limit;
 }
 
 void lifecycle_nonblock(struct context *ctx, int fd, bool on)

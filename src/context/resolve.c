@@ -18,6 +18,11 @@
 #define NEIGH_RETRY FS_US(50)
 #define NEIGH_INTERVAL FS_SEC(25) /* the kernel forgets "in use" after about 30 s (hazard 25) */
 
+enum {
+	DSCP_MASK = 0xfc, /* ECN bits choose no route */
+	CHOICE_MAX_OIF = (1 << 24) - 1,
+};
+
 /* A route of ours is by a neighbour that the kernel knows; learn what it says. */
 static struct neigh *next_hop(struct context *ctx, int ifindex, unsigned port, const struct ip_addr *hop)
 {
@@ -60,12 +65,13 @@ static void resolved(struct context *ctx, const struct host_route *route, struct
 }
 
 /* Ask the kernel. */
-static struct ip_dst *ask(struct context *ctx, struct sock *s, const struct ip_addr *remote,
-			  const struct ip_addr *bound)
+static struct ip_dst *ask(struct context *ctx, const struct ip_addr *remote,
+			  const struct context_choice *choice, uint64_t key)
 {
 	struct ip_dst d = {
 		.remote = *remote,
-		.bound = *bound,
+		.bound = choice->bound,
+		.choice = key,
 		.way = IP_DST_KERNEL,
 		.reason = FS_REASON_no_interface,
 		.checked_at = ctx->now,
@@ -73,7 +79,10 @@ static struct ip_dst *ask(struct context *ctx, struct sock *s, const struct ip_a
 	struct host_route_query query = HOST_ROUTE_QUERY(*remote);
 	struct host_route route;
 
-	query.src = *bound;
+	query.src = choice->bound;
+	query.oif = (int)choice->oif;
+	query.mark = choice->mark;
+	query.tos = choice->tos;
 	query.proto = IPPROTO_UDP;
 	query.connect = true;
 	if (ip_addr_is_multicast(remote) || ip_addr_is_any(remote))
@@ -85,24 +94,65 @@ static struct ip_dst *ask(struct context *ctx, struct sock *s, const struct ip_a
 	return ip_dst_add(&ctx->stack->ip, &d);
 }
 
+/* The part of the choice beside the address, as one word: 32 bits of mark, 24 of interface, 8 of TOS. */
+static uint64_t packed(const struct context_choice *choice)
+{
+	return (uint64_t)choice->mark << 32 | choice->oif << 8 | choice->tos;
+}
+
+struct ip_dst *context_resolve_by(struct context *ctx, const struct ip_addr *remote,
+				  const struct context_choice *choice)
+{
+	uint64_t key = packed(choice);
+	struct ip_dst *d;
+
+	if (choice->oif > CHOICE_MAX_OIF)
+		return NULL;
+	d = ip_dst_find(&ctx->stack->ip, remote, &choice->bound, key);
+	if (!d || ctx->now - d->checked_at >= DST_FRESH)
+		d = ask(ctx, remote, choice, key);
+	return d;
+}
+
+void context_choice_tos(struct context_choice *choice, uint8_t tos)
+{
+	choice->tos = tos & DSCP_MASK;
+}
+
+void context_choice(const struct sock *s, bool v6, struct context_choice *choice)
+{
+	*choice = (struct context_choice){
+		.oif = s->pcb.ifindex ? s->pcb.ifindex : s->unicast_if[v6],
+		.mark = s->mark,
+	};
+	context_choice_tos(choice, s->pcb.style[v6].tos);
+	if (!ip_addr_is_any(&s->pcb.local))
+		choice->bound = s->pcb.local;
+}
+
 struct ip_dst *context_resolve(struct context *ctx, struct sock *s, const struct ip_addr *remote)
 {
-	static const struct ip_addr any;
 	struct ip_stack *ip = &ctx->stack->ip;
-	const struct ip_addr *bound = ip_addr_is_any(&s->pcb.local) ? &any : &s->pcb.local;
+	struct context_choice choice;
 	struct ip_dst *d = s->dst;
 
 	if (d && !d->stale && ip_addr_equal(&d->remote, remote) && ctx->now - d->checked_at < DST_FRESH)
 		return d;
-	d = ip_dst_find(ip, remote, bound);
-	if (!d || ctx->now - d->checked_at >= DST_FRESH)
-		d = ask(ctx, s, remote, bound);
+	context_choice(s, !ip_addr_is_v4(remote), &choice);
+	d = context_resolve_by(ctx, remote, &choice);
 	if (s->dst)
 		ip_dst_put(ip, s->dst);
 	s->dst = d;
 	if (d)
 		ip_dst_get(ip, d);
 	return d;
+}
+
+void context_forget_route(struct context *ctx, struct sock *s)
+{
+	if (s->dst)
+		ip_dst_put(&ctx->stack->ip, s->dst);
+	s->dst = NULL;
 }
 
 /* The kernel resolves within some 50 us of the first datagram; notifications are read once a ms. */

@@ -20,9 +20,9 @@
 #include "wire/protocol.h"
 
 static uint32_t dst_hash(const struct ip_stack *ip, const struct ip_addr *remote,
-			 const struct ip_addr *bound)
+			 const struct ip_addr *bound, uint64_t choice)
 {
-	const uint64_t key[4] = { remote->d[0], remote->d[1], bound->d[0], bound->d[1] };
+	const uint64_t key[5] = { remote->d[0], remote->d[1], bound->d[0], bound->d[1], choice };
 
 	return (uint32_t)siphash13_words(&ip->key, key, FS_ARRAY_SIZE(key));
 }
@@ -33,24 +33,25 @@ static struct ip_dst *dst_of_age(struct list *age)
 }
 
 static struct ip_dst *dst_lookup(struct ip_stack *ip, const struct ip_addr *remote,
-				 const struct ip_addr *bound)
+				 const struct ip_addr *bound, uint64_t choice)
 {
-	uint32_t hash = dst_hash(ip, remote, bound);
+	uint32_t hash = dst_hash(ip, remote, bound, choice);
 	struct table_node *node;
 
 	TABLE_FOR_EACH_MATCH(node, &ip->dsts, hash) {
 		struct ip_dst *dst = FS_CONTAINER_OF(node, struct ip_dst, node);
 
-		if (ip_addr_equal(&dst->remote, remote) && ip_addr_equal(&dst->bound, bound))
+		if (ip_addr_equal(&dst->remote, remote) && ip_addr_equal(&dst->bound, bound) &&
+		    dst->choice == choice)
 			return dst;
 	}
 	return NULL;
 }
 
 struct ip_dst *ip_dst_find(struct ip_stack *ip, const struct ip_addr *remote,
-			   const struct ip_addr *bound)
+			   const struct ip_addr *bound, uint64_t choice)
 {
-	struct ip_dst *dst = dst_lookup(ip, remote, bound);
+	struct ip_dst *dst = dst_lookup(ip, remote, bound, choice);
 
 	ip->counters[dst ? FS_CTR_route_hits : FS_CTR_route_misses]++;
 	return dst;
@@ -91,7 +92,7 @@ static struct ip_dst *dst_alloc(struct ip_stack *ip)
 
 struct ip_dst *ip_dst_add(struct ip_stack *ip, const struct ip_dst *resolved)
 {
-	struct ip_dst *old = dst_lookup(ip, &resolved->remote, &resolved->bound);
+	struct ip_dst *old = dst_lookup(ip, &resolved->remote, &resolved->bound, resolved->choice);
 	struct ip_dst *dst;
 
 	/* First the reference: evicting below may otherwise free the neighbour just handed in. */
@@ -107,6 +108,7 @@ struct ip_dst *ip_dst_add(struct ip_stack *ip, const struct ip_dst *resolved)
 	}
 	dst->remote = resolved->remote;
 	dst->bound = resolved->bound;
+	dst->choice = resolved->choice;
 	dst->local = resolved->local;
 	dst->way = resolved->way;
 	dst->reason = resolved->reason;
@@ -116,7 +118,8 @@ struct ip_dst *ip_dst_add(struct ip_stack *ip, const struct ip_dst *resolved)
 	dst->neigh = resolved->neigh;
 	dst->checked_at = resolved->checked_at;
 	dst->is_v6 = !ip_addr_is_v4(&resolved->remote);
-	table_insert(&ip->dsts, &dst->node, dst_hash(ip, &dst->remote, &dst->bound));
+	table_insert(&ip->dsts, &dst->node,
+		     dst_hash(ip, &dst->remote, &dst->bound, dst->choice));
 	list_push_back(&ip->idle, &dst->age);
 	return dst;
 }

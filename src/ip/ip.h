@@ -62,7 +62,7 @@ enum ip_dst_way {
 };
 
 /*
- * A resolved destination, in stack memory, cached by (remote, bound local). Owner: the cache; who
+ * A resolved destination, in stack memory, cached by (remote, bound local, choice). Owner: the cache; who
  * keeps a pointer across calls holds a reference (ip_dst_get()).
  * The fields of the first group are the host's answer, handed to ip_dst_add().
  */
@@ -71,6 +71,8 @@ struct ip_dst {
 	struct list age;	  /* in ip_stack.idle (refs == 0, oldest first) or .busy */
 	struct ip_addr remote;	  /* key */
 	struct ip_addr bound;	  /* key: socket's bound source, any = none */
+	uint64_t choice;	  /* key: what else the host's answer hangs on, packed by the host; 0 =
+				     nothing */
 
 	/* --- the host's answer --- */
 	struct ip_addr local;	  /* source address chosen */
@@ -150,13 +152,13 @@ int ip_port_clear(struct ip_stack *ip, unsigned port);
 /* Is @addr an address of the port's interface? */
 bool ip_port_is_local(const struct ip_port *port, const struct ip_addr *addr);
 
-/* The destination cached for (@remote, @bound), or NULL: ask the host. Counts route_hits or
+/* The destination cached for (@remote, @bound, @choice), or NULL: ask the host. Counts route_hits or
  * route_misses. Borrowed: valid until the next add or flush unless referenced. */
 struct ip_dst *ip_dst_find(struct ip_stack *ip, const struct ip_addr *remote,
-			   const struct ip_addr *bound);
+			   const struct ip_addr *bound, uint64_t choice);
 
 /*
- * Cache the host's answer: remote, bound and the answer's group of @resolved are copied, its neigh
+ * Cache the host's answer: remote, bound, choice and the answer's group of @resolved are copied, its neigh
  * gains a reference. Replaces an entry of the same key, which becomes stale.
  * A full slab gives up the oldest entry that nobody references.
  * Return: the entry (borrowed as by ip_dst_find()), or NULL: every entry is referenced.

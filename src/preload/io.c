@@ -138,7 +138,8 @@ static ssize_t send_message(struct context *ctx, int fd, const struct msghdr *ms
 		.flags = flags,
 		.name = msg->msg_name,
 		.name_len = msg->msg_namelen,
-		.has_control = msg->msg_controllen != 0,
+		.control = msg->msg_control,
+		.control_len = msg->msg_controllen,
 	};
 	ssize_t ret = msg->msg_iovlen <= IOV_MAX ? datagram_send(ctx, fd, &d) : DATAGRAM_KERNEL;
 

@@ -11,6 +11,7 @@
 #define FSOCK_SOCKET_OPTS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum sock_opt_action {
 	SOCK_OPT_FALL_BACK, /* the fast path does not carry it: the socket goes to the kernel */
@@ -19,14 +20,64 @@ enum sock_opt_action {
 	SOCK_OPT_RCVTIMEO,
 	SOCK_OPT_V6ONLY,    /* read IPV6_V6ONLY back */
 	SOCK_OPT_GROUP,	    /* a membership, or which groups are received: read it back */
+	SOCK_OPT_SHARE,	    /* others may bind to the port: SO_REUSEADDR */
+	SOCK_OPT_REUSEPORT, /* SO_REUSEPORT: the same, and flows are spread */
+	SOCK_OPT_REUSEPORT_BPF, /* a program spreads them: the whole group falls back */
+	SOCK_OPT_DEVICE,    /* read SO_BINDTOIFINDEX back */
+
+	/* From here on the value tells all (struct sock_opt.value). */
+	SOCK_OPT_CMSG,	    /* control message `bit` with received datagrams: on or off */
+	SOCK_OPT_TOS,	    /* of what is sent, by family: _TOS IPv4, _TCLASS IPv6 */
+	SOCK_OPT_TCLASS,
+	SOCK_OPT_TTL,	    /* 0 = the route's */
+	SOCK_OPT_HOPS,
+	SOCK_OPT_FRAGMENT,  /* IPv4 without DF: on or off */
+	SOCK_OPT_NO_CHECK,  /* no checksum: on IPv4, _CHECK6_TX on IPv6 */
+	SOCK_OPT_NO_CHECK6_TX,
+	SOCK_OPT_NO_CHECK6_RX, /* takes IPv6 datagrams without */
+	SOCK_OPT_MARK,
+	SOCK_OPT_UNICAST_IF,   /* interface, host order */
+	SOCK_OPT_UNICAST_IF6,
+	SOCK_OPT_DONTROUTE,
+	SOCK_OPT_RECVERR,
+	SOCK_OPT_CORK,
+	SOCK_OPT_SEGMENT,
+	SOCK_OPT_GRO,
+};
+
+/* Control messages that a socket may ask for with what it receives. */
+enum sock_cmsg {
+	SOCK_CMSG_OVFL = 1 << 0,      /* SO_RXQ_OVFL */
+	SOCK_CMSG_MARK = 1 << 1,      /* SO_RCVMARK */
+	SOCK_CMSG_PKTINFO = 1 << 2,   /* the rest by family: of IPv4 datagrams */
+	SOCK_CMSG_TTL = 1 << 3,
+	SOCK_CMSG_TOS = 1 << 4,
+	SOCK_CMSG_ORIGDST = 1 << 5,
+	SOCK_CMSG_PKTINFO6 = 1 << 6,  /* of any datagram of an AF_INET6 socket */
+	SOCK_CMSG_HOPLIMIT = 1 << 7,  /* of IPv6 datagrams */
+	SOCK_CMSG_TCLASS = 1 << 8,
+	SOCK_CMSG_ORIGDST6 = 1 << 9,
+};
+
+struct sock_opt {
+	enum sock_opt_action action;
+	uint32_t bit;	  /* SOCK_OPT_CMSG: which */
+	int value;	  /* as the kernel took it: 1 for on; 0 for a default given as -1 */
+	const char *name; /* "IP_TTL"; NULL = not in the table */
 };
 
 /* @value, @len as given to a setsockopt() that the shadow accepted. */
-enum sock_opt_action sock_opt_action(int level, int name, const void *value, size_t len);
+struct sock_opt sock_opt(int level, int name, const void *value, size_t len);
+
+static inline enum sock_opt_action sock_opt_action(int level, int name, const void *value, size_t len)
+{
+	return sock_opt(level, name, value, len).action;
+}
 
 enum sock_flag_action {
 	SOCK_FLAG_FAST,	     /* every flag is carried */
 	SOCK_FLAG_SHADOW,    /* this one call is the kernel's business */
+	SOCK_FLAG_MORE,	     /* this one and the next are: the shadow gathers them */
 	SOCK_FLAG_FALL_BACK, /* later calls depend on it: the socket goes to the kernel */
 };
 

@@ -58,6 +58,19 @@ struct sock {
 	fs_ns kernel_looked;	/* when the shadow was last read */
 	fs_ns error_looked;	/* when it was last asked for a pending error */
 
+	/* Options, as the shadow has them (context/option.c). */
+	uint32_t cmsgs;		/* control messages wanted with received datagrams: enum sock_cmsg */
+	uint32_t mark;		/* SO_MARK */
+	uint32_t unicast_if[2]; /* IP_UNICAST_IF, IPV6_UNICAST_IF; 0 = none */
+	uint32_t kernel_drops;	/* what the shadow last said in SO_RXQ_OVFL */
+	uint16_t segment;	/* UDP_SEGMENT; 0 = none */
+	bool corked;		/* UDP_CORK: what is sent gathers in the shadow */
+	bool more;		/* the last one had MSG_MORE: the next joins it in the shadow */
+	bool dont_route;	/* SO_DONTROUTE */
+	bool special;		/* one of the four above is set: sending looks closer */
+	bool recverr;		/* IP_RECVERR or IPV6_RECVERR: errors come unconnected, too */
+	bool shareable;		/* SO_REUSEADDR or SO_REUSEPORT: others may bind to its port later */
+
 	uint32_t sent;		/* datagrams sent while undecided */
 	fs_ns rcvtimeo;		/* SO_RCVTIMEO; 0 = none */
 
@@ -77,6 +90,12 @@ unsigned sock_refs(const struct sock *s);
 static inline uint32_t sock_ready(const struct sock *s)
 {
 	return s->pcb.queue.head ? 0x001u | 0x040u : 0; /* POLLIN | POLLRDNORM */
+}
+
+/* One of the options changed that make sending look closer. */
+static inline void sock_set_special(struct sock *s)
+{
+	s->special = s->segment || s->corked || s->more || s->dont_route;
 }
 
 /* The pcb's socket. */

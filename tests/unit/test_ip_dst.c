@@ -25,7 +25,7 @@ static struct ip_dst *find(struct rig_host *h, uint8_t last)
 {
 	struct ip_addr r = remote(last), any = { 0 };
 
-	return ip_dst_find(&h->ip, &r, &any);
+	return ip_dst_find(&h->ip, &r, &any, 0);
 }
 
 static void ip_dst_find__counts_hits_and_misses(void **state)
@@ -52,8 +52,9 @@ static void ip_dst_find__bound_source_is_part_of_the_key(void **state)
 	open_host(&h);
 	dst = ip_dst_add(&h.ip, &answer);
 	assert_null(find(&h, 2));
-	assert_null(ip_dst_find(&h.ip, &r, &other));
-	assert_ptr_equal(ip_dst_find(&h.ip, &r, &answer.bound), dst);
+	assert_null(ip_dst_find(&h.ip, &r, &other, 0));
+	assert_ptr_equal(ip_dst_find(&h.ip, &r, &answer.bound, 0), dst);
+	assert_null(ip_dst_find(&h.ip, &r, &answer.bound, 1));
 	rig_close(&h);
 }
 

@@ -90,7 +90,7 @@ static void ip_port_clear__frees_and_forgets(void **state)
 	fbuf_queue_push(&h.ip.port[0].out, fbuf_alloc(&h.pinned));
 	assert_int_equal(ip_port_clear(&h.ip, 0), 0);
 	assert_int_equal(h.pinned.n_free, h.pinned.n_total);
-	assert_null(ip_dst_find(&h.ip, &a, &any));
+	assert_null(ip_dst_find(&h.ip, &a, &any, 0));
 	assert_null(neigh_find(&h.ip.neigh, 0, &a));
 	assert_false(ip_dst_ready(&h.ip, dst));
 	ip_dst_put(&h.ip, dst);
