@@ -511,10 +511,12 @@ static int xdp_set_local_addrs(struct provider_handle *handle, const struct ip_a
 static void xdp_heartbeat(struct provider_handle *handle, fs_ns now)
 {
 	struct xdp_port *p = xdp_port_of(handle);
+	uint32_t i = 0;
 
 	/* Every queue has its turn in receive(), so what waits on one is about to be taken too. */
-	for (uint32_t i = 0; i < p->base.n_queues; i++)
+	do
 		steer_heartbeat(p->shared, i, now);
+	while (++i < p->base.n_queues);
 }
 
 static void xdp_refresh_stats(struct provider_handle *handle)

@@ -53,7 +53,6 @@ struct xdp_queue {
  */
 struct xdp_port {
 	struct provider_port base;
-	struct xdp_queue queue[PROVIDER_MAX_QUEUES]; /* base.n_queues of them */
 	uint32_t rx_next;      /* queue whose turn it is to be looked at first */
 
 	/* transmission, on the first queue */
@@ -67,6 +66,9 @@ struct xdp_port {
 	struct steer_shared *shared; /* mapped at one address in every process; NULL before open */
 	uint8_t guard;		     /* enum steer_guard */
 	bool guard_tried;	     /* no second attempt */
+
+	/* last: a port of one queue has what it touches in neighbouring lines */
+	struct xdp_queue queue[PROVIDER_MAX_QUEUES]; /* base.n_queues of them */
 };
 
 static inline struct xdp_port *xdp_port_of(const struct provider_handle *handle)
