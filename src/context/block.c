@@ -21,6 +21,7 @@
 
 #define QUIET_NS FS_US(10)
 #define SLICE_NS FS_US(20)
+#define LINGER_NS FS_SEC(1)
 #define BLIND_NS FS_MS(1) /* of sleep where no doorbell or no signal can end it */
 
 enum {
@@ -191,6 +192,8 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 	epfd = epfd > 0 ? epfd : -1;
 	fds[n] = (struct pollfd){ .fd = epfd, .events = POLLIN };
 	fds[n + 1] = (struct pollfd){ .fd = ctx->signal_fd, .events = POLLIN };
+	if (fs_load_relaxed(&ctx->stack->lingering))
+		left = FS_MIN(left, LINGER_NS); /* heirs that exec or end do not ring */
 	if (b->deadline != FS_NEVER)
 		left = FS_MIN(left, FS_MAX(b->deadline - host_clock_kernel(), 0));
 	if (left != FS_NEVER) {

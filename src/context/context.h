@@ -54,6 +54,8 @@ struct context {
 	unsigned slot;	       /* index in stack->proc; STATS_MAX_PROCS = none: not joined */
 	int join_error;	       /* 0, or why this child cannot join */
 	uint32_t pid;
+	int heir;	       /* index in stack->heir of this process, not joined yet; -1 = none */
+	int next_heir;	       /* that of the child being forked */
 	bool forking;	       /* this thread holds the lock across fork() */
 	uint32_t to_ring;      /* processes, by bit of their slot, whose sleepers must know: context_ring() */
 

@@ -36,7 +36,7 @@ static bool retire(struct context *ctx, struct sock *s, int fd)
 	if (ctx->slot >= STATS_MAX_PROCS || s->refs[ctx->slot] == 0)
 		return false;
 	/* Registrations with epoll sets need the object: they translate the kernel's events. */
-	if (!list_is_empty(&s->items) || sock_refs(s) > 1)
+	if (!list_is_empty(&s->items) || sock_refs(s) > 1 || s->heirs)
 		return false;
 	context_narrow(s, fd);
 	context_fd_set(ctx, fd, FD_RECORD, record, 0);
@@ -314,8 +314,8 @@ static void unhold(struct blocker *b, void *arg)
 
 	if (!context_lock(ctx))
 		return;
-	if (--s->users == 0 && sock_refs(s) == 0)
-		context_sock_free(ctx, s);
+	s->users--;
+	context_sock_settle(ctx, s);
 	context_unlock(ctx);
 }
 

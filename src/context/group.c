@@ -453,6 +453,20 @@ void context_groups_forget(struct context *ctx, struct sock *s)
 		leave(ctx, s->pcb.groups);
 }
 
+void context_groups_resteer(struct context *ctx, struct sock *s, unsigned port)
+{
+	struct provider_handle *h = &ctx->handle[port];
+
+	for (struct udp_group *g = s->pcb.groups; g; g = g->next) {
+		struct steer_rule rule = rule_of(g);
+
+		if (!g->steered_port || g->ifindex != ctx->stack->ip.port[port].ifindex)
+			continue;
+		if (h->ops->steer_add && h->ops->steer_add(h, &rule) < 0)
+			g->steered_port = 0; /* the kernel's, until a review finds room */
+	}
+}
+
 bool context_groups_on(const struct context *ctx, const struct sock *s, unsigned port)
 {
 	uint32_t ifindex = ctx->stack->ip.port[port].ifindex;

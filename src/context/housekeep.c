@@ -155,6 +155,8 @@ bool context_port_is_shared(struct context *ctx, struct sock *s)
 	bool clashes = false;
 	struct list *e;
 
+	if (ctx->stack->lingering)
+		context_look_at_heirs(ctx); /* what waited for a child that is gone is in nobody's way */
 	/* Sockets of this stack may share a port as long as look-up tells them apart, as the kernel's
 	 * does: connected before specific before wildcard. Two of one address go to the kernel, both. */
 	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
@@ -264,6 +266,9 @@ static void check(struct context *ctx)
 	check_policy(ctx);
 	check_shared(ctx);
 	context_reap(ctx);
+	context_look_at_heirs(ctx);
+	if (ctx->stack->strangers)
+		context_reap_strangers(ctx);
 	context_neigh_refresh(ctx);
 	context_groups_check(ctx);
 	for (unsigned i = 0; i < ctx->n_handles; i++)

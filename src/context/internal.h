@@ -12,6 +12,8 @@
 
 #include "context/context.h"
 
+struct epoll_set;
+
 /* --- lock.c --- */
 
 /* This thread's id, cached. No lock needed. */
@@ -104,8 +106,33 @@ static inline void context_leave(struct context *ctx)
 	context_unlock(ctx);
 }
 
+/* --- heir.c --- */
+
+/* Around fork(): note a child that inherits what this process has open; in it: it lives (no lock). */
+void context_heir_expected(struct context *ctx);
+void context_heir_born(struct context *ctx);
+
+/* The child has references of its own now. */
+void context_heir_joined(struct context *ctx);
+
+/* A child that has not joined is about to close @fd. */
+void context_heir_closed(struct context *ctx, int fd);
+
+/* Forget children that ended or called exec, and end what waited for them. */
+void context_look_at_heirs(struct context *ctx);
+
+/* End @s, or every socket and set, if nobody holds it or uses it; true: it did. */
+bool context_sock_settle(struct context *ctx, struct sock *s);
+void context_set_settle(struct context *ctx, struct epoll_set *set);
+void context_settle(struct context *ctx);
+
+/* --- process.c --- */
+
 /* This process is about to end: records of sockets that others hold are theirs to report. */
 void context_hand_on_records(struct context *ctx);
+
+/* Close the records of processes that ended and never had a slot. */
+void context_reap_strangers(struct context *ctx);
 
 /* Free what dead processes held, and take over their ports. */
 void context_reap(struct context *ctx);
@@ -228,6 +255,9 @@ void context_group_option(struct context *ctx, struct sock *s, int fd, int level
 
 /* Who could receive groups on @port changed: steer those that only sockets of this stack receive. */
 void context_groups_review(struct context *ctx, uint16_t port);
+
+/* @port was opened anew, with empty tables: enter the groups of @s again. */
+void context_groups_resteer(struct context *ctx, struct sock *s, unsigned port);
 
 /* Take out the entries that @s put in, unless others need them; end its memberships as well. */
 void context_groups_unsteer(struct context *ctx, struct sock *s);

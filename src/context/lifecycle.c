@@ -187,6 +187,7 @@ void context_resteer(struct context *ctx, unsigned port)
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
 		int reason;
 
+		context_groups_resteer(ctx, s, port);
 		if (!(s->steered & (1u << port)))
 			continue;
 		s->steered &= (uint16_t)~(1u << port);
@@ -604,15 +605,12 @@ static void put_sock(struct context *ctx, struct sock *s)
 {
 	if (ctx->slot < STATS_MAX_PROCS && s->refs[ctx->slot])
 		s->refs[ctx->slot]--;
-	if (sock_refs(s))
+	if (context_sock_settle(ctx, s) || sock_refs(s))
 		return;
-	if (s->users == 0) {
-		context_sock_free(ctx, s);
-		return;
-	}
 	/* Threads sleep in it: the last to leave frees it (datagram.c). They must leave. */
-	context_demote(ctx, s, FS_REASON_shutdown, NULL);
 	ctx->to_ring |= sock_sleepers(s);
+	if (!s->heirs)
+		context_demote(ctx, s, FS_REASON_shutdown, NULL);
 }
 
 static void forget(struct context *ctx, struct fd_entry *e)
@@ -631,10 +629,8 @@ static void forget(struct context *ctx, struct fd_entry *e)
 			context_record_close(ctx, record);
 		break;
 	case FD_EPOLL:
-		if (--set->refs == 0) {
-			epoll_set_clear(set);
-			slab_free(&ctx->stack->sets, set);
-		}
+		set->refs--;
+		context_set_settle(ctx, set);
 		break;
 	case FD_NONE:
 	case FD_OURS:
@@ -677,6 +673,8 @@ void lifecycle_closing(struct context *ctx, int fd)
 	/* A child that has not joined holds no references yet; closing is no use that makes it join. */
 	if (ctx->slot < STATS_MAX_PROCS || e->kind == FD_RECORD)
 		forget(ctx, e);
+	else
+		context_heir_closed(ctx, fd);
 	if (e->kind == FD_EPOLL)
 		host_watch_forget(ctx->watch, fd); /* or the ring would keep the set alive */
 	fs_store_release(&e->kind, (uint32_t)FD_NONE);

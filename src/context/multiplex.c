@@ -121,10 +121,8 @@ static int poll_once(struct poll_call *c, bool must_look)
 /* A set that is nobody's any more ends. Lock held. */
 static void put_set(struct context *ctx, struct epoll_set *set)
 {
-	if (--set->refs)
-		return;
-	epoll_set_clear(set);
-	slab_free(&ctx->stack->sets, set);
+	set->refs--;
+	context_set_settle(ctx, set);
 }
 
 static void hold_member(struct poll_call *c, int fd)
@@ -172,10 +170,12 @@ static void poll_unhold(struct poll_call *c)
 	for (unsigned i = 0; i < c->n_held; i++) {
 		struct sock *s = c->held[i].sock;
 
-		if (!s)
+		if (!s) {
 			put_set(c->ctx, c->held[i].set);
-		else if (--s->users == 0 && sock_refs(s) == 0)
-			context_sock_free(c->ctx, s);
+		} else {
+			s->users--;
+			context_sock_settle(c->ctx, s);
+		}
 	}
 	context_unlock(c->ctx);
 }
@@ -285,6 +285,7 @@ static struct epoll_set *get_set(struct context *ctx, int epfd)
 	}
 	/* Never 0: that is the key of a set that ended. */
 	epoll_set_init(set, &ctx->stack->items, (key & ~EPOLL_TAG_OFFSET) | 1ULL << 63);
+	list_push_back(&ctx->stack->all_sets, &set->all);
 	context_fd_set(ctx, epfd, FD_EPOLL, set, epoll_set_generation(set));
 	find_duplicates(ctx, epfd, set);
 	return set;

@@ -32,6 +32,7 @@ void process_before_fork(void)
 	if (!ctx || !context_lock(ctx))
 		return;
 	make_doorbells(ctx);
+	context_heir_expected(ctx);
 	ctx->forking = true;
 }
 
@@ -42,6 +43,7 @@ void process_parent_after_fork(void)
 	if (!ctx || !ctx->forking)
 		return;
 	ctx->forking = false;
+	ctx->next_heir = -1;
 	context_unlock(ctx);
 }
 
@@ -78,6 +80,7 @@ void context_after_fork(struct context *ctx)
 	ctx->pid = (uint32_t)sys_getpid();
 	ctx->to_ring = 0;
 	ctx->n_handles = 0;
+	context_heir_born(ctx);
 	*ctx->alive = 1;
 }
 
@@ -88,7 +91,7 @@ bool context_is_borrowed(const struct context *ctx)
 
 /* --- joining --- */
 
-static int take_slot(struct context *ctx)
+static int free_slot(struct context *ctx)
 {
 	struct stack *s = ctx->stack;
 
@@ -103,16 +106,24 @@ static int take_slot(struct context *ctx)
 	return -EUSERS;
 }
 
+static int take_slot(struct context *ctx)
+{
+	if (free_slot(ctx) == 0)
+		return 0;
+	context_reap(ctx); /* what this process inherited waits for it: it is its heir */
+	return free_slot(ctx);
+}
+
 /* An inherited entry may name a set that its last holder closed since. */
 static bool is_live_set(const struct fd_entry *e)
 {
 	return e && e->kind == FD_EPOLL && epoll_set_generation(e->object) == e->generation;
 }
 
-/* Its maker closed the record with its own end. */
+/* Its maker ended, which closed the record, or closed the socket. */
 static void revive_record(struct context *ctx, struct sock *s, int fd)
 {
-	if (s->record->fd >= 0)
+	if (s->record->fd >= 0 && sock_refs(s))
 		return;
 	s->record->fd = fd;
 	s->record->pid = ctx->pid;
@@ -126,8 +137,8 @@ static void count_descriptors(struct context *ctx)
 		struct sock *s = e ? e->object : NULL;
 
 		if (e && e->kind == FD_SOCK && s->generation == e->generation) {
-			s->refs[ctx->slot]++;
 			revive_record(ctx, s, fd);
+			s->refs[ctx->slot]++;
 		} else if (is_live_set(e)) {
 			((struct epoll_set *)e->object)->refs++;
 		} else if (e && e->kind == FD_EPOLL) { /* the parent closed it meanwhile */
@@ -209,6 +220,7 @@ int context_join(struct context *ctx)
 		ret = context_hold_ports(ctx);
 	if (ret == 0) {
 		count_descriptors(ctx);
+		context_heir_joined(ctx);
 		ctx->stack->ports_serial++;
 		context_reap(ctx); /* what the dead made is this process's to answer for */
 		return 0;
@@ -221,6 +233,7 @@ int context_join(struct context *ctx)
 	ctx->n_handles = 0;
 	context_unwatch_owners(ctx);
 	demote_inherited(ctx, reason_of_join(ret));
+	context_heir_joined(ctx);
 	if (ctx->slot < STATS_MAX_PROCS) {
 		context_forget_holds(ctx, ctx->slot);
 		ctx->stack->proc[ctx->slot].pid = 0;
@@ -273,9 +286,7 @@ static void bury(struct context *ctx, unsigned slot)
 
 		s->refs[slot] = 0;
 		sleepers_forget(&s->sleepers, slot);
-		if (sock_refs(s) == 0 && s->users == 0)
-			context_sock_free(ctx, s);
-		else if (s->record->pid == pid)
+		if (!context_sock_settle(ctx, s) && s->record->pid == pid)
 			adopt_record(ctx, s);
 	}
 	/* What it left to the kernel has no socket here that would end with it. */
@@ -291,6 +302,26 @@ void context_reap(struct context *ctx)
 			bury(ctx, i);
 	if (ctx->slot < STATS_MAX_PROCS)
 		context_hold_ports(ctx);
+}
+
+void context_reap_strangers(struct context *ctx)
+{
+	struct stack *s = ctx->stack;
+	uint32_t living = ctx->pid; /* seen last: records of one process stand together */
+
+	s->strangers = false;
+	for (uint32_t i = 0; i < s->head.n_socks; i++) {
+		struct stats_sock *r = &s->records[i];
+
+		if (r->fd < 0 || r->pid == living)
+			continue;
+		if (context_is_dead(r->pid)) {
+			context_record_close(ctx, r);
+			continue;
+		}
+		living = r->pid;
+		s->strangers = true;
+	}
 }
 
 void context_abandon(struct context *ctx)

@@ -35,6 +35,8 @@ struct stats_sock *context_record(struct context *ctx, int fd, int family, int p
 	memset(r, 0, sizeof(*r));
 	r->fd = fd;
 	r->pid = ctx->pid;
+	if (ctx->slot >= STATS_MAX_PROCS)
+		ctx->stack->strangers = true;
 	r->family = (uint8_t)family;
 	r->protocol = (uint8_t)protocol;
 	r->port_index = 0xff;

@@ -35,6 +35,7 @@ enum {
 	STACK_PAYLOAD_STEP = 1 << 20, /* bytes the payload pool grows by */
 	STACK_PAYLOAD_LOW = 1280,     /* free chunks before a burst: 64 frames of 9000 bytes and more */
 	STACK_FRAME_CHUNK = 4096,
+	STACK_HEIRS = 64,	      /* bits of sock.heirs */
 	STACK_PORT_STATE = 16384,     /* room for a provider's shared half */
 };
 
@@ -42,6 +43,13 @@ enum {
 struct stack_proc {
 	uint32_t pid;	   /* 0 = free */
 	uint32_t sleepers; /* its threads between "set sleeping" and waking up */
+};
+
+/* A forked child that has not joined: what it inherited waits for it. */
+struct stack_heir {
+	fs_ns since;	   /* of the fork; 0 = unused */
+	uint32_t pid;	   /* 0 = the child has not run yet */
+	int32_t memory_fd; /* number of the stack's memory in it */
 };
 
 struct stack_lock {
@@ -73,7 +81,10 @@ struct stack {
 
 	struct slab socks, items, sets;
 	struct slab groups;	/* struct udp_group: memberships */
-	struct list all_socks;
+	struct list all_socks, all_sets;
+	struct stack_heir heir[STACK_HEIRS];
+	bool lingering;		/* sockets or sets without references wait for heirs */
+	bool strangers;		/* records were made by processes that have no slot */
 	uint32_t generation;	/* last one given to a socket */
 
 	struct stack_proc proc[STATS_MAX_PROCS];

@@ -130,6 +130,7 @@ static int fill_stack(struct context *ctx, const struct layout *l)
 	fill_head(ctx, l);
 	s->arena_len = ctx->arena.mapped;
 	list_init(&s->all_socks);
+	list_init(&s->all_sets);
 	slab_init(&s->socks, sizeof(struct sock));
 	slab_init(&s->items, sizeof(struct epoll_item));
 	slab_init(&s->sets, sizeof(struct epoll_set));
@@ -347,6 +348,7 @@ static struct context *make_context(context_ppoll_fn *libc_ppoll, int *reason)
 	ctx->fd_floor = choose_fd_floor();
 	ctx->pid = (uint32_t)sys_getpid();
 	ctx->fds.highest = -1;
+	ctx->heir = ctx->next_heir = -1;
 	ctx->signal_fd = -1;
 	ctx->libc_ppoll = libc_ppoll;
 	if (pthread_key_create(&ctx->thread_key, thread_ends) != 0) {

@@ -48,6 +48,8 @@ struct epoll_set {
 	struct slab *slab;	/* of items; borrowed from the stack */
 	uint64_t key;		/* random, EPOLL_TAG_SHIFT upwards used: our data in the kernel carry it */
 	uint32_t refs;		/* descriptors of this process tree that name it */
+	uint64_t heirs;		/* as sock.heirs */
+	struct list all;	/* in the stack's list of sets */
 	struct sleepers sleepers; /* in a wait on this set, or in poll() with it as a member */
 	uint32_t batch;		/* serial of the wait being answered: an item appears once in it */
 	bool stack_turn;	/* the kernel's side was served last by a wait with room for one event */

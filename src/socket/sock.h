@@ -76,6 +76,7 @@ struct sock {
 
 	/* Descriptors by process slot: close of the last one ends the socket. */
 	uint16_t refs[STATS_MAX_PROCS];
+	uint64_t heirs;		/* forked children that hold it and have not joined yet, one bit each */
 	uint32_t users;		/* calls under way in it: memory stays until they left */
 	struct sleepers sleepers; /* asleep for it: their doorbells ring when it turns readable */
 };

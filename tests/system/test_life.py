@@ -875,6 +875,81 @@ end()
     assert ports[0]["frames_free"] >= ports[0]["frames_total"] // 4, ports
 
 
+def test_parent_closes_before_the_childs_first_use(pair, tmp_path):
+    """The child finds socket, epoll set and what was queued as the parent left them at the fork."""
+    Life(pair, tmp_path, """
+sock, other = fresh(), fresh()
+ask(sock)
+ep = select.epoll()
+ep.register(sock, select.EPOLLIN)
+sock.send(b"QUEUED")
+assert select.select([sock], [], [], 3)[0]
+child = os.fork()
+if child:
+    number = sock.fileno()
+    sock.close()
+    ep.close()
+    assert os.waitpid(child, 0)[1] == 0
+    ask(other)
+    say("well")
+else:
+    time.sleep(1.5)    # housekeeping has run
+    assert ep.poll(3) == [(sock.fileno(), select.EPOLLIN)]
+    assert sock.recv(100) == b"QUEUED"
+    ask(sock, 300)
+    os._exit(0)
+""").good().fast(least=1000, kernel=4)
+
+
+GHOST = """
+import signal
+def ports():
+    "Local ports that somebody's record still calls accelerated."
+    done = subprocess.run([TOOL, "stat", "--json", "--all", str(os.getpid())], capture_output=True, env={},
+                          timeout=20, close_fds=False)
+    socks = [sock for stack in json.loads(done.stdout)["stacks"] for sock in stack["sockets"]]
+    return {int(sock["local"].rsplit(":", 1)[1]) for sock in socks
+            if sock.get("accelerated") and sock["fd"] >= 0}
+import json, subprocess
+sock, other = fresh(), fresh()
+ask(sock)
+ask(other)
+"""
+
+
+@pytest.mark.parametrize("end", ["exec", "dies", "closes"])
+@pytest.mark.parametrize("asleep", [False, True])
+def test_a_socket_no_child_will_use_is_let_go(pair, tmp_path, end, asleep):
+    """The child execs, dies or closes what it inherited: within a second or so the port is nobody's."""
+    ways = {"exec": "os.execvp('sleep', ['sleep', '20'])", "dies": "time.sleep(0.5); os._exit(0)",
+            "closes": "os.close(sock.fileno()); time.sleep(20); os._exit(0)"}
+    wait = "select.select([other], [], [], 3)" if asleep else """
+for i in range(30):
+    time.sleep(0.1)
+    ask(other, 1)
+"""
+    Life(pair, tmp_path, f"TOOL = {str(fsock.tool())!r}\n" + GHOST + f"""
+port = sock.getsockname()[1]
+child = os.fork()
+if child == 0:
+    {ways[end]}
+sock.close()
+{wait}
+seen = other.getsockname()[1] in ports(), port in ports()
+assert seen == (True, False), (seen, port, ports())
+# Whoever binds the port next has it, on the fast path.
+again = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+again.settimeout(3)
+again.bind(("", port))
+again.connect((sys.argv[1], 9000))
+ask(again, 300)
+assert port in ports()
+os.kill(child, signal.SIGKILL)
+os.waitpid(child, 0)
+say("well")
+""").good().fast(least=800, kernel=4)
+
+
 def test_another_program_takes_the_interface_first(pair, tmp_path):
     """The owner died, a second program attached: the orphan's sockets are the kernel's, with the reason."""
     life = Orphans(pair, tmp_path, f"""

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * heir.c - what a forked child inherited waits for it until it joins (docs/decisions/0014).
+ *
+ * References are counted by process slot, and a child has none before its first call on a socket. Until
+ * then it is an heir: a note in the stack, and one bit in every socket and epoll set that its parent had
+ * at the fork. Whatever has heirs outlives its last reference. The note goes when the child joins,
+ * closes what it inherited, ends, or execs.
+ */
+#include <string.h>
+
+#include "context/internal.h"
+#include "socket/epoll.h"
+#include "sys/sys.h"
+
+#define BIRTH_NS FS_SEC(3) /* a child that has not said its number by then was never born */
+
+static void take_bit(struct context *ctx, unsigned heir)
+{
+	uint64_t bit = 1ULL << heir;
+	struct list *e;
+
+	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+
+		s->heirs &= ~bit;
+	}
+	LIST_FOR_EACH(e, &ctx->stack->all_sets) {
+		struct epoll_set *set = FS_CONTAINER_OF(e, struct epoll_set, all);
+
+		set->heirs &= ~bit;
+	}
+	ctx->stack->heir[heir] = (struct stack_heir){ 0 };
+}
+
+/* A program that the child became by exec has our memory file open no longer: it closes itself. */
+static bool has_memory(const struct context *ctx, const struct stack_heir *h)
+{
+	char path[48], want[64], got[64];
+	int len, n;
+
+	host_format(path, sizeof(path), "/proc/%u/fd/%u", h->pid, (unsigned)h->memory_fd);
+	host_format(want, sizeof(want), "/memfd:%s%u", STATS_MEMFD_PREFIX, ctx->stack->head.owner_pid);
+	n = (int)strlen(want);
+	len = sys_readlinkat(AT_FDCWD, path, got, sizeof(got));
+	/* Behind the name: " (deleted)". */
+	return len > n && memcmp(got, want, (size_t)n) == 0 && got[n] == ' ';
+}
+
+static bool is_gone(const struct context *ctx, const struct stack_heir *h)
+{
+	uint32_t pid = fs_load_acquire(&h->pid);
+
+	if (pid == 0)
+		return host_clock_kernel() - h->since > BIRTH_NS;
+	return context_is_dead(pid) || !has_memory(ctx, h);
+}
+
+static void forget_the_gone(struct context *ctx)
+{
+	for (unsigned i = 0; i < STACK_HEIRS; i++)
+		if (ctx->stack->heir[i].since && is_gone(ctx, &ctx->stack->heir[i]))
+			take_bit(ctx, i);
+}
+
+static int free_note(const struct stack *s)
+{
+	for (int i = 0; i < STACK_HEIRS; i++)
+		if (!s->heir[i].since)
+			return i;
+	return -1;
+}
+
+void context_heir_expected(struct context *ctx)
+{
+	int heir = free_note(ctx->stack);
+
+	if (heir < 0) {
+		forget_the_gone(ctx);
+		heir = free_note(ctx->stack);
+	}
+	ctx->next_heir = heir;
+	if (heir < 0)
+		return; /* what this child inherits ends with its other holders */
+	ctx->stack->heir[heir] = (struct stack_heir){ .since = host_clock_kernel(),
+						      .memory_fd = ctx->arena.fd };
+	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
+		struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
+		struct sock *s = context_live_sock(ctx, fd);
+
+		if (s)
+			s->heirs |= 1ULL << heir;
+		else if (e && e->kind == FD_EPOLL &&
+			 epoll_set_generation(e->object) == e->generation)
+			((struct epoll_set *)e->object)->heirs |= 1ULL << heir;
+	}
+}
+
+void context_heir_born(struct context *ctx)
+{
+	ctx->heir = ctx->next_heir;
+	ctx->next_heir = -1;
+	if (ctx->heir >= 0)
+		fs_store_release(&ctx->stack->heir[ctx->heir].pid, ctx->pid);
+}
+
+void context_heir_joined(struct context *ctx)
+{
+	if (ctx->heir < 0)
+		return;
+	take_bit(ctx, (unsigned)ctx->heir);
+	ctx->heir = -1;
+	context_settle(ctx);
+}
+
+void context_heir_closed(struct context *ctx, int fd)
+{
+	struct fd_entry *closed = fd_entry_at(&ctx->fds, fd);
+	uint64_t *heirs;
+
+	if (ctx->heir < 0)
+		return;
+	for (int i = 0; i <= ctx->fds.highest; i++) {
+		const struct fd_entry *e = fd_entry_at(&ctx->fds, i);
+
+		if (i != fd && e && e->kind == closed->kind && e->object == closed->object)
+			return; /* a duplicate of it is left */
+	}
+	if (context_live_sock(ctx, fd))
+		heirs = &((struct sock *)closed->object)->heirs;
+	else if (closed->kind == FD_EPOLL && epoll_set_generation(closed->object) == closed->generation)
+		heirs = &((struct epoll_set *)closed->object)->heirs;
+	else
+		return;
+	*heirs &= ~(1ULL << ctx->heir);
+	ctx->stack->lingering = true; /* somebody who joined looks whether that was the last */
+}
+
+/* --- what is nobody's any more --- */
+
+bool context_sock_settle(struct context *ctx, struct sock *s)
+{
+	if (sock_refs(s) || s->users)
+		return false;
+	if (s->heirs || ctx->slot >= STATS_MAX_PROCS) { /* who did not join cannot take entries out */
+		ctx->stack->lingering = true;
+		return false;
+	}
+	context_sock_free(ctx, s);
+	return true;
+}
+
+void context_set_settle(struct context *ctx, struct epoll_set *set)
+{
+	if (set->refs)
+		return;
+	if (set->heirs) {
+		ctx->stack->lingering = true;
+		return;
+	}
+	epoll_set_clear(set);
+	list_remove(&set->all);
+	slab_free(&ctx->stack->sets, set);
+}
+
+void context_settle(struct context *ctx)
+{
+	struct list *e, *following;
+
+	ctx->stack->lingering = false; /* what lingers on sets it again */
+	LIST_FOR_EACH_SAFE(e, following, &ctx->stack->all_socks)
+		context_sock_settle(ctx, FS_CONTAINER_OF(e, struct sock, all));
+	LIST_FOR_EACH_SAFE(e, following, &ctx->stack->all_sets)
+		context_set_settle(ctx, FS_CONTAINER_OF(e, struct epoll_set, all));
+}
+
+void context_look_at_heirs(struct context *ctx)
+{
+	forget_the_gone(ctx);
+	if (ctx->stack->lingering && ctx->slot < STATS_MAX_PROCS)
+		context_settle(ctx);
+}
