@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <string.h>
 
 #include "base/reason.h"
 #include "context/internal.h"
@@ -496,9 +497,40 @@ void lifecycle_connected(struct context *ctx, int fd)
 			context_demote(ctx, s, FS_REASON_bypass, NULL);
 		else
 			context_try_client(ctx, s, fd, &s->pcb.remote);
+	} else if (s->record->reason == FS_REASON_option &&
+		   config_bypass_has(ctx->config.bypass, IPPROTO_UDP, s->pcb.remote_port)) {
+		/* It would be the kernel's without the option, too; the list is what the user can change. */
+		record_reason(s->record, FS_REASON_bypass, NULL);
 	}
 	context_leave(ctx);
 	errno = saved;
+}
+
+void lifecycle_named(struct context *ctx, int fd, const void *peer, size_t len)
+{
+	struct sockaddr_storage ss = { 0 };
+	struct stats_sock *r;
+	struct ip_addr addr;
+	struct fd_entry *e;
+	uint16_t port;
+	socklen_t room = sizeof(ss);
+
+	if (fd_kind_of(&ctx->fds, fd) != FD_RECORD || context_is_borrowed(ctx) || !context_lock(ctx))
+		return;
+	e = fd_entry_at(&ctx->fds, fd);
+	r = e->kind == FD_RECORD ? e->object : NULL;
+	if (r && sys_getsockname(fd, &ss, &room) == 0 && from_sockaddr(&ss, &addr, &port)) {
+		memcpy(r->local, addr.b, sizeof(r->local));
+		r->local_port = port;
+	}
+	ss = (struct sockaddr_storage){ 0 };
+	if (len)
+		memcpy(&ss, peer, FS_MIN(len, sizeof(ss)));
+	if (r && from_sockaddr(&ss, &addr, &port)) {
+		memcpy(r->remote, addr.b, sizeof(r->remote));
+		r->remote_port = port;
+	}
+	context_unlock(ctx);
 }
 
 /* What the kernel does at the first send (inet_autobind()); 0 or -errno. */

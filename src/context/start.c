@@ -334,6 +334,16 @@ static void say_why(const struct host_log *log, int reason, int error)
 		 -error, info->text, info->remedy);
 }
 
+/* There is no table of records: one for the program as a whole, so that `fsock why` has something to say. */
+static void report_refusal(const struct context *ctx, int reason)
+{
+	struct stats_sock record = { .cookie = 1, .fd = -1, .pid = ctx->pid, .port_index = 0xff };
+
+	record_reason(&record, reason, "no socket of this process is accelerated");
+	if (ctx->report_fd >= 0)
+		sys_write(ctx->report_fd, &record, sizeof(record));
+}
+
 static struct context *make_context(context_ppoll_fn *libc_ppoll, int *reason)
 {
 	static const struct host_log standard_error = { .fd = 2, .level = LOG_WARN };
@@ -367,6 +377,7 @@ static struct context *make_context(context_ppoll_fn *libc_ppoll, int *reason)
 		return ctx;
 	*reason = reason_of(ret);
 	say_why(&ctx->log, *reason, ret);
+	report_refusal(ctx, *reason);
 	discard(ctx);
 	return NULL;
 }

@@ -44,8 +44,10 @@ FSOCK_EXPORT int bind(int fd, const struct sockaddr *addr, socklen_t len)
 {
 	int ret = LIBC(bind)(fd, addr, len);
 
-	if (ret == 0 && fsock_context)
+	if (ret == 0 && fsock_context) {
 		lifecycle_bound(fsock_context, fd, names_port(addr, len));
+		lifecycle_named(fsock_context, fd, NULL, 0);
+	}
 	return ret;
 }
 
@@ -53,8 +55,12 @@ FSOCK_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
 	int ret = LIBC(connect)(fd, addr, len);
 
-	if (ret == 0 && fsock_context)
+	if (!fsock_context)
+		return ret;
+	if (ret == 0)
 		lifecycle_connected(fsock_context, fd);
+	if (ret == 0 || errno == EINPROGRESS)
+		lifecycle_named(fsock_context, fd, addr, len);
 	return ret;
 }
 

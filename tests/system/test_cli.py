@@ -394,6 +394,16 @@ def test_stat__shows_ports_sockets_counters_and_drops(cli, program):
     assert "drop_udp_checksum" in everything.stdout and "guard_dropped" in everything.stdout
 
 
+def test_stat__and_why_take_options_on_either_side(cli, program):
+    with living([program("fake_stack")]) as child:
+        assert "guard_dropped" in cli("stat", child.pid, "--all").stdout
+        assert json.loads(cli("stat", "--all", child.pid, "--json").stdout)["stacks"]
+        assert json.loads(cli("why", child.pid, "--json").stdout)["sockets"]
+        assert cli("stat", child.pid, "--help").stdout.startswith("usage: fsock stat")
+    assert cli("run", "sh", "-c", "echo $1", "x", "--help").stdout == "--help\n"
+    assert cli("why", "1", "--", "true").returncode == cli("stat", "1", "2").returncode == 2
+
+
 def test_stat__json_is_exact(cli, program):
     with living([program("fake_stack")]) as child:
         report = json.loads(cli("stat", "--json", child.pid).stdout)

@@ -127,6 +127,45 @@ def test_why__tcp_and_untouched_sockets(shared_pair, echo):
     assert [s["reason"] for s in sockets] == ["protocol", "pending"]
 
 
+def test_why__names_of_tcp_sockets(shared_pair, echo):
+    code = f"""if True:
+        import socket
+        a = socket.socket(); a.bind(("", 7654)); a.listen()
+        b = socket.socket(); b.connect(("127.0.0.1", 7654))
+        c = socket.socket(); c.setblocking(False); c.connect_ex(("127.0.0.1", 7654))
+        d = socket.socket(socket.AF_INET6); d.bind(("::1", 7655))
+        e = socket.socket()
+    """
+    sockets, _, _ = why(shared_pair.a, python(code))
+    names = {(s["local"] if ":765" in s["local"] else "?", s["remote"]) for s in sockets}
+    assert names == {("*:7654", None), ("?", "127.0.0.1:7654"), ("[::1]:7655", None), ("?", None)}, sockets
+    assert sum(s["local"] == "*:0" for s in sockets) == 1, sockets
+
+
+def test_why__bypassed_port_says_bypass_whatever_was_set_before(shared_pair, echo):
+    code = "import socket; s = socket.socket(2, 2); s.setsockopt(0, 19, 1); s.connect(('10.9.9.9', {}))"
+    pair = shared_pair.a
+    pair.run(["ip", "route", "add", "10.9.9.9", "dev", "lo"])
+    for port, reason in (53, "bypass"), (54, "option"):
+        sockets, _, _ = why(pair, python(code.format(port)))
+        assert [s["reason"] for s in sockets] == [reason], sockets
+
+
+def test_why__program_that_got_no_stack(shared_pair, echo):
+    code = """if True:
+        import ctypes, socket
+        mmap = ctypes.CDLL(None).mmap
+        mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+        for slot in range(16):
+            mmap(0x200000000000 + slot * (64 << 30), 4096, 0, 0x100022, -1, 0)
+        a, b = socket.socket(2, 2), socket.socket(2, 1)
+    """
+    sockets, _, done = why(shared_pair.a, python(code))
+    assert [s["reason"] for s in sockets] == ["address_space"], done.err
+    done = shared_pair.a.run([fsock.tool(), "why", "--", *python(code)], env=fsock.CLEAN)
+    assert "every socket of pid" in done.err and "remedy" in done.err, done.err
+
+
 def test_why__loopback(shared_pair, echo):
     code = "import socket; s = socket.socket(2, 2); s.sendto(b'x', ('127.0.0.1', 9))"
     sockets, _, _ = why(shared_pair.a, python(code), LATENCY)

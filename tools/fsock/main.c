@@ -86,12 +86,14 @@ static int help(int argc, char **argv)
 }
 
 /*
- * --help counts among the command's own arguments only, not among those of a program behind them.
+ * --help counts among the command's own arguments only, not among those of a program behind them: the
+ * first word of `run`, or what follows "--".
  */
 static int wants_help(const struct command *command, int argc, char **argv)
 {
-	for (int i = 1; i < argc && strncmp(argv[i], "-", 1) == 0 && strcmp(argv[i], "--") != 0;
-	     i++) {
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (command == &command_run && argv[i][0] != '-')
+			break;
 		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
 			print_help(command);
 			return 1;

@@ -92,6 +92,10 @@ char *socket_name(const struct stats_sock *sock, char *to)
 {
 	char local[ENDPOINT_LEN], remote[ENDPOINT_LEN];
 
+	if (sock->family == 0) { /* a process without a stack (context/start.c) */
+		snprintf(to, SOCKET_NAME_LEN, "every socket");
+		return to;
+	}
 	snprintf(to, SOCKET_NAME_LEN, "%s%s %s%s%s", protocol_name(sock->protocol),
 		 sock->family == AF_INET6 ? "6" : "",
 		 endpoint(sock->local, sock->local_port, local), has_peer(sock) ? " > " : "",
@@ -175,7 +179,9 @@ void socket_explain(const struct stats_sock *sock, const struct stats_snapshot *
 	const struct fs_reason_info *info = fs_reason_info(sock->reason);
 	char name[SOCKET_NAME_LEN];
 
-	if (sock->fd >= 0)
+	if (sock->family == 0)
+		fprintf(to, "  %s of pid %u\n", socket_name(sock, name), sock->pid);
+	else if (sock->fd >= 0)
 		fprintf(to, "  fd %-3d %s\n", sock->fd, socket_name(sock, name));
 	else
 		fprintf(to, "  closed %s\n", socket_name(sock, name));

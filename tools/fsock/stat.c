@@ -347,11 +347,14 @@ static int stat_main(int argc, char **argv)
 {
 	struct stat_options options = { .watch = 0 };
 	struct process_view view;
-	int i, pid, status;
+	const char *process = NULL;
+	int pid, status;
 	char *end;
 
-	for (i = 1; i < argc && argv[i][0] == '-'; i++) {
-		if (strcmp(argv[i], "--json") == 0) {
+	for (int i = 1; i < argc; i++) {
+		if (argv[i][0] != '-' && !process) {
+			process = argv[i];
+		} else if (strcmp(argv[i], "--json") == 0) {
 			options.json = true;
 		} else if (strcmp(argv[i], "--all") == 0) {
 			options.all = true;
@@ -362,10 +365,11 @@ static int stat_main(int argc, char **argv)
 						       "seconds from 0.01 to 86400, not",
 						       argv[i] + 8);
 		} else {
-			return command_misused(&command_stat, "no such option:", argv[i]);
+			return command_misused(&command_stat, argv[i][0] == '-' ? "no such option:" : "one process id, not also",
+					       argv[i]);
 		}
 	}
-	pid = i + 1 == argc ? command_pid(argv[i]) : 0;
+	pid = process ? command_pid(process) : 0;
 	if (!pid)
 		return command_misused(&command_stat, "expected one process id", NULL);
 	if (options.watch > 0)

@@ -217,11 +217,14 @@ static int explain_program(const struct why_options *options, char *const *argv)
 static int why_main(int argc, char **argv)
 {
 	struct why_options options = { .json = false };
+	const char *process = NULL;
 	bool program = false;
 	int i, status;
 
-	for (i = 1; i < argc && argv[i][0] == '-' && !program; i++) {
-		if (strcmp(argv[i], "--") == 0) {
+	for (i = 1; i < argc && !program; i++) {
+		if (argv[i][0] != '-' && !process) {
+			process = argv[i];
+		} else if (strcmp(argv[i], "--") == 0) {
 			program = true;
 		} else if (strcmp(argv[i], "--json") == 0) {
 			options.json = true;
@@ -234,14 +237,16 @@ static int why_main(int argc, char **argv)
 		}
 	}
 	if (program) {
-		if (i >= argc)
-			return command_misused(&command_why, "no program behind --", NULL);
+		if (i >= argc || process)
+			return command_misused(&command_why, process ? "a process id or a program, not both:"
+								  : "no program behind --",
+					       process);
 		return explain_program(&options, argv + i);
 	}
-	if (i + 1 != argc || !command_pid(argv[i]))
+	if (!process || !command_pid(process))
 		return command_misused(&command_why, "expected one process id, or -- and a program",
 				       NULL);
-	return explain_process(&options, command_pid(argv[i]));
+	return explain_process(&options, command_pid(process));
 }
 
 const struct command command_why = {

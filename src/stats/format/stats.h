@@ -88,7 +88,8 @@ static_assert(sizeof(struct stats_head) == 160, "stats_head is a format");
 
 /*
  * FSOCK_REPORT_FD: a descriptor (a memfd or a pipe opened O_APPEND by `fsock why -- prog`) to which a
- * process appends one struct stats_sock when a socket is closed and for each one open at exit.
+ * process appends one struct stats_sock when a socket is closed and for each one open at exit; one of
+ * family 0 when it has no stack, and so no record of any socket.
  */
 #define STATS_REPORT_ENV "FSOCK_REPORT_FD"
 
