@@ -81,6 +81,8 @@ struct context {
 	unsigned long netns;   /* inode of the network namespace the stack was made in */
 
 	fs_ns now;	       /* of the current drive */
+	fs_ns wall_offset;     /* CLOCK_REALTIME less the context's clock, as read at... */
+	fs_ns wall_read;       /* ... this time; 0 = never (take.c) */
 	fs_ns next_look;       /* when housekeeping is due: notifications */
 	uint16_t group_port;   /* last one looked at for foreign members */
 	unsigned shared_turn;  /* which of the sockets that others may join is asked about next */
@@ -143,6 +145,9 @@ void context_housekeep(struct context *ctx);
 
 /* A fresh record in the statistics; NULL = table full. Lock held. */
 struct stats_sock *context_record(struct context *ctx, int fd, int family, int protocol);
+
+/* A copy of the record behind @fd. False: it has none. Takes the lock. */
+bool context_record_read(struct context *ctx, int fd, struct stats_sock *copy);
 
 /* Say why a socket is not accelerated. @detail may be NULL. */
 void record_reason(struct stats_sock *record, int reason, const char *detail);

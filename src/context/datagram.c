@@ -31,7 +31,7 @@ static bool retire(struct context *ctx, struct sock *s, int fd)
 {
 	struct stats_sock *record = s->record;
 
-	if (s->way != SOCK_KERNEL || s->pcb.queue.head || s->users)
+	if (s->way != SOCK_KERNEL || s->pcb.queue.head || s->held.head || s->users)
 		return false;
 	if (ctx->slot >= STATS_MAX_PROCS || s->refs[ctx->slot] == 0)
 		return false;

@@ -12,6 +12,7 @@
 
 #include "base/reason.h"
 #include "context/internal.h"
+#include "context/take.h"
 #include "host/link.h"
 #include "host/watch.h"
 #include "socket/epoll.h"
@@ -622,6 +623,7 @@ void context_sock_free(struct context *ctx, struct sock *s)
 		udp_remove(&ctx->stack->udp, &s->pcb);
 	context_groups_forget(ctx, s);
 	sock_publish(s);
+	take_release_all(s, STATS_MAX_PROCS);
 	udp_purge(&s->pcb);
 	if (s->dst)
 		ip_dst_put(&ctx->stack->ip, s->dst);

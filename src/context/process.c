@@ -9,6 +9,7 @@
 
 #include "base/reason.h"
 #include "context/internal.h"
+#include "context/take.h"
 #include "context/thread.h"
 #include "host/watch.h"
 #include "socket/epoll.h"
@@ -286,6 +287,7 @@ static void bury(struct context *ctx, unsigned slot)
 
 		s->refs[slot] = 0;
 		sleepers_forget(&s->sleepers, slot);
+		take_release_all(s, slot);
 		if (!context_sock_settle(ctx, s) && s->record->pid == pid)
 			adopt_record(ctx, s);
 	}

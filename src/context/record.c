@@ -46,6 +46,24 @@ struct stats_sock *context_record(struct context *ctx, int fd, int family, int p
 	return r;
 }
 
+bool context_record_read(struct context *ctx, int fd, struct stats_sock *copy)
+{
+	const struct stats_sock *r = NULL;
+	struct fd_entry *e;
+
+	if (!context_lock(ctx))
+		return false;
+	e = fd_entry_at(&ctx->fds, fd);
+	if (context_live_sock(ctx, fd))
+		r = context_live_sock(ctx, fd)->record;
+	else if (e && e->kind == FD_RECORD)
+		r = e->object;
+	if (r)
+		*copy = *r;
+	context_unlock(ctx);
+	return r != NULL;
+}
+
 void record_reason(struct stats_sock *r, int reason, const char *detail)
 {
 	if (!r)

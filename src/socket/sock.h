@@ -71,6 +71,10 @@ struct sock {
 	bool recverr;		/* IP_RECVERR or IPV6_RECVERR: errors come unconnected, too */
 	bool shareable;		/* SO_REUSEADDR or SO_REUSEPORT: others may bind to its port later */
 
+	/* Datagrams lent in place (context/take.h): owned, still charged to the pcb. */
+	struct fbuf_queue held;
+	uint32_t holder;	/* process slot that holds them, while there are any */
+
 	uint32_t sent;		/* datagrams sent while undecided */
 	fs_ns rcvtimeo;		/* SO_RCVTIMEO; 0 = none */
 

@@ -184,20 +184,39 @@ struct udp_pcb *udp_find(struct udp_stack *udp, const struct ip_addr *local, uin
 	return find(udp, last);
 }
 
-struct fbuf *udp_receive(struct udp_pcb *pcb)
+/* The frame counts against the endpoint no more. */
+static void discharge(struct udp_pcb *pcb, struct fbuf *frame)
 {
-	struct fbuf *frame = fbuf_queue_pop(&pcb->queue);
-
-	if (!frame)
-		return NULL;
 	pcb->charged -= frame->charge;
 	if (frame->pool == pcb->stack->ip->payload)
 		pcb->copied -= udp_chunks(frame);
 	else
 		udp_unpin(pcb, frame);
 	frame->charge = 0;
-	pcb->stack->idle += pcb->queue.frames == 0 && (pcb->flags & UDP_PCB_BOUND);
+}
+
+struct fbuf *udp_hold(struct udp_pcb *pcb)
+{
+	struct fbuf *frame = fbuf_queue_pop(&pcb->queue);
+
+	if (frame)
+		pcb->stack->idle += pcb->queue.frames == 0 && (pcb->flags & UDP_PCB_BOUND);
 	return frame;
+}
+
+struct fbuf *udp_receive(struct udp_pcb *pcb)
+{
+	struct fbuf *frame = udp_hold(pcb);
+
+	if (frame)
+		discharge(pcb, frame);
+	return frame;
+}
+
+void udp_release(struct udp_pcb *pcb, struct fbuf *frame)
+{
+	discharge(pcb, frame);
+	fbuf_free(frame);
 }
 
 void udp_purge(struct udp_pcb *pcb)

@@ -170,4 +170,9 @@ void udp_purge(struct udp_pcb *pcb);
 /* Take the oldest datagram off the queue and its accounting; the caller owns it. NULL = none. */
 struct fbuf *udp_receive(struct udp_pcb *pcb);
 
+/* The same, but it goes on to count against the endpoint's limits, as if it stood in the queue, until
+ * udp_release() takes and frees it: for readers that use it where it lies. */
+struct fbuf *udp_hold(struct udp_pcb *pcb);
+void udp_release(struct udp_pcb *pcb, struct fbuf *frame);
+
 #endif

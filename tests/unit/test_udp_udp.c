@@ -357,6 +357,40 @@ static void udp_receive__never_bound(void **state)
 	udp_purge(&a);
 }
 
+/* What is lent counts as if it stood in the queue, until it is back; and says when it came. */
+static void udp_hold__goes_on_to_count(void **state)
+{
+	struct fbuf *one, *two;
+	struct fixture f;
+	struct udp_pcb a;
+
+	setup(&f);
+	rig_bind(&f.h, &a, any, PORT, 0);
+	assert_null(udp_hold(&a));
+	f.h.env.now = 77;
+	deliver(&f, "one");
+	deliver(&f, "two");
+	one = udp_hold(&a);
+	two = udp_hold(&a);
+	assert_null(udp_hold(&a));
+	assert_memory_equal(one->data, "one", 3);
+	assert_int_equal(one->stamp, 77);
+	assert_int_equal(a.charged, 2 * (3 + UDP_CHARGE_OVERHEAD));
+	assert_int_equal(a.pinned, 2);
+	assert_int_equal(f.h.udp.idle, 1);
+	udp_release(&a, two); /* in any order */
+	assert_int_equal(a.charged, 3 + UDP_CHARGE_OVERHEAD);
+	a.limit = 3 + UDP_CHARGE_OVERHEAD;
+	deliver(&f, "dropped");
+	assert_int_equal(a.drops, 1);
+	udp_release(&a, one);
+	assert_int_equal(a.charged + a.pinned, 0);
+	deliver(&f, "three");
+	rig_expect(&a, "three", 5);
+	rig_unbind(&f.h, &a);
+	rig_close_udp(&f.h);
+}
+
 static void udp_purge__returns_every_chunk(void **state)
 {
 	struct fixture f;
@@ -451,6 +485,7 @@ int main(void)
 		cmocka_unit_test(udp_receive__in_order_of_arrival),
 		cmocka_unit_test(udp_receive__after_remove),
 		cmocka_unit_test(udp_receive__never_bound),
+		cmocka_unit_test(udp_hold__goes_on_to_count),
 		cmocka_unit_test(udp_purge__returns_every_chunk),
 	};
 

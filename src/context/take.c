@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * take.c - see take.h.
+ */
+#include "context/take.h"
+
+#include <errno.h>
+
+#include "context/block.h"
+#include "context/internal.h"
+
+enum { KERNEL_HOT = 64 /* as for the other front door (datagram.c) */ };
+
+#define WALL_FRESH FS_MS(100) /* how long the distance of the two clocks is believed: it changes by steps only */
+
+/* --- both sources --- */
+
+/* Is it the shadow's turn to be read? */
+static bool kernel_due(const struct context *ctx, const struct sock *s)
+{
+	if (s->pcb.queue.head && !s->kernel_turn)
+		return false;
+	return s->kernel_hot || s->way != SOCK_FAST ||
+	       ctx->now - s->kernel_looked >= FS_US(ctx->config.kernel_look);
+}
+
+/* What the shadow gave is counted, and makes later receives look there first. */
+static void took_kernel(struct take *t, int n)
+{
+	struct sock *s;
+
+	if (n <= 0 || t->peek)
+		return;
+	s = context_enter(t->ctx, t->fd);
+	if (!s)
+		return;
+	s->kernel_hot = KERNEL_HOT;
+	s->record->rx_kernel += (uint64_t)n;
+	s->record->rx_bytes += t->bytes;
+	t->ctx->stack->counter[FS_CTR_rx_kernel_datagrams] += (uint64_t)n;
+	t->ctx->stack->counter[FS_CTR_rx_kernel_bytes] += t->bytes;
+	context_leave(t->ctx);
+}
+
+/* Lock held. */
+static int take_fast(struct take *t, struct sock *s)
+{
+	if (!s->pcb.queue.head)
+		return -EAGAIN;
+	if (s->kernel_hot)
+		s->kernel_hot--;
+	s->kernel_turn = true;
+	return t->take(t, s);
+}
+
+/*
+ * One try over both sources. -EAGAIN: neither has anything. @must forces a look at the shadow: a call
+ * that will not come again soon must not report "nothing" out of habit.
+ */
+static int take_once(struct take *t, bool must)
+{
+	struct context *ctx = t->ctx;
+	struct sock *s = context_enter(ctx, t->fd);
+	int n;
+
+	if (!s)
+		return CONTEXT_KERNEL;
+	if (!s->pcb.queue.head)
+		context_poll(ctx);
+	if (context_live_sock(ctx, t->fd) != s) { /* housekeeping found it replaced */
+		context_leave(ctx);
+		return CONTEXT_KERNEL;
+	}
+	if (!kernel_due(ctx, s) && !(must && !s->pcb.queue.head)) {
+		n = take_fast(t, s);
+		context_leave(ctx);
+		return n;
+	}
+	s->kernel_turn = false;
+	s->kernel_looked = ctx->now;
+	context_leave(ctx);
+	n = t->take_kernel(t);
+	if (n != -EAGAIN) {
+		took_kernel(t, n);
+		return n;
+	}
+	s = context_enter(ctx, t->fd);
+	if (!s)
+		return CONTEXT_KERNEL;
+	n = take_fast(t, s);
+	context_leave(ctx);
+	return n;
+}
+
+/* --- waiting --- */
+
+/* Hold the socket's memory while the call sleeps in it. NULL: it is gone. */
+static struct sock *enter_wait(struct take *t, bool *fast)
+{
+	struct sock *s = context_enter(t->ctx, t->fd);
+
+	if (!s)
+		return NULL;
+	s->users++;
+	*fast = s->way == SOCK_FAST;
+	context_leave(t->ctx);
+	return s;
+}
+
+static void leave_wait(struct blocker *b, void *arg)
+{
+	struct sock *s = arg;
+
+	if (!context_lock(b->ctx))
+		return;
+	if (--s->users == 0 && sock_refs(s) == 0)
+		context_sock_free(b->ctx, s);
+	context_unlock(b->ctx);
+}
+
+static int take_waiting(struct take *t)
+{
+	struct pollfd fds[3] = { { .fd = t->fd, .events = POLLIN } };
+	fs_ns deadline = t->wait < 0 ? FS_NEVER : host_clock_kernel() + t->wait;
+	struct blocker_object on = { 0 };
+	BLOCKER(b);
+	bool fast;
+	int n;
+
+	on.sock = enter_wait(t, &fast);
+	if (!on.sock)
+		return CONTEXT_KERNEL;
+	blocker_init(&b, t->ctx, deadline, true, NULL);
+	b.on = &on;
+	b.n_on = 1;
+	b.release = leave_wait;
+	b.release_arg = on.sock;
+	b.spin_allowed = fast;
+	do {
+		n = blocker_pause(&b, fds, 1);
+		if (n < 0)
+			return n;
+		n = take_once(t, b.slept);
+		b.slept = false;
+	} while (n == -EAGAIN);
+	return n;
+}
+
+int take_run(struct take *t)
+{
+	int n = take_once(t, false);
+
+	if (n != -EAGAIN || t->wait == 0)
+		return n;
+	return take_waiting(t);
+}
+
+/* --- datagrams of the stack --- */
+
+static void count(struct sock *s, const struct fbuf *frame)
+{
+	s->record->rx_fast++;
+	s->record->rx_bytes += frame->total;
+}
+
+struct fbuf *take_one(struct sock *s)
+{
+	struct fbuf *frame = udp_receive(&s->pcb);
+
+	count(s, frame);
+	return frame;
+}
+
+int take_may_hold(const struct context *ctx, const struct sock *s)
+{
+	return s->held.head && s->holder != ctx->slot ? -EBUSY : 0;
+}
+
+struct fbuf *take_hold(struct context *ctx, struct sock *s)
+{
+	struct fbuf *frame = udp_hold(&s->pcb);
+
+	count(s, frame);
+	s->holder = ctx->slot;
+	fbuf_queue_push(&s->held, frame);
+	return frame;
+}
+
+/* Who releases in the order received finds it at the head. */
+static struct fbuf *unlink_held(struct fbuf_queue *q, const struct fbuf *frame)
+{
+	struct fbuf *before = q->head, *found;
+
+	if (before == frame)
+		return fbuf_queue_pop(q);
+	while (before && before->link != frame)
+		before = before->link;
+	if (!before)
+		return NULL;
+	found = before->link;
+	before->link = found->link;
+	if (q->tail == found)
+		q->tail = before;
+	q->frames--;
+	return found;
+}
+
+int take_release(struct context *ctx, struct sock *s, const struct fbuf *frame)
+{
+	struct fbuf *found;
+
+	if (!frame || s->holder != ctx->slot)
+		return -EINVAL;
+	found = unlink_held(&s->held, frame);
+	if (!found)
+		return -EINVAL;
+	udp_release(&s->pcb, found);
+	return 0;
+}
+
+void take_release_all(struct sock *s, unsigned slot)
+{
+	struct fbuf *frame;
+
+	if (slot != STATS_MAX_PROCS && s->holder != slot)
+		return;
+	while ((frame = fbuf_queue_pop(&s->held)) != NULL)
+		udp_release(&s->pcb, frame);
+}
+
+/* --- time --- */
+
+fs_ns take_wall(struct context *ctx, fs_ns stamp)
+{
+	struct timespec wall;
+
+	if (stamp == 0)
+		return 0;
+	if (ctx->now - ctx->wall_read >= WALL_FRESH || ctx->wall_read == 0) {
+		clock_gettime(CLOCK_REALTIME, &wall);
+		ctx->wall_offset = FS_SEC(wall.tv_sec) + wall.tv_nsec - host_clock_kernel();
+		ctx->wall_read = ctx->now;
+	}
+	return stamp + ctx->wall_offset;
+}

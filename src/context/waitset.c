@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * waitset.c - see waitset.h.
+ */
+#include "context/waitset.h"
+
+#include <sys/epoll.h>
+
+#include "context/internal.h"
+#include "socket/epoll.h"
+#include "sys/sys.h"
+
+/* Ports that came; a closed one left by itself. Lock held. */
+static void refresh(struct context *ctx, struct waitset *w)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	if (w->ports_serial == ctx->stack->ports_serial)
+		return;
+	sys_epoll_ctl(w->fd, EPOLL_CTL_ADD, ctx->monitor.nl.fd, &event); /* an interface that goes */
+	for (unsigned i = 0; i < ctx->n_handles; i++) {
+		struct provider_handle *h = &ctx->handle[i];
+
+		if (h->ops) /* -EEXIST is fine */
+			sys_epoll_ctl(w->fd, EPOLL_CTL_ADD, h->ops->wait_fd(h), &event);
+	}
+	w->ports_serial = ctx->stack->ports_serial;
+}
+
+/* The doorbell is never read: its edge is taken by asking for events. */
+static void take_edge(const struct waitset *w)
+{
+	struct epoll_event events[IP_MAX_PORTS + 4];
+
+	sys_epoll_pwait(w->fd, events, FS_ARRAY_SIZE(events), 0, NULL);
+}
+
+/* Count this process among those who sleep for the stack's half of the set. Lock held. */
+static void count(struct context *ctx, struct waitset *w)
+{
+	struct fd_entry *e = fd_entry_at(&ctx->fds, w->inner);
+
+	if (w->armed || ctx->slot >= STATS_MAX_PROCS || !e || e->kind != FD_EPOLL)
+		return; /* a set of the kernel's alone tells by itself */
+	w->armed = e->object;
+	w->armed->refs++; /* its memory stays until it is uncounted */
+	sleepers_add(&w->armed->sleepers, ctx->slot);
+	ctx->stack->proc[ctx->slot].sleepers++;
+}
+
+static void uncount(struct context *ctx, struct waitset *w)
+{
+	struct epoll_set *set = w->armed;
+
+	if (!set)
+		return;
+	w->armed = NULL;
+	sleepers_remove(&set->sleepers, ctx->slot);
+	ctx->stack->proc[ctx->slot].sleepers--;
+	if (--set->refs == 0) {
+		epoll_set_clear(set);
+		slab_free(&ctx->stack->sets, set);
+	}
+}
+
+void waitset_disarm(struct context *ctx, struct waitset *w)
+{
+	if (!context_lock(ctx))
+		return;
+	uncount(ctx, w);
+	context_unlock(ctx);
+}
+
+void waitset_arm(struct context *ctx, struct waitset *w)
+{
+	take_edge(w);
+	if (!context_lock(ctx))
+		return; /* a broken stack: what comes, comes by the inner descriptor */
+	if (context_joined(ctx)) {
+		w->rung = false;
+		refresh(ctx, w);
+		/* Who delivers holds the lock: it sees the count and rings, or the look that follows
+		 * finds what it queued. */
+		count(ctx, w);
+		for (unsigned i = 0; i < ctx->n_handles; i++)
+			if (ctx->handle[i].ops)
+				ctx->handle[i].ops->arm(&ctx->handle[i]);
+	}
+	context_unlock(ctx);
+}
+
+void waitset_keep(struct context *ctx, struct waitset *w)
+{
+	uint64_t one = 1;
+
+	if (w->rung || !context_lock(ctx))
+		return;
+	w->rung = true;
+	uncount(ctx, w);
+	if (ctx->slot < STATS_MAX_PROCS)
+		sys_write(ctx->doorbell[ctx->slot], &one, sizeof(one));
+	context_unlock(ctx);
+}
+
+int waitset_open(struct context *ctx, struct waitset *w, int inner)
+{
+	struct epoll_event level = { .events = EPOLLIN }, edge = { .events = EPOLLIN | EPOLLET };
+	int fd = sys_epoll_create1(EPOLL_CLOEXEC), ret;
+
+	if (fd < 0)
+		return fd;
+	*w = (struct waitset){ .fd = -1, .inner = inner };
+	ret = sys_epoll_ctl(fd, EPOLL_CTL_ADD, inner, &level);
+	if (ret == 0 && context_lock(ctx)) {
+		if (context_joined(ctx)) {
+			ret = sys_epoll_ctl(fd, EPOLL_CTL_ADD, ctx->doorbell[ctx->slot], &edge);
+			w->ports_serial = ctx->stack->ports_serial - 1;
+		}
+		context_unlock(ctx);
+	}
+	if (ret < 0) {
+		sys_close(fd);
+		return ret;
+	}
+	w->fd = fd;
+	waitset_keep(ctx, w); /* readable until somebody looked and armed it */
+	return 0;
+}
+
+void waitset_close(struct context *ctx, struct waitset *w)
+{
+	if (w->fd < 0)
+		return;
+	if (context_lock(ctx)) {
+		uncount(ctx, w);
+		context_unlock(ctx);
+	}
+	sys_close(w->fd);
+	w->fd = -1;
+}
