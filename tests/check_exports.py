@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """
-check_exports.py - does the preloaded library take the place of every call it must, and of nothing else?
+check_exports.py - does the preloaded library take the place of every call it must, and of nothing else? Does
+libfsock.so export what its header declares, and nothing else?
 
-usage: check_exports.py LIBRARY VERSION_SCRIPT CC...     judge the library
-       check_exports.py --selftest CC...                 judge this check by libraries that break it
+usage: check_exports.py LIBRARY VERSION_SCRIPT CC...           judge the preloaded library
+       check_exports.py --api LIBRARY VERSION_SCRIPT HEADER    judge libfsock.so
+       check_exports.py --selftest CC...                       judge this check by libraries that break it
 
 Fails when a call of the list below, or another name that the headers make of it (fortified, large
 files), is not exported; when anything else is; when more than libc is needed; when the stack
@@ -25,6 +27,9 @@ poll ppoll select pselect epoll_ctl epoll_wait epoll_pwait epoll_pwait2
 close close_range closefrom fclose freopen fdopen dup dup2 dup3 fcntl ioctl
 _exit
 """.split()
+
+# By it libfsock.so finds that it is not alone (src/api/table.h).
+PRIVATE = {"fsock_private_context_1"}
 
 # Calls of the same families whose kernel answer on the shadow is the right one, and why.
 SHADOWS = {
@@ -141,10 +146,11 @@ def listed(script):
 
 
 def judge(library, script, cc):
-    """List of what is wrong."""
+    """List of what is wrong with the preloaded library."""
     bad = []
     exported = symbols("-D", "--defined-only", library)
     allowed = listed(script)
+    bad += [f"{name} is not exported" for name in PRIVATE - exported]
     with tempfile.TemporaryDirectory() as folder:
         needed = needed_names(cc, folder)
     for name in WRAPPED:
@@ -155,10 +161,31 @@ def judge(library, script, cc):
     for name, variant in sorted(needed.items()):
         if family(name) in WRAPPED and name not in exported and name not in WRAPPED:
             bad.append(f"{name} is not exported; a client built '{variant}' calls it for {family(name)}")
-    bad += [f"{name} is exported and not listed" for name in sorted(exported - allowed)]
-    bad += [f"{name} is listed and not defined" for name in sorted(allowed - exported)]
-    bad += [f"{name} is exported but is no call that is wrapped" for name in sorted(exported)
+    bad += [f"{name} is exported but is no call that is wrapped" for name in sorted(exported - PRIVATE)
             if family(name) not in WRAPPED]
+    return bad + compare(exported, allowed) + hygiene(library)
+
+
+def judge_api(library, script, header):
+    """List of what is wrong with libfsock.so."""
+    exported = {name for name in symbols("-D", "--defined-only", library) if not name.startswith("FSOCK_")}
+    with open(header, encoding="ascii") as file:
+        text = re.sub(r"/\*.*?\*/", "", file.read(), flags=re.S)
+    declared = set(re.findall(r"\b(fsock_\w+)\(", text))
+    bad = [f"{name} is declared and not exported" for name in sorted(declared - exported)]
+    bad += [f"{name} is exported and not declared" for name in sorted(exported - declared)]
+    return bad + compare(exported, listed(script)) + hygiene(library)
+
+
+def compare(exported, allowed):
+    """With the version script."""
+    return ([f"{name} is exported and not listed" for name in sorted(exported - allowed)] +
+            [f"{name} is listed and not defined" for name in sorted(allowed - exported)])
+
+
+def hygiene(library):
+    """What holds for every library that goes into a program."""
+    bad = []
     dynamic, headers = run("readelf", "-dW", library), run("readelf", "-lW", library)
     bad += [f"needs {name}" for name in re.findall(r"NEEDED.*\[(.+)\]", dynamic)
             if not LIBC.fullmatch(name)]
@@ -174,12 +201,14 @@ def judge(library, script, cc):
 
 def selftest(cc):
     """A good library is passed, each broken one is found."""
-    names = sorted(set(WRAPPED) | {"__sendmmsg", "__read_chk", "__recv_chk", "__recvfrom_chk", "__poll_chk",
-                                   "__ppoll_chk", "fcntl64", "freopen64", "preadv64v2", "pwritev64v2"})
+    names = sorted(set(WRAPPED) | PRIVATE |
+                   {"__sendmmsg", "__read_chk", "__recv_chk", "__recvfrom_chk", "__poll_chk", "__ppoll_chk", "fcntl64",
+                    "freopen64", "preadv64v2", "pwritev64v2"})
     cases = {
         None: (names, names, []),
         "recv is not exported": ([n for n in names if n != "recv"], names, []),
         "__recv_chk is not exported": ([n for n in names if n != "__recv_chk"], names, []),
+        "fsock_private_context_1 is not exported": ([n for n in names if n not in PRIVATE], names, []),
         "fcntl64 is not exported": ([n for n in names if n != "fcntl64"], names, []),
         "malloc is exported": ([*names, "malloc"], names, []),
         "is listed and not defined": (names, [*names, "recv2"], []),
@@ -187,23 +216,45 @@ def selftest(cc):
         "executable stack": (names, names, ["-Wl,-z,execstack"]),
     }
     bad = []
-    for want, (defined, told, flags) in cases.items():
-        with tempfile.TemporaryDirectory() as folder:
-            source, library, script = (os.path.join(folder, n) for n in ("a.c", "a.so", "a.map"))
-            with open(source, "w", encoding="ascii") as file:
-                file.writelines(f"void {name}(void) {{}}\n" for name in defined)
-            with open(script, "w", encoding="ascii") as file:
-                file.write("{ global: " + "".join(f"{name}; " for name in told) + "local: *; };\n")
-            run(*cc, "-w", "-fno-builtin", "-fPIC", "-shared", source, "-o", library, *flags)
-            found = judge(library, script, cc)
+    def said(want, found):
         if (want is None and found) or (want and not any(want in line for line in found)):
             bad.append(f"a library where {want or 'all is well'}: {found}")
+
+    for want, (defined, told, flags) in cases.items():
+        with tempfile.TemporaryDirectory() as folder:
+            library, script = make_library(cc, folder, defined, told, flags)
+            said(want, judge(library, script, cc))
+    calls = ["fsock_open", "fsock_recv"]
+    for want, defined, told, declared in (
+            (None, calls, calls, calls),
+            ("fsock_recv is declared and not exported", calls[:1], calls[:1], calls),
+            ("fsock_recv is exported and not declared", calls, calls, calls[:1]),
+            ("fsock_recv is exported and not listed", calls, calls[:1], calls)):
+        with tempfile.TemporaryDirectory() as folder:
+            library, script = make_library(cc, folder, defined, told, [])
+            header = os.path.join(folder, "a.h")
+            with open(header, "w", encoding="ascii") as file:
+                file.writelines(f"/* fsock_other() */ int {name}(void);\n" for name in declared)
+            said(want, judge_api(library, script, header))
     return bad
+
+
+def make_library(cc, folder, defined, told, flags):
+    """(library, version script): what is @defined in it, what the script lists."""
+    source, library, script = (os.path.join(folder, n) for n in ("a.c", "a.so", "a.map"))
+    with open(source, "w", encoding="ascii") as file:
+        file.writelines(f"void {name}(void) {{}}\n" for name in defined)
+    with open(script, "w", encoding="ascii") as file:
+        file.write("{ global: " + "".join(f"{name}; " for name in told) + "local: *; };\n")
+    run(*cc, "-w", "-fno-builtin", "-fPIC", "-shared", source, "-o", library, *flags)
+    return library, script
 
 
 def main():
     if sys.argv[1] == "--selftest":
         bad = selftest(sys.argv[2:])
+    elif sys.argv[1] == "--api":
+        bad = judge_api(*sys.argv[2:])
     else:
         bad = judge(sys.argv[1], sys.argv[2], sys.argv[3:])
     for line in bad:
