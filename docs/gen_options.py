@@ -25,6 +25,7 @@ COMMANDS = {
     "why": "tell for each socket whether it is accelerated",
     "stat": "show ports, sockets and counters of a running program",
     "doctor": "find out what stands in the way",
+    "providers": "list the ways to move frames, and which serves which interface",
     "help": "describe a command",
 }
 # Of the manual pages: the day their text last changed in substance.

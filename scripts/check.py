@@ -307,6 +307,13 @@ def long_families():
     yield from pytest_results(path, ["tests/system/test_api.py", "--families=all"])
 
 
+def long_packet():
+    """every API program, and the tests of programs, on packet sockets"""
+    path = ROOT / "build" / "meson-logs" / "packet.xml"
+    yield from pytest_results(path, ["tests/system/test_api.py", "tests/system/test_programs.py",
+                                     "tests/system/test_life.py", "--columns=KP", "--packet=all"])
+
+
 def long_bench():
     """every scenario of bench/run with its rows checked"""
     status, out = shell([str(ROOT / "bench/run")], 3600)
@@ -314,6 +321,7 @@ def long_bench():
 
 
 LONG = {"fuzz": long_fuzz, "demo": long_demo, "kill": long_kill, "python": long_python, "families": long_families,
+        "packet": long_packet,
         "bench": long_bench}
 
 

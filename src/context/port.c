@@ -171,7 +171,7 @@ static void publish(struct context *ctx, unsigned slot, const struct host_link *
 	host_format(p->note, sizeof(p->note), "%s", plan->note);
 	host_format(p->ifname, sizeof(p->ifname), "%s", link->name);
 	host_format(p->provider, sizeof(p->provider), "%s", h->ops->name);
-	host_format(p->mode, sizeof(p->mode), "%s", h->port->caps.sheds_udp_partial ? "generic" : "native");
+	host_format(p->mode, sizeof(p->mode), "%s", h->port->caps.mode);
 	p->frames_total = ctx->stack->pinned[slot].n_total;
 	p->frames_free = ctx->stack->pinned[slot].n_free;
 	if (ctx->stack->head.n_ports <= slot)

@@ -22,6 +22,7 @@
 #include "base/err.h"
 #include "host/log.h"
 #include "host/policy_internal.h"
+#include "steer/bpf_sys.h"
 #include "sys/sys.h"
 
 enum {
@@ -42,11 +43,15 @@ bool policy_same(const char *a, const char *b)
 
 bool policy_is_own(const struct host_policy_query *query, uint32_t prog)
 {
+	static const char ours[] = "fsock_";
+	char name[BPF_SYS_NAME_LEN];
+
 	for (unsigned i = 0; i < query->n_own; i++) {
 		if (query->own[i] == prog)
 			return true;
 	}
-	return false;
+	/* Another process's is not the host's will: opening the port tells who is in the way. */
+	return bpf_sys_prog_name(prog, name) == 0 && memcmp(name, ours, sizeof(ours) - 1) == 0;
 }
 
 int64_t policy_progs(const struct host_policy_query *query, int target, uint32_t attach_type,

@@ -46,6 +46,7 @@ struct provider_caps {
 	bool steers;	       /* has steer_add; without it every frame of its queues comes to the stack */
 	bool needs_kick;       /* transmit() needs kick() before frames leave */
 	bool sheds_udp_partial; /* UDP frames with a partial checksum go to the kernel (hazard 3) */
+	char mode[12];	       /* how frames are steered, a word for people; probe() says what it expects */
 };
 
 /* Free-running counters of a port, exported by `fsock stat`. */

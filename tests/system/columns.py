@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-columns - one API program in the columns K (kernel), N (loaded, switched off), A (accelerated) and M
-(accelerated, its peer on kernel sockets).
+columns - one API program in the columns K (kernel), N (loaded, switched off), A (accelerated), M
+(accelerated, its peer on kernel sockets) and P (accelerated by packet sockets).
 
-K is the truth. N must print the same. A and M may differ only in what deviations.txt lists.
+K is the truth. N must print the same. A, M and P may differ only in what deviations.txt lists.
 """
 import difflib
 import fnmatch
@@ -42,6 +42,13 @@ def cases(name):
 # Programs that run once more against a peer on kernel sockets, whose datagrams arrive through the shadow.
 MIXED = ("send", "recv", "rw", "connect", "poll", "epoll")
 
+# Programs that run once more on packet sockets; --packet=all runs all, in every family of theirs.
+PACKET = ("send", "recv", "rw", "connect", "poll", "epoll", "process")
+
+
+def on_packet(name, family, everything):
+    return everything or (family == "v4" and name in PACKET) or (family == "v6" and name == "send")
+
 
 def selection(everything):
     """What to run: (program, case, family, must take the fast path)."""
@@ -72,7 +79,8 @@ def command(column, argv):
         return list(argv), dict(fsock.CLEAN)
     if column == "N":
         return fsock.run(argv), {**fsock.CLEAN, "FSOCK_ACCELERATE": "0"}
-    return fsock.run(argv, profile="latency"), dict(fsock.CLEAN)
+    options = {"provider": "packet"} if column == "P" else {}
+    return fsock.run(argv, profile="latency", **options), dict(fsock.CLEAN)
 
 
 class Outcome:
@@ -106,7 +114,7 @@ def execute(pair, path, peer_path, case, family, column, timeout=25):
     report = fsock.Report()
     cpu = proc.cpus()
     peer_family = "v6" if family == "v6" else "v4"
-    peer_argv, peer_env = command("A" if column == "A" else "K", [peer_path, peer_family])
+    peer_argv, peer_env = command(column if column in "AP" else "K", [peer_path, peer_family])
     argv, env = command(column, [path, case, family])
     with mine, theirs, pair.b.popen(peer_argv, env=peer_env, cpu=cpu[1], fds=(CONTROL_FD,),
                                     preexec=_on_control_fd(theirs)) as peer:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-The command fsock(1): run, why, stat, doctor, on programs it can and cannot help.
+The command fsock(1): run, why, stat, doctor, providers, on programs it can and cannot help.
 
 A fake stack (fake_stack.c) stands for an accelerated program, a copy of libm for the library, so that
 nothing here depends on acceleration itself.
@@ -19,7 +19,7 @@ import pytest
 from lab import fsock
 
 NOBODY = 65534
-COMMANDS = ("run", "why", "stat", "doctor")
+COMMANDS = ("run", "why", "stat", "doctor", "providers")
 
 
 @pytest.fixture(scope="module")
@@ -558,6 +558,43 @@ def test_doctor__changes_nothing(cli, pair):
     before = state()
     doctor(cli, prefix=inside)
     assert state() == before
+
+
+# --- providers ---
+
+
+def providers(cli, side, *args, prefix=(), status=0):
+    done = cli("providers", "--json", *args, prefix=["ip", "netns", "exec", side.name, *prefix])
+    assert done.returncode == status, done.stderr
+    return [p for p in json.loads(done.stdout) if p["interface"] == "fst0"]
+
+
+def test_providers__ranked_and_chosen(cli, pair):
+    xdp, packet = providers(cli, pair.a)
+    assert (xdp["provider"], xdp["rank"], xdp["can"], xdp["chosen"], xdp["mode"]) == \
+        ("xdp", 1, True, True, "generic")
+    assert (packet["provider"], packet["rank"], packet["can"], packet["chosen"], packet["mode"]) == \
+        ("packet", 2, True, False, "tap")
+    xdp, packet = providers(cli, pair.a, "--provider=packet")
+    assert (xdp["can"], xdp["allowed"], xdp["chosen"]) == (True, False, False)
+    assert "provider" in xdp["why_not"] and packet["chosen"] and packet["why_not"] is None
+
+
+def test_providers__say_why_not(cli, pair):
+    found = providers(cli, pair.a, prefix=["setpriv", "--bounding-set=-net_raw"], status=1)
+    assert [p["can"] for p in found] == [False, False]
+    assert all("CAP_NET_RAW" in p["why_not"] for p in found)
+    subprocess.run(["ip", "-n", pair.a.name, "link", "set", "fst0", "down"], check=True)
+    assert [p["can"] for p in providers(cli, pair.a)] == [True, True]
+
+
+def test_providers__text(cli, pair):
+    done = cli("providers", prefix=["ip", "netns", "exec", pair.a.name])
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert lines[0][:5] == ["INTERFACE", "RANK", "PROVIDER", "MODE", "VERDICT"]
+    assert ["fst0", "1", "xdp", "generic", "first", "choice", "-"] in lines
+    assert ["fst0", "2", "packet", "tap", "can", "-"] in lines
+    assert not any(line[0] == "lo" for line in lines[1:])
 
 
 # --- installed ---

@@ -28,7 +28,7 @@ struct command {
 	int (*main)(int argc, char **argv);
 };
 
-extern const struct command command_run, command_why, command_stat, command_doctor;
+extern const struct command command_run, command_why, command_stat, command_doctor, command_providers;
 
 /* Print how @command is used on standard error; returns EXIT_USAGE. @complaint may be NULL. */
 int command_misused(const struct command *command, const char *complaint, const char *about);

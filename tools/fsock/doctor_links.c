@@ -29,6 +29,7 @@
 #include "json.h"
 #include "provider/provider.h"
 #include "steer/bpf_sys.h"
+#include "steer/tap.h"
 
 enum { LINKS_SHOWN = 256 };
 
@@ -40,7 +41,7 @@ struct judgement {
 	enum fs_reason reason; /* FS_REASON_none: sockets on it would be accelerated */
 	char detail[PROVIDER_WHY_LEN];
 	const char *provider; /* "" = none */
-	const char *mode;     /* XDP mode that would be used, "" = unknown */
+	char mode[12];	      /* how frames would be steered, "" = unknown */
 	bool unchecked;	      /* part of the host's policy may not be looked at from here */
 };
 
@@ -164,8 +165,7 @@ static void judge_provider(struct judgement *j, const struct config *config,
 		rc = ops->probe(&args, &caps);
 		if (rc == 0) {
 			j->provider = ops->name;
-			/* Only the generic mode cannot tell partial checksums apart (hazard 3). */
-			j->mode = caps.sheds_udp_partial ? "generic" : "native";
+			memcpy(j->mode, caps.mode, sizeof(j->mode));
 			return;
 		}
 	}
@@ -196,7 +196,7 @@ static void judge_policy(struct judgement *j, struct sockets *sockets, const str
 static void judge(struct judgement *j, const struct config *config, struct sockets *sockets,
 		  const struct host_link *link, bool initial)
 {
-	*j = (struct judgement){ .provider = "", .mode = "", .reason = FS_REASON_none };
+	*j = (struct judgement){ .provider = "", .reason = FS_REASON_none };
 	if (link->kind != HOST_LINK_LOOPBACK)
 		judge_provider(j, config, link);
 	j->listed = is_listed(j, config, &sockets->nl, link, initial);
@@ -210,6 +210,8 @@ static void judge(struct judgement *j, const struct config *config, struct socke
 		decline(j, FS_REASON_interface_down, "");
 	if (j->reason == FS_REASON_none && link->xdp_modes)
 		judge_attached(j, link);
+	if (j->reason == FS_REASON_none && steer_tap_held((uint32_t)link->ifindex))
+		decline(j, FS_REASON_interface_busy, "packet sockets");
 	if (j->reason == FS_REASON_none && config->policy == CONFIG_POLICY_HONOUR)
 		judge_policy(j, sockets, link);
 }
@@ -219,7 +221,7 @@ static const char *bystander_cost(const char *mode)
 {
 	if (strcmp(mode, "generic") == 0)
 		return "0 to 30 %";
-	return strcmp(mode, "native") == 0 ? "up to half" : "";
+	return strcmp(mode, "native") == 0 ? "up to half" : "-";
 }
 
 static const char *driver_of(const struct host_link *link)

@@ -15,7 +15,7 @@
 #include "base/err.h"
 
 static const struct command *const commands[] = { &command_run, &command_why, &command_stat,
-						  &command_doctor };
+						  &command_doctor, &command_providers };
 
 static const struct command *find(const char *name)
 {
@@ -30,8 +30,8 @@ static void print_overview(FILE *to)
 {
 	fprintf(to, "usage: fsock COMMAND [ARGUMENT...]\n\n");
 	for (size_t i = 0; i < FS_ARRAY_SIZE(commands); i++)
-		fprintf(to, "  fsock %-8s %s\n", commands[i]->name, commands[i]->summary);
-	fprintf(to, "  fsock %-8s %s\n", "help", "describe a command: fsock help COMMAND");
+		fprintf(to, "  fsock %-9s %s\n", commands[i]->name, commands[i]->summary);
+	fprintf(to, "  fsock %-9s %s\n", "help", "describe a command: fsock help COMMAND");
 	fprintf(to, "\nfsock --version prints the version. More: fsock(1), fsock.conf(5).\n");
 }
 

@@ -74,6 +74,7 @@ static void set_caps(struct provider_caps *caps, const struct provider_open_args
 		.max_parts = PACKET_MAX_PARTS,
 		.steers = true,
 		.needs_kick = true,
+		.mode = "tap",
 	};
 }
 

@@ -85,6 +85,13 @@ static int refuse_panicking(const struct provider_open_args *args)
 		    "Linux 6.17 can panic when AF_XDP sends in copy mode; use another kernel");
 }
 
+/* Only the generic mode cannot tell partial checksums apart (hazard 3). */
+static void set_mode(struct provider_caps *caps, bool native)
+{
+	caps->sheds_udp_partial = !native;
+	memcpy(caps->mode, native ? "native\0" : "generic", sizeof("generic"));
+}
+
 static void set_caps(struct provider_caps *caps, const struct provider_open_args *args)
 {
 	*caps = (struct provider_caps){
@@ -92,8 +99,8 @@ static void set_caps(struct provider_caps *caps, const struct provider_open_args
 		.max_parts = XSK_MAX_PARTS,
 		.steers = true,
 		.needs_kick = true,
-		.sheds_udp_partial = !wants_native(args),
 	};
+	set_mode(caps, wants_native(args));
 }
 
 static int xdp_probe(const struct provider_open_args *args, struct provider_caps *caps)
@@ -170,7 +177,7 @@ static int attach(struct provider_handle *handle, const struct provider_open_arg
 	p->shared = s.shared;
 	p->guard = s.guard;
 	steer_programs(&s, p->base.programs);
-	p->base.caps.sheds_udp_partial = !sa.native;
+	set_mode(&p->base.caps, sa.native);
 	return 0;
 }
 
