@@ -57,6 +57,7 @@ struct context {
 	int heir;	       /* index in stack->heir of this process, not joined yet; -1 = none */
 	int next_heir;	       /* that of the child being forked */
 	bool forking;	       /* this thread holds the lock across fork() */
+	uint32_t to_flush;     /* ports, by bit, with frames of the send under way: datagram_send_many() */
 	uint32_t to_ring;      /* processes, by bit of their slot, whose sleepers must know: context_ring() */
 
 	/* Constant after start. */

@@ -534,7 +534,7 @@ static __attribute__((noinline)) ssize_t send_special(struct context *ctx, struc
 		if (tries || context_flush(ctx, by) < 0)
 			return DATAGRAM_KERNEL;
 	}
-	context_flush(ctx, by);
+	ctx->to_flush |= 1u << by;
 	s->record->tx_fast += c.segment && len ? (len + c.segment - 1) / c.segment : 1;
 	s->record->tx_bytes += len;
 	return (ssize_t)len;
@@ -564,7 +564,7 @@ static ssize_t send_fast(struct context *ctx, struct sock *s, int fd, const stru
 			       len);
 	if (ret < 0)
 		return DATAGRAM_KERNEL; /* out of frames: the shadow has its own memory */
-	context_flush(ctx, dst->port);
+	ctx->to_flush |= 1u << dst->port;
 	s->record->tx_fast++;
 	s->record->tx_bytes += len;
 	return (ssize_t)len;
@@ -593,6 +593,36 @@ static ssize_t send_by_flags(struct context *ctx, struct sock *s, int fd, const 
 	return ret;
 }
 
+/* What was sent leaves, with one kick a port however many datagrams it was. */
+static void flush_sent(struct context *ctx)
+{
+	for (; ctx->to_flush; ctx->to_flush &= ctx->to_flush - 1) {
+		unsigned port = (unsigned)__builtin_ctz(ctx->to_flush);
+
+		if (ctx->handle[port].ops) /* not lost meanwhile */
+			context_flush(ctx, port);
+	}
+}
+
+/* The socket of @fd, ready for sending, with the lock; NULL without it: the kernel's. */
+static struct sock *begin_send(struct context *ctx, int fd)
+{
+	struct sock *s = context_enter(ctx, fd);
+
+	if (!s)
+		return NULL;
+	ctx->now = host_clock_now(&ctx->clock);
+	ctx->env.now = ctx->now;
+	if (__builtin_expect(ctx->now >= ctx->next_look, 0)) {
+		/* A program that only sends must hear of routes, neighbours and rules too. */
+		context_housekeep(ctx);
+		s = context_live_sock(ctx, fd);
+		if (!s)
+			context_leave(ctx);
+	}
+	return s;
+}
+
 ssize_t datagram_send(struct context *ctx, int fd, const struct datagram *d)
 {
 	struct sock *s = datagram_sock(ctx, fd);
@@ -601,25 +631,40 @@ ssize_t datagram_send(struct context *ctx, int fd, const struct datagram *d)
 
 	if (!s || check_iov(d->iov, d->n_iov, &len) < 0)
 		return DATAGRAM_KERNEL;
-	s = context_enter(ctx, fd);
+	s = begin_send(ctx, fd);
 	if (!s)
 		return DATAGRAM_KERNEL;
-	ctx->now = host_clock_now(&ctx->clock);
-	ctx->env.now = ctx->now;
-	if (__builtin_expect(ctx->now >= ctx->next_look, 0)) {
-		/* A program that only sends must hear of routes, neighbours and rules too. */
-		context_housekeep(ctx);
-		s = context_live_sock(ctx, fd);
-		if (!s) {
-			context_leave(ctx);
-			return DATAGRAM_KERNEL;
-		}
-	}
 	if (s->way == SOCK_UNDECIDED)
 		send_first(ctx, s, fd, d);
 	ret = send_by_flags(ctx, s, fd, d, len);
+	flush_sent(ctx);
 	context_leave(ctx);
 	return ret;
+}
+
+unsigned datagram_send_many(struct context *ctx, int fd, const struct datagram *d, unsigned n,
+			    ssize_t *result)
+{
+	struct sock *s = datagram_sock(ctx, fd) ? begin_send(ctx, fd) : NULL;
+	unsigned done;
+	size_t len;
+
+	*result = DATAGRAM_KERNEL;
+	if (!s)
+		return 0;
+	for (done = 0; done < n; done++) {
+		*result = DATAGRAM_KERNEL;
+		if (check_iov(d[done].iov, d[done].n_iov, &len) < 0)
+			break;
+		if (s->way == SOCK_UNDECIDED)
+			send_first(ctx, s, fd, &d[done]);
+		*result = send_by_flags(ctx, s, fd, &d[done], len);
+		if (*result < 0)
+			break;
+	}
+	flush_sent(ctx);
+	context_leave(ctx);
+	return done;
 }
 
 void datagram_sent_by_kernel(struct context *ctx, int fd, ssize_t bytes, const void *name,

@@ -49,6 +49,13 @@ ssize_t datagram_receive(struct context *ctx, int fd, struct datagram *d);
 /* Bytes sent, DATAGRAM_KERNEL, or -errno. */
 ssize_t datagram_send(struct context *ctx, int fd, const struct datagram *d);
 
+/*
+ * The same for @n of them in a row, with one start of the provider. Returns how many were sent, each
+ * whole; when that is less than @n, *result is what datagram_send() would say of the next.
+ */
+unsigned datagram_send_many(struct context *ctx, int fd, const struct datagram *d, unsigned n,
+			    ssize_t *result);
+
 /* libc's call sent @bytes on the shadow of @fd (after DATAGRAM_KERNEL): account, and see whether the
  * client has earned its port. @name: destination or NULL. */
 void datagram_sent_by_kernel(struct context *ctx, int fd, ssize_t bytes, const void *name,

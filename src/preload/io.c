@@ -12,7 +12,10 @@
 #include "host/clock.h"
 #include "preload/libc.h"
 
-enum { MMSG_MAX = 1024 /* UIO_MAXIOV: the kernel stops there too */ };
+enum {
+	MMSG_MAX = 1024, /* UIO_MAXIOV: the kernel stops there too */
+	BURST = 32,	 /* datagrams of one call of the context: what lies on the program's stack */
+};
 
 static struct context *ours(int fd)
 {
@@ -130,9 +133,9 @@ static int partial(unsigned done, int saved)
 	return (int)done;
 }
 
-static ssize_t send_message(struct context *ctx, int fd, const struct msghdr *msg, int flags)
+static struct datagram datagram_of(const struct msghdr *msg, int flags)
 {
-	struct datagram d = {
+	return (struct datagram){
 		.iov = msg->msg_iov,
 		.n_iov = msg->msg_iovlen,
 		.flags = flags,
@@ -141,6 +144,11 @@ static ssize_t send_message(struct context *ctx, int fd, const struct msghdr *ms
 		.control = msg->msg_control,
 		.control_len = msg->msg_controllen,
 	};
+}
+
+static ssize_t send_message(struct context *ctx, int fd, const struct msghdr *msg, int flags)
+{
+	struct datagram d = datagram_of(msg, flags);
 	ssize_t ret = msg->msg_iovlen <= IOV_MAX ? datagram_send(ctx, fd, &d) : DATAGRAM_KERNEL;
 
 	if (ret != DATAGRAM_KERNEL)
@@ -155,6 +163,24 @@ FSOCK_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 	return ctx ? send_message(ctx, fd, msg, flags) : LIBC(sendmsg)(fd, msg, flags);
 }
 
+/* The next few of @n from *@done on, which moves on by what was sent. The last one's result. */
+static ssize_t send_burst(struct context *ctx, int fd, struct mmsghdr *vec, unsigned n, int flags,
+			  unsigned *done)
+{
+	struct datagram d[BURST];
+	unsigned count = 0, sent_now;
+	ssize_t ret;
+
+	while (count < BURST && *done + count < n) {
+		d[count] = datagram_of(&vec[*done + count].msg_hdr, flags);
+		count++;
+	}
+	sent_now = datagram_send_many(ctx, fd, d, count, &ret);
+	for (unsigned i = 0; i < sent_now; i++, ++*done)
+		vec[*done].msg_len = (unsigned)total(d[i].iov, (int)d[i].n_iov);
+	return ret;
+}
+
 FSOCK_EXPORT int sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
 {
 	struct context *ctx = ours(fd);
@@ -163,12 +189,22 @@ FSOCK_EXPORT int sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
 
 	if (!ctx)
 		return LIBC(sendmmsg)(fd, vec, n, flags);
-	for (; done < FS_MIN(n, (unsigned)MMSG_MAX); done++) {
-		ssize_t ret = send_message(ctx, fd, &vec[done].msg_hdr, flags);
+	n = FS_MIN(n, (unsigned)MMSG_MAX);
+	while (done < n) {
+		ssize_t ret = send_burst(ctx, fd, vec, n, flags, &done);
 
+		if (done == n)
+			break;
+		if (ret == DATAGRAM_KERNEL)
+			ret = sent(ctx, fd, LIBC(sendmsg)(fd, &vec[done].msg_hdr, flags),
+				   vec[done].msg_hdr.msg_name, vec[done].msg_hdr.msg_namelen);
+		else if (ret < 0)
+			ret = libc_result(ret);
+		else
+			continue; /* the burst was full */
 		if (ret < 0)
 			return partial(done, saved);
-		vec[done].msg_len = (unsigned)ret;
+		vec[done++].msg_len = (unsigned)ret;
 	}
 	return (int)done;
 }

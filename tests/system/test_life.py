@@ -657,6 +657,37 @@ say("well")
 """, options={"profile": "default", "client_datagrams": 0}, args=(fsock.tool(),)).good("0\nwell\n")
 
 
+def test_sendmmsg_starts_the_provider_once(pair, tmp_path):
+    """Thirty-two datagrams in one call cost one kick, and arrive in order."""
+    Life(pair, tmp_path, """
+import json, struct, subprocess
+def kicks():
+    time.sleep(1.2) # published once a second by a program that calls
+    sock.send(b"tell")
+    sock.recv(100)
+    told = subprocess.run([sys.argv[3], "stat", "--json", "--all", str(os.getpid())], capture_output=True,
+                          env={}, check=True, close_fds=False)
+    return sum(port["counters"]["kicks"] for port in json.loads(told.stdout)["stacks"][0]["ports"])
+sock = fresh()
+ask(sock)
+words = [ctypes.create_string_buffer(b"%02d" % i, 2) for i in range(40)]
+iov = (ctypes.c_ulong * 80)(*sum([[ctypes.addressof(w), 2] for w in words], []))
+vec = (ctypes.c_char * (64 * 40))()
+for i in range(40): # struct mmsghdr: name, its length, iov, number, control, length, flags, sent
+    struct.pack_into("QIxxxxQQQQixxxxIxxxx", vec, 64 * i, 0, 0, ctypes.addressof(iov) + 16 * i, 1, 0, 0, 0, 99)
+before = kicks()
+for turn in range(20):
+    assert libc.sendmmsg(sock.fileno(), vec, 32, 0) == 32
+    assert [struct.unpack_from("I", vec, 64 * i + 56)[0] for i in range(33)] == [2] * 32 + [99]
+    assert [sock.recv(100) for i in range(32)] == [b"%02d" % i for i in range(32)]
+after = kicks()
+assert after - before <= 20 * 2 + 10, after - before
+assert libc.sendmmsg(sock.fileno(), vec, 40, 0) == 40
+assert [sock.recv(100) for i in range(40)] == [b"%02d" % i for i in range(40)]
+say("well")
+""", options={"profile": "latency"}, args=(fsock.tool(),)).good().fast(least=1300)
+
+
 def test_who_makes_a_set_ready_wakes_its_sleepers(pair, tmp_path):
     """A member that is readable when it is added, or armed anew, ends the wait of another thread."""
     Life(pair, tmp_path, RUNG + """
