@@ -244,6 +244,60 @@ def udp_tp(rounds):
         yield row.finish(more_is_better=False)
 
 
+# --- groups -----------------------------------------------------------------------------------
+
+GROUP = "239.77.0.1"
+
+
+def _mcast(pair, size, receivers=2, spin=False, options=None, seconds=2):
+    """Datagrams a second that the slower of the receivers saw; they are sockets of one process."""
+    cpu = proc.cpus()
+    tool = str(fsock.build_dir() / "bench" / "mcast_udp")
+
+    def wrap(argv):
+        return argv if options is None else fsock.run(argv, **options)
+    wait = ["spin"] if spin else []
+    with pair.b.popen(wrap([tool, "recv", GROUP, 12000, net.LINK, receivers, *wait]), cpu=cpu[1],
+                      env=fsock.CLEAN) as receiver:
+        if not receiver.wait_for("ready", 10):
+            raise Failed("mcast_udp recv did not start: " + receiver.err[-300:])
+        report = fsock.Report() if options is not None else None
+        done = pair.a.run(wrap([tool, "send", GROUP, 12000, net.LINK, seconds, size]), cpu=cpu[0],
+                          timeout=seconds + 20, env={**fsock.CLEAN, **(report.env if report else {})},
+                          fds=(report.fd,) if report else ())
+        time.sleep(0.3)
+        row = {"share": 0.0}
+        if options is not None:
+            seen = fsock.counts(receiver.pid)
+            row["share"] = min(seen.share if seen else 0.0, report.counts().share)
+            report.close()
+        out = receiver.stop().out
+    try:
+        sent, received = json.loads(done.out), json.loads(out)["received"]
+    except ValueError:
+        raise Failed(f"mcast_udp: {done.status} {done.err.strip()} {out}") from None
+    row["rate"] = min(received) / sent["seconds"]
+    return row
+
+
+def udp_mcast(rounds):
+    """one sender to a group, two members in one process at the other end, counted at the slower member"""
+    for size in (64, 1400):
+        columns = {"kernel_block": {}, "kernel_spin": {"spin": True}, "fsock": {"options": LATENCY}}
+        seen = {name: [] for name in columns}
+        with net.Pair("fsock-bench") as pair:
+            for n in range(rounds):
+                for name, how in columns.items():
+                    say(f"udp_mcast {size} B, round {n + 1} of {rounds}: {name}")
+                    seen[name].append(_mcast(pair, size, **how))
+        cells = {name: [r["rate"] for r in rows] for name, rows in seen.items()}
+        params = {"size": size, "profile": "latency", "tool": "mcast_udp", "receivers": 2}
+        yield Row("udp_mcast", params, "received by each", "msg/s", n=rounds,
+                  **{name: median(values) for name, values in cells.items()},
+                  share=min(r["share"] for r in seen["fsock"]),
+                  spread=spread(cells["fsock"])).finish(more_is_better=True)
+
+
 # --- small calls ------------------------------------------------------------------------------
 
 def _plain(pair, mode, port, *more, options=None, timeout=60):
@@ -405,4 +459,5 @@ def bystander(rounds):
                   fsock=median(values), spread=spread(values)).finish(more_is_better=more)
 
 
-ALL = {job.__name__: job for job in (udp_pp, udp_pp_raw, udp_tp, empty_recv, idle, unread, start, bystander)}
+ALL = {job.__name__: job for job in (udp_pp, udp_pp_raw, udp_tp, udp_mcast, empty_recv, idle, unread, start,
+                                     bystander)}
