@@ -512,7 +512,7 @@ static __attribute__((noinline)) ssize_t send_special(struct context *ctx, struc
 	unsigned by;
 	int ret;
 
-	if (s->more || s->corked || !control_get(s, d, v6, &c) || (c.segment && c.style.no_checksum))
+	if (ip_addr_is_multicast(addr) || s->more || s->corked || !control_get(s, d, v6, &c) || (c.segment && c.style.no_checksum))
 		return DATAGRAM_KERNEL;
 	dst = c.rerouted ? context_resolve_by(ctx, addr, &c.choice) : context_resolve(ctx, s, addr);
 	if (!usable(ctx, dst, c.segment ? FS_MIN((size_t)c.segment, len) : len))
@@ -540,6 +540,19 @@ static __attribute__((noinline)) ssize_t send_special(struct context *ctx, struc
 	return (ssize_t)len;
 }
 
+/* One datagram to @dst, which is usable. 0 or as udp_send(). */
+static inline int build(struct context *ctx, struct sock *s, struct ip_dst *dst, uint16_t port,
+			const struct datagram *d, size_t len)
+{
+	struct udp_style style;
+
+	if (__builtin_expect(!dst->to_group, 1))
+		return udp_send(&ctx->stack->udp, &ctx->env, &s->pcb, dst, port, d->iov, (int)d->n_iov, len);
+	style = s->pcb.style[dst->is_v6];
+	style.hop_limit = s->group_hops[dst->is_v6];
+	return udp_send_as(&ctx->stack->udp, &ctx->env, &s->pcb, &style, dst, port, d->iov, (int)d->n_iov, len, 0);
+}
+
 /* Lock held; @s is on the fast path. */
 static ssize_t send_fast(struct context *ctx, struct sock *s, int fd, const struct datagram *d, size_t len)
 {
@@ -553,15 +566,14 @@ static ssize_t send_fast(struct context *ctx, struct sock *s, int fd, const stru
 	if (__builtin_expect(s->special || d->control_len || (d->flags & MSG_DONTROUTE), 0))
 		return send_special(ctx, s, fd, d, len, &addr, port);
 	dst = context_resolve(ctx, s, &addr);
-	if (!usable(ctx, dst, len))
+	if (!usable(ctx, dst, len) || (dst->to_group && s->group_stays[dst->is_v6]))
 		return DATAGRAM_KERNEL;
 	ret = pending_error(ctx, s, fd);
 	if (ret < 0)
 		return ret;
-	ret = udp_send(&ctx->stack->udp, &ctx->env, &s->pcb, dst, port, d->iov, (int)d->n_iov, len);
+	ret = build(ctx, s, dst, port, d, len);
 	if (ret < 0 && context_flush(ctx, dst->port) == 0)
-		ret = udp_send(&ctx->stack->udp, &ctx->env, &s->pcb, dst, port, d->iov, (int)d->n_iov,
-			       len);
+		ret = build(ctx, s, dst, port, d, len);
 	if (ret < 0)
 		return DATAGRAM_KERNEL; /* out of frames: the shadow has its own memory */
 	ctx->to_flush |= 1u << dst->port;

@@ -20,7 +20,9 @@
 #include "base/reason.h"
 #include "context/internal.h"
 #include "host/diag.h"
+#include "host/igmp6.h"
 #include "host/link.h"
+#include "host/route.h"
 #include "sys/sys.h"
 #include "udp/group.h"
 
@@ -437,8 +439,94 @@ void context_group_option(struct context *ctx, struct sock *s, int fd, int level
 		changed = sync_one(ctx, s, fd, &group, ifindex);
 	else
 		changed = sync_all(ctx, s, fd, &group);
-	if (changed && s->pcb.local_port && s->way == SOCK_FAST)
+	if (!changed)
+		return;
+	ip_dst_flush(&ctx->stack->ip); /* what is sent to the group now comes back */
+	if (s->pcb.local_port && s->way == SOCK_FAST)
 		context_groups_review(ctx, s->pcb.local_port);
+}
+
+/* --- sending --- */
+
+static int read_int(int fd, int level, int name, int otherwise)
+{
+	socklen_t len = sizeof(int);
+	int v = otherwise;
+
+	return sys_getsockopt(fd, level, name, &v, &len) == 0 ? v : otherwise;
+}
+
+/* IP_MULTICAST_IF: the kernel tells the address of it only, so the interface is taken from what was set. */
+static void read_interface(struct context *ctx, struct sock *s, const void *value, size_t len)
+{
+	struct ip_mreqn req = { .imr_ifindex = 0 };
+
+	if (len >= sizeof(req))
+		memcpy(&req, value, sizeof(req));
+	else if (len >= sizeof(struct ip_mreq))
+		memcpy(&req, value, sizeof(struct ip_mreq));
+	else
+		memcpy(&req.imr_address, value, sizeof(req.imr_address));
+	s->group_if[0] = (uint32_t)req.imr_ifindex;
+	s->group_source = (struct ip_addr){ 0 };
+	if (req.imr_address.s_addr == 0)
+		return;
+	s->group_source = ip_addr_v4(&req.imr_address);
+	if (!s->group_if[0])
+		s->group_if[0] = context_interface_of(ctx, &s->group_source);
+}
+
+void context_group_sending(struct context *ctx, struct sock *s, int fd, int level, int name,
+			   const void *value, size_t len)
+{
+	bool v6 = level == IPPROTO_IPV6;
+	int hops = read_int(fd, level, v6 ? IPV6_MULTICAST_HOPS : IP_MULTICAST_TTL, 1);
+
+	s->group_hops[v6] = hops > 1 ? (uint8_t)hops : 0;
+	s->group_stays[v6] = hops == 0;
+	s->group_quiet[v6] = !read_int(fd, level, v6 ? IPV6_MULTICAST_LOOP : IP_MULTICAST_LOOP, 1);
+	if (v6)
+		s->group_if[1] = (uint32_t)read_int(fd, level, IPV6_MULTICAST_IF, 0);
+	else if (name == IP_MULTICAST_IF)
+		read_interface(ctx, s, value, len);
+	context_forget_route(ctx, s);
+}
+
+void context_group_choice(const struct sock *s, bool v6, struct context_choice *choice)
+{
+	choice->oif = s->pcb.ifindex ? s->pcb.ifindex : s->group_if[v6];
+	choice->quiet = s->group_quiet[v6];
+	if (!v6 && ip_addr_is_any(&choice->bound))
+		choice->bound = s->group_source;
+}
+
+/* Would the kernel deliver what is sent to @d here as well? */
+static bool is_joined(struct context *ctx, const struct host_route *route, const struct ip_dst *d)
+{
+	if (ip_addr_is_v4(&d->remote))
+		return route->joined;
+	return host_igmp6_joined((uint32_t)route->ifindex, &d->remote, (char *)ctx->nl_buf,
+				 HOST_NL_BUF_GOOD) != 0;
+}
+
+void context_group_resolved(struct context *ctx, const struct host_route *route,
+			    const struct context_choice *choice, struct ip_dst *d)
+{
+	int port = context_port_find(ctx, (uint32_t)route->ifindex);
+
+	d->local = route->prefsrc;
+	d->mtu = route->mtu;
+	d->hop_limit = 1;
+	if (!is_on_the_wire(&d->remote) || ip_addr_is_any(&d->local) ||
+	    (!choice->quiet && is_joined(ctx, route, d))) {
+		d->reason = FS_REASON_multicast;
+	} else if (port >= 0) {
+		d->neigh = context_next_hop(ctx, route->ifindex, (unsigned)port, &d->remote);
+		if (d->neigh) {
+			d->way = IP_DST_FAST;
+			d->port = (uint8_t)port;
+		}
+	}
 }
 
 void context_groups_unsteer(struct context *ctx, struct sock *s)

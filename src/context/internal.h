@@ -176,6 +176,7 @@ struct context_choice {
 	uint32_t oif;		/* interface to leave by; 0 = any */
 	uint32_t mark;
 	uint8_t tos;		/* without ECN bits */
+	bool quiet;		/* to a group: not looped back to members on this host */
 };
 
 /* What the options of @s choose for datagrams of one family. */
@@ -194,6 +195,10 @@ void context_forget_route(struct context *ctx, struct sock *s);
  * way IP_DST_KERNEL when nothing else is possible, or NULL when the cache is full. */
 struct ip_dst *context_resolve(struct context *ctx, struct sock *s, const struct ip_addr *remote);
 
+/* A route of ours is by a neighbour that the kernel knows; learn what it says. A group's station follows
+ * from its address. */
+struct neigh *context_next_hop(struct context *ctx, int ifindex, unsigned port, const struct ip_addr *hop);
+
 /* The next hop of @dst was not known: has the kernel found it meanwhile? True: it is now. */
 bool context_neigh_retry(struct context *ctx, struct ip_dst *dst);
 
@@ -210,6 +215,9 @@ void context_neigh_refresh(struct context *ctx);
 
 /* As context_enter(), after a look whether @fd still is the socket it was: for calls that are rare. */
 struct sock *context_enter_checked(struct context *ctx, int fd);
+
+/* Which interface has the address @local: its index, or 0. */
+uint32_t context_interface_of(struct context *ctx, const struct ip_addr *local);
 
 /* Steer @s: its port now belongs to the stack. 0, or the reason it does not. */
 int context_accelerate(struct context *ctx, struct sock *s, int fd);
@@ -252,6 +260,19 @@ void context_read_names(struct sock *s, int fd);
 /* A membership or IP_MULTICAST_ALL of @s was changed on the shadow: learn it and steer accordingly. */
 void context_group_option(struct context *ctx, struct sock *s, int fd, int level, int name,
 			  const void *value, size_t len);
+
+/* An option of @s changed how its datagrams to groups leave: read it back. */
+void context_group_sending(struct context *ctx, struct sock *s, int fd, int level, int name,
+			   const void *value, size_t len);
+
+/* What the options of @s choose for datagrams to groups. */
+struct context_choice;
+void context_group_choice(const struct sock *s, bool v6, struct context_choice *choice);
+
+/* The kernel's @route to the group of @d, as the fast path may take it. */
+struct host_route;
+void context_group_resolved(struct context *ctx, const struct host_route *route,
+			    const struct context_choice *choice, struct ip_dst *d);
 
 /* Who could receive groups on @port changed: steer those that only sockets of this stack receive. */
 void context_groups_review(struct context *ctx, uint16_t port);

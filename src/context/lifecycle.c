@@ -201,8 +201,7 @@ void context_resteer(struct context *ctx, unsigned port)
 	}
 }
 
-/* Which interface carries the socket's specific local address: it, or 0. */
-static uint32_t interface_of(struct context *ctx, const struct ip_addr *local)
+uint32_t context_interface_of(struct context *ctx, const struct ip_addr *local)
 {
 	struct host_addr addrs[64];
 	int n = host_addr_list(&ctx->nl, 0, addrs, FS_ARRAY_SIZE(addrs));
@@ -222,7 +221,7 @@ static int steer_all(struct context *ctx, struct sock *s)
 
 	if (!ip_addr_is_any(&s->pcb.local)) {
 		/* Bound to another device than the address's, it takes what arrives there by the shadow. */
-		ifindex[0] = interface_of(ctx, &s->pcb.local);
+		ifindex[0] = context_interface_of(ctx, &s->pcb.local);
 		n = ifindex[0] != 0 && (s->pcb.ifindex == 0 || s->pcb.ifindex == ifindex[0]);
 	} else if (s->pcb.ifindex) {
 		ifindex[0] = s->pcb.ifindex;

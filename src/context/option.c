@@ -175,6 +175,9 @@ void lifecycle_option(struct context *ctx, int fd, int level, int name, const vo
 	case SOCK_OPT_SHARE:
 		s->shareable = true;
 		break;
+	case SOCK_OPT_GROUP_SEND:
+		context_group_sending(ctx, s, fd, level, name, value, len);
+		break;
 	case SOCK_OPT_GROUP:
 		context_group_option(ctx, s, fd, level, name, value, len);
 		break;

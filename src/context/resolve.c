@@ -12,6 +12,7 @@
 #include "context/internal.h"
 #include "host/neigh.h"
 #include "host/route.h"
+#include "wire/eth.h"
 
 /* Learned path MTUs come without a notification: ask again after a second. */
 #define DST_FRESH FS_SEC(1)
@@ -23,8 +24,7 @@ enum {
 	CHOICE_MAX_OIF = (1 << 24) - 1,
 };
 
-/* A route of ours is by a neighbour that the kernel knows; learn what it says. */
-static struct neigh *next_hop(struct context *ctx, int ifindex, unsigned port, const struct ip_addr *hop)
+struct neigh *context_next_hop(struct context *ctx, int ifindex, unsigned port, const struct ip_addr *hop)
 {
 	struct neigh_table *table = &ctx->stack->ip.neigh;
 	struct neigh *n = neigh_find(table, (uint8_t)port, hop);
@@ -32,6 +32,10 @@ static struct neigh *next_hop(struct context *ctx, int ifindex, unsigned port, c
 
 	if (n && n->state == NEIGH_VALID)
 		return n;
+	if (ip_addr_is_multicast(hop)) {
+		answer.mac = eth_group_of(hop);
+		return neigh_learn(table, (uint8_t)port, hop, &answer.mac, NEIGH_VALID, ctx->now);
+	}
 	if (host_neigh_get(&ctx->nl, ifindex, hop, &answer) == 0 && answer.usable)
 		return neigh_learn(table, (uint8_t)port, hop, &answer.mac, NEIGH_VALID, ctx->now);
 	/* Unresolved: the kernel solicits when the datagram goes its way, and the monitor hears. */
@@ -56,7 +60,7 @@ static void resolved(struct context *ctx, const struct host_route *route, struct
 		const struct ip_addr *hop =
 			ip_addr_is_any(&route->gateway) ? &d->remote : &route->gateway;
 
-		d->neigh = next_hop(ctx, route->ifindex, (unsigned)port, hop);
+		d->neigh = context_next_hop(ctx, route->ifindex, (unsigned)port, hop);
 		if (d->neigh) {
 			d->way = IP_DST_FAST;
 			d->port = (uint8_t)port;
@@ -85,19 +89,24 @@ static struct ip_dst *ask(struct context *ctx, const struct ip_addr *remote,
 	query.tos = choice->tos;
 	query.proto = IPPROTO_UDP;
 	query.connect = true;
-	if (ip_addr_is_multicast(remote) || ip_addr_is_any(remote))
+	if (ip_addr_is_any(remote))
 		d.reason = FS_REASON_multicast;
 	else if (ip_addr_is_link_local(remote) && !ip_addr_is_v4(remote))
 		d.reason = FS_REASON_scoped; /* the scope is the shadow's: one address, many links */
-	else if (host_route_get(&ctx->nl, &query, &route) == 0)
-		resolved(ctx, &route, &d);
+	else if (host_route_get(&ctx->nl, &query, &route) == 0) {
+		if (ip_addr_is_multicast(remote))
+			context_group_resolved(ctx, &route, choice, &d);
+		else
+			resolved(ctx, &route, &d);
+	}
 	return ip_dst_add(&ctx->stack->ip, &d);
 }
 
-/* The part of the choice beside the address, as one word: 32 bits of mark, 24 of interface, 8 of TOS. */
+/* The part of the choice beside the address, as one word: 32 bits of mark, 24 of interface, 6 of TOS, and
+ * the lowest for groups. */
 static uint64_t packed(const struct context_choice *choice)
 {
-	return (uint64_t)choice->mark << 32 | choice->oif << 8 | choice->tos;
+	return (uint64_t)choice->mark << 32 | choice->oif << 8 | choice->tos | choice->quiet;
 }
 
 struct ip_dst *context_resolve_by(struct context *ctx, const struct ip_addr *remote,
@@ -126,7 +135,8 @@ void context_choice(const struct sock *s, bool v6, struct context_choice *choice
 		.mark = s->mark,
 	};
 	context_choice_tos(choice, s->pcb.style[v6].tos);
-	if (!ip_addr_is_any(&s->pcb.local))
+	/* Who is bound to a group sends from the interface's address. */
+	if (!ip_addr_is_any(&s->pcb.local) && !ip_addr_is_multicast(&s->pcb.local))
 		choice->bound = s->pcb.local;
 }
 
@@ -139,6 +149,8 @@ struct ip_dst *context_resolve(struct context *ctx, struct sock *s, const struct
 	if (d && !d->stale && ip_addr_equal(&d->remote, remote) && ctx->now - d->checked_at < DST_FRESH)
 		return d;
 	context_choice(s, !ip_addr_is_v4(remote), &choice);
+	if (__builtin_expect(ip_addr_is_multicast(remote), 0))
+		context_group_choice(s, !ip_addr_is_v4(remote), &choice);
 	d = context_resolve_by(ctx, remote, &choice);
 	if (s->dst)
 		ip_dst_put(ip, s->dst);
@@ -162,7 +174,7 @@ bool context_neigh_retry(struct context *ctx, struct ip_dst *dst)
 
 	if (n->state == NEIGH_VALID || ctx->now - n->refreshed_at < NEIGH_RETRY)
 		return false;
-	next_hop(ctx, (int)ctx->stack->ip.port[dst->port].ifindex, dst->port, &n->addr);
+	context_next_hop(ctx, (int)ctx->stack->ip.port[dst->port].ifindex, dst->port, &n->addr);
 	return ip_dst_ready(&ctx->stack->ip, dst);
 }
 
@@ -170,7 +182,7 @@ void context_neigh_changed(struct context *ctx, const struct host_neigh *h)
 {
 	int port = context_port_find(ctx, (uint32_t)h->ifindex);
 
-	if (port < 0 || !neigh_find(&ctx->stack->ip.neigh, (uint8_t)port, &h->addr))
+	if (port < 0 || ip_addr_is_multicast(&h->addr) || !neigh_find(&ctx->stack->ip.neigh, (uint8_t)port, &h->addr))
 		return; /* nobody sends there */
 	neigh_learn(&ctx->stack->ip.neigh, (uint8_t)port, &h->addr, h->usable ? &h->mac : NULL,
 		    h->usable ? NEIGH_VALID : NEIGH_FAILED, ctx->now);
@@ -180,7 +192,7 @@ void context_neigh_gone(struct context *ctx, const struct host_neigh *h)
 {
 	int port = context_port_find(ctx, (uint32_t)h->ifindex);
 
-	if (port >= 0)
+	if (port >= 0 && !ip_addr_is_multicast(&h->addr))
 		neigh_forget(&ctx->stack->ip.neigh, (uint8_t)port, &h->addr);
 }
 
@@ -192,7 +204,8 @@ void context_neigh_refresh(struct context *ctx)
 	while ((n = neigh_next_due(table, ctx->now, NEIGH_INTERVAL)) != NULL) {
 		/* Without CAP_NET_ADMIN the entry is declared unresolved: the next datagram takes the
 		 * kernel's way, which refreshes it, and the monitor brings it back. */
-		if (host_neigh_use(&ctx->nl, (int)ctx->stack->ip.port[n->port].ifindex, &n->addr) == -EPERM)
+		if (!ip_addr_is_multicast(&n->addr) &&
+		    host_neigh_use(&ctx->nl, (int)ctx->stack->ip.port[n->port].ifindex, &n->addr) == -EPERM)
 			neigh_learn(table, n->port, &n->addr, NULL, NEIGH_FAILED, ctx->now);
 		neigh_asked(table, n, ctx->now);
 	}

@@ -17,6 +17,7 @@
 
 enum {
 	DSCP_MASK = 0xfc,      /* the kernel refuses ECN bits in a look-up (rtm_tos) */
+	FLAG_LOCAL = 0x80000000, /* RTCF_LOCAL: of a group, it is delivered here as well */
 	MS_PER_USER_TICK = 10, /* rta_expires counts USER_HZ, 100 a second on every architecture */
 };
 
@@ -112,6 +113,7 @@ int host_route_parse(const struct host_nl_msg *msg, struct host_route *route)
 		.type = route_type(&rtm),
 		.ifindex = (int)host_nl_u32(&table[RTA_OIF], 0),
 		.expires_ms = parse_expires(&table[RTA_CACHEINFO]),
+		.joined = rtm.rtm_type == RTN_MULTICAST && (rtm.rtm_flags & FLAG_LOCAL),
 	};
 	if (route->ifindex <= 0)
 		return -EBADMSG;

@@ -54,6 +54,7 @@ struct host_route {
 	struct ip_addr gateway; /* next hop; any = the destination. IPv6 even for IPv4 routes */
 	struct ip_addr prefsrc; /* source address: the one asked for, or the kernel's choice */
 	uint32_t mtu;		/* of an IP packet: learned, of the route or the interface */
+	bool joined;		/* HOST_ROUTE_MULTICAST, IPv4: this host is a member there, with that source */
 	bool mtu_locked;	/* "mtu lock": the kernel sends without DF */
 	uint8_t hop_limit;	/* of the route; 0 = the system's default */
 	uint32_t expires_ms;	/* how long a learned MTU holds; 0 = until an event */

@@ -118,6 +118,7 @@ struct ip_dst *ip_dst_add(struct ip_stack *ip, const struct ip_dst *resolved)
 	dst->neigh = resolved->neigh;
 	dst->checked_at = resolved->checked_at;
 	dst->is_v6 = !ip_addr_is_v4(&resolved->remote);
+	dst->to_group = ip_addr_is_multicast(&resolved->remote);
 	table_insert(&ip->dsts, &dst->node,
 		     dst_hash(ip, &dst->remote, &dst->bound, dst->choice));
 	list_push_back(&ip->idle, &dst->age);

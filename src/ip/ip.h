@@ -88,6 +88,7 @@ struct ip_dst {
 	uint32_t refs;		  /* sockets that cache it; freed only at 0 */
 	bool stale;		  /* unlinked from the cache: look it up anew */
 	bool is_v6;
+	bool to_group;		  /* remote is one: the hop limit is the sender's of groups */
 	uint8_t header_len;	  /* valid bytes of header: Ethernet + IP; 0 = no template yet */
 	uint32_t neigh_generation; /* of the template below */
 	uint64_t pseudo_sum;	  /* csum.h sum over addresses and protocol 17, length 0 */

@@ -19,6 +19,7 @@ enum sock_opt_action {
 	SOCK_OPT_RCVBUF,    /* read SO_RCVBUF back into the pcb's limit */
 	SOCK_OPT_RCVTIMEO,
 	SOCK_OPT_V6ONLY,    /* read IPV6_V6ONLY back */
+	SOCK_OPT_GROUP_SEND, /* how datagrams to groups leave: read it back */
 	SOCK_OPT_GROUP,	    /* a membership, or which groups are received: read it back */
 	SOCK_OPT_SHARE,	    /* others may bind to the port: SO_REUSEADDR */
 	SOCK_OPT_REUSEPORT, /* SO_REUSEPORT: the same, and flows are spread */

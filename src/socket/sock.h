@@ -61,6 +61,11 @@ struct sock {
 	/* Options, as the shadow has them (context/option.c). */
 	uint32_t cmsgs;		/* control messages wanted with received datagrams: enum sock_cmsg */
 	uint32_t mark;		/* SO_MARK */
+	uint32_t group_if[2];	/* IP_MULTICAST_IF, IPV6_MULTICAST_IF: interface; 0 = the route's */
+	struct ip_addr group_source; /* IP_MULTICAST_IF: source address; any = the route's */
+	uint8_t group_hops[2];	/* IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS; 0 = 1, the default */
+	bool group_stays[2];	/* they are 0: datagrams to groups leave by no wire */
+	bool group_quiet[2];	/* IP_MULTICAST_LOOP, IPV6_MULTICAST_LOOP are 0 */
 	uint32_t unicast_if[2]; /* IP_UNICAST_IF, IPV6_UNICAST_IF; 0 = none */
 	uint32_t kernel_drops;	/* what the shadow last said in SO_RXQ_OVFL */
 	uint16_t segment;	/* UDP_SEGMENT; 0 = none */

@@ -357,3 +357,99 @@ def test_names_of_link_local_senders(wire, ours, far):
     far.all("sender('l', v6=True)", "bind('l', %r, 6000, link='fst0')" % address)
     far(f"send('l', 'ff02::77', {PORT})")
     assert ours.took("got('r', names=True)", fast=1) == [["ff02::77 0", address, 6000, 0, index]]
+
+
+def sent(agent, line, fast=0, kernel=0):
+    """@line sends so many by either way."""
+    before = agent.counts()
+    agent(line)
+    after = agent.counts()
+    ways = (after.tx_fast - before.tx_fast, after.tx_kernel - before.tx_kernel)
+    assert ways == (fast, kernel), (line, ways)
+
+
+@BOTH
+def test_sending(ours, far, family):
+    """To a group with no member here: fast, with the hop limit set, whole, and called by the right name."""
+    group, v6 = GROUP[family], family == "v6"
+    source = net.B6 if v6 else net.B4
+    far.all(f"udp('m', '{ANY[family]}', {PORT})", f"join('m', '{group}')")
+    far("setopt('m', 'IPPROTO_IPV6', 'IPV6_RECVHOPLIMIT', 1)" if v6 else
+        "setopt('m', 'IPPROTO_IP', IP_RECVTTL, 1)")
+    level, option = ("IPPROTO_IPV6", "IPV6_MULTICAST_HOPS") if v6 else ("IPPROTO_IP", "IP_MULTICAST_TTL")
+    ours(f"sender('s', v6={v6})")
+    for value, expected in ((None, 1), (7, 7), (255, 255), (-1, 1)):
+        if value is not None:
+            ours(f"setopt('s', '{level}', '{option}', {value})")
+        sent(ours, f"send('s', '{group}', {PORT})", fast=1)
+        assert far("select.select([socks['m']], [], [], 2) and hops('m')") == [f"{group} 0", expected]
+    # What is set for unicast is not for groups.
+    ours("setopt('s', 'IPPROTO_IPV6', 'IPV6_UNICAST_HOPS', 9)" if v6 else "setopt('s', 'IPPROTO_IP', 'IP_TTL', 9)")
+    sent(ours, f"send('s', '{group}', {PORT})", fast=1)
+    assert far("select.select([socks['m']], [], [], 2) and hops('m')") == [f"{group} 0", 1]
+    sent(ours, f"send('s', '{group}', {PORT}, count=20)", fast=20)
+    assert [found[1] for found in far("got('m', 20, names=True)")] == [source] * 20
+    ours(f"socks['s'].connect(('{group}', {PORT}))")
+    sent(ours, "[socks['s'].send(b'connected') for _ in range(5)]", fast=5)
+    assert far("got('m', 5)") == ["connected"] * 5
+    # What becomes of hop limit 0 is the kernel's to say.
+    ours(f"setopt('s', '{level}', '{option}', 0)")
+    sent(ours, "socks['s'].send(b'none')", kernel=1)
+
+
+@BOTH
+@pytest.mark.parametrize("who", ["foreign", "own"])
+def test_sending_with_members_here(ours, near, far, family, who):
+    """With a member on this host the kernel sends and loops back; not if the sender wants no loop."""
+    group, v6 = GROUP[family], family == "v6"
+    far.all(f"udp('m', '{ANY[family]}', {PORT})", f"join('m', '{group}')")
+    ours(f"sender('s', v6={v6})")
+    sent(ours, f"send('s', '{group}', {PORT})", fast=1)
+    assert far("got('m')") == words(group, 0)
+    member = near if who == "foreign" else ours
+    member.all(f"udp('n', '{ANY[family]}', {PORT})", f"join('n', '{group}')")
+    if who == "foreign":
+        time.sleep(1.1)  # what was learned of a destination holds so long
+    sent(ours, f"send('s', '{group}', {PORT}, count=3)", kernel=3)
+    assert member("got('n', 3)") == far("got('m', 3)") == words(group, 0, 1, 2)
+    ours("setopt('s', 'IPPROTO_IPV6', 'IPV6_MULTICAST_LOOP', 0)" if v6 else
+         "setopt('s', 'IPPROTO_IP', 'IP_MULTICAST_LOOP', 0)")
+    sent(ours, f"send('s', '{group}', {PORT}, count=3)", fast=3)
+    assert far("got('m', 3)") == words(group, 0, 1, 2)
+    assert member("got('n', 0)") == []
+
+
+def test_two_interfaces(wire, far):
+    """One group on two interfaces: each member hears its own, the sender chooses, one goes away."""
+    a, b = wire.a.name, wire.b.name
+    subprocess.run(["ip", "link", "add", "fst1", "netns", a, "type", "veth", "peer", "name", "fst1",
+                    "netns", b], check=True)
+    try:
+        for side, last in ((wire.a, 1), (wire.b, 2)):
+            side.run(["ip", "addr", "add", f"10.78.0.{last}/24", "dev", "fst1"])
+            side.run(["ip", "link", "set", "fst1", "up"])
+            side.run(["ethtool", "-K", "fst1", "tx", "off"])
+        with Agent(wire.b) as ours:
+            far("sender('other', link='fst1')")
+            for name, link in (("one", "fst0"), ("two", "fst1")):
+                ours.all(f"udp('{name}', '0.0.0.0', {PORT})", f"join('{name}', '{G4}', link='{link}')",
+                         f"own_only('{name}')")
+            far.all(f"send('v4', '{G4}', {PORT})", f"send('other', '{G4}', {PORT}, first=1)")
+            assert ours.took("got('one')", fast=1) == words(G4, 0)
+            assert ours.took("got('two')", fast=1) == words(G4, 1)
+            far(f"udp('m', '0.0.0.0', {PORT})")
+            far(f"join('m', '{OTHER4}', link='fst1')")
+            ours("sender('s', link='fst1')")
+            sent(ours, f"send('s', '{OTHER4}', {PORT})", fast=1)
+            ours("leave_by('s', 'fst0')")
+            sent(ours, f"send('s', '{OTHER4}', {PORT}, first=1)", fast=1)
+            assert far("got('m', names=True)") == [[f"{OTHER4} 0", "10.78.0.2",
+                                                    ours("socks['s'].getsockname()[1]")]]
+            wire.b.run(["ip", "link", "del", "fst1"])
+            time.sleep(0.1)
+            assert ours("got('two', 0)") == []
+            far(f"send('v4', '{G4}', {PORT}, first=2)")
+            # The other socket's shadow has the port now, so this one's group is the kernel's, too.
+            assert ours("got('one')") == words(G4, 2)
+    finally:
+        wire.b.run(["ip", "link", "del", "fst1"])

@@ -13,7 +13,7 @@ import sys
 import time
 
 # Numbers that Python's socket module lacks.
-IP_MULTICAST_ALL, IPV6_MULTICAST_ALL = 49, 29
+IP_MULTICAST_ALL, IPV6_MULTICAST_ALL, IP_RECVTTL = 49, 29, 12
 JOIN, BLOCK, UNBLOCK, LEAVE, JOIN_SOURCE, LEAVE_SOURCE = range(42, 48)
 
 socks = {}
@@ -80,12 +80,16 @@ def own_only(name, on=True):
     socks[name].setsockopt(level("::" if v6 else ""), IPV6_MULTICAST_ALL if v6 else IP_MULTICAST_ALL, int(not on))
 
 
+def number(option):
+    return getattr(socket, option) if isinstance(option, str) else option
+
+
 def setopt(name, level_name, option, value):
-    socks[name].setsockopt(getattr(socket, level_name), getattr(socket, option, option), value)
+    socks[name].setsockopt(getattr(socket, level_name), number(option), value)
 
 
 def getopt(name, level_name, option):
-    return socks[name].getsockopt(getattr(socket, level_name), getattr(socket, option, option))
+    return socks[name].getsockopt(getattr(socket, level_name), number(option))
 
 
 def leave_by(name, link="fst0"):
@@ -126,6 +130,12 @@ def got(name, count=1, quiet=0.2, names=False):
         except BlockingIOError:
             continue
         found.append([data.decode(), *peer] if names else data.decode())
+
+
+def hops(name):
+    """TTL or hop limit of the next datagram on @name, whose receiver asked for it."""
+    data, found, _, _ = socks[name].recvmsg(2048, 256)
+    return [data.decode(), *(int.from_bytes(value[:4], "little") for _, _, value in found)]
 
 
 def close(name):
