@@ -470,8 +470,9 @@ static void open_watch(struct context *ctx)
 	ctx->watch_tried = true;
 	ctx->watch = host_watch_open(ctx->fd_floor, &error);
 	if (!ctx->watch)
-		host_log(&ctx->log, LOG_INFO, "io_uring is denied (error %d): epoll sets are looked at every %u us",
-			 -error, ctx->config.kernel_look);
+		host_log(&ctx->log, LOG_INFO,
+			 "io_uring is denied (error %d): epoll sets are looked at every %u us", -error,
+			 ctx->config.kernel_look);
 }
 
 /* Should this turn ask the kernel? Lock held. */

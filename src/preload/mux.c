@@ -162,10 +162,12 @@ static int report(const struct select_call *c, const struct pollfd *fds, unsigne
 static int select_run(const struct select_call *c, fs_ns limit, const signal_set *mask)
 {
 	bool concerned;
-	unsigned members = multiplex_matters(fsock_context) && c->n > 0 ? count(c, &concerned) : 0, n = 0;
+	unsigned members = 0, n = 0;
 	struct pollfd *fds;
 	int ret;
 
+	if (multiplex_matters(fsock_context) && c->n > 0)
+		members = count(c, &concerned);
 	if (members == 0 || !concerned)
 		return MULTIPLEX_KERNEL;
 	fds = mem_private(members * sizeof(*fds));
@@ -224,8 +226,10 @@ static unsigned mux_waits;
 
 FSOCK_EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
-	int ret = fsock_context ? multiplex_ctl(fsock_context, epfd, op, fd, event, fs_load_relaxed(&mux_waits)) : MULTIPLEX_KERNEL;
+	int ret = MULTIPLEX_KERNEL;
 
+	if (fsock_context)
+		ret = multiplex_ctl(fsock_context, epfd, op, fd, event, fs_load_relaxed(&mux_waits));
 	return ret == MULTIPLEX_KERNEL ? LIBC(epoll_ctl)(epfd, op, fd, event) : (int)libc_result(ret);
 }
 
