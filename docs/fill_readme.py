@@ -24,23 +24,32 @@ def number(value):
     return f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"
 
 
+def against(row, column):
+    """How much better fsock is than a kernel column, and behind it the floor where there is one."""
+    pair = row.get("against", {}).get(column, {})
+    if "fsock" not in pair:
+        return "-"
+    return f"{pair['fsock']:.2f}" + (f" ({pair['floor']:.2f})" if "floor" in pair else "")
+
+
 def block(path):
     """The text between the markers for the result file @path, relative to the root."""
     report = json.loads((ROOT / path).read_text())
     machine = report["machine"]
     lines = [f"{machine['model']}, {machine['cpus']} processors, Linux {machine['kernel']}, "
-             f"{report['date'][:10]}; medians of {report['rounds']} rounds; the ratio is against "
-             "the better of the kernel columns, above 1 fsock is better. "
+             f"{report['date'][:10]}; medians of {report['rounds']} rounds. The last columns say how "
+             "many times better fsock is than kernel sockets that block and that spin; in brackets what raw "
+             "frames reach, the most that this machine has to give. "
              f"Source: [{path}]({path}).", "",
              "| scenario | parameters | metric | unit | "
-             + " | ".join(title for _, title in COLUMNS) + " | ratio |",
-             "|---|---|---|---|" + "---:|" * (len(COLUMNS) + 1)]
+             + " | ".join(title for _, title in COLUMNS) + " | x blocking | x spinning |",
+             "|---|---|---|---|" + "---:|" * (len(COLUMNS) + 2)]
     for row in report["rows"]:
         params = ", ".join(f"{key} {value}" for key, value in row["params"].items())
         cells = " | ".join(number(row.get(name)) for name, _ in COLUMNS)
-        ratio = f"{row['ratio']:.2f}" if row.get("ratio") else "-"
+        ratio = " | ".join(against(row, column) for column in ("kernel_block", "kernel_spin"))
         if row.get("failed"):
-            ratio = "not counted: " + row["failed"].replace("|", "/").replace("\n", " ")
+            ratio = "not counted: " + row["failed"].replace("|", "/").replace("\n", " ") + " | -"
         lines.append(f"| {row['scenario']} | {params} | {row['metric']} | {row['unit']} | {cells} | {ratio} |")
     return "\n".join(lines) + "\n"
 
