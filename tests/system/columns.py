@@ -16,7 +16,7 @@ import socket
 from lab import fsock, proc
 
 HERE = pathlib.Path(__file__).resolve().parent
-CASE = re.compile(r"^CASE(_FAST)?\((\w+)\)", re.M)
+CASE = re.compile(r"^CASE(?:_(FAST|BUT|PART|BY))?\((\w+)(?:, (\w+))?\)", re.M)
 FAMILIES = ("v4", "v6", "mapped")
 
 # Programs in which the address family makes no difference run in fewer of them; --families=all runs all.
@@ -34,9 +34,9 @@ def programs():
 
 
 def cases(name):
-    """(case, must take the fast path) of one program, in the order of its source."""
+    """(case, claim) of one program, in the order of its source; a claim is (kind, detail), see record.h."""
     text = (HERE / "api" / f"{name}.c").read_text()
-    return [(case, bool(fast)) for fast, case in CASE.findall(text)]
+    return [(case, (kind, detail)) for kind, case, detail in CASE.findall(text)]
 
 
 # Programs that run once more against a peer on kernel sockets, whose datagrams arrive through the shadow.
@@ -51,11 +51,11 @@ def on_packet(name, family, everything):
 
 
 def selection(everything):
-    """What to run: (program, case, family, must take the fast path)."""
-    plain = [(name, case, family, fast) for name in programs() for case, fast in cases(name)
+    """What to run: (program, case, family, claim)."""
+    plain = [(name, case, family, claim) for name in programs() for case, claim in cases(name)
              for family in (FAMILIES if everything else FEWER.get(name, FAMILIES))]
-    return plain + [(name + "_fortified", case, "v4", fast)
-                    for name in FORTIFIED for case, fast in cases(name)]
+    return plain + [(name + "_fortified", case, "v4", claim)
+                    for name in FORTIFIED for case, claim in cases(name)]
 
 
 def deviations(name, case):
@@ -84,9 +84,14 @@ def command(column, argv):
 
 
 class Outcome:
-    def __init__(self, column, lines, status, err, counts):
+    """What one column said; @sockets are the records of the program's sockets."""
+
+    def __init__(self, column, lines, status, err, sockets):
         self.column, self.lines, self.status = column, lines, status
-        self.err, self.counts = err, counts
+        self.err, self.sockets, self.counts = err, sockets, fsock.sum_counts(sockets)
+
+    def reasons(self):
+        return {fsock.reason_name(sock["reason"]) for sock in self.sockets}
 
 
 def _reserve_control_fd():
@@ -129,9 +134,9 @@ def execute(pair, path, peer_path, case, family, column, timeout=25):
             raise AssertionError(f"the peer did not start: {peer.err}")
         done = pair.a.run([*argv], env={**env, **report.env}, cpu=cpu[0], timeout=timeout,
                           fds=(CONTROL_FD, report.fd), preexec=_on_control_fd(mine))
-    counts = report.counts()
+    sockets = report.sockets()
     report.close()
-    return Outcome(column, done.out.splitlines(), done.status, done.err, counts)
+    return Outcome(column, done.out.splitlines(), done.status, done.err, sockets)
 
 
 def differences(kernel, other, allowed=()):

@@ -57,6 +57,8 @@ def pair():
 def shared_pairs():
     """Two pairs for all tests of a module, which may ask for more ICMP errors than six."""
     with net.Pair() as one, net.Pair() as two:
+        one.meet()
+        two.meet()
         for side in (one.a, one.b, two.a, two.b):
             side.run(["sh", "-c", "echo 0 >/proc/sys/net/ipv4/icmp_ratelimit;"
                       "echo 0 >/proc/sys/net/ipv6/icmp/ratelimit"])

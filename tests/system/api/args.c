@@ -76,7 +76,7 @@ CASE(bind_port_zero_and_wildcard)
 	say_addr("name", &name);
 }
 
-CASE(bind_reuse)
+CASE_BY(bind_reuse, port_shared)
 {
 	struct addr a = here(PORT_HERE);
 	int one = udp(), two = udp(), three = udp(), on = 1;
@@ -183,7 +183,7 @@ CASE(names)
 	}
 }
 
-CASE(implicit_bind)
+CASE_FAST(implicit_bind)
 {
 	struct addr to = there(PORT_SINK), a = { .len = sizeof(a.ss) };
 	int fd = udp();

@@ -50,7 +50,7 @@ CASE_FAST(queued_before_connect)
 	CALL(recv(fd, buf, sizeof(buf), MSG_DONTWAIT));
 }
 
-CASE(reconnect_and_disconnect)
+CASE_FAST(reconnect_and_disconnect)
 {
 	struct addr to = there(PORT_ECHO);
 	int fd = udp();
@@ -117,7 +117,7 @@ CASE_FAST(wildcard_then_connect)
 }
 
 /* An answer 'port unreachable' is reported once, by whatever call comes next. */
-CASE(refused)
+CASE_FAST(refused)
 {
 	int fd = udp_connected(PORT_HERE, PORT_CLOSED), value = -1;
 	socklen_t len = sizeof(value);
@@ -138,7 +138,7 @@ CASE(refused)
 	CALL(recv(fd, buf, sizeof(buf), MSG_DONTWAIT));
 }
 
-CASE(refused_ends_a_blocking_receive)
+CASE_FAST(refused_ends_a_blocking_receive)
 {
 	int fd = udp_connected(PORT_HERE, PORT_CLOSED);
 
@@ -146,7 +146,7 @@ CASE(refused_ends_a_blocking_receive)
 	CALL_TIMED(recv(fd, buf, sizeof(buf), 0), 0, 1000);
 }
 
-CASE(refused_unconnected)
+CASE_FAST(refused_unconnected)
 {
 	struct addr to = there(PORT_CLOSED);
 	int fd = udp_bound(PORT_HERE);
@@ -159,7 +159,7 @@ CASE(refused_unconnected)
 	CALL(sendto(fd, "x", 1, 0, SA(&to), to.len));
 }
 
-CASE(refused_then_data)
+CASE_FAST(refused_then_data)
 {
 	struct addr to = there(PORT_CLOSED);
 	int fd = udp_connected(PORT_HERE, PORT_CLOSED);
@@ -219,7 +219,7 @@ CASE_FAST(two_sockets)
 	say("rounds %d", i);
 }
 
-CASE(other_family)
+CASE_PART(other_family)
 {
 	struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons(PORT_ECHO) };
 	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(PORT_ECHO) };

@@ -216,7 +216,7 @@ CASE_FAST(two_sets_one_socket)
 	wait_for(two, 8, 1000);
 }
 
-CASE(nested)
+CASE_BY(nested, option)
 {
 	struct pollfd set;
 	int inner = epoll_create1(0), outer = epoll_create1(0), fd = udp_bound(PORT_HERE);
@@ -351,7 +351,7 @@ CASE_FAST(set_duplicated)
 	CALL(recv(fd, buf, 100, MSG_DONTWAIT));
 }
 
-CASE(refused_port)
+CASE_FAST(refused_port)
 {
 	int ep = epoll_create1(0), fd = udp_connected(PORT_HERE, PORT_CLOSED);
 

@@ -91,7 +91,7 @@ CASE_FAST(number_used_again)
 	echo_over(fd);
 }
 
-CASE(close_range_keeps_the_rest)
+CASE_FAST(close_range_keeps_the_rest)
 {
 	int fd = udp_bound(PORT_HERE), high = fcntl(fd, F_DUPFD, 60);
 
@@ -205,7 +205,7 @@ CASE_FAST(fionread)
 	CALL(ioctl(-1, FIONREAD, &size));
 }
 
-CASE(shutdown_kinds)
+CASE_BY(shutdown_kinds, shutdown)
 {
 	struct addr to = there(PORT_ECHO);
 	int fd = udp_bound(PORT_HERE);

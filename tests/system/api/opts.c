@@ -58,7 +58,7 @@ CASE(values)
 		show(fd, &options[i]);
 }
 
-CASE(values_after_traffic)
+CASE_FAST(values_after_traffic)
 {
 	int fd = udp_connected(PORT_HERE, PORT_ECHO), i;
 	char c;
@@ -69,7 +69,7 @@ CASE(values_after_traffic)
 		show(fd, &options[i]);
 }
 
-CASE(set_and_get)
+CASE_BY(set_and_get, option)
 {
 	static const int values[] = { 1, 0, 2, -1 };
 	int fd, i, j, value;
@@ -144,7 +144,7 @@ CASE(buffers)
 }
 
 /* Options that change what travels: after them the bytes must still arrive, whichever way. */
-CASE(traffic_with_options)
+CASE_PART(traffic_with_options)
 {
 	static const struct {
 		int level, name, value;
@@ -173,7 +173,7 @@ CASE(traffic_with_options)
 	}
 }
 
-CASE(no_fragments_allowed)
+CASE_FAST(no_fragments_allowed)
 {
 	int fd = udp_connected(PORT_HERE, PORT_SINK), value = IP_PMTUDISC_DO, mtu = -1;
 	static char big[3000];
@@ -190,7 +190,7 @@ CASE(no_fragments_allowed)
 	say("mtu %d, peer got %ld", mtu, peer("got"));
 }
 
-CASE(segments)
+CASE_FAST(segments)
 {
 	struct addr to = there(PORT_SINK);
 	int fd = udp_bound(PORT_HERE), size = 100;
@@ -217,7 +217,7 @@ CASE(cork)
 	say("bytes %ld", peer("bytes"));
 }
 
-CASE(bind_to_device)
+CASE_PART(bind_to_device)
 {
 	int fd = udp();
 	char name[16] = "", c;

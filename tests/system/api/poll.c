@@ -17,7 +17,7 @@ static void show(const struct pollfd *set, int count)
 		say("  [%d] %#x", i, (unsigned)set[i].revents);
 }
 
-CASE(poll_states)
+CASE_BY(poll_states, shutdown)
 {
 	struct addr to = there(PORT_SINK);
 	struct pollfd set = { .fd = udp(), .events = POLLIN | POLLOUT | POLLPRI | POLLRDHUP };

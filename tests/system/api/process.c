@@ -62,7 +62,7 @@ CASE_FAST(child_closes_its_copy)
 }
 
 /* The parent closes; the child is the only one left with the socket. */
-CASE(child_inherits_alone)
+CASE_FAST(child_inherits_alone)
 {
 	int fd = udp_bound(PORT_HERE), pipes[2];
 	pid_t pid;
@@ -215,7 +215,7 @@ CASE_FAST(vfork_and_spawn)
 	echo_over(fd, "parent after spawn");
 }
 
-CASE(exec_keeps_what_is_not_close_on_exec)
+CASE_FAST(exec_keeps_what_is_not_close_on_exec)
 {
 	int fd = udp_bound(PORT_HERE), kept, gone;
 	char script[200];

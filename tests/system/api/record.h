@@ -10,9 +10,12 @@
  * The program runs in one namespace (address "here"), api_peer in the other ("there"). Descriptor
  * CONTROL_FD of both is one end of a socket pair, over which peer() gives orders.
  *
- * CASE()       no claim about the fast path
- * CASE_FAST()  in the accelerated column at least one datagram each way takes the fast path and
- *              none that could is left to the kernel; checked by the harness from fsock's counters
+ * What a case claims of the accelerated column is checked by the harness from fsock's records:
+ * CASE()       nothing: no datagram is meant to arrive
+ * CASE_FAST()  every datagram takes the fast path
+ * CASE_BUT(, n) all but n do
+ * CASE_PART()  some do; others cannot (fragments, loopback, groups, a peer that is the kernel's)
+ * CASE_BY(, r) a socket is left to the kernel, for reason r of reasons.def
  */
 #ifndef FST_RECORD_H
 #define FST_RECORD_H
@@ -69,6 +72,9 @@ void record_case(struct test_case *c);
 	__attribute__((constructor)) static void add_##name(void) { record_case(&case_##name); } \
 	static void run_##name(void)
 #define CASE_FAST(name) CASE(name)
+#define CASE_BUT(name, n) CASE(name)
+#define CASE_PART(name) CASE(name)
+#define CASE_BY(name, reason) CASE(name)
 
 /* Family of this run: AF_INET or AF_INET6; mapped() when AF_INET6 sockets carry IPv4. */
 int family(void);

@@ -45,7 +45,7 @@ CASE(larger_than_mtu)
 }
 
 /* Neither the datagrams that come as fragments nor the small ones may wait for the other kind. */
-CASE(both_kinds_without_starving)
+CASE_PART(both_kinds_without_starving)
 {
 	int fd = udp_bound(PORT_HERE), round, large = 0, small = 0, size = 8 << 20;
 	long got;
@@ -115,7 +115,7 @@ CASE_FAST(flags)
 	CALL(recv(fd, buf, 100, MSG_DONTWAIT | MSG_PEEK | MSG_TRUNC));
 }
 
-CASE(flags_of_other_protocols)
+CASE_FAST(flags_of_other_protocols)
 {
 	int fd = udp_bound(PORT_HERE);
 
@@ -362,7 +362,7 @@ CASE_FAST(wildcard_and_specific)
 	CALL(recv(wide, buf, 100, MSG_DONTWAIT));
 }
 
-CASE(pktinfo)
+CASE_FAST(pktinfo)
 {
 	union {
 		char bytes[256];
@@ -400,7 +400,7 @@ static int sequence(unsigned char first)
 }
 
 /* A receive buffer that is full drops datagrams; those accepted stay, in their order. */
-CASE(overflow)
+CASE_PART(overflow)
 {
 	int fd = udp_bound(PORT_HERE), size = 4096, count = 0, last = -1;
 	socklen_t len = sizeof(size);

@@ -44,7 +44,7 @@ CASE(positions)
 	CALL(posix_fallocate(fd, 0, 10));
 }
 
-CASE(scatter_at_minus_one)
+CASE_FAST(scatter_at_minus_one)
 {
 	int fd = udp_connected(PORT_HERE, PORT_ECHO);
 	struct iovec part = { buf, 10 };
@@ -86,7 +86,7 @@ CASE(pipes_and_files_pass_through)
 }
 
 /* Loopback is not accelerated; it must simply work. */
-CASE(loopback)
+CASE_BY(loopback, loopback)
 {
 	struct addr a = here(PORT_HERE), from = { .len = sizeof(from.ss) };
 	int one = udp(), two = udp();
@@ -104,7 +104,7 @@ CASE(loopback)
 }
 
 /* To an address of this host that is not on lo: the kernel's local delivery. P52 */
-CASE(own_address)
+CASE_BY(own_address, loopback)
 {
 	struct addr a = here(PORT_HERE), from = { .len = sizeof(from.ss) };
 	int one = udp_bound(PORT_HERE), two = udp();

@@ -38,7 +38,7 @@ CASE_FAST(sendto_sizes)
 	}
 }
 
-CASE(larger_than_mtu)
+CASE_PART(larger_than_mtu)
 {
 	static const size_t sizes[] = { 1473, 1500, 3000, 8972, 20000, 65487, 65507, 65508, 65527, 65528, 70000 };
 	struct addr to = there(PORT_SINK);
@@ -61,7 +61,7 @@ CASE(larger_than_mtu)
 	arrived();
 }
 
-CASE_FAST(large_and_small_mixed)
+CASE_BUT(large_and_small_mixed, 3)
 {
 	struct addr to = there(PORT_SINK);
 	int fd = udp_connected(PORT_HERE, PORT_SINK), i;
@@ -77,7 +77,7 @@ CASE_FAST(large_and_small_mixed)
 	say("bytes %ld", peer("bytes"));
 }
 
-CASE(destinations)
+CASE_PART(destinations)
 {
 	struct addr to = there(PORT_SINK), name = { .len = sizeof(name.ss) };
 	int fd = udp();
@@ -120,7 +120,7 @@ CASE_FAST(flags)
 	arrived();
 }
 
-CASE(flags_of_other_protocols)
+CASE_PART(flags_of_other_protocols)
 {
 	struct addr to = there(PORT_SINK);
 	int fd = udp_bound(PORT_HERE);

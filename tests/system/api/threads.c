@@ -214,7 +214,7 @@ static void *open_and_close(void *arg)
 	return NULL;
 }
 
-CASE(sockets_come_and_go)
+CASE_FAST(sockets_come_and_go)
 {
 	struct work w[3];
 	int i;
