@@ -197,6 +197,25 @@ SEEDS["udp_input"] = {
 }
 
 
+def slot(frame, status=1, at=96, snap=None, total=None, vnet=bytes(10), tci=0):
+    """A slot of a packet socket's ring: struct tpacket2_hdr, virtio-net header, frame."""
+    head = struct.pack("=IIIHHIIHH4x", status, total or len(frame), snap or len(frame), at, at + 14, 0, 0, tci,
+                       0x8100)
+    return (head + bytes(at - len(vnet) - len(head)) + vnet if at > 41 else head) + frame
+
+
+SEEDS["provider_packet"] = {
+    "udp4": slot(FRAMES["udp4"]),
+    "partial": slot(FRAMES["udp4"], vnet=struct.pack("=BBHHHH", 1, 0, 42, 0, 34, 6)),
+    "valid": slot(FRAMES["udp6"], vnet=struct.pack("=BBHHHH", 2, 0, 0, 0, 0, 0)),
+    "super": slot(bytes(1000), vnet=struct.pack("=BBHHHH", 1, 5, 42, 100, 34, 6)),
+    "tagged": slot(FRAMES["udp4"], status=0x11, tci=5),
+    "queued": slot(b"", status=3, snap=1900, total=60000),
+    "cut": slot(b"", snap=1900, total=60000),
+    "outside": slot(FRAMES["udp4"], snap=2000, total=2000),
+}
+
+
 def main():
     here = pathlib.Path(__file__).parent / "corpus"
     if len(sys.argv) > 1:
