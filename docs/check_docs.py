@@ -75,9 +75,25 @@ def commands_are_documented():
     return bad
 
 
+def calls_are_documented():
+    """fsock(3) names and shows every call of the header as it is declared there."""
+    header = re.sub(r"/\*.*?\*/", "", (root / "include/fsock/api.h").read_text(), flags=re.S)
+    page, bad = (built / "fsock.3").read_text(), []
+    for result, name, args in re.findall(r"^(\w+) (fsock_\w+)\(([^)]*)\);", header, re.M):
+        args = [" ".join(arg.split()) for arg in args.split(",")]
+        shown = "void" if args == ["void"] else " ".join(f'"{arg}"' for arg in args)
+        if f".Ft {result}\n.Fn {name} {shown}\n" not in page or not re.search(rf"^\.Nm {name}\b", page, re.M):
+            bad.append(f"{name} is not in fsock.3 as it is declared")
+    for option in re.findall(r"^\t(FSOCK_(?:RX_TIMEOUT|RINGBUF_SIZE|HOLD_MAX|REASON|RECV_INPLACE))\b",
+                             (root / "include/fsock/types.h").read_text(), re.M):
+        if f"Dv {option}" not in page:
+            bad.append(f"{option} is not in fsock.3")
+    return bad
+
+
 def mandoc_is_content():
     bad = []
-    for page in ("fsock.1", "fsock.conf.5"):
+    for page in ("fsock.1", "fsock.3", "fsock.conf.5"):
         done = subprocess.run(["mandoc", "-T", "lint", "-W", "style", built / page], capture_output=True,
                               text=True, check=False)
         bad += [line for line in done.stdout.splitlines()
@@ -135,8 +151,8 @@ def figures_are_those_of_the_run():
 
 def main():
     tests = (tables_are_documented, every_table_line_was_read, commands_are_documented,
-             mandoc_is_content, example_parses, links_lead_somewhere, status_names_what_exists,
-             figures_are_those_of_the_run)
+             calls_are_documented, mandoc_is_content, example_parses, links_lead_somewhere,
+             status_names_what_exists, figures_are_those_of_the_run)
     needs_mandoc = (commands_are_documented, mandoc_is_content)
     print(f"1..{len(tests)}")
     for n, test in enumerate(tests, 1):

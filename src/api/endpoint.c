@@ -14,6 +14,7 @@
 #include "api/host.h"
 #include "api/table.h"
 #include "context/lifecycle.h"
+#include "context/take.h"
 #include "host/mem.h"
 #include "sys/sys.h"
 
@@ -230,8 +231,10 @@ int api_connect(struct fsock_channel *ch, const struct sockaddr *peer, socklen_t
 void api_channel_destroy(struct fsock_channel *ch)
 {
 	api_group_forget(ch);
-	if (ch->ctx)
-		lifecycle_closing(ch->ctx, ch->fd); /* before the shadow goes: steering, frames lent */
+	if (ch->ctx) { /* before the shadow goes */
+		take_closing(ch->ctx, ch->fd);
+		lifecycle_closing(ch->ctx, ch->fd);
+	}
 	sys_close(ch->fd);
 	api_buffer_end(ch);
 	sys_munmap(ch, sizeof(*ch));

@@ -241,17 +241,6 @@ static ssize_t not_ours(struct context *ctx, int fd)
 	return DATAGRAM_KERNEL;
 }
 
-/* Is it the shadow's turn to be read? */
-static bool kernel_due(const struct context *ctx, const struct sock *s, bool looked)
-{
-	if (looked)
-		return false;
-	if (s->pcb.queue.head && !s->kernel_turn)
-		return false;
-	return s->kernel_hot || s->way != SOCK_FAST || s->unsteered ||
-	       ctx->now - s->kernel_looked >= FS_US(ctx->config.kernel_look);
-}
-
 /*
  * One try over both sources. -EAGAIN: neither has anything. `must` forces a look at the shadow: a call
  * that will not come again soon must not report "nothing" out of habit.
@@ -273,7 +262,7 @@ static ssize_t receive_once(struct context *ctx, int fd, struct datagram *d, boo
 			context_leave(ctx);
 			return DATAGRAM_KERNEL;
 		}
-		if (!kernel_due(ctx, s, looked) && !(must && !looked && !s->pcb.queue.head)) {
+		if (looked || (!context_kernel_due(ctx, s) && !(must && !s->pcb.queue.head))) {
 			n = s->pcb.queue.head ? take_fast(ctx, s, d) : -EAGAIN;
 			context_leave(ctx);
 			return n;

@@ -73,6 +73,15 @@ void context_unwatch_owners(struct context *ctx);
  * (port.c). */
 void context_ports_compare(struct context *ctx);
 
+/* May the shadow of @s be read now? The two sources take turns while both have datagrams. */
+static inline bool context_kernel_due(const struct context *ctx, const struct sock *s)
+{
+	if (s->pcb.queue.head && !s->kernel_turn)
+		return false;
+	return s->kernel_hot || s->way != SOCK_FAST || s->unsteered ||
+	       ctx->now - s->kernel_looked >= FS_US(ctx->config.kernel_look);
+}
+
 /* The live socket behind @fd, or NULL. */
 static inline struct sock *context_live_sock(struct context *ctx, int fd)
 {

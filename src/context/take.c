@@ -15,15 +15,6 @@ enum { KERNEL_HOT = 64 /* as for the other front door (datagram.c) */ };
 
 /* --- both sources --- */
 
-/* Is it the shadow's turn to be read? */
-static bool kernel_due(const struct context *ctx, const struct sock *s)
-{
-	if (s->pcb.queue.head && !s->kernel_turn)
-		return false;
-	return s->kernel_hot || s->way != SOCK_FAST ||
-	       ctx->now - s->kernel_looked >= FS_US(ctx->config.kernel_look);
-}
-
 /* What the shadow gave is counted, and makes later receives look there first. */
 static void took_kernel(struct take *t, int n)
 {
@@ -71,7 +62,7 @@ static int take_once(struct take *t, bool must)
 		context_leave(ctx);
 		return CONTEXT_KERNEL;
 	}
-	if (!kernel_due(ctx, s) && !(must && !s->pcb.queue.head)) {
+	if (!context_kernel_due(ctx, s) && !(must && !s->pcb.queue.head)) {
 		n = take_fast(t, s);
 		context_leave(ctx);
 		return n;
@@ -102,7 +93,7 @@ static struct sock *enter_wait(struct take *t, bool *fast)
 	if (!s)
 		return NULL;
 	s->users++;
-	*fast = s->way == SOCK_FAST;
+	*fast = s->way == SOCK_FAST && !s->unsteered;
 	context_leave(t->ctx);
 	return s;
 }
@@ -113,8 +104,8 @@ static void leave_wait(struct blocker *b, void *arg)
 
 	if (!context_lock(b->ctx))
 		return;
-	if (--s->users == 0 && sock_refs(s) == 0)
-		context_sock_free(b->ctx, s);
+	s->users--;
+	context_sock_settle(b->ctx, s);
 	context_unlock(b->ctx);
 }
 
@@ -226,6 +217,18 @@ void take_release_all(struct sock *s, unsigned slot)
 		return;
 	while ((frame = fbuf_queue_pop(&s->held)) != NULL)
 		udp_release(&s->pcb, frame);
+}
+
+void take_closing(struct context *ctx, int fd)
+{
+	struct sock *s;
+
+	if (!context_lock(ctx))
+		return;
+	s = context_live_sock(ctx, fd);
+	if (s && ctx->slot < STATS_MAX_PROCS)
+		take_release_all(s, ctx->slot);
+	context_unlock(ctx);
 }
 
 /* --- time --- */

@@ -59,6 +59,10 @@ int take_release(struct context *ctx, struct sock *s, const struct fbuf *frame);
 /* Take back everything process slot @slot holds; STATS_MAX_PROCS = whoever holds it. */
 void take_release_all(struct sock *s, unsigned slot);
 
+/* Take back what this process holds of the socket behind @fd, which is about to be closed; other holders
+ * of the descriptor may keep the socket alive. Takes the lock. */
+void take_closing(struct context *ctx, int fd);
+
 /* ns of CLOCK_REALTIME for @stamp, which is of the context's clock; 0 stays 0. */
 fs_ns take_wall(struct context *ctx, fs_ns stamp);
 

@@ -57,10 +57,8 @@ static void uncount(struct context *ctx, struct waitset *w)
 	w->armed = NULL;
 	sleepers_remove(&set->sleepers, ctx->slot);
 	ctx->stack->proc[ctx->slot].sleepers--;
-	if (--set->refs == 0) {
-		epoll_set_clear(set);
-		slab_free(&ctx->stack->sets, set);
-	}
+	set->refs--;
+	context_set_settle(ctx, set);
 }
 
 void waitset_disarm(struct context *ctx, struct waitset *w)

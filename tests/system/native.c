@@ -365,6 +365,29 @@ static void case_fork(void)
 	ask(ch, "of the parent", NULL);
 }
 
+/* An idle child has the descriptor too: closing gives back all the same. */
+static void case_close_forked(void)
+{
+	struct fsock_channel *ch = connected(open_ep()), *again;
+	struct fsock_datagram d;
+	int wait[2];
+	pid_t pid;
+
+	EQUAL(pipe(wait), 0);
+	EQUAL(fsock_send(ch, 0, "held", 4, NULL), 4);
+	EQUAL(fsock_recv_batch(ch, 0, &d, 1), 1);
+	pid = fork();
+	if (pid == 0) {
+		close(wait[1]);
+		_exit(read(wait[0], &d, 1) != 0); /* until the parent closes its end */
+	}
+	EQUAL(fsock_close(ch), 0);
+	again = connected(open_ep());
+	ask(again, "after", NULL);
+	close(wait[1]);
+	wait_child(pid);
+}
+
 /* What a dead process held is found. */
 static void case_crash_held(void)
 {
@@ -534,7 +557,7 @@ static const struct {
 	{ "args", case_args },	       { "echo", case_echo },	      { "inplace", case_inplace },
 	{ "batch", case_batch },       { "peek", case_peek },	      { "timeout", case_timeout },
 	{ "hold_max", case_hold_max }, { "close_held", case_close_held }, { "fork", case_fork },
-	{ "crash_held", case_crash_held }, { "group", case_group },   { "threads", case_threads },
+	{ "close_forked", case_close_forked }, { "crash_held", case_crash_held }, { "group", case_group },   { "threads", case_threads },
 	{ "large", case_large },       { "both", case_both },	      { "reason", case_reason },
 };
 

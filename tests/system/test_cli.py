@@ -605,7 +605,8 @@ def test_install__works_wherever_the_prefix_stands(tmp_path):
                     "--destdir", tmp_path], check=True, capture_output=True, timeout=60)
     files = {path.name: path for path in tmp_path.rglob("*") if path.is_file()}
     assert set(files) >= {"fsock", "libfsock-preload.so", "fsock.1", "fsock.conf.5", "fsock.conf",
-                          "fsock.pc", "version.h"}
+                          "fsock.pc", "version.h", "fsock.h", "api.h", "types.h", "libfsock.so.0.1.0", "fsock.3",
+                          "echo.c"}
     assert not files["fsock"].stat().st_mode & (stat.S_ISUID | stat.S_ISGID)
     done = subprocess.run([files["fsock"], "run", "sh", "-c", "echo $LD_PRELOAD"], text=True,
                           capture_output=True, check=True)
@@ -617,3 +618,20 @@ def test_install__works_wherever_the_prefix_stands(tmp_path):
     assert version.stdout == f"fsock {shown}\n"
     header = files["version.h"].read_text()
     assert f'"{shown}"' in header
+
+
+def test_install__an_example_compiles_against_it(tmp_path):
+    """As a user's build would: pkg-config, installed headers and library, and nothing of the source tree."""
+    subprocess.run(["meson", "install", "-C", fsock.build_dir(), "--no-rebuild", "--quiet",
+                    "--destdir", tmp_path], check=True, capture_output=True, timeout=60)
+    found = {path.name: path for path in tmp_path.rglob("*")}
+    assert (found["libfsock.so"].resolve(), found["libfsock.so.0"].resolve()) == (found["libfsock.so.0.1.0"],) * 2
+    env = {**os.environ, "PKG_CONFIG_PATH": str(found["fsock.pc"].parent), "PKG_CONFIG_SYSROOT_DIR": str(tmp_path)}
+    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "fsock"], text=True, capture_output=True, env=env,
+                           check=True).stdout.split()
+    for compiler, options in (("cc", ["-std=c11", "-D_DEFAULT_SOURCE", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]),):
+        program = tmp_path / "echo"
+        subprocess.run([compiler, *options, found["echo.c"], "-o", program, *flags], check=True)
+        done = subprocess.run([program], capture_output=True, text=True, check=False,
+                              env={**os.environ, "LD_LIBRARY_PATH": str(found["libfsock.so"].parent)})
+        assert (done.returncode, done.stderr) == (2, "usage: echo ADDRESS PORT\n")
