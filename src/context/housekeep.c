@@ -158,7 +158,8 @@ bool context_port_is_shared(struct context *ctx, struct sock *s)
 	if (ctx->stack->lingering)
 		context_look_at_heirs(ctx); /* what waited for a child that is gone is in nobody's way */
 	/* Sockets of this stack may share a port as long as look-up tells them apart, as the kernel's
-	 * does: connected before specific before wildcard. Two of one address go to the kernel, both. */
+	 * does: connected before specific before wildcard. What is sent to the address of two comes by their
+	 * shadows; their groups stay (group.c). */
 	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
 		struct sock *other = FS_CONTAINER_OF(e, struct sock, all);
 
