@@ -359,6 +359,15 @@ def test_names_of_link_local_senders(wire, ours, far):
     assert ours.took("got('r', names=True)", fast=1) == [["ff02::77 0", address, 6000, 0, index]]
 
 
+def test_pktinfo(ours, far):
+    """The group, the interface, and whom an answer would come from."""
+    ours.all(f"udp('r', '0.0.0.0', {PORT})", "setopt('r', 'IPPROTO_IP', IP_PKTINFO, 1)", f"join('r', '{G4}')")
+    far(f"send('v4', '{G4}', {PORT})")
+    index = ours("socket.if_nametoindex('fst0')")
+    assert ours.took("select.select([socks['r']], [], [], 2) and pktinfo('r')", fast=1) == \
+        [f"{G4} 0", index, net.B4, G4]
+
+
 def sent(agent, line, fast=0, kernel=0):
     """@line sends so many by either way."""
     before = agent.counts()
