@@ -299,6 +299,10 @@ void context_housekeep(struct context *ctx)
 		context_ports_refresh(ctx);
 	if (changed & (HOST_CHANGED_LINK | HOST_CHANGED_ADDR | HOST_CHANGED_ROUTE))
 		ip_dst_flush(&ctx->stack->ip);
+	if (fs_load_acquire(&ctx->stack->let_go))
+		context_let_go(ctx);
+	if (ctx->stack->lock.stopped == 0 && ctx->n_late)
+		context_record_late(ctx);
 	if (ctx->n_owners)
 		context_look_at_owners(ctx);
 	if (ctx->stack->entries_left)
