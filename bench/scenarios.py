@@ -20,6 +20,7 @@ from lab import fsock, net, proc, sockperf
 ENOUGH = 0.99
 POINTS = ("50", "99", "99.9")
 LATENCY = {"profile": "latency"}
+PACKET = {"profile": "latency", "provider": "packet"}
 DEFAULT = {}
 
 
@@ -97,23 +98,23 @@ def _raw_argv(mode, mine, theirs, their_mac, cpu, **more):
     return [str(tool), mode, *(f"{key}={value}" for key, value in words.items())]
 
 
-def raw(pair, size=64, count=200000):
+def raw(pair, size=64, count=200000, provider="xdp"):
     """
     Percentiles of raw frames on the same ring layer, in microseconds. A run with a stale reply had
     two frames in flight and says half of the truth: it is thrown away and repeated.
     """
     for _ in range(5):
-        row = _raw_once(pair, size, count)
+        row = _raw_once(pair, size, count, provider)
         if not row.get("stale"):
             return {point: row["p" + point] / 1000 for point in POINTS}
     raise Failed("raw_pp: stale replies in five runs: more than one frame was in flight")
 
 
-def _raw_once(pair, size, count):
+def _raw_once(pair, size, count, provider):
     cpu = proc.cpus()
     a, b = _mac(pair.a), _mac(pair.b)
-    pong = _raw_argv("pong", net.B4, net.A4, a, cpu[1], size=size, count=0)
-    ping = _raw_argv("ping", net.A4, net.B4, b, cpu[0], size=size, count=count)
+    pong = _raw_argv("pong", net.B4, net.A4, a, cpu[1], size=size, count=0, provider=provider)
+    ping = _raw_argv("ping", net.A4, net.B4, b, cpu[0], size=size, count=count, provider=provider)
     with pair.b.popen(pong) as other:
         if not other.wait_for("ready", 10):
             raise Failed("raw_pp pong: " + other.err.strip())
@@ -154,6 +155,31 @@ def udp_pp(rounds, size=64):
                       spread=spread(values)).finish(more_is_better=False)
     udp_pp.curves = {name: {point: median(r.get(point) for r in runs) for point in sockperf.POINTS}
                      for name, runs in seen.items() if name != "floor"}
+
+
+def udp_pp_packet(rounds, size=64):
+    """the same over packet sockets, beside raw frames on their rings"""
+    columns = {
+        "kernel_block": lambda p: sockperf.ping_pong(p, size=size),
+        "kernel_spin": lambda p: sockperf.ping_pong(p, size=size, spin=True),
+        "fsock": lambda p: sockperf.ping_pong(p, size=size, options=PACKET),
+        "floor": lambda p: raw(p, size=size, provider="packet"),
+    }
+    seen = {name: [] for name in columns}
+    with net.Pair("fsock-bench") as pair:
+        for n in range(rounds):
+            for name, run in columns.items():
+                say(f"udp_pp_packet {size} B, round {n + 1} of {rounds}: {name}")
+                seen[name].append(run(pair))
+    for point in POINTS:
+        values = [r[point] for r in seen["fsock"]]
+        yield Row("udp_pp_packet", {"size": size, "profile": "latency", "provider": "packet",
+                                    "tool": "sockperf", "mtu": 1500},
+                  "p" + point, "us", n=rounds, fsock=median(values), spread=spread(values),
+                  share=min(min(r["share"], r["client_share"]) for r in seen["fsock"]),
+                  kernel_block=median(r[point] for r in seen["kernel_block"]),
+                  kernel_spin=median(r[point] for r in seen["kernel_spin"]),
+                  floor=median(r[point] for r in seen["floor"])).finish(more_is_better=False)
 
 
 def udp_pp_raw(rounds):
@@ -472,49 +498,19 @@ def bystander(rounds):
                   fsock=median(values), spread=spread(values)).finish(more_is_better=more)
 
 
-# --- the native interface ----------------------------------------------------------------------
-
-def inplace(pair, mode, size, options=None, rounds=300):
-    """ns per datagram of bursts that have arrived, and the share of them that took the fast path."""
-    tool, cpu = str(fsock.build_dir() / "bench" / "inplace"), proc.cpus()
-    argv = [tool, mode, net.B4, 5001, rounds]
-    env = {**fsock.CLEAN, **({"FSOCK_PROFILE": "latency"} if mode == "native" else {})}
-    if options is not None:
-        argv = fsock.run(argv, **options)
-    report = fsock.Report()
-    with pair.b.popen(argv, cpu=cpu[1], env={**env, **report.env}, fds=(report.fd,)) as receiver:
-        if not receiver.wait_for("ready", 10):
-            raise Failed(f"inplace {mode}: " + receiver.err.strip())
-        with pair.a.popen(fsock.run([tool, "send", net.B4, 5001, size], **LATENCY), cpu=cpu[0], env=fsock.CLEAN):
-            done = receiver.finish(60)
-    try:
-        row = json.loads(done.out.strip().splitlines()[-1])
-    except (ValueError, IndexError):
-        raise Failed(f"inplace {mode}: {done.status} {done.err.strip()}") from None
-    row["share"] = report.counts().share
-    report.close()
-    return row
-
-
-def udp_inplace(rounds):
-    """datagrams that have arrived, read in place by the native interface, and by recv() under the preload"""
-    for size in (64, 1400):
-        seen = {"native": [], "preload": [], "kernel": []}
-        with net.Pair("fsock-bench") as pair:
-            for n in range(rounds):
-                say(f"udp_inplace {size} B, round {n + 1} of {rounds}")
-                seen["native"].append(inplace(pair, "native", size))
-                seen["preload"].append(inplace(pair, "plain", size, options=LATENCY))
-                seen["kernel"].append(inplace(pair, "plain", size))
-        for name in ("native", "preload"):
-            values = [r["ns"] for r in seen[name]]
-            row = Row("udp_inplace", {"size": size, "receiver": name}, "datagram", "ns", n=rounds, fsock=median(values),
-                      kernel_block=median(r["ns"] for r in seen["kernel"]),
-                      share=min(r["share"] for r in seen[name]), spread=spread(values))
-            if name == "native":
-                row.params["of_preload"] = round(median(r["ns"] for r in seen["preload"]) / median(values), 2)
-            yield row.finish(more_is_better=False)
-
-
-ALL = {job.__name__: job for job in (udp_pp, udp_pp_raw, udp_tp, udp_mcast, empty_recv, idle, unread,
+ALL = {job.__name__: job for job in (64, 1400):         seen = {"native": [], "preload": [],
+                                     "kernel": []}         with net.Pair("fsock-bench") as pair:             for n in range(rounds):                 say(f"udp_inplace {size} B,
+                                     round {n + 1} of {rounds}")                 seen["native"].append(inplace(pair,
+                                     "native", size))                 seen["preload"].append(inplace(pair,
+                                     "plain", size,
+                                     options=LATENCY))                 seen["kernel"].append(inplace(pair,
+                                     "plain", size))         for name in ("native",
+                                     "preload"):             values = [r["ns"] for r in seen[name]]             row = Row("udp_inplace",
+                                     {"size": size, "receiver": name}, "datagram", "ns", n=rounds,
+                                     fsock=median(values),
+                                     kernel_block=median(r["ns"] for r in seen["kernel"]),
+                                     share=min(r["share"] for r in seen[name]),
+                                     spread=spread(values))             if name == "native":                 row.params["of_preload"] = round(median(r["ns"] for r in seen["preload"]) / median(values),
+                                     2)             yield row.finish(more_is_better=False)   ALL = {job.__name__: job for job in (udp_pp,
+                                     udp_pp_raw, udp_pp_packet, udp_tp, udp_mcast, empty_recv, idle, unread,
                                      udp_inplace, start, bystander)}
