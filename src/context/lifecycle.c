@@ -254,6 +254,7 @@ int context_accelerate(struct context *ctx, struct sock *s, int fd)
 	if (ip_addr_is_link_local(&s->pcb.local) && !ip_addr_is_v4(&s->pcb.local))
 		return FS_REASON_scoped;
 	s->no_unicast = ip_addr_is_multicast(&s->pcb.local) || context_port_is_shared(ctx, s);
+	ctx->stack->shared |= s->no_unicast;
 	s->rule_port = s->pcb.local_port;
 	s->rule_local = s->pcb.local;
 	if (ip_addr_is_any(&s->rule_local))
@@ -279,6 +280,7 @@ void context_unicast_off(struct context *ctx, struct sock *s)
 		return;
 	unsteer(ctx, s);
 	s->no_unicast = true;
+	ctx->stack->shared = true;
 	context_groups_review(ctx, s->pcb.local_port);
 }
 

@@ -90,6 +90,7 @@ struct stack {
 	uint32_t generation;	/* last one given to a socket */
 
 	struct stack_proc proc[STATS_MAX_PROCS];
+	bool shared;		/* there was a socket whose unicast is not steered */
 	bool unsteered;		/* some socket has been found so: look who goes to the kernel for good */
 	bool entries_left;	/* sockets left to the kernel that are still steered to the stack */
 
