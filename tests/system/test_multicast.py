@@ -324,9 +324,12 @@ def test_like_market_data(ours, far):
         ours.all(f"udp('s{i}', '0.0.0.0', {PORT})", f"own_only('s{i}')",
                  f"[join('s{i}', g) for g in {groups[i::sockets]!r}]")
     far(f"[send('v4', g, {PORT}, gap=0.0005) for g in {groups!r}]")
+    before = ours.counts()
     for i in range(sockets):
-        assert ours.took(f"got('s{i}', {each}, quiet=0.02)", fast=each) == \
-            [word for g in groups[i::sockets] for word in words(g, 0)]
+        # A datagram that came by the shadow may stand anywhere among those of the fast path.
+        assert sorted(ours(f"got('s{i}', {each}, quiet=0.02)")) == \
+            sorted(word for g in groups[i::sockets] for word in words(g, 0))
+    assert ours.counts().rx_fast - before.rx_fast >= 0.99 * len(groups)
 
 
 def test_broadcast(ours, near, far):
