@@ -498,19 +498,49 @@ def bystander(rounds):
                   fsock=median(values), spread=spread(values)).finish(more_is_better=more)
 
 
-ALL = {job.__name__: job for job in (64, 1400):         seen = {"native": [], "preload": [],
-                                     "kernel": []}         with net.Pair("fsock-bench") as pair:             for n in range(rounds):                 say(f"udp_inplace {size} B,
-                                     round {n + 1} of {rounds}")                 seen["native"].append(inplace(pair,
-                                     "native", size))                 seen["preload"].append(inplace(pair,
-                                     "plain", size,
-                                     options=LATENCY))                 seen["kernel"].append(inplace(pair,
-                                     "plain", size))         for name in ("native",
-                                     "preload"):             values = [r["ns"] for r in seen[name]]             row = Row("udp_inplace",
-                                     {"size": size, "receiver": name}, "datagram", "ns", n=rounds,
-                                     fsock=median(values),
-                                     kernel_block=median(r["ns"] for r in seen["kernel"]),
-                                     share=min(r["share"] for r in seen[name]),
-                                     spread=spread(values))             if name == "native":                 row.params["of_preload"] = round(median(r["ns"] for r in seen["preload"]) / median(values),
-                                     2)             yield row.finish(more_is_better=False)   ALL = {job.__name__: job for job in (udp_pp,
-                                     udp_pp_raw, udp_pp_packet, udp_tp, udp_mcast, empty_recv, idle, unread,
-                                     udp_inplace, start, bystander)}
+# --- the native interface ----------------------------------------------------------------------
+
+def inplace(pair, mode, size, options=None, rounds=300):
+    """ns per datagram of bursts that have arrived, and the share of them that took the fast path."""
+    tool, cpu = str(fsock.build_dir() / "bench" / "inplace"), proc.cpus()
+    argv = [tool, mode, net.B4, 5001, rounds]
+    env = {**fsock.CLEAN, **({"FSOCK_PROFILE": "latency"} if mode == "native" else {})}
+    if options is not None:
+        argv = fsock.run(argv, **options)
+    report = fsock.Report()
+    with pair.b.popen(argv, cpu=cpu[1], env={**env, **report.env}, fds=(report.fd,)) as receiver:
+        if not receiver.wait_for("ready", 10):
+            raise Failed(f"inplace {mode}: " + receiver.err.strip())
+        with pair.a.popen(fsock.run([tool, "send", net.B4, 5001, size], **LATENCY), cpu=cpu[0], env=fsock.CLEAN):
+            done = receiver.finish(60)
+    try:
+        row = json.loads(done.out.strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        raise Failed(f"inplace {mode}: {done.status} {done.err.strip()}") from None
+    row["share"] = report.counts().share
+    report.close()
+    return row
+
+
+def udp_inplace(rounds):
+    """datagrams that have arrived, read in place by the native interface, and by recv() under the preload"""
+    for size in (64, 1400):
+        seen = {"native": [], "preload": [], "kernel": []}
+        with net.Pair("fsock-bench") as pair:
+            for n in range(rounds):
+                say(f"udp_inplace {size} B, round {n + 1} of {rounds}")
+                seen["native"].append(inplace(pair, "native", size))
+                seen["preload"].append(inplace(pair, "plain", size, options=LATENCY))
+                seen["kernel"].append(inplace(pair, "plain", size))
+        for name in ("native", "preload"):
+            values = [r["ns"] for r in seen[name]]
+            row = Row("udp_inplace", {"size": size, "receiver": name}, "datagram", "ns", n=rounds, fsock=median(values),
+                      kernel_block=median(r["ns"] for r in seen["kernel"]),
+                      share=min(r["share"] for r in seen[name]), spread=spread(values))
+            if name == "native":
+                row.params["of_preload"] = round(median(r["ns"] for r in seen["preload"]) / median(values), 2)
+            yield row.finish(more_is_better=False)
+
+
+ALL = {job.__name__: job for job in (udp_pp, udp_pp_raw, udp_pp_packet, udp_tp, udp_mcast, empty_recv, idle,
+                                     unread, udp_inplace, start, bystander)}
