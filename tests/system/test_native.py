@@ -15,7 +15,7 @@ from lab import fsock, net, proc
 PORT = 9000
 LATENCY = {"FSOCK_PROFILE": "latency"}
 CASES = ["args", "echo", "inplace", "batch", "peek", "timeout", "hold_max", "close_held", "fork", "close_forked", "crash_held",
-         "group", "threads", "large"]
+         "group", "threads", "foreign_loop", "large"]
 NO_CAPS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
 
 
