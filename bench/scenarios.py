@@ -542,5 +542,50 @@ def udp_inplace(rounds):
             yield row.finish(more_is_better=False)
 
 
-ALL = {job.__name__: job for job in (udp_pp, udp_pp_raw, udp_pp_packet, udp_tp, udp_mcast, empty_recv, idle,
-                                     unread, udp_inplace, start, bystander)}
+def _segments(pair, options=None, seconds=2):
+    """Datagrams a second that arrive of what a sender cuts from 63,000 bytes a call."""
+    tool = str(fsock.build_dir() / "bench" / "plain_udp")
+    cpu = proc.cpus()
+    reports = [fsock.Report(), fsock.Report()] if options is not None else []
+
+    def wrap(argv):
+        return argv if options is None else fsock.run(argv, **options)
+
+    def more(i):
+        return {"env": {**fsock.CLEAN, **(reports[i].env if reports else {})},
+                "fds": (reports[i].fd,) if reports else ()}
+    with pair.b.popen(wrap([tool, "sink", net.B4, 5001, seconds]), cpu=cpu[1], **more(0)) as end:
+        if not end.wait_for("ready", 10):
+            raise Failed("plain_udp sink: " + end.err.strip())
+        sent = pair.a.run(wrap([tool, "segments", net.A4, 5001, seconds, net.B4]), cpu=cpu[0],
+                          timeout=seconds + 20, **more(1))
+        got = end.finish(seconds + 20)
+    try:
+        row = {**json.loads(sent.out.strip().splitlines()[-1]), **json.loads(got.out.strip().splitlines()[-1])}
+    except (ValueError, IndexError):
+        raise Failed(f"plain_udp: {sent.err.strip()} {got.err.strip()}") from None
+    row["rate"] = row["received"] / row["seconds"] if row["seconds"] else 0.0
+    if reports:
+        row["share"] = min(report.counts().share for report in reports)
+        for report in reports:
+            report.close()
+    return row
+
+
+def udp_gso(rounds):
+    """UDP_SEGMENT, 45 datagrams of 1400 B a call, counted at a receiver of plain datagrams"""
+    seen = {"kernel": [], "fsock": []}
+    with net.Pair("fsock-bench") as pair:
+        for n in range(rounds):
+            say(f"udp_gso, round {n + 1} of {rounds}")
+            seen["kernel"].append(_segments(pair))
+            seen["fsock"].append(_segments(pair, LATENCY))
+    values = [r["rate"] for r in seen["fsock"]]
+    yield Row("udp_gso", {"size": 1400, "profile": "latency", "segments": 45}, "received", "msg/s", n=rounds,
+              fsock=median(values), kernel_block=median(r["rate"] for r in seen["kernel"]),
+              share=min(r["share"] for r in seen["fsock"]),
+              spread=spread(values)).finish(more_is_better=True)
+
+
+ALL = {job.__name__: job for job in (udp_pp, udp_pp_raw, udp_pp_packet, udp_tp, udp_gso, udp_mcast,
+                                     empty_recv, idle, unread, udp_inplace, start, bystander)}
