@@ -93,8 +93,9 @@ struct provider_port {
 	uint32_t programs[2];	/* ids of BPF programs the port attached, 0 = none: policy detection (D14)
 				   must not take them for somebody else's */
 	int32_t owner_pid;	/* process that holds steering; 0 = nobody */
-	int32_t error;		/* 0, or -errno since the port died (-ENETDOWN): frames no longer move.
-				   Back to 0 when an interface that was only down works again */
+	int32_t error;		/* 0, or -errno since frames no longer move. -ENETDOWN: the interface is down;
+				   back to 0 when it is up again. -ENODEV: it is gone from here, for this
+				   port for good, even if it returns: close the port */
 	uint8_t index;		/* what receive() puts into fbuf.port; from the open arguments */
 };
 
@@ -193,7 +194,8 @@ struct provider_ops {
 	unsigned (*transmit)(struct provider_handle *handle, struct fbuf *const *frames, unsigned n);
 
 	/* Start what transmit() queued. 0: nothing remains; -EAGAIN: some remain queued, call again;
-	 * -ENETDOWN: the port is dead or the interface down, they remain. Other -errno: the same. */
+	 * -ENETDOWN: the port is dead or the interface down (port->error says which); they remain, and
+	 * leave late if it comes up again. Other -errno: they remain. */
 	int (*kick)(struct provider_handle *handle);
 
 	/* Frames (or parts of frames) that transmit() accepted and kick() has not got rid of yet. */

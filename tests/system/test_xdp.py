@@ -327,10 +327,10 @@ def test_open_says_what_is_missing(pair, probes, wrap, error, word):
 def test_interface_removed(pair, probes):
     a = probes(pair.a, pair.b).opened()
     link(pair.a, "del", net.LINK)
-    assert a("arm") == {"work": False, "error": -100}
+    assert a("arm") == {"work": False, "error": -errno.ENODEV}
     assert a("wait 100")["rc"] == 0
     assert a(f"send {PORT} 64 1")["rc"] == -100
-    assert a("stats")["error"] == -100
+    assert a("stats")["error"] == -errno.ENODEV
     assert a("close")["free"] == 1024
 
 

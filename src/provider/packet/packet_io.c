@@ -7,6 +7,8 @@
  * lie in the socket's queue.
  */
 #include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/if_packet.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <string.h>
@@ -24,15 +26,39 @@ enum {
 
 /* --- the port's life --- */
 
-/* Is the interface there, and up? 0, -ENETDOWN; -ENODEV: gone. */
+/* Ask @request of the interface. False: it cannot be asked, or there is none of this number. */
+static bool interface_ask(const struct provider_handle *handle, unsigned long request, struct ifreq *ifr)
+{
+	int fd = handle->fd[PACKET_FD_V4];
+	struct ifreq name = { .ifr_ifindex = (int)handle->port->ifindex };
+
+	if (sys_ioctl(fd, SIOCGIFNAME, &name) < 0)
+		return false;
+	memcpy(ifr->ifr_name, name.ifr_name, sizeof(ifr->ifr_name));
+	return sys_ioctl(fd, request, ifr) == 0;
+}
+
+/* IFF_RUNNING would say so up to a second late. */
+static bool interface_has_carrier(const struct provider_handle *handle)
+{
+	struct ethtool_value link = { .cmd = ETHTOOL_GLINK };
+	struct ifreq ifr = { .ifr_data = (void *)&link };
+
+	return !interface_ask(handle, SIOCETHTOOL, &ifr) || link.data;
+}
+
+/* Is the interface up, and are the sockets bound to it? 0, -ENETDOWN; -ENODEV: it went, which unbinds them,
+ * and for good: it may have come back meanwhile. */
 static int interface_state(const struct provider_handle *handle)
 {
-	struct ifreq ifr = { .ifr_ifindex = (int)handle->port->ifindex };
-	int fd = handle->fd[PACKET_FD_V4];
+	struct sockaddr_ll bound = { 0 };
+	struct ifreq ifr = { 0 };
+	socklen_t len = sizeof(bound);
 
-	if (sys_ioctl(fd, SIOCGIFNAME, &ifr) < 0 || sys_ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
+	if (sys_getsockname(handle->fd[PACKET_FD_V4], &bound, &len) < 0 ||
+	    bound.sll_ifindex != (int)handle->port->ifindex)
 		return -ENODEV;
-	return ifr.ifr_flags & IFF_UP ? 0 : -ENETDOWN;
+	return interface_ask(handle, SIOCGIFFLAGS, &ifr) && (ifr.ifr_flags & IFF_UP) ? 0 : -ENETDOWN;
 }
 
 /* A socket reports that its interface went down or away once; reading that clears it. */
@@ -48,12 +74,8 @@ void packet_io_probe(struct provider_handle *handle)
 		if (sys_getsockopt(handle->fd[i], SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0)
 			told = true;
 	}
-	if (!told || p->gone)
-		return;
-	p->base.error = interface_state(handle);
-	p->gone = p->base.error == -ENODEV;
-	if (p->gone)
-		p->base.error = -ENETDOWN;
+	if (told && p->base.error != -ENODEV)
+		p->base.error = interface_state(handle);
 }
 
 /* --- reception --- */
@@ -288,13 +310,19 @@ static int send_failed(struct provider_handle *handle, int rc)
 	case -ENXIO: /* no longer bound: the interface was removed */
 	case -ENODEV:
 	case -ENETDOWN:
-		p->base.error = -ENETDOWN; /* for the look to confirm */
+		if (p->base.error == 0)
+			p->base.error = -ENETDOWN; /* for the look to confirm */
 		packet_io_probe(handle);
 		return p->base.error ? -ENETDOWN : -EAGAIN;
 	case -ENOBUFS: /* the device had no room, or does not segment any more */
 		p->base.stats.kick_again++;
 		if (p->tx.head->gso_size && !vnet_possible(p->base.ifindex)) {
 			p->base.caps.max_gso = 0;
+			drop_front(p);
+			return 0;
+		}
+		/* Without carrier nothing leaves, and nothing waits for it: as the kernel's own frames. */
+		if (!interface_has_carrier(handle)) {
 			drop_front(p);
 			return 0;
 		}

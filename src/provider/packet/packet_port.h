@@ -42,7 +42,6 @@ struct packet_port {
 	struct provider_port base;
 	struct packet_ring ring[PACKET_SOCKETS];
 	uint8_t turn;	     /* ring that is looked at first */
-	bool gone;	     /* the interface was removed: the port will not come back */
 	uint16_t refused;    /* times the device refused the frame in front */
 	struct fbuf_queue tx; /* accepted, not yet sent */
 

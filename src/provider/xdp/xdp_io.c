@@ -146,14 +146,14 @@ bool xdp_io_check(struct xdp_port *p, int rc)
 	switch (rc) {
 	case -ENXIO: /* no longer bound: the interface was removed */
 	case -ENODEV:
-		p->gone = true;
-		p->base.error = -ENETDOWN;
+		p->base.error = -ENODEV;
 		break;
 	case -ENETDOWN:
-		p->base.error = -ENETDOWN;
+		if (p->base.error != -ENODEV)
+			p->base.error = -ENETDOWN;
 		break;
 	default:
-		if (rc >= 0 && !p->gone)
+		if (rc >= 0 && p->base.error != -ENODEV)
 			p->base.error = 0;
 	}
 	return p->base.error != 0;
@@ -537,7 +537,7 @@ void xdp_io_probe(struct provider_handle *handle)
 		if (sys_getsockopt(fd[i], SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0)
 			xdp_io_check(p, -ENXIO);
 	}
-	if (p->base.error != 0 && !p->gone)
+	if (p->base.error == -ENETDOWN)
 		xdp_io_check(p, (int)sys_sendto(fd[0], NULL, 0, MSG_DONTWAIT, NULL, 0));
 }
 

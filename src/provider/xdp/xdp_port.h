@@ -60,7 +60,6 @@ struct xdp_port {
 	uint32_t tx_in_flight; /* chunks in TX, the kernel or COMPLETION */
 	uint32_t tx_batch;     /* look at COMPLETION when so many are in flight */
 
-	bool gone;	       /* the interface was removed: the port will not come back */
 
 	/* steering: a struct steer is made of these and a handle's descriptors */
 	struct steer_shared *shared; /* mapped at one address in every process; NULL before open */
