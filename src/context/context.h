@@ -37,9 +37,8 @@ struct context {
 	struct fd_table fds;
 	struct ip_env env;     /* lent to the engine */
 	struct host_clock clock;
-	uint32_t *alive;       /* in a page that fork and clone wipe: CONTEXT_BORN = this is a child that has
-				  not been through context_after_fork() yet; CONTEXT_FOREIGN = it never
-				  takes the lock, for others cannot know whether it lives */
+	uint32_t *alive;       /* in a page that fork and clone wipe: 0 = this is a child that has not
+				  been through context_after_fork() yet */
 
 	/* What this process may drive. handle[i] belongs to stack->port[i]; ops NULL = not joined. */
 	struct provider_handle handle[IP_MAX_PORTS];
@@ -57,13 +56,6 @@ struct context {
 	uint32_t pid;
 	int heir;	       /* index in stack->heir of this process, not joined yet; -1 = none */
 	int next_heir;	       /* that of the child being forked */
-	uint64_t pidns;	       /* inode of the PID namespace; 0 = not known */
-	bool cut_off;	       /* of another PID namespace, and has said so */
-	struct {	       /* sockets opened while the lock's holder was stopped, without a record yet */
-		uint64_t cookie; /* 0 = none; stored last */
-		int fd, domain;
-	} late[8];
-	unsigned n_late;       /* places taken; may exceed them */
 	bool forking;	       /* this thread holds the lock across fork() */
 	uint32_t to_flush;     /* ports, by bit, with frames of the send under way: datagram_send_many() */
 	uint32_t to_ring;      /* processes, by bit of their slot, whose sleepers must know: context_ring() */
@@ -95,6 +87,7 @@ struct context {
 	fs_ns next_look;       /* when housekeeping is due: notifications */
 	uint16_t group_port;   /* last one looked at for foreign members */
 	unsigned shared_turn;  /* which of the sockets that others may join is asked about next */
+	fs_ns next_retry, retry_pause; /* when interfaces that others have are tried again */
 	fs_ns next_check;      /* when the slow part is due: policy, processes, neighbours */
 	int unchecked_fd;      /* the next descriptor to look at; above the highest = done until then */
 	uint32_t unpublished;  /* sockets whose figures are still to be published */
@@ -104,9 +97,6 @@ struct context {
 	} declined[IP_MAX_PORTS]; /* interfaces that refused; forgotten when links change */
 	char why[STATS_DETAIL_LEN]; /* sentence of the last refusal */
 };
-
-/* Values of *context.alive. */
-enum { CONTEXT_BORN, CONTEXT_ALIVE, CONTEXT_FOREIGN };
 
 /* Returned instead of a result: the caller makes libc's call with its own arguments. No errno. */
 #define CONTEXT_KERNEL (-100000)
@@ -144,7 +134,11 @@ unsigned context_poll(struct context *ctx);
 /* The same without housekeeping, at the time ctx->now: sockets stay. */
 unsigned context_take(struct context *ctx);
 
-/* Hand the engine's out queue of @port to the provider and start it. 0, -EAGAIN (some remain). */
+/* The same of one port, whatever state it is in. */
+unsigned context_take_port(struct context *ctx, unsigned port);
+
+/* Hand the engine's out queue of @port to the provider and start it. 0; -EAGAIN: some remain; -ENETDOWN: the
+ * port failed and what remained is lost, or at best late. */
 int context_flush(struct context *ctx, unsigned port);
 
 /* Wake the threads that sleep for what came. Called by whoever drove, before unlocking. */

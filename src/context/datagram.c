@@ -594,15 +594,19 @@ static ssize_t send_by_flags(struct context *ctx, struct sock *s, int fd, const 
 	return ret;
 }
 
-/* What was sent leaves, with one kick a port however many datagrams it was. */
-static void flush_sent(struct context *ctx)
+/* What was sent leaves, with one kick a port however many datagrams it was. False: a port failed, and the
+ * kernel says what became of its interface. */
+static bool flush_sent(struct context *ctx)
 {
+	bool sent = true;
+
 	for (; ctx->to_flush; ctx->to_flush &= ctx->to_flush - 1) {
 		unsigned port = (unsigned)__builtin_ctz(ctx->to_flush);
 
-		if (ctx->handle[port].ops) /* not lost meanwhile */
-			context_flush(ctx, port);
+		if (!ctx->handle[port].ops || context_flush(ctx, port) == -ENETDOWN)
+			sent = false;
 	}
+	return sent;
 }
 
 /* The socket of @fd, ready for sending, with the lock; NULL without it: the kernel's. */
@@ -627,6 +631,7 @@ static struct sock *begin_send(struct context *ctx, int fd)
 ssize_t datagram_send(struct context *ctx, int fd, const struct datagram *d)
 {
 	struct sock *s = datagram_sock(ctx, fd);
+	uint64_t before;
 	ssize_t ret;
 	size_t len;
 
@@ -637,8 +642,13 @@ ssize_t datagram_send(struct context *ctx, int fd, const struct datagram *d)
 		return DATAGRAM_KERNEL;
 	if (s->way == SOCK_UNDECIDED)
 		send_first(ctx, s, fd, d);
+	before = s->record->tx_fast;
 	ret = send_by_flags(ctx, s, fd, d, len);
-	flush_sent(ctx);
+	if (!flush_sent(ctx) && ret >= 0) {
+		s->record->tx_fast = before;
+		s->record->tx_bytes -= (uint64_t)ret;
+		ret = DATAGRAM_KERNEL;
+	}
 	context_leave(ctx);
 	return ret;
 }
@@ -647,12 +657,15 @@ unsigned datagram_send_many(struct context *ctx, int fd, const struct datagram *
 			    ssize_t *result)
 {
 	struct sock *s = datagram_sock(ctx, fd) ? begin_send(ctx, fd) : NULL;
+	uint64_t before, bytes;
 	unsigned done;
 	size_t len;
 
 	*result = DATAGRAM_KERNEL;
 	if (!s)
 		return 0;
+	before = s->record->tx_fast;
+	bytes = s->record->tx_bytes;
 	for (done = 0; done < n; done++) {
 		*result = DATAGRAM_KERNEL;
 		if (check_iov(d[done].iov, d[done].n_iov, &len) < 0)
@@ -663,7 +676,12 @@ unsigned datagram_send_many(struct context *ctx, int fd, const struct datagram *
 		if (*result < 0)
 			break;
 	}
-	flush_sent(ctx);
+	if (!flush_sent(ctx) && done > 0) {
+		s->record->tx_fast = before;
+		s->record->tx_bytes = bytes;
+		*result = DATAGRAM_KERNEL;
+		done = 0;
+	}
 	context_leave(ctx);
 	return done;
 }

@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 
-#include "base/reason.h"
 #include "context/internal.h"
 #include "context/thread.h"
 #include "socket/epoll.h"
@@ -64,17 +63,14 @@ void context_lend(struct context *ctx)
 }
 
 /* One port's burst. */
-static unsigned poll_port(struct context *ctx, unsigned i)
+static inline unsigned poll_port(struct context *ctx, unsigned i)
 {
 	struct provider_handle *h = &ctx->handle[i];
 	struct fbuf *frames[BURST];
 	unsigned n = h->ops->receive(h, frames, BURST);
 
-	if (n == 0) {
-		if (__builtin_expect(h->port->error != 0, 0))
-			context_port_lost(ctx, i, FS_REASON_interface_down);
+	if (n == 0)
 		return 0;
-	}
 	h->ops->heartbeat(h, ctx->now);
 	/* Before the engine needs it: it copies out what a slow reader leaves in the frame pool. */
 	if (__builtin_expect(ctx->stack->payload.n_free <
@@ -99,10 +95,19 @@ unsigned context_take(struct context *ctx)
 {
 	unsigned taken = 0;
 
-	for (unsigned i = 0; i < ctx->n_handles; i++)
-		if (ctx->handle[i].ops)
-			taken += poll_port(ctx, i);
+	for (unsigned i = 0; i < ctx->n_handles; i++) {
+		unsigned n = ctx->handle[i].ops ? poll_port(ctx, i) : 0;
+
+		if (n == 0 && ctx->handle[i].ops && __builtin_expect(ctx->handle[i].port->error != 0, 0))
+			context_port_failed(ctx, i);
+		taken += n;
+	}
 	return taken;
+}
+
+unsigned context_take_port(struct context *ctx, unsigned port)
+{
+	return ctx->handle[port].ops ? poll_port(ctx, port) : 0;
 }
 
 int context_flush(struct context *ctx, unsigned port)
@@ -129,7 +134,7 @@ int context_flush(struct context *ctx, unsigned port)
 			out->frames++;
 		}
 		if (ret == -ENETDOWN) {
-			context_port_lost(ctx, port, FS_REASON_interface_down);
+			context_port_failed(ctx, port);
 			return ret;
 		}
 	}

@@ -254,13 +254,20 @@ static int review_one(struct context *ctx, const struct udp_group *of, uint16_t 
 	return reason;
 }
 
-/* Is a group that @s takes steered? */
-static bool takes_steered(const struct context *ctx, const struct sock *s)
+/* Does the port of @g work, so that what is steered comes? */
+static bool arrives(const struct context *ctx, const struct udp_group *g)
+{
+	int port = g->steered_port ? context_port_find(ctx, g->ifindex) : -1;
+
+	return port >= 0 && ctx->stack->ip.port[port].up;
+}
+
+bool context_groups_served(const struct context *ctx, const struct sock *s)
 {
 	struct list *e;
 
 	for (const struct udp_group *g = s->pcb.groups; g; g = g->next)
-		if (g->steered_port && udp_group_matches(&s->pcb, &g->group, g->steered_port, g->ifindex))
+		if (arrives(ctx, g) && udp_group_matches(&s->pcb, &g->group, g->steered_port, g->ifindex))
 			return true;
 	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
 		const struct sock *other = FS_CONTAINER_OF(e, struct sock, all);
@@ -268,10 +275,19 @@ static bool takes_steered(const struct context *ctx, const struct sock *s)
 										       : NULL;
 
 		for (; g; g = g->next)
-			if (g->steered_port &&
+			if (arrives(ctx, g) &&
 			    udp_group_matches(&s->pcb, &g->group, g->steered_port, g->ifindex))
 				return true;
 	}
+	return false;
+}
+
+/* Is a group of @s steered, but on an interface that is down? */
+static bool is_down(const struct context *ctx, const struct sock *s)
+{
+	for (const struct udp_group *g = s->pcb.groups; g; g = g->next)
+		if (g->steered_port && !arrives(ctx, g))
+			return true;
 	return false;
 }
 
@@ -286,11 +302,15 @@ static void settle(struct context *ctx, uint16_t port, int reason)
 
 		if (s->pcb.local_port != port || s->way != SOCK_FAST)
 			continue;
-		unsteered = s->steered == 0 && !takes_steered(ctx, s);
+		unsteered = !context_is_served(ctx, s) && !context_groups_served(ctx, s);
 		s->unsteered = unsteered;
+		if (unsteered && !s->no_unicast)
+			continue; /* its interface is down or gone, and interface.c says so */
 		ctx->stack->unsteered |= unsteered;
 		if (!unsteered)
 			record_reason(s->record, FS_REASON_none, NULL);
+		else if (is_down(ctx, s))
+			record_reason(s->record, FS_REASON_interface_down, NULL);
 		else if (s->pcb.groups)
 			record_reason(s->record, reason ? reason : FS_REASON_port_shared, ctx->why);
 		else
@@ -307,8 +327,6 @@ void context_groups_review(struct context *ctx, uint16_t port)
 	int reason = 0;
 	struct list *e;
 
-	if (ctx->stack->groups.in_use == 0 && !ctx->stack->shared)
-		return; /* nobody lives by groups: no need to look through all sockets */
 	ctx->why[0] = '\0';
 	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
 		const struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
@@ -557,6 +575,25 @@ void context_groups_resteer(struct context *ctx, struct sock *s, unsigned port)
 	}
 }
 
+void context_groups_gone(struct context *ctx, uint32_t ifindex, bool for_good)
+{
+	struct list *e;
+
+	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+		struct udp_group *g = s->pcb.groups, *next;
+
+		for (; g; g = next) {
+			next = g->next;
+			if (g->ifindex != ifindex)
+				continue;
+			g->steered_port = 0; /* the tables went with the port */
+			if (for_good)
+				leave(ctx, g);
+		}
+	}
+}
+
 bool context_groups_on(const struct context *ctx, const struct sock *s, unsigned port)
 {
 	uint32_t ifindex = ctx->stack->ip.port[port].ifindex;
@@ -603,7 +640,7 @@ static void lose_patience(struct context *ctx)
 	ctx->stack->unsteered = false;
 	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
-		bool unsteered = s->way == SOCK_FAST && s->unsteered;
+		bool unsteered = s->way == SOCK_FAST && s->unsteered && s->no_unicast;
 
 		ctx->stack->unsteered |= unsteered;
 		if (!unsteered || s->pcb.groups || ip_addr_is_multicast(&s->pcb.local))

@@ -16,9 +16,6 @@ struct epoll_set;
 
 /* --- lock.c --- */
 
-/* As context_lock(), but false as well when the holder is stopped. No lock before. */
-bool context_lock_unless_stopped(struct context *ctx);
-
 /* This thread's id, cached. No lock needed. */
 uint32_t context_tid(void);
 
@@ -31,12 +28,6 @@ bool context_is_dead(uint32_t tid);
 int context_reopen_control(struct context *ctx);
 
 /* --- process.c --- */
-
-/* May this process take the lock? Makes a newborn child ready; false in a foreign one. No lock. */
-bool context_is_here(struct context *ctx);
-
-/* Leave marked sockets to the kernel, as a process in another PID namespace asked. */
-void context_let_go(struct context *ctx);
 
 /* This process is a child that has not run fsock code yet: drop what belongs to the parent. No lock. */
 void context_after_fork(struct context *ctx);
@@ -172,11 +163,35 @@ unsigned context_interfaces(struct context *ctx, uint32_t *ifindex, unsigned n, 
 /* The last holder of the port in @slot ended: open it anew and steer its sockets again, or lose it. */
 void context_port_reopen(struct context *ctx, unsigned slot);
 
-/* A port died: move its sockets to the kernel and close it. */
+/* Tell engine and steering what the interface of a port is now. 0 or -errno. */
+struct host_link;
+int context_port_configure(struct context *ctx, unsigned slot, const struct host_link *link);
+
+/* Close the port in @slot; nothing is steered there any more. */
+void context_port_close(struct context *ctx, unsigned slot);
+
+/* --- interface.c --- */
+
+/* The provider said so in port->error: it is down, or lost. */
+void context_port_failed(struct context *ctx, unsigned port);
+
+/* The port can work no more: close it. Its sockets wait, for @reason, until its interface returns. */
 void context_port_lost(struct context *ctx, unsigned port, int reason);
 
-/* Links or addresses changed: bring ports up to date. */
+/* The same of a port that was drained, or has nothing in it. */
+void context_port_forget(struct context *ctx, unsigned port, int reason);
+
+/* Links or addresses changed: bring ports up to date, and steer again what waited for that. */
 void context_ports_refresh(struct context *ctx);
+
+/* Once a second: try again what could not be had when its interface returned. */
+void context_ports_retry(struct context *ctx);
+
+/* Does a port that works hold an entry of @s? */
+bool context_is_served(const struct context *ctx, const struct sock *s);
+
+/* Say of @s, on the fast path, whether it is served now; else @reason, with ctx->why. */
+void context_sock_review(struct context *ctx, struct sock *s, int reason);
 
 /* --- housekeep.c --- */
 
@@ -237,11 +252,24 @@ struct sock *context_enter_checked(struct context *ctx, int fd);
 /* Which interface has the address @local: its index, or 0. */
 uint32_t context_interface_of(struct context *ctx, const struct ip_addr *local);
 
-/* Records of sockets that were opened while the lock's holder was stopped. */
-void context_record_late(struct context *ctx);
-
 /* Steer @s: its port now belongs to the stack. 0, or the reason it does not. */
 int context_accelerate(struct context *ctx, struct sock *s, int fd);
+
+/* What several calls of context_steer() would ask the kernel again. Zeroed = nothing is known. */
+struct context_places {
+	bool listed, found;
+	unsigned n;		       /* interfaces that may be accelerated */
+	uint32_t ifindex[IP_MAX_PORTS];
+	int reason;		       /* why there are none */
+	struct ip_addr local;	       /* this address */
+	uint32_t carrier;	       /* is this interface's */
+};
+
+/* Put the entry of @s in wherever it is missing. 0, or the reason it is nowhere. */
+int context_steer(struct context *ctx, struct sock *s, struct context_places *places);
+
+/* Take the entries of @s out. */
+void context_unsteer(struct context *ctx, struct sock *s);
 
 /* @s, undecided, is about to talk to @remote: steer it if it is time. */
 void context_try_client(struct context *ctx, struct sock *s, int fd, const struct ip_addr *remote);
@@ -308,6 +336,12 @@ void context_groups_forget(struct context *ctx, struct sock *s);
 /* Has @s an entry on that port of the stack; on any? */
 bool context_groups_on(const struct context *ctx, const struct sock *s, unsigned port);
 bool context_groups_left(const struct sock *s);
+
+/* Does @s take a group that a port that works is steered for? */
+bool context_groups_served(const struct context *ctx, const struct sock *s);
+
+/* The port of @ifindex closed. @for_good: the interface went, and memberships there with it. */
+void context_groups_gone(struct context *ctx, uint32_t ifindex, bool for_good);
 
 /* Once a second: foreigners on ports of steered groups (hazard 16). */
 void context_groups_check(struct context *ctx);

@@ -99,7 +99,7 @@ static bool entry_needed(const struct context *ctx, const struct sock *s, unsign
 }
 
 /* A process that did not join has no hold on a port: the entry stays until one that has looks. */
-static void unsteer(struct context *ctx, struct sock *s)
+void context_unsteer(struct context *ctx, struct sock *s)
 {
 	struct steer_rule rule = rule_of(s);
 
@@ -126,7 +126,7 @@ void context_unsteer_left(struct context *ctx)
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
 
 		if (s->way == SOCK_KERNEL && (s->steered || context_groups_left(s)))
-			unsteer(ctx, s);
+			context_unsteer(ctx, s);
 	}
 }
 
@@ -159,8 +159,10 @@ static void renamed(struct context *ctx, struct sock *s, int fd)
 			context_groups_review(ctx, s->pcb.local_port);
 	} else if (listed) {
 		/* Dissolving the association gave an implicit port back (udp_disconnect()). */
-		unsteer(ctx, s);
+		context_unsteer(ctx, s);
 		s->way = SOCK_UNDECIDED;
+		s->unsteered = false;
+		s->missing = 0;
 		record_reason(s->record, FS_REASON_pending, NULL);
 	}
 	sock_publish(s);
@@ -212,28 +214,52 @@ uint32_t context_interface_of(struct context *ctx, const struct ip_addr *local)
 	return 0;
 }
 
-/* Steer @s on every interface its local address names. 0 or the last refusal. */
-static int steer_all(struct context *ctx, struct sock *s)
+/* The interface of one address: that of the former question, or asked. */
+static uint32_t carrier_of(struct context *ctx, const struct ip_addr *local, struct context_places *places)
 {
-	uint32_t ifindex[IP_MAX_PORTS];
-	int reason = FS_REASON_no_interface, refused = 0;
-	unsigned n;
+	if (!places->found || !ip_addr_equal(&places->local, local)) {
+		places->found = true;
+		places->local = *local;
+		places->carrier = context_interface_of(ctx, local);
+	}
+	return places->carrier;
+}
 
+/* The interfaces that the local address of @s names. Returns how many; *reason says why when 0. */
+static unsigned places_of(struct context *ctx, const struct sock *s, struct context_places *places,
+			  const uint32_t **ifindex, int *reason)
+{
+	*reason = FS_REASON_no_interface;
 	if (!ip_addr_is_any(&s->pcb.local)) {
 		/* Bound to another device than the address's, it takes what arrives there by the shadow. */
-		ifindex[0] = context_interface_of(ctx, &s->pcb.local);
-		n = ifindex[0] != 0 && (s->pcb.ifindex == 0 || s->pcb.ifindex == ifindex[0]);
-	} else if (s->pcb.ifindex) {
-		ifindex[0] = s->pcb.ifindex;
-		n = 1;
-	} else {
-		n = context_interfaces(ctx, ifindex, IP_MAX_PORTS, &reason);
+		uint32_t carrier = carrier_of(ctx, &s->pcb.local, places);
+
+		*ifindex = &places->carrier;
+		return carrier != 0 && (s->pcb.ifindex == 0 || s->pcb.ifindex == carrier);
 	}
+	if (s->pcb.ifindex) {
+		*ifindex = &s->pcb.ifindex;
+		return 1;
+	}
+	if (!places->listed)
+		places->n = context_interfaces(ctx, places->ifindex, IP_MAX_PORTS, &places->reason);
+	places->listed = true;
+	*ifindex = places->ifindex;
+	*reason = places->reason;
+	return places->n;
+}
+
+int context_steer(struct context *ctx, struct sock *s, struct context_places *places)
+{
+	const uint32_t *ifindex;
+	int reason, refused = 0;
+	unsigned n = places_of(ctx, s, places, &ifindex, &reason);
+
 	for (unsigned i = 0; i < n; i++) {
 		int port = context_port(ctx, ifindex[i], &reason);
 
 		if (port >= 0)
-			reason = steer_on(ctx, s, (unsigned)port);
+			reason = s->steered & (1u << port) ? 0 : steer_on(ctx, s, (unsigned)port);
 		if (reason)
 			refused = reason;
 	}
@@ -242,6 +268,7 @@ static int steer_all(struct context *ctx, struct sock *s)
 
 int context_accelerate(struct context *ctx, struct sock *s, int fd)
 {
+	struct context_places places = { 0 };
 	int reason;
 
 	if (s->way != SOCK_UNDECIDED || !s->bound)
@@ -254,21 +281,24 @@ int context_accelerate(struct context *ctx, struct sock *s, int fd)
 	if (ip_addr_is_link_local(&s->pcb.local) && !ip_addr_is_v4(&s->pcb.local))
 		return FS_REASON_scoped;
 	s->no_unicast = ip_addr_is_multicast(&s->pcb.local) || context_port_is_shared(ctx, s);
-	ctx->stack->shared |= s->no_unicast;
 	s->rule_port = s->pcb.local_port;
 	s->rule_local = s->pcb.local;
 	if (ip_addr_is_any(&s->rule_local))
 		s->rule_local = (struct ip_addr){ 0 };
 	/* The table first: a datagram that is steered must find its socket. */
 	udp_insert(&ctx->stack->udp, &s->pcb);
-	reason = s->no_unicast ? 0 : steer_all(ctx, s);
-	if (reason) {
+	reason = s->no_unicast ? 0 : context_steer(ctx, s, &places);
+	if (reason == FS_REASON_interface_down) {
+		s->missing = 1; /* as if it had been up until now */
+		ctx->stack->waiting = true;
+	} else if (reason) {
 		udp_remove(&ctx->stack->udp, &s->pcb);
 		return reason;
 	}
 	s->way = SOCK_FAST;
 	context_widen(s, fd);
 	record_reason(s->record, FS_REASON_none, NULL);
+	context_sock_review(ctx, s, FS_REASON_interface_down);
 	context_groups_review(ctx, s->pcb.local_port);
 	sock_publish(s);
 	return 0;
@@ -278,9 +308,8 @@ void context_unicast_off(struct context *ctx, struct sock *s)
 {
 	if (s->way != SOCK_FAST || s->no_unicast)
 		return;
-	unsteer(ctx, s);
+	context_unsteer(ctx, s);
 	s->no_unicast = true;
-	ctx->stack->shared = true;
 	context_groups_review(ctx, s->pcb.local_port);
 }
 
@@ -317,8 +346,10 @@ void context_rebind(struct context *ctx, struct sock *s, int fd, uint32_t ifinde
 	s->pcb.ifindex = ifindex;
 	if (!listed)
 		return;
-	unsteer(ctx, s);
+	context_unsteer(ctx, s);
 	s->way = SOCK_UNDECIDED;
+	s->unsteered = false;
+	s->missing = 0;
 	s->no_unicast = false;
 	decide(ctx, s, fd);
 	context_groups_review(ctx, s->pcb.local_port);
@@ -346,7 +377,8 @@ void context_demote(struct context *ctx, struct sock *s, int reason, const char 
 
 	if (s->way == SOCK_KERNEL)
 		return;
-	unsteer(ctx, s);
+	context_unsteer(ctx, s);
+	s->missing = 0;
 	if (listed)
 		udp_remove(&ctx->stack->udp, &s->pcb);
 	s->way = SOCK_KERNEL;
@@ -389,40 +421,6 @@ static void record_only(struct context *ctx, int fd, int domain, int protocol, i
 	context_fd_set(ctx, fd, FD_RECORD, r, 0);
 }
 
-static uint64_t cookie_of(int fd)
-{
-	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
-
-	sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len);
-	return cookie;
-}
-
-/* The lock cannot be had: the socket is the kernel's; who holds the lock next writes its record. */
-static void note_late(struct context *ctx, int fd, int domain)
-{
-	unsigned i = fs_fetch_add(&ctx->n_late, 1);
-
-	if (i >= FS_ARRAY_SIZE(ctx->late))
-		return;
-	ctx->late[i].fd = fd;
-	ctx->late[i].domain = domain;
-	fs_store_release(&ctx->late[i].cookie, cookie_of(fd));
-}
-
-void context_record_late(struct context *ctx)
-{
-	for (unsigned i = 0; i < FS_ARRAY_SIZE(ctx->late); i++) {
-		uint64_t cookie = fs_load_acquire(&ctx->late[i].cookie);
-		int fd = ctx->late[i].fd;
-
-		ctx->late[i].cookie = 0;
-		if (cookie && fd_kind_of(&ctx->fds, fd) == FD_NONE && cookie_of(fd) == cookie)
-			record_only(ctx, fd, ctx->late[i].domain, IPPROTO_UDP, FS_REASON_holder_stopped);
-	}
-	fs_store_relaxed(&ctx->n_late, 0);
-}
-
 static void open_datagram(struct context *ctx, int fd, int domain, int type)
 {
 	struct stats_sock *record = context_record(ctx, fd, domain, IPPROTO_UDP);
@@ -460,11 +458,8 @@ static void opened(struct context *ctx, int fd, int domain, int type, int protoc
 {
 	bool datagram = (type & 0xf) == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP);
 
-	if (!context_lock_unless_stopped(ctx)) {
-		if (fs_load_relaxed(&ctx->stack->lock.stopped))
-			note_late(ctx, fd, domain);
+	if (!context_lock(ctx))
 		return;
-	}
 	if (!ctx->config.accelerate)
 		record_only(ctx, fd, domain, protocol, FS_REASON_disabled);
 	else if (!datagram)
@@ -656,7 +651,7 @@ void context_sock_free(struct context *ctx, struct sock *s)
 {
 	struct list *e;
 
-	unsteer(ctx, s);
+	context_unsteer(ctx, s);
 	if (s->pcb.flags & UDP_PCB_BOUND)
 		udp_remove(&ctx->stack->udp, &s->pcb);
 	context_groups_forget(ctx, s);
@@ -735,9 +730,6 @@ void lifecycle_closing(struct context *ctx, int fd)
 {
 	struct fd_entry *e;
 
-	e = fd_entry_at(&ctx->fds, fd);
-	if (e && fs_load_relaxed(ctx->alive) == CONTEXT_FOREIGN)
-		fs_store_release(&e->kind, (uint32_t)FD_NONE);
 	if (fd_kind_of(&ctx->fds, fd) == FD_NONE || context_is_borrowed(ctx) || !context_lock(ctx))
 		return;
 	e = fd_entry_at(&ctx->fds, fd);

@@ -143,8 +143,7 @@ static void fill_port(struct context *ctx, unsigned slot, const struct host_link
 		conf->local[conf->n_local++] = addrs[i].addr;
 }
 
-/* Tell the engine and steering what the interface is now. */
-static int configure(struct context *ctx, unsigned slot, const struct host_link *link)
+int context_port_configure(struct context *ctx, unsigned slot, const struct host_link *link)
 {
 	struct provider_handle *h = &ctx->handle[slot];
 	struct ip_port conf;
@@ -242,14 +241,36 @@ static int try_sizes(struct context *ctx, unsigned slot, const struct host_link 
 	return ret;
 }
 
-static void close_port(struct context *ctx, unsigned slot)
+/* What its last holder left of a port: frames that lay in its rings. */
+static void clear_remains(struct context *ctx, unsigned slot)
 {
 	struct provider_handle *h = &ctx->handle[slot];
+	struct provider_port *port = ctx->stack->port[slot];
+
+	*h = (struct provider_handle){ .ops = provider_at(port->kind), .port = port };
+	memset(h->fd, 0xff, sizeof(h->fd)); /* all -1 */
+	port->owner_pid = (int32_t)ctx->pid;
+	h->ops->close(h);
+	memset(h, 0, sizeof(*h));
+	memset(ctx->stack->hold[slot], 0, sizeof(ctx->stack->hold[slot]));
+	ctx->stack->port[slot] = NULL;
+}
+
+/*
+ * As another process' port it is closed here only when its interface went, which takes the memory from the
+ * kernel: the frames that lay in its rings return. Its owner lets go of the rest when it compares.
+ */
+void context_port_close(struct context *ctx, unsigned slot)
+{
+	struct provider_handle *h = &ctx->handle[slot];
+	struct provider_port *port = ctx->stack->port[slot];
 
 	ctx->stack->counter[FS_CTR_drop_tx_port] += ctx->stack->ip.port[slot].out.frames;
 	ip_port_clear(&ctx->stack->ip, slot);
 	if (h->ops)
 		h->ops->close(h);
+	if (port && port->owner_pid)
+		clear_remains(ctx, slot);
 	memset(h, 0, sizeof(*h));
 	memset(ctx->stack->hold[slot], 0, sizeof(ctx->stack->hold[slot]));
 	ctx->stack->port[slot] = NULL;
@@ -319,28 +340,13 @@ static int open_port(struct context *ctx, const struct host_link *link)
 		ret = -EOPNOTSUPP;
 	if (ret < 0)
 		return ret;
-	ret = configure(ctx, slot, link);
+	ret = context_port_configure(ctx, slot, link);
 	if (ret < 0) {
-		close_port(ctx, slot);
+		context_port_close(ctx, slot);
 		return ret;
 	}
 	announce(ctx, slot, link, &plan);
 	return (int)slot;
-}
-
-/* What its last holder left of a port: frames that lay in its rings. */
-static void clear_remains(struct context *ctx, unsigned slot)
-{
-	struct provider_handle *h = &ctx->handle[slot];
-	struct provider_port *port = ctx->stack->port[slot];
-
-	*h = (struct provider_handle){ .ops = provider_at(port->kind), .port = port };
-	memset(h->fd, 0xff, sizeof(h->fd)); /* all -1 */
-	port->owner_pid = (int32_t)ctx->pid;
-	h->ops->close(h);
-	memset(h, 0, sizeof(*h));
-	memset(ctx->stack->hold[slot], 0, sizeof(ctx->stack->hold[slot]));
-	ctx->stack->port[slot] = NULL;
 }
 
 /* 0, or the reason and ctx->why. */
@@ -358,7 +364,7 @@ static int reopen(struct context *ctx, unsigned slot, uint32_t ifindex, unsigned
 		return ret;
 	ret = try_sizes(ctx, slot, &link, kind, &plan, former);
 	if (ret == 0)
-		ret = configure(ctx, slot, &link);
+		ret = context_port_configure(ctx, slot, &link);
 	if (ret < 0)
 		return reason_of_open(ret);
 	announce(ctx, slot, &link, &plan);
@@ -379,8 +385,9 @@ void context_port_reopen(struct context *ctx, unsigned slot)
 		return;
 	}
 	remember_refusal(ctx, ifindex, reason);
-	context_demote_all(ctx, (int)slot, reason, ctx->why);
-	close_port(ctx, slot);
+	if (reason != FS_REASON_interface_down)
+		context_demote_all(ctx, (int)slot, reason, ctx->why);
+	context_port_forget(ctx, slot, reason);
 }
 
 int context_port(struct context *ctx, uint32_t ifindex, int *reason)
@@ -408,32 +415,4 @@ int context_port(struct context *ctx, uint32_t ifindex, int *reason)
 	}
 	remember_refusal(ctx, ifindex, *reason);
 	return -1;
-}
-
-void context_port_lost(struct context *ctx, unsigned port, int reason)
-{
-	if (!ctx->stack->port[port])
-		return;
-	host_log(&ctx->log, LOG_WARN, "%s: the fast path is gone, its sockets go on in the kernel",
-		 ctx->stack->port_stats[port].ifname);
-	ctx->stack->port_stats[port].error = ctx->stack->port[port]->error;
-	context_demote_all(ctx, (int)port, reason, NULL);
-	close_port(ctx, port);
-}
-
-void context_ports_refresh(struct context *ctx)
-{
-	memset(ctx->declined, 0, sizeof(ctx->declined));
-	for (unsigned i = 0; i < ctx->n_handles; i++) {
-		struct host_link link;
-
-		if (!ctx->stack->port[i] || !ctx->handle[i].ops)
-			continue;
-		if (host_link_get(&ctx->nl, (int)ctx->stack->ip.port[i].ifindex, &link) < 0 ||
-		    !(link.flags & IFF_UP))
-			context_port_lost(ctx, i, FS_REASON_interface_down);
-		else
-			configure(ctx, i, &link);
-		ctx->stack->port_stats[i].rx_queues = link.rx_queues;
-	}
 }

@@ -26,8 +26,11 @@ struct ip_dst;
  *
  * SOCK_UNDECIDED the kernel's way so far; nothing steered. from: creation.
  *                allowed: everything, on the shadow; sends are counted. exits: FAST, KERNEL.
- * SOCK_FAST      its port is steered to the stack. allowed: everything; the shadow is served too.
- *                exits: KERNEL (never back: two changes of side may reorder for good).
+ * SOCK_FAST      its port is steered to the stack; or would be, but what it is steered on is down, gone or
+ *                shared (@unsteered): then the shadow does everything until that changes. allowed:
+ *                everything; the shadow is served too. exits: KERNEL (never back: who is left to the
+ *                kernel by choice of its own, or the host's, stays there); UNDECIDED, when its port or
+ *                interface is chosen anew.
  * SOCK_KERNEL    only the shadow counts; record->reason says why. What is still queued in the stack is
  *                read first. exits: none.
  */
@@ -45,7 +48,8 @@ struct sock {
 	bool nonblock;		/* O_NONBLOCK of the open file description */
 	bool bound;		/* the shadow has a local port */
 	bool no_unicast;	/* SOCK_FAST, but the port is shared or the address a group: groups only */
-	bool unsteered;		/* SOCK_FAST, but nothing it takes is steered now: the shadow's alone */
+	bool unsteered;		/* SOCK_FAST, but nothing it takes comes to the stack now: the shadow's alone */
+	uint8_t missing;	/* SOCK_FAST: ports that it was steered on and whose interface is gone */
 	uint8_t waited;		/* rounds of housekeeping it was so without a membership */
 	bool widened;		/* the shadow's receive buffer is larger than pcb.limit says */
 	uint16_t steered;	/* bit n: port n's steering holds this socket's port entry */
@@ -85,7 +89,6 @@ struct sock {
 
 	/* Descriptors by process slot: close of the last one ends the socket. */
 	uint16_t refs[STATS_MAX_PROCS];
-	bool let_go;		/* a process that may not take the lock holds it: to the kernel with it */
 	uint64_t heirs;		/* forked children that hold it and have not joined yet, one bit each */
 	uint32_t users;		/* calls under way in it: memory stays until they left */
 	struct sleepers sleepers; /* asleep for it: their doorbells ring when it turns readable */
