@@ -6,12 +6,15 @@
  *      plain_udp empty ADDRESS PORT COUNT    nanoseconds of a receive that finds nothing
  *      plain_udp idle ADDRESS PORT SECONDS   CPU time of a receiver that waits for what never comes
  *      plain_udp hold ADDRESS PORT           an open socket and nothing else, until a signal
+ *      plain_udp sink ADDRESS PORT SECONDS   datagrams that arrive, from the first one on, in that time
+ *      plain_udp segments ADDRESS PORT SECONDS TO
+ *                                            as many of 1400 bytes as go, 45 a call by UDP_SEGMENT
  *      plain_udp echo ADDRESS PORT COUNT [spin]  echo until a signal; beside it COUNT sockets on the
  *                                            ports from UNREAD on, bound and never read
  *      plain_udp fill ADDRESS PORT COUNT     send FILL_TURNS datagrams to each of COUNT ports from PORT on
  *      plain_udp ask ADDRESS PORT COUNT [spin]   half round trips to an echo, microseconds
  *
- * ADDRESS is the socket's own for the first four, the peer's for fill and ask. spin: receive without
+ * ADDRESS is the socket's own for the first five, the peer's for fill and ask. spin: receive without
  * blocking, again and again.
  *
  * The last line on stdout is JSON. `ready` on stderr says that the socket is bound.
@@ -19,6 +22,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,7 +35,7 @@
 #include <unistd.h>
 
 enum {
-	BATCH = 1000,
+	BATCH = 1000, SEGMENT = 1400, SEGMENTS = 45,
 	UNREAD = 20000,	  /* first port of the sockets that nobody reads */
 	FILL_TURNS = 360, /* more than a queue of the default size takes */
 	FILL_BYTES = 120,
@@ -229,6 +233,51 @@ static int ask(const char *address, int port, long count, bool spin)
 	return 0;
 }
 
+static int sink(int fd, double seconds)
+{
+	struct timeval limit = { 0, 500000 };
+	uint64_t count = 0, first = 0, last = 0, end;
+	static char buf[65536];
+
+	end = now_ns() + (uint64_t)((seconds + 10) * 1e9);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	while (now_ns() < end) {
+		if (recv(fd, buf, sizeof(buf), 0) < 0) {
+			if (first)
+				break; /* silence: the sender has ended */
+			continue;
+		}
+		last = now_ns();
+		if (!first) {
+			first = last;
+			end = first + (uint64_t)(seconds * 1e9);
+		}
+		count++;
+	}
+	printf("{\"received\":%llu,\"seconds\":%.6f}\n", (unsigned long long)count,
+	       (double)(last - first) / 1e9);
+	return count == 0;
+}
+
+static int segments(int fd, int port, double seconds, const char *to)
+{
+	struct sockaddr_in peer = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	uint64_t sent = 0, end = now_ns() + (uint64_t)(seconds * 1e9);
+	static char buf[SEGMENT * SEGMENTS];
+	int size = SEGMENT;
+
+	if (inet_pton(AF_INET, to, &peer.sin_addr) != 1 ||
+	    setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size)) < 0 ||
+	    connect(fd, (struct sockaddr *)&peer, sizeof(peer)) < 0) {
+		perror("plain_udp: segments");
+		return 1;
+	}
+	while (now_ns() < end)
+		sent += send(fd, buf, sizeof(buf), 0) == (ssize_t)sizeof(buf) ? SEGMENTS : 0;
+	printf("{\"sent\":%llu}\n", (unsigned long long)sent);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	long number = argc > 4 ? atol(argv[4]) : 0;
@@ -253,6 +302,10 @@ int main(int argc, char **argv)
 		return empty(fd, argc > 4 ? number : 1000000);
 	if (strcmp(argv[1], "idle") == 0)
 		return idle(fd, argc > 4 ? atof(argv[4]) : 5);
+	if (strcmp(argv[1], "sink") == 0)
+		return sink(fd, argc > 4 ? atof(argv[4]) : 2);
+	if (strcmp(argv[1], "segments") == 0 && argc > 5)
+		return segments(fd, atoi(argv[3]), atof(argv[4]), argv[5]);
 	for (;;)
 		pause();
 }

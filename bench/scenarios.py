@@ -20,6 +20,7 @@ from lab import fsock, net, proc, sockperf
 ENOUGH = 0.99
 POINTS = ("50", "99", "99.9")
 LATENCY = {"profile": "latency"}
+PACKET = {"profile": "latency", "provider": "packet"}
 DEFAULT = {}
 
 
@@ -97,23 +98,23 @@ def _raw_argv(mode, mine, theirs, their_mac, cpu, **more):
     return [str(tool), mode, *(f"{key}={value}" for key, value in words.items())]
 
 
-def raw(pair, size=64, count=200000):
+def raw(pair, size=64, count=200000, provider="xdp"):
     """
     Percentiles of raw frames on the same ring layer, in microseconds. A run with a stale reply had
     two frames in flight and says half of the truth: it is thrown away and repeated.
     """
     for _ in range(5):
-        row = _raw_once(pair, size, count)
+        row = _raw_once(pair, size, count, provider)
         if not row.get("stale"):
             return {point: row["p" + point] / 1000 for point in POINTS}
     raise Failed("raw_pp: stale replies in five runs: more than one frame was in flight")
 
 
-def _raw_once(pair, size, count):
+def _raw_once(pair, size, count, provider):
     cpu = proc.cpus()
     a, b = _mac(pair.a), _mac(pair.b)
-    pong = _raw_argv("pong", net.B4, net.A4, a, cpu[1], size=size, count=0)
-    ping = _raw_argv("ping", net.A4, net.B4, b, cpu[0], size=size, count=count)
+    pong = _raw_argv("pong", net.B4, net.A4, a, cpu[1], size=size, count=0, provider=provider)
+    ping = _raw_argv("ping", net.A4, net.B4, b, cpu[0], size=size, count=count, provider=provider)
     with pair.b.popen(pong) as other:
         if not other.wait_for("ready", 10):
             raise Failed("raw_pp pong: " + other.err.strip())
@@ -154,6 +155,31 @@ def udp_pp(rounds, size=64):
                       spread=spread(values)).finish(more_is_better=False)
     udp_pp.curves = {name: {point: median(r.get(point) for r in runs) for point in sockperf.POINTS}
                      for name, runs in seen.items() if name != "floor"}
+
+
+def udp_pp_packet(rounds, size=64):
+    """the same over packet sockets, beside raw frames on their rings"""
+    columns = {
+        "kernel_block": lambda p: sockperf.ping_pong(p, size=size),
+        "kernel_spin": lambda p: sockperf.ping_pong(p, size=size, spin=True),
+        "fsock": lambda p: sockperf.ping_pong(p, size=size, options=PACKET),
+        "floor": lambda p: raw(p, size=size, provider="packet"),
+    }
+    seen = {name: [] for name in columns}
+    with net.Pair("fsock-bench") as pair:
+        for n in range(rounds):
+            for name, run in columns.items():
+                say(f"udp_pp_packet {size} B, round {n + 1} of {rounds}: {name}")
+                seen[name].append(run(pair))
+    for point in POINTS:
+        values = [r[point] for r in seen["fsock"]]
+        yield Row("udp_pp_packet", {"size": size, "profile": "latency", "provider": "packet",
+                                    "tool": "sockperf", "mtu": 1500},
+                  "p" + point, "us", n=rounds, fsock=median(values), spread=spread(values),
+                  share=min(min(r["share"], r["client_share"]) for r in seen["fsock"]),
+                  kernel_block=median(r[point] for r in seen["kernel_block"]),
+                  kernel_spin=median(r[point] for r in seen["kernel_spin"]),
+                  floor=median(r[point] for r in seen["floor"])).finish(more_is_better=False)
 
 
 def udp_pp_raw(rounds):
@@ -516,5 +542,50 @@ def udp_inplace(rounds):
             yield row.finish(more_is_better=False)
 
 
-ALL = {job.__name__: job for job in (udp_pp, udp_pp_raw, udp_tp, udp_mcast, empty_recv, idle, unread,
-                                     udp_inplace, start, bystander)}
+def _segments(pair, options=None, seconds=2):
+    """Datagrams a second that arrive of what a sender cuts from 63,000 bytes a call."""
+    tool = str(fsock.build_dir() / "bench" / "plain_udp")
+    cpu = proc.cpus()
+    reports = [fsock.Report(), fsock.Report()] if options is not None else []
+
+    def wrap(argv):
+        return argv if options is None else fsock.run(argv, **options)
+
+    def more(i):
+        return {"env": {**fsock.CLEAN, **(reports[i].env if reports else {})},
+                "fds": (reports[i].fd,) if reports else ()}
+    with pair.b.popen(wrap([tool, "sink", net.B4, 5001, seconds]), cpu=cpu[1], **more(0)) as end:
+        if not end.wait_for("ready", 10):
+            raise Failed("plain_udp sink: " + end.err.strip())
+        sent = pair.a.run(wrap([tool, "segments", net.A4, 5001, seconds, net.B4]), cpu=cpu[0],
+                          timeout=seconds + 20, **more(1))
+        got = end.finish(seconds + 20)
+    try:
+        row = {**json.loads(sent.out.strip().splitlines()[-1]), **json.loads(got.out.strip().splitlines()[-1])}
+    except (ValueError, IndexError):
+        raise Failed(f"plain_udp: {sent.err.strip()} {got.err.strip()}") from None
+    row["rate"] = row["received"] / row["seconds"] if row["seconds"] else 0.0
+    if reports:
+        row["share"] = min(report.counts().share for report in reports)
+        for report in reports:
+            report.close()
+    return row
+
+
+def udp_gso(rounds):
+    """UDP_SEGMENT, 45 datagrams of 1400 B a call, counted at a receiver of plain datagrams"""
+    seen = {"kernel": [], "fsock": []}
+    with net.Pair("fsock-bench") as pair:
+        for n in range(rounds):
+            say(f"udp_gso, round {n + 1} of {rounds}")
+            seen["kernel"].append(_segments(pair))
+            seen["fsock"].append(_segments(pair, LATENCY))
+    values = [r["rate"] for r in seen["fsock"]]
+    yield Row("udp_gso", {"size": 1400, "profile": "latency", "segments": 45}, "received", "msg/s", n=rounds,
+              fsock=median(values), kernel_block=median(r["rate"] for r in seen["kernel"]),
+              share=min(r["share"] for r in seen["fsock"]),
+              spread=spread(values)).finish(more_is_better=True)
+
+
+ALL = {job.__name__: job for job in (udp_pp, udp_pp_raw, udp_pp_packet, udp_tp, udp_gso, udp_mcast,
+                                     empty_recv, idle, unread, udp_inplace, start, bystander)}

@@ -77,8 +77,8 @@ int main(int argc, char **argv)
 {
 	union fsock_addr local = { .in.sin_family = AF_INET };
 	int epfd = epoll_create1(EPOLL_CLOEXEC), group_fd, ret;
-	struct fsock_group *group;
-	struct fsock_ep *ep;
+	struct fsock_group *group = NULL;
+	struct fsock_ep *ep = NULL;
 	bool ended = false;
 
 	if (argc < 3 || inet_pton(AF_INET, argv[1], &local.in.sin_addr) != 1) {

@@ -289,8 +289,8 @@ def long_python():
         for name, wrap, env in columns:
             with net.Pair() as pair:
                 # VSOCK needs a hypervisor on the other side and waits for ever without.
-                done = pair.a.run(wrap([PYTHON, "-m", "test", "-v", "-i", "*VSOCK*", module]), timeout=300,
-                                  env={**fsock.CLEAN, **env})
+                argv = [PYTHON, "-m", "test", "-v", "-u", "network", "-i", "*VSOCK*", module]
+                done = pair.a.run(wrap(argv), timeout=300, env={**fsock.CLEAN, **env})
             failed[name] = set(PYTHON_FAILED.findall(done.out + done.err))
             ran = re.search(r"^Ran (\d+) tests", done.out + done.err, re.M)
             counted[name] = int(ran[1]) if ran else 0

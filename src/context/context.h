@@ -37,8 +37,9 @@ struct context {
 	struct fd_table fds;
 	struct ip_env env;     /* lent to the engine */
 	struct host_clock clock;
-	uint32_t *alive;       /* in a page that fork and clone wipe: 0 = this is a child that has not
-				  been through context_after_fork() yet */
+	uint32_t *alive;       /* in a page that fork and clone wipe: CONTEXT_BORN = this is a child that has
+				  not been through context_after_fork() yet; CONTEXT_FOREIGN = it never
+				  takes the lock, for others cannot know whether it lives */
 
 	/* What this process may drive. handle[i] belongs to stack->port[i]; ops NULL = not joined. */
 	struct provider_handle handle[IP_MAX_PORTS];
@@ -56,6 +57,13 @@ struct context {
 	uint32_t pid;
 	int heir;	       /* index in stack->heir of this process, not joined yet; -1 = none */
 	int next_heir;	       /* that of the child being forked */
+	uint64_t pidns;	       /* inode of the PID namespace; 0 = not known */
+	bool cut_off;	       /* of another PID namespace, and has said so */
+	struct {	       /* sockets opened while the lock's holder was stopped, without a record yet */
+		uint64_t cookie; /* 0 = none; stored last */
+		int fd, domain;
+	} late[8];
+	unsigned n_late;       /* places taken; may exceed them */
 	bool forking;	       /* this thread holds the lock across fork() */
 	uint32_t to_flush;     /* ports, by bit, with frames of the send under way: datagram_send_many() */
 	uint32_t to_ring;      /* processes, by bit of their slot, whose sleepers must know: context_ring() */
@@ -97,6 +105,9 @@ struct context {
 	} declined[IP_MAX_PORTS]; /* interfaces that refused; forgotten when links change */
 	char why[STATS_DETAIL_LEN]; /* sentence of the last refusal */
 };
+
+/* Values of *context.alive. */
+enum { CONTEXT_BORN, CONTEXT_ALIVE, CONTEXT_FOREIGN };
 
 /* Returned instead of a result: the caller makes libc's call with its own arguments. No errno. */
 #define CONTEXT_KERNEL (-100000)

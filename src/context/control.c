@@ -273,10 +273,10 @@ static bool get_v6(const struct sock *s, const struct cmsghdr *head, const uint8
 			c->style.hop_limit = (uint8_t)v;
 		return true;
 	case IPV6_TCLASS:
-		if (!get_int(head, data, false, &v) || v < -1 || v > UINT8_MAX)
+		/* -1 is not the default here but, on Linux 6.18, 255. */
+		if (!get_int(head, data, false, &v) || v < 0 || v > UINT8_MAX)
 			return false;
-		if (v >= 0)
-			c->style.tos = (uint8_t)v;
+		c->style.tos = (uint8_t)v;
 		c->rerouted = true;
 		return true;
 	}

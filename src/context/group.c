@@ -327,6 +327,8 @@ void context_groups_review(struct context *ctx, uint16_t port)
 	int reason = 0;
 	struct list *e;
 
+	if (ctx->stack->groups.in_use == 0 && !ctx->stack->shared)
+		return; /* nobody lives by groups: no need to look through all sockets */
 	ctx->why[0] = '\0';
 	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
 		const struct sock *s = FS_CONTAINER_OF(e, struct sock, all);

@@ -158,7 +158,8 @@ bool context_port_is_shared(struct context *ctx, struct sock *s)
 	if (ctx->stack->lingering)
 		context_look_at_heirs(ctx); /* what waited for a child that is gone is in nobody's way */
 	/* Sockets of this stack may share a port as long as look-up tells them apart, as the kernel's
-	 * does: connected before specific before wildcard. Two of one address go to the kernel, both. */
+	 * does: connected before specific before wildcard. What is sent to the address of two comes by their
+	 * shadows; their groups stay (group.c). */
 	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
 		struct sock *other = FS_CONTAINER_OF(e, struct sock, all);
 
@@ -299,6 +300,10 @@ void context_housekeep(struct context *ctx)
 		context_ports_refresh(ctx);
 	if (changed & (HOST_CHANGED_LINK | HOST_CHANGED_ADDR | HOST_CHANGED_ROUTE))
 		ip_dst_flush(&ctx->stack->ip);
+	if (fs_load_acquire(&ctx->stack->let_go))
+		context_let_go(ctx);
+	if (ctx->stack->lock.stopped == 0 && ctx->n_late)
+		context_record_late(ctx);
 	if (ctx->n_owners)
 		context_look_at_owners(ctx);
 	if (ctx->stack->entries_left)

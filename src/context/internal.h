@@ -16,6 +16,9 @@ struct epoll_set;
 
 /* --- lock.c --- */
 
+/* As context_lock(), but false as well when the holder is stopped. No lock before. */
+bool context_lock_unless_stopped(struct context *ctx);
+
 /* This thread's id, cached. No lock needed. */
 uint32_t context_tid(void);
 
@@ -28,6 +31,12 @@ bool context_is_dead(uint32_t tid);
 int context_reopen_control(struct context *ctx);
 
 /* --- process.c --- */
+
+/* May this process take the lock? Makes a newborn child ready; false in a foreign one. No lock. */
+bool context_is_here(struct context *ctx);
+
+/* Leave marked sockets to the kernel, as a process in another PID namespace asked. */
+void context_let_go(struct context *ctx);
 
 /* This process is a child that has not run fsock code yet: drop what belongs to the parent. No lock. */
 void context_after_fork(struct context *ctx);
@@ -251,6 +260,9 @@ struct sock *context_enter_checked(struct context *ctx, int fd);
 
 /* Which interface has the address @local: its index, or 0. */
 uint32_t context_interface_of(struct context *ctx, const struct ip_addr *local);
+
+/* Records of sockets that were opened while the lock's holder was stopped. */
+void context_record_late(struct context *ctx);
 
 /* Steer @s: its port now belongs to the stack. 0, or the reason it does not. */
 int context_accelerate(struct context *ctx, struct sock *s, int fd);

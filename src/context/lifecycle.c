@@ -281,6 +281,7 @@ int context_accelerate(struct context *ctx, struct sock *s, int fd)
 	if (ip_addr_is_link_local(&s->pcb.local) && !ip_addr_is_v4(&s->pcb.local))
 		return FS_REASON_scoped;
 	s->no_unicast = ip_addr_is_multicast(&s->pcb.local) || context_port_is_shared(ctx, s);
+	ctx->stack->shared |= s->no_unicast;
 	s->rule_port = s->pcb.local_port;
 	s->rule_local = s->pcb.local;
 	if (ip_addr_is_any(&s->rule_local))
@@ -310,6 +311,7 @@ void context_unicast_off(struct context *ctx, struct sock *s)
 		return;
 	context_unsteer(ctx, s);
 	s->no_unicast = true;
+	ctx->stack->shared = true;
 	context_groups_review(ctx, s->pcb.local_port);
 }
 
@@ -421,6 +423,40 @@ static void record_only(struct context *ctx, int fd, int domain, int protocol, i
 	context_fd_set(ctx, fd, FD_RECORD, r, 0);
 }
 
+static uint64_t cookie_of(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len);
+	return cookie;
+}
+
+/* The lock cannot be had: the socket is the kernel's; who holds the lock next writes its record. */
+static void note_late(struct context *ctx, int fd, int domain)
+{
+	unsigned i = fs_fetch_add(&ctx->n_late, 1);
+
+	if (i >= FS_ARRAY_SIZE(ctx->late))
+		return;
+	ctx->late[i].fd = fd;
+	ctx->late[i].domain = domain;
+	fs_store_release(&ctx->late[i].cookie, cookie_of(fd));
+}
+
+void context_record_late(struct context *ctx)
+{
+	for (unsigned i = 0; i < FS_ARRAY_SIZE(ctx->late); i++) {
+		uint64_t cookie = fs_load_acquire(&ctx->late[i].cookie);
+		int fd = ctx->late[i].fd;
+
+		ctx->late[i].cookie = 0;
+		if (cookie && fd_kind_of(&ctx->fds, fd) == FD_NONE && cookie_of(fd) == cookie)
+			record_only(ctx, fd, ctx->late[i].domain, IPPROTO_UDP, FS_REASON_holder_stopped);
+	}
+	fs_store_relaxed(&ctx->n_late, 0);
+}
+
 static void open_datagram(struct context *ctx, int fd, int domain, int type)
 {
 	struct stats_sock *record = context_record(ctx, fd, domain, IPPROTO_UDP);
@@ -458,8 +494,11 @@ static void opened(struct context *ctx, int fd, int domain, int type, int protoc
 {
 	bool datagram = (type & 0xf) == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP);
 
-	if (!context_lock(ctx))
+	if (!context_lock_unless_stopped(ctx)) {
+		if (fs_load_relaxed(&ctx->stack->lock.stopped))
+			note_late(ctx, fd, domain);
 		return;
+	}
 	if (!ctx->config.accelerate)
 		record_only(ctx, fd, domain, protocol, FS_REASON_disabled);
 	else if (!datagram)
@@ -730,6 +769,9 @@ void lifecycle_closing(struct context *ctx, int fd)
 {
 	struct fd_entry *e;
 
+	e = fd_entry_at(&ctx->fds, fd);
+	if (e && fs_load_relaxed(ctx->alive) == CONTEXT_FOREIGN)
+		fs_store_release(&e->kind, (uint32_t)FD_NONE);
 	if (fd_kind_of(&ctx->fds, fd) == FD_NONE || context_is_borrowed(ctx) || !context_lock(ctx))
 		return;
 	e = fd_entry_at(&ctx->fds, fd);

@@ -8,18 +8,25 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <signal.h>
 
 #include "context/context.h"
 #include "context/internal.h"
 #include "context/thread.h"
 #include "sys/sys.h"
 
-enum { SPINS = 200, WAIT_MS = 10 };
+enum {
+	SPINS = 200,
+	WAIT_MS = 10,
+	/* A handler's frames lie below the interrupted ones by what the kernel puts between them: on
+	 * x86-64 the red zone, a siginfo, registers and 832 bytes and more of vector state. */
+	SIGNAL_FRAME = 512,
+};
 
 __thread struct context_thread context_thread;
 
-/* One that ended and that its parent has not waited for still has its number. */
-static bool is_zombie(uint32_t tid)
+/* The letter of /proc/TID/stat; 0 = not known. */
+static char state_of(uint32_t tid)
 {
 	char path[32], text[512];
 	ssize_t n;
@@ -28,12 +35,28 @@ static bool is_zombie(uint32_t tid)
 	host_format(path, sizeof(path), "/proc/%u/stat", tid);
 	fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
 	if (fd < 0)
-		return false;
+		return 0;
 	n = sys_read(fd, text, sizeof(text) - 1);
 	sys_close(fd);
 	while (n > 0 && text[n - 1] != ')') /* behind the name, which may hold anything */
 		n--;
-	return n > 0 && n + 1 < (ssize_t)sizeof(text) && (text[n + 1] == 'Z' || text[n + 1] == 'X');
+	return n > 0 && n + 1 < (ssize_t)sizeof(text) ? text[n + 1] : 0;
+}
+
+/* One that ended and that its parent has not waited for still has its number. */
+static bool is_zombie(uint32_t tid)
+{
+	char state = state_of(tid);
+
+	return state == 'Z' || state == 'X';
+}
+
+/* By SIGSTOP or by a debugger. */
+static bool is_stopped(uint32_t tid)
+{
+	char state = state_of(tid);
+
+	return state == 'T' || state == 't';
 }
 
 bool context_is_dead(uint32_t tid)
@@ -41,8 +64,27 @@ bool context_is_dead(uint32_t tid)
 	return sys_kill((int)tid, 0) == -ESRCH || is_zombie(tid);
 }
 
-/* The lock is taken: wait for it. False: it will never be free, or it is ours already. */
-static bool lock_wait(struct context *ctx, uint32_t tid)
+/* The holder will not go on: whatever it was doing is half done. Nobody may trust these structures any
+ * more; every socket's shadow is a complete socket. */
+static void give_up(struct context *ctx)
+{
+	fs_fetch_add(&ctx->stack->counter[FS_CTR_lock_recovered], 1);
+	fs_store_release(&ctx->stack->broken, true);
+}
+
+/* The holder was stopped for WAIT_MS at least: said once per stop. */
+static void report_stopped(struct context *ctx, uint32_t owner)
+{
+	if (fs_exchange(&ctx->stack->lock.stopped, owner) == owner)
+		return;
+	fs_fetch_add(&ctx->stack->counter[FS_CTR_lock_stopped], 1);
+	host_log(&ctx->log, LOG_WARN, "thread %u is stopped in the middle of a call: new sockets are the kernel's",
+		 owner);
+}
+
+/* The lock is taken: wait for it. False: it will never be free, or its holder is stopped and the caller not
+ * @patient. */
+static bool lock_wait(struct context *ctx, uint32_t tid, bool patient)
 {
 	struct stack_lock *lock = &ctx->stack->lock;
 
@@ -63,15 +105,12 @@ static bool lock_wait(struct context *ctx, uint32_t tid)
 		ret = sys_futex(&lock->owner, FUTEX_WAIT, owner, &limit, NULL, 0);
 		/* Dead first, then still the owner: one that let go and ended meanwhile did no harm. */
 		if (ret == -ETIMEDOUT && context_is_dead(owner) &&
-		    fs_load_acquire(&lock->owner) == owner) {
-			/* Whatever it was doing is half done. Nobody may trust these structures
-			 * any more; every socket's shadow is a complete socket. */
-			fs_fetch_add(&ctx->stack->counter[FS_CTR_lock_recovered], 1);
-			fs_store_release(&ctx->stack->broken, true);
-			fs_fetch_sub(&lock->waiting, 1);
-			return false;
-		}
-		if (fs_load_acquire(&ctx->stack->broken)) {
+		    fs_load_acquire(&lock->owner) == owner)
+			give_up(ctx);
+		else if (ret == -ETIMEDOUT && is_stopped(owner) && fs_load_acquire(&lock->owner) == owner)
+			report_stopped(ctx, owner);
+		if (fs_load_acquire(&ctx->stack->broken) ||
+		    (!patient && fs_load_relaxed(&lock->stopped) == owner)) {
 			fs_fetch_sub(&lock->waiting, 1);
 			return false;
 		}
@@ -87,24 +126,46 @@ uint32_t context_tid(void)
 	return context_thread.tid;
 }
 
-bool context_lock(struct context *ctx)
+/*
+ * This thread holds the lock already. As a rule a signal handler interrupted it, whose frames lie below. A
+ * call from where the lock was taken, or from further up, says that those frames are gone: a handler was
+ * left by longjmp().
+ */
+static bool is_abandoned(uintptr_t here)
+{
+	uintptr_t taken = context_thread.lock_frame;
+	stack_t alternate = { 0 };
+
+	if (taken == 0 || here + SIGNAL_FRAME <= taken)
+		return false;
+	/* On a stack of its own a handler lies anywhere. */
+	return sys_sigaltstack(NULL, &alternate) == 0 && !(alternate.ss_flags & SS_ONSTACK);
+}
+
+static bool lock(struct context *ctx, bool patient, uintptr_t here)
 {
 	struct stack *s = ctx->stack;
 	uint32_t tid;
 
-	if (__builtin_expect(fs_load_relaxed(ctx->alive) == 0, 0))
-		context_after_fork(ctx);
+	if (__builtin_expect(fs_load_relaxed(ctx->alive) != CONTEXT_ALIVE, 0) && !context_is_here(ctx))
+		return false;
 	tid = context_tid();
 	if (fs_load_relaxed(&s->broken)) {
 		context_abandon(ctx);
 		return false;
 	}
 	if (!stack_trylock(s, tid)) {
-		if (fs_load_relaxed(&s->lock.owner) == tid)
-			return false; /* a signal handler inside our own critical section */
-		if (!lock_wait(ctx, tid))
+		if (fs_load_relaxed(&s->lock.owner) == tid) {
+			if (is_abandoned(here))
+				give_up(ctx);
+			return false;
+		}
+		if (!lock_wait(ctx, tid, patient))
 			return false;
 	}
+	context_thread.lock_frame = here;
+	if (__builtin_expect(s->lock.stopped != 0, 0))
+		fs_store_relaxed(&s->lock.stopped, 0);
 	if (__builtin_expect(s->arena_len != ctx->arena.mapped, 0) &&
 	    mem_map_rest(&ctx->arena, s->arena_len) < 0) {
 		context_unlock(ctx);
@@ -113,9 +174,21 @@ bool context_lock(struct context *ctx)
 	return true;
 }
 
+bool context_lock(struct context *ctx)
+{
+	return lock(ctx, true, (uintptr_t)__builtin_frame_address(0));
+}
+
+bool context_lock_unless_stopped(struct context *ctx)
+{
+	return lock(ctx, false, (uintptr_t)__builtin_frame_address(0));
+}
+
 void context_unlock(struct context *ctx)
 {
 	struct stack_lock *lock = &ctx->stack->lock;
+
+	fs_store_relaxed(&context_thread.lock_frame, 0);
 
 	/* The exchange orders the release before the look at `waiting`, which a waiter raised before
 	 * it looked at `owner`: one of the two sees the other. */

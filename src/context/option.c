@@ -118,7 +118,10 @@ static void note_value(struct context *ctx, struct sock *s, const struct sock_op
 	case SOCK_OPT_UNICAST_IF6: s->unicast_if[1] = (uint32_t)o->value; break;
 	case SOCK_OPT_DONTROUTE: s->dont_route = o->value; break;
 	case SOCK_OPT_RECVERR: s->recverr = o->value; break;
-	case SOCK_OPT_CORK: s->corked = o->value; break;
+	case SOCK_OPT_CORK:
+		s->corked = o->value;
+		s->more = s->more && o->value; /* uncorking sends what MSG_MORE held, too */
+		break;
 	case SOCK_OPT_SEGMENT: s->segment = (uint16_t)o->value; break;
 	case SOCK_OPT_GRO: set_flag(s, UDP_PCB_GRO, o->value); break;
 	default: break;

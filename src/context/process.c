@@ -11,6 +11,7 @@
 #include "context/internal.h"
 #include "context/take.h"
 #include "context/thread.h"
+#include "host/netns.h"
 #include "host/watch.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
@@ -30,8 +31,9 @@ void process_before_fork(void)
 	struct context *ctx = fs_load_acquire(&fsock_context);
 
 	/* With the lock held no structure is half changed in the moment the child is made. */
-	if (!ctx || !context_lock(ctx))
+	if (!ctx || context_is_borrowed(ctx) || !context_lock(ctx))
 		return;
+	context_thread.lock_frame = 0; /* held beyond the frame that took it */
 	make_doorbells(ctx);
 	context_heir_expected(ctx);
 	ctx->forking = true;
@@ -58,6 +60,68 @@ void process_child_after_fork(void)
 	context_after_fork(ctx);
 }
 
+/* Its ids mean nothing to the others, and theirs nothing to it. Once foreign, its children are too. */
+static bool is_foreign(struct context *ctx)
+{
+	uint64_t here = host_pidns_inode();
+
+	if (here == 0) /* without /proc: the first process of a namespace can be told */
+		return ctx->pidns == 0 || ctx->pid == 1;
+	return here != ctx->pidns && ctx->pidns != 0;
+}
+
+/*
+ * First use in another PID namespace: the sockets it inherited must come by their shadows, for both
+ * sides. It asks those who may take the lock to see to that, by a mark and their doorbells.
+ */
+static void cut_off(struct context *ctx)
+{
+	uint64_t one = 1;
+
+	if (fs_exchange(&ctx->cut_off, true))
+		return;
+	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
+		struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
+		struct sock *s = e ? e->object : NULL;
+
+		if (!e || e->kind != FD_SOCK)
+			continue;
+		if (fs_load_relaxed(&s->generation) == e->generation)
+			fs_store_relaxed(&s->let_go, true);
+		fs_store_release(&e->kind, (uint32_t)FD_NONE);
+	}
+	fs_store_release(&ctx->stack->let_go, true);
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
+		if (ctx->doorbell[i] >= 0)
+			sys_write(ctx->doorbell[i], &one, sizeof(one));
+	host_log(&ctx->log, LOG_WARN, "in another PID namespace than its parent: this process's sockets are the kernel's");
+}
+
+bool context_is_here(struct context *ctx)
+{
+	if (fs_load_acquire(ctx->alive) == CONTEXT_BORN)
+		context_after_fork(ctx);
+	if (fs_load_acquire(ctx->alive) != CONTEXT_FOREIGN)
+		return true;
+	cut_off(ctx);
+	return false;
+}
+
+void context_let_go(struct context *ctx)
+{
+	struct list *e;
+
+	fs_store_relaxed(&ctx->stack->let_go, false);
+	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (!fs_load_relaxed(&s->let_go))
+			continue;
+		fs_store_relaxed(&s->let_go, false);
+		context_demote(ctx, s, FS_REASON_pid_namespace, NULL);
+	}
+}
+
 void context_after_fork(struct context *ctx)
 {
 	for (unsigned i = 0; i < ctx->n_handles; i++)
@@ -81,12 +145,19 @@ void context_after_fork(struct context *ctx)
 	ctx->pid = (uint32_t)sys_getpid();
 	ctx->to_ring = 0;
 	ctx->n_handles = 0;
+	if (is_foreign(ctx)) {
+		ctx->heir = ctx->next_heir = -1;
+		fs_store_release(ctx->alive, (uint32_t)CONTEXT_FOREIGN);
+		return;
+	}
 	context_heir_born(ctx);
-	*ctx->alive = 1;
+	fs_store_release(ctx->alive, (uint32_t)CONTEXT_ALIVE);
 }
 
 bool context_is_borrowed(const struct context *ctx)
 {
+	if (fs_load_relaxed(ctx->alive) == CONTEXT_FOREIGN)
+		return true;
 	return fs_load_relaxed(ctx->alive) != 0 && (uint32_t)sys_getpid() != ctx->pid;
 }
 

@@ -55,6 +55,7 @@ struct stack_heir {
 struct stack_lock {
 	uint32_t owner;	  /* thread id of the holder, 0 = free */
 	uint32_t waiting; /* threads in futex wait, or about to be */
+	uint32_t stopped; /* the holder was seen stopped while it held it; 0 = not */
 };
 
 struct stack {
@@ -83,11 +84,13 @@ struct stack {
 	struct slab groups;	/* struct udp_group: memberships */
 	struct list all_socks, all_sets;
 	struct stack_heir heir[STACK_HEIRS];
+	bool let_go;		/* a socket is marked so; written without the lock */
 	bool lingering;		/* sockets or sets without references wait for heirs */
 	bool strangers;		/* records were made by processes that have no slot */
 	uint32_t generation;	/* last one given to a socket */
 
 	struct stack_proc proc[STATS_MAX_PROCS];
+	bool shared;		/* there was a socket whose unicast is not steered */
 	bool unsteered;		/* some socket has been found so: look who goes to the kernel for good */
 	bool waiting;		/* sockets wait for their interfaces: sock.missing */
 	bool entries_left;	/* sockets left to the kernel that are still steered to the stack */

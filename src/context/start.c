@@ -208,7 +208,7 @@ static int make_alive_page(struct context *ctx)
 	ctx->alive = mem_private(PAGE);
 	if (!ctx->alive)
 		return -ENOMEM;
-	*ctx->alive = 1;
+	*ctx->alive = CONTEXT_ALIVE;
 	return sys_madvise(ctx->alive, PAGE, MADV_WIPEONFORK);
 }
 
@@ -243,6 +243,7 @@ static int open_control(struct context *ctx)
 	if (ret < 0)
 		return ret;
 	ctx->netns = host_netns_inode();
+	ctx->pidns = host_pidns_inode();
 	ctx->signal_fd = signal_open(ctx->fd_floor);
 	ctx->doorbell[0] = sys_fd_raise(sys_eventfd(0, O_CLOEXEC | O_NONBLOCK), ctx->fd_floor);
 	return ctx->doorbell[0] < 0 ? ctx->doorbell[0] : 0;

@@ -76,6 +76,8 @@ void waitset_arm(struct context *ctx, struct waitset *w)
 		return; /* a broken stack: what comes, comes by the inner descriptor */
 	if (context_joined(ctx)) {
 		w->rung = false;
+		/* A set of the kernel's alone drives nothing: notifications would stay, and keep @w readable. */
+		context_poll(ctx);
 		refresh(ctx, w);
 		/* Who delivers holds the lock: it sees the count and rings, or the look that follows
 		 * finds what it queued. */
@@ -84,6 +86,7 @@ void waitset_arm(struct context *ctx, struct waitset *w)
 			if (ctx->handle[i].ops)
 				ctx->handle[i].ops->arm(&ctx->handle[i]);
 	}
+	context_ring(ctx);
 	context_unlock(ctx);
 }
 

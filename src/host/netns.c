@@ -42,6 +42,11 @@ uint64_t host_netns_inode(void)
 	return inode ? inode : inode_of("/proc/self/ns/net");
 }
 
+uint64_t host_pidns_inode(void)
+{
+	return inode_of("/proc/self/ns/pid");
+}
+
 bool host_netns_is_initial(int fd)
 {
 	uint64_t cookie = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * netns.h - which network namespace is this.
+ * netns.h - which network namespace, and which PID namespace, is this.
  *
  * Threads:  any. A thread's namespace may differ from its process's: these speak of the calling
  *           thread's.
@@ -14,6 +14,9 @@
 
 /* The namespace's inode number, its identity while it lives; 0 = /proc is not there to say so. */
 uint64_t host_netns_inode(void);
+
+/* The same of the process's PID namespace. */
+uint64_t host_pidns_inode(void);
 
 /*
  * host_netns_is_initial() - is this the namespace the machine started with, the one an

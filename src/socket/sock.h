@@ -89,6 +89,7 @@ struct sock {
 
 	/* Descriptors by process slot: close of the last one ends the socket. */
 	uint16_t refs[STATS_MAX_PROCS];
+	bool let_go;		/* a process that may not take the lock holds it: to the kernel with it */
 	uint64_t heirs;		/* forked children that hold it and have not joined yet, one bit each */
 	uint32_t users;		/* calls under way in it: memory stays until they left */
 	struct sleepers sleepers; /* asleep for it: their doorbells ring when it turns readable */

@@ -356,6 +356,11 @@ static inline int sys_gettid(void)
 }
 
 /* With @sig 0 only asks whether the process exists: 0, -ESRCH, -EPERM (it does). */
+static inline int sys_sigaltstack(const void *set, void *old)
+{
+	return (int)sys_call2(__NR_sigaltstack, (long)set, (long)old);
+}
+
 static inline int sys_kill(int pid, int sig)
 {
 	return (int)sys_call2(__NR_kill, pid, sig);

@@ -88,7 +88,9 @@ static inline struct eth_addr eth_group_of(const struct ip_addr *group)
 	struct eth_addr mac = { { 0x33, 0x33 } };
 
 	if (ip_addr_is_v4(group))
-		return (struct eth_addr){ { 0x01, 0x00, 0x5e, group->b[13] & 0x7f, group->b[14], group->b[15] } };
+		return (struct eth_addr){
+			{ 0x01, 0x00, 0x5e, group->b[13] & 0x7f, group->b[14], group->b[15] }
+		};
 	memcpy(mac.b + 2, group->b + 12, 4);
 	return mac;
 }

@@ -22,7 +22,8 @@ FAMILIES = ("v4", "v6", "mapped")
 # Programs in which the address family makes no difference run in fewer of them; --families=all runs all.
 FEWER = {"poll": ("v4", "v6"), "epoll": ("v4", "v6"), "opts": ("v4", "v6"), "fds": ("v4",),
          "groups": ("v4", "v6"), "timeo": ("v4",), "signals": ("v4",), "process": ("v4",), "threads": ("v4",), "fortify": ("v4",),
-         "pointers": ("v4",)}
+         "pointers": ("v4",), "share": ("v4", "v6"),
+         "style": ("v4", "v6")}
 
 # Programs whose calls have fortified entry points in libc; they run once more built that way (P06).
 FORTIFIED = ("recv", "rw", "poll", "fortify")
@@ -40,7 +41,7 @@ def cases(name):
 
 
 # Programs that run once more against a peer on kernel sockets, whose datagrams arrive through the shadow.
-MIXED = ("send", "recv", "rw", "connect", "poll", "epoll")
+MIXED = ("send", "recv", "rw", "connect", "poll", "epoll", "control", "style")
 
 # Programs that run once more on packet sockets; --packet=all runs all, in every family of theirs.
 PACKET = ("send", "recv", "rw", "connect", "poll", "epoll", "process")

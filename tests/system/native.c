@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fsock/fsock.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -497,6 +498,40 @@ static void case_threads(void)
 	EQUAL(sum, EACH);
 }
 
+/* Another thread polls for ever and takes in what comes; a loop waits for a group's descriptor. */
+static void case_foreign_loop(void)
+{
+	struct fsock_ep *ep = open_ep();
+	struct fsock_channel *mine = connected(ep), *other = connected(ep);
+	struct fsock_event events[4];
+	struct pollfd fd = { .events = POLLIN };
+	struct fsock_group *g;
+	pthread_t thread;
+	void *got;
+
+	limit(other, 1000 * MS);
+	EQUAL(pthread_create(&thread, NULL, receive_some, other), 0);
+	EQUAL(fsock_group_open(&g), 0);
+	EQUAL(fsock_group_add(g, mine, NULL), 0);
+	fd.fd = fsock_group_fd(g);
+	NEED(fd.fd >= 0);
+	for (int i = 0; i < 50; i++) {
+		for (int turns = 0; poll(&fd, 1, 0) > 0; turns++) {
+			NEED(turns < 200); /* it becomes quiet; a notification may keep it for a moment */
+			while (fsock_poll(g, events, 4, 0) > 0)
+				EQUAL(fsock_recv(mine, FSOCK_RECV_NONBLOCK, (char[10]){ 0 }, 10, NULL), 4);
+			usleep(turns > 2 ? 1000 : 0);
+		}
+		EQUAL(fsock_send(mine, 0, "mine", 4, NULL), 4);
+		usleep(2000);
+		EQUAL(poll(&fd, 1, 3000), 1);
+		EQUAL(fsock_poll(g, events, 4, 0), 1);
+	}
+	EQUAL(pthread_join(thread, &got), 0);
+	EQUAL((long)got, 0);
+	EQUAL(fsock_group_close(g), 0);
+}
+
 /* Longer than a frame: fragments, which are the kernel's. */
 static void case_large(void)
 {
@@ -558,7 +593,8 @@ static const struct {
 	{ "batch", case_batch },       { "peek", case_peek },	      { "timeout", case_timeout },
 	{ "hold_max", case_hold_max }, { "close_held", case_close_held }, { "fork", case_fork },
 	{ "close_forked", case_close_forked }, { "crash_held", case_crash_held }, { "group", case_group },   { "threads", case_threads },
-	{ "large", case_large },       { "both", case_both },	      { "reason", case_reason },
+	{ "large", case_large },	       { "foreign_loop", case_foreign_loop },
+	       { "both", case_both },	      { "reason", case_reason },
 };
 
 int main(int argc, char **argv)

@@ -987,6 +987,44 @@ say("well")
 """).good().fast(least=800)
 
 
+@pytest.mark.parametrize("how", ["recv", "epoll", "poll"])
+def test_a_child_in_another_pid_namespace_takes_no_lock(pair, tmp_path, how):
+    """Its numbers mean nothing to the others: what it uses is the kernel's, for both, with the reason."""
+    life = Life(pair, tmp_path, f"""
+def wait(sock):
+    {BLOCKED[how]}
+sock, other = fresh(), fresh()
+ask(sock)
+ask(other)
+assert libc.unshare(0x20000000) == 0    # CLONE_NEWPID: for children
+child = os.fork()
+if child:
+    def ready():
+        members = select.epoll()
+        members.register(other, select.EPOLLIN)
+        return members.poll(0.2)
+    ready()
+    assert os.waitpid(child, 0)[1] == 0
+    ask(other)
+    while select.select([sock], [], [], 0.1)[0]:
+        assert sock.recv(100) in (b"1", b"WORD")
+    ask(sock)
+    ask(fresh())    # the parent's stack goes on
+    say("well")
+else:
+    assert os.getpid() == 1
+    sock.send(b"1")
+    time.sleep(0.1)
+    for i in range(20):
+        sock.send(b"WORD")
+        assert wait(sock) in (b"1", b"WORD")
+    ask(fresh())
+    os._exit(0)
+""").good()
+    assert "pid_namespace" in life.reasons(), life.sockets
+    assert life.counts.fast >= 600, life.counts
+
+
 def test_another_program_takes_the_interface_first(pair, tmp_path):
     """The owner died, a second program attached: the orphan's sockets are the kernel's, with the reason."""
     life = Orphans(pair, tmp_path, f"""

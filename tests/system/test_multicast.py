@@ -324,9 +324,12 @@ def test_like_market_data(ours, far):
         ours.all(f"udp('s{i}', '0.0.0.0', {PORT})", f"own_only('s{i}')",
                  f"[join('s{i}', g) for g in {groups[i::sockets]!r}]")
     far(f"[send('v4', g, {PORT}, gap=0.0005) for g in {groups!r}]")
+    before = ours.counts()
     for i in range(sockets):
-        assert ours.took(f"got('s{i}', {each}, quiet=0.02)", fast=each) == \
-            [word for g in groups[i::sockets] for word in words(g, 0)]
+        # A datagram that came by the shadow may stand anywhere among those of the fast path.
+        assert sorted(ours(f"got('s{i}', {each}, quiet=0.02)")) == \
+            sorted(word for g in groups[i::sockets] for word in words(g, 0))
+    assert ours.counts().rx_fast - before.rx_fast >= 0.99 * len(groups)
 
 
 def test_broadcast(ours, near, far):
@@ -357,6 +360,15 @@ def test_names_of_link_local_senders(wire, ours, far):
     far.all("sender('l', v6=True)", "bind('l', %r, 6000, link='fst0')" % address)
     far(f"send('l', 'ff02::77', {PORT})")
     assert ours.took("got('r', names=True)", fast=1) == [["ff02::77 0", address, 6000, 0, index]]
+
+
+def test_pktinfo(ours, far):
+    """The group, the interface, and whom an answer would come from."""
+    ours.all(f"udp('r', '0.0.0.0', {PORT})", "setopt('r', 'IPPROTO_IP', IP_PKTINFO, 1)", f"join('r', '{G4}')")
+    far(f"send('v4', '{G4}', {PORT})")
+    index = ours("socket.if_nametoindex('fst0')")
+    assert ours.took("select.select([socks['r']], [], [], 2) and pktinfo('r')", fast=1) == \
+        [f"{G4} 0", index, net.B4, G4]
 
 
 def sent(agent, line, fast=0, kernel=0):

@@ -42,7 +42,7 @@ def until_kernel_has(wire, sock, seconds):
 
 
 @pytest.mark.parametrize("mode", ["tap", "tap-clsact"])
-@pytest.mark.parametrize("packet, local", [(V4, B4), (V6, B6)])
+@pytest.mark.parametrize("packet, local", [(V4, B4), (V6, B6)], ids=["v4", "v6"])
 def test_each_frame_goes_to_one_side(wires, mode, packet, local):
     """While rules come and go, every datagram is received once: by the stack or by the kernel."""
     wire = wires(mode)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "context/internal.h"
+#include "context/thread.h"
 
 static struct context ctx;
 static struct stack stack;
@@ -25,7 +26,7 @@ static int setup(void **state)
 {
 	memset(&ctx, 0, sizeof(ctx));
 	memset(&stack, 0, sizeof(stack));
-	alive = 1;
+	alive = CONTEXT_ALIVE;
 	stack.counter = counter;
 	ctx.stack = &stack;
 	ctx.alive = &alive;
@@ -41,13 +42,98 @@ static void context_lock__holds_the_threads_number(void **state)
 	assert_int_equal(stack.lock.owner, 0);
 }
 
-static void context_lock__not_twice_by_one_thread(void **state)
+static sigjmp_buf way_out;
+static volatile int got; /* what context_lock() said in the handler */
+
+static void lock_in_handler(int number)
 {
+	got = context_lock(&ctx);
+}
+
+static void leave_handler(int number)
+{
+	siglongjmp(way_out, 1);
+}
+
+static void handle(void (*handler)(int), int flags)
+{
+	struct sigaction act = { .sa_handler = handler, .sa_flags = flags };
+
+	sigaction(SIGUSR1, &act, NULL);
+}
+
+static void context_lock__not_in_a_handler_of_the_holder(void **state)
+{
+	handle(lock_in_handler, 0);
+	got = -1;
 	assert_true(context_lock(&ctx));
-	assert_false(context_lock(&ctx)); /* a signal handler: it must not wait for itself */
+	raise(SIGUSR1); /* it must not wait for itself */
+	assert_int_equal(got, false);
+	assert_false(stack.broken);
 	context_unlock(&ctx);
-	assert_true(context_lock(&ctx));
+	raise(SIGUSR1);
+	assert_int_equal(got, true);
 	context_unlock(&ctx);
+}
+
+static void context_lock__not_in_a_handler_on_its_own_stack(void **state)
+{
+	static char memory[64 << 10];
+	char *high = mmap(NULL, 64 << 10, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	const void *where[] = { memory, high };
+
+	handle(lock_in_handler, SA_ONSTACK);
+	for (int i = 0; i < 2; i++) {
+		stack_t own = { .ss_sp = (void *)where[i], .ss_size = 64 << 10 };
+
+		assert_int_equal(sigaltstack(&own, NULL), 0);
+		assert_true(context_lock(&ctx));
+		context_thread.lock_frame = 4096; /* as if this thread's stack lay below */
+		raise(SIGUSR1);
+		assert_int_equal(got, false);
+		assert_false(stack.broken);
+		context_unlock(&ctx);
+	}
+	sigaltstack(&(stack_t){ .ss_flags = SS_DISABLE }, NULL);
+	munmap(high, 64 << 10);
+}
+
+static void context_lock__left_by_longjmp(void **state)
+{
+	handle(leave_handler, 0);
+	if (sigsetjmp(way_out, 1) == 0) {
+		assert_true(context_lock(&ctx));
+		raise(SIGUSR1);
+	}
+	assert_int_equal(stack.lock.owner, context_tid());
+	assert_false(context_lock(&ctx));
+	assert_true(stack.broken); /* others do not wait for ever */
+}
+
+static void context_lock__holder_is_stopped(void **state)
+{
+	uint64_t before = counter[FS_CTR_lock_stopped];
+	siginfo_t info;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		for (;;)
+			pause();
+	kill(pid, SIGSTOP);
+	assert_int_equal(waitid(P_PID, (id_t)pid, &info, WSTOPPED), 0);
+	stack.lock.owner = (uint32_t)pid;
+	assert_false(context_lock_unless_stopped(&ctx));
+	assert_false(context_lock_unless_stopped(&ctx));
+	assert_int_equal(counter[FS_CTR_lock_stopped] - before, 1);
+	assert_false(stack.broken);
+	assert_int_equal(stack.lock.waiting, 0);
+	stack.lock.owner = 0;
+	assert_true(context_lock_unless_stopped(&ctx));
+	assert_int_equal(stack.lock.stopped, 0);
+	context_unlock(&ctx);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
 }
 
 enum { TURNS = 20000 };
@@ -124,7 +210,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(context_lock__holds_the_threads_number, setup),
-		cmocka_unit_test_setup(context_lock__not_twice_by_one_thread, setup),
+		cmocka_unit_test_setup(context_lock__not_in_a_handler_of_the_holder, setup),
+		cmocka_unit_test_setup(context_lock__not_in_a_handler_on_its_own_stack, setup),
+		cmocka_unit_test_setup(context_lock__left_by_longjmp, setup),
+		cmocka_unit_test_setup(context_lock__holder_is_stopped, setup),
 		cmocka_unit_test_setup(context_lock__excludes, setup),
 		cmocka_unit_test_setup(context_is_dead__each_way, setup),
 		cmocka_unit_test_setup(context_lock__holder_died, setup),

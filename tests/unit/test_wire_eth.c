@@ -128,6 +128,20 @@ static void eth_addr_is_group__broadcast_and_multicast(void **state)
 	assert_false(eth_addr_is_group(&one));
 }
 
+static void eth_group_of__both_families(void **state)
+{
+	static const uint8_t v4[4] = { 239, 255, 1, 2 };
+	const struct ip_addr v6 = { .b = { 0xff, 0x02, [12] = 0xa1, [15] = 0xfb } };
+	struct ip_addr four = ip_addr_v4(v4);
+	const struct eth_addr want4 = { { 0x01, 0x00, 0x5e, 0x7f, 1, 2 } };
+	const struct eth_addr want6 = { { 0x33, 0x33, 0xa1, 0, 0, 0xfb } };
+	struct eth_addr got = eth_group_of(&four);
+
+	assert_memory_equal(&got, &want4, sizeof(got));
+	got = eth_group_of(&v6);
+	assert_memory_equal(&got, &want6, sizeof(got));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -140,6 +154,7 @@ int main(void)
 		cmocka_unit_test(eth_emit__round_trip),
 		cmocka_unit_test(eth_emit__no_room_writes_nothing),
 		cmocka_unit_test(eth_addr_is_group__broadcast_and_multicast),
+		cmocka_unit_test(eth_group_of__both_families),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,8 +49,9 @@ static struct sockaddr_storage address(int n)
 
 static struct addr group_at(int n, int port)
 {
-	struct addr a = { .ss = address(n), .len = v6() ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in) };
+	struct addr a = { .ss = address(n) };
 
+	a.len = v6() ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 	((struct sockaddr_in *)&a.ss)->sin_port = htons((uint16_t)port);
 	return a;
 }

@@ -12,10 +12,15 @@
  *   got                      datagrams that SINK received since the last question; waits up to 300 ms
  *                            for the first and until none came for 30 ms
  *   bytes, hash              of those same datagrams
+ *   ttl, tos, from           of the last that SINK received: hop limit, traffic class, and the last byte of
+ *                            the address it came from
+ *   style TTL TOS            SOURCE sends so from now on
+ *   segments SIZE COUNT PORT one call with UDP_SEGMENT: COUNT datagrams of SIZE bytes
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -33,6 +38,7 @@ struct peer {
 	long count, bytes;	/* what the sink saw since the last "got" */
 	uint32_t hash;
 	long last_bytes, last_hash;
+	int ttl, tos, from;	/* of the last datagram of the sink */
 	int64_t later_at;	/* ms; 0: nothing waits */
 	int later_port, later_size, later_count;
 };
@@ -98,11 +104,72 @@ static int send_some(const struct peer *p, int fd, int port, int size, int count
 	return count;
 }
 
+static int send_segments(const struct peer *p, int size, int count, int port)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = address(p->family, &ss, 0, port);
+	int i, none = 0, sent;
+
+	for (i = 0; i < size * count; i++)
+		buffer[i] = (unsigned char)(i * 7 + (i >> 8));
+	setsockopt(p->source, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size));
+	sent = (int)sendto(p->source, buffer, (size_t)(size * count), 0, (struct sockaddr *)&ss, len);
+	setsockopt(p->source, IPPROTO_UDP, UDP_SEGMENT, &none, sizeof(none));
+	return sent;
+}
+
+/* Ask for what is told of a datagram beside its bytes. */
+static void be_curious(const struct peer *p, int fd)
+{
+	int on = 1;
+
+	if (p->family == AF_INET) {
+		setsockopt(fd, IPPROTO_IP, IP_RECVTTL, &on, sizeof(on));
+		setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on));
+	} else {
+		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, &on, sizeof(on));
+		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof(on));
+	}
+}
+
+static void set_style(const struct peer *p, int ttl, int tos)
+{
+	if (p->family == AF_INET) {
+		setsockopt(p->source, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
+		setsockopt(p->source, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+	} else {
+		setsockopt(p->source, IPPROTO_IPV6, IPV6_UNICAST_HOPS, &ttl, sizeof(ttl));
+		setsockopt(p->source, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
+	}
+}
+
+static void note(struct peer *p, struct msghdr *m, const struct sockaddr_storage *ss)
+{
+	struct cmsghdr *c;
+
+	for (c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS)
+			p->tos = *CMSG_DATA(c);
+		else if (c->cmsg_type == IP_TTL || c->cmsg_type == IPV6_HOPLIMIT)
+			memcpy(&p->ttl, CMSG_DATA(c), sizeof(p->ttl));
+		else if (c->cmsg_type == IPV6_TCLASS)
+			memcpy(&p->tos, CMSG_DATA(c), sizeof(p->tos));
+	}
+	if (ss->ss_family == AF_INET)
+		p->from = (int)(ntohl(((const struct sockaddr_in *)ss)->sin_addr.s_addr) & 0xff);
+	else
+		p->from = ((const struct sockaddr_in6 *)ss)->sin6_addr.s6_addr[15];
+}
+
 static void take(struct peer *p, int fd, int answer)
 {
 	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-	ssize_t got = recvfrom(fd, buffer, sizeof(buffer), MSG_DONTWAIT, (struct sockaddr *)&ss, &len);
+	char control[256];
+	struct iovec iov = { buffer, sizeof(buffer) };
+	struct msghdr m = { .msg_name = &ss, .msg_namelen = sizeof(ss), .msg_iov = &iov, .msg_iovlen = 1,
+			    .msg_control = control, .msg_controllen = sizeof(control) };
+	ssize_t got = recvmsg(fd, &m, MSG_DONTWAIT);
+	socklen_t len = m.msg_namelen;
 	uint32_t hash = 2166136261U;
 	ssize_t i;
 
@@ -112,6 +179,7 @@ static void take(struct peer *p, int fd, int answer)
 		sendto(fd, buffer, (size_t)got, 0, (struct sockaddr *)&ss, len);
 		return;
 	}
+	note(p, &m, &ss);
 	p->count++;
 	p->bytes += got;
 	for (i = 0; i < got; i++)
@@ -161,6 +229,18 @@ static long obey(struct peer *p, const char *order)
 		return p->last_bytes;
 	if (strcmp(order, "hash") == 0)
 		return p->last_hash;
+	if (strcmp(order, "ttl") == 0)
+		return p->ttl;
+	if (strcmp(order, "tos") == 0)
+		return p->tos;
+	if (strcmp(order, "from") == 0)
+		return p->from;
+	if (sscanf(order, "style %d %d", &a, &b) == 2) {
+		set_style(p, a, b);
+		return 0;
+	}
+	if (sscanf(order, "segments %d %d %d", &a, &b, &c) == 3)
+		return send_segments(p, a, b, c);
 	return -1;
 }
 
@@ -185,6 +265,7 @@ int main(int argc, char **argv)
 	p.echo = open_port(p.family, PORT_ECHO);
 	p.source = open_port(p.family, PORT_SOURCE);
 	p.sink = open_port(p.family, PORT_SINK);
+	be_curious(&p, p.sink);
 	for (;;) {
 		struct pollfd set[] = {
 			{ .fd = CONTROL_FD, .events = POLLIN },

@@ -13,7 +13,7 @@ import sys
 import time
 
 # Numbers that Python's socket module lacks.
-IP_MULTICAST_ALL, IPV6_MULTICAST_ALL, IP_RECVTTL = 49, 29, 12
+IP_MULTICAST_ALL, IPV6_MULTICAST_ALL, IP_RECVTTL, IP_PKTINFO = 49, 29, 12, 8
 JOIN, BLOCK, UNBLOCK, LEAVE, JOIN_SOURCE, LEAVE_SOURCE = range(42, 48)
 
 socks = {}
@@ -130,6 +130,13 @@ def got(name, count=1, quiet=0.2, names=False):
         except BlockingIOError:
             continue
         found.append([data.decode(), *peer] if names else data.decode())
+
+
+def pktinfo(name):
+    """Interface, own address and destination that came with the next datagram."""
+    data, found, _, _ = socks[name].recvmsg(2048, 256)
+    index, own, to = struct.unpack("=i4s4s", found[0][2])
+    return [data.decode(), index, socket.inet_ntoa(own), socket.inet_ntoa(to)]
 
 
 def hops(name):
