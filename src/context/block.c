@@ -24,11 +24,7 @@
 #define LINGER_NS FS_SEC(1)
 #define BLIND_NS FS_MS(1) /* of sleep where no doorbell or no signal can end it */
 
-enum {
-	MISSES_MAX = 6,	/* the spin budget is halved at most so often */
-	OWNER_ENDED = 1, /* what the sleep set says of the end of a port's owner */
-	RETRY = 16,	/* one wait in so many tries the whole budget again */
-};
+enum { OWNER_ENDED = 1 }; /* what the sleep set says of the end of a port's owner */
 
 void blocker_init(struct blocker *b, struct context *ctx, fs_ns deadline, bool restartable,
 		  const signal_set *mask)
@@ -44,18 +40,14 @@ void blocker_init(struct blocker *b, struct context *ctx, fs_ns deadline, bool r
 	}
 }
 
-/* How long to spin: less after waits that a spin did not shorten. */
-static fs_ns spin_budget(const struct blocker *b)
+/* How long to spin. */
+static fs_ns budget(const struct blocker *b)
 {
-	struct context_thread *t = &context_thread;
-
 	if (!b->spin_allowed || b->ctx->n_handles == 0)
 		return 0;
 	if (b->ctx->spin_limit == INT64_MAX)
 		return FS_SEC(3600);
-	if (t->spin_misses >= RETRY)
-		t->spin_misses = 0;
-	return b->ctx->spin_limit >> FS_MIN(t->spin_misses, MISSES_MAX);
+	return spin_budget(&context_thread.spin, b->ctx->spin_limit);
 }
 
 static void block_signals(struct blocker *b)
@@ -225,7 +217,7 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 static void begin(struct blocker *b, fs_ns now)
 {
 	b->started = now;
-	b->spin_until = now + spin_budget(b);
+	b->spin_until = now + budget(b);
 	b->quiet_until = FS_MIN(now + QUIET_NS, b->spin_until);
 	b->next_slice = now;
 	if (b->user_mask)
@@ -285,18 +277,18 @@ int blocker_pause(struct blocker *b, struct pollfd *fds, unsigned n)
 	return ret;
 }
 
-/* Was the spin worth it? A wait that ended within the budget, asleep or not, says yes. */
+/* Was the spin worth it? */
 static void learn(const struct blocker *b)
 {
-	struct context_thread *t = &context_thread;
+	fs_ns waited;
 
 	if (b->started == 0 || b->ctx->spin_limit == 0 || !b->spin_allowed)
 		return;
 	fs_fetch_add(&b->ctx->stack->counter[b->ever_slept ? FS_CTR_spins_missed : FS_CTR_spins_hit], 1);
-	if (host_clock_now(&b->ctx->clock) - b->started <= b->ctx->spin_limit)
-		t->spin_misses = 0;
-	else if (t->spin_misses < UINT8_MAX)
-		t->spin_misses++;
+	if (b->ctx->spin_limit == INT64_MAX)
+		return;
+	waited = host_clock_now(&b->ctx->clock) - b->started;
+	spin_learn(&context_thread.spin, b->ctx->spin_limit, waited, b->ever_slept);
 }
 
 void blocker_end(struct blocker *b)
