@@ -473,6 +473,16 @@ def test_hazard_02_foreign_frames_v4(shared, address, cast):
         assert shared.stats()["passed_not_local"] == before + 1
 
 
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+@pytest.mark.parametrize("station", [b"\xff" * 6, b"\x01\x00\x5e\x00\x00\x01"])
+def test_hazard_02_a_flow_in_frames_to_a_group(shared, protocol, station):
+    """A flow's entry takes what is sent to the interface's own station."""
+    number, body = (UDP, udp(A4, B4)) if protocol == "udp" else (TCP, tcp(A4, B4, ACK))
+    with rules(shared, flow(protocol)):
+        assert shared.taken(ipv4(A4, B4, number, body))
+        assert not shared.taken(ipv4(A4, B4, number, body), dst=station)
+
+
 def test_hazard_02_foreign_frames_v6(shared):
     with rules(shared, f"port udp both {PORT}"):
         assert not shared.taken(ipv6(A6, OTHER6, UDP, udp(A6, OTHER6)))

@@ -104,7 +104,8 @@ ALWAYS_INLINE int flow_verdict(const struct packet *p)
 	key.remote_port = from_net16(p->src_port);
 	key.slot = p->tcp;
 	verdict = bpf_map_lookup_elem(&steer_flows, &key);
-	return verdict ? (int)*verdict : 0;
+	/* One station's: what is sent to a group's is no flow, whatever its address says (step 3). */
+	return verdict ? (int)*verdict & (int)(p->group - 1) : 0;
 }
 
 ALWAYS_INLINE bool port_taken(const struct packet *p)
