@@ -130,6 +130,9 @@ static inline void context_leave(struct context *ctx)
 void context_heir_expected(struct context *ctx);
 void context_heir_born(struct context *ctx);
 
+/* A child that has not joined has the stack's memory under another number now (no lock). */
+void context_heir_moved(struct context *ctx);
+
 /* The child has references of its own now. */
 void context_heir_joined(struct context *ctx);
 

@@ -987,6 +987,30 @@ say("well")
 """).good().fast(least=800)
 
 
+@pytest.mark.parametrize("way", ["chroot(os.path.dirname(sys.argv[2]))", "setresuid(65534, 65534, 65534)"])
+def test_a_child_that_its_parent_cannot_see(pair, tmp_path, way):
+    """What a child inherited waits for it also where the parent may not look into /proc any more."""
+    Life(pair, tmp_path, f"""
+sock, other = fresh(), fresh()
+ask(sock)
+ask(other)
+out = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND)
+child = os.fork()
+if child:
+    sock.close()
+    os.{way}
+    for i in range(25):    # housekeeping runs
+        time.sleep(0.1)
+        ask(other, 4)
+    assert os.waitpid(child, 0)[1] == 0
+    os.write(out, b"well\\n")
+else:
+    time.sleep(2.2)
+    ask(sock, 300)
+    os._exit(0)
+""").good().fast(least=1000)
+
+
 @pytest.mark.parametrize("how", ["recv", "epoll", "poll"])
 def test_a_child_in_another_pid_namespace_takes_no_lock(pair, tmp_path, how):
     """Its numbers mean nothing to the others: what it uses is the kernel's, for both, with the reason."""
