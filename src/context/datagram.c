@@ -38,6 +38,8 @@ static bool retire(struct context *ctx, struct sock *s, int fd)
 	/* Registrations with epoll sets need the object: they translate the kernel's events. */
 	if (!list_is_empty(&s->items) || sock_refs(s) > 1 || s->heirs)
 		return false;
+	if (context_is_steered(s)) /* on a port that only others hold */
+		return false;
 	context_narrow(s, fd);
 	context_fd_set(ctx, fd, FD_RECORD, record, 0);
 	s->record = &(struct stats_sock){ .fd = -1 }; /* the record lives on behind the descriptor */

@@ -157,11 +157,21 @@ void context_heir_closed(struct context *ctx, int fd)
 
 /* --- what is nobody's any more --- */
 
+/* Take out what @s has in steering. False: this process does not hold every port it is on, and what stayed
+ * would go on taking frames that have no receiver. */
+static bool take_entries_out(struct context *ctx, struct sock *s)
+{
+	if (ctx->slot >= STATS_MAX_PROCS)
+		return false;
+	context_unsteer(ctx, s);
+	return !context_is_steered(s);
+}
+
 bool context_sock_settle(struct context *ctx, struct sock *s)
 {
 	if (sock_refs(s) || s->users)
 		return false;
-	if (s->heirs || ctx->slot >= STATS_MAX_PROCS) { /* who did not join cannot take entries out */
+	if (s->heirs || !take_entries_out(ctx, s)) {
 		ctx->stack->lingering = true;
 		return false;
 	}

@@ -286,6 +286,9 @@ int context_steer(struct context *ctx, struct sock *s, struct context_places *pl
 /* Take the entries of @s out. */
 void context_unsteer(struct context *ctx, struct sock *s);
 
+/* Has @s any? */
+bool context_is_steered(const struct sock *s);
+
 /* @s, undecided, is about to talk to @remote: steer it if it is time. */
 void context_try_client(struct context *ctx, struct sock *s, int fd, const struct ip_addr *remote);
 

@@ -117,6 +117,11 @@ void context_unsteer(struct context *ctx, struct sock *s)
 	context_groups_unsteer(ctx, s);
 }
 
+bool context_is_steered(const struct sock *s)
+{
+	return s->steered || context_groups_left(s);
+}
+
 void context_unsteer_left(struct context *ctx)
 {
 	struct list *e;
@@ -125,7 +130,7 @@ void context_unsteer_left(struct context *ctx)
 	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
 
-		if (s->way == SOCK_KERNEL && (s->steered || context_groups_left(s)))
+		if (s->way == SOCK_KERNEL && context_is_steered(s))
 			context_unsteer(ctx, s);
 	}
 }
