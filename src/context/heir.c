@@ -181,7 +181,7 @@ bool context_sock_settle(struct context *ctx, struct sock *s)
 
 void context_set_settle(struct context *ctx, struct epoll_set *set)
 {
-	if (set->refs)
+	if (epoll_set_is_held(set))
 		return;
 	if (set->heirs) {
 		ctx->stack->lingering = true;

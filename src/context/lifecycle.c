@@ -740,7 +740,7 @@ static void forget(struct context *ctx, struct fd_entry *e)
 			context_record_close(ctx, record);
 		break;
 	case FD_EPOLL:
-		set->refs--;
+		epoll_set_let(set, ctx->slot);
 		context_set_settle(ctx, set);
 		break;
 	case FD_NONE:
@@ -816,7 +816,8 @@ void lifecycle_duplicated(struct context *ctx, int from, int to)
 			context_fd_set(ctx, to, FD_SOCK, s, s->generation);
 		}
 	} else if (e->kind == FD_EPOLL) {
-		((struct epoll_set *)e->object)->refs += counted;
+		if (counted)
+			epoll_set_hold(e->object, ctx->slot);
 		context_fd_set(ctx, to, FD_EPOLL, e->object, e->generation);
 	}
 	context_unlock(ctx);

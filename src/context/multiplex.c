@@ -121,7 +121,7 @@ static int poll_once(struct poll_call *c, bool must_look)
 /* A set that is nobody's any more ends. Lock held. */
 static void put_set(struct context *ctx, struct epoll_set *set)
 {
-	set->refs--;
+	epoll_set_let(set, ctx->slot);
 	context_set_settle(ctx, set);
 }
 
@@ -136,7 +136,7 @@ static void hold_member(struct poll_call *c, int fd)
 	} else if (e && e->kind == FD_EPOLL) {
 		struct epoll_set *set = e->object;
 
-		set->refs++;
+		epoll_set_hold(set, c->ctx->slot);
 		c->held[c->n_held++] = (struct blocker_object){ .set = set };
 	}
 }
@@ -252,7 +252,7 @@ static void find_duplicates(struct context *ctx, int epfd, struct epoll_set *set
 		if (sys_call5(__NR_kcmp, (int)ctx->pid, (int)ctx->pid, KCMP_FILE, fd, epfd) != 0)
 			continue;
 		context_fd_set(ctx, fd, FD_EPOLL, set, epoll_set_generation(set));
-		set->refs++;
+		epoll_set_hold(set, ctx->slot);
 	}
 }
 
@@ -285,6 +285,7 @@ static struct epoll_set *get_set(struct context *ctx, int epfd)
 	}
 	/* Never 0: that is the key of a set that ended. */
 	epoll_set_init(set, &ctx->stack->items, (key & ~EPOLL_TAG_OFFSET) | 1ULL << 63);
+	epoll_set_hold(set, ctx->slot);
 	list_push_back(&ctx->stack->all_sets, &set->all);
 	context_fd_set(ctx, epfd, FD_EPOLL, set, epoll_set_generation(set));
 	find_duplicates(ctx, epfd, set);
@@ -581,7 +582,7 @@ int multiplex_wait(struct context *ctx, int epfd, struct epoll_event *events, in
 	e = fd_entry_at(&ctx->fds, epfd);
 	c.set = e->kind == FD_EPOLL && context_joined(ctx) ? e->object : NULL;
 	if (c.set)
-		c.set->refs++;
+		epoll_set_hold(c.set, ctx->slot);
 	context_unlock(ctx);
 	if (!c.set)
 		return MULTIPLEX_KERNEL;

@@ -212,7 +212,7 @@ static void count_descriptors(struct context *ctx)
 			revive_record(ctx, s, fd);
 			s->refs[ctx->slot]++;
 		} else if (is_live_set(e)) {
-			((struct epoll_set *)e->object)->refs++;
+			epoll_set_hold(e->object, ctx->slot);
 		} else if (e && e->kind == FD_EPOLL) { /* the parent closed it meanwhile */
 			context_fd_set(ctx, fd, FD_NONE, NULL, 0);
 		}
@@ -361,6 +361,12 @@ static void bury(struct context *ctx, unsigned slot)
 		take_release_all(s, slot);
 		if (!context_sock_settle(ctx, s) && s->record->pid == pid)
 			adopt_record(ctx, s);
+	}
+	LIST_FOR_EACH_SAFE(e, following, &stack->all_sets) {
+		struct epoll_set *set = FS_CONTAINER_OF(e, struct epoll_set, all);
+
+		epoll_set_forget(set, slot);
+		context_set_settle(ctx, set);
 	}
 	/* What it left to the kernel has no socket here that would end with it. */
 	for (uint32_t i = 0; i < stack->head.n_socks; i++)

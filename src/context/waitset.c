@@ -43,9 +43,10 @@ static void count(struct context *ctx, struct waitset *w)
 	if (w->armed || ctx->slot >= STATS_MAX_PROCS || !e || e->kind != FD_EPOLL)
 		return; /* a set of the kernel's alone tells by itself */
 	w->armed = e->object;
-	w->armed->refs++; /* its memory stays until it is uncounted */
-	sleepers_add(&w->armed->sleepers, ctx->slot);
-	ctx->stack->proc[ctx->slot].sleepers++;
+	w->slot = ctx->slot;
+	epoll_set_hold(w->armed, w->slot); /* its memory stays until it is uncounted */
+	sleepers_add(&w->armed->sleepers, w->slot);
+	ctx->stack->proc[w->slot].sleepers++;
 }
 
 static void uncount(struct context *ctx, struct waitset *w)
@@ -55,9 +56,11 @@ static void uncount(struct context *ctx, struct waitset *w)
 	if (!set)
 		return;
 	w->armed = NULL;
-	sleepers_remove(&set->sleepers, ctx->slot);
-	ctx->stack->proc[ctx->slot].sleepers--;
-	set->refs--;
+	if (ctx->slot != w->slot)
+		return; /* a child with its parent's group: what is counted is the parent's */
+	sleepers_remove(&set->sleepers, w->slot);
+	ctx->stack->proc[w->slot].sleepers--;
+	epoll_set_let(set, w->slot);
 	context_set_settle(ctx, set);
 }
 

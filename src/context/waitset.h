@@ -24,6 +24,7 @@ struct waitset {
 	int inner;	       /* borrowed */
 	uint32_t ports_serial; /* of the stack, when the ports were last entered */
 	struct epoll_set *armed; /* whose sleepers count us, held; NULL = not armed */
+	uint32_t slot;	       /* of the process, under which they do */
 	bool rung;	       /* readable by our own hand: something was left behind */
 };
 

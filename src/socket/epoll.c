@@ -18,9 +18,34 @@
 
 void epoll_set_init(struct epoll_set *set, struct slab *items, uint64_t key)
 {
-	*set = (struct epoll_set){ .slab = items, .key = key, .refs = 1 };
+	*set = (struct epoll_set){ .slab = items, .key = key };
 	list_init(&set->items);
 	list_init(&set->ready);
+}
+
+void epoll_set_hold(struct epoll_set *set, unsigned slot)
+{
+	set->refs[slot]++;
+}
+
+void epoll_set_let(struct epoll_set *set, unsigned slot)
+{
+	if (slot < STATS_MAX_PROCS && set->refs[slot])
+		set->refs[slot]--;
+}
+
+void epoll_set_forget(struct epoll_set *set, unsigned slot)
+{
+	set->refs[slot] = 0;
+	sleepers_forget(&set->sleepers, slot);
+}
+
+bool epoll_set_is_held(const struct epoll_set *set)
+{
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
+		if (set->refs[i])
+			return true;
+	return false;
 }
 
 void epoll_set_clear(struct epoll_set *set)

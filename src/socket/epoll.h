@@ -47,7 +47,8 @@ struct epoll_set {
 	struct list items, ready;
 	struct slab *slab;	/* of items; borrowed from the stack */
 	uint64_t key;		/* random, EPOLL_TAG_SHIFT upwards used: our data in the kernel carry it */
-	uint32_t refs;		/* descriptors of this process tree that name it */
+	/* Descriptors that name it and calls that wait for it, by process slot: nobody's any more, it ends. */
+	uint16_t refs[STATS_MAX_PROCS];
 	uint64_t heirs;		/* as sock.heirs */
 	struct list all;	/* in the stack's list of sets */
 	struct sleepers sleepers; /* in a wait on this set, or in poll() with it as a member */
@@ -61,6 +62,17 @@ struct epoll_set {
 #define EPOLL_TAG_OFFSET ((1ULL << EPOLL_TAG_SHIFT) - 1)
 
 void epoll_set_init(struct epoll_set *set, struct slab *items, uint64_t key);
+
+/* One more, one less descriptor or call of the process in @slot. One less than none is none: in a child, the
+ * calls that its parent was in are the parent's to end. */
+void epoll_set_hold(struct epoll_set *set, unsigned slot);
+void epoll_set_let(struct epoll_set *set, unsigned slot);
+
+/* The process of @slot is gone, and with it what it held and who slept. */
+void epoll_set_forget(struct epoll_set *set, unsigned slot);
+
+/* Does any process hold it? */
+bool epoll_set_is_held(const struct epoll_set *set);
 
 /* Tells a set from another one in the same memory, for descriptor tables; never 0 for a live one. */
 static inline uint32_t epoll_set_generation(const struct epoll_set *set)

@@ -473,6 +473,23 @@ static void epoll_item_from_tag__item_that_went(void **state)
 	assert_true(gone);
 }
 
+static void epoll_set_let__one_less_than_none_is_none(void **state)
+{
+	assert_false(epoll_set_is_held(&r->set));
+	epoll_set_let(&r->set, 2);
+	epoll_set_let(&r->set, STATS_MAX_PROCS); /* a child that has no slot yet */
+	assert_false(epoll_set_is_held(&r->set));
+	epoll_set_hold(&r->set, 2);
+	epoll_set_hold(&r->set, 2);
+	epoll_set_let(&r->set, 2);
+	epoll_set_let(&r->set, 3); /* not its to let go */
+	assert_true(epoll_set_is_held(&r->set));
+	sleepers_add(&r->set.sleepers, 2);
+	epoll_set_forget(&r->set, 2);
+	assert_false(epoll_set_is_held(&r->set));
+	assert_int_equal(r->set.sleepers.slots, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -483,6 +500,7 @@ int main(void)
 		T(epoll_item_add__no_memory),
 		T(epoll_item_remove__leaves_every_list),
 		T(epoll_set_clear__takes_everything_out),
+		T(epoll_set_let__one_less_than_none_is_none),
 		T(epoll_sock_readable__tells_only_who_wants_to_read),
 		T(epoll_sock_readable__not_where_the_member_is_disarmed),
 		T(epoll_sock_readable__every_set_of_the_socket),
