@@ -321,9 +321,11 @@ static int send_failed(struct provider_handle *handle, int rc)
 			drop_front(p);
 			return 0;
 		}
-		/* Without carrier nothing leaves, and nothing waits for it: as the kernel's own frames. */
+		/* Without carrier nothing leaves, and nothing waits for it: as the kernel's own frames. The
+		 * frame is none of those that can never be sent. */
 		if (!interface_has_carrier(handle)) {
-			drop_front(p);
+			p->refused = 0;
+			fbuf_free(fbuf_queue_pop(&p->tx));
 			return 0;
 		}
 		if (++p->refused >= REFUSED_MAX)
