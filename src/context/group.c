@@ -589,6 +589,10 @@ void context_groups_gone(struct context *ctx, uint32_t ifindex, bool for_good)
 			next = g->next;
 			if (g->ifindex != ifindex)
 				continue;
+			if (g->steered_port && !for_good && s->no_unicast) {
+				s->missing = 1;
+				ctx->stack->waiting = true;
+			}
 			g->steered_port = 0; /* the tables went with the port */
 			if (for_good)
 				leave(ctx, g);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * interface.c - interfaces go, return and change: what becomes of their ports and of the sockets that are
- * steered there (docs/decisions/0015).
+ * steered there (docs/decisions/0018).
  *
  * Down: the port stays attached, its sockets steered; until it is up again everything goes by the shadows,
  * so that the kernel's errors are the program's. Gone: the port is closed, its sockets wait with nothing
@@ -132,7 +132,7 @@ void context_port_forget(struct context *ctx, unsigned port, int reason)
 	uint32_t ifindex = ctx->stack->ip.port[port].ifindex;
 
 	forget_entries(ctx, port);
-	context_groups_gone(ctx, ifindex, reason != FS_REASON_recovering);
+	context_groups_gone(ctx, ifindex, reason == FS_REASON_interface_down);
 	context_port_close(ctx, port);
 	ctx->to_ring = SLEEPERS_ALL; /* whoever holds it lets go */
 	review_all(ctx, reason);
@@ -141,17 +141,19 @@ void context_port_forget(struct context *ctx, unsigned port, int reason)
 void context_port_lost(struct context *ctx, unsigned port, int reason)
 {
 	const char *name = ctx->stack->port_stats[port].ifname;
-	bool anew = reason == FS_REASON_recovering;
+	const char *what = reason == FS_REASON_interface_down	? "is gone"
+			   : reason == FS_REASON_interface_kind ? "has a master now"
+			   : reason == FS_REASON_recovering	? "is another than its port was opened for"
+								: "is lost";
 
 	if (!ctx->stack->port[port])
 		return;
 	/* What had arrived is read still, as what lies in the kernel's queues. */
 	for (int n = 0; n < DRAIN_MAX && context_take_port(ctx, port); n++)
 		continue;
-	host_log(&ctx->log, anew ? LOG_INFO : LOG_WARN,
-		 anew ? "%s: outgrew its port, which is opened anew"
-		      : "%s: the fast path is gone, its sockets go on in the kernel", name);
-	host_format(ctx->why, sizeof(ctx->why), anew ? "%s outgrew its port" : "%s is gone", name);
+	host_format(ctx->why, sizeof(ctx->why), "%s %s", name, what);
+	host_log(&ctx->log, LOG_WARN, "%s: its sockets go on in the kernel until it is taken up again",
+		 ctx->why);
 	ctx->stack->port_stats[port].error = ctx->stack->port[port]->error;
 	ctx->stack->counter[FS_CTR_ports_lost]++;
 	context_port_forget(ctx, port, reason);
@@ -163,13 +165,15 @@ static bool owns(const struct context *ctx, unsigned port)
 	return (uint32_t)ctx->stack->port[port]->owner_pid == ctx->pid;
 }
 
-/* Was the port opened for less than this? Its rings and its way to receive follow from the MTU. */
-static bool outgrown(const struct context *ctx, unsigned port, const struct host_link *link)
+/* Was the port opened for another MTU or station? Its rings and its way to receive follow from the one,
+ * steering's look at a frame from the other. Less MTU than that is no matter. */
+static bool is_other(const struct context *ctx, unsigned port, const struct host_link *link)
 {
-	return link->mtu + LINK_HEADERS > ctx->stack->port[port]->caps.max_frame;
+	return link->mtu + LINK_HEADERS > ctx->stack->port[port]->caps.max_frame ||
+	       memcmp(&link->mac, &ctx->stack->ip.port[port].mac, sizeof(link->mac)) != 0;
 }
 
-static void rename(struct context *ctx, unsigned port, const struct host_link *link)
+static void follow_name(struct context *ctx, unsigned port, const struct host_link *link)
 {
 	struct stats_port *p = &ctx->stack->port_stats[port];
 
@@ -195,8 +199,12 @@ static void refresh_port(struct context *ctx, unsigned port)
 	}
 	if (ret < 0)
 		return; /* a question that fails once changes nothing */
-	rename(ctx, port, &link);
-	if ((link.flags & IFF_UP) && outgrown(ctx, port, &link) && owns(ctx, port)) {
+	follow_name(ctx, port, &link);
+	if (link.role != HOST_LINK_MASTERLESS && owns(ctx, port)) {
+		context_port_lost(ctx, port, FS_REASON_interface_kind);
+		return;
+	}
+	if ((link.flags & IFF_UP) && is_other(ctx, port, &link) && owns(ctx, port)) {
 		context_port_lost(ctx, port, FS_REASON_recovering);
 		return;
 	}
@@ -240,6 +248,14 @@ static void follow_addresses(struct context *ctx)
 
 /* --- return --- */
 
+/* Is @s steered where its address is? */
+static bool is_at_home(const struct context *ctx, const struct sock *s, const struct context_places *places)
+{
+	int port = context_port_find(ctx, places->carrier);
+
+	return port >= 0 && (s->steered & (1u << port));
+}
+
 static void steer_again(struct context *ctx, struct sock *s, struct context_places *places)
 {
 	uint16_t before = s->steered;
@@ -250,8 +266,8 @@ static void steer_again(struct context *ctx, struct sock *s, struct context_plac
 	reason = context_steer(ctx, s, places);
 	gained = (unsigned)__builtin_popcount(s->steered & ~(unsigned)before);
 	/* An address is on one interface; who takes all of them waits for as many as there were. */
-	if (!ip_addr_is_any(&s->pcb.local) && s->steered)
-		s->missing = 0;
+	if (!ip_addr_is_any(&s->pcb.local))
+		s->missing = s->missing && !is_at_home(ctx, s, places);
 	else
 		s->missing -= (uint8_t)FS_MIN(gained, (unsigned)s->missing);
 	context_sock_review(ctx, s, reason ? reason : FS_REASON_interface_down);
@@ -268,23 +284,42 @@ static void recover(struct context *ctx)
 	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
 
-		if (s->way != SOCK_FAST || !s->missing || s->no_unicast)
+		if (s->way != SOCK_FAST || !s->missing)
 			continue;
-		steer_again(ctx, s, &places);
+		if (s->pcb.groups)
+			context_groups_review(ctx, s->pcb.local_port);
+		if (s->no_unicast)
+			s->missing = s->pcb.groups && !context_groups_served(ctx, s);
+		else
+			steer_again(ctx, s, &places);
 		ctx->stack->waiting |= s->missing > 0;
 	}
 }
 
+/* Ports that work, by bit. */
+static uint32_t working(const struct context *ctx)
+{
+	uint32_t bits = 0;
+
+	for (unsigned i = 0; i < IP_MAX_PORTS; i++)
+		bits |= (uint32_t)port_works(ctx, i) << i;
+	return bits;
+}
+
 void context_ports_refresh(struct context *ctx)
 {
+	uint32_t before = working(ctx), serial = ctx->stack->ports_serial;
+
 	memset(ctx->declined, 0, sizeof(ctx->declined));
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		if (ctx->stack->port[i] && ctx->handle[i].ops)
 			refresh_port(ctx, i);
 	follow_addresses(ctx);
 	recover(ctx);
-	host_format(ctx->why, sizeof(ctx->why), "the interface is down%s", "");
-	review_all(ctx, FS_REASON_interface_down);
+	if (working(ctx) != before || serial != ctx->stack->ports_serial) {
+		host_format(ctx->why, sizeof(ctx->why), "the interface is down%s", "");
+		review_all(ctx, FS_REASON_interface_down);
+	}
 	ctx->retry_pause = RETRY_FIRST;
 	ctx->next_retry = ctx->now + RETRY_FIRST;
 }

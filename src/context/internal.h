@@ -358,7 +358,7 @@ bool context_groups_left(const struct sock *s);
 /* Does @s take a group that a port that works is steered for? */
 bool context_groups_served(const struct context *ctx, const struct sock *s);
 
-/* The port of @ifindex closed. @for_good: the interface went, and memberships there with it. */
+/* The port of @ifindex closed. @for_good: the interface went, and with it memberships there. */
 void context_groups_gone(struct context *ctx, uint32_t ifindex, bool for_good);
 
 /* Once a second: foreigners on ports of steered groups (hazard 16). */

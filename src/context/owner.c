@@ -90,9 +90,10 @@ static int join_anyone(struct context *ctx, unsigned i)
 
 static int reason_of(int error)
 {
-	return error == -EBUSY	  ? FS_REASON_interface_busy
-	       : error == -EEXIST ? FS_REASON_foreign_xdp
-				  : FS_REASON_owner_gone;
+	return error == -EBUSY	    ? FS_REASON_interface_busy
+	       : error == -EEXIST   ? FS_REASON_foreign_xdp
+	       : error == -ENETDOWN ? FS_REASON_interface_down
+				    : FS_REASON_owner_gone;
 }
 
 /* What came before the owner's end is read still; then the port closes, its frames with it. */
@@ -106,7 +107,8 @@ static void lose(struct context *ctx, unsigned i, int error, const char *why)
 	if (!ctx->stack->port[i])
 		return; /* it died meanwhile */
 	ctx->stack->port[i]->owner_pid = (int32_t)ctx->pid;
-	context_demote_all(ctx, (int)i, reason_of(error), ctx->why);
+	if (error != -ENETDOWN) /* an interface that went is waited for */
+		context_demote_all(ctx, (int)i, reason_of(error), ctx->why);
 	context_port_lost(ctx, i, reason_of(error));
 }
 

@@ -252,8 +252,14 @@ static void clear_remains(struct context *ctx, unsigned slot)
 	port->owner_pid = (int32_t)ctx->pid;
 	h->ops->close(h);
 	memset(h, 0, sizeof(*h));
-	memset(ctx->stack->hold[slot], 0, sizeof(ctx->stack->hold[slot]));
 	ctx->stack->port[slot] = NULL;
+}
+
+/* This process has let go of what it held in the slot. */
+static void drop_hold(struct context *ctx, unsigned slot)
+{
+	if (ctx->slot < STATS_MAX_PROCS)
+		ctx->stack->hold[slot][ctx->slot].pid = 0;
 }
 
 /*
@@ -272,7 +278,7 @@ void context_port_close(struct context *ctx, unsigned slot)
 	if (port && port->owner_pid)
 		clear_remains(ctx, slot);
 	memset(h, 0, sizeof(*h));
-	memset(ctx->stack->hold[slot], 0, sizeof(ctx->stack->hold[slot]));
+	drop_hold(ctx, slot);
 	ctx->stack->port[slot] = NULL;
 	ctx->stack->port_opened[slot] = 0;
 	ctx->stack->ports_serial++;
@@ -288,6 +294,7 @@ void context_ports_compare(struct context *ctx)
 			continue;
 		h->ops->close(h);
 		memset(h, 0, sizeof(*h));
+		drop_hold(ctx, i);
 	}
 	/* What another process opened since: a shared socket may be steered there. Without the right to
 	 * join, its frames wait for that process, or pass to the shadow when it does not take them. */
@@ -311,13 +318,28 @@ static void announce(struct context *ctx, unsigned slot, const struct host_link 
 		 ctx->stack->pinned[slot].n_total, plan->note[0] ? ": " : "", plan->note);
 }
 
+/* Whoever holds a port that closed reads in its memory how to let go: the slot is free when all have. */
+static bool is_free(struct context *ctx, unsigned slot)
+{
+	if (ctx->stack->port[slot])
+		return false;
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++) {
+		struct provider_hold *hold = &ctx->stack->hold[slot][i];
+
+		if (hold->pid && i != ctx->slot && !context_is_dead((uint32_t)hold->pid))
+			return false;
+	}
+	memset(ctx->stack->hold[slot], 0, sizeof(ctx->stack->hold[slot]));
+	return true;
+}
+
 static int open_port(struct context *ctx, const struct host_link *link)
 {
 	struct pool_plan plan = { 0 };
 	unsigned slot = 0;
 	int ret = 0;
 
-	while (slot < IP_MAX_PORTS && ctx->stack->port[slot])
+	while (slot < IP_MAX_PORTS && !is_free(ctx, slot))
 		slot++;
 	if (slot == IP_MAX_PORTS)
 		return -ENOMEM;
@@ -378,6 +400,7 @@ void context_port_reopen(struct context *ctx, unsigned slot)
 	int reason;
 
 	clear_remains(ctx, slot);
+	memset(ctx->stack->hold[slot], 0, sizeof(ctx->stack->hold[slot]));
 	reason = reopen(ctx, slot, ifindex, kind, former);
 	if (reason == 0) {
 		ctx->stack->counter[FS_CTR_ports_reopened]++;

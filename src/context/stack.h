@@ -73,7 +73,8 @@ struct stack {
 	struct provider_port *port[IP_MAX_PORTS]; /* NULL = slot unused; index = ip.port's */
 	void *port_state[IP_MAX_PORTS]; /* STACK_PORT_STATE bytes each, for their shared halves */
 	uint32_t port_opened[IP_MAX_PORTS]; /* ports_serial when it was; 0 = closed */
-	struct provider_hold hold[IP_MAX_PORTS][STATS_MAX_PROCS]; /* who could hand a port on, by slot */
+	struct provider_hold hold[IP_MAX_PORTS][STATS_MAX_PROCS]; /* who could hand a port on, by slot; of
+				 * one that closed, who has yet to let go */
 	uint32_t ports_serial;	/* bumped when a port comes, goes or changes its owner: sleepers refresh
 				 * their sets */
 
