@@ -40,7 +40,7 @@ while True:
 
 # Reads orders, one a line, and prints what the calls returned.
 AGENT = """
-import errno, os, select, socket, sys
+import errno, os, select, socket, sys, time
 how, mine, peer = sys.argv[1:4]
 sock = socket.socket(socket.AF_INET6 if ":" in peer else socket.AF_INET, socket.SOCK_DGRAM)
 sock.settimeout(0.5)
@@ -54,6 +54,8 @@ if how in ("connected", "both"):
 def send(size):
     try:
         return "sent" if sock.sendto(b"x" * size, (peer, 9000)) == size else "short"
+    except TimeoutError:
+        return "EAGAIN"
     except OSError as error:
         return errno.errorcode[error.errno]
 
@@ -93,8 +95,17 @@ def drain():
     except OSError:
         sock.settimeout(0.5)
 
+def pump(seconds, size):
+    end, said = time.monotonic() + float(seconds), set()
+    while time.monotonic() < end:
+        said.add(send(int(size)))
+        drain()
+    return " ".join(sorted(said))
+
 def many(order, times, size):
     drain()
+    if order == "pump":
+        return pump(times, size)
     return " ".join(globals()[order](int(size)) for _ in range(int(times)))
 
 print("ready", flush=True)
@@ -253,7 +264,25 @@ def smaller_mtu(scene):
     ip(scene.pair.b.name, "link", "set", net.LINK, "mtu", "1500")
 
 
-EVENTS = [down, peer_down, removed, moved, renamed, readdressed, smaller_mtu]
+def enslaved(scene):
+    """To a bridge that is down: nothing comes through it."""
+    scene.ip("link", "add", "br9", "type", "bridge")
+    scene.ip("link", "set", net.LINK, "master", "br9")
+    yield ["send 1 64", "ask 2 64"]
+    if scene.fast:
+        assert fsock.reasons(fsock.stat(scene.agent.pid)) == {"interface_kind"}
+    scene.ip("link", "set", net.LINK, "nomaster")
+    scene.ip("link", "del", "br9")
+
+
+def other_station(scene):
+    scene.ip("link", "set", net.LINK, "address", "02:00:5e:77:00:01")
+    scene.pair.meet()
+    yield ["ask 3 64"]
+
+
+EVENTS = [down, peer_down, removed, moved, renamed, readdressed, smaller_mtu, enslaved, other_station]
+CLOSING = 4  # of them cost the port: removed, moved, enslaved, other_station
 
 
 def names_of_ports(pid):
@@ -294,8 +323,28 @@ def test_events_as_on_the_kernel(kind):
             runs_through(ours, kernel, event)
             asks_fast(ours, after=event.__name__)
         counters = fsock.counters(ours.agent.pid)
-        assert counters["ports_lost"] == 2, counters  # removed, moved
+        assert counters["ports_lost"] == CLOSING, counters
         assert counters["moved_to_kernel"] == 0, counters
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("event", [down, moved])
+def test_events_in_traffic(kind, event):
+    """Under a program that sends without a pause: no result that the kernel's program does not see."""
+    with scenes({"profile": "latency", **KINDS[kind]}) as both:
+        asks_fast(both[0])
+        said = []
+        for scene in both:
+            scene.agent.order("pump 0.6 64")
+            time.sleep(0.2)
+            steps = event(scene)
+            next(steps)
+            time.sleep(0.1)
+            assert next(steps, None) is None
+            # While a neighbour is asked for, what waits for it may fill the send buffer.
+            said.append(set(scene.agent.answer().split()) - {"EAGAIN"})
+        assert said[0] == said[1] == {"sent", "ENETUNREACH"}, both[0].agent.err
+        asks_fast(both[0])
 
 
 @pytest.mark.parametrize("how", ["bound", "any", "connected"])
@@ -349,7 +398,7 @@ def mtu(scene):
 @pytest.mark.parametrize("how", ["receive", "epoll", "select"])
 def test_sleepers_across_an_event(how):
     """Who sleeps sleeps on, as on the kernel, and wakes for what comes when the interface is back."""
-    with scenes({"profile": "latency"}) as (ours, kernel):
+    with scenes({"client_datagrams": 0}) as (ours, kernel):  # the latency profile would spin
         asks_fast(ours)
         said = []
         for scene in (ours, kernel):
@@ -358,7 +407,9 @@ def test_sleepers_across_an_event(how):
             for event in (down, moved):
                 steps = event(scene)
                 next(steps)
-                time.sleep(0.1)
+                before = cpu_time(scene.agent.pid)
+                time.sleep(0.3)
+                assert cpu_time(scene.agent.pid) - before < 0.1, "awake while the interface is away"
                 assert next(steps, None) is None
             scene.settle()
             time.sleep(0.2)
@@ -367,6 +418,11 @@ def test_sleepers_across_an_event(how):
             said.append(scene.agent.answer())
         assert said[0] == said[1], ours.agent.err
         asks_fast(ours)
+
+
+def cpu_time(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 # From the port that the agent is connected to.
@@ -426,6 +482,82 @@ def test_flapping_leaves_nothing_behind(kind):
                 assert after | {"free": 0} == before | {"free": 0}, (event.__name__, before, after)
                 assert abs(after["free"] - before["free"]) < A_BATCH, (event.__name__, before, after)
         assert fsock.counters(scene.agent.pid)["moved_to_kernel"] == 0
+
+
+# --- groups -------------------------------------------------------------------------------------
+
+GROUP = "239.9.9.9"
+LISTENER = f"""
+import errno, socket, struct, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind(("", 7001))
+sock.settimeout(0.3)
+group = socket.inet_aton("{GROUP}")
+
+def change(option):
+    index = socket.if_nametoindex("{net.LINK}")
+    try:
+        sock.setsockopt(socket.IPPROTO_IP, option, struct.pack("=4s4si", group, bytes(4), index))
+        return "ok"
+    except OSError as error:
+        return errno.errorcode[error.errno]
+
+def heard():
+    n = 0
+    try:
+        while True:
+            sock.recv(100)
+            n += 1
+    except TimeoutError:
+        return str(n)
+
+change(socket.IP_ADD_MEMBERSHIP)
+print("ready", flush=True)
+orders = {{"heard": heard, "join": lambda: change(socket.IP_ADD_MEMBERSHIP),
+          "leave": lambda: change(socket.IP_DROP_MEMBERSHIP)}}
+for line in sys.stdin:
+    print("=", orders[line.strip()](), flush=True)
+"""
+
+SPEAK = f"""
+import socket
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("{net.B4}"))
+for _ in range(5):
+    sock.sendto(b"hello", ("{GROUP}", 7001))
+"""
+
+
+def hears(scene):
+    done = scene.pair.b.run([PYTHON, "-c", SPEAK])
+    assert done.status == 0, done.err
+    return scene.agent("heard")
+
+
+def test_groups_end_with_their_interface():
+    """Down and up keeps a membership, as on the kernel; who went away has to be joined again."""
+    with contextlib.ExitStack() as stack:
+        both = [Scene(stack, options=options) for options in
+                ({"profile": "latency", "xdp_mode": "native"}, None)]
+        said = []
+        for scene in both:
+            scene.agent.kill()
+            scene.agent = stack.enter_context(Agent(
+                scene.pair.a, PEER, "none", {"profile": "latency", "xdp_mode": "native"} if scene.fast else None,
+                LISTENER))
+            answers = [hears(scene)]
+            for event in (down, moved, removed):
+                steps = event(scene)
+                next(steps)
+                next(steps, None)
+                scene.settle()
+                before = scene.counts()
+                answers += [event.__name__, hears(scene), *map(scene.agent, ("join", "leave", "join")), hears(scene)]
+                if scene.fast and event is down:
+                    assert scene.counts().rx_fast - before.rx_fast == 10, scene.agent.err
+            said.append(answers)
+        assert said[0] == said[1], both[0].agent.err
+        assert said[0][:3] == ["5", "down", "5"]
 
 
 # --- others -------------------------------------------------------------------------------------
