@@ -182,6 +182,7 @@ int api_poll(struct fsock_group *g, struct fsock_event *events, unsigned n, int6
 
 	if (!g || !events || n == 0)
 		return -EINVAL;
+	timeout = FS_MIN(timeout, FS_SPAN_MAX);
 	if (g->wait.fd >= 0)
 		ret = look_and_arm(g, found, max, timeout);
 	else

@@ -285,7 +285,7 @@ static int run(struct receive *r, unsigned flags)
 
 	r->take.ctx = r->ch->ctx;
 	r->take.fd = r->ch->fd;
-	r->take.wait = flags & FSOCK_RECV_NONBLOCK ? 0 : fs_load_relaxed(&r->ch->rx_timeout);
+	r->take.wait = flags & FSOCK_RECV_NONBLOCK ? 0 : FS_MIN(fs_load_relaxed(&r->ch->rx_timeout), FS_SPAN_MAX);
 	r->take.peek = flags & FSOCK_RECV_PEEK;
 	if (r->ch->ctx)
 		n = take_run(&r->take);

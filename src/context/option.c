@@ -58,7 +58,7 @@ static fs_ns read_rcvtimeo(int fd)
 
 	if (sys_getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, &len) < 0)
 		return 0;
-	return FS_SEC(tv.tv_sec) + FS_US(tv.tv_usec);
+	return fs_span(tv.tv_sec, FS_US(tv.tv_usec));
 }
 
 void context_read_options(struct sock *s, int fd)

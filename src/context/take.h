@@ -25,7 +25,7 @@
 struct take {
 	struct context *ctx;
 	int fd;
-	fs_ns wait; /* ns to wait; 0 = never, -1 = for ever */
+	fs_ns wait; /* ns to wait, FS_SPAN_MAX at most; 0 = never, -1 = for ever */
 	bool peek;  /* what is looked at stays in the queue, and is not counted */
 
 	/* Datagrams of @s's queue, which is not empty, as many as wanted: their number, or -errno. Lock held. */

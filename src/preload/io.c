@@ -325,7 +325,7 @@ FSOCK_EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 /* One call's time limit: absolute end, or never. */
 static fs_ns end_of(const struct timespec *limit)
 {
-	return limit ? host_clock_kernel() + FS_SEC(limit->tv_sec) + limit->tv_nsec : FS_NEVER;
+	return limit ? host_clock_kernel() + fs_span(limit->tv_sec, limit->tv_nsec) : FS_NEVER;
 }
 
 static void put_rest(struct timespec *limit, fs_ns end)

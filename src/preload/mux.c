@@ -27,7 +27,7 @@ static fs_ns from_timespec(const struct timespec *t)
 {
 	if (!t)
 		return -1;
-	return t->tv_sec > INT32_MAX ? -1 : FS_SEC(t->tv_sec) + t->tv_nsec;
+	return fs_span(t->tv_sec, t->tv_nsec);
 }
 
 /* --- poll --- */
@@ -186,14 +186,24 @@ static int select_run(const struct select_call *c, fs_ns limit, const signal_set
 	return ret;
 }
 
+/* More than a second's worth of microseconds is no error here. */
+static fs_ns from_timeval(const struct timeval *t)
+{
+	enum { SECOND = 1000000 };
+
+	return fs_span(FS_MIN((int64_t)t->tv_sec, FS_SPAN_MAX) + t->tv_usec / SECOND,
+		       FS_US(t->tv_usec % SECOND));
+}
+
 FSOCK_EXPORT int select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *limit)
 {
 	struct select_call c = { .n = fsock_context ? clamp(n) : n, .in = in, .out = out, .except = except };
-	fs_ns ns = limit ? FS_SEC(limit->tv_sec) + FS_US(limit->tv_usec) : -1;
+	bool regular = !limit || (limit->tv_sec >= 0 && limit->tv_usec >= 0);
+	fs_ns ns = limit && regular ? from_timeval(limit) : -1;
 	fs_ns end = limit && fsock_context ? host_clock_kernel() + ns : 0, left;
 	int ret = MULTIPLEX_KERNEL;
 
-	if (!limit || (limit->tv_sec >= 0 && limit->tv_sec <= INT32_MAX && limit->tv_usec >= 0))
+	if (regular)
 		ret = select_run(&c, ns, NULL);
 	if (ret == MULTIPLEX_KERNEL)
 		return LIBC(select)(n, in, out, except, limit);

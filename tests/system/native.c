@@ -283,7 +283,7 @@ static void case_timeout(void)
 	clock_gettime(CLOCK_MONOTONIC, &after);
 	took = (after.tv_sec - before.tv_sec) * 1000 * MS + after.tv_nsec - before.tv_nsec;
 	NEED(took >= 20 * MS && took < 2000 * MS);
-	limit(ch, 3000 * MS);
+	limit(ch, INT64_MAX); /* added to a clock it would be long past */
 	ask(ch, "after", NULL);
 }
 
@@ -453,7 +453,7 @@ static void case_group(void)
 	EQUAL(fsock_poll(g, events, 8, 5 * MS), 0);
 	EQUAL(fsock_close(ch[1]), 0);
 	EQUAL(fsock_send(ch[2], 0, "x", 1, NULL), 1);
-	EQUAL(fsock_poll(g, events, 8, 3000 * MS), 1);
+	EQUAL(fsock_poll(g, events, 8, INT64_MAX), 1);
 	NEED(events[0].channel == ch[2]);
 	EQUAL(fsock_group_close(g), 0);
 	EQUAL(fsock_close_ep(ep), 0);

@@ -415,6 +415,30 @@ say("well")
 """).good().fast()
 
 
+@pytest.mark.parametrize("seconds", [3 * 10**9, 10**10])
+def test_a_time_limit_beyond_any_clock(pair, tmp_path, seconds):
+    """select() and SO_RCVTIMEO of a century and of three wait for what comes."""
+    Life(pair, tmp_path, f"""
+import signal, struct, threading
+signal.alarm(20)
+sock = fresh()
+ask(sock)
+sock.settimeout(None)
+limit = ctypes.create_string_buffer(struct.pack("ll", {seconds}, 1500000))
+for i in range(3):
+    threading.Timer(0.1, sock.send, [b"late"]).start()
+    members = (ctypes.c_ulong * 16)()
+    members[sock.fileno() // 64] = 1 << sock.fileno() % 64
+    assert libc.select(sock.fileno() + 1, members, None, None, limit) == 1
+    assert sock.recv(10) == b"LATE"
+sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", {seconds}, 0))
+for i in range(3):
+    threading.Timer(0.1, sock.send, [b"late"]).start()
+    assert sock.recv(10) == b"LATE"
+say("well")
+""").good().fast()
+
+
 def test_duplicates_share_the_socket(pair, tmp_path):
     """The last duplicate closes; which number is used does not matter."""
     Life(pair, tmp_path, """
