@@ -124,18 +124,6 @@ static int set_int(int fd, int level, int name, int value)
 	return sys_setsockopt(fd, level, name, &value, sizeof(value));
 }
 
-/*
- * What the shadow is to tell of its datagrams, so that rxinfo has the same fields either way. The context
- * is not told: it is no wish of the program's that the fast path would have to carry.
- */
-static void ask_for_details(const struct fsock_channel *ch)
-{
-	set_int(ch->fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
-	set_int(ch->fd, IPPROTO_IP, IP_PKTINFO, 1);
-	if (ch->v6)
-		set_int(ch->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
-}
-
 /* An option that the context is to know of, as if the program had set it. */
 static int set_told(const struct fsock_channel *ch, int level, int name, int value)
 {
@@ -144,6 +132,18 @@ static int set_told(const struct fsock_channel *ch, int level, int name, int val
 	if (ret == 0 && ch->ctx)
 		lifecycle_option(ch->ctx, ch->fd, level, name, &value, sizeof(value));
 	return ret;
+}
+
+/*
+ * What the shadow is to tell of its datagrams, so that rxinfo has the same fields either way. The context
+ * is told of the stamps alone: the rest it knows of every datagram.
+ */
+static void ask_for_details(const struct fsock_channel *ch)
+{
+	set_told(ch, SOL_SOCKET, SO_TIMESTAMPNS, 1);
+	set_int(ch->fd, IPPROTO_IP, IP_PKTINFO, 1);
+	if (ch->v6)
+		set_int(ch->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
 }
 
 /* The kernel may have chosen it. */

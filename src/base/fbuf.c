@@ -65,7 +65,7 @@ static struct fbuf *pool_take(struct fbuf_pool *pool, uint32_t headroom)
 	f->gso_size = 0;
 	f->csum = 0;
 	f->port = 0;
-	f->stamp = 0;
+	f->stamp = f->device_stamp = 0;
 	f->vlan = 0;
 	f->l3_offset = 0;
 	f->charge = 0;
@@ -201,6 +201,7 @@ static void describe_as(struct fbuf *copy, const struct fbuf *frame)
 	copy->csum = frame->csum;
 	copy->port = frame->port;
 	copy->stamp = frame->stamp;
+	copy->device_stamp = frame->device_stamp;
 	copy->vlan = frame->vlan;
 	copy->l3_offset = frame->l3_offset;
 	copy->src = frame->src;

@@ -47,7 +47,7 @@ struct fbuf {
 	uint16_t gso_size;	/* head only: payload bytes per segment of a super-frame; 0 = ordinary */
 	uint8_t csum;		/* head only: enum fbuf_csum */
 	uint8_t port;		/* head only: index of the stack's port it came by or leaves by */
-	fs_ns stamp;		/* head only: when it was taken from the provider; 0 = unknown */
+	fs_ns stamp;		/* head only: when it arrived, CLOCK_REALTIME; 0 = unknown: nobody asked */
 	uint16_t vlan;		/* head only: 802.1Q TCI the provider stripped, host order; 0 = none */
 	uint16_t l3_offset;	/* head only: offset of the IP header from the frame's start */
 	uint32_t charge;	/* bytes accounted against the socket that holds it */
@@ -57,9 +57,9 @@ struct fbuf {
 	uint16_t src_port, dst_port; /* host order */
 	uint32_t ifindex;	     /* kernel's index of the interface it came by */
 	uint8_t ttl, tos;
-	uint8_t *chunk; /* first byte of the chunk, set once by fbuf_pool_add() */
 	uint32_t drops; /* datagrams its socket had lost when this one was queued */
-	uint8_t pad[4];
+	uint8_t *chunk; /* first byte of the chunk, set once by fbuf_pool_add() */
+	fs_ns device_stamp; /* head only: when it arrived by the device's clock; 0 = unknown */
 };
 
 static_assert(sizeof(struct fbuf) == 2 * FS_CACHE_LINE, "an fbuf is two cache lines");

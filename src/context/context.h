@@ -90,8 +90,14 @@ struct context {
 	unsigned long netns;   /* inode of the network namespace the stack was made in */
 
 	fs_ns now;	       /* of the current drive */
-	fs_ns wall_offset;     /* CLOCK_REALTIME less the context's clock, as read at... */
-	fs_ns wall_read;       /* ... this time; 0 = never (take.c) */
+	fs_ns wall_offset;     /* CLOCK_REALTIME less CLOCK_MONOTONIC, as read at... */
+	fs_ns wall_read;       /* ... this time; 0 = never (stamp.c) */
+	struct {
+		bool any;	     /* the send under way left messages in its socket's error queue... */
+		uint32_t frames;     /* ... which before held so many, */
+		uint32_t number;     /* with this the next number */
+		struct fbuf *first;  /* those from here on may lack their stamp; NULL = none does */
+	} stamping;
 	fs_ns next_look;       /* when housekeeping is due: notifications */
 	uint16_t group_port;   /* last one looked at for foreign members */
 	unsigned shared_turn;  /* which of the sockets that others may join is asked about next */

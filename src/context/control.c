@@ -3,7 +3,7 @@
  * control.c - see control.h.
  *
  * The order of received messages is that of udp_recvmsg() and udpv6_recvmsg(): what the socket level adds
- * (timestamps would be first, then lost datagrams, the mark), UDP_GRO, then the network level's.
+ * (timestamps, then lost datagrams, the mark), UDP_GRO, then the network level's.
  */
 #include "context/control.h"
 
@@ -13,24 +13,21 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "context/stamp.h"
 #include "socket/opts.h"
 
 enum {
 	CONTROL_MAX = 4096, /* more than any program needs of what is known here */
 	TTL_MAX = 255,
+	CMSG_TIMESTAMPING_OLD = 37,
+	CMSG_TIMESTAMPING_NEW = 65,
+	CMSG_TS_OPT_ID = 81,
 };
 
 /* --- received --- */
 
-/* The rest of the program's room. */
-struct writer {
-	uint8_t *at;
-	size_t room;
-	int flags;
-};
-
-/* put_cmsg() of the kernel: what does not fit is cut, and said to be. */
-static void put(struct writer *w, int level, int type, const void *data, size_t len)
+/* What does not fit is cut, and said to be. */
+void control_write(struct control_writer *w, int level, int type, const void *data, size_t len)
 {
 	struct cmsghdr head = { .cmsg_len = CMSG_LEN(len), .cmsg_level = level, .cmsg_type = type };
 	size_t space;
@@ -50,9 +47,9 @@ static void put(struct writer *w, int level, int type, const void *data, size_t 
 	w->room -= space;
 }
 
-static void put_int(struct writer *w, int level, int type, int value)
+static void put_int(struct control_writer *w, int level, int type, int value)
 {
-	put(w, level, type, &value, sizeof(value));
+	control_write(w, level, type, &value, sizeof(value));
 }
 
 /* The address an answer would come from: that which the datagram was sent to, or, of a group, one of the
@@ -69,32 +66,33 @@ static struct ip_addr answer_from(const struct udp_pcb *pcb, const struct fbuf *
 	return (struct ip_addr){ 0 };
 }
 
-static void put_v4(struct writer *w, const struct sock *s, const struct fbuf *f)
+static void put_v4(struct control_writer *w, const struct sock *s, const struct fbuf *f,
+		   const struct ip_addr *answer)
 {
 	uint32_t wanted = s->cmsgs;
 
 	if (wanted & SOCK_CMSG_PKTINFO) {
 		struct in_pktinfo info = { .ipi_ifindex = (int)f->ifindex };
 
-		struct ip_addr own = answer_from(&s->pcb, f);
+		struct ip_addr own = answer ? *answer : answer_from(&s->pcb, f);
 
 		memcpy(&info.ipi_addr, f->dst.b + 12, sizeof(info.ipi_addr));
 		memcpy(&info.ipi_spec_dst, own.b + 12, sizeof(info.ipi_spec_dst));
-		put(w, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+		control_write(w, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
 	}
 	if (wanted & SOCK_CMSG_TTL)
 		put_int(w, IPPROTO_IP, IP_TTL, f->ttl);
 	if (wanted & SOCK_CMSG_TOS)
-		put(w, IPPROTO_IP, IP_TOS, &f->tos, sizeof(f->tos));
+		control_write(w, IPPROTO_IP, IP_TOS, &f->tos, sizeof(f->tos));
 	if (wanted & SOCK_CMSG_ORIGDST) {
 		struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(f->dst_port) };
 
 		memcpy(&to.sin_addr, f->dst.b + 12, sizeof(to.sin_addr));
-		put(w, IPPROTO_IP, IP_RECVORIGDSTADDR, &to, sizeof(to));
+		control_write(w, IPPROTO_IP, IP_RECVORIGDSTADDR, &to, sizeof(to));
 	}
 }
 
-static void put_v6(struct writer *w, uint32_t wanted, const struct fbuf *f)
+static void put_v6(struct control_writer *w, uint32_t wanted, const struct fbuf *f)
 {
 	if (wanted & SOCK_CMSG_HOPLIMIT)
 		put_int(w, IPPROTO_IPV6, IPV6_HOPLIMIT, f->ttl);
@@ -106,31 +104,39 @@ static void put_v6(struct writer *w, uint32_t wanted, const struct fbuf *f)
 		memcpy(&to.sin6_addr, f->dst.b, sizeof(to.sin6_addr));
 		if (ip_addr_is_link_local(&f->dst))
 			to.sin6_scope_id = f->ifindex;
-		put(w, IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, &to, sizeof(to));
+		control_write(w, IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, &to, sizeof(to));
 	}
 }
 
-void control_put(const struct sock *s, const struct fbuf *f, uint32_t segment, struct datagram *d)
+void control_put_network(const struct sock *s, const struct fbuf *f, const struct ip_addr *own,
+			 struct control_writer *w)
 {
-	struct writer w = { .at = d->control, .room = d->control_len };
-	uint32_t drops = f->drops + s->kernel_drops;
-
-	if ((s->cmsgs & SOCK_CMSG_OVFL) && drops)
-		put(&w, SOL_SOCKET, SO_RXQ_OVFL, &drops, sizeof(drops));
-	if (s->cmsgs & SOCK_CMSG_MARK)
-		put_int(&w, SOL_SOCKET, SO_MARK, 0); /* nothing that could set one was passed */
-	if (segment)
-		put_int(&w, IPPROTO_UDP, UDP_GRO, (int)segment);
 	if (s->cmsgs & SOCK_CMSG_PKTINFO6) {
 		struct in6_pktinfo info = { .ipi6_ifindex = f->ifindex };
 
 		memcpy(&info.ipi6_addr, f->dst.b, sizeof(info.ipi6_addr));
-		put(&w, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+		control_write(w, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
 	}
 	if (ip_addr_is_v4(&f->dst))
-		put_v4(&w, s, f);
+		put_v4(w, s, f, own);
 	else
-		put_v6(&w, s->cmsgs, f);
+		put_v6(w, s->cmsgs, f);
+}
+
+void control_put(struct sock *s, struct fbuf *f, uint32_t segment, struct datagram *d)
+{
+	struct control_writer w = { .at = d->control, .room = d->control_len };
+	uint32_t drops = f->drops + s->kernel_drops;
+
+	if (s->cmsgs & SOCK_CMSG_STAMPS)
+		stamp_put(s, f, false, &w);
+	if ((s->cmsgs & SOCK_CMSG_OVFL) && drops)
+		control_write(&w, SOL_SOCKET, SO_RXQ_OVFL, &drops, sizeof(drops));
+	if (s->cmsgs & SOCK_CMSG_MARK)
+		put_int(&w, SOL_SOCKET, SO_MARK, 0); /* nothing that could set one was passed */
+	if (segment)
+		put_int(&w, IPPROTO_UDP, UDP_GRO, (int)segment);
+	control_put_network(s, f, NULL, &w);
 	d->control_len -= w.room;
 	d->msg_flags |= w.flags;
 }
@@ -167,6 +173,24 @@ void control_merge_drops(struct sock *s, struct datagram *d)
 		drops += (uint32_t)s->pcb.drops;
 		memcpy(bytes + at + sizeof(head), &drops, sizeof(drops));
 	}
+}
+
+uint8_t *control_next_error(const struct datagram *d, size_t *at, size_t len)
+{
+	uint8_t *bytes = d->control;
+	struct cmsghdr head;
+	bool bad = false;
+
+	while (bytes && next(bytes, d->control_len, at, &head, &bad)) {
+		uint8_t *data = bytes + *at + sizeof(head);
+
+		*at += CMSG_ALIGN(head.cmsg_len);
+		if (head.cmsg_len >= CMSG_LEN(len) &&
+		    ((head.cmsg_level == IPPROTO_IP && head.cmsg_type == IP_RECVERR) ||
+		     (head.cmsg_level == IPPROTO_IPV6 && head.cmsg_type == IPV6_RECVERR)))
+			return data;
+	}
+	return NULL;
 }
 
 /* --- sent --- */
@@ -294,9 +318,44 @@ static bool get_udp(const struct cmsghdr *head, const uint8_t *data, struct cont
 	return true;
 }
 
+/* __sock_cmsg_send() of the kernel. */
+static bool get_stamps(const struct cmsghdr *head, const uint8_t *data, uint32_t *stamps)
+{
+	uint32_t v;
+
+	if ((head->cmsg_type != CMSG_TIMESTAMPING_OLD && head->cmsg_type != CMSG_TIMESTAMPING_NEW) ||
+	    head->cmsg_len != CMSG_LEN(sizeof(v)))
+		return false;
+	memcpy(&v, data, sizeof(v));
+	if (v & ~(uint32_t)STAMP_TX_RECORD)
+		return false;
+	*stamps = v;
+	return true;
+}
+
+uint32_t control_stamps(const struct sock *s, const struct datagram *d)
+{
+	uint32_t stamps = s->stamps.flags & STAMP_TX_RECORD;
+	struct cmsghdr head;
+	bool bad = false;
+
+	for (size_t at = 0; d->control && next(d->control, d->control_len, &at, &head, &bad);
+	     at += CMSG_ALIGN(head.cmsg_len)) {
+		if (head.cmsg_level != SOL_SOCKET)
+			continue;
+		if (head.cmsg_type == CMSG_TS_OPT_ID)
+			return 0; /* the program gave the number itself */
+		get_stamps(&head, (const uint8_t *)d->control + at + sizeof(head), &stamps);
+	}
+	return stamps;
+}
+
 static bool get_one(const struct sock *s, bool v6, const struct cmsghdr *head, const uint8_t *data,
 		    struct control *c)
 {
+	if (head->cmsg_level == SOL_SOCKET)
+		return get_stamps(head, data, &c->stamps);
+	c->headers = true;
 	if (head->cmsg_level == IPPROTO_UDP)
 		return get_udp(head, data, c);
 	if (head->cmsg_level == IPPROTO_IPV6 && v6)
@@ -313,7 +372,8 @@ bool control_get(const struct sock *s, const struct datagram *d, bool v6, struct
 
 	out->style = s->pcb.style[v6];
 	out->segment = s->segment;
-	out->rerouted = false;
+	out->rerouted = out->headers = false;
+	out->stamps = s->stamps.flags & STAMP_TX_RECORD;
 	context_choice(s, v6, &out->choice);
 	if (d->control_len == 0)
 		return true;

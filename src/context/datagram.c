@@ -13,7 +13,9 @@
 #include "base/reason.h"
 #include "context/block.h"
 #include "context/control.h"
+#include "context/errqueue.h"
 #include "context/internal.h"
+#include "context/stamp.h"
 #include "socket/opts.h"
 #include "sys/sys.h"
 
@@ -32,6 +34,8 @@ static bool retire(struct context *ctx, struct sock *s, int fd)
 	struct stats_sock *record = s->record;
 
 	if (s->way != SOCK_KERNEL || s->pcb.queue.head || s->held.head || s->users)
+		return false;
+	if (s->errors.head || stamps_differ(&s->stamps))
 		return false;
 	if (ctx->slot >= STATS_MAX_PROCS || s->refs[ctx->slot] == 0)
 		return false;
@@ -76,7 +80,7 @@ static socklen_t put_name(const struct sock *s, const struct fbuf *f, void *to, 
 }
 
 /* What the call tells beside the bytes. @total: those there were, of which it takes @done. */
-static ssize_t put_rest(const struct sock *s, const struct fbuf *f, uint32_t segment, uint32_t total,
+static ssize_t put_rest(struct sock *s, struct fbuf *f, uint32_t segment, uint32_t total,
 			uint32_t done, struct datagram *d)
 {
 	if (d->name)
@@ -90,7 +94,7 @@ static ssize_t put_rest(const struct sock *s, const struct fbuf *f, uint32_t seg
 }
 
 /* Copy the datagram to the program. Returns what the call returns. */
-static ssize_t put_datagram(const struct sock *s, const struct fbuf *f, struct datagram *d)
+static ssize_t put_datagram(struct sock *s, struct fbuf *f, struct datagram *d)
 {
 	uint32_t done = 0;
 
@@ -225,6 +229,7 @@ static void took_kernel(struct context *ctx, int fd, ssize_t n, struct datagram 
 	if (!s)
 		return;
 	control_merge_drops(s, d);
+	stamp_by_shadow(s);
 	s->kernel_hot = KERNEL_HOT;
 	s->record->rx_kernel++;
 	s->record->rx_bytes += (uint64_t)n;
@@ -364,8 +369,10 @@ ssize_t datagram_receive(struct context *ctx, int fd, struct datagram *d)
 	size_t total;
 	ssize_t n;
 
-	if (!s || sock_recv_flags(d->flags) != SOCK_FLAG_FAST)
+	if (!s)
 		return DATAGRAM_KERNEL;
+	if (sock_recv_flags(d->flags) != SOCK_FLAG_FAST)
+		return errqueue_receive(ctx, fd, d);
 	n = check_iov(d->iov, d->n_iov, &total);
 	if (n < 0)
 		return n;
@@ -503,13 +510,19 @@ static __attribute__((noinline)) ssize_t send_special(struct context *ctx, struc
 	unsigned by;
 	int ret;
 
-	if (ip_addr_is_multicast(addr) || s->more || s->corked || !control_get(s, d, v6, &c) || (c.segment && c.style.no_checksum))
+	if (s->more || s->corked || !control_get(s, d, v6, &c) || (c.segment && (c.style.no_checksum || c.stamps)))
+		return DATAGRAM_KERNEL;
+	if (ip_addr_is_multicast(addr) && (c.headers || c.segment || s->dont_route || (d->flags & MSG_DONTROUTE)))
 		return DATAGRAM_KERNEL;
 	dst = c.rerouted ? context_resolve_by(ctx, addr, &c.choice) : context_resolve(ctx, s, addr);
 	if (!usable(ctx, dst, c.segment ? FS_MIN((size_t)c.segment, len) : len))
 		return DATAGRAM_KERNEL;
 	if (c.rerouted && !is_own(ctx, &dst->local))
 		return DATAGRAM_KERNEL;
+	if (dst->to_group && s->group_stays[v6])
+		return DATAGRAM_KERNEL;
+	if (dst->to_group)
+		c.style.hop_limit = s->group_hops[v6];
 	if ((s->dont_route || (d->flags & MSG_DONTROUTE)) && !ip_addr_equal(&dst->neigh->addr, addr))
 		return DATAGRAM_KERNEL; /* behind a gateway */
 	ret = pending_error(ctx, s, fd);
@@ -525,6 +538,8 @@ static __attribute__((noinline)) ssize_t send_special(struct context *ctx, struc
 		if (tries || context_flush(ctx, by) < 0)
 			return DATAGRAM_KERNEL;
 	}
+	if (c.stamps)
+		errqueue_sent(ctx, s, ctx->stack->ip.port[by].out.tail, c.stamps);
 	ctx->to_flush |= 1u << by;
 	s->record->tx_fast += c.segment && len ? (len + c.segment - 1) / c.segment : 1;
 	s->record->tx_bytes += len;
@@ -598,16 +613,24 @@ static ssize_t send_by_flags(struct context *ctx, struct sock *s, int fd, const 
 
 /* What was sent leaves, with one kick a port however many datagrams it was. False: a port failed, and the
  * kernel says what became of its interface. */
-static bool flush_sent(struct context *ctx)
+static bool flush_sent(struct context *ctx, fs_ns *stamp)
 {
-	bool sent = true;
+	bool sent = true, stamping = ctx->stamping.any;
+	fs_ns now;
 
+	if (__builtin_expect(stamping || stamp, 0)) {
+		now = errqueue_leaves(ctx);
+		if (stamp)
+			*stamp = now;
+	}
 	for (; ctx->to_flush; ctx->to_flush &= ctx->to_flush - 1) {
 		unsigned port = (unsigned)__builtin_ctz(ctx->to_flush);
 
 		if (!ctx->handle[port].ops || context_flush(ctx, port) == -ENETDOWN)
 			sent = false;
 	}
+	if (__builtin_expect(stamping, 0))
+		ctx->stamping.any = !sent;
 	return sent;
 }
 
@@ -646,7 +669,8 @@ ssize_t datagram_send(struct context *ctx, int fd, const struct datagram *d)
 		send_first(ctx, s, fd, d);
 	before = s->record->tx_fast;
 	ret = send_by_flags(ctx, s, fd, d, len);
-	if (!flush_sent(ctx) && ret >= 0) {
+	if (!flush_sent(ctx, d->stamp) && ret >= 0) {
+		errqueue_undo(ctx, s);
 		s->record->tx_fast = before;
 		s->record->tx_bytes -= (uint64_t)ret;
 		ret = DATAGRAM_KERNEL;
@@ -678,7 +702,8 @@ unsigned datagram_send_many(struct context *ctx, int fd, const struct datagram *
 		if (*result < 0)
 			break;
 	}
-	if (!flush_sent(ctx) && done > 0) {
+	if (!flush_sent(ctx, NULL) && done > 0) {
+		errqueue_undo(ctx, s);
 		s->record->tx_fast = before;
 		s->record->tx_bytes = bytes;
 		*result = DATAGRAM_KERNEL;
@@ -688,8 +713,7 @@ unsigned datagram_send_many(struct context *ctx, int fd, const struct datagram *
 	return done;
 }
 
-void datagram_sent_by_kernel(struct context *ctx, int fd, ssize_t bytes, const void *name,
-			     socklen_t name_len)
+void datagram_sent_by_kernel(struct context *ctx, int fd, ssize_t bytes, const struct datagram *d)
 {
 	struct sock *s;
 	struct ip_addr addr;
@@ -701,14 +725,16 @@ void datagram_sent_by_kernel(struct context *ctx, int fd, ssize_t bytes, const v
 	if (!s)
 		return;
 	s->sent++;
+	if (s->stamps.flags & STAMP_OPT_ID)
+		stamps_shadow_sent(&s->stamps, control_stamps(s, d));
 	s->record->tx_kernel++;
 	s->record->tx_bytes += (uint64_t)bytes;
 	ctx->stack->counter[FS_CTR_tx_kernel_datagrams]++;
 	ctx->stack->counter[FS_CTR_tx_kernel_bytes] += (uint64_t)bytes;
 	if (s->way == SOCK_UNDECIDED) {
-		if (!name && (s->pcb.flags & UDP_PCB_CONNECTED))
+		if (!d->name && (s->pcb.flags & UDP_PCB_CONNECTED))
 			context_try_client(ctx, s, fd, &s->pcb.remote);
-		else if (name && get_name(s, name, name_len, &addr, &port)) {
+		else if (d->name && get_name(s, d->name, d->name_len, &addr, &port)) {
 			if (config_bypass_has(ctx->config.bypass, IPPROTO_UDP, port))
 				record_reason(s->record, FS_REASON_bypass, NULL);
 			else

@@ -29,6 +29,7 @@ struct datagram {
 	socklen_t name_len;	/* in: bytes at name. receive, out: length of the source's address */
 	void *control;		/* send: control data. receive: room for it */
 	size_t control_len;	/* in: bytes. receive, out: used */
+	fs_ns *stamp;		/* send, out: when it left, ns of CLOCK_REALTIME; NULL = not wanted */
 	int msg_flags;		/* receive, out: MSG_TRUNC, MSG_CTRUNC and what the shadow sets */
 };
 
@@ -56,10 +57,13 @@ ssize_t datagram_send(struct context *ctx, int fd, const struct datagram *d);
 unsigned datagram_send_many(struct context *ctx, int fd, const struct datagram *d, unsigned n,
 			    ssize_t *result);
 
-/* libc's call sent @bytes on the shadow of @fd (after DATAGRAM_KERNEL): account, and see whether the
- * client has earned its port. @name: destination or NULL. */
-void datagram_sent_by_kernel(struct context *ctx, int fd, ssize_t bytes, const void *name,
-			     socklen_t name_len);
+/* libc's call sent @bytes, which are @d, on the shadow of @fd (after DATAGRAM_KERNEL): account, and see
+ * whether the client has earned its port. */
+void datagram_sent_by_kernel(struct context *ctx, int fd, ssize_t bytes, const struct datagram *d);
+
+/* SIOCGSTAMP: when the last datagram arrived, CLOCK_REALTIME. False: the shadow's answer is the right one.
+ * From now on arrivals are stamped. */
+bool datagram_last_stamp(struct context *ctx, int fd, fs_ns *stamp);
 
 /* FIONREAD: bytes of the next datagram in the stack's queue, 0 = none: ask the shadow. -1: not ours. */
 int datagram_next_length(struct context *ctx, int fd);

@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "context/internal.h"
+#include "context/stamp.h"
 #include "context/thread.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
@@ -72,6 +73,8 @@ static inline unsigned poll_port(struct context *ctx, unsigned i)
 	if (n == 0)
 		return 0;
 	h->ops->heartbeat(h, ctx->now);
+	if (__builtin_expect(ctx->stack->stamped, 0))
+		stamp_frames(ctx, h, frames, n);
 	/* Before the engine needs it: it copies out what a slow reader leaves in the frame pool. */
 	if (__builtin_expect(ctx->stack->payload.n_free <
 				     STACK_PAYLOAD_LOW + udp_payload_reserve(&ctx->stack->udp), 0))

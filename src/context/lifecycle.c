@@ -11,7 +11,9 @@
 #include <string.h>
 
 #include "base/reason.h"
+#include "context/errqueue.h"
 #include "context/internal.h"
+#include "context/stamp.h"
 #include "context/take.h"
 #include "host/link.h"
 #include "host/watch.h"
@@ -704,6 +706,8 @@ void context_sock_free(struct context *ctx, struct sock *s)
 	sock_publish(s);
 	take_release_all(s, STATS_MAX_PROCS);
 	udp_purge(&s->pcb);
+	errqueue_purge(s);
+	stamp_forget(ctx, s);
 	if (s->dst)
 		ip_dst_put(&ctx->stack->ip, s->dst);
 	while ((e = list_first(&s->items)) != NULL)

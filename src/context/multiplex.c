@@ -59,7 +59,7 @@ static short stack_events(struct context *ctx, int fd, short wanted)
 	struct sock *s = context_live_sock(ctx, fd);
 
 	if (s)
-		return (short)(sock_ready(s) & (uint32_t)wanted);
+		return (short)(sock_ready(s) & ((uint32_t)wanted | POLLERR));
 	if (e && e->kind == FD_EPOLL && epoll_set_ready(e->object))
 		return (short)((POLLIN | POLLRDNORM) & wanted);
 	return 0;

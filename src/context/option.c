@@ -13,6 +13,7 @@
 #include "base/reason.h"
 #include "context/internal.h"
 #include "context/lifecycle.h"
+#include "context/stamp.h"
 #include "socket/opts.h"
 #include "sys/sys.h"
 
@@ -124,10 +125,22 @@ static void note_value(struct context *ctx, struct sock *s, const struct sock_op
 		break;
 	case SOCK_OPT_SEGMENT: s->segment = (uint16_t)o->value; break;
 	case SOCK_OPT_GRO: set_flag(s, UDP_PCB_GRO, o->value); break;
+	case SOCK_OPT_SELECT_ERROR: s->error_is_pri = o->value; break;
 	default: break;
 	}
 	sock_set_special(s);
 	context_forget_route(ctx, s);
+}
+
+static void note_stamps(struct context *ctx, struct sock *s, const struct sock_opt *o)
+{
+	bool new_layout = o->bit & SOCK_STAMP_NEW;
+
+	if (o->action == SOCK_OPT_STAMPING)
+		stamps_set_flags(&s->stamps, (uint32_t)o->value, new_layout);
+	else
+		stamps_set(&s->stamps, o->value, o->bit & SOCK_STAMP_NS, new_layout);
+	stamp_changed(ctx, s);
 }
 
 static void share_port(struct context *ctx, struct sock *s, bool on)
@@ -193,6 +206,10 @@ void lifecycle_option(struct context *ctx, int fd, int level, int name, const vo
 	case SOCK_OPT_REUSEPORT_BPF:
 	case SOCK_OPT_FALL_BACK:
 		fall_back(ctx, s, o.name, level, name);
+		break;
+	case SOCK_OPT_STAMP:
+	case SOCK_OPT_STAMPING:
+		note_stamps(ctx, s, &o);
 		break;
 	default:
 		note_value(ctx, s, &o);

@@ -308,6 +308,7 @@ static void announce(struct context *ctx, unsigned slot, const struct host_link 
 {
 	publish(ctx, slot, link, plan);
 	ip_dst_flush(&ctx->stack->ip); /* what had no port may have one now */
+	ctx->stack->port[slot]->stamp = ctx->stack->stamped != 0;
 	ctx->stack->port_opened[slot] = ++ctx->stack->ports_serial;
 	ctx->handle_opened[slot] = ctx->stack->port_opened[slot];
 	context_note_hold(ctx, slot);

@@ -96,6 +96,8 @@ struct stack {
 	bool waiting;		/* sockets wait for their interfaces: sock.missing */
 	bool entries_left;	/* sockets left to the kernel that are still steered to the stack */
 
+	uint32_t stamped;	/* sockets that want to know when frames arrive */
+
 	uint64_t *counter;	/* FS_CTR_N, in the head's part */
 	struct stats_sock *records;
 	struct stats_port *port_stats;

@@ -11,8 +11,6 @@
 
 enum { KERNEL_HOT = 64 /* as for the other front door (datagram.c) */ };
 
-#define WALL_FRESH FS_MS(100) /* how long the distance of the two clocks is believed: it changes by steps only */
-
 /* --- both sources --- */
 
 /* What the shadow gave is counted, and makes later receives look there first. */
@@ -229,20 +227,4 @@ void take_closing(struct context *ctx, int fd)
 	if (s && ctx->slot < STATS_MAX_PROCS)
 		take_release_all(s, ctx->slot);
 	context_unlock(ctx);
-}
-
-/* --- time --- */
-
-fs_ns take_wall(struct context *ctx, fs_ns stamp)
-{
-	struct timespec wall;
-
-	if (stamp == 0)
-		return 0;
-	if (ctx->now - ctx->wall_read >= WALL_FRESH || ctx->wall_read == 0) {
-		clock_gettime(CLOCK_REALTIME, &wall);
-		ctx->wall_offset = FS_SEC(wall.tv_sec) + wall.tv_nsec - host_clock_kernel();
-		ctx->wall_read = ctx->now;
-	}
-	return stamp + ctx->wall_offset;
 }

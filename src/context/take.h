@@ -63,7 +63,4 @@ void take_release_all(struct sock *s, unsigned slot);
  * of the descriptor may keep the socket alive. Takes the lock. */
 void take_closing(struct context *ctx, int fd);
 
-/* ns of CLOCK_REALTIME for @stamp, which is of the context's clock; 0 stays 0. */
-fs_ns take_wall(struct context *ctx, fs_ns stamp);
-
 #endif

@@ -26,6 +26,32 @@ fs_ns host_clock_kernel(void)
 	return FS_SEC(t.tv_sec) + t.tv_nsec;
 }
 
+fs_ns host_clock_wall(void)
+{
+	struct timespec t;
+
+	sys_clock_gettime(CLOCK_REALTIME, &t);
+	return FS_SEC(t.tv_sec) + t.tv_nsec;
+}
+
+fs_ns host_clock_wall_offset(fs_ns close)
+{
+	fs_ns offset = 0, best = INT64_MAX;
+
+	for (int i = 0; i < READINGS; i++) {
+		fs_ns before = host_clock_kernel();
+		fs_ns wall = host_clock_wall();
+		fs_ns took = host_clock_kernel() - before;
+
+		if (took >= best)
+			continue;
+		best = took;
+		offset = wall - before - took / 2;
+	}
+	/* Both clocks are slewed alike, so what differs by less was read less well. */
+	return close && close - offset < best && offset - close < best ? close : offset;
+}
+
 static bool counter_is_invariant(void)
 {
 #if defined(__x86_64__)

@@ -33,6 +33,13 @@ void host_clock_sync(struct host_clock *clock);
 /* The kernel's clock itself. */
 fs_ns host_clock_kernel(void);
 
+/* CLOCK_REALTIME, the kernel's: a program that fakes the time of day does not change it. */
+fs_ns host_clock_wall(void);
+
+/* How far CLOCK_REALTIME is ahead of CLOCK_MONOTONIC: changes only when somebody sets the time of day.
+ * Some tens of ns off, unless @close: what an earlier call said, kept while it is as good; 0 = none. */
+fs_ns host_clock_wall_offset(fs_ns close);
+
 /* inline definitions */
 
 static inline uint64_t host_ticks(void)

@@ -27,10 +27,10 @@ static struct context *ours(int fd)
 /* --- sending --- */
 
 /* libc sent it on the shadow. */
-static ssize_t sent(struct context *ctx, int fd, ssize_t ret, const void *name, socklen_t len)
+static ssize_t sent(struct context *ctx, int fd, ssize_t ret, const struct datagram *d)
 {
 	if (ret >= 0)
-		datagram_sent_by_kernel(ctx, fd, ret, name, len);
+		datagram_sent_by_kernel(ctx, fd, ret, d);
 	return ret;
 }
 
@@ -49,7 +49,7 @@ FSOCK_EXPORT ssize_t sendto(int fd, const void *from, size_t len, int flags, con
 	ret = datagram_send(ctx, fd, &d);
 	if (ret != DATAGRAM_KERNEL)
 		return libc_result(ret);
-	return sent(ctx, fd, LIBC(sendto)(fd, from, len, flags, name, name_len), name, name_len);
+	return sent(ctx, fd, LIBC(sendto)(fd, from, len, flags, name, name_len), &d);
 }
 
 FSOCK_EXPORT ssize_t send(int fd, const void *from, size_t len, int flags)
@@ -64,7 +64,7 @@ FSOCK_EXPORT ssize_t send(int fd, const void *from, size_t len, int flags)
 	ret = datagram_send(ctx, fd, &d);
 	if (ret != DATAGRAM_KERNEL)
 		return libc_result(ret);
-	return sent(ctx, fd, LIBC(send)(fd, from, len, flags), NULL, 0);
+	return sent(ctx, fd, LIBC(send)(fd, from, len, flags), &d);
 }
 
 FSOCK_EXPORT ssize_t write(int fd, const void *from, size_t len)
@@ -79,7 +79,7 @@ FSOCK_EXPORT ssize_t write(int fd, const void *from, size_t len)
 	ret = datagram_send(ctx, fd, &d);
 	if (ret != DATAGRAM_KERNEL)
 		return libc_result(ret);
-	return sent(ctx, fd, LIBC(write)(fd, from, len), NULL, 0);
+	return sent(ctx, fd, LIBC(write)(fd, from, len), &d);
 }
 
 static bool regular(int n)
@@ -109,7 +109,7 @@ FSOCK_EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 	ret = datagram_send(ctx, fd, &d);
 	if (ret != DATAGRAM_KERNEL)
 		return libc_result(ret);
-	return sent(ctx, fd, LIBC(writev)(fd, iov, n), NULL, 0);
+	return sent(ctx, fd, LIBC(writev)(fd, iov, n), &d);
 }
 
 FSOCK_EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
@@ -153,7 +153,7 @@ static ssize_t send_message(struct context *ctx, int fd, const struct msghdr *ms
 
 	if (ret != DATAGRAM_KERNEL)
 		return libc_result(ret);
-	return sent(ctx, fd, LIBC(sendmsg)(fd, msg, flags), msg->msg_name, msg->msg_namelen);
+	return sent(ctx, fd, LIBC(sendmsg)(fd, msg, flags), &d);
 }
 
 FSOCK_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
@@ -161,6 +161,13 @@ FSOCK_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 	struct context *ctx = ours(fd);
 
 	return ctx ? send_message(ctx, fd, msg, flags) : LIBC(sendmsg)(fd, msg, flags);
+}
+
+static ssize_t send_on_shadow(struct context *ctx, int fd, const struct msghdr *msg, int flags)
+{
+	struct datagram d = datagram_of(msg, flags);
+
+	return sent(ctx, fd, LIBC(sendmsg)(fd, msg, flags), &d);
 }
 
 /* The next few of @n from *@done on, which moves on by what was sent. The last one's result. */
@@ -196,8 +203,7 @@ FSOCK_EXPORT int sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
 		if (done == n)
 			break;
 		if (ret == DATAGRAM_KERNEL)
-			ret = sent(ctx, fd, LIBC(sendmsg)(fd, &vec[done].msg_hdr, flags),
-				   vec[done].msg_hdr.msg_name, vec[done].msg_hdr.msg_namelen);
+			ret = send_on_shadow(ctx, fd, &vec[done].msg_hdr, flags);
 		else if (ret < 0)
 			ret = libc_result(ret);
 		else

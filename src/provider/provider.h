@@ -42,7 +42,8 @@ struct provider_caps {
 	uint16_t max_gso;      /* longest super-frame it sends as one, bytes; 0 = none. Falls to 0 when
 				  the device gives segmentation up (tx_bad counts the frame) */
 	bool tx_csum_partial;  /* takes FBUF_CSUM_PARTIAL */
-	bool rx_stamp;	       /* fbuf.stamp is the device's */
+	bool rx_stamp;	       /* fbuf.device_stamp is set */
+	bool stamps_wall;      /* the fbuf.stamp it sets is of CLOCK_REALTIME already, see provider_port.stamp */
 	bool steers;	       /* has steer_add; without it every frame of its queues comes to the stack */
 	bool needs_kick;       /* transmit() needs kick() before frames leave */
 	bool sheds_udp_partial; /* UDP frames with a partial checksum go to the kernel (hazard 3) */
@@ -97,6 +98,9 @@ struct provider_port {
 				   back to 0 when it is up again. -ENODEV: it is gone from here, for this
 				   port for good, even if it returns: close the port */
 	uint8_t index;		/* what receive() puts into fbuf.port; from the open arguments */
+	bool stamp;		/* written by the stack at any time: somebody wants to know when frames
+				   arrive. A provider that knows it better than its caller sets fbuf.stamp to
+				   it (ns of CLOCK_MONOTONIC), from the next receive() or arm() on */
 };
 
 /* Private half. */
@@ -182,7 +186,8 @@ struct provider_ops {
 
 	/* Take up to @n frames, from every queue in its turn: a flood on one does not silence another.
 	 * Ownership passes to the caller. Returns how many. Frames are whole;
-	 * fbuf.total, port, csum, gso_size, vlan are set, stamp only with caps.rx_stamp.
+	 * fbuf.total, port, csum, gso_size, vlan are set, device_stamp only with caps.rx_stamp,
+	 * stamp see provider_port.stamp; 0 where it is unknown.
 	 * A dead port returns 0. That it died shows in port->error, at the latest after the next
 	 * kick(), arm() or refresh_stats(): a receive that makes no system call cannot see it. */
 	unsigned (*receive)(struct provider_handle *handle, struct fbuf **frames, unsigned n);

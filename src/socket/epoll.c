@@ -2,8 +2,9 @@
 /*
  * epoll.c - see epoll.h.
  *
- * A member is ready for the stack's part only through EPOLLIN: a datagram socket's other conditions
- * (EPOLLOUT, errors, hang-up) are the shadow's, which sits in the kernel's set and reports them there.
+ * A member is ready for the stack's part through EPOLLIN, or through messages in the stack's half of the
+ * error queue, which like the kernel's need not be asked for: a datagram socket's other conditions
+ * (EPOLLOUT, other errors, hang-up) are the shadow's, which sits in the kernel's set and reports them there.
  * An event from the stack carries EPOLLOUT too when asked for, as the kernel would report all that
  * holds: an accelerated datagram socket can always take one more.
  */
@@ -14,6 +15,7 @@
 #include "socket/sock.h"
 
 #define READABLE ((uint32_t)(EPOLLIN | EPOLLRDNORM))
+#define ERROR ((uint32_t)(EPOLLERR | EPOLLPRI))
 #define WRITABLE ((uint32_t)(EPOLLOUT | EPOLLWRNORM))
 
 void epoll_set_init(struct epoll_set *set, struct slab *items, uint64_t key)
@@ -73,9 +75,12 @@ struct epoll_item *epoll_item_find(struct epoll_set *set, const struct sock *s, 
 /* What the stack has for this member now, of what the program asked for. */
 static uint32_t item_events(const struct epoll_item *item)
 {
-	uint32_t have = item->sock->pcb.queue.head ? READABLE | WRITABLE : 0;
+	const struct sock *s = item->sock;
+	uint32_t have = s->pcb.queue.head ? READABLE | WRITABLE : 0;
 
-	return have & item->events;
+	if (__builtin_expect(s->errors.head != NULL, 0))
+		have |= WRITABLE | EPOLLERR | (s->error_is_pri ? EPOLLPRI : 0);
+	return have & (item->events | EPOLLERR);
 }
 
 static void item_queue(struct epoll_item *item)
@@ -88,7 +93,7 @@ static void item_queue(struct epoll_item *item)
 static void item_evaluate(struct epoll_item *item)
 {
 	item->reported = false;
-	if (item->sock->pcb.queue.head && (item->events & READABLE))
+	if (item_events(item) & (READABLE | ERROR))
 		item_queue(item);
 }
 
@@ -145,7 +150,7 @@ struct epoll_item *epoll_item_from_tag(struct epoll_set *set, uint64_t data, boo
 	return *gone ? NULL : item;
 }
 
-uint32_t epoll_sock_readable(struct sock *s)
+static uint32_t sock_news(struct sock *s, uint32_t kind)
 {
 	struct list *e;
 	uint32_t slots = 0;
@@ -153,13 +158,23 @@ uint32_t epoll_sock_readable(struct sock *s)
 	LIST_FOR_EACH(e, &s->items) {
 		struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, of_sock);
 
-		if (item->disarmed || !(item->events & READABLE))
+		if (item->disarmed || !((item->events | EPOLLERR) & kind))
 			continue;
 		item->reported = false; /* each datagram is an edge, as in the kernel */
 		item_queue(item);
 		slots |= item->set->sleepers.slots;
 	}
 	return slots;
+}
+
+uint32_t epoll_sock_readable(struct sock *s)
+{
+	return sock_news(s, READABLE);
+}
+
+uint32_t epoll_sock_error(struct sock *s)
+{
+	return sock_news(s, ERROR);
 }
 
 static void mark_reported(struct epoll_item *item)
@@ -174,7 +189,7 @@ static bool item_report(struct epoll_item *item, struct epoll_event *out)
 {
 	uint32_t events = item_events(item);
 
-	if (item->disarmed || !(events & READABLE) || ((item->events & EPOLLET) && item->reported))
+	if (item->disarmed || !(events & (READABLE | ERROR)) || ((item->events & EPOLLET) && item->reported))
 		return false;
 	out->events = events;
 	out->data.u64 = item->data;
@@ -228,7 +243,7 @@ bool epoll_set_ready(const struct epoll_set *set)
 	LIST_FOR_EACH(e, &set->ready) {
 		const struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, ready);
 
-		if (!item->disarmed && (item_events(item) & READABLE) &&
+		if (!item->disarmed && (item_events(item) & (READABLE | ERROR)) &&
 		    !((item->events & EPOLLET) && item->reported))
 			return true;
 	}

@@ -118,6 +118,9 @@ struct epoll_item *epoll_item_from_tag(struct epoll_set *set, uint64_t data, boo
  * by bit of the process's slot. */
 uint32_t epoll_sock_readable(struct sock *s);
 
+/* The same for a message in the stack's half of its error queue. */
+uint32_t epoll_sock_error(struct sock *s);
+
 /* A new answer begins: every item may appear in it once. */
 void epoll_begin(struct epoll_set *set);
 

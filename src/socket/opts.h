@@ -44,6 +44,9 @@ enum sock_opt_action {
 	SOCK_OPT_CORK,
 	SOCK_OPT_SEGMENT,
 	SOCK_OPT_GRO,
+	SOCK_OPT_STAMP,	       /* SO_TIMESTAMP and the like: `bit` is of enum sock_stamp */
+	SOCK_OPT_STAMPING,     /* SO_TIMESTAMPING: flags; `bit` likewise */
+	SOCK_OPT_SELECT_ERROR, /* messages in the error queue are POLLPRI, too */
 };
 
 /* Control messages that a socket may ask for with what it receives. */
@@ -58,11 +61,18 @@ enum sock_cmsg {
 	SOCK_CMSG_HOPLIMIT = 1 << 7,  /* of IPv6 datagrams */
 	SOCK_CMSG_TCLASS = 1 << 8,
 	SOCK_CMSG_ORIGDST6 = 1 << 9,
+	SOCK_CMSG_STAMPS = 1 << 10,   /* timestamps: what exactly is in sock.stamps */
+};
+
+/* Which form of a timestamp option it was. */
+enum sock_stamp {
+	SOCK_STAMP_NS = 1 << 0,
+	SOCK_STAMP_NEW = 1 << 1,
 };
 
 struct sock_opt {
 	enum sock_opt_action action;
-	uint32_t bit;	  /* SOCK_OPT_CMSG: which */
+	uint32_t bit;	  /* SOCK_OPT_CMSG: which; SOCK_OPT_STAMP: enum sock_stamp */
 	int value;	  /* as the kernel took it: 1 for on; 0 for a default given as -1 */
 	const char *name; /* "IP_TTL"; NULL = not in the table */
 };

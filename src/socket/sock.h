@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "socket/sleepers.h"
+#include "socket/stamp.h"
 #include "stats/format/stats.h"
 #include "udp/udp.h"
 
@@ -76,9 +77,15 @@ struct sock {
 	bool corked;		/* UDP_CORK: what is sent gathers in the shadow */
 	bool more;		/* the last one had MSG_MORE: the next joins it in the shadow */
 	bool dont_route;	/* SO_DONTROUTE */
-	bool special;		/* one of the four above is set: sending looks closer */
+	bool special;		/* one of the four above is set, or sends are stamped: sending looks closer */
+	bool error_is_pri;	/* SO_SELECT_ERR_QUEUE */
 	bool recverr;		/* IP_RECVERR or IPV6_RECVERR: errors come unconnected, too */
 	bool shareable;		/* SO_REUSEADDR or SO_REUSEPORT: others may bind to its port later */
+
+	/* Timestamps, and the stack's half of the error queue (context/errqueue.c). */
+	struct stamps stamps;
+	struct fbuf_queue errors; /* owned */
+	uint32_t errors_charged;  /* bytes of it, counted against pcb.limit */
 
 	/* Datagrams lent in place (context/take.h): owned, still charged to the pcb. */
 	struct fbuf_queue held;
@@ -104,13 +111,18 @@ unsigned sock_refs(const struct sock *s);
 /* POLLIN, POLLOUT, ... as far as the stack knows; the caller adds what the shadow says. */
 static inline uint32_t sock_ready(const struct sock *s)
 {
-	return s->pcb.queue.head ? 0x001u | 0x040u : 0; /* POLLIN | POLLRDNORM */
+	uint32_t ready = s->pcb.queue.head ? 0x001u | 0x040u : 0; /* POLLIN | POLLRDNORM */
+
+	if (__builtin_expect(s->errors.head != NULL, 0))
+		ready |= s->error_is_pri ? 0x008u | 0x002u : 0x008u; /* POLLERR | POLLPRI */
+	return ready;
 }
 
 /* One of the options changed that make sending look closer. */
 static inline void sock_set_special(struct sock *s)
 {
-	s->special = s->segment || s->corked || s->more || s->dont_route;
+	s->special = s->segment || s->corked || s->more || s->dont_route ||
+		     (s->stamps.flags & STAMP_TX_RECORD);
 }
 
 /* The pcb's socket. */

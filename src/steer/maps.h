@@ -88,6 +88,16 @@ struct steer_counts {
 	__u64 pad[6];
 };
 
+/*
+ * What the XDP program puts in front of a frame, as metadata: when it arrived. An AF_XDP socket in copy mode
+ * takes metadata along. Memory there may hold anything where the program put nothing, so the stamp is
+ * marked: with the key of the time, which changes whenever stamping is switched on.
+ */
+struct steer_stamp {
+	__u64 ns;   /* CLOCK_MONOTONIC */
+	__u64 mark; /* ns ^ stamp_key */
+};
+
 /* The mapped range. Owned by the attachment; every process of the stack maps it at one address. */
 struct steer_shared {
 	/* --- written by the owner at open and on address changes, read by the programs --- */
@@ -95,7 +105,10 @@ struct steer_shared {
 	__u32 n_queues;			 /* entries of the socket map */
 	__u32 local4[STEER_FAST_LOCAL4]; /* network order; 0 = unused. A cache of the address table */
 	__u8 mac[6];			 /* the interface's own */
-	__u8 pad[34];
+	__u8 pad[2];
+	__u64 stamp_key;		 /* 0 = frames are not stamped; else see struct steer_stamp. Written by
+					    whoever holds the stack's lock, at any time */
+	__u8 pad2[24];
 
 	/* --- one line per queue, per CPU, one slot per port --- */
 	struct steer_beat beat[STEER_MAX_QUEUES];

@@ -355,8 +355,6 @@ void udp_input(const struct ip_env *env, const struct packet *p, struct fbuf *fr
 	why = check(env, udp->ip, pcb ? pcb->flags : (uint32_t)UDP_PCB_NO_CHECK6, p, frame);
 	if (why != FS_CTR_N)
 		goto drop;
-	if (frame->stamp == 0)
-		frame->stamp = now;
 	frame->data += UDP_HEADER;
 	frame->len -= UDP_HEADER;
 	frame->total -= UDP_HEADER;

@@ -21,7 +21,7 @@ FAMILIES = ("v4", "v6", "mapped")
 
 # Programs in which the address family makes no difference run in fewer of them; --families=all runs all.
 FEWER = {"poll": ("v4", "v6"), "epoll": ("v4", "v6"), "opts": ("v4", "v6"), "fds": ("v4",),
-         "groups": ("v4", "v6"), "timeo": ("v4",), "signals": ("v4",), "process": ("v4",), "threads": ("v4",), "fortify": ("v4",),
+         "groups": ("v4", "v6"), "stamp": ("v4", "v6"), "timeo": ("v4",), "signals": ("v4",), "process": ("v4",), "threads": ("v4",), "fortify": ("v4",),
          "pointers": ("v4",), "share": ("v4", "v6"),
          "style": ("v4", "v6")}
 

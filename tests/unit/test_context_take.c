@@ -131,19 +131,6 @@ static void take_release_all__of_one_process(void **state)
 	assert_int_equal(f->s.pcb.charged, 0);
 }
 
-static void take_wall__is_the_kernels_time_of_day(void **state)
-{
-	struct fixture *f = *state;
-	struct timespec now;
-
-	assert_int_equal(take_wall(&f->ctx, 0), 0);
-	f->ctx.now = host_clock_kernel();
-	clock_gettime(CLOCK_REALTIME, &now);
-	assert_true(take_wall(&f->ctx, f->ctx.now) >= FS_SEC(now.tv_sec) + now.tv_nsec - FS_MS(100));
-	assert_true(take_wall(&f->ctx, f->ctx.now) <= FS_SEC(now.tv_sec) + now.tv_nsec + FS_SEC(10));
-	assert_int_equal(take_wall(&f->ctx, 7) - take_wall(&f->ctx, 3), 4);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -152,7 +139,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(take_release__of_what_was_not_lent, setup, teardown),
 		cmocka_unit_test_setup_teardown(take_may_hold__one_process_at_a_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(take_release_all__of_one_process, setup, teardown),
-		cmocka_unit_test_setup_teardown(take_wall__is_the_kernels_time_of_day, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

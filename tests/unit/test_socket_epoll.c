@@ -490,11 +490,40 @@ static void epoll_set_let__one_less_than_none_is_none(void **state)
 	assert_int_equal(r->set.sleepers.slots, 0);
 }
 
+/* A message in the error queue is news for every member, and EPOLLPRI for those that want it. */
+static void epoll_sock_error__need_not_be_asked_for(void **state)
+{
+	struct epoll_item *item = add(0, EPOLLIN | EPOLLOUT | EPOLLPRI);
+	struct epoll_event event;
+
+	r->sock[0].errors.head = &r->frame[0];
+	epoll_sock_error(&r->sock[0]);
+	assert_true(epoll_set_ready(&r->set));
+	assert_int_equal(collect(&event, 1), 1);
+	assert_int_equal(event.events, EPOLLERR | EPOLLOUT);
+	r->sock[0].error_is_pri = true;
+	assert_int_equal(collect(&event, 1), 1); /* level triggered */
+	assert_int_equal(event.events, EPOLLERR | EPOLLOUT | EPOLLPRI);
+	modify(item, 0, 7);
+	assert_int_equal(collect(&event, 1), 1);
+	assert_int_equal(event.events, EPOLLERR);
+	modify(item, EPOLLET, 7);
+	assert_int_equal(collect(&event, 1), 1);
+	assert_int_equal(collect(&event, 1), 0);
+	epoll_sock_error(&r->sock[0]);
+	assert_int_equal(collect(&event, 1), 1);
+	r->sock[0].errors.head = NULL;
+	epoll_sock_error(&r->sock[0]);
+	assert_int_equal(collect(&event, 1), 0);
+	assert_false(epoll_set_ready(&r->set));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		T(epoll_item_add__links_both_ends),
+		T(epoll_sock_error__need_not_be_asked_for),
 		T(epoll_item_add__one_socket_under_two_numbers),
 		T(epoll_item_add__readiness_that_exists_is_an_edge),
 		T(epoll_item_add__no_memory),

@@ -48,7 +48,6 @@ static const struct option harmless[] = {
 	{ SOL_SOCKET, SO_TXTIME },
 	{ SOL_SOCKET, SO_LOCK_FILTER },
 	{ SOL_SOCKET, SO_DETACH_FILTER },
-	{ SOL_SOCKET, SO_SELECT_ERR_QUEUE },
 	{ SOL_SOCKET, SO_PASSCRED },
 	{ SOL_SOCKET, SO_NOFCS },
 	{ SOL_SOCKET, SO_CNX_ADVICE },
@@ -105,9 +104,6 @@ static const struct option groups[] = {
 
 /* 0 is the default, anything else is not carried. */
 static const struct option zero_only[] = {
-	{ SOL_SOCKET, SO_TIMESTAMP },
-	{ SOL_SOCKET, SO_TIMESTAMPNS },
-	{ SOL_SOCKET, SO_TIMESTAMPING },
 	{ SOL_SOCKET, SO_WIFI_STATUS },
 	{ IPPROTO_IP, IP_RECVOPTS },
 	{ IPPROTO_IP, IP_RETOPTS },
@@ -228,6 +224,11 @@ static void sock_opt__switches(void **state)
 		{ { IPPROTO_UDP, UDP_GRO }, SOCK_OPT_GRO, 0 },
 		{ { IPPROTO_UDP, UDP_NO_CHECK6_TX }, SOCK_OPT_NO_CHECK6_TX, 0 },
 		{ { IPPROTO_UDP, UDP_NO_CHECK6_RX }, SOCK_OPT_NO_CHECK6_RX, 0 },
+		{ { SOL_SOCKET, SO_SELECT_ERR_QUEUE }, SOCK_OPT_SELECT_ERROR, 0 },
+		{ { SOL_SOCKET, SO_TIMESTAMP }, SOCK_OPT_STAMP, 0 },
+		{ { SOL_SOCKET, SO_TIMESTAMPNS }, SOCK_OPT_STAMP, SOCK_STAMP_NS },
+		{ { SOL_SOCKET, 63 }, SOCK_OPT_STAMP, SOCK_STAMP_NEW },
+		{ { SOL_SOCKET, 64 }, SOCK_OPT_STAMP, SOCK_STAMP_NS | SOCK_STAMP_NEW },
 		{ { SOL_SOCKET, SO_RXQ_OVFL }, SOCK_OPT_CMSG, SOCK_CMSG_OVFL },
 		{ { SOL_SOCKET, 75 /* SO_RCVMARK */ }, SOCK_OPT_CMSG, SOCK_CMSG_MARK },
 		{ { IPPROTO_IP, IP_PKTINFO }, SOCK_OPT_CMSG, SOCK_CMSG_PKTINFO },
@@ -268,6 +269,10 @@ static void sock_opt__values(void **state)
 	expect_opt(opt(IPPROTO_IP, IP_UNICAST_IF, 0x03000000), SOCK_OPT_UNICAST_IF, 3);
 	expect_opt(opt(IPPROTO_IPV6, IPV6_UNICAST_IF, 0), SOCK_OPT_UNICAST_IF6, 0);
 	expect_opt(opt(IPPROTO_UDP, UDP_SEGMENT, 1400), SOCK_OPT_SEGMENT, 1400);
+	expect_opt(opt(SOL_SOCKET, SO_TIMESTAMPING, 0x18), SOCK_OPT_STAMPING, 0x18);
+	assert_int_equal(opt(SOL_SOCKET, SO_TIMESTAMPING, 0x18).bit, 0);
+	expect_opt(opt(SOL_SOCKET, 65, 0x18), SOCK_OPT_STAMPING, 0x18);
+	assert_int_equal(opt(SOL_SOCKET, 65, 0x18).bit, SOCK_STAMP_NEW);
 	assert_string_equal(opt(IPPROTO_IP, IP_TTL, 1).name, "IP_TTL");
 	assert_null(opt(IPPROTO_IP, 0x7fff, 1).name);
 }

@@ -92,6 +92,11 @@ static void sock_ready__follows_the_queue(void **state)
 	assert_int_equal(sock_ready(&sock), 0);
 	sock.pcb.queue.head = &frame;
 	assert_int_equal(sock_ready(&sock), POLLIN | POLLRDNORM);
+	sock.errors.head = &frame;
+	assert_int_equal(sock_ready(&sock), POLLIN | POLLRDNORM | POLLERR);
+	sock.error_is_pri = true;
+	sock.pcb.queue.head = NULL;
+	assert_int_equal(sock_ready(&sock), POLLERR | POLLPRI);
 }
 
 static void sock_of__is_the_way_back(void **state)

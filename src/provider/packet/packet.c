@@ -75,6 +75,7 @@ static void set_caps(struct provider_caps *caps, const struct provider_open_args
 		.steers = true,
 		.needs_kick = true,
 		.mode = "tap",
+		.stamps_wall = true,
 	};
 }
 

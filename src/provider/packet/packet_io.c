@@ -157,6 +157,8 @@ static bool take_slot(struct packet_port *p, int fd, const struct packet_ring *r
 	f->gso_size = meta.gso_size;
 	f->vlan = slot.vlan;
 	f->port = p->base.index;
+	if (p->base.stamp)
+		f->stamp = FS_SEC(fs_load_relaxed(&hdr->tp_sec)) + fs_load_relaxed(&hdr->tp_nsec);
 	*out = f;
 	return true;
 }

@@ -541,6 +541,7 @@ static void xdp_refresh_stats(struct provider_handle *handle)
 		to->kernel_tx_empty = st.tx_ring_empty_descs;
 	}
 	steered_stats(p->shared, to);
+	xdp_io_switch_stamps(p);
 	xdp_io_probe(handle);
 }
 

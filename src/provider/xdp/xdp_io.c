@@ -12,9 +12,12 @@
 #include "provider/xdp/xdp_port.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "provider/vnet/vnet.h"
 #include "sys/sys.h"
+
+#define STAMP_KEY 0x9e3779b97f4a7c15ULL /* odd; its bits look like no time's */
 
 enum {
 	KICK_SPARE_ROUNDS = 8, /* send calls beyond those the budget explains, then kick() gives up */
@@ -240,6 +243,35 @@ static inline void rx_idle(struct xdp_port *p, struct xdp_queue *q)
 	steer_heartbeat(p->shared, q->index, 0);
 }
 
+void xdp_io_switch_stamps(struct xdp_port *p)
+{
+	if (p->base.stamp == (p->stamp_key != 0))
+		return;
+	/* Odd times odd: never 0, and new for the next 2^63 times. */
+	p->stamp_key = p->base.stamp ? (2 * ++p->stamp_turns - 1) * STAMP_KEY : 0;
+	fs_store_relaxed(&p->shared->stamp_key, p->stamp_key);
+}
+
+/* Who looks at metadata ends them: memory behind the next frame there must not tell its time. */
+static __attribute__((noinline)) void read_stamps(struct xdp_port *p, struct fbuf **frames, unsigned n)
+{
+	static const struct steer_stamp none;
+
+	xdp_io_switch_stamps(p);
+	for (unsigned i = 0; i < n; i++) {
+		struct fbuf *f = frames[i];
+		struct steer_stamp stamp;
+
+		if (fbuf_headroom(f) < sizeof(stamp))
+			continue;
+		memcpy(&stamp, f->data - sizeof(stamp), sizeof(stamp));
+		if ((stamp.ns ^ stamp.mark) != p->stamp_key || p->stamp_key == 0)
+			continue;
+		f->stamp = (fs_ns)stamp.ns;
+		memcpy(f->data - sizeof(stamp), &none, sizeof(none));
+	}
+}
+
 /* Once in each of its two callers: a port of one queue shall not pay for those of many. */
 __attribute__((always_inline)) static inline unsigned
 queue_receive(struct xdp_port *p, struct xdp_queue *q, struct fbuf **frames, unsigned n)
@@ -274,6 +306,8 @@ queue_receive(struct xdp_port *p, struct xdp_queue *q, struct fbuf **frames, uns
 	xsk_ring_release(rx);
 	p->base.stats.rx_frames += got;
 	p->base.stats.rx_bytes += bytes;
+	if (__builtin_expect(p->base.stamp, 0))
+		read_stamps(p, frames, got);
 	if (q->rx_target - q->rx_posted >= q->rx_batch)
 		refill(p, q);
 	return got;
@@ -547,6 +581,7 @@ bool xdp_arm(struct provider_handle *handle)
 
 	bool work = false;
 
+	xdp_io_switch_stamps(p);
 	xdp_io_probe(handle);
 	for (uint32_t i = 0; i < p->base.n_queues; i++) {
 		struct xsk *xsk = &p->queue[i].xsk;

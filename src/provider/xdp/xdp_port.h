@@ -61,6 +61,10 @@ struct xdp_port {
 	uint32_t tx_batch;     /* look at COMPLETION when so many are in flight */
 
 
+	/* times of arrival, by the program: see struct steer_stamp */
+	uint64_t stamp_key;    /* as in `shared`; 0 = off */
+	uint64_t stamp_turns;  /* how often that was switched on */
+
 	/* steering: a struct steer is made of these and a handle's descriptors */
 	struct steer_shared *shared; /* mapped at one address in every process; NULL before open */
 	uint8_t guard;		     /* enum steer_guard */
@@ -105,6 +109,9 @@ void xdp_io_probe(struct provider_handle *handle);
 void xdp_io_reclaim_all(struct xdp_port *p);
 /* Note what a call on the socket returned; true when the port is (or stays) dead. */
 bool xdp_io_check(struct xdp_port *p, int rc);
+
+/* Let the program stamp frames, or not, as the stack wants it by now. */
+void xdp_io_switch_stamps(struct xdp_port *p);
 
 unsigned xdp_receive(struct provider_handle *handle, struct fbuf **frames, unsigned n);
 unsigned xdp_transmit(struct provider_handle *handle, struct fbuf *const *frames, unsigned n);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stamp.h - times of arrival: taken with the frames, told with the datagrams.
+ *
+ * Does:     count who wants stamps, stamp frames while somebody does, SO_TIMESTAMP and SO_TIMESTAMPING as
+ *           control messages, SIOCGSTAMP.
+ * Does not: know the rules (socket/stamp.h); stamp what is sent (errqueue.h).
+ * Threads:  holder of the stack's lock, unless marked.
+ */
+#ifndef FSOCK_CONTEXT_STAMP_H
+#define FSOCK_CONTEXT_STAMP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "context/control.h"
+#include "context/internal.h"
+
+/* What @s wants to know has changed, or (@s ends) is nothing any more. */
+void stamp_changed(struct context *ctx, struct sock *s);
+void stamp_forget(struct context *ctx, struct sock *s);
+
+/* Stamp what @h just received, where the provider did not: the stack's count of who wants it is not 0. */
+void stamp_frames(struct context *ctx, const struct provider_handle *h, struct fbuf **frames, unsigned n);
+
+/* Tell what @s wants to know of @f; @error: a message of the error queue. */
+void stamp_put(struct sock *s, struct fbuf *f, bool error, struct control_writer *w);
+
+/* A datagram of @s came by the shadow, which knows its time. */
+static inline void stamp_by_shadow(struct sock *s)
+{
+	s->stamps.last = STAMP_NEVER;
+}
+
+#endif
