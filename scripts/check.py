@@ -145,7 +145,12 @@ def step_unit():
 
 def step_system(pattern=None):
     path = ROOT / "build" / "meson-logs" / "system.xml"
-    yield from pytest_results(path, ["tests/system"] + (["-k", pattern] if pattern else []))
+    outcomes = path.with_name("columns.json")
+    yield from pytest_results(path, ["tests/system", f"--outcomes={outcomes}"] +
+                              (["-k", pattern] if pattern else []))
+    if not pattern:
+        status, out = shell([PYTHON, "docs/fill_fidelity.py", "--check", str(outcomes)], 60)
+        yield Result("docs/fidelity.md holds what the columns showed", "passed" if status == 0 else "failed", out)
 
 
 def pytest_results(path, arguments):

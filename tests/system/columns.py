@@ -59,8 +59,15 @@ def selection(everything):
                     for name in FORTIFIED for case, claim in cases(name)]
 
 
+def title(name):
+    """What the head comment of a program says it is about, without the numbers of pitfalls."""
+    text = (HERE / "api" / f"{name}.c").read_text()
+    head = re.sub(r"\s*\n \*/?\s*", " ", re.search(rf"{name}\.c - (.*?)\*/", text, re.S)[1])
+    return re.sub(r"(\s*(P|EP)\d+(-(P|EP)?\d+)?[,.])+\s*$", "", head.partition(". ")[0].strip() + ".").rstrip(".")
+
+
 def deviations(name, case):
-    """(kernel line, accelerated line) patterns that this case may differ in."""
+    """(kernel line, accelerated line, reason) patterns that this case may differ in."""
     allowed = []
     for line in (HERE / "deviations.txt").read_text().splitlines():
         line = line.partition("#")[0].strip()
@@ -70,7 +77,7 @@ def deviations(name, case):
         if len(cells) != 4 or not cells[3]:
             raise ValueError(f"deviations.txt: a row is 'case | kernel | accelerated | reason': {line}")
         if fnmatch.fnmatchcase(f"{name}/{case}", cells[0]):
-            allowed.append((cells[1], cells[2]))
+            allowed.append((cells[1], cells[2], cells[3]))
     return allowed
 
 
@@ -141,8 +148,8 @@ def execute(pair, path, peer_path, case, family, column, timeout=25):
 
 
 def differences(kernel, other, allowed=()):
-    """Lines in which two outcomes differ and that no deviation allows."""
-    bad = []
+    """Lines in which two outcomes differ and that no deviation allows; the reasons of those one does."""
+    bad, used = [], []
     truth = kernel.lines + [f"status {kernel.status}"]
     seen = other.lines + [f"status {other.status}"]
     for tag, i, j, k, m in difflib.SequenceMatcher(None, truth, seen, autojunk=False).get_opcodes():
@@ -152,7 +159,9 @@ def differences(kernel, other, allowed=()):
         for n in range(max(len(want), len(have))):
             left = want[n] if n < len(want) else "-"
             right = have[n] if n < len(have) else "-"
-            if not any(fnmatch.fnmatchcase(left, a) and fnmatch.fnmatchcase(right, b)
-                       for a, b in allowed):
+            why = [reason for a, b, reason in allowed
+                   if fnmatch.fnmatchcase(left, a) and fnmatch.fnmatchcase(right, b)]
+            used += [reason for reason in why[:1] if reason not in used]
+            if not why:
                 bad.append(f"{kernel.column}: {left}\n{other.column}: {right}")
-    return bad
+    return bad, used

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What all tests of whole programs share: namespaces, the built command, the columns to run."""
+import json
 import pathlib
 import sys
 
@@ -18,6 +19,8 @@ def pytest_addoption(parser):
                      help="all: every API program in column P")
     parser.addoption("--families", default="useful", choices=("useful", "all"),
                      help="all: every API program in every address family")
+    parser.addoption("--outcomes", metavar="FILE",
+                     help="write what the accelerated columns showed there, for docs/fill_fidelity.py")
 
 
 def pytest_generate_tests(metafunc):
@@ -44,6 +47,16 @@ def built():
         pytest.exit("cannot run here, missing " + "; ".join(missing), 2)
     if not (fsock.build_dir() / "tests" / "system").is_dir():
         pytest.exit(f"nothing built in {fsock.build_dir()}; run ./check or meson and ninja", 2)
+
+
+@pytest.fixture(scope="session")
+def outcomes(pytestconfig):
+    """What test_api found out: one dict per case and family that passed."""
+    found = []
+    yield found
+    path = pytestconfig.getoption("--outcomes")
+    if path:
+        pathlib.Path(path).write_text(json.dumps(found))
 
 
 @pytest.fixture

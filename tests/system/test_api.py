@@ -6,8 +6,10 @@ import columns
 
 
 def agree(kernel, other, allowed=()):
-    bad = columns.differences(kernel, other, allowed)
+    """Nothing differs but what may; why it may."""
+    bad, used = columns.differences(kernel, other, allowed)
     assert not bad, "\n".join(bad) + f"\n{other.counts}\n" + other.err
+    return used
 
 
 def holds(on, kind, detail):
@@ -23,7 +25,7 @@ def holds(on, kind, detail):
         assert detail in on.reasons(), f"not {detail}: {on.reasons()}"
 
 
-def test_api(shared_pairs, program, request, api_case):
+def test_api(shared_pairs, program, request, outcomes, api_case):
     name, case, family, claim = api_case
     wanted = request.config.getoption("--columns")
     path, peer = program("api_" + name), program("api_peer")
@@ -51,5 +53,7 @@ def test_api(shared_pairs, program, request, api_case):
         if column not in wanted or (column == "P" and not packet):
             continue
         on = run(shared_pairs[0], column)
-        agree(kernel, on, allowed)
+        used = agree(kernel, on, allowed)
         holds(on, *claim)
+        if column == "A":
+            outcomes.append({"program": name, "case": case, "family": family, "claim": claim, "differs": used})

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+fill_fidelity.py [--check] OUTCOMES - put what the three columns showed into fidelity.md, between its markers.
+
+OUTCOMES is what `pytest tests/system/test_api.py --outcomes=FILE` wrote: one entry per case and family in
+which kernel sockets, the switched-off library and the accelerated one agreed. --check compares only.
+"""
+import json
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "fidelity.md"
+BEGIN, END = "<!-- columns:begin -->\n", "<!-- columns:end -->"
+sys.dont_write_bytecode = True
+sys.path[:0] = [str(ROOT / "tests" / "system"), str(ROOT / "scripts")]
+import columns  # noqa: E402
+
+
+def way(kind, detail):
+    """What api/record.h lets a case claim of the accelerated column, in words."""
+    return {"FAST": "every datagram", "BUT": f"all but {detail}", "PART": "some",
+            "BY": f"no: `{detail}`", "": "-"}[kind]
+
+
+def table(name, found):
+    """The rows of one program, in the order of its source."""
+    lines = []
+    for case, claim in columns.cases(name):
+        seen = [one for one in found if one["program"] == name and one["case"] == case]
+        if not seen:
+            continue
+        differs = sorted({reason for one in seen for reason in one["differs"]})
+        families = ", ".join(family for family in columns.FAMILIES if any(o["family"] == family for o in seen))
+        lines.append(f"| {case.replace('_', ' ')} | {families} | {way(*claim)} | "
+                     f"{'no: ' + '; '.join(differs) if differs else 'yes'} |")
+    return lines
+
+
+def block(found):
+    lines = []
+    for name in columns.programs():
+        rows = table(name, found)
+        if rows:
+            title = columns.title(name)
+            lines += [f"### {title[0].upper()}{title[1:]}", "", f"`tests/system/api/{name}.c`", "",
+                      "| case | families | fast path | as on the kernel |", "|---|---|---|---|", *rows, ""]
+    return "\n".join(lines)
+
+
+def main():
+    arguments = sys.argv[1:]
+    check = arguments[:1] == ["--check"]
+    if len(arguments) != 1 + check:
+        sys.exit(__doc__.strip())
+    page = PAGE.read_text()
+    head, rest = page.split(BEGIN)
+    middle, tail = rest.split(END)
+    now = block(json.loads(pathlib.Path(arguments[-1]).read_text()))
+    if not check:
+        PAGE.write_text(head + BEGIN + now + END + tail)
+    elif middle != now:
+        wrong = sorted(set(middle.splitlines()) ^ set(now.splitlines()))
+        sys.exit("docs/fidelity.md is not what the columns showed:\n" + "\n".join(wrong[:20]))
+
+
+if __name__ == "__main__":
+    main()
