@@ -7,14 +7,11 @@
  * at the fork. Whatever has heirs outlives its last reference. The note goes when the child joins,
  * closes what it inherited, ends, or execs.
  */
-#include <errno.h>
 #include <string.h>
 
 #include "context/internal.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
-
-enum { NAME_BYTES = 64 };
 
 #define BIRTH_NS FS_SEC(3) /* a child that has not said its number by then was never born */
 
@@ -36,37 +33,13 @@ static void take_bit(struct context *ctx, unsigned heir)
 	ctx->stack->heir[heir] = (struct stack_heir){ 0 };
 }
 
-/* What the number @fd of process @pid means: bytes in @name, or -errno. */
-static int name_of(uint32_t pid, int fd, char name[NAME_BYTES])
-{
-	char path[48];
-
-	host_format(path, sizeof(path), "/proc/%u/fd/%u", pid, (unsigned)fd);
-	return sys_readlinkat(AT_FDCWD, path, name, NAME_BYTES);
-}
-
-/*
- * A program that the child became by exec has our memory file open no longer: it closes itself. Where that
- * cannot be seen, as after setuid() or chroot(), the child is believed to be what it was.
- */
-static bool has_memory(const struct context *ctx, const struct stack_heir *h)
-{
-	char ours[NAME_BYTES], its[NAME_BYTES];
-	int n = name_of(ctx->pid, ctx->arena.fd, ours);
-	int len = name_of(h->pid, fs_load_relaxed(&h->memory_fd), its);
-
-	if (n < 0 || (len < 0 && len != -ENOENT))
-		return true;
-	return len == n && memcmp(its, ours, (size_t)n) == 0;
-}
-
 static bool is_gone(const struct context *ctx, const struct stack_heir *h)
 {
 	uint32_t pid = fs_load_acquire(&h->pid);
 
 	if (pid == 0)
 		return host_clock_kernel() - h->since > BIRTH_NS;
-	return context_is_dead(pid) || !has_memory(ctx, h);
+	return context_is_gone(ctx, pid, fs_load_relaxed(&h->memory_fd));
 }
 
 static void forget_the_gone(struct context *ctx)
@@ -115,12 +88,6 @@ void context_heir_born(struct context *ctx)
 	ctx->next_heir = -1;
 	if (ctx->heir >= 0)
 		fs_store_release(&ctx->stack->heir[ctx->heir].pid, ctx->pid);
-}
-
-void context_heir_moved(struct context *ctx)
-{
-	if (ctx->heir >= 0)
-		fs_store_relaxed(&ctx->stack->heir[ctx->heir].memory_fd, ctx->arena.fd);
 }
 
 void context_heir_joined(struct context *ctx)

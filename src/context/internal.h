@@ -130,9 +130,6 @@ static inline void context_leave(struct context *ctx)
 void context_heir_expected(struct context *ctx);
 void context_heir_born(struct context *ctx);
 
-/* A child that has not joined has the stack's memory under another number now (no lock). */
-void context_heir_moved(struct context *ctx);
-
 /* The child has references of its own now. */
 void context_heir_joined(struct context *ctx);
 
@@ -155,7 +152,14 @@ void context_hand_on_records(struct context *ctx);
 /* Close the records of processes that ended and never had a slot. */
 void context_reap_strangers(struct context *ctx);
 
-/* Free what dead processes held, and take over their ports. */
+/* A process of this fork tree, whose number of the stack's memory is @memory_fd, ended or became another
+ * program by exec. What cannot be seen did not happen. No lock needed. */
+bool context_is_gone(const struct context *ctx, uint32_t pid, int memory_fd);
+
+/* This process has the stack's memory under another number now. No lock needed. */
+void context_memory_moved(struct context *ctx);
+
+/* Free what those who are gone held, and take over their ports. */
 void context_reap(struct context *ctx);
 
 /* --- port.c --- */

@@ -119,7 +119,7 @@ void context_fd_move_internal(struct context *ctx, int fd)
 		move_threads(ctx, fd);
 	else
 		for_each(ctx, move, arg);
-	context_heir_moved(ctx);
+	context_memory_moved(ctx);
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		if (ctx->handle[i].ops)
 			context_note_hold(ctx, i);

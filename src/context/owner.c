@@ -55,6 +55,14 @@ void context_forget_holds(struct context *ctx, unsigned slot)
 		ctx->stack->hold[i][slot].pid = 0;
 }
 
+/* What holds by @slot has no descriptors of ours any more. */
+static bool is_gone(const struct context *ctx, unsigned slot)
+{
+	const struct stack_proc *p = &ctx->stack->proc[slot];
+
+	return context_is_gone(ctx, p->pid, fs_load_relaxed(&p->memory_fd));
+}
+
 /* Take the port's descriptors from a process that has them, the owner before others. 0; -ESRCH: nobody is
  * left who has; -EPERM, -errno: somebody has, and this process may not. */
 static int join_anyone(struct context *ctx, unsigned i)
@@ -80,13 +88,22 @@ static int join_anyone(struct context *ctx, unsigned i)
 		memset(h, 0, sizeof(*h));
 		if (got != -ESRCH)
 			ret = got;
-		else if (!has_ended((uint32_t)hold->pid, EXIT_WAIT_MS))
+		else if (!is_gone(ctx, n % STATS_MAX_PROCS) && !has_ended((uint32_t)hold->pid, EXIT_WAIT_MS))
 			ret = -EPERM;
 	}
 	return ret;
 }
 
 /* --- taking over --- */
+
+/* One that is not drives nothing: it was buried, or became another program by exec, which detached. */
+static bool is_member(const struct context *ctx, uint32_t pid)
+{
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
+		if (ctx->stack->proc[i].pid == pid)
+			return true;
+	return false;
+}
 
 static int reason_of(int error)
 {
@@ -143,7 +160,8 @@ static int hold_port(struct context *ctx, unsigned i)
 		context_port_reopen(ctx, i);
 		return 0;
 	}
-	if (ret == 0 && (uint32_t)port->owner_pid != ctx->pid && has_ended((uint32_t)port->owner_pid, 0))
+	if (ret == 0 && (uint32_t)port->owner_pid != ctx->pid &&
+	    (!is_member(ctx, (uint32_t)port->owner_pid) || has_ended((uint32_t)port->owner_pid, 0)))
 		adopt(ctx, i);
 	return ret;
 }

@@ -16,6 +16,8 @@
 #include "socket/epoll.h"
 #include "sys/sys.h"
 
+enum { NAME_BYTES = 64 };
+
 /* --- fork --- */
 
 /* Doorbells must exist before the child does: nobody could ring a stranger's eventfd. */
@@ -170,7 +172,7 @@ static int free_slot(struct context *ctx)
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++) {
 		if (s->proc[i].pid)
 			continue;
-		s->proc[i] = (struct stack_proc){ .pid = ctx->pid };
+		s->proc[i] = (struct stack_proc){ .pid = ctx->pid, .memory_fd = ctx->arena.fd };
 		s->head.procs[i] = ctx->pid;
 		ctx->slot = i;
 		return 0;
@@ -318,6 +320,66 @@ int context_join(struct context *ctx)
 
 /* --- those who are gone --- */
 
+/* What the number @fd of process @pid means: bytes in @name, or -errno. */
+static int name_of(uint32_t pid, int fd, char name[NAME_BYTES])
+{
+	char path[48];
+
+	host_format(path, sizeof(path), "/proc/%u/fd/%u", pid, (unsigned)fd);
+	return sys_readlinkat(AT_FDCWD, path, name, NAME_BYTES);
+}
+
+/* Does process @pid map nothing by that name, for certain? What exec closes, a program may close too. */
+static bool maps_none(uint32_t pid, const char *name, size_t len)
+{
+	char path[32], text[4096];
+	size_t have = 0;
+	bool found = false;
+	ssize_t n;
+	int fd;
+
+	host_format(path, sizeof(path), "/proc/%u/maps", pid);
+	fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	while ((n = sys_read(fd, text + have, sizeof(text) - have)) > 0) {
+		size_t rest;
+
+		have += (size_t)n;
+		found |= memmem(text, have, name, len) != NULL;
+		rest = FS_MIN(have, len - 1); /* the name may lie across two reads */
+		memmove(text, text + have - rest, rest);
+		have = rest;
+	}
+	sys_close(fd);
+	return n == 0 && !found;
+}
+
+bool context_is_gone(const struct context *ctx, uint32_t pid, int memory_fd)
+{
+	char ours[NAME_BYTES], its[NAME_BYTES];
+	int n, len;
+
+	if (context_is_dead(pid))
+		return true;
+	n = name_of(ctx->pid, ctx->arena.fd, ours);
+	len = name_of(pid, memory_fd, its);
+	/* Hidden after setuid() or chroot(). */
+	if (n < 0 || (len < 0 && len != -ENOENT))
+		return false;
+	if (len == n && memcmp(its, ours, (size_t)n) == 0)
+		return false;
+	return maps_none(pid, ours, (size_t)n);
+}
+
+void context_memory_moved(struct context *ctx)
+{
+	if (ctx->heir >= 0)
+		fs_store_relaxed(&ctx->stack->heir[ctx->heir].memory_fd, ctx->arena.fd);
+	if (ctx->slot < STATS_MAX_PROCS)
+		fs_store_relaxed(&ctx->stack->proc[ctx->slot].memory_fd, ctx->arena.fd);
+}
+
 /* Somebody else who still holds @s answers for its record. */
 static void adopt_record(struct context *ctx, struct sock *s)
 {
@@ -376,9 +438,12 @@ static void bury(struct context *ctx, unsigned slot)
 
 void context_reap(struct context *ctx)
 {
-	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
-		if (ctx->stack->proc[i].pid && i != ctx->slot && context_is_dead(ctx->stack->proc[i].pid))
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++) {
+		const struct stack_proc *p = &ctx->stack->proc[i];
+
+		if (p->pid && i != ctx->slot && context_is_gone(ctx, p->pid, fs_load_relaxed(&p->memory_fd)))
 			bury(ctx, i);
+	}
 	if (ctx->slot < STATS_MAX_PROCS)
 		context_hold_ports(ctx);
 }

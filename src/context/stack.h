@@ -43,6 +43,7 @@ enum {
 struct stack_proc {
 	uint32_t pid;	   /* 0 = free */
 	uint32_t sleepers; /* its threads between "set sleeping" and waking up */
+	int32_t memory_fd; /* number of the stack's memory in it */
 };
 
 /* A forked child that has not joined: what it inherited waits for it. */

@@ -265,7 +265,7 @@ static int make_stack(struct context *ctx)
 	if (ret < 0)
 		return ret;
 	ctx->slot = 0;
-	ctx->stack->proc[0].pid = ctx->pid;
+	ctx->stack->proc[0] = (struct stack_proc){ .pid = ctx->pid, .memory_fd = ctx->arena.fd };
 	ctx->stack->head.procs[0] = ctx->pid;
 	return open_control(ctx);
 }

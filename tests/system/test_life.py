@@ -875,6 +875,28 @@ end()
     assert life.count("ports_adopted") == 1 and life.count("ports_reopened") == 0
 
 
+@pytest.mark.parametrize("joined", [True, False])
+def test_owner_becomes_another_program(pair, tmp_path, joined):
+    """Exec takes the attachment with it, though the process lives on: who is left attaches anew."""
+    Life(pair, tmp_path, f"""
+sock = fresh()
+ask(sock)
+ours, theirs = os.pipe()
+parent = os.getpid()
+if os.fork():
+    os.read(ours, 1)
+    os.execvp("sleep", ["sleep", "4"])
+if {joined}:
+    ask(sock)
+os.write(theirs, b".")
+while open(f"/proc/{{parent}}/comm").read() != "sleep\\n":
+    time.sleep(0.01)
+time.sleep(1.2)
+ask(sock, 500)
+say("well")
+""").good().fast_but(kernel=100, least=500)
+
+
 def test_owner_killed_in_traffic(pair, tmp_path):
     """kill -9 of the owner while both talk: the joined child goes on, its counters show the fast way."""
     life = Orphans(pair, tmp_path, """
@@ -978,11 +1000,13 @@ ask(other)
 """
 
 
-@pytest.mark.parametrize("end", ["exec", "dies", "closes"])
+@pytest.mark.parametrize("end", ["exec", "uses and exec", "dies", "closes"])
 @pytest.mark.parametrize("asleep", [False, True])
 def test_a_socket_no_child_will_use_is_let_go(pair, tmp_path, end, asleep):
     """The child execs, dies or closes what it inherited: within a second or so the port is nobody's."""
-    ways = {"exec": "os.execvp('sleep', ['sleep', '20'])", "dies": "time.sleep(0.5); os._exit(0)",
+    ways = {"exec": "os.execvp('sleep', ['sleep', '20'])",
+            "uses and exec": "ask(sock, 10); os.execvp('sleep', ['sleep', '20'])",
+            "dies": "time.sleep(0.5); os._exit(0)",
             "closes": "os.close(sock.fileno()); time.sleep(20); os._exit(0)"}
     wait = "select.select([other], [], [], 3)" if asleep else """
 for i in range(30):
