@@ -8,6 +8,7 @@ queue it arrives on is the same in native mode, and one less in generic mode (ha
 sender with one queue more than the receiver thus reaches all.
 """
 import contextlib
+import errno
 import json
 import socket
 import time
@@ -160,7 +161,7 @@ def test_descriptors_run_out(wire, probes):
 def test_interface_removed(wire, probes):
     b = probes(wire.b, wire.a, option=wire.option, queues=QUEUES).opened()
     link(wire.b, "del", net.LINK)
-    assert b("arm") == {"work": False, "error": -100}
+    assert b("arm") == {"work": False, "error": -errno.ENODEV}
     assert b("wait 100")["rc"] == 0
     assert b("close")["free"] == 1024
 
