@@ -57,7 +57,7 @@ static int setup(void **state)
 			return -1;
 		r->handle.fd[i] = pair[0];
 		r->far[i] = pair[1];
-		r->port.ring[i] = (struct packet_ring){ .memory = r->slots[i], .slot_len = SLOT, .slots = SLOTS };
+		r->port.rx.ring[i] = (struct packet_ring){ .memory = r->slots[i], .slot_len = SLOT, .slots = SLOTS };
 	}
 	return 0;
 }

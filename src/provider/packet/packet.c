@@ -3,13 +3,11 @@
  * packet.c - the packet provider: opening, joining and closing a port, its steering and its statistics.
  *
  * A port is two packet sockets, for IPv4 and for IPv6, whose frames src/steer's tap picks, moved by
- * packet_io.c. It works on any Ethernet interface and needs neither AF_XDP nor locked memory, and on
+ * packet_rx.c and packet_io.c. It works on any Ethernet interface and needs neither AF_XDP nor locked memory, and on
  * veth it takes what kernel peers send without exception: a packet socket tells what the checksum is
  * worth, and how a super-frame is cut.
  */
 #include <errno.h>
-#include <linux/if_ether.h>
-#include <linux/if_packet.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -18,19 +16,13 @@
 #include "provider/packet/packet_port.h"
 #include "provider/steered/steered.h"
 #include "provider/vnet/vnet.h"
-#include "steer/tap.h"
 #include "sys/sys.h"
 
 enum {
 	ETH_LEN = 14,
 	TAG_LEN = 4,
 	TEST_FRAME_LEN = 60,
-	SEND_BUFFER = 16 << 20,
-	RECEIVE_BUFFER = 4 << 20, /* of super-frames, which do not fit their slots */
-	COPY_THRESHOLD = 1,	  /* bytes: any frame that does not fit goes there */
 };
-
-static const uint16_t protocols[PACKET_SOCKETS] = { ETH_P_IP, ETH_P_IPV6 };
 
 static int fail(const struct provider_open_args *args, int error, const char *text)
 {
@@ -173,99 +165,22 @@ static void detach(struct provider_handle *handle)
 
 /* --- sockets --- */
 
-/*
- * Map over the range the caller reserved. MADV_DONTFORK: a mapping in an idle child would keep the
- * socket alive after its owner is gone (design hazard 6); a child that wants to drive the port maps again.
- */
-static int ring_map(const struct packet_ring *ring, int fd)
-{
-	void *got = sys_mmap(ring->memory, PACKET_RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-			     fd, 0);
-
-	if (sys_is_err(got))
-		return (int)(intptr_t)got;
-	return sys_madvise(got, PACKET_RING_BYTES, MADV_DONTFORK);
-}
-
-static void rings_unmap(const struct packet_port *p)
-{
-	for (int i = 0; i < PACKET_SOCKETS; i++)
-		if (p->ring[i].memory)
-			sys_munmap(p->ring[i].memory, PACKET_RING_BYTES);
-}
-
-static int socket_tune(const struct packet_ring *ring, int fd)
-{
-	const struct tpacket_req req = {
-		.tp_block_size = PACKET_BLOCK_BYTES,
-		.tp_block_nr = PACKET_RING_BYTES / PACKET_BLOCK_BYTES,
-		.tp_frame_size = ring->slot_len,
-		.tp_frame_nr = ring->slots,
-	};
-	const int one = 1, version = TPACKET_V2, threshold = COPY_THRESHOLD;
-	const int receive = RECEIVE_BUFFER, transmit = SEND_BUFFER;
-	int rc;
-
-	rc = sys_setsockopt(fd, SOL_PACKET, PACKET_VERSION, &version, sizeof(version));
-	if (rc == 0)
-		rc = sys_setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof(one));
-	if (rc == 0)
-		rc = sys_setsockopt(fd, SOL_PACKET, PACKET_COPY_THRESH, &threshold, sizeof(threshold));
-	/* As with AF_XDP: what the stack sends passes no queueing discipline, nor the guard. */
-	if (rc == 0)
-		rc = sys_setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one));
-	if (rc == 0)
-		rc = sys_setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &req, sizeof(req));
-	if (rc == 0)
-		rc = steer_tap_filter(fd);
-	if (rc < 0)
-		return rc;
-	/* Each without effect on failure: less speed, nothing else. */
-	if (sys_setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &receive, sizeof(receive)) < 0)
-		(void)sys_setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive, sizeof(receive));
-	if (sys_setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &transmit, sizeof(transmit)) < 0)
-		(void)sys_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &transmit, sizeof(transmit));
-	return 0;
-}
-
-/* Make, map and bind one socket, and have the set wait for it. */
-static int socket_open(struct provider_handle *handle, const struct provider_open_args *args, int i)
-{
-	struct packet_ring *ring = &packet_port_of(handle)->ring[i];
-	const struct sockaddr_ll addr = {
-		.sll_family = AF_PACKET,
-		.sll_protocol = __builtin_bswap16(protocols[i]),
-		.sll_ifindex = (int)args->ifindex,
-	};
-	struct epoll_event event = { .events = EPOLLIN };
-	/* Protocol 0: nothing comes before the filter stands. */
-	int fd = sys_fd_raise(sys_socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), args->fd_floor), rc;
-
-	if (fd < 0)
-		return fd == -EINVAL ? -EMFILE : fd;
-	handle->fd[i] = fd;
-	packet_ring_size(ring, args->mtu);
-	rc = socket_tune(ring, fd);
-	if (rc < 0)
-		return rc;
-	ring->memory = (uint8_t *)args->rings + (size_t)i * PACKET_RING_BYTES;
-	rc = ring_map(ring, fd);
-	if (rc == 0)
-		rc = sys_bind(fd, &addr, sizeof(addr));
-	if (rc == 0)
-		rc = sys_epoll_ctl(handle->fd[PACKET_FD_WAIT], EPOLL_CTL_ADD, fd, &event);
-	return rc;
-}
-
 static int sockets_open(struct provider_handle *handle, const struct provider_open_args *args)
 {
-	int fd = sys_fd_raise(sys_epoll_create1(EPOLL_CLOEXEC), args->fd_floor), rc = 0;
+	const struct packet_rx_args rx = {
+		.ifindex = args->ifindex,
+		.mtu = args->mtu,
+		.fd_floor = args->fd_floor,
+		.rings = args->rings,
+	};
+	int fd = sys_fd_raise(sys_epoll_create1(EPOLL_CLOEXEC), args->fd_floor), rc;
 
 	if (fd < 0)
 		return fail_errno(args, fd == -EINVAL ? -EMFILE : fd, "no epoll set can be made");
 	handle->fd[PACKET_FD_WAIT] = fd;
-	for (int i = 0; i < PACKET_SOCKETS && rc == 0; i++)
-		rc = socket_open(handle, args, i);
+	rc = packet_rx_open(&packet_port_of(handle)->rx, &handle->fd[PACKET_FD_V4], &rx);
+	if (rc == 0)
+		rc = packet_rx_watch(&handle->fd[PACKET_FD_V4], fd);
 	return rc < 0 ? fail_errno(args, rc, "the kernel refuses a packet socket with ring and virtio-net header")
 		      : 0;
 }
@@ -363,7 +278,7 @@ failed:
 	detach(handle);
 	fbuf_queue_free(&p->tx);
 not_attached:
-	rings_unmap(p);
+	packet_rx_unmap(&p->rx);
 	close_fds(handle);
 	port->owner_pid = 0;
 	return rc;
@@ -391,12 +306,12 @@ static int packet_join(struct provider_handle *handle, struct provider_port *por
 	handle_init(handle, port);
 	p = packet_port_of(handle);
 	rc = steered_fetch(handle, from, fd_is_shared, fd_floor);
-	for (int i = 0; i < PACKET_SOCKETS && rc == 0; i++)
-		rc = ring_map(&p->ring[i], handle->fd[i]);
+	if (rc == 0)
+		rc = packet_rx_map(&p->rx, &handle->fd[PACKET_FD_V4]);
 	if (rc == 0)
 		rc = steer_join(&s, port->ifindex, handle->fd + PACKET_FD_STEER, p->shared);
 	if (rc < 0) {
-		rings_unmap(p);
+		packet_rx_unmap(&p->rx);
 		close_fds(handle);
 	}
 	return rc;
@@ -437,7 +352,7 @@ static void packet_close(struct provider_handle *handle)
 	bool owner = is_owner(handle);
 
 	detach(handle);
-	rings_unmap(p);
+	packet_rx_unmap(&p->rx);
 	close_fds(handle);
 	if (!owner)
 		return;
@@ -492,14 +407,7 @@ static void packet_refresh_stats(struct provider_handle *handle)
 {
 	struct packet_port *p = packet_port_of(handle);
 
-	for (int i = 0; i < PACKET_SOCKETS; i++) {
-		struct tpacket_stats st = { 0 };
-		socklen_t len = sizeof(st);
-
-		/* Reading sets them to 0. */
-		if (sys_getsockopt(handle->fd[i], SOL_PACKET, PACKET_STATISTICS, &st, &len) == 0)
-			p->base.stats.kernel_rx_ring_full += st.tp_drops;
-	}
+	p->base.stats.kernel_rx_ring_full += packet_rx_lost(&handle->fd[PACKET_FD_V4]);
 	steered_stats(p->shared, &p->base.stats);
 	packet_io_probe(handle);
 }

@@ -3,8 +3,7 @@
  * packet_io.c - the data path of the packet provider: receive, transmit, kick.
  *
  * Does not attach, steer or parse protocols, but for the layout of a frame whose checksum the kernel is
- * to complete (vnet). One system call sends a burst; receiving makes none, except for super-frames, which
- * lie in the socket's queue.
+ * to complete (vnet). One system call sends a burst; what receiving does is in packet_rx.c.
  */
 #include <errno.h>
 #include <linux/ethtool.h>
@@ -80,123 +79,11 @@ void packet_io_probe(struct provider_handle *handle)
 
 /* --- reception --- */
 
-/* May another frame of @len bytes be received? A quarter of the low-water mark is kept for senders;
- * below it frames wait in the ring, which the kernel counts when it overflows. */
-static bool may_take(const struct fbuf_pool *pool, uint32_t len)
-{
-	return pool->n_free > pool->low_water / 4 + len / pool->chunk_size;
-}
-
-/* A frame for @len bytes, each part's room in @iov from 1 on. Entries, or 0 = no memory. */
-static unsigned scatter(struct fbuf *frame, uint32_t len, struct iovec iov[1 + PACKET_MAX_PARTS])
-{
-	unsigned n = 1;
-
-	for (struct fbuf *part = frame; part && len > 0 && n <= PACKET_MAX_PARTS; part = part->next) {
-		part->len = FS_MIN(len, fbuf_tailroom(part));
-		iov[n++] = (struct iovec){ .iov_base = part->data, .iov_len = part->len };
-		len -= part->len;
-	}
-	return len == 0 ? n : 0;
-}
-
-/* Receive the frame that lies in the socket's queue. NULL: none, or not whole; @vnet is then undefined. */
-static struct fbuf *receive_queued(int fd, struct fbuf *frame, uint32_t total, struct virtio_net_hdr *vnet)
-{
-	struct iovec iov[1 + PACKET_MAX_PARTS];
-	struct msghdr msg = { .msg_iov = iov };
-	unsigned n = scatter(frame, total, iov);
-
-	iov[0] = (struct iovec){ .iov_base = vnet, .iov_len = sizeof(*vnet) };
-	msg.msg_iovlen = n;
-	if (n == 0) {
-		/* Too long a chain: take it off the queue, or the next would be taken for it. */
-		msg.msg_iovlen = 1;
-	}
-	if (sys_recvmsg(fd, &msg, MSG_DONTWAIT) != (ssize_t)(sizeof(*vnet) + total) || n == 0) {
-		fbuf_free(frame);
-		return NULL;
-	}
-	frame->total = total;
-	return frame;
-}
-
-/* Copy the frame of the ring's next slot. False: no memory, the slot stays. Otherwise the slot is done
- * with, and @out the frame, or NULL if it was nothing. */
-static bool take_slot(struct packet_port *p, int fd, const struct packet_ring *ring,
-		      const struct tpacket2_hdr *hdr, struct fbuf **out)
-{
-	struct fbuf_pool *pool = p->base.pool;
-	struct packet_slot slot;
-	struct packet_meta meta;
-	struct fbuf *f;
-
-	*out = NULL;
-	if (packet_slot_read(hdr, ring->slot_len, &slot) < 0)
-		return true;
-	f = may_take(pool, slot.total) ? fbuf_alloc_chain(pool, slot.total) : NULL;
-	if (!f) {
-		p->base.stats.rx_no_frame++;
-		return false;
-	}
-	if (slot.queued) {
-		f = receive_queued(fd, f, slot.total, &slot.vnet);
-		if (!f)
-			return true;
-	} else if (!f->next) {
-		memcpy(f->data, slot.frame, slot.len);
-		f->len = f->total = slot.len;
-	} else {
-		fbuf_append(f, slot.frame, slot.len);
-	}
-	if (packet_meta_read(&slot.vnet, slot.total, &meta) < 0) {
-		fbuf_free(f);
-		return true;
-	}
-	f->csum = meta.csum;
-	f->gso_size = meta.gso_size;
-	f->vlan = slot.vlan;
-	f->port = p->base.index;
-	if (p->base.stamp)
-		f->stamp = FS_SEC(fs_load_relaxed(&hdr->tp_sec)) + fs_load_relaxed(&hdr->tp_nsec);
-	*out = f;
-	return true;
-}
-
-/* Up to @n frames of one ring. */
-static unsigned receive_from(struct provider_handle *handle, int i, struct fbuf **frames, unsigned n)
-{
-	struct packet_port *p = packet_port_of(handle);
-	struct packet_ring *ring = &p->ring[i];
-	const struct tpacket2_hdr *hdr;
-	unsigned got = 0;
-
-	while (got < n && (hdr = packet_ring_ready(ring)) != NULL) {
-		struct fbuf *f;
-
-		if (!take_slot(p, handle->fd[i], ring, hdr, &f))
-			break;
-		packet_ring_advance(ring);
-		if (!f) {
-			p->base.stats.rx_bad++;
-			continue;
-		}
-		p->base.stats.rx_bytes += f->total;
-		frames[got++] = f;
-	}
-	return got;
-}
-
 unsigned packet_receive(struct provider_handle *handle, struct fbuf **frames, unsigned n)
 {
 	struct packet_port *p = packet_port_of(handle);
-	unsigned got = receive_from(handle, p->turn, frames, n);
+	unsigned got = packet_rx_take(&p->rx, &handle->fd[PACKET_FD_V4], &p->base, frames, n);
 
-	/* The other one goes first next time when this one filled all there was room for. */
-	if (got < n)
-		got += receive_from(handle, p->turn ^ 1, frames + got, n - got);
-	else
-		p->turn ^= 1;
 	p->base.stats.rx_frames += got;
 	/* A look at empty rings answers steering too: what was lost to a full ring was asked for as well.
 	 * Time 0: as of the question. */
@@ -401,7 +288,7 @@ bool packet_arm(struct provider_handle *handle)
 	struct packet_port *p = packet_port_of(handle);
 
 	packet_io_probe(handle);
-	return packet_ring_ready(&p->ring[0]) || packet_ring_ready(&p->ring[1]);
+	return packet_rx_ready(&p->rx);
 }
 
 void packet_disarm(struct provider_handle *handle)

@@ -13,20 +13,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "provider/packet/packet_ring.h"
+#include "provider/packet/packet_rx.h"
 #include "provider/provider.h"
 #include "steer/steer.h"
 
-/* Meaning of provider_handle.fd[]. One socket for each protocol: those for all protocols are served
- * before the tap decides. Each sends what is of its protocol. */
+/* Meaning of provider_handle.fd[]. Each socket sends what is of its protocol. */
 enum packet_fd {
-	PACKET_FD_V4,
+	PACKET_FD_V4, /* the sockets of packet_rx.h, in its order */
 	PACKET_FD_V6,
 	PACKET_FD_WAIT,	 /* epoll set of both */
 	PACKET_FD_STEER, /* the first of src/steer's */
 	PACKET_FDS = PACKET_FD_STEER + STEER_N_FDS,
-	PACKET_SOCKETS = PACKET_FD_V6 + 1,
 };
+
+static_assert((int)PACKET_FD_WAIT == (int)PACKET_SOCKETS, "they are the first of a handle's");
 
 static_assert((int)PACKET_FDS <= (int)PROVIDER_MAX_FDS, "a handle holds all descriptors of a port");
 
@@ -34,14 +34,12 @@ enum {
 	PACKET_TX_MAX = 512,   /* frames accepted and not yet sent */
 	PACKET_TX_BURST = 32,  /* frames per system call */
 	PACKET_MAX_PARTS = 32, /* of one frame */
-	PACKET_RINGS_LEN = PACKET_SOCKETS * PACKET_RING_BYTES,
 };
 
 /* Shared half of a port. */
 struct packet_port {
 	struct provider_port base;
-	struct packet_ring ring[PACKET_SOCKETS];
-	uint8_t turn;	     /* ring that is looked at first */
+	struct packet_rx rx;
 	uint16_t refused;    /* times the device refused the frame in front */
 	struct fbuf_queue tx; /* accepted, not yet sent */
 
