@@ -14,7 +14,7 @@
  *
  * Does:     move bursts of chained frames, sleep and wake, steer, report.
  * Does not: parse protocols, choose routes, take locks, allocate: memory is handed in.
- * Threads:  holder of the stack's lock only, except wait_fd(), which never changes after open/join.
+ * Threads:  holder of the stack's lock only.
  * Errors:   0 or a count, or -errno. With PROVIDER_E_*: see open().
  */
 #ifndef FSOCK_PROVIDER_PROVIDER_H
@@ -35,7 +35,7 @@ enum {
 	PROVIDER_WHY_LEN = 160, /* bytes of an explanation, with its NUL */
 };
 
-/* What a port can do. Fixed after open, but for max_gso. */
+/* What a port can do. Fixed after open, but for max_gso and sheds_udp_partial. */
 struct provider_caps {
 	uint32_t max_frame;    /* longest frame in bytes, all parts together */
 	uint32_t max_parts;    /* longest chain it sends */
@@ -46,7 +46,8 @@ struct provider_caps {
 	bool stamps_wall;      /* the fbuf.stamp it sets is of CLOCK_REALTIME already, see provider_port.stamp */
 	bool steers;	       /* has steer_add; without it every frame of its queues comes to the stack */
 	bool needs_kick;       /* transmit() needs kick() before frames leave */
-	bool sheds_udp_partial; /* UDP frames with a partial checksum go to the kernel (hazard 3) */
+	bool sheds_udp_partial; /* UDP frames with a partial checksum go to the kernel (hazard 3). May end
+				   with tend() */
 	char mode[12];	       /* how frames are steered, a word for people; probe() says what it expects */
 };
 
@@ -64,6 +65,8 @@ struct provider_stats {
 	uint64_t kernel_rx_invalid, kernel_tx_invalid, kernel_tx_empty;
 	uint64_t steer_passed_stale, steer_passed_partial, steer_redirected, guard_dropped;
 	uint64_t steer_passed_no_queue; /* came on a queue that is not served: to the kernel */
+	uint64_t side_frames; /* of rx_frames: taken by packet sockets beside the port's own kind */
+	uint64_t side_lost;   /* frames for those that found no room there */
 };
 
 /* One rule of steering. Order and verdicts: DESIGN D4. */
@@ -91,8 +94,8 @@ struct provider_port {
 	struct fbuf_pool *pool; /* pinned pool, borrowed */
 	struct provider_caps caps;
 	struct provider_stats stats;
-	uint32_t programs[2];	/* ids of BPF programs the port attached, 0 = none: policy detection (D14)
-				   must not take them for somebody else's */
+	uint32_t programs[3];	/* ids of BPF programs the port attached, 0 = none: policy detection (D14)
+				   must not take them for somebody else's. The first one takes frames */
 	int32_t owner_pid;	/* process that holds steering; 0 = nobody */
 	int32_t error;		/* 0, or -errno since frames no longer move. -ENETDOWN: the interface is down;
 				   back to 0 when it is up again. -ENODEV: it is gone from here, for this
@@ -134,6 +137,8 @@ struct provider_open_args {
 	size_t rings_len;	/* bytes of it, at least ops->rings_len */
 	int fd_floor;		/* lowest number a descriptor may get (F_DUPFD_CLOEXEC) */
 	const char *option;	/* provider's own option text, "" = none; e.g. "mode=native" */
+	uint32_t shed_limit;	/* UDP frames with a partial checksum that may go to the kernel before
+				   tend() looks for a way to take them; 0 = never */
 	uint32_t former;	/* program of an owner that just ended, 0 = none: what it had attached
 				   may take the kernel a moment to remove, which is waited for */
 	char *why;		/* PROVIDER_WHY_LEN bytes: set to one sentence on failure, and when fewer
@@ -226,6 +231,11 @@ struct provider_ops {
 	/* Tell steering that somebody takes frames (hazard 6). Called when frames were taken (empty looks
 	 * answer by themselves); costs a load unless steering asked. @now may be some ms old. */
 	void (*heartbeat)(struct provider_handle *handle, fs_ns now);
+
+	/* Owner, now and then: do what has become sensible for the traffic seen. True: the descriptors changed,
+	 * wait_fd() with them; others join anew. Mostly a few loads, some 20 ms when it does something.
+	 * NULL = nothing ever. */
+	bool (*tend)(struct provider_handle *handle);
 
 	/* Bring port->stats up to date (may cost a system call). */
 	void (*refresh_stats)(struct provider_handle *handle);

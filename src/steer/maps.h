@@ -28,6 +28,7 @@ enum {
 	STEER_F_GENERIC = 1 << 0,    /* attached in generic mode: shed UDP with partial checksums */
 	STEER_F_TAP = 1 << 1,	     /* packet sockets take the frames, not AF_XDP ones */
 	STEER_F_NO_UDP_GSO = 1 << 2, /* tap: packet sockets cannot describe super-frames of UDP */
+	STEER_F_SIDE = 1 << 3,	     /* a tap stands behind the XDP program: what that sheds is not lost */
 };
 
 /* What the tap puts into the mark of a frame it took. */
@@ -76,8 +77,8 @@ struct steer_beat {
 struct steer_counts {
 	__u64 redirected;	   /* handed to an AF_XDP socket, or marked for a packet socket */
 	__u64 passed_stale;	   /* nobody takes frames: to the kernel */
-	__u64 passed_partial;	   /* UDP with a partial checksum, generic mode (hazard 3); tap:
-				      super-frames that packet sockets cannot describe */
+	__u64 passed_partial;	   /* UDP with a partial checksum, generic mode without a tap behind it
+				      (hazard 3); tap: super-frames that packet sockets cannot describe */
 	__u64 passed_kernel_owned; /* TCP segment of a connection the kernel has (hazard 1) */
 	__u64 passed_verdict;	   /* flow entry says kernel */
 	__u64 passed_not_local;	   /* registered port, but destination MAC or address is not ours */

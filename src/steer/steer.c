@@ -343,6 +343,31 @@ failed:
 	return ret;
 }
 
+int steer_side_add(struct steer *steer, int fd_floor)
+{
+	const struct steer_open_args args = { .ifindex = steer->ifindex, .fd_floor = fd_floor };
+	int prog, ret;
+
+	if (!steer->owner)
+		return -EPERM;
+	if (steer->fd[STEER_FD_SIDE] >= 0)
+		return 0;
+	prog = tc_load(steer, &args, STEER_HOOK_TAP);
+	if (prog < 0)
+		return prog;
+	ret = tc_attach(&args, STEER_HOOK_TAP, STEER_GUARD_TCX, prog, &steer->fd[STEER_FD_SIDE]);
+	sys_close(prog);
+	if (ret < 0)
+		return ret == -EPERM ? ret : -EOPNOTSUPP;
+	__atomic_fetch_or(&steer->shared->flags, STEER_F_SIDE, __ATOMIC_RELAXED);
+	return 0;
+}
+
+void steer_side_lost(struct steer *steer)
+{
+	__atomic_fetch_and(&steer->shared->flags, ~(uint32_t)STEER_F_SIDE, __ATOMIC_RELAXED);
+}
+
 void steer_guard_add(struct steer *steer, int fd_floor)
 {
 	const struct steer_open_args args = {
@@ -391,6 +416,7 @@ void steer_fork_child(struct steer *steer, bool keep_maps)
 	fd_drop(&steer->fd[STEER_FD_LINK]);
 	fd_drop(&steer->fd[STEER_FD_GUARD]);
 	fd_drop(&steer->fd[STEER_FD_LOCK]);
+	fd_drop(&steer->fd[STEER_FD_SIDE]);
 	for (unsigned i = 0; i < STEER_N_FDS && !keep_maps; i++)
 		fd_drop(&steer->fd[i]);
 }
@@ -399,6 +425,7 @@ void steer_close(struct steer *steer)
 {
 	/* Detach first: no frame may be redirected while the tables go. */
 	fd_drop(&steer->fd[STEER_FD_LINK]);
+	fd_drop(&steer->fd[STEER_FD_SIDE]);
 	fd_drop(&steer->fd[STEER_FD_GUARD]);
 	if (steer->owner && steer->guard == STEER_GUARD_CLSACT)
 		steer_netlink_detach(steer->ifindex, STEER_HOOK_GUARD);
@@ -617,21 +644,32 @@ void steer_stats(const struct steer_shared *shared, struct steer_counts *sum)
 	memcpy(sum, total, sizeof(*sum));
 }
 
-unsigned steer_programs(const struct steer *steer, uint32_t ids[2])
+uint64_t steer_passed_partial(const struct steer_shared *shared)
 {
-	static const int links[] = { STEER_FD_LINK, STEER_FD_GUARD };
+	uint64_t n = 0;
+
+	for (unsigned cpu = 0; cpu < STEER_CPU_LINES; cpu++)
+		n += __atomic_load_n(&shared->count[cpu].passed_partial, __ATOMIC_RELAXED);
+	return n;
+}
+
+unsigned steer_programs(const struct steer *steer, uint32_t ids[STEER_MAX_PROGRAMS])
+{
+	static const int links[] = { STEER_FD_LINK, STEER_FD_GUARD, STEER_FD_SIDE };
 	unsigned n = 0;
 	uint32_t id;
 
+	_Static_assert(FS_ARRAY_SIZE(links) == STEER_MAX_PROGRAMS, "each may be there");
+	memset(ids, 0, STEER_MAX_PROGRAMS * sizeof(*ids));
 	for (unsigned i = 0; i < FS_ARRAY_SIZE(links); i++) {
 		id = steer->fd[links[i]] < 0 ? 0 : bpf_sys_link_prog(steer->fd[links[i]]);
 		if (id)
 			ids[n++] = id;
 	}
-	if (steer->tap == STEER_GUARD_CLSACT && n < 2 &&
+	if (steer->tap == STEER_GUARD_CLSACT && n < STEER_MAX_PROGRAMS &&
 	    steer_netlink_id(steer->ifindex, STEER_HOOK_TAP, &id) == 0)
 		ids[n++] = id;
-	if (steer->guard == STEER_GUARD_CLSACT && n < 2 &&
+	if (steer->guard == STEER_GUARD_CLSACT && n < STEER_MAX_PROGRAMS &&
 	    steer_netlink_id(steer->ifindex, STEER_HOOK_GUARD, &id) == 0)
 		ids[n++] = id;
 	return n;

@@ -39,8 +39,11 @@ enum {
 	STEER_FD_LINK,	 /* link of the XDP program or the tap: owner only; -1 when the tap hangs on clsact */
 	STEER_FD_GUARD,	 /* link of the guard: owner only; -1 when the guard hangs on clsact */
 	STEER_FD_LOCK,	 /* tap: the interface's name (tap.h): owner only */
+	STEER_FD_SIDE,	 /* link of a tap behind the XDP program: owner only */
 	STEER_N_FDS
 };
+
+enum { STEER_MAX_PROGRAMS = 3 }; /* attached at a time */
 
 /* How a tc program is attached. */
 enum steer_guard {
@@ -105,8 +108,25 @@ int steer_open(struct steer *steer, const struct steer_open_args *args);
 void steer_guard_add(struct steer *steer, int fd_floor);
 
 /*
+ * steer_side_add() - attach the tap as well, behind the XDP program: what that passes to the kernel though
+ * it is the stack's, UDP with a partial checksum in generic mode (hazard 3), is then marked for packet
+ * sockets (tap.h), which the caller has opened before. The same rules decide.
+ *
+ * It lasts until steer_close() or the process ends. Costs a look at each packet the interface passes on.
+ * Return: 0, also when it is there; -EPERM: not the owner; -EOPNOTSUPP: the kernel has no tcx links
+ * (before 6.6), and a filter that can outlive its owner is not worth this; -errno.
+ */
+int steer_side_add(struct steer *steer, int fd_floor);
+
+/* The owner ended, and its tap with it: what the XDP program sheds is the kernel's until steer_side_add(). */
+void steer_side_lost(struct steer *steer);
+
+/* The count of steer_counts.passed_partial alone: cheap. */
+uint64_t steer_passed_partial(const struct steer_shared *shared);
+
+/*
  * A process that shares the stack but not by inheritance: take map descriptors (already this
- * process's, e.g. by pidfd_getfd(); LINK and GUARD -1 unless ownership moves) and map the range @at.
+ * process's, e.g. by pidfd_getfd(); LINK, GUARD and SIDE -1 unless ownership moves) and map the range @at.
  * Owner of @fd's descriptors: steer after 0, the caller after any error.
  */
 int steer_join(struct steer *steer, uint32_t ifindex, const int fd[STEER_N_FDS], void *at);
@@ -129,8 +149,8 @@ void steer_fork_child(struct steer *steer, bool keep_maps);
 void steer_close(struct steer *steer);
 
 /* Ids of the attached programs, so that policy detection does not take them for somebody else's. Owner
- * only. Returns how many, 0 to 2. */
-unsigned steer_programs(const struct steer *steer, uint32_t ids[2]);
+ * only. The rest of @ids is 0. Returns how many; the one that takes frames is the first. */
+unsigned steer_programs(const struct steer *steer, uint32_t ids[STEER_MAX_PROGRAMS]);
 
 /* Send this queue's frames to an AF_XDP socket bound to it; @xsk -1 takes it out again (closing the
  * socket does so too). Do this after bind() and a filled FILL ring: frames come from here on. */

@@ -212,10 +212,9 @@ ALWAYS_INLINE int decide(struct CONTEXT *ctx, const struct packet *p, take_fn *t
  * Steps 2 and 3 but for the address, then the transport header's fields. @l4 lies wholly in the linear
  * part for UDP_HEADER bytes; TCP needs more and checks it here. False: pass.
  */
-ALWAYS_INLINE bool transport(struct CONTEXT *ctx, struct packet *p, const void *l4)
+ALWAYS_INLINE bool transport(struct CONTEXT *ctx, const struct eth *eth, struct packet *p, const void *l4)
 {
 	const void *end = (const void *)(long)ctx->data_end;
-	const struct eth *eth = (const struct eth *)(long)ctx->data;
 	const struct udp *udp = l4;
 	__u64 tcp_whole = 0;
 	__u8 flags = 0;
@@ -247,7 +246,7 @@ ALWAYS_INLINE bool is_carried(struct packet *p, __u8 protocol)
 	return p->tcp | is_zero(protocol ^ PROTO_UDP);
 }
 
-ALWAYS_INLINE bool parse_v4(struct CONTEXT *ctx, const struct ip4 *ip, struct packet *p)
+ALWAYS_INLINE bool parse_v4(struct CONTEXT *ctx, const struct eth *eth, const struct ip4 *ip, struct packet *p)
 {
 	const void *end = (const void *)(long)ctx->data_end;
 	const void *l4;
@@ -265,10 +264,10 @@ ALWAYS_INLINE bool parse_v4(struct CONTEXT *ctx, const struct ip4 *ip, struct pa
 		return false;
 	map_v4(p->src, ip->src);
 	map_v4(p->dst, ip->dst);
-	return transport(ctx, p, l4);
+	return transport(ctx, eth, p, l4);
 }
 
-ALWAYS_INLINE bool parse_v6(struct CONTEXT *ctx, const struct ip6 *ip, struct packet *p)
+ALWAYS_INLINE bool parse_v6(struct CONTEXT *ctx, const struct eth *eth, const struct ip6 *ip, struct packet *p)
 {
 	const void *end = (const void *)(long)ctx->data_end;
 	const void *l4 = ip + 1;
@@ -281,23 +280,21 @@ ALWAYS_INLINE bool parse_v6(struct CONTEXT *ctx, const struct ip6 *ip, struct pa
 		return false;
 	copy_v6(p->src, ip->src);
 	copy_v6(p->dst, ip->dst);
-	return transport(ctx, p, l4);
+	return transport(ctx, eth, p, l4);
 }
 
-/* All seven steps. */
-ALWAYS_INLINE int steer(struct CONTEXT *ctx, __u32 queue, take_fn *take)
+/* All seven steps, for a frame of the link header @eth, which may be a copy, and of the rest at @l3. */
+ALWAYS_INLINE int steer_from(struct CONTEXT *ctx, const struct eth *eth, const void *l3, __u32 queue,
+			     take_fn *take)
 {
-	const struct eth *eth = (const struct eth *)(long)ctx->data;
 	struct packet p = { .queue = queue };
 	bool ours = false;
 
-	if ((const void *)(eth + 1) > (const void *)(long)ctx->data_end)
-		return PASS;
 	p.v4 = is_zero(eth->type ^ from_net16(ETHERTYPE_V4));
 	if (eth->type == from_net16(ETHERTYPE_V4))
-		ours = parse_v4(ctx, (const struct ip4 *)(eth + 1), &p);
+		ours = parse_v4(ctx, eth, l3, &p);
 	else if (eth->type == from_net16(ETHERTYPE_V6))
-		ours = parse_v6(ctx, (const struct ip6 *)(eth + 1), &p);
+		ours = parse_v6(ctx, eth, l3, &p);
 	/* One copy of the rest for both families: verifying it is most of what attaching costs. */
 	return ours ? decide(ctx, &p, take) : PASS;
 }

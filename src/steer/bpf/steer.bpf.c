@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
  * steer.bpf.c - the XDP program: what decide.h finds to be the stack's goes to the AF_XDP socket of its
- * queue. In generic mode UDP with a partial checksum passes (hazard 3).
+ * queue. In generic mode UDP with a partial checksum passes (hazard 3): to the kernel, or to a tap behind
+ * (STEER_F_SIDE), which sees how a super-frame is cut.
  */
 #include "decide.h"
 
@@ -52,7 +53,8 @@ ALWAYS_INLINE int take(struct xdp_md *ctx, const struct packet *p, struct steer_
 	int act;
 
 	if (!p->tcp && (steer_shared.flags & STEER_F_GENERIC) && is_partial(p)) {
-		COUNT(passed_partial);
+		if (!(steer_shared.flags & STEER_F_SIDE))
+			COUNT(passed_partial);
 		return XDP_PASS;
 	}
 	if (key)
@@ -75,5 +77,9 @@ ALWAYS_INLINE int take(struct xdp_md *ctx, const struct packet *p, struct steer_
 SECTION("xdp.frags")
 int fsock_steer(struct xdp_md *ctx)
 {
-	return steer(ctx, ctx->rx_queue_index, take);
+	const struct eth *eth = (const struct eth *)(long)ctx->data;
+
+	if ((const void *)(eth + 1) > (const void *)(long)ctx->data_end)
+		return XDP_PASS;
+	return steer_from(ctx, eth, eth + 1, ctx->rx_queue_index, take);
 }

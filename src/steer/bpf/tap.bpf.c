@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * tap.bpf.c - the ingress program of interfaces served by packet sockets: what decide.h finds to be the
- * stack's is marked as somebody else's.
+ * tap.bpf.c - the ingress program of interfaces served by packet sockets, alone or behind the XDP program:
+ * what decide.h finds to be the stack's is marked as somebody else's.
  *
  * The kernel's protocols take no frame of type "other host". Packet sockets of one protocol, IPv4 or
  * IPv6, are served after this program, take such frames too, and a filter (steer/tap.h) leaves them
@@ -23,6 +23,8 @@ enum {
 };
 
 static long (*const bpf_skb_change_type)(void *ctx, __u32 type) = (void *)BPF_FUNC_skb_change_type;
+static long (*const bpf_skb_load_bytes_relative)(const void *ctx, __u32 at, void *to, __u32 len,
+						 __u32 start) = (void *)BPF_FUNC_skb_load_bytes_relative;
 static long (*const bpf_skb_pull_data)(void *ctx, __u32 len) = (void *)BPF_FUNC_skb_pull_data;
 
 ALWAYS_INLINE int take(struct __sk_buff *skb, const struct packet *p, struct steer_beat *beat, __u64 now,
@@ -42,6 +44,29 @@ ALWAYS_INLINE int take(struct __sk_buff *skb, const struct packet *p, struct ste
 	return TAKEN;
 }
 
+/*
+ * A frame that an XDP program in generic mode was shown as a copy comes without its link header: the copy
+ * has forgotten how long that is, and what lies in front of the data is out of reach but for a helper.
+ * Then the data begin with the network header, and their 12th byte is no EtherType, or by chance one, and
+ * nothing behind it fits.
+ */
+ALWAYS_INLINE int tap(struct __sk_buff *skb)
+{
+	const struct eth *at = (const struct eth *)(long)skb->data;
+	const void *l3 = at + 1;
+	struct eth eth;
+
+	if (l3 > (const void *)(long)skb->data_end)
+		return PASS;
+	__builtin_memcpy(&eth, at, sizeof(eth));
+	if (eth.type != (__u16)skb->protocol) {
+		if (bpf_skb_load_bytes_relative(skb, 0, &eth, sizeof(eth), BPF_HDR_START_MAC) < 0)
+			return PASS;
+		l3 = at;
+	}
+	return steer_from(skb, &eth, l3, 0, take);
+}
+
 SECTION("tc")
 int fsock_tap(struct __sk_buff *skb)
 {
@@ -55,5 +80,5 @@ int fsock_tap(struct __sk_buff *skb)
 	if (linear < HEADERS_MAX && linear < skb->len &&
 	    bpf_skb_pull_data(skb, skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX) < 0)
 		return PASS;
-	return steer(skb, 0, take);
+	return tap(skb);
 }
