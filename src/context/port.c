@@ -177,6 +177,14 @@ static void publish(struct context *ctx, unsigned slot, const struct host_link *
 		ctx->stack->head.n_ports = slot + 1;
 }
 
+/* As long as a client waits for the fast path, and for the same reason; 0 = for ever. */
+static uint32_t shed_limit(const struct context *ctx)
+{
+	if (!ctx->config.kernel_peers)
+		return 0;
+	return ctx->config.profile == CONFIG_PROFILE_LATENCY ? 1 : FS_MAX(ctx->config.client_datagrams, 1u);
+}
+
 /* Try one provider on one interface. 0 or -errno with ctx->why. */
 static int try_open(struct context *ctx, unsigned slot, const struct host_link *link, unsigned kind,
 		    struct pool_plan *plan, uint32_t former)
@@ -198,6 +206,7 @@ static int try_open(struct context *ctx, unsigned slot, const struct host_link *
 		.rings_len = MEM_RINGS_PER_PORT,
 		.fd_floor = ctx->fd_floor,
 		.option = modes[ctx->config.xdp_mode],
+		.shed_limit = shed_limit(ctx),
 		.former = former,
 		.why = why,
 	};

@@ -26,7 +26,8 @@ enum { ENDPOINT_LEN = INET6_ADDRSTRLEN + 10 };
 		X(rx_no_frame) X(kernel_rx_dropped) X(kernel_rx_ring_full) X(kernel_fill_empty)    \
 			X(kernel_rx_invalid) X(kernel_tx_invalid) X(kernel_tx_empty)               \
 				X(steer_passed_stale) X(steer_passed_partial) X(steer_redirected)  \
-					X(guard_dropped) X(steer_passed_no_queue)
+					X(guard_dropped) X(steer_passed_no_queue) X(side_frames)   \
+						X(side_lost)
 
 #define NAME(field) #field,
 static const char *const port_counters[] = { PORT_COUNTERS(NAME) };

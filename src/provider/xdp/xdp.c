@@ -8,7 +8,8 @@
  *
  * Checksums: received frames are FBUF_CSUM_UNKNOWN. A TCP segment of a kernel peer on the same host
  * may carry only the folded pseudo-header sum (af_xdp.md 13); XDP has no word for that, so it is for
- * ip and tcp to compare when verification fails. UDP of that kind never comes in generic mode.
+ * ip and tcp to compare when verification fails. UDP of that kind comes by the side in generic mode
+ * (xdp_side.c).
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -125,7 +126,7 @@ static bool is_owner(const struct provider_handle *handle)
 	return handle->port->owner_pid == sys_getpid();
 }
 
-static struct steer steer_of(const struct provider_handle *handle)
+struct steer xdp_steer_of(const struct provider_handle *handle)
 {
 	const struct xdp_port *p = xdp_port_of(handle);
 	struct steer s = {
@@ -140,7 +141,7 @@ static struct steer steer_of(const struct provider_handle *handle)
 	return s;
 }
 
-static void steer_fds_to(struct provider_handle *handle, const struct steer *s)
+void xdp_steer_fds_to(struct provider_handle *handle, const struct steer *s)
 {
 	for (int i = 0; i < STEER_N_FDS; i++)
 		handle->fd[XDP_FD_STEER + i] = s->fd[i];
@@ -173,18 +174,21 @@ static int attach(struct provider_handle *handle, const struct provider_open_arg
 		return fail(args, -ENETDOWN, "the interface is gone");
 	if (rc < 0)
 		return rc;
-	steer_fds_to(handle, &s);
+	xdp_steer_fds_to(handle, &s);
 	p->shared = s.shared;
 	p->guard = s.guard;
 	steer_programs(&s, p->base.programs);
 	set_mode(&p->base.caps, sa.native);
+	p->generic = !sa.native;
+	p->shed_limit = args->shed_limit;
+	p->side = p->generic && args->shed_limit ? XDP_SIDE_WAITING : XDP_SIDE_NONE;
 	return 0;
 }
 
 static void detach(struct provider_handle *handle)
 {
 	struct xdp_port *p = xdp_port_of(handle);
-	struct steer s = steer_of(handle);
+	struct steer s = xdp_steer_of(handle);
 
 	steer_close(&s);
 	for (int i = 0; i < STEER_N_FDS; i++)
@@ -305,7 +309,7 @@ static void port_init(struct provider_handle *handle, struct provider_port *port
 /* From here on frames come. */
 static int steer_to_queues(struct provider_handle *handle, const struct provider_open_args *args)
 {
-	struct steer s = steer_of(handle);
+	struct steer s = xdp_steer_of(handle);
 
 	for (uint32_t i = 0; i < handle->port->n_queues; i++)
 		if (steer_set_xsk(&s, i, handle->fd[XDP_FD_QUEUE + i]) < 0)
@@ -330,7 +334,7 @@ static int open_sockets(struct provider_handle *handle, const struct provider_op
 	if (rc < 0)
 		goto not_attached;
 	rc = xdp_queues_bind(handle, args,
-			     p->base.caps.sheds_udp_partial || mode_of(args->driver)->copy);
+			     p->generic || mode_of(args->driver)->copy);
 	if (rc < 0)
 		goto not_bound;
 	if (!first->zero_copy && xsk_kernel_tx_panics()) {
@@ -396,7 +400,7 @@ static void xdp_fork_child(struct provider_handle *handle)
 static bool fd_is_shared(int i)
 {
 	return i != XDP_FD_WAIT && i != XDP_FD_VNET && i != XDP_FD_STEER + STEER_FD_LINK &&
-	       i != XDP_FD_STEER + STEER_FD_GUARD;
+	       i != XDP_FD_STEER + STEER_FD_GUARD && i != XDP_FD_STEER + STEER_FD_SIDE;
 }
 
 static int xdp_join(struct provider_handle *handle, struct provider_port *port,
@@ -416,6 +420,8 @@ static int xdp_join(struct provider_handle *handle, struct provider_port *port,
 	if (rc < 0)
 		goto failed;
 	rc = xdp_queues_join(handle, fd_floor);
+	if (rc == 0)
+		rc = xdp_side_join(handle, fd_floor);
 	if (rc < 0)
 		goto failed;
 	rc = steer_join(&s, port->ifindex, handle->fd + XDP_FD_STEER, p->shared);
@@ -424,6 +430,7 @@ static int xdp_join(struct provider_handle *handle, struct provider_port *port,
 	return 0;
 
 failed:
+	xdp_side_close(handle);
 	xdp_queues_close(handle);
 	close_fds(handle);
 	return rc;
@@ -433,10 +440,10 @@ failed:
 static int xdp_adopt(struct provider_handle *handle, int fd_floor, char *why)
 {
 	struct xdp_port *p = xdp_port_of(handle);
-	struct steer s = steer_of(handle);
+	struct steer s = xdp_steer_of(handle);
 	const struct steer_open_args args = {
 		.ifindex = p->base.ifindex,
-		.native = !p->base.caps.sheds_udp_partial,
+		.native = !p->generic,
 		.guard = p->guard == STEER_GUARD_NONE ? STEER_GUARD_NONE : STEER_GUARD_AUTO,
 		.fd_floor = fd_floor,
 		.why = why,
@@ -447,10 +454,10 @@ static int xdp_adopt(struct provider_handle *handle, int fd_floor, char *why)
 
 	if (rc < 0)
 		return rc == -ENODEV ? -ENETDOWN : rc;
-	steer_fds_to(handle, &s);
+	xdp_side_adopt(handle, &s, fd_floor);
+	xdp_steer_fds_to(handle, &s);
 	p->guard = s.guard;
 	p->guard_tried = s.guard != STEER_GUARD_NONE;
-	memset(p->base.programs, 0, sizeof(p->base.programs));
 	steer_programs(&s, p->base.programs);
 	p->base.owner_pid = sys_getpid();
 	return 0;
@@ -462,6 +469,7 @@ static void xdp_close(struct provider_handle *handle)
 	bool owner = is_owner(handle);
 
 	detach(handle);
+	xdp_side_close(handle);
 	xdp_queues_close(handle);
 	close_fds(handle);
 	if (!owner)
@@ -488,13 +496,13 @@ static void guard_for(struct provider_handle *handle, struct steer *s,
 	p->guard_tried = true;
 	steer_guard_add(s, handle->fd[XDP_FD_QUEUE]);
 	p->guard = s->guard;
-	steer_fds_to(handle, s);
+	xdp_steer_fds_to(handle, s);
 	steer_programs(s, p->base.programs);
 }
 
 static int xdp_steer_add(struct provider_handle *handle, const struct steer_rule *rule)
 {
-	struct steer s = steer_of(handle);
+	struct steer s = xdp_steer_of(handle);
 
 	guard_for(handle, &s, rule);
 	return steered_add(&s, rule);
@@ -502,7 +510,7 @@ static int xdp_steer_add(struct provider_handle *handle, const struct steer_rule
 
 static int xdp_steer_remove(struct provider_handle *handle, const struct steer_rule *rule)
 {
-	struct steer s = steer_of(handle);
+	struct steer s = xdp_steer_of(handle);
 
 	return steered_remove(&s, rule);
 }
@@ -510,7 +518,7 @@ static int xdp_steer_remove(struct provider_handle *handle, const struct steer_r
 static int xdp_set_local_addrs(struct provider_handle *handle, const struct ip_addr *addrs,
 			       unsigned n)
 {
-	struct steer s = steer_of(handle);
+	struct steer s = xdp_steer_of(handle);
 
 	return steer_set_local(&s, addrs, n);
 }
@@ -540,6 +548,8 @@ static void xdp_refresh_stats(struct provider_handle *handle)
 		to->kernel_tx_invalid = st.tx_invalid_descs;
 		to->kernel_tx_empty = st.tx_ring_empty_descs;
 	}
+	if (xdp_side_here(handle))
+		to->side_lost += packet_rx_lost(&handle->fd[XDP_FD_SIDE]);
 	steered_stats(p->shared, to);
 	xdp_io_switch_stamps(p);
 	xdp_io_probe(handle);
@@ -553,7 +563,7 @@ static int xdp_wait_fd(const struct provider_handle *handle)
 const struct provider_ops provider_xdp = {
 	.name = "xdp",
 	.port_size = sizeof(struct xdp_port),
-	.rings_len = XDP_QUEUES_RINGS + STEER_SHARED_BYTES,
+	.rings_len = XDP_QUEUES_RINGS + STEER_SHARED_BYTES + XDP_SIDE_RINGS,
 	.probe = xdp_probe,
 	.open = xdp_open,
 	.fork_child = xdp_fork_child,
@@ -570,6 +580,7 @@ const struct provider_ops provider_xdp = {
 	.steer_remove = xdp_steer_remove,
 	.set_local_addrs = xdp_set_local_addrs,
 	.heartbeat = xdp_heartbeat,
+	.tend = xdp_side_tend,
 	.refresh_stats = xdp_refresh_stats,
 	.close = xdp_close,
 };

@@ -327,10 +327,28 @@ __attribute__((noinline)) static unsigned receive_in_turn(struct xdp_port *p, st
 	return got;
 }
 
+/* The queues and the side, who goes first changing as among the queues. */
+__attribute__((noinline)) static unsigned receive_with_side(struct provider_handle *handle, struct fbuf **frames,
+							    unsigned n)
+{
+	struct xdp_port *p = xdp_port_of(handle);
+	unsigned got = p->side_first ? xdp_side_take(handle, frames, n) : receive_in_turn(p, frames, n);
+
+	if (got == n)
+		p->side_first = !p->side_first;
+	else if (p->side_first)
+		got += receive_in_turn(p, frames + got, n - got);
+	else
+		got += xdp_side_take(handle, frames + got, n - got);
+	return got;
+}
+
 unsigned xdp_receive(struct provider_handle *handle, struct fbuf **frames, unsigned n)
 {
 	struct xdp_port *p = xdp_port_of(handle);
 
+	if (__builtin_expect(xdp_side_here(handle), 0))
+		return receive_with_side(handle, frames, n);
 	if (__builtin_expect(p->base.n_queues == 1, 1))
 		return queue_receive(p, &p->queue[0], frames, n);
 	return receive_in_turn(p, frames, n);
@@ -571,6 +589,8 @@ void xdp_io_probe(struct provider_handle *handle)
 		if (sys_getsockopt(fd[i], SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0)
 			xdp_io_check(p, -ENXIO);
 	}
+	if (xdp_side_here(handle))
+		xdp_side_probe(handle);
 	if (p->base.error == -ENETDOWN)
 		xdp_io_check(p, (int)sys_sendto(fd[0], NULL, 0, MSG_DONTWAIT, NULL, 0));
 }
@@ -579,7 +599,7 @@ bool xdp_arm(struct provider_handle *handle)
 {
 	struct xdp_port *p = xdp_port_of(handle);
 
-	bool work = false;
+	bool work = xdp_side_here(handle) && packet_rx_ready(&p->side_rx);
 
 	xdp_io_switch_stamps(p);
 	xdp_io_probe(handle);

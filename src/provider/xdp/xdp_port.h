@@ -14,15 +14,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "provider/packet/packet_rx.h"
 #include "provider/provider.h"
 #include "provider/xdp/xsk.h"
 #include "steer/steer.h"
 
 /* Meaning of provider_handle.fd[]. */
 enum xdp_fd {
-	XDP_FD_WAIT,  /* epoll set over the queues' sockets, where there are several; else -1 */
+	XDP_FD_WAIT,  /* epoll set over all sockets to receive from, where there are several; else -1 */
 	XDP_FD_VNET,  /* AF_PACKET side socket, opened at the first super-frame; -1 = not yet */
-	XDP_FD_STEER, /* the first of src/steer's */
+	XDP_FD_SIDE,  /* the sockets of packet_rx.h; -1 = not yet, see xdp_side.c */
+	XDP_FD_STEER = XDP_FD_SIDE + PACKET_SOCKETS, /* the first of src/steer's */
 	XDP_FD_QUEUE = XDP_FD_STEER + STEER_N_FDS, /* the AF_XDP socket of queue 0, then of the others */
 	XDP_FDS = XDP_FD_QUEUE + PROVIDER_MAX_QUEUES,
 };
@@ -47,6 +49,13 @@ struct xdp_queue {
 	bool rx_skip;		 /* the rest of a frame that was given up is being thrown away */
 };
 
+/* The packet sockets that take what generic mode sheds. */
+enum xdp_side {
+	XDP_SIDE_NONE,	  /* not wanted, not needed, or not to be had */
+	XDP_SIDE_WAITING, /* until enough was shed */
+	XDP_SIDE_OPEN,	  /* sockets and tap stand */
+};
+
 /*
  * Shared half of a port. Frames leave by the first queue alone, whatever flow they belong to: that keeps
  * their order without a thought, and any chunk may be sent there. The other sockets only receive.
@@ -69,6 +78,13 @@ struct xdp_port {
 	struct steer_shared *shared; /* mapped at one address in every process; NULL before open */
 	uint8_t guard;		     /* enum steer_guard */
 	bool guard_tried;	     /* no second attempt */
+	bool generic;		     /* the program's mode */
+
+	/* what that mode cannot tell apart */
+	uint8_t side;		   /* enum xdp_side */
+	bool side_first;	   /* looked at before the queues, next time */
+	uint32_t shed_limit;	   /* see struct provider_open_args */
+	struct packet_rx side_rx;
 
 	/* last: a port of one queue has what it touches in neighbouring lines */
 	struct xdp_queue queue[PROVIDER_MAX_QUEUES]; /* base.n_queues of them */
@@ -92,10 +108,38 @@ int xdp_queues_create(struct provider_handle *handle, const struct provider_open
 int xdp_queues_bind(struct provider_handle *handle, const struct provider_open_args *args, bool copy);
 /* In a process that got the sockets' descriptors from the owner: map their rings, make a set to wait on. */
 int xdp_queues_join(struct provider_handle *handle, int fd_floor);
+/* Make the epoll set to sleep on, over the first queue, unless there is one. 0 or -errno. */
+int xdp_queues_wait(struct provider_handle *handle, int fd_floor);
 /* Unmap the rings and close the sockets and the set, as far as they exist. */
 void xdp_queues_close(struct provider_handle *handle);
 /* Bytes of args->rings that the queues use. */
 #define XDP_QUEUES_RINGS ((size_t)PROVIDER_MAX_QUEUES * XSK_RINGS_LEN)
+
+/* --- xdp_side.c --- */
+
+/* provider.h's tend(): open the side when its time has come. */
+bool xdp_side_tend(struct provider_handle *handle);
+/* In a process that got its sockets from another one: map their rings, sleep on them too. */
+int xdp_side_join(struct provider_handle *handle, int fd_floor);
+/* The owner ended, @s is attached again: have the tap stand behind it again, or do without. */
+void xdp_side_adopt(struct provider_handle *handle, struct steer *s, int fd_floor);
+/* Unmap the rings and close the sockets, as far as they exist. */
+void xdp_side_close(struct provider_handle *handle);
+/* Address space it needs, behind that of steering. */
+enum { XDP_SIDE_RINGS = PACKET_RINGS_LEN };
+/* The part of xdp_receive() that is its own, where this process has the sockets. */
+static inline bool xdp_side_here(const struct provider_handle *handle)
+{
+	return handle->fd[XDP_FD_SIDE] >= 0;
+}
+unsigned xdp_side_take(struct provider_handle *handle, struct fbuf **frames, unsigned n);
+/* Ask the sockets for their errors, on which a sleeper would wake again and again. */
+void xdp_side_probe(const struct provider_handle *handle);
+
+/* --- xdp.c: between a handle and a struct steer --- */
+
+struct steer xdp_steer_of(const struct provider_handle *handle);
+void xdp_steer_fds_to(struct provider_handle *handle, const struct steer *s);
 
 /* --- xdp_io.c --- */
 

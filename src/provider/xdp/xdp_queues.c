@@ -60,6 +60,15 @@ static int wait_add(const struct provider_handle *handle, uint32_t queue)
 			     &event);
 }
 
+int xdp_queues_wait(struct provider_handle *handle, int fd_floor)
+{
+	int rc = handle->fd[XDP_FD_WAIT] >= 0 ? 0 : wait_create(handle, fd_floor);
+
+	if (rc == 0)
+		rc = wait_add(handle, 0);
+	return rc == -EEXIST ? 0 : rc;
+}
+
 static void fd_drop(int *fd)
 {
 	if (*fd >= 0)
