@@ -152,7 +152,7 @@ def drops(pid):
         total += sum(stack.get("drops", {}).values())
         for port in stack.get("ports", []):
             for name in ("kernel_rx_dropped", "kernel_rx_ring_full", "kernel_fill_empty", "rx_no_frame",
-                         "rx_bad"):
+                         "rx_bad", "side_lost"):
                 total += port["counters"].get(name, 0)
     return total
 

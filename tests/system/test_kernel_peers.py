@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+What kernel sockets at the other end of a veth pair send, and super-frames either way (hazard 3): taken by
+the fast path whole and in order, cut where the receiver wants datagrams.
+"""
+import json
+import pathlib
+import signal
+import time
+
+import pytest
+
+from lab import fsock, net, proc
+
+PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
+PYTHON = "/usr/bin/python3"
+LATENCY = {"profile": "latency"}
+PORT = 9000
+
+
+def under(options, *argv):
+    argv = list(map(str, argv))
+    return argv if options is None else fsock.run(argv, **options)
+
+
+def ports(pid):
+    """Counters of the ports of @pid, summed; after its next look at them."""
+    time.sleep(1.1)
+    total = {}
+    for stack in fsock.stat(pid)["stacks"]:
+        for port in stack["ports"]:
+            for name, value in port["counters"].items():
+                total[name] = total.get(name, 0) + value
+    return total
+
+
+class Echo:
+    """A server, and clients on kernel sockets that talk to it."""
+
+    def __init__(self, pair, options, address=net.B4):
+        self.pair, self.address = pair, address
+        self.server = pair.b.popen(under(options, PYTHON, PROGRAMS / "echo_server.py", "socket", address, PORT),
+                                   env=fsock.CLEAN)
+
+    def __enter__(self):
+        self.server.__enter__()
+        assert self.server.wait_for("ready", 10), self.server.err
+        return self
+
+    def __exit__(self, *about):
+        return self.server.__exit__(*about)
+
+    def ask(self, count):
+        done = self.pair.a.run([PYTHON, str(PROGRAMS / "echo_client.py"), "socket", self.address, str(PORT),
+                                str(count)], env=fsock.CLEAN, timeout=30)
+        assert done.status == 0, done.err
+        return done.out
+
+    def counts(self):
+        return fsock.counts(self.server.pid)
+
+
+@pytest.mark.parametrize("address", [net.B4, net.B6])
+def test_hazard_03_a_kernel_peer_is_fast(pair, address):
+    pair.meet()
+    with Echo(pair, None, address) as kernel:
+        truth = kernel.ask(500)
+    with Echo(pair, LATENCY, address) as echo:
+        assert echo.ask(500) == truth
+        time.sleep(1.1)
+        seen = echo.counts()
+        assert seen.rx_kernel <= 8 and seen.rx_fast == 500 - seen.rx_kernel and seen.tx_fast == 500, seen
+        counters = ports(echo.server.pid)
+        assert counters["side_frames"] == seen.rx_fast and counters["side_lost"] == 0
+        assert counters["steer_passed_partial"] <= seen.rx_kernel
+
+
+def test_default_profile_waits_for_a_few(pair):
+    pair.meet()
+    with Echo(pair, {}) as echo:
+        echo.ask(10)
+        assert echo.counts().rx_fast == 0
+        echo.ask(500)
+        time.sleep(1.1)
+        seen = echo.counts()
+        assert 16 <= seen.rx_kernel < 100 and seen.rx_fast == 510 - seen.rx_kernel, seen
+
+
+def test_it_can_be_turned_off(pair):
+    pair.meet()
+    with Echo(pair, {**LATENCY, "kernel_peers": 0}) as echo:
+        echo.ask(100)
+        counters = ports(echo.server.pid)
+        assert echo.counts().rx_kernel == 100
+        assert counters["side_frames"] == 0 and counters["steer_passed_partial"] == 100
+
+
+def warm(pair, receiver, port=PORT):
+    """Datagrams of a kernel peer, until the receiver has its packet sockets."""
+    code = ("import socket, sys, time\n"
+            "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+            "for _ in range(8): s.sendto(b'\\xff' * 4, (sys.argv[1], int(sys.argv[2]))); time.sleep(0.02)\n")
+    pair.a.run([PYTHON, "-c", code, net.B4, str(port)], env=fsock.CLEAN)
+    assert proc.until(lambda: ports(receiver.pid)["side_frames"] > 0, 10), receiver.err
+
+
+def transfer(pair, sender, receiver, *how, gro=False, size=1400, count=45, calls=40, pause=0.002):
+    """What segments.py received of what it sent, without the datagrams that came before."""
+    argv = [PYTHON, PROGRAMS / "segments.py", "recv", net.B4, PORT, 3, *(["gro"] if gro else [])]
+    with pair.b.popen(under(receiver, *argv), env=fsock.CLEAN) as end:
+        assert end.wait_for("ready", 10), end.err
+        if receiver is not None and receiver.get("kernel_peers") != 0:
+            warm(pair, end)
+        report = fsock.Report()
+        done = pair.a.run(under(sender, PYTHON, PROGRAMS / "segments.py", "send", net.B4, PORT, size, count, calls,
+                                pause, *how), env={**fsock.CLEAN, **report.env}, fds=(report.fd,), timeout=40)
+        assert done.status == 0, done.err
+        time.sleep(0.3)
+        counters = ports(end.pid) if receiver is not None else {}
+        counts = fsock.counts(end.pid)
+        end.finish(20)
+        seen = json.loads(end.out.splitlines()[-1])
+    seen.update(sent=int(done.out), sender=report.counts(), receiver=counts, ports=counters)
+    report.close()
+    return seen
+
+
+def complete(seen):
+    """Every datagram once, in order, with its bytes."""
+    assert seen["wrong"] == 0
+    assert seen["numbers"] == list(range(seen["sent"])), seen["ports"]
+
+
+@pytest.mark.parametrize("gro", [False, True], ids=["datagrams", "gro"])
+@pytest.mark.parametrize("size, count", [(1400, 45), (100, 50), (1400, 2)])
+def test_hazard_03_segments_of_a_kernel_peer(pair, size, count, gro):
+    pair.meet()
+    seen = transfer(pair, None, LATENCY, size=size, count=count, gro=gro)
+    complete(seen)
+    assert seen["ports"]["side_frames"] >= 40
+    assert seen["receiver"].rx_kernel <= 8, seen["receiver"]
+    if gro:
+        assert set(seen["told"]) == {size} and len(seen["told"]) == 40
+
+
+def test_losses_of_the_side_are_counted(pair):
+    """A receiver that stops for a while: what it does not get, a counter has."""
+    pair.meet()
+    argv = [PYTHON, PROGRAMS / "segments.py", "recv", net.B4, PORT, 2]
+    with pair.b.popen(under(LATENCY, *argv), env=fsock.CLEAN) as end:
+        assert end.wait_for("ready", 10), end.err
+        warm(pair, end)
+        before = fsock.drops(end.pid)
+        end.send(signal.SIGSTOP)
+        done = pair.a.run([PYTHON, str(PROGRAMS / "segments.py"), "send", net.B4, str(PORT), "1400", "45", "400"],
+                          env=fsock.CLEAN, timeout=40)
+        end.send(signal.SIGCONT)
+        time.sleep(1)
+        counters = ports(end.pid)
+        lost = fsock.drops(end.pid) - before
+        end.finish(20)
+        seen = json.loads(end.out.splitlines()[-1])
+    assert seen["wrong"] == 0 and len(seen["numbers"]) < int(done.out)
+    assert lost > 0, counters
