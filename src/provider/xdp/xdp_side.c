@@ -13,6 +13,7 @@
  * partial.
  */
 #include <errno.h>
+#include <time.h>
 
 #include "provider/xdp/xdp_port.h"
 #include "sys/sys.h"
@@ -111,11 +112,26 @@ void xdp_side_adopt(struct provider_handle *handle, struct steer *s, int fd_floo
 	p->base.caps.sheds_udp_partial = true;
 }
 
+/* The sockets' stamps are of another clock than the program's. */
+static void restamp(struct fbuf **frames, unsigned n)
+{
+	struct timespec wall, run;
+	fs_ns ahead;
+
+	sys_clock_gettime(CLOCK_REALTIME, &wall);
+	sys_clock_gettime(CLOCK_MONOTONIC, &run);
+	ahead = FS_SEC(wall.tv_sec - run.tv_sec) + wall.tv_nsec - run.tv_nsec;
+	for (unsigned i = 0; i < n; i++)
+		frames[i]->stamp -= frames[i]->stamp ? ahead : 0;
+}
+
 unsigned xdp_side_take(struct provider_handle *handle, struct fbuf **frames, unsigned n)
 {
 	struct xdp_port *p = xdp_port_of(handle);
 	unsigned got = packet_rx_take(&p->side_rx, &handle->fd[XDP_FD_SIDE], &p->base, frames, n);
 
+	if (p->base.stamp)
+		restamp(frames, got);
 	p->base.stats.rx_frames += got;
 	p->base.stats.side_frames += got;
 	return got;
