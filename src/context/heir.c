@@ -9,9 +9,12 @@
  */
 #include <string.h>
 
+#include "base/reason.h"
 #include "context/internal.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
+
+enum { DRAIN_MAX = 64 /* bursts: a ring's worth, whatever keeps arriving */ };
 
 #define BIRTH_NS FS_SEC(3) /* a child that has not said its number by then was never born */
 
@@ -33,20 +36,45 @@ static void take_bit(struct context *ctx, unsigned heir)
 	ctx->stack->heir[heir] = (struct stack_heir){ 0 };
 }
 
-static bool is_gone(const struct context *ctx, const struct stack_heir *h)
+static enum context_presence presence(const struct context *ctx, const struct stack_heir *h)
 {
 	uint32_t pid = fs_load_acquire(&h->pid);
 
 	if (pid == 0)
-		return host_clock_kernel() - h->since > BIRTH_NS;
-	return context_is_gone(ctx, pid, fs_load_relaxed(&h->memory_fd));
+		return host_clock_kernel() - h->since > BIRTH_NS ? CONTEXT_GONE : CONTEXT_HERE;
+	return context_presence(ctx, pid, fs_load_relaxed(&h->memory_fd));
+}
+
+/* Whether it will ever read cannot be known: what waits for it alone waits with its queue, and without
+ * taking frames that somebody else may have a use for by now. */
+static void stop_steering_for(struct context *ctx, unsigned heir)
+{
+	struct list *e;
+
+	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (!(s->heirs & 1ULL << heir) || sock_refs(s) || s->way == SOCK_KERNEL)
+			continue;
+		for (int n = 0; n < DRAIN_MAX && context_take(ctx); n++) /* what came is still its own */
+			continue;
+		context_demote(ctx, s, FS_REASON_join_denied, "its last holder cannot be seen");
+	}
 }
 
 static void forget_the_gone(struct context *ctx)
 {
-	for (unsigned i = 0; i < STACK_HEIRS; i++)
-		if (ctx->stack->heir[i].since && is_gone(ctx, &ctx->stack->heir[i]))
+	for (unsigned i = 0; i < STACK_HEIRS; i++) {
+		enum context_presence seen;
+
+		if (!ctx->stack->heir[i].since)
+			continue;
+		seen = presence(ctx, &ctx->stack->heir[i]);
+		if (seen == CONTEXT_GONE)
 			take_bit(ctx, i);
+		else if (seen == CONTEXT_UNSEEN && ctx->slot < STATS_MAX_PROCS)
+			stop_steering_for(ctx, i);
+	}
 }
 
 static int free_note(const struct stack *s)

@@ -152,9 +152,10 @@ void context_hand_on_records(struct context *ctx);
 /* Close the records of processes that ended and never had a slot. */
 void context_reap_strangers(struct context *ctx);
 
-/* A process of this fork tree, whose number of the stack's memory is @memory_fd, ended or became another
- * program by exec. What cannot be seen did not happen. No lock needed. */
-bool context_is_gone(const struct context *ctx, uint32_t pid, int memory_fd);
+/* What is known of a process of this fork tree, whose number of the stack's memory is @memory_fd. GONE: it
+ * ended, or became another program by exec. UNSEEN: it lives, and as what cannot be seen. No lock needed. */
+enum context_presence { CONTEXT_GONE, CONTEXT_UNSEEN, CONTEXT_HERE };
+enum context_presence context_presence(const struct context *ctx, uint32_t pid, int memory_fd);
 
 /* This process has the stack's memory under another number now. No lock needed. */
 void context_memory_moved(struct context *ctx);

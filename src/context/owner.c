@@ -60,7 +60,7 @@ static bool is_gone(const struct context *ctx, unsigned slot)
 {
 	const struct stack_proc *p = &ctx->stack->proc[slot];
 
-	return context_is_gone(ctx, p->pid, fs_load_relaxed(&p->memory_fd));
+	return context_presence(ctx, p->pid, fs_load_relaxed(&p->memory_fd)) == CONTEXT_GONE;
 }
 
 /* Take the port's descriptors from a process that has them, the owner before others. 0; -ESRCH: nobody is

@@ -329,8 +329,8 @@ static int name_of(uint32_t pid, int fd, char name[NAME_BYTES])
 	return sys_readlinkat(AT_FDCWD, path, name, NAME_BYTES);
 }
 
-/* Does process @pid map nothing by that name, for certain? What exec closes, a program may close too. */
-static bool maps_none(uint32_t pid, const char *name, size_t len)
+/* Does process @pid map something by that name? What exec closes, a program may close too. */
+static enum context_presence look_for_mapping(uint32_t pid, const char *name, size_t len)
 {
 	char path[32], text[4096];
 	size_t have = 0;
@@ -341,7 +341,7 @@ static bool maps_none(uint32_t pid, const char *name, size_t len)
 	host_format(path, sizeof(path), "/proc/%u/maps", pid);
 	fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
 	if (fd < 0)
-		return false;
+		return CONTEXT_UNSEEN;
 	while ((n = sys_read(fd, text + have, sizeof(text) - have)) > 0) {
 		size_t rest;
 
@@ -352,24 +352,26 @@ static bool maps_none(uint32_t pid, const char *name, size_t len)
 		have = rest;
 	}
 	sys_close(fd);
-	return n == 0 && !found;
+	if (found)
+		return CONTEXT_HERE;
+	return n == 0 ? CONTEXT_GONE : CONTEXT_UNSEEN;
 }
 
-bool context_is_gone(const struct context *ctx, uint32_t pid, int memory_fd)
+enum context_presence context_presence(const struct context *ctx, uint32_t pid, int memory_fd)
 {
 	char ours[NAME_BYTES], its[NAME_BYTES];
 	int n, len;
 
 	if (context_is_dead(pid))
-		return true;
+		return CONTEXT_GONE;
 	n = name_of(ctx->pid, ctx->arena.fd, ours);
 	len = name_of(pid, memory_fd, its);
 	/* Hidden after setuid() or chroot(). */
 	if (n < 0 || (len < 0 && len != -ENOENT))
-		return false;
+		return CONTEXT_UNSEEN;
 	if (len == n && memcmp(its, ours, (size_t)n) == 0)
-		return false;
-	return maps_none(pid, ours, (size_t)n);
+		return CONTEXT_HERE;
+	return look_for_mapping(pid, ours, (size_t)n);
 }
 
 void context_memory_moved(struct context *ctx)
@@ -441,7 +443,8 @@ void context_reap(struct context *ctx)
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++) {
 		const struct stack_proc *p = &ctx->stack->proc[i];
 
-		if (p->pid && i != ctx->slot && context_is_gone(ctx, p->pid, fs_load_relaxed(&p->memory_fd)))
+		if (p->pid && i != ctx->slot &&
+		    context_presence(ctx, p->pid, fs_load_relaxed(&p->memory_fd)) == CONTEXT_GONE)
 			bury(ctx, i);
 	}
 	if (ctx->slot < STATS_MAX_PROCS)
