@@ -15,6 +15,7 @@
 
 #include "base/barrier.h"
 #include "context/internal.h"
+#include "context/stay.h"
 #include "context/thread.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
@@ -112,22 +113,22 @@ static void refresh_sleep_set(struct context *ctx)
 	t->ports_serial = ctx->stack->ports_serial;
 }
 
-static struct sleepers *sleepers_of(const struct blocker_object *o)
+static struct sleepers *sleepers_of(const struct stay_object *o)
 {
 	return o->sock ? &o->sock->sleepers : &o->set->sleepers;
 }
 
 static void count_sleeper(struct blocker *b)
 {
-	for (unsigned i = 0; i < b->n_on; i++)
-		sleepers_add(sleepers_of(&b->on[i]), b->ctx->slot);
+	for (unsigned i = 0; i < b->stay->n; i++)
+		sleepers_add(sleepers_of(&b->stay->on[i]), b->ctx->slot);
 	b->ctx->stack->proc[b->ctx->slot].sleepers++;
 }
 
 static void uncount_sleeper(struct blocker *b)
 {
-	for (unsigned i = 0; i < b->n_on; i++)
-		sleepers_remove(sleepers_of(&b->on[i]), b->ctx->slot);
+	for (unsigned i = 0; i < b->stay->n; i++)
+		sleepers_remove(sleepers_of(&b->stay->on[i]), b->ctx->slot);
 	b->ctx->stack->proc[b->ctx->slot].sleepers--;
 }
 
@@ -139,6 +140,10 @@ static int arm(struct blocker *b)
 
 	if (!context_lock(ctx))
 		return CONTEXT_KERNEL;
+	if (!stay_is_ours(b->stay)) {
+		context_unlock(ctx);
+		return -EINTR;
+	}
 	refresh_sleep_set(ctx);
 	count_sleeper(b);
 	for (unsigned i = 0; i < ctx->n_handles; i++)
@@ -149,6 +154,7 @@ static int arm(struct blocker *b)
 	return 0;
 }
 
+/* Lock held. */
 static void disarm(struct blocker *b)
 {
 	struct context *ctx = b->ctx;
@@ -156,8 +162,6 @@ static void disarm(struct blocker *b)
 	if (!b->armed)
 		return;
 	b->armed = false;
-	if (!context_lock(ctx))
-		return; /* a broken stack: nobody counts sleepers any more */
 	uncount_sleeper(b);
 	if (b->owner_ended)
 		ctx->next_look = 0; /* the call's next turn takes over */
@@ -165,7 +169,6 @@ static void disarm(struct blocker *b)
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		if (ctx->handle[i].ops)
 			ctx->handle[i].ops->disarm(&ctx->handle[i]);
-	context_unlock(ctx);
 }
 
 static struct timespec to_timespec(fs_ns ns)
@@ -208,7 +211,11 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 		for (int i = 0; i < events; i++)
 			b->owner_ended |= rung[i].data.u64 == OWNER_ENDED;
 	}
-	disarm(b);
+	if (context_lock(ctx)) {
+		disarm(b);
+		context_unlock(ctx);
+	}
+	b->armed = false; /* without the lock: on a broken stack nobody counts sleepers */
 	return admit(b);
 }
 
@@ -293,13 +300,19 @@ static void learn(const struct blocker *b)
 
 void blocker_end(struct blocker *b)
 {
-	if (!b->ctx)
+	struct context *ctx = b->ctx;
+
+	if (!ctx)
 		return;
 	if (b->started)
 		learn(b);
-	disarm(b);
-	if (b->release)
-		b->release(b, b->release_arg);
+	if (context_lock(ctx)) {
+		disarm(b);
+		stay_end(ctx, b->stay);
+		context_unlock(ctx);
+	} else {
+		stay_drop(b->stay);
+	}
 	if (b->blocked)
 		signal_restore(b->saved);
 	b->ctx = NULL;

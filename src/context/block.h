@@ -32,24 +32,14 @@
 #include "context/context.h"
 #include "host/signals.h"
 
-struct epoll_set;
-
-/* Something that a thread sleeps for: its sleepers are counted. One of the two; the other is NULL. */
-struct blocker_object {
-	struct sock *sock;
-	struct epoll_set *set;
-};
+struct stay;
 
 struct blocker {
 	struct context *ctx;
-	const struct blocker_object *on; /* what the sleep is for, n_on of them; held by the call */
-	unsigned n_on;
+	struct stay *stay;	/* what the sleep is for; the blocker's to end. Set after blocker_init() */
 	fs_ns deadline;		/* FS_NEVER = no limit */
 	bool restartable;	/* SA_RESTART applies to the call */
 	bool spin_allowed;	/* something polled in user space can end the wait */
-	/* What the call holds and must let go however it ends, by return or by pthread_cancel(). */
-	void (*release)(struct blocker *b, void *arg);
-	void *release_arg;
 
 	/* --- kept by block.c --- */
 	fs_ns started;		/* 0 = no pause yet */
@@ -67,12 +57,12 @@ void blocker_init(struct blocker *b, struct context *ctx, fs_ns deadline, bool r
 /*
  * Wait a little for one of @fds (whatever the kernel may report) or anything the stack takes.
  * fds must have room for two more entries behind @n.
- * Return: 0 look again; -EINTR; -ETIMEDOUT the deadline passed; CONTEXT_KERNEL the stack broke: make
- * libc's call.
+ * Return: 0 look again; -EINTR, also in a child that a signal handler made in between; -ETIMEDOUT the
+ * deadline passed; CONTEXT_KERNEL the stack broke: make libc's call.
  */
 int blocker_pause(struct blocker *b, struct pollfd *fds, unsigned n);
 
-/* Let go: wakes nobody, restores the mask, calls release. Twice is once. */
+/* Let go of everything: wakes nobody, restores the mask. Twice is once. */
 void blocker_end(struct blocker *b);
 
 /* A blocker that ends with its scope. */

@@ -16,6 +16,7 @@
 #include "context/errqueue.h"
 #include "context/internal.h"
 #include "context/stamp.h"
+#include "context/stay.h"
 #include "socket/opts.h"
 #include "sys/sys.h"
 
@@ -33,7 +34,7 @@ static bool retire(struct context *ctx, struct sock *s, int fd)
 {
 	struct stats_sock *record = s->record;
 
-	if (s->way != SOCK_KERNEL || s->pcb.queue.head || s->held.head || s->users)
+	if (s->way != SOCK_KERNEL || s->pcb.queue.head || s->held.head || sock_is_used(s))
 		return false;
 	if (s->errors.head || stamps_differ(&s->stamps))
 		return false;
@@ -288,53 +289,38 @@ static ssize_t receive_once(struct context *ctx, int fd, struct datagram *d, boo
 	}
 }
 
-/* Hold the socket's memory while a call sleeps in it. NULL: it is gone. What the call needs to know of
- * it is copied: nobody holds the lock while it waits. */
-static struct sock *hold(struct context *ctx, int fd, fs_ns *limit, bool *fast)
+/* Begin to wait for the socket behind @fd. What the call needs to know of it is copied: nobody holds the
+ * lock while it waits. 0, DATAGRAM_KERNEL: it is gone, -ENOMEM. */
+static int begin_wait(struct context *ctx, int fd, struct blocker *b)
 {
 	struct sock *s = context_enter(ctx, fd);
+	struct stay *stay;
 
 	if (!s)
-		return NULL;
-	s->users++;
-	*limit = s->rcvtimeo;
-	*fast = s->way == SOCK_FAST && !s->unsteered;
+		return DATAGRAM_KERNEL;
+	stay = stay_begin(ctx, 1);
+	if (stay) {
+		fs_ns limit = s->rcvtimeo;
+
+		/* The kernel restarts a receive only where no timeout is set (sock_intr_errno()). */
+		blocker_init(b, ctx, limit ? host_clock_kernel() + limit : FS_NEVER, limit == 0, NULL);
+		stay_on_sock(ctx, stay, s);
+		b->stay = stay;
+		b->spin_allowed = s->way == SOCK_FAST && !s->unsteered;
+	}
 	context_leave(ctx);
-	return s;
-}
-
-static void unhold(struct blocker *b, void *arg)
-{
-	struct context *ctx = b->ctx;
-	struct sock *s = arg;
-
-	if (!context_lock(ctx))
-		return;
-	s->users--;
-	context_sock_settle(ctx, s);
-	context_unlock(ctx);
+	return stay ? 0 : -ENOMEM;
 }
 
 /* Nothing there: wait for it. */
 static ssize_t receive_blocking(struct context *ctx, int fd, struct datagram *d)
 {
 	struct pollfd fds[3] = { { .fd = fd, .events = POLLIN } };
-	struct blocker_object on = { 0 };
 	BLOCKER(b);
-	fs_ns limit;
-	bool fast;
-	ssize_t n;
+	ssize_t n = begin_wait(ctx, fd, &b);
 
-	on.sock = hold(ctx, fd, &limit, &fast);
-	if (!on.sock)
-		return DATAGRAM_KERNEL;
-	/* The kernel restarts a receive only where no timeout is set (sock_intr_errno()). */
-	blocker_init(&b, ctx, limit ? host_clock_kernel() + limit : FS_NEVER, limit == 0, NULL);
-	b.on = &on;
-	b.n_on = 1;
-	b.release = unhold;
-	b.release_arg = on.sock;
-	b.spin_allowed = fast;
+	if (n < 0)
+		return n;
 	do {
 		int ret = blocker_pause(&b, fds, 1);
 

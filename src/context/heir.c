@@ -164,7 +164,7 @@ static bool take_entries_out(struct context *ctx, struct sock *s)
 
 bool context_sock_settle(struct context *ctx, struct sock *s)
 {
-	if (sock_refs(s) || s->users)
+	if (sock_refs(s) || sock_is_used(s))
 		return false;
 	if (s->heirs || !take_entries_out(ctx, s)) {
 		ctx->stack->lingering = true;

@@ -19,6 +19,13 @@ struct epoll_set;
 /* As context_lock(), but false as well when the holder is stopped. No lock before. */
 bool context_lock_unless_stopped(struct context *ctx);
 
+/*
+ * Of a call of this thread that was at stack address @frame, and one that is at @here: is the first one
+ * over, left by longjmp()? Of two that are under way the later one is a signal handler's, whose frames
+ * lie below. No lock needed.
+ */
+bool context_frame_is_gone(uintptr_t frame, uintptr_t here);
+
 /* This thread's id, cached. No lock needed. */
 uint32_t context_tid(void);
 

@@ -14,6 +14,7 @@
 #include "context/errqueue.h"
 #include "context/internal.h"
 #include "context/stamp.h"
+#include "context/stay.h"
 #include "context/take.h"
 #include "host/link.h"
 #include "host/watch.h"
@@ -790,6 +791,7 @@ void lifecycle_closing(struct context *ctx, int fd)
 		context_leave(ctx);
 		return;
 	}
+	stay_look(ctx);
 	/* A child that has not joined holds no references yet; closing is no use that makes it join. */
 	if (ctx->slot < STATS_MAX_PROCS || e->kind == FD_RECORD)
 		forget(ctx, e);

@@ -19,8 +19,9 @@ enum {
 	SPINS = 200,
 	WAIT_MS = 10,
 	/* A handler's frames lie below the interrupted ones by what the kernel puts between them: on
-	 * x86-64 the red zone, a siginfo, registers and 832 bytes and more of vector state. */
-	SIGNAL_FRAME = 512,
+	 * x86-64 the red zone of 128 bytes, 440 for registers and siginfo, 512 and more of vector
+	 * state; elsewhere more. As much deeper may a call be than another from the same place. */
+	SIGNAL_FRAME = 1024,
 };
 
 __thread struct context_thread context_thread;
@@ -126,20 +127,41 @@ uint32_t context_tid(void)
 	return context_thread.tid;
 }
 
-/*
- * This thread holds the lock already. As a rule a signal handler interrupted it, whose frames lie below. A
- * call from where the lock was taken, or from further up, says that those frames are gone: a handler was
- * left by longjmp().
- */
-static bool is_abandoned(uintptr_t here)
+bool context_frame_is_gone(uintptr_t frame, uintptr_t here)
 {
-	uintptr_t taken = context_thread.lock_frame;
 	stack_t alternate = { 0 };
 
-	if (taken == 0 || here + SIGNAL_FRAME <= taken)
+	if (here + SIGNAL_FRAME <= frame)
 		return false;
 	/* On a stack of its own a handler lies anywhere. */
 	return sys_sigaltstack(NULL, &alternate) == 0 && !(alternate.ss_flags & SS_ONSTACK);
+}
+
+/* This thread holds the lock already. As a rule a signal handler interrupted it. */
+static bool is_abandoned(uintptr_t here)
+{
+	uintptr_t taken = context_thread.lock_frame;
+
+	return taken != 0 && context_frame_is_gone(taken, here);
+}
+
+/*
+ * Get the lock itself. The frame is noted before, as a handler may jump out right behind the instruction
+ * that takes the lock, and once more after, as one that ran in between notes its own. When the thread
+ * does not have the lock it means nothing.
+ */
+static bool obtain(struct context *ctx, uint32_t tid, bool patient, uintptr_t here)
+{
+	if (fs_load_relaxed(&ctx->stack->lock.owner) == tid) {
+		if (is_abandoned(here))
+			give_up(ctx);
+		return false;
+	}
+	fs_store_relaxed(&context_thread.lock_frame, here);
+	if (!stack_trylock(ctx->stack, tid) && !lock_wait(ctx, tid, patient))
+		return false;
+	fs_store_relaxed(&context_thread.lock_frame, here);
+	return true;
 }
 
 static bool lock(struct context *ctx, bool patient, uintptr_t here)
@@ -150,20 +172,12 @@ static bool lock(struct context *ctx, bool patient, uintptr_t here)
 	if (__builtin_expect(fs_load_relaxed(ctx->alive) != CONTEXT_ALIVE, 0) && !context_is_here(ctx))
 		return false;
 	tid = context_tid();
-	if (fs_load_relaxed(&s->broken)) {
-		context_abandon(ctx);
+	if (fs_load_relaxed(&s->broken) || !obtain(ctx, tid, patient, here)) {
+		/* At once: what this call sends by the shadow is answered there. */
+		if (fs_load_relaxed(&s->broken))
+			context_abandon(ctx);
 		return false;
 	}
-	if (!stack_trylock(s, tid)) {
-		if (fs_load_relaxed(&s->lock.owner) == tid) {
-			if (is_abandoned(here))
-				give_up(ctx);
-			return false;
-		}
-		if (!lock_wait(ctx, tid, patient))
-			return false;
-	}
-	context_thread.lock_frame = here;
 	if (__builtin_expect(s->lock.stopped != 0, 0))
 		fs_store_relaxed(&s->lock.stopped, 0);
 	if (__builtin_expect(s->arena_len != ctx->arena.mapped, 0) &&
@@ -187,8 +201,6 @@ bool context_lock_unless_stopped(struct context *ctx)
 void context_unlock(struct context *ctx)
 {
 	struct stack_lock *lock = &ctx->stack->lock;
-
-	fs_store_relaxed(&context_thread.lock_frame, 0);
 
 	/* The exchange orders the release before the look at `waiting`, which a waiter raised before
 	 * it looked at `owner`: one of the two sees the other. */

@@ -15,6 +15,7 @@
 #include "base/reason.h"
 #include "context/block.h"
 #include "context/internal.h"
+#include "context/stay.h"
 #include "host/watch.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
@@ -45,10 +46,10 @@ struct poll_call {
 	struct context *ctx;
 	struct pollfd *fds; /* the program's */
 	struct pollfd *own; /* copy with two entries to spare: what the kernel is asked */
-	struct blocker_object *held; /* accelerated members, and sets of such */
-	unsigned n, n_held;
+	struct stay *stay; /* accelerated members, and sets of such; NULL = it does not wait yet */
+	unsigned n;
 	fs_ns next_look;
-	void *memory; /* what own and held point into when they are many; owned, NULL = the stack's */
+	void *memory; /* what own points to when they are many; owned until it waits; NULL = the stack's */
 	size_t memory_bytes;
 };
 
@@ -118,72 +119,38 @@ static int poll_once(struct poll_call *c, bool must_look)
 	return ready ? ready : -EAGAIN;
 }
 
-/* A set that is nobody's any more ends. Lock held. */
-static void put_set(struct context *ctx, struct epoll_set *set)
-{
-	epoll_set_let(set, ctx->slot);
-	context_set_settle(ctx, set);
-}
-
-static void hold_member(struct poll_call *c, int fd)
+static void stay_on_member(struct poll_call *c, int fd)
 {
 	struct fd_entry *e = fd_entry_at(&c->ctx->fds, fd);
 	struct sock *s = context_live_sock(c->ctx, fd);
 
-	if (s) {
-		s->users++;
-		c->held[c->n_held++] = (struct blocker_object){ .sock = s };
-	} else if (e && e->kind == FD_EPOLL) {
-		struct epoll_set *set = e->object;
-
-		epoll_set_hold(set, c->ctx->slot);
-		c->held[c->n_held++] = (struct blocker_object){ .set = set };
-	}
+	if (s)
+		stay_on_sock(c->ctx, c->stay, s);
+	else if (e && e->kind == FD_EPOLL)
+		stay_on_set(c->ctx, c->stay, e->object);
 }
 
-/* Hold the accelerated members, so that they stay while the call sleeps. False: this process has no
- * place to sleep in, as it could not join. */
-static bool poll_hold(struct poll_call *c)
+/* Begin to wait for the accelerated members. 0, -ENOMEM, or MULTIPLEX_KERNEL: this process has no place
+ * to sleep in, as it could not join. */
+static int poll_begin(struct poll_call *c)
 {
-	bool joined;
+	int ret = MULTIPLEX_KERNEL;
 
 	if (!context_lock(c->ctx))
-		return false;
-	joined = context_joined(c->ctx);
-	for (unsigned i = 0; joined && i < c->n; i++)
-		hold_member(c, c->fds[i].fd);
-	context_unlock(c->ctx);
-	return joined;
-}
-
-static void poll_free(struct poll_call *c)
-{
-	if (c->memory)
-		sys_munmap(c->memory, c->memory_bytes);
-	c->memory = NULL;
-}
-
-static void poll_unhold(struct poll_call *c)
-{
-	if (!context_lock(c->ctx))
-		return;
-	for (unsigned i = 0; i < c->n_held; i++) {
-		struct sock *s = c->held[i].sock;
-
-		if (!s) {
-			put_set(c->ctx, c->held[i].set);
-		} else {
-			s->users--;
-			context_sock_settle(c->ctx, s);
-		}
+		return MULTIPLEX_KERNEL;
+	if (context_joined(c->ctx)) {
+		c->stay = stay_begin(c->ctx, c->n);
+		ret = c->stay ? 0 : -ENOMEM;
+	}
+	if (c->stay) {
+		c->stay->memory = c->memory;
+		c->stay->memory_bytes = c->memory_bytes;
+		c->memory = NULL;
+		for (unsigned i = 0; i < c->n; i++)
+			stay_on_member(c, c->fds[i].fd);
 	}
 	context_unlock(c->ctx);
-}
-
-static void poll_release(struct blocker *b, void *arg)
-{
-	poll_unhold(arg);
-	poll_free(arg);
+	return ret;
 }
 
 static int poll_run(struct poll_call *c, fs_ns limit, const signal_set *mask)
@@ -193,13 +160,11 @@ static int poll_run(struct poll_call *c, fs_ns limit, const signal_set *mask)
 
 	if (ret != -EAGAIN || (limit == 0 && !mask))
 		return ret == -EAGAIN ? 0 : ret;
-	if (!poll_hold(c))
-		return MULTIPLEX_KERNEL;
+	ret = poll_begin(c);
+	if (ret < 0)
+		return ret;
 	blocker_init(&b, c->ctx, deadline_of(limit), false, mask);
-	b.on = c->held;
-	b.n_on = c->n_held;
-	b.release = poll_release;
-	b.release_arg = c;
+	b.stay = c->stay;
 	do {
 		ret = blocker_pause(&b, c->own, c->n);
 		if (ret < 0)
@@ -215,11 +180,7 @@ static int poll_run(struct poll_call *c, fs_ns limit, const signal_set *mask)
 int multiplex_poll(struct context *ctx, struct pollfd *fds, nfds_t n, fs_ns limit, const signal_set *mask)
 {
 	struct pollfd small[SMALL + 2];
-	struct blocker_object small_held[SMALL];
-	struct poll_call c = {
-		.ctx = ctx, .fds = fds, .own = small, .held = small_held, .n = (unsigned)n
-	};
-	size_t bytes = (n + 2) * sizeof(*c.own) + n * sizeof(*c.held);
+	struct poll_call c = { .ctx = ctx, .fds = fds, .own = small, .n = (unsigned)n };
 	bool concerned = false;
 	int ret;
 
@@ -228,16 +189,16 @@ int multiplex_poll(struct context *ctx, struct pollfd *fds, nfds_t n, fs_ns limi
 	if (!concerned || n > FD_CHUNK * FD_CHUNKS)
 		return MULTIPLEX_KERNEL;
 	if (n > SMALL) {
-		c.memory = mem_private(bytes);
-		c.memory_bytes = bytes;
+		c.memory_bytes = (n + 2) * sizeof(*c.own);
+		c.memory = mem_private(c.memory_bytes);
 		if (!c.memory)
 			return -ENOMEM;
 		c.own = c.memory;
-		c.held = (void *)(c.own + n + 2);
 	}
 	memcpy(c.own, fds, n * sizeof(*fds));
 	ret = poll_run(&c, limit, mask);
-	poll_free(&c);
+	if (c.memory)
+		sys_munmap(c.memory, c.memory_bytes);
 	return ret;
 }
 
@@ -534,31 +495,17 @@ static int wait_once(struct wait_call *c, bool must)
 	return n ? n : -EAGAIN;
 }
 
-static void wait_release(struct blocker *b, void *arg)
-{
-	struct wait_call *c = arg;
-
-	if (!context_lock(b->ctx))
-		return;
-	put_set(b->ctx, c->set);
-	context_unlock(b->ctx);
-}
-
-static int wait_run(struct wait_call *c, fs_ns limit, const signal_set *mask)
+static int wait_run(struct wait_call *c, struct stay *stay, fs_ns limit, const signal_set *mask)
 {
 	struct pollfd fds[3] = { { .fd = c->epfd, .events = POLLIN } };
-	struct blocker_object on = { .set = c->set };
 	BLOCKER(b);
 	int ret;
 
 	blocker_init(&b, c->ctx, deadline_of(limit), false, mask);
-	b.release = wait_release;
-	b.release_arg = c;
+	b.stay = stay;
 	ret = wait_once(c, true);
 	if (ret != -EAGAIN || (limit == 0 && !mask))
 		return ret == -EAGAIN ? 0 : ret;
-	b.on = &on;
-	b.n_on = 1;
 	do {
 		ret = blocker_pause(&b, fds, 1);
 		if (ret < 0)
@@ -575,6 +522,7 @@ int multiplex_wait(struct context *ctx, int epfd, struct epoll_event *events, in
 		   const signal_set *mask)
 {
 	struct wait_call c = { .ctx = ctx, .epfd = epfd, .events = events, .max = max };
+	struct stay *stay = NULL;
 	struct fd_entry *e;
 
 	if (!ctx || fd_kind_of(&ctx->fds, epfd) != FD_EPOLL || max <= 0 || !context_lock(ctx))
@@ -582,11 +530,13 @@ int multiplex_wait(struct context *ctx, int epfd, struct epoll_event *events, in
 	e = fd_entry_at(&ctx->fds, epfd);
 	c.set = e->kind == FD_EPOLL && context_joined(ctx) ? e->object : NULL;
 	if (c.set)
-		epoll_set_hold(c.set, ctx->slot);
+		stay = stay_begin(ctx, 1);
+	if (stay)
+		stay_on_set(ctx, stay, c.set);
 	context_unlock(ctx);
 	if (!c.set)
 		return MULTIPLEX_KERNEL;
-	return wait_run(&c, limit, mask);
+	return stay ? wait_run(&c, stay, limit, mask) : -ENOMEM;
 }
 
 int multiplex_adopt(struct context *ctx, int epfd, struct epoll_event *events, int n)

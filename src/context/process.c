@@ -12,6 +12,7 @@
 #include "context/take.h"
 #include "context/thread.h"
 #include "host/netns.h"
+#include "host/signals.h"
 #include "host/watch.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
@@ -138,7 +139,7 @@ void context_after_fork(struct context *ctx)
 		sys_close(fd);
 		context_fd_set(ctx, fd, FD_NONE, NULL, 0);
 	}
-	memset(&context_thread, 0, sizeof(context_thread));
+	context_thread = (struct context_thread){ .stay_page = context_thread.stay_page };
 	host_watch_leave(ctx->watch);
 	ctx->watch = NULL;
 	ctx->watch_tried = false;
@@ -421,6 +422,7 @@ static void bury(struct context *ctx, unsigned slot)
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
 
 		s->refs[slot] = 0;
+		s->users[slot] = 0;
 		sleepers_forget(&s->sleepers, slot);
 		take_release_all(s, slot);
 		if (!context_sock_settle(ctx, s) && s->record->pid == pid)
@@ -471,8 +473,21 @@ void context_reap_strangers(struct context *ctx)
 	}
 }
 
+static bool has_ports(const struct context *ctx)
+{
+	for (unsigned i = 0; i < ctx->n_handles; i++)
+		if (fs_load_relaxed(&ctx->handle[i].ops))
+			return true;
+	return false;
+}
+
 void context_abandon(struct context *ctx)
 {
+	signal_set saved;
+
+	if (!has_ports(ctx))
+		return;
+	saved = signal_block_all(); /* a handler that jumps out would leave the rest open for good */
 	for (unsigned i = 0; i < ctx->n_handles; i++) {
 		struct provider_handle *h = &ctx->handle[i];
 
@@ -484,4 +499,5 @@ void context_abandon(struct context *ctx)
 				sys_close(h->fd[k]);
 		h->n_fds = 0; /* the numbers are the program's now */
 	}
+	signal_restore(saved);
 }

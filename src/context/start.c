@@ -18,6 +18,7 @@
 
 #include "base/reason.h"
 #include "context/internal.h"
+#include "context/stay.h"
 #include "context/thread.h"
 #include "host/netns.h"
 #include "host/policy.h"
@@ -283,7 +284,7 @@ static int reason_of(int error)
 	}
 }
 
-/* A thread ends: its sleep set goes. */
+/* A thread ends: its sleep set goes, and what its calls left behind. */
 static void thread_ends(void *arg)
 {
 	struct context_thread *t = arg;
@@ -297,6 +298,8 @@ static void thread_ends(void *arg)
 	if (t->epfd > 0)
 		sys_close(t->epfd);
 	t->epfd = 0;
+	if (ctx)
+		stay_thread_ends(ctx, locked);
 	if (locked)
 		context_unlock(ctx);
 }

@@ -8,6 +8,7 @@
 
 #include "context/block.h"
 #include "context/internal.h"
+#include "context/stay.h"
 
 enum { KERNEL_HOT = 64 /* as for the other front door (datagram.c) */ };
 
@@ -83,48 +84,34 @@ static int take_once(struct take *t, bool must)
 
 /* --- waiting --- */
 
-/* Hold the socket's memory while the call sleeps in it. NULL: it is gone. */
-static struct sock *enter_wait(struct take *t, bool *fast)
+/* Begin to wait. 0, CONTEXT_KERNEL: the socket is gone, -ENOMEM. */
+static int begin_wait(struct take *t, struct blocker *b)
 {
+	fs_ns deadline = t->wait < 0 ? FS_NEVER : host_clock_kernel() + t->wait;
 	struct sock *s = context_enter(t->ctx, t->fd);
+	struct stay *stay;
 
 	if (!s)
-		return NULL;
-	s->users++;
-	*fast = s->way == SOCK_FAST && !s->unsteered;
+		return CONTEXT_KERNEL;
+	stay = stay_begin(t->ctx, 1);
+	if (stay) {
+		blocker_init(b, t->ctx, deadline, true, NULL);
+		stay_on_sock(t->ctx, stay, s);
+		b->stay = stay;
+		b->spin_allowed = s->way == SOCK_FAST && !s->unsteered;
+	}
 	context_leave(t->ctx);
-	return s;
-}
-
-static void leave_wait(struct blocker *b, void *arg)
-{
-	struct sock *s = arg;
-
-	if (!context_lock(b->ctx))
-		return;
-	s->users--;
-	context_sock_settle(b->ctx, s);
-	context_unlock(b->ctx);
+	return stay ? 0 : -ENOMEM;
 }
 
 static int take_waiting(struct take *t)
 {
 	struct pollfd fds[3] = { { .fd = t->fd, .events = POLLIN } };
-	fs_ns deadline = t->wait < 0 ? FS_NEVER : host_clock_kernel() + t->wait;
-	struct blocker_object on = { 0 };
 	BLOCKER(b);
-	bool fast;
-	int n;
+	int n = begin_wait(t, &b);
 
-	on.sock = enter_wait(t, &fast);
-	if (!on.sock)
-		return CONTEXT_KERNEL;
-	blocker_init(&b, t->ctx, deadline, true, NULL);
-	b.on = &on;
-	b.n_on = 1;
-	b.release = leave_wait;
-	b.release_arg = on.sock;
-	b.spin_allowed = fast;
+	if (n < 0)
+		return n;
 	do {
 		n = blocker_pause(&b, fds, 1);
 		if (n < 0)

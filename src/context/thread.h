@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * thread.h - what each thread keeps for itself: its id and the descriptor it sleeps on.
+ * thread.h - what each thread keeps for itself: its id, the descriptor it sleeps on, what it waits for.
  *
  * Thread-local storage of the initial-exec kind: the library is loaded at start, so access is one
  * instruction and never allocates.
@@ -12,12 +12,16 @@
 
 #include "context/spin.h"
 
+struct stay;
+
 struct context_thread {
 	uint32_t tid;	       /* 0 = not asked yet (or a child of fork) */
 	uint32_t ports_serial; /* of the stack, when epfd was last brought up to date */
 	int epfd;	       /* 0 = none yet; holds the doorbell and the ports' descriptors. In the
 				* descriptor table too, for other threads (internal_fds.h) */
-	uintptr_t lock_frame;  /* where on its stack it took the lock; 0 = it has not, or cannot be told */
+	uintptr_t lock_frame;  /* where on its stack it took the lock, if it has it; 0 = cannot be told */
+	struct stay *stays;    /* what its waiting calls count as users of, innermost first (stay.h) */
+	void *stay_page;       /* where these lie; owned, NULL = none yet */
 	struct spin spin;      /* what its waits taught it */
 };
 

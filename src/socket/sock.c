@@ -27,6 +27,14 @@ unsigned sock_refs(const struct sock *s)
 	return n;
 }
 
+bool sock_is_used(const struct sock *s)
+{
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
+		if (s->users[i])
+			return true;
+	return false;
+}
+
 uint32_t sock_sleepers(const struct sock *s)
 {
 	uint32_t slots = s->sleepers.slots;

@@ -98,7 +98,7 @@ struct sock {
 	uint16_t refs[STATS_MAX_PROCS];
 	bool let_go;		/* a process that may not take the lock holds it: to the kernel with it */
 	uint64_t heirs;		/* forked children that hold it and have not joined yet, one bit each */
-	uint32_t users;		/* calls under way in it: memory stays until they left */
+	uint16_t users[STATS_MAX_PROCS]; /* calls that wait for it, by slot: memory stays until they end */
 	struct sleepers sleepers; /* asleep for it: their doorbells ring when it turns readable */
 };
 
@@ -107,6 +107,9 @@ void sock_init(struct sock *s, struct stats_sock *record, bool v6, uint32_t gene
 
 /* Descriptors of all processes. */
 unsigned sock_refs(const struct sock *s);
+
+/* Does a call of any process wait for it? */
+bool sock_is_used(const struct sock *s);
 
 /* POLLIN, POLLOUT, ... as far as the stack knows; the caller adds what the shadow says. */
 static inline uint32_t sock_ready(const struct sock *s)

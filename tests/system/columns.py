@@ -22,8 +22,12 @@ FAMILIES = ("v4", "v6", "mapped")
 # Programs in which the address family makes no difference run in fewer of them; --families=all runs all.
 FEWER = {"poll": ("v4", "v6"), "epoll": ("v4", "v6"), "opts": ("v4", "v6"), "fds": ("v4",),
          "groups": ("v4", "v6"), "stamp": ("v4", "v6"), "timeo": ("v4",), "signals": ("v4",), "process": ("v4",), "threads": ("v4",), "fortify": ("v4",),
+         "jumps": ("v4",),
          "pointers": ("v4",), "share": ("v4", "v6"),
          "style": ("v4", "v6")}
+
+# Options of the accelerated columns that a program's cases count on.
+OPTIONS = {"jumps": {"max_sockets": 16}}
 
 # Programs whose calls have fortified entry points in libc; they run once more built that way (P06).
 FORTIFIED = ("recv", "rw", "poll", "fortify")
@@ -81,13 +85,14 @@ def deviations(name, case):
     return allowed
 
 
-def command(column, argv):
+def command(column, argv, **options):
     """argv and environment of a program in one column."""
     if column == "K":
         return list(argv), dict(fsock.CLEAN)
     if column == "N":
         return fsock.run(argv), {**fsock.CLEAN, "FSOCK_ACCELERATE": "0"}
-    options = {"provider": "packet"} if column == "P" else {}
+    if column == "P":
+        options["provider"] = "packet"
     return fsock.run(argv, profile="latency", **options), dict(fsock.CLEAN)
 
 
@@ -128,7 +133,7 @@ def execute(pair, path, peer_path, case, family, column, timeout=25):
     cpu = proc.cpus()
     peer_family = "v6" if family == "v6" else "v4"
     peer_argv, peer_env = command(column if column in "AP" else "K", [peer_path, peer_family])
-    argv, env = command(column, [path, case, family])
+    argv, env = command(column, [path, case, family], **OPTIONS.get(pathlib.Path(path).name[4:], {}))
     with mine, theirs, pair.b.popen(peer_argv, env=peer_env, cpu=cpu[1], fds=(CONTROL_FD,),
                                     preexec=_on_control_fd(theirs)) as peer:
         theirs.close()  # so that a peer that dies is seen at once
