@@ -112,10 +112,10 @@ int api_group_close(struct fsock_group *g)
 		return -EINVAL;
 	while ((ch = any_member(g)) != NULL)
 		api_group_remove(g, ch);
-	if (g->ctx && g->wait.fd != g->epfd)
+	if (g->ctx) {
 		waitset_close(g->ctx, &g->wait);
-	if (g->ctx)
 		lifecycle_closing(g->ctx, g->epfd);
+	}
 	sys_close(g->epfd);
 	sys_munmap(g, sizeof(*g));
 	return 0;

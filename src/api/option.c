@@ -26,16 +26,17 @@ static int set(const struct fsock_channel *ch, int level, int name, const void *
 
 static int any_source(const struct fsock_channel *ch, bool join, const struct fsock_membership *m)
 {
+	int name6 = join ? IPV6_JOIN_GROUP : IPV6_LEAVE_GROUP;
+	int name4 = join ? IP_ADD_MEMBERSHIP : IP_DROP_MEMBERSHIP;
+	struct ipv6_mreq mreq6 = { .ipv6mr_interface = m->interface };
+	struct ip_mreqn mreq4 = { .imr_ifindex = (int)m->interface };
+
 	if (m->group.sa.sa_family == AF_INET6) {
-		struct ipv6_mreq mreq = { .ipv6mr_multiaddr = m->group.in6.sin6_addr,
-					  .ipv6mr_interface = m->interface };
-
-		return set(ch, IPPROTO_IPV6, join ? IPV6_JOIN_GROUP : IPV6_LEAVE_GROUP, &mreq, sizeof(mreq));
-	} else {
-		struct ip_mreqn mreq = { .imr_multiaddr = m->group.in.sin_addr, .imr_ifindex = (int)m->interface };
-
-		return set(ch, IPPROTO_IP, join ? IP_ADD_MEMBERSHIP : IP_DROP_MEMBERSHIP, &mreq, sizeof(mreq));
+		mreq6.ipv6mr_multiaddr = m->group.in6.sin6_addr;
+		return set(ch, IPPROTO_IPV6, name6, &mreq6, sizeof(mreq6));
 	}
+	mreq4.imr_multiaddr = m->group.in.sin_addr;
+	return set(ch, IPPROTO_IP, name4, &mreq4, sizeof(mreq4));
 }
 
 static int one_source(const struct fsock_channel *ch, bool join, const struct fsock_membership *m)
@@ -104,7 +105,8 @@ static int put_name(const struct fsock_channel *ch, int option, void *value, siz
 {
 	union fsock_addr addr = { 0 };
 	socklen_t bytes = sizeof(addr);
-	int ret = option == FSOCK_LOCAL ? sys_getsockname(ch->fd, &addr, &bytes) : sys_getpeername(ch->fd, &addr, &bytes);
+	int ret = option == FSOCK_LOCAL ? sys_getsockname(ch->fd, &addr, &bytes)
+					: sys_getpeername(ch->fd, &addr, &bytes);
 
 	return ret < 0 ? ret : put(value, len, &addr, sizeof(addr));
 }

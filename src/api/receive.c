@@ -38,7 +38,8 @@ struct receive {
 
 /* --- from the stack --- */
 
-static void put_addr(union fsock_addr *to, bool v6, const struct ip_addr *addr, uint16_t port, uint32_t ifindex)
+static void put_addr(union fsock_addr *to, bool v6, const struct ip_addr *addr, uint16_t port,
+		     uint32_t ifindex)
 {
 	if (v6) {
 		to->in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons(port) };
@@ -289,7 +290,9 @@ static int run(struct receive *r, unsigned flags)
 
 	r->take.ctx = r->ch->ctx;
 	r->take.fd = r->ch->fd;
-	r->take.wait = flags & FSOCK_RECV_NONBLOCK ? 0 : FS_MIN(fs_load_relaxed(&r->ch->rx_timeout), FS_SPAN_MAX);
+	r->take.wait = FS_MIN(fs_load_relaxed(&r->ch->rx_timeout), FS_SPAN_MAX);
+	if (flags & FSOCK_RECV_NONBLOCK)
+		r->take.wait = 0;
 	r->take.peek = flags & FSOCK_RECV_PEEK;
 	if (r->ch->ctx)
 		n = take_run(&r->take);

@@ -29,7 +29,8 @@ static ssize_t send_one(struct fsock_channel *ch, const struct datagram *d)
 	return n;
 }
 
-ssize_t api_send(struct fsock_channel *ch, unsigned flags, const void *buf, size_t len, struct fsock_txinfo *info)
+ssize_t api_send(struct fsock_channel *ch, unsigned flags, const void *buf, size_t len,
+		 struct fsock_txinfo *info)
 {
 	struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
 	struct datagram d = {

@@ -322,7 +322,7 @@ void context_housekeep(struct context *ctx)
 		ip_dst_flush(&ctx->stack->ip);
 	if (fs_load_acquire(&ctx->stack->let_go))
 		context_let_go(ctx);
-	if (ctx->stack->lock.stopped == 0 && ctx->n_late)
+	if (ctx->stack->lock.stopped == 0 && fs_load_relaxed(&ctx->n_late))
 		context_record_late(ctx);
 	if (ctx->n_owners)
 		context_look_at_owners(ctx);

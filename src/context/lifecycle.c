@@ -460,7 +460,7 @@ void context_record_late(struct context *ctx)
 		uint64_t cookie = fs_load_acquire(&ctx->late[i].cookie);
 		int fd = ctx->late[i].fd;
 
-		ctx->late[i].cookie = 0;
+		fs_store_relaxed(&ctx->late[i].cookie, 0); /* who fills a place holds no lock */
 		if (cookie && fd_kind_of(&ctx->fds, fd) == FD_NONE && cookie_of(fd) == cookie)
 			record_only(ctx, fd, ctx->late[i].domain, IPPROTO_UDP, FS_REASON_holder_stopped);
 	}

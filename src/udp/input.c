@@ -310,7 +310,8 @@ static void fan_out(void *arg, struct udp_pcb *pcb)
 }
 
 /* Takes the frame, which holds the payload only. */
-static __attribute__((noinline)) void deliver_to_group(const struct ip_env *env, const struct packet *p, struct fbuf *frame)
+static __attribute__((noinline)) void
+deliver_to_group(const struct ip_env *env, const struct packet *p, struct fbuf *frame)
 {
 	struct fan_out f = { env, frame, NULL, p->is_v6 && p->l4_checksum == 0 };
 	struct udp_stack *udp = env->udp;
