@@ -526,6 +526,8 @@ static __attribute__((noinline)) ssize_t send_special(struct context *ctx, struc
 	}
 	if (c.stamps)
 		errqueue_sent(ctx, s, ctx->stack->ip.port[by].out.tail, c.stamps);
+	if (ctx->stamping.first)
+		errqueue_send(ctx, by);
 	ctx->to_flush |= 1u << by;
 	s->record->tx_fast += c.segment && len ? (len + c.segment - 1) / c.segment : 1;
 	s->record->tx_bytes += len;
@@ -602,13 +604,9 @@ static ssize_t send_by_flags(struct context *ctx, struct sock *s, int fd, const 
 static bool flush_sent(struct context *ctx, fs_ns *stamp)
 {
 	bool sent = true, stamping = ctx->stamping.any;
-	fs_ns now;
 
-	if (__builtin_expect(stamping || stamp, 0)) {
-		now = errqueue_leaves(ctx);
-		if (stamp)
-			*stamp = now;
-	}
+	if (__builtin_expect(stamping || stamp, 0))
+		errqueue_leaves(ctx, stamp);
 	for (; ctx->to_flush; ctx->to_flush &= ctx->to_flush - 1) {
 		unsigned port = (unsigned)__builtin_ctz(ctx->to_flush);
 

@@ -25,8 +25,15 @@
 /* @s sent @frame, which still waits for the provider, with @flags of STAMP_TX_RECORD. */
 void errqueue_sent(struct context *ctx, struct sock *s, const struct fbuf *frame, uint32_t flags);
 
-/* What waited for the provider goes out now: the stamp of all of it, ns of CLOCK_REALTIME. */
-fs_ns errqueue_leaves(struct context *ctx);
+/*
+ * The last frame in the out queue of @port is one that lacks its stamp: if it is alone there and the provider
+ * can tell when it leaves, send it now and put what it says into the messages.
+ */
+void errqueue_send(struct context *ctx, unsigned port);
+
+/* What waited for the provider goes out now: the stamp of all of it that lacks one, and
+ * *stamp unless NULL, ns of CLOCK_REALTIME. */
+void errqueue_leaves(struct context *ctx, fs_ns *stamp);
 
 /* It did not, and leaves by the shadow instead. */
 void errqueue_undo(struct context *ctx, struct sock *s);

@@ -203,6 +203,12 @@ struct provider_ops {
 	 * FBUF_CSUM_PARTIAL; it may leave at once, but not before what was handed over earlier. */
 	unsigned (*transmit)(struct provider_handle *handle, struct fbuf *const *frames, unsigned n);
 
+	/* Send one frame at once, behind whatever has been kicked, and say when the driver got it: slower than
+	 * transmit(), and the time is the kernel's own. @stamp: in, the time now by CLOCK_REALTIME; out, that
+	 * of the driver, or unchanged where it does not tell. 0: the frame is the provider's; otherwise the
+	 * caller's still: -EAGAIN not now, -EOPNOTSUPP, -EINVAL, -ENETDOWN. NULL = transmit() is all there is. */
+	int (*transmit_stamped)(struct provider_handle *handle, struct fbuf *frame, fs_ns *stamp);
+
 	/* Start what transmit() queued. 0: nothing remains; -EAGAIN: some remain queued, call again;
 	 * -ENETDOWN: the port is dead or the interface down (port->error says which); they remain, and
 	 * leave late if it comes up again. Other -errno: they remain. */

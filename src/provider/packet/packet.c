@@ -293,7 +293,7 @@ static void packet_fork_child(struct provider_handle *handle)
 static bool fd_is_shared(int i)
 {
 	return i != PACKET_FD_STEER + STEER_FD_LINK && i != PACKET_FD_STEER + STEER_FD_GUARD &&
-	       i != PACKET_FD_STEER + STEER_FD_LOCK;
+	       i != PACKET_FD_STEER + STEER_FD_LOCK && i != PACKET_FD_STAMP;
 }
 
 static int packet_join(struct provider_handle *handle, struct provider_port *port,
@@ -428,6 +428,7 @@ const struct provider_ops provider_packet = {
 	.adopt = packet_adopt,
 	.receive = packet_receive,
 	.transmit = packet_transmit,
+	.transmit_stamped = packet_transmit_stamped,
 	.kick = packet_kick,
 	.tx_pending = packet_tx_pending,
 	.wait_fd = packet_wait_fd,

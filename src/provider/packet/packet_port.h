@@ -22,6 +22,7 @@ enum packet_fd {
 	PACKET_FD_V4, /* the sockets of packet_rx.h, in its order */
 	PACKET_FD_V6,
 	PACKET_FD_WAIT,	 /* epoll set of both */
+	PACKET_FD_STAMP, /* sends what is to be stamped, opened at the first; -1 = not yet */
 	PACKET_FD_STEER, /* the first of src/steer's */
 	PACKET_FDS = PACKET_FD_STEER + STEER_N_FDS,
 };
@@ -64,6 +65,7 @@ void packet_io_probe(struct provider_handle *handle);
 
 unsigned packet_receive(struct provider_handle *handle, struct fbuf **frames, unsigned n);
 unsigned packet_transmit(struct provider_handle *handle, struct fbuf *const *frames, unsigned n);
+int packet_transmit_stamped(struct provider_handle *handle, struct fbuf *frame, fs_ns *stamp);
 int packet_kick(struct provider_handle *handle);
 unsigned packet_tx_pending(const struct provider_handle *handle);
 bool packet_arm(struct provider_handle *handle);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vnet.c - super-frames through AF_PACKET with PACKET_VNET_HDR.
+ * vnet.c - super-frames, and frames with their time of departure, through AF_PACKET with PACKET_VNET_HDR.
  *
  * The header's form is that of the Virtual I/O Device specification 1.2, 5.1.6, as the kernel's
  * packet sockets take it (10 bytes, host order). Does not check that the lengths in the IP header
@@ -11,9 +11,11 @@
 #include <errno.h>
 #include <linux/ethtool.h>
 #include <linux/if_packet.h>
+#include <linux/net_tstamp.h>
 #include <linux/sockios.h>
 #include <linux/virtio_net.h>
 #include <net/if.h>
+#include <string.h>
 #include <sys/uio.h>
 
 #include "sys/sys.h"
@@ -22,8 +24,11 @@
 #define VIRTIO_NET_HDR_GSO_UDP_L4 5 /* UDP_SEGMENT, Linux 6.2 */
 #endif
 
+#define NS_PER_SEC 1000000000LL
+
 enum {
 	SEND_BUFFER = 16 << 20,
+	STAMPS_MAX = 8, /* looked at for one */
 	HEADERS_MAX = 14 + 8 + 60 + 60, /* link and two tags; IPv4 and TCP, both with options */
 	ETH_LEN = 14,
 	TAG_LEN = 4,
@@ -60,35 +65,55 @@ bool vnet_possible(uint32_t ifindex)
 	return possible;
 }
 
-int vnet_open(uint32_t ifindex, int fd_floor)
+/* A packet socket that sends. */
+static int open_sender(uint32_t ifindex, int fd_floor)
 {
 	/* Protocol 0: no packet of the interface is ever delivered here. */
 	struct sockaddr_ll addr = { .sll_family = AF_PACKET, .sll_ifindex = (int)ifindex };
 	int fd = sys_fd_raise(sys_socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), fd_floor);
-	int one = 1, bytes = SEND_BUFFER, rc;
+	int one = 1, rc;
 
 	if (fd < 0)
 		return fd;
 	rc = sys_setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof(one));
-	if (rc < 0)
-		goto failed;
-	rc = sys_setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one));
-	if (rc < 0)
-		goto failed;
-	rc = sys_bind(fd, &addr, sizeof(addr));
-	if (rc < 0)
-		goto failed;
-	rc = -EOPNOTSUPP;
-	if (!device_segments(fd, ifindex))
-		goto failed;
+	if (rc >= 0)
+		rc = sys_setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one));
+	if (rc >= 0)
+		rc = sys_bind(fd, &addr, sizeof(addr));
+	if (rc >= 0)
+		return fd;
+	sys_close(fd);
+	return rc == -ENODEV || rc == -ENXIO ? -ENETDOWN : rc;
+}
+
+int vnet_open(uint32_t ifindex, int fd_floor)
+{
+	int fd = open_sender(ifindex, fd_floor), bytes = SEND_BUFFER;
+
+	if (fd < 0)
+		return fd;
+	if (!device_segments(fd, ifindex)) {
+		sys_close(fd);
+		return -EOPNOTSUPP;
+	}
 	/* Without effect on failure: less speed, nothing else. */
 	if (sys_setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
 		(void)sys_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 	return fd;
+}
 
-failed:
+int vnet_open_stamped(uint32_t ifindex, int fd_floor)
+{
+	int fd = open_sender(ifindex, fd_floor), rc;
+	int flags = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_TSONLY;
+
+	if (fd < 0)
+		return fd;
+	rc = sys_setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof(flags));
+	if (rc >= 0)
+		return fd;
 	sys_close(fd);
-	return rc == -ENODEV || rc == -ENXIO ? -ENETDOWN : rc;
+	return rc;
 }
 
 static uint32_t get16(const uint8_t *p)
@@ -208,26 +233,14 @@ int vnet_header(const struct fbuf *frame, struct virtio_net_hdr *hdr)
 	return 0;
 }
 
-int vnet_send(int fd, uint32_t ifindex, const struct fbuf *frame)
+/* 0, or what a send call's error means. */
+static int result_of(int fd, uint32_t ifindex, const struct fbuf *frame, int n)
 {
-	struct virtio_net_hdr hdr;
-	struct iovec iov[1 + VNET_MAX_PARTS];
-	struct msghdr msg = { .msg_iov = iov };
-	int n;
-
-	if (frame->gso_size == 0 || vnet_header(frame, &hdr) < 0)
-		return -EINVAL;
-	n = gather(frame, iov);
-	if (n < 0)
-		return n;
-	iov[0] = (struct iovec){ .iov_base = &hdr, .iov_len = sizeof(hdr) };
-	msg.msg_iovlen = (size_t)n;
-	n = (int)sys_sendmsg(fd, &msg, MSG_DONTWAIT);
 	if (n >= 0)
 		return 0;
 	switch (n) {
 	case -ENOBUFS: /* the device had no room, or does not segment */
-		return device_segments(fd, ifindex) ? -EAGAIN : -EOPNOTSUPP;
+		return !frame->gso_size || device_segments(fd, ifindex) ? -EAGAIN : -EOPNOTSUPP;
 	case -EAGAIN:
 	case -EBUSY:
 	case -EINTR:
@@ -239,4 +252,64 @@ int vnet_send(int fd, uint32_t ifindex, const struct fbuf *frame)
 	default:
 		return -EINVAL;
 	}
+}
+
+static int send_frame(int fd, uint32_t ifindex, const struct fbuf *frame)
+{
+	struct virtio_net_hdr hdr;
+	struct iovec iov[1 + VNET_MAX_PARTS];
+	struct msghdr msg = { .msg_iov = iov };
+	int n;
+
+	if (vnet_header(frame, &hdr) < 0)
+		return -EINVAL;
+	n = gather(frame, iov);
+	if (n < 0)
+		return n;
+	iov[0] = (struct iovec){ .iov_base = &hdr, .iov_len = sizeof(hdr) };
+	msg.msg_iovlen = (size_t)n;
+	return result_of(fd, ifindex, frame, (int)sys_sendmsg(fd, &msg, MSG_DONTWAIT));
+}
+
+int vnet_send(int fd, uint32_t ifindex, const struct fbuf *frame)
+{
+	return frame->gso_size ? send_frame(fd, ifindex, frame) : -EINVAL;
+}
+
+/* The software stamp in @msg, 0 = none. */
+static int64_t stamp_in(struct msghdr *msg)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		int64_t words[2];
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPING)
+			continue;
+		memcpy(words, CMSG_DATA(c), sizeof(words));
+		return words[0] * NS_PER_SEC + words[1];
+	}
+	return 0;
+}
+
+int vnet_send_stamped(int fd, uint32_t ifindex, const struct fbuf *frame, int64_t *stamp)
+{
+	union {
+		struct cmsghdr align;
+		uint8_t bytes[256];
+	} control;
+	int64_t found, earliest = *stamp;
+	int rc = send_frame(fd, ifindex, frame);
+
+	if (rc < 0)
+		return rc;
+	/* Older ones, told too late, are of other frames. */
+	for (int i = 0; i < STAMPS_MAX; i++) {
+		struct msghdr msg = { .msg_control = &control, .msg_controllen = sizeof(control) };
+
+		if (sys_recvmsg(fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+			break;
+		found = stamp_in(&msg);
+		if (found >= earliest)
+			*stamp = found;
+	}
+	return 0;
 }

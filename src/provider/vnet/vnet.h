@@ -8,7 +8,7 @@
  *
  * Does:     TCP over IPv4 and IPv6, and UDP (UDP_SEGMENT) super-frames, bypassing the queueing
  *           disciplines as AF_XDP does.
- * Does not: receive; send ordinary frames; touch the egress guard (it sits in a queueing discipline).
+ * Does not: receive; send ordinary frames, but to have their time of departure; touch the egress guard (it sits in a queueing discipline).
  * Threads:  holder of the stack's lock only.
  * Errors:   0 or a descriptor, or -errno.
  */
@@ -56,6 +56,16 @@ int vnet_header(const struct fbuf *frame, struct virtio_net_hdr *hdr);
  * disciplines (a veth whose peer got a native XDP program is such a device).
  */
 int vnet_send(int fd, uint32_t ifindex, const struct fbuf *frame);
+
+/* A socket for vnet_send_stamped(), of any interface. As vnet_open(). */
+int vnet_open_stamped(uint32_t ifindex, int fd_floor);
+
+/*
+ * Send one frame, ordinary or with a partial checksum, past the queueing disciplines. The frame stays the
+ * caller's. *stamp: in, no stamp is earlier; out, when the driver got it (CLOCK_REALTIME, ns) if that was
+ * told at once. As vnet_send().
+ */
+int vnet_send_stamped(int fd, uint32_t ifindex, const struct fbuf *frame, int64_t *stamp);
 
 /* Find the layout of a frame whose first @len bytes are at @bytes. 0 or -EINVAL. */
 int vnet_parse(const uint8_t *bytes, uint32_t len, struct vnet_layout *out);

@@ -399,8 +399,9 @@ static void xdp_fork_child(struct provider_handle *handle)
  * not the side socket and the epoll set, which each opens for itself. */
 static bool fd_is_shared(int i)
 {
-	return i != XDP_FD_WAIT && i != XDP_FD_VNET && i != XDP_FD_STEER + STEER_FD_LINK &&
-	       i != XDP_FD_STEER + STEER_FD_GUARD && i != XDP_FD_STEER + STEER_FD_SIDE;
+	return i != XDP_FD_WAIT && i != XDP_FD_VNET && i != XDP_FD_STAMP &&
+	       i != XDP_FD_STEER + STEER_FD_LINK && i != XDP_FD_STEER + STEER_FD_GUARD &&
+	       i != XDP_FD_STEER + STEER_FD_SIDE;
 }
 
 static int xdp_join(struct provider_handle *handle, struct provider_port *port,
@@ -571,6 +572,7 @@ const struct provider_ops provider_xdp = {
 	.adopt = xdp_adopt,
 	.receive = xdp_receive,
 	.transmit = xdp_transmit,
+	.transmit_stamped = xdp_transmit_stamped,
 	.kick = xdp_kick,
 	.tx_pending = xdp_tx_pending,
 	.wait_fd = xdp_wait_fd,

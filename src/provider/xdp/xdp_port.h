@@ -23,6 +23,7 @@
 enum xdp_fd {
 	XDP_FD_WAIT,  /* epoll set over all sockets to receive from, where there are several; else -1 */
 	XDP_FD_VNET,  /* AF_PACKET side socket, opened at the first super-frame; -1 = not yet */
+	XDP_FD_STAMP, /* the same for frames whose departure is to be stamped */
 	XDP_FD_SIDE,  /* the sockets of packet_rx.h; -1 = not yet, see xdp_side.c */
 	XDP_FD_STEER = XDP_FD_SIDE + PACKET_SOCKETS, /* the first of src/steer's */
 	XDP_FD_QUEUE = XDP_FD_STEER + STEER_N_FDS, /* the AF_XDP socket of queue 0, then of the others */
@@ -159,6 +160,7 @@ void xdp_io_switch_stamps(struct xdp_port *p);
 
 unsigned xdp_receive(struct provider_handle *handle, struct fbuf **frames, unsigned n);
 unsigned xdp_transmit(struct provider_handle *handle, struct fbuf *const *frames, unsigned n);
+int xdp_transmit_stamped(struct provider_handle *handle, struct fbuf *frame, fs_ns *stamp);
 int xdp_kick(struct provider_handle *handle);
 unsigned xdp_tx_pending(const struct provider_handle *handle);
 bool xdp_arm(struct provider_handle *handle);

@@ -56,6 +56,7 @@ struct packet {
 	__u64 tcp;
 	__u64 syn; /* TCP: SYN without ACK */
 	__u64 group; /* the destination MAC is a group's */
+	__u64 arrived; /* ns of CLOCK_MONOTONIC where frames are stamped, else 0 */
 };
 
 /* Step 7: bring a frame of the stack's to it. @flow: by a flow entry. Returns what the program returns. */
@@ -222,6 +223,10 @@ ALWAYS_INLINE bool transport(struct CONTEXT *ctx, const struct eth *eth, struct 
 	p->slot = READ_ONCE(steer_shared.slot[p->tcp][from_net16(udp->dst)]);
 	if (p->slot.flows == 0 && p->slot.exact == 0 && p->slot.wild == 0)
 		return false;
+	/* Before whatever else has to be looked up, which may take microseconds after a pause. */
+	p->arrived = 0;
+	if (READ_ONCE(steer_shared.stamp_key))
+		p->arrived = bpf_ktime_get_ns();
 	p->group = eth->dst[0] & GROUP_MAC;
 	if (!p->group && !is_own_mac(eth)) {
 		COUNT(passed_not_local);

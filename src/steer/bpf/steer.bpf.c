@@ -8,7 +8,6 @@
 
 static long (*const bpf_redirect_map)(void *map, __u64 key, __u64 flags) = (void *)BPF_FUNC_redirect_map;
 static long (*const bpf_xdp_adjust_meta)(struct xdp_md *ctx, int delta) = (void *)BPF_FUNC_xdp_adjust_meta;
-static __u64 (*const bpf_ktime_get_ns)(void) = (void *)BPF_FUNC_ktime_get_ns;
 
 /*
  * Does the checksum field hold the folded, uncomplemented pseudo-header sum (hazard 3)? A kernel peer
@@ -29,19 +28,17 @@ ALWAYS_INLINE bool is_partial(const struct packet *p)
 }
 
 /* When the frame arrived, in front of it. Where there is no room, whoever takes it reads the clock. */
-ALWAYS_INLINE void stamp(struct xdp_md *ctx, __u64 key)
+ALWAYS_INLINE void stamp(struct xdp_md *ctx, __u64 arrived)
 {
 	struct steer_stamp *to;
-	__u64 now;
 
 	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*to)) < 0)
 		return;
 	to = (struct steer_stamp *)(long)ctx->data_meta;
 	if ((void *)(to + 1) > (void *)(long)ctx->data)
 		return;
-	now = bpf_ktime_get_ns();
-	to->ns = now;
-	to->mark = now ^ key;
+	to->ns = arrived;
+	to->mark = arrived ^ READ_ONCE(steer_shared.stamp_key);
 }
 
 /* Hand the frame to the queue's socket. */
@@ -49,7 +46,6 @@ ALWAYS_INLINE int take(struct xdp_md *ctx, const struct packet *p, struct steer_
 		       bool flow)
 {
 	int fallback = flow && p->tcp ? XDP_DROP : XDP_PASS;
-	__u64 key = READ_ONCE(steer_shared.stamp_key);
 	int act;
 
 	if (!p->tcp && (steer_shared.flags & STEER_F_GENERIC) && is_partial(p)) {
@@ -57,8 +53,8 @@ ALWAYS_INLINE int take(struct xdp_md *ctx, const struct packet *p, struct steer_
 			COUNT(passed_partial);
 		return XDP_PASS;
 	}
-	if (key)
-		stamp(ctx, key);
+	if (p->arrived)
+		stamp(ctx, p->arrived);
 	act = (int)bpf_redirect_map(&steer_xsks, p->queue, fallback);
 	if (act == XDP_PASS) {
 		COUNT(passed_no_queue);
