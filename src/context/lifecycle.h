@@ -42,8 +42,8 @@ void lifecycle_nonblock(struct context *ctx, int fd, bool on);
 /* O_ASYNC of @fd's description was set: only the kernel sends SIGIO. */
 void lifecycle_async(struct context *ctx, int fd);
 
-/* @fd, left to the kernel, was bound or is being connected: its record says to what. @peer: an address of
- * @len bytes; 0 = none was given. */
+/* @fd, left to the kernel, was bound, listens or is being connected: its record says to what. @peer: an
+ * address of @len bytes; 0 = none was given. */
 void lifecycle_named(struct context *ctx, int fd, const void *peer, size_t len);
 
 /* A stdio stream was made of @fd. */

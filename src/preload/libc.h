@@ -40,6 +40,7 @@ int __sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags);
 	SYM(int, socket, (int, int, int))                                                          \
 	SYM(int, bind, (int, const struct sockaddr *, socklen_t))                                  \
 	SYM(int, connect, (int, const struct sockaddr *, socklen_t))                               \
+	SYM(int, listen, (int, int))                                                               \
 	SYM(int, shutdown, (int, int))                                                             \
 	SYM(int, setsockopt, (int, int, int, const void *, socklen_t))                             \
 	SYM(int, getsockopt, (int, int, int, void *, socklen_t *))                                 \

@@ -64,6 +64,16 @@ FSOCK_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
 	return ret;
 }
 
+/* Unbound, it gets its port here. */
+FSOCK_EXPORT int listen(int fd, int backlog)
+{
+	int ret = LIBC(listen)(fd, backlog);
+
+	if (ret == 0 && fsock_context)
+		lifecycle_named(fsock_context, fd, NULL, 0);
+	return ret;
+}
+
 FSOCK_EXPORT int shutdown(int fd, int how)
 {
 	int ret = LIBC(shutdown)(fd, how);

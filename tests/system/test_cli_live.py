@@ -135,11 +135,14 @@ def test_why__names_of_tcp_sockets(shared_pair, echo):
         c = socket.socket(); c.setblocking(False); c.connect_ex(("127.0.0.1", 7654))
         d = socket.socket(socket.AF_INET6); d.bind(("::1", 7655))
         e = socket.socket()
+        f = socket.socket(); f.listen()
+        print(f.getsockname()[1])
     """
-    sockets, _, _ = why(shared_pair.a, python(code))
+    sockets, _, done = why(shared_pair.a, python(code))
     names = {(s["local"] if ":765" in s["local"] else "?", s["remote"]) for s in sockets}
     assert names == {("*:7654", None), ("?", "127.0.0.1:7654"), ("[::1]:7655", None), ("?", None)}, sockets
     assert sum(s["local"] == "*:0" for s in sockets) == 1, sockets
+    assert f"*:{done.out.split()[0]}" in [s["local"] for s in sockets], sockets  # f got it by listen()
 
 
 def test_why__bypassed_port_says_bypass_whatever_was_set_before(shared_pair, echo):
