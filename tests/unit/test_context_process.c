@@ -86,6 +86,14 @@ static void context_reap__a_set_of_the_dead_leaves_the_sockets_of_the_living(voi
 	assert_int_equal(stack.socks.in_use, 1);
 }
 
+static void context_reap__a_call_of_the_dead_holds_no_socket(void **state)
+{
+	s->refs[GONE] = 1;
+	s->users[GONE] = 1; /* killed in recv() */
+	context_reap(&ctx);
+	assert_int_equal(stack.socks.in_use, 0);
+}
+
 static void context_reap__leaves_a_set_that_the_living_hold(void **state)
 {
 	epoll_set_hold(set, HERE);
@@ -129,6 +137,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(context_reap__a_set_of_the_dead_leaves_the_sockets_of_the_living, setup),
+		cmocka_unit_test_setup(context_reap__a_call_of_the_dead_holds_no_socket, setup),
 		cmocka_unit_test_setup(context_reap__leaves_a_set_that_the_living_hold, setup),
 		cmocka_unit_test_setup(context_sock_settle__waits_for_one_who_holds_the_port, setup),
 	};
