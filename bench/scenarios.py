@@ -6,6 +6,7 @@ All columns of a row come from one run: the rounds are interleaved, a round runs
 that a slow minute of the machine falls on all of them. A row holds the medians of the rounds. Figures
 of different runs are not comparable; ratios are.
 """
+import contextlib
 import dataclasses
 import json
 import os
@@ -13,6 +14,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 from lab import fsock, net, proc, sockperf
@@ -587,5 +589,69 @@ def udp_gso(rounds):
               spread=spread(values)).finish(more_is_better=True)
 
 
+PTP = """[global]
+free_running 1
+time_stamping software
+tx_timestamp_timeout 200
+logSyncInterval -4
+logMinDelayReqInterval -4
+logAnnounceInterval -1
+"""
+
+
+def _ptp(pair, options, seconds=12):
+    """The delays of one pair of ptp4l, ns, and the share of event messages on the fast path."""
+    reports = [fsock.Report(), fsock.Report()] if options is not None else []
+    with tempfile.TemporaryDirectory() as where, contextlib.ExitStack() as stack:
+        config = os.path.join(where, "config")
+        with open(config, "w", encoding="ascii") as file:
+            file.write(PTP)
+        ends = []
+        for i, (side, role) in enumerate(((pair.a, ("--masterOnly", "1")), (pair.b, ("-s",)))):
+            argv = ["ptp4l", "-f", config, "-i", net.LINK, "-m", "-q", "-l", "7",
+                    "--uds_address", os.path.join(where, f"{i}"), *role]
+            more = {"env": dict(fsock.CLEAN)}
+            if reports:
+                argv = fsock.run(argv, bypass="none", interface=net.LINK, **options)
+                more = {"env": {**fsock.CLEAN, **reports[i].env}, "fds": (reports[i].fd,)}
+            ends.append(stack.enter_context(side.popen(argv, **more)))
+        time.sleep(seconds)
+        for end in ends:
+            end.stop()
+        raw = [int(ns) for ns in re.findall(r"delay +filtered +-?\d+ +raw +(-?\d+)", ends[1].out)]
+        if not raw:
+            raise Failed("ptp4l measured nothing: " + (ends[1].err or ends[1].out[-300:]).strip())
+    events = fsock.sum_counts(sock for report in reports for sock in report.sockets()
+                              if sock["local_port"] == 319)
+    for report in reports:
+        report.close()
+    return raw, events.share if reports else None
+
+
+def ptp(rounds):
+    """the path's delay as linuxptp measures it with software stamps, 16 times a second"""
+    columns = {"kernel": None, "xdp": DEFAULT, "packet": {"provider": "packet"}}
+    seen = {name: [] for name in columns}
+    share = {name: [] for name in columns}
+    with net.Pair("fsock-bench") as pair:
+        pair.meet()
+        for side in (pair.a, pair.b):
+            side.run(["ethtool", "-K", net.LINK, "tx", "off"])
+        for n in range(rounds):
+            for name, options in columns.items():
+                say(f"ptp, round {n + 1} of {rounds}: {name}")
+                raw, fast = _ptp(pair, options)
+                seen[name].append(raw)
+                share[name].append(fast)
+
+    def point(name, part):
+        return median(sorted(raw)[int(len(raw) * part)] / 1000 for raw in seen[name])
+    for metric, part in (("p10", 0.1), ("p50", 0.5), ("p90", 0.9)):
+        for name in ("xdp", "packet"):
+            yield Row("ptp", {"provider": name, "profile": "default"}, f"path delay {metric}", "us", n=rounds,
+                      fsock=point(name, part), kernel_block=point("kernel", part), share=min(share[name]),
+                      spread=spread([median(raw) for raw in seen[name]])).finish(more_is_better=False)
+
+
 ALL = {job.__name__: job for job in (udp_pp, udp_pp_raw, udp_pp_packet, udp_tp, udp_gso, udp_mcast,
-                                     empty_recv, idle, unread, udp_inplace, start, bystander)}
+                                     empty_recv, idle, unread, udp_inplace, ptp, start, bystander)}
