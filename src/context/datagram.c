@@ -483,6 +483,29 @@ static bool is_own(const struct context *ctx, const struct ip_addr *addr)
 }
 
 /*
+ * How many bytes of a message are one datagram; 0 = all. A sender of super-frames sends single datagrams as
+ * such of one, or they would overtake them: the receiver's steering tells them by their checksums
+ * (design hazard 3).
+ */
+static uint32_t segments_of(struct context *ctx, struct sock *s, const struct ip_dst *dst, const struct control *c,
+			    size_t len)
+{
+	struct ip_port *port = &ctx->stack->ip.port[dst->port];
+
+	if (!c->segment && !s->segmented)
+		return 0;
+	port->udp_gso = context_port_udp_gso(ctx->stack->port[dst->port]);
+	if (c->segment) {
+		if (port->udp_gso && !s->segmented) {
+			s->segmented = true;
+			sock_set_special(s);
+		}
+		return c->segment;
+	}
+	return port->udp_gso && !c->stamps && !dst->to_group ? (uint32_t)FS_MAX(len, (size_t)1) : 0;
+}
+
+/*
  * The same as send_fast() with options that ordinary sockets do not have, or control messages. What is
  * corked gathers in the shadow, and so does what follows MSG_MORE, up to and with the one without.
  */
@@ -493,6 +516,7 @@ static __attribute__((noinline)) ssize_t send_special(struct context *ctx, struc
 	bool v6 = !ip_addr_is_v4(addr);
 	struct ip_dst *dst;
 	struct control c;
+	uint32_t segment;
 	unsigned by;
 	int ret;
 
@@ -515,9 +539,10 @@ static __attribute__((noinline)) ssize_t send_special(struct context *ctx, struc
 	if (ret < 0)
 		return ret;
 	by = dst->port;
+	segment = segments_of(ctx, s, dst, &c, len);
 	for (int tries = 0;; tries++) {
 		ret = udp_send_as(&ctx->stack->udp, &ctx->env, &s->pcb, &c.style, dst, port, d->iov,
-				  (int)d->n_iov, len, c.segment);
+				  (int)d->n_iov, len, segment);
 		if (ret == 0)
 			break;
 		/* A port that is lost takes its destinations with it. */

@@ -180,6 +180,8 @@ int context_port(struct context *ctx, uint32_t ifindex, int *reason);
 
 /* The same without opening: -1 = not open. */
 int context_port_find(const struct context *ctx, uint32_t ifindex);
+/* The longest super-frame of UDP it takes now; 0 = none. */
+uint16_t context_port_udp_gso(const struct provider_port *port);
 
 /* Interfaces that may be accelerated, the first @n of them; returns how many. *reason says why when 0. */
 unsigned context_interfaces(struct context *ctx, uint32_t *ifindex, unsigned n, int *reason);

@@ -123,6 +123,11 @@ static int reason_of_open(int error)
 	}
 }
 
+uint16_t context_port_udp_gso(const struct provider_port *port)
+{
+	return port->caps.gso_udp ? port->caps.max_gso : 0;
+}
+
 static void fill_port(struct context *ctx, unsigned slot, const struct host_link *link,
 		      struct ip_port *conf)
 {
@@ -137,6 +142,7 @@ static void fill_port(struct context *ctx, unsigned slot, const struct host_link
 		.mac = link->mac,
 		.up = (link->flags & IFF_UP) && p->error == 0,
 		.tx_csum_partial = p->caps.tx_csum_partial,
+		.udp_gso = context_port_udp_gso(p),
 		.trust_partial = link->kind == HOST_LINK_VETH,
 	};
 	for (int i = 0; i < FS_MIN(n, MAX_ADDRS); i++)

@@ -49,6 +49,7 @@ struct ip_port {
 	struct eth_addr mac;
 	bool up;
 	bool tx_csum_partial;	/* provider completes checksums */
+	uint16_t udp_gso;	/* longest super-frame of UDP it takes, bytes; 0 = none. Written at any time */
 	bool trust_partial;	/* frames with a partial checksum come from this host and are accepted
 				   although nobody marked them (native XDP on veth) */
 	uint8_t n_local;

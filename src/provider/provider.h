@@ -41,6 +41,7 @@ struct provider_caps {
 	uint32_t max_parts;    /* longest chain it sends */
 	uint16_t max_gso;      /* longest super-frame it sends as one, bytes; 0 = none. Falls to 0 when
 				  the device gives segmentation up (tx_bad counts the frame) */
+	bool gso_udp;	       /* super-frames of UDP (UDP_SEGMENT), too. They may be of one segment */
 	bool tx_csum_partial;  /* takes FBUF_CSUM_PARTIAL */
 	bool rx_stamp;	       /* fbuf.device_stamp is set */
 	bool stamps_wall;      /* the fbuf.stamp it sets is of CLOCK_REALTIME already, see provider_port.stamp */

@@ -77,7 +77,8 @@ struct sock {
 	bool corked;		/* UDP_CORK: what is sent gathers in the shadow */
 	bool more;		/* the last one had MSG_MORE: the next joins it in the shadow */
 	bool dont_route;	/* SO_DONTROUTE */
-	bool special;		/* one of the four above is set, or sends are stamped: sending looks closer */
+	bool segmented;		/* it has sent super-frames: what it sends looks like them from then on */
+	bool special;		/* one of the five above is set, or sends are stamped: sending looks closer */
 	bool error_is_pri;	/* SO_SELECT_ERR_QUEUE */
 	bool recverr;		/* IP_RECVERR or IPV6_RECVERR: errors come unconnected, too */
 	bool shareable;		/* SO_REUSEADDR or SO_REUSEPORT: others may bind to its port later */
@@ -124,7 +125,7 @@ static inline uint32_t sock_ready(const struct sock *s)
 /* One of the options changed that make sending look closer. */
 static inline void sock_set_special(struct sock *s)
 {
-	s->special = s->segment || s->corked || s->more || s->dont_route ||
+	s->special = s->segment || s->corked || s->more || s->dont_route || s->segmented ||
 		     (s->stamps.flags & STAMP_TX_RECORD);
 }
 

@@ -339,8 +339,12 @@ void udp_input(const struct ip_env *env, const struct packet *p, struct fbuf *fr
 	enum fs_counter why = FS_CTR_drop_udp_gso;
 	struct udp_pcb *pcb = NULL;
 
-	if (frame->gso_size != 0 && !is_sound_super(p, frame))
-		goto drop;
+	if (__builtin_expect(frame->gso_size != 0, 0)) {
+		if (frame->gso_size >= p->payload_len)
+			frame->gso_size = 0; /* of one datagram */
+		else if (!is_sound_super(p, frame))
+			goto drop;
+	}
 	why = FS_CTR_drop_udp_port;
 	if (p->dst_port == 0)
 		goto drop;

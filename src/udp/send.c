@@ -5,8 +5,10 @@
  *
  * The template is copied in one piece of fixed length, so that it is a few vector moves, and then the
  * four fields that differ are stored over it. They are at fixed places: a template has no options.
- * Many datagrams of one call (UDP_SEGMENT) are cut here, each with its own headers, and leave in one
- * burst: a super-frame would carry a partial checksum, which the other end's steering gives its kernel.
+ * Many datagrams of one call (UDP_SEGMENT) leave as one super-frame with a partial checksum where the port
+ * takes it; else they are cut here, each with its own headers, and leave in one burst. What comes a
+ * different way at the other end may overtake: so a call of UDP_SEGMENT that is one datagram leaves as a
+ * super-frame of one.
  * Standards: RFC 768, RFC 791, RFC 6864, RFC 8200 8.1.
  */
 #include <errno.h>
@@ -289,6 +291,63 @@ static size_t bytes_in(const struct iovec *iov, int n)
 	return sum;
 }
 
+/* Payload into a chain without summing it. 0 or -EINVAL. */
+static int fill_unsummed(struct fbuf *frame, struct source *s, size_t len)
+{
+	struct fbuf *part = frame;
+
+	while (len > 0 && s->left > 0) {
+		size_t here = FS_MIN(s->iov->iov_len - s->done, len);
+
+		if (fbuf_tailroom(part) == 0)
+			part = part->next;
+		here = FS_MIN(here, (size_t)fbuf_tailroom(part));
+		memcpy(part->data + part->len, (const uint8_t *)s->iov->iov_base + s->done, here);
+		part->len += (uint32_t)here;
+		frame->total += (uint32_t)here;
+		s->done += here;
+		len -= here;
+		if (s->done == s->iov->iov_len) {
+			s->iov++;
+			s->left--;
+			s->done = 0;
+		}
+	}
+	return len ? -EINVAL : 0;
+}
+
+/* @len bytes, @count datagrams of @size, as one frame. As udp_send(). */
+static int build_super(const struct message *m, struct source *source, size_t len, uint16_t size, size_t count)
+{
+	struct ip_stack *ip = m->udp->ip;
+	struct ip_port *port = &ip->port[m->dst->port];
+	struct fbuf *frame = fbuf_alloc_chain(port->pool, (uint32_t)len);
+
+	if (!frame) {
+		ip->counters[FS_CTR_pool_empty]++;
+		return -ENOBUFS;
+	}
+	if (fill_unsummed(frame, source, len) < 0) {
+		fbuf_free(frame);
+		return -EINVAL;
+	}
+	frame->csum = FBUF_CSUM_PARTIAL;
+	frame->gso_size = size;
+	put_headers(m, frame, 0);
+	ip->counters[FS_CTR_tx_datagrams] += count;
+	ip->counters[FS_CTR_tx_bytes] += len;
+	ip->counters[FS_CTR_tx_super]++;
+	fbuf_queue_push(&port->out, frame);
+	return 0;
+}
+
+/* Does a call of UDP_SEGMENT leave as one frame? */
+static bool goes_whole(const struct message *m, size_t len)
+{
+	return len + m->dst->header_len + UDP_HEADER <= m->udp->ip->port[m->dst->port].udp_gso &&
+	       !m->style->no_checksum;
+}
+
 int udp_send_as(struct udp_stack *udp, const struct ip_env *env, const struct udp_pcb *pcb,
 		const struct udp_style *style, struct ip_dst *dst, uint16_t remote_port,
 		const struct iovec *iov, int n, size_t len, uint32_t segment)
@@ -304,6 +363,14 @@ int udp_send_as(struct udp_stack *udp, const struct ip_env *env, const struct ud
 		return -EMSGSIZE;
 	if (count > UDP_SEGMENTS_MAX || bytes_in(iov, n) < len)
 		return -EINVAL;
+	if (segment && goes_whole(&m, len)) {
+		ret = reserve(udp->ip, &udp->ip->port[dst->port], 1, len);
+		if (ret == 0)
+			ret = build_super(&m, &source, len, (uint16_t)FS_MIN(segment, (uint32_t)UINT16_MAX), count);
+		if (ret == 0)
+			dst->neigh->used_at = env->now;
+		return ret;
+	}
 	ret = reserve(udp->ip, &udp->ip->port[dst->port], (uint32_t)count, size);
 	for (size_t done = 0; ret == 0 && count > 0; count--) {
 		size_t here = FS_MIN(size, len - done);

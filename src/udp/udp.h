@@ -151,7 +151,8 @@ int udp_send(struct udp_stack *udp, const struct ip_env *env, const struct udp_p
 
 /*
  * The same in another @style than the endpoint's (borrowed), and cut into datagrams of @segment bytes
- * of which the last may be shorter; 0 = one datagram, whatever @len. All of them or none.
+ * of which the last may be shorter; 0 = one datagram, whatever @len. All of them or none. They leave as
+ * one super-frame where the port takes it, even one datagram alone, so that all of a sender's look alike.
  * Return: as udp_send(), and -EINVAL for more than UDP_SEGMENTS_MAX datagrams.
  */
 int udp_send_as(struct udp_stack *udp, const struct ip_env *env, const struct udp_pcb *pcb,

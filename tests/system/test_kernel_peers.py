@@ -146,6 +146,28 @@ def test_hazard_03_segments_of_a_kernel_peer(pair, size, count, gro):
         assert set(seen["told"]) == {size} and len(seen["told"]) <= 40
 
 
+@pytest.mark.parametrize("alone", [(), (200,)], ids=["segments", "mixed"])
+@pytest.mark.parametrize("receiver", [None, LATENCY], ids=["kernel", "fsock"])
+def test_segments_leave_whole(pair, receiver, alone):
+    """Every datagram arrives in order, the single ones between the super-frames, too."""
+    pair.meet()
+    seen = transfer(pair, LATENCY, receiver, *alone)
+    complete(seen)
+    assert seen["sender"].tx_fast == seen["sent"] and seen["sender"].tx_kernel == 0, seen["sender"]
+    if receiver:
+        assert seen["ports"]["side_frames"] + seen["drops"] >= 40 * (1 + bool(alone))
+        assert seen["ports"]["side_frames"] < 100  # not a frame for each
+        assert seen["receiver"].rx_kernel <= 8, seen["receiver"]
+
+
+def test_segments_to_a_receiver_in_native_mode(pair):
+    """The peer's device takes no super-frames then: they are cut by the sender."""
+    pair.meet()
+    seen = transfer(pair, LATENCY, {**LATENCY, "xdp_mode": "native", "kernel_peers": 0})
+    complete(seen)
+    assert seen["sender"].tx_fast == seen["sent"] and seen["ports"]["side_frames"] == 0
+
+
 def test_losses_of_the_side_are_counted(pair):
     """A receiver that stops for a while: what it does not get, a counter has."""
     pair.meet()

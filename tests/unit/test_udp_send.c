@@ -187,6 +187,58 @@ static void udp_send_as__segments(void **state)
 	pair_close(&t);
 }
 
+/* One frame for all, with the pseudo-header's sum for its whole length; the receiver has the datagrams. */
+static void udp_send_as__segments_leave_whole(void **state)
+{
+	static const struct udp_style plain;
+	const struct fbuf *frame;
+	struct pair t;
+
+	pair_open(&t);
+	t.a.ip.port[0].udp_gso = 2000;
+	assert_int_equal(send_as(&t, &plain, 250, 100), 0);
+	frame = t.a.ip.port[0].out.head;
+	assert_int_equal(t.a.ip.port[0].out.frames, 1);
+	assert_int_equal(frame->gso_size, 100);
+	assert_int_equal(frame->csum, FBUF_CSUM_PARTIAL);
+	assert_int_equal(frame->total, 42 + 250);
+	assert_int_equal(t.a.counters[FS_CTR_tx_datagrams], 3);
+	assert_int_equal(t.a.counters[FS_CTR_tx_bytes], 250);
+	assert_int_equal(t.a.counters[FS_CTR_tx_super], 1);
+	assert_int_equal(rig_carry(&t.a, &t.b), 1);
+	rig_expect(&t.pb, pattern(), 100);
+	rig_expect(&t.pb, pattern() + 100, 100);
+	rig_expect(&t.pb, pattern() + 200, 50);
+	pair_close(&t);
+}
+
+/* One datagram of such a call looks like the others. Without a checksum there is no super-frame. */
+static void udp_send_as__segments_of_one(void **state)
+{
+	static const struct udp_style plain, unsummed = { .no_checksum = true };
+	struct pair t;
+
+	pair_open(&t);
+	t.a.ip.port[0].udp_gso = 2000;
+	assert_int_equal(send_as(&t, &plain, 60, 100), 0);
+	assert_int_equal(t.a.ip.port[0].out.head->csum, FBUF_CSUM_PARTIAL);
+	assert_int_equal(send_as(&t, &plain, 0, 100), 0);
+	assert_int_equal(send_as(&t, &unsummed, 250, 100), 0);
+	assert_int_equal(t.a.ip.port[0].out.frames, 5);
+	t.a.ip.port[0].udp_gso = 42 + 249;
+	assert_int_equal(send_as(&t, &plain, 250, 100), 0);
+	assert_int_equal(t.a.ip.port[0].out.frames, 8);
+	assert_int_equal(rig_carry(&t.a, &t.b), 8);
+	rig_expect(&t.pb, pattern(), 60);
+	rig_expect(&t.pb, pattern(), 0);
+	for (int i = 0; i < 2; i++) {
+		rig_expect(&t.pb, pattern(), 100);
+		rig_expect(&t.pb, pattern() + 100, 100);
+		rig_expect(&t.pb, pattern() + 200, 50);
+	}
+	pair_close(&t);
+}
+
 static void udp_send_as__segments_all_or_none(void **state)
 {
 	static const struct udp_style plain;
@@ -490,6 +542,8 @@ int main(void)
 		cmocka_unit_test(udp_send_as__may_be_fragmented),
 		cmocka_unit_test(udp_send_as__without_checksum),
 		cmocka_unit_test(udp_send_as__segments),
+		cmocka_unit_test(udp_send_as__segments_leave_whole),
+		cmocka_unit_test(udp_send_as__segments_of_one),
 		cmocka_unit_test(udp_send_as__segments_all_or_none),
 		cmocka_unit_test(udp_send_as__segments_need_frames_for_all),
 		cmocka_unit_test(udp_send__every_length_arrives),

@@ -84,11 +84,13 @@ static inline unsigned rig_carry(struct rig_host *from, struct rig_host *to)
 	while ((frame = fbuf_queue_pop(&from->ip.port[0].out)) != NULL) {
 		uint32_t len = fbuf_copy_out(frame, 0, bytes, sizeof(bytes));
 		uint8_t csum = frame->csum;
+		uint16_t gso_size = frame->gso_size;
 
 		assert_int_equal(len, frame->total);
 		fbuf_free(frame);
 		frame = rig_fbuf(to, bytes, len, 0);
 		frame->csum = csum;
+		frame->gso_size = gso_size;
 		rig_input_fbuf(to, frame);
 		n++;
 	}

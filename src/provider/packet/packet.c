@@ -11,7 +11,6 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/utsname.h>
 
 #include "provider/packet/packet_port.h"
 #include "provider/steered/steered.h"
@@ -112,13 +111,6 @@ static void steer_fds_to(struct provider_handle *handle, const struct steer *s)
 		handle->fd[PACKET_FD_STEER + i] = s->fd[i];
 }
 
-static bool kernel_lacks_udp_gso(void)
-{
-	struct utsname name;
-
-	return sys_call1(__NR_uname, (long)&name) == 0 && packet_release_lacks_udp_gso(name.release);
-}
-
 static int attach(struct provider_handle *handle, const struct provider_open_args *args)
 {
 	struct packet_port *p = packet_port_of(handle);
@@ -126,7 +118,7 @@ static int attach(struct provider_handle *handle, const struct provider_open_arg
 		.ifindex = args->ifindex,
 		.tap = true,
 		.tap_hang = strcmp(args->option, "tap=clsact") == 0 ? STEER_GUARD_CLSACT : STEER_GUARD_AUTO,
-		.no_udp_gso = kernel_lacks_udp_gso(),
+		.no_udp_gso = !packet_rx_knows_udp_gso(),
 		.n_queues = 1,
 		.guard = STEER_GUARD_NONE, /* comes with the first TCP rule */
 		.mac = args->mac,
@@ -269,6 +261,7 @@ static int packet_open(struct provider_handle *handle, struct provider_port *por
 	if (rc < 0)
 		goto failed;
 	port->caps.max_gso = vnet_possible(args->ifindex) ? UINT16_MAX : 0;
+	port->caps.gso_udp = packet_rx_knows_udp_gso() && vnet_possible_udp(args->ifindex);
 	rc = self_test(handle, args);
 	if (rc < 0)
 		goto failed;

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 
 #include "steer/tap.h"
 #include "sys/sys.h"
@@ -134,6 +135,13 @@ void packet_rx_unmap(const struct packet_rx *rx)
 	for (int i = 0; i < PACKET_SOCKETS; i++)
 		if (rx->ring[i].memory)
 			sys_munmap(rx->ring[i].memory, PACKET_RING_BYTES);
+}
+
+bool packet_rx_knows_udp_gso(void)
+{
+	struct utsname name;
+
+	return sys_call1(__NR_uname, (long)&name) == 0 && !packet_release_lacks_udp_gso(name.release);
 }
 
 uint64_t packet_rx_lost(const int fd[PACKET_SOCKETS])

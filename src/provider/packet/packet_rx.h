@@ -64,6 +64,9 @@ unsigned packet_rx_take(struct packet_rx *rx, const int fd[PACKET_SOCKETS], stru
 /* Is there something to take? */
 bool packet_rx_ready(const struct packet_rx *rx);
 
+/* Can this kernel's packet sockets describe super-frames of UDP? Before 6.2 they lose them. */
+bool packet_rx_knows_udp_gso(void);
+
 /* Frames the kernel could not put into the rings since the last call. */
 uint64_t packet_rx_lost(const int fd[PACKET_SOCKETS]);
 

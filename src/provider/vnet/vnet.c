@@ -32,6 +32,7 @@ enum {
 	HEADERS_MAX = 14 + 8 + 60 + 60, /* link and two tags; IPv4 and TCP, both with options */
 	ETH_LEN = 14,
 	TAG_LEN = 4,
+	FEATURES_MAX = 128, /* of a network device; there are some 65 */
 	TYPE_IPV4 = 0x0800,
 	TYPE_IPV6 = 0x86dd,
 	TYPE_VLAN = 0x8100,
@@ -52,7 +53,59 @@ static bool device_segments(int fd, uint32_t ifindex)
 	return sys_ioctl(fd, SIOCETHTOOL, &ifr) == 0 && tso.data != 0;
 }
 
-bool vnet_possible(uint32_t ifindex)
+/* The device's features have names and, kernel by kernel, numbers. */
+struct features {
+	struct ifreq ifr;
+	uint32_t count;
+	struct {
+		struct ethtool_gstrings head;
+		char name[FEATURES_MAX][ETH_GSTRING_LEN];
+	} names;
+	struct {
+		struct ethtool_gfeatures head;
+		struct ethtool_get_features_block block[FEATURES_MAX / 32];
+	} values;
+};
+
+static bool ethtool(int fd, struct features *f, void *question)
+{
+	f->ifr.ifr_data = question;
+	return sys_ioctl(fd, SIOCETHTOOL, &f->ifr) == 0;
+}
+
+static bool features_get(int fd, uint32_t ifindex, struct features *f)
+{
+	struct {
+		struct ethtool_sset_info head;
+		uint32_t count;
+	} set = { .head = { .cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ULL << ETH_SS_FEATURES } };
+
+	f->ifr = (struct ifreq){ .ifr_ifindex = (int)ifindex };
+	if (sys_ioctl(fd, SIOCGIFNAME, &f->ifr) < 0 || !ethtool(fd, f, &set) || set.count > FEATURES_MAX)
+		return false;
+	f->count = set.count;
+	f->names.head = (struct ethtool_gstrings){
+		.cmd = ETHTOOL_GSTRINGS, .string_set = ETH_SS_FEATURES, .len = set.count
+	};
+	f->values.head = (struct ethtool_gfeatures){ .cmd = ETHTOOL_GFEATURES, .size = (set.count + 31) / 32 };
+	return ethtool(fd, f, &f->names) && ethtool(fd, f, &f->values);
+}
+
+/* The same for UDP. */
+static __attribute__((noinline)) bool device_segments_udp(int fd, uint32_t ifindex)
+{
+	static const char wanted[] = "tx-udp-segmentation";
+	struct features f;
+
+	if (!features_get(fd, ifindex, &f))
+		return false;
+	for (uint32_t i = 0; i < f.count; i++)
+		if (strncmp(f.names.name[i], wanted, ETH_GSTRING_LEN) == 0)
+			return f.values.block[i / 32].active >> i % 32 & 1;
+	return false;
+}
+
+static bool ask(uint32_t ifindex, bool (*question)(int, uint32_t))
 {
 	/* Any socket carries the question; this kind is closed without waiting for anything. */
 	int fd = sys_socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -60,9 +113,19 @@ bool vnet_possible(uint32_t ifindex)
 
 	if (fd < 0)
 		return false;
-	possible = device_segments(fd, ifindex);
+	possible = question(fd, ifindex);
 	sys_close(fd);
 	return possible;
+}
+
+bool vnet_possible(uint32_t ifindex)
+{
+	return ask(ifindex, device_segments);
+}
+
+bool vnet_possible_udp(uint32_t ifindex)
+{
+	return ask(ifindex, device_segments_udp);
 }
 
 /* A packet socket that sends. */
@@ -233,6 +296,17 @@ int vnet_header(const struct fbuf *frame, struct virtio_net_hdr *hdr)
 	return 0;
 }
 
+/* Does the device segment what is like this super-frame? */
+static bool device_takes(int fd, uint32_t ifindex, const struct fbuf *frame)
+{
+	struct virtio_net_hdr hdr;
+
+	if (vnet_header(frame, &hdr) < 0)
+		return false;
+	return hdr.gso_type == VIRTIO_NET_HDR_GSO_UDP_L4 ? device_segments_udp(fd, ifindex)
+							 : device_segments(fd, ifindex);
+}
+
 /* 0, or what a send call's error means. */
 static int result_of(int fd, uint32_t ifindex, const struct fbuf *frame, int n)
 {
@@ -240,7 +314,7 @@ static int result_of(int fd, uint32_t ifindex, const struct fbuf *frame, int n)
 		return 0;
 	switch (n) {
 	case -ENOBUFS: /* the device had no room, or does not segment */
-		return !frame->gso_size || device_segments(fd, ifindex) ? -EAGAIN : -EOPNOTSUPP;
+		return !frame->gso_size || device_takes(fd, ifindex, frame) ? -EAGAIN : -EOPNOTSUPP;
 	case -EAGAIN:
 	case -EBUSY:
 	case -EINTR:

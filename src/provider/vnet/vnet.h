@@ -37,6 +37,9 @@ struct vnet_layout {
 /* Does the interface take super-frames at present? Costs three cheap system calls. */
 bool vnet_possible(uint32_t ifindex);
 
+/* The same for super-frames of UDP. Costs some more. */
+bool vnet_possible_udp(uint32_t ifindex);
+
 /* A socket that sends on the interface and receives nothing. Descriptor >= @fd_floor, -EPERM,
  * -EOPNOTSUPP (no segmentation offload, too), -EMFILE, -ENETDOWN. */
 int vnet_open(uint32_t ifindex, int fd_floor);

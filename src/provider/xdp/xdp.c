@@ -346,6 +346,7 @@ static int open_sockets(struct provider_handle *handle, const struct provider_op
 	xdp_io_init(p);
 	/* The side socket itself waits for the first super-frame: closing one costs up to 20 ms. */
 	p->base.caps.max_gso = vnet_possible(args->ifindex) ? UINT16_MAX : 0;
+	p->base.caps.gso_udp = packet_rx_knows_udp_gso() && vnet_possible_udp(args->ifindex);
 	rc = self_test(handle, args);
 	if (rc < 0)
 		goto not_bound;
