@@ -174,28 +174,31 @@ static bool evict(struct udp_stack *udp, const struct fbuf_pool *pool)
 	return true;
 }
 
-/* The frame to queue: itself, or its copy in the payload pool. NULL: no memory, frame freed. */
-static struct fbuf *settle(struct udp_stack *udp, struct udp_pcb *pcb, struct fbuf *frame)
+/*
+ * The frame to queue where may_hold() says no: itself, or its copy in the payload pool. NULL: no memory,
+ * frame freed. Apart, so that the way of those who read saves no registers for it.
+ */
+static __attribute__((noinline)) struct fbuf *settle_scarce(struct udp_stack *udp, struct udp_pcb *pcb,
+							    struct fbuf *frame)
 {
 	struct fbuf_pool *pool = frame->pool;
 	/* Of an endpoint that reads, which goes on below the low water, where unread ones stop. */
 	bool reserve = pcb->queue.frames == 0 && pool->n_free > pool->low_water / 2;
 	struct fbuf *copy = NULL;
 
-	if (may_hold(udp, pcb, pool) || (reserve && evict(udp, pool)))
-		goto hold;
-	copy = copy_out(udp, pcb, frame);
-	if (!copy && reserve)
-		goto hold;
-	fbuf_free(frame);
-	return copy;
-hold:
+	if (!reserve || !evict(udp, pool)) {
+		copy = copy_out(udp, pcb, frame);
+		if (copy || !reserve) {
+			fbuf_free(frame);
+			return copy;
+		}
+	}
 	udp_pin(udp, pcb, frame);
 	return frame;
 }
 
 /* A frame that @pcb's accounting of chunks knows of joins the queue. */
-static void append(struct udp_stack *udp, struct udp_pcb *pcb, struct fbuf *frame)
+static inline void append(struct udp_stack *udp, struct udp_pcb *pcb, struct fbuf *frame)
 {
 	uint64_t *counters = udp->ip->counters;
 
@@ -209,15 +212,19 @@ static void append(struct udp_stack *udp, struct udp_pcb *pcb, struct fbuf *fram
 }
 
 /* Queue the payload within the endpoint's limits. FS_CTR_N = queued, otherwise the frame is gone. */
-static enum fs_counter enqueue(struct udp_stack *udp, struct udp_pcb *pcb, struct fbuf *frame)
+static inline enum fs_counter enqueue(struct udp_stack *udp, struct udp_pcb *pcb, struct fbuf *frame)
 {
-	if (pcb->charged >= pcb->limit) {
+	if (__builtin_expect(pcb->charged >= pcb->limit, 0)) {
 		fbuf_free(frame);
 		return FS_CTR_drop_udp_rcvbuf;
 	}
-	frame = settle(udp, pcb, frame);
-	if (!frame)
-		return FS_CTR_drop_udp_no_memory;
+	if (__builtin_expect(may_hold(udp, pcb, frame->pool), 1)) {
+		udp_pin(udp, pcb, frame);
+	} else {
+		frame = settle_scarce(udp, pcb, frame);
+		if (!frame)
+			return FS_CTR_drop_udp_no_memory;
+	}
 	append(udp, pcb, frame);
 	return FS_CTR_N;
 }
@@ -269,7 +276,8 @@ static enum fs_counter enqueue_copy(struct udp_stack *udp, struct udp_pcb *pcb, 
 }
 
 /* Give @frame to @pcb: itself, or its content if somebody else gets it as well. */
-static void deliver(const struct ip_env *env, struct udp_pcb *pcb, struct fbuf *frame, bool shared)
+__attribute__((always_inline)) static inline void deliver(const struct ip_env *env, struct udp_pcb *pcb,
+							  struct fbuf *frame, bool shared)
 {
 	struct udp_stack *udp = env->udp;
 
@@ -280,7 +288,7 @@ static void deliver(const struct ip_env *env, struct udp_pcb *pcb, struct fbuf *
 	} else {
 		enum fs_counter why = shared ? enqueue_copy(udp, pcb, frame) : enqueue(udp, pcb, frame);
 
-		if (why != FS_CTR_N) {
+		if (__builtin_expect(why != FS_CTR_N, 0)) {
 			pcb->drops++;
 			udp->ip->counters[why]++;
 			return;

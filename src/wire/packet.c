@@ -102,6 +102,8 @@ static enum packet_result parse_icmp(struct packet *out, const struct view *v)
 /* l4_offset, l4_len and protocol are set. */
 static enum packet_result parse_l4(struct packet *out, const struct view *v)
 {
+	if (__builtin_expect(out->protocol == WIRE_PROTO_UDP && !out->is_fragment, 1))
+		return parse_udp(out, v);
 	out->src_port = 0;
 	out->dst_port = 0;
 	out->l4_checksum = 0;
@@ -112,8 +114,6 @@ static enum packet_result parse_l4(struct packet *out, const struct view *v)
 			return PACKET_DROP_IP_LENGTH;
 		return PACKET_OK;
 	}
-	if (out->protocol == WIRE_PROTO_UDP)
-		return parse_udp(out, v);
 	if (out->protocol == WIRE_PROTO_TCP)
 		return parse_tcp(out, v);
 	if (out->protocol == (out->is_v6 ? WIRE_PROTO_ICMPV6 : WIRE_PROTO_ICMP))
