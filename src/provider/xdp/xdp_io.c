@@ -20,6 +20,7 @@
 #define STAMP_KEY 0x9e3779b97f4a7c15ULL /* odd; its bits look like no time's */
 
 enum {
+	AHEAD = 6, /* descriptors between a frame's prefetch and its turn */
 	KICK_SPARE_ROUNDS = 8, /* send calls beyond those the budget explains, then kick() gives up */
 };
 
@@ -183,6 +184,24 @@ static inline struct fbuf *rx_part(const struct xdp_port *p, const struct xdp_de
 	return f;
 }
 
+/*
+ * What another CPU wrote last is far away: a frame's headers, beside them what metadata there are, and both
+ * lines of its fbuf. The address is not checked yet; to prefetch a bad one does no harm.
+ */
+static inline void rx_prefetch(const struct xdp_port *p, const struct xdp_desc *d)
+{
+	const struct fbuf_pool *pool = p->base.pool;
+	uintptr_t data = (uintptr_t)pool->memory + d->addr;
+	uintptr_t f = (uintptr_t)pool->first + (d->addr >> pool->chunk_shift) * sizeof(struct fbuf);
+
+	__builtin_prefetch((const void *)f, 1);
+	__builtin_prefetch((const void *)(f + FS_CACHE_LINE), 1);
+	__builtin_prefetch((const void *)data);
+	__builtin_prefetch((const void *)(data + FS_CACHE_LINE));
+	if (p->stamp_key)
+		__builtin_prefetch((const void *)(data - sizeof(struct steer_stamp)), 1);
+}
+
 /* Give up the frame under way; what is still to come of it is skipped. */
 static void rx_abort(struct xdp_port *p, struct xdp_queue *q, bool more)
 {
@@ -285,8 +304,11 @@ queue_receive(struct xdp_port *p, struct xdp_queue *q, struct fbuf **frames, uns
 	while (at != end && got < n) {
 		const struct xdp_desc *d = xsk_ring_desc(rx, at++);
 		bool more = d->options & XDP_PKT_CONTD;
-		struct fbuf *f = rx_part(p, d);
+		struct fbuf *f;
 
+		if (end - at >= AHEAD)
+			rx_prefetch(p, xsk_ring_desc(rx, at + AHEAD - 1));
+		f = rx_part(p, d);
 		if (f && !more && !q->rx_head && !q->rx_skip)
 			f->total = f->len;
 		else
