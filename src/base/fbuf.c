@@ -249,6 +249,22 @@ struct fbuf *fbuf_clone_part(const struct fbuf *frame, struct fbuf_pool *pool, u
 	return copy;
 }
 
+struct fbuf *fbuf_cut_front(struct fbuf *frame)
+{
+	struct fbuf *rest = frame->next;
+
+	if (rest) {
+		describe_as(rest, frame);
+		rest->gso_size = frame->gso_size;
+		rest->total = frame->total - frame->len;
+		rest->link = NULL;
+	}
+	frame->next = NULL;
+	frame->total = frame->len;
+	frame->gso_size = 0;
+	return rest;
+}
+
 void fbuf_queue_push(struct fbuf_queue *q, struct fbuf *frame)
 {
 	frame->link = NULL;

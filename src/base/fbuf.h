@@ -134,6 +134,10 @@ struct fbuf *fbuf_clone_into(const struct fbuf *frame, struct fbuf_pool *pool);
 struct fbuf *fbuf_clone_part(const struct fbuf *frame, struct fbuf_pool *pool, uint32_t offset,
 			     uint32_t len);
 
+/* Make the first part a frame of its own, no super-frame, with the whole one's metadata. Returns the rest,
+ * described as the whole was, for the caller to own; NULL = there is none. */
+struct fbuf *fbuf_cut_front(struct fbuf *frame);
+
 void fbuf_queue_push(struct fbuf_queue *q, struct fbuf *frame); /* takes ownership */
 struct fbuf *fbuf_queue_pop(struct fbuf_queue *q);		/* gives ownership; NULL = empty */
 void fbuf_queue_free(struct fbuf_queue *q);			/* frees every frame */

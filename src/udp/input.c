@@ -259,6 +259,30 @@ enqueue_segments(struct udp_stack *udp, struct udp_pcb *pcb, const struct fbuf *
 	}
 }
 
+/* Does every part of the super-frame hold one datagram? */
+static bool is_in_datagrams(const struct fbuf *frame)
+{
+	for (const struct fbuf *part = frame; part; part = part->next)
+		if (part->next ? part->len != frame->gso_size : part->len > frame->gso_size || part->len == 0)
+			return false;
+	return true;
+}
+
+/* Then they need no copying. Takes the frame. */
+static __attribute__((noinline)) void enqueue_parts(struct udp_stack *udp, struct udp_pcb *pcb, struct fbuf *frame)
+{
+	while (frame) {
+		struct fbuf *rest = fbuf_cut_front(frame);
+		enum fs_counter why = enqueue(udp, pcb, frame);
+
+		if (why != FS_CTR_N) {
+			pcb->drops++;
+			udp->ip->counters[why]++;
+		}
+		frame = rest;
+	}
+}
+
 /* A copy, which is always in the payload pool: the frame has a receiver still to come. */
 static enum fs_counter enqueue_copy(struct udp_stack *udp, struct udp_pcb *pcb, const struct fbuf *frame)
 {
@@ -282,9 +306,13 @@ __attribute__((always_inline)) static inline void deliver(const struct ip_env *e
 	struct udp_stack *udp = env->udp;
 
 	if (__builtin_expect(frame->gso_size != 0, 0) && !(pcb->flags & UDP_PCB_GRO)) {
-		enqueue_segments(udp, pcb, frame);
-		if (!shared)
-			fbuf_free(frame);
+		if (!shared && is_in_datagrams(frame)) {
+			enqueue_parts(udp, pcb, frame);
+		} else {
+			enqueue_segments(udp, pcb, frame);
+			if (!shared)
+				fbuf_free(frame);
+		}
 	} else {
 		enum fs_counter why = shared ? enqueue_copy(udp, pcb, frame) : enqueue(udp, pcb, frame);
 

@@ -457,6 +457,44 @@ static void udp_input__super_frame_becomes_datagrams(void **state)
 	teardown(&f);
 }
 
+/* The same in parts of one datagram each: the parts themselves are queued. */
+static void udp_input__super_frame_in_parts_is_not_copied(void **state)
+{
+	struct fixture f;
+	struct rig_datagram d;
+	const struct rig_frame *b;
+	struct fbuf *frame, *part;
+	uint32_t at;
+
+	setup(&f);
+	d = good(&f);
+	d.payload = "0123456789012345678901234";
+	d.len = 25;
+	b = rig_build(&d);
+	at = b->len - 15;
+	part = frame = rig_fbuf(&f.h, b->bytes, at, 0);
+	for (; at < b->len; at += part->len) {
+		part = part->next = fbuf_alloc(&f.h.pinned);
+		part->len = FS_MIN(10u, b->len - at);
+		memcpy(part->data, b->bytes + at, part->len);
+		frame->total += part->len;
+	}
+	frame->gso_size = 10;
+	frame->csum = FBUF_CSUM_PARTIAL;
+	rig_input_fbuf(&f.h, frame);
+	assert_int_equal(f.pcb.queue.frames, 3);
+	assert_int_equal(f.pcb.copied, 0);
+	assert_int_equal(f.pcb.pinned, 3);
+	assert_int_equal(f.h.counters[FS_CTR_rx_datagrams], 3);
+	assert_int_equal(f.pcb.queue.tail->src_port, PEER_PORT);
+	assert_int_equal(f.pcb.queue.tail->total, 5);
+	assert_ptr_equal(f.pcb.queue.tail, part);
+	rig_expect(&f.pcb, "0123456789", 10);
+	rig_expect(&f.pcb, "0123456789", 10);
+	rig_expect(&f.pcb, "01234", 5);
+	teardown(&f);
+}
+
 static void udp_input__super_frame_stays_whole(void **state)
 {
 	struct fixture f;
@@ -847,6 +885,7 @@ int main(void)
 		cmocka_unit_test(udp_input__drop_udp_no_socket),
 		cmocka_unit_test(udp_input__drop_udp_gso),
 		cmocka_unit_test(udp_input__super_frame_becomes_datagrams),
+		cmocka_unit_test(udp_input__super_frame_in_parts_is_not_copied),
 		cmocka_unit_test(udp_input__super_frame_stays_whole),
 		cmocka_unit_test(udp_input__super_frame_meets_the_limit),
 		cmocka_unit_test(udp_input__knows_what_was_lost_before),

@@ -47,8 +47,12 @@ int packet_slot_read(const struct tpacket2_hdr *hdr, uint32_t slot_len, struct p
 	out->vlan = status & TP_STATUS_VLAN_VALID ? fs_load_relaxed(&hdr->tp_vlan_tci) : 0;
 	out->queued = status & TP_STATUS_COPY;
 	out->len = 0;
-	if (out->queued)
+	memset(&out->vnet, 0, sizeof(out->vnet));
+	if (out->queued) {
+		if (at >= sizeof(*hdr) + sizeof(out->vnet) && at <= slot_len)
+			memcpy(&out->vnet, (const uint8_t *)hdr + at - sizeof(out->vnet), sizeof(out->vnet));
 		return out->total ? 0 : -EINVAL;
+	}
 	/* A shorter one was cut off: the socket's queue was full. */
 	if (len != out->total || len == 0)
 		return -EINVAL;

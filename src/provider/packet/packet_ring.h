@@ -44,7 +44,7 @@ struct packet_slot {
 	uint32_t total; /* bytes of the frame as it was on the wire */
 	bool queued;	/* to be received from the socket */
 	uint16_t vlan;	/* 802.1Q TCI the kernel stripped; 0 = none */
-	struct virtio_net_hdr vnet; /* of a frame in the slot */
+	struct virtio_net_hdr vnet; /* of one in the queue it is a hint: what comes with it counts */
 };
 
 /* What a virtio-net header says, in an fbuf's words. */

@@ -17,11 +17,16 @@
 #include "steer/tap.h"
 #include "sys/sys.h"
 
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5 /* UDP_SEGMENT, Linux 6.2 */
+#endif
+
 enum {
 	SEND_BUFFER = 16 << 20,
 	RECEIVE_BUFFER = 4 << 20, /* of super-frames, which do not fit their slots */
 	COPY_THRESHOLD = 1,	  /* bytes: any frame that does not fit goes there */
-	PARTS_MAX = 32,		  /* of a frame that is received from the queue */
+	PARTS_MAX = 64,		  /* of a frame that is received from the queue */
+	UDP_HEADER = 8,
 };
 
 static const uint16_t protocols[PACKET_SOCKETS] = { ETH_P_IP, ETH_P_IPV6 };
@@ -168,13 +173,39 @@ static bool may_take(const struct fbuf_pool *pool, uint32_t len)
 	return pool->n_free > pool->low_water / 4 + len / pool->chunk_size;
 }
 
+/* What the parts of a frame hold: the first, and each of the others but the last. */
+struct cut {
+	uint32_t first, step;
+};
+
+/* A super-frame of UDP whose every part is to hold a datagram, so that nobody need copy them apart. NULL: it
+ * is none, or the parts would be too many or too long, or there is no memory. */
+static struct fbuf *alloc_cut(struct fbuf_pool *pool, const struct packet_slot *slot, struct cut *cut)
+{
+	const struct virtio_net_hdr *vnet = &slot->vnet;
+	uint32_t headers = (uint32_t)vnet->csum_start + UDP_HEADER, parts;
+	struct fbuf *frame, *last;
+
+	if (!slot->queued || vnet->gso_type != VIRTIO_NET_HDR_GSO_UDP_L4 || vnet->gso_size == 0 ||
+	    headers + vnet->gso_size > pool->chunk_size - pool->headroom || headers >= slot->total)
+		return NULL;
+	parts = (slot->total - headers + vnet->gso_size - 1) / vnet->gso_size;
+	if (parts > PARTS_MAX || !may_take(pool, parts * pool->chunk_size))
+		return NULL;
+	*cut = (struct cut){ headers + vnet->gso_size, vnet->gso_size };
+	frame = last = fbuf_alloc(pool);
+	while (--parts > 0)
+		last = last->next = fbuf_alloc(pool);
+	return frame;
+}
+
 /* A frame for @len bytes, each part's room in @iov from 1 on. Entries, or 0 = no memory. */
-static unsigned scatter(struct fbuf *frame, uint32_t len, struct iovec iov[1 + PARTS_MAX])
+static unsigned scatter(struct fbuf *frame, uint32_t len, const struct cut *cut, struct iovec iov[1 + PARTS_MAX])
 {
 	unsigned n = 1;
 
 	for (struct fbuf *part = frame; part && len > 0 && n <= PARTS_MAX; part = part->next) {
-		part->len = FS_MIN(len, fbuf_tailroom(part));
+		part->len = FS_MIN(FS_MIN(len, fbuf_tailroom(part)), n == 1 ? cut->first : cut->step);
 		iov[n++] = (struct iovec){ .iov_base = part->data, .iov_len = part->len };
 		len -= part->len;
 	}
@@ -182,11 +213,12 @@ static unsigned scatter(struct fbuf *frame, uint32_t len, struct iovec iov[1 + P
 }
 
 /* Receive the frame that lies in the socket's queue. NULL: none, or not whole; @vnet is then undefined. */
-static struct fbuf *receive_queued(int fd, struct fbuf *frame, uint32_t total, struct virtio_net_hdr *vnet)
+static struct fbuf *receive_queued(int fd, struct fbuf *frame, uint32_t total, const struct cut *cut,
+				   struct virtio_net_hdr *vnet)
 {
 	struct iovec iov[1 + PARTS_MAX];
 	struct msghdr msg = { .msg_iov = iov };
-	unsigned n = scatter(frame, total, iov);
+	unsigned n = scatter(frame, total, cut, iov);
 
 	iov[0] = (struct iovec){ .iov_base = vnet, .iov_len = sizeof(*vnet) };
 	msg.msg_iovlen = n;
@@ -208,6 +240,7 @@ static bool take_slot(struct provider_port *port, int fd, const struct packet_ri
 		      const struct tpacket2_hdr *hdr, struct fbuf **out)
 {
 	struct fbuf_pool *pool = port->pool;
+	struct cut cut = { UINT32_MAX, UINT32_MAX };
 	struct packet_slot slot;
 	struct packet_meta meta;
 	struct fbuf *f;
@@ -215,13 +248,15 @@ static bool take_slot(struct provider_port *port, int fd, const struct packet_ri
 	*out = NULL;
 	if (packet_slot_read(hdr, ring->slot_len, &slot) < 0)
 		return true;
-	f = may_take(pool, slot.total) ? fbuf_alloc_chain(pool, slot.total) : NULL;
+	f = alloc_cut(pool, &slot, &cut);
+	if (!f)
+		f = may_take(pool, slot.total) ? fbuf_alloc_chain(pool, slot.total) : NULL;
 	if (!f) {
 		port->stats.rx_no_frame++;
 		return false;
 	}
 	if (slot.queued) {
-		f = receive_queued(fd, f, slot.total, &slot.vnet);
+		f = receive_queued(fd, f, slot.total, &cut, &slot.vnet);
 		if (!f)
 			return true;
 	} else if (!f->next) {
