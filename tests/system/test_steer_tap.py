@@ -149,6 +149,19 @@ def test_foreign_xdp_program_is_not_in_the_way(wires):
         assert wire.taken(V4)
 
 
+def test_a_kernel_peer_behind_a_generic_xdp_program(wires, pair):
+    """Generic XDP copies what a socket sent, and the copy does not know how long its link header is."""
+    foreign = wires("generic", guard="foreign", setup=False)
+    assert foreign.opened["open"] == 0
+    wire = wires("tap")
+    with rules(wire, f"port udp both {PORT}"):
+        for local, remote, headers in ((B4, A4, 42), (B6, A6, 62)):
+            sender = kernel_socket(pair.a, socket.SOCK_DGRAM, remote)
+            sender.sendto(b"hello", (local, PORT))
+            assert [f[headers:] for f in wire.frames()] == [b"hello"]
+            sender.close()
+
+
 def test_closed_leaves_clsact_as_it_was(wires, pair):
     wire = wires("tap-clsact", guard="clsact")
     assert wire.opened["tap"] == wire.opened["guard"] == CLSACT

@@ -53,18 +53,14 @@ static bool device_segments(int fd, uint32_t ifindex)
 	return sys_ioctl(fd, SIOCETHTOOL, &ifr) == 0 && tso.data != 0;
 }
 
-/* The device's features have names and, kernel by kernel, numbers. */
+/* Numbers and names of the device's features, which differ by kernel: a head of the kernel's, what it fills
+ * in behind it. */
 struct features {
 	struct ifreq ifr;
-	uint32_t count;
-	struct {
-		struct ethtool_gstrings head;
-		char name[FEATURES_MAX][ETH_GSTRING_LEN];
-	} names;
-	struct {
-		struct ethtool_gfeatures head;
-		struct ethtool_get_features_block block[FEATURES_MAX / 32];
-	} values;
+	uint64_t set[(sizeof(struct ethtool_sset_info) + sizeof(uint32_t) + 7) / 8];
+	uint64_t names[(sizeof(struct ethtool_gstrings) + FEATURES_MAX * ETH_GSTRING_LEN + 7) / 8];
+	uint64_t values[(sizeof(struct ethtool_gfeatures) +
+			 FEATURES_MAX / 32 * sizeof(struct ethtool_get_features_block) + 7) / 8];
 };
 
 static bool ethtool(int fd, struct features *f, void *question)
@@ -73,35 +69,35 @@ static bool ethtool(int fd, struct features *f, void *question)
 	return sys_ioctl(fd, SIOCETHTOOL, &f->ifr) == 0;
 }
 
-static bool features_get(int fd, uint32_t ifindex, struct features *f)
+/* How many features there are, 0 = it cannot be said. */
+static uint32_t features_count(int fd, struct features *f)
 {
-	struct {
-		struct ethtool_sset_info head;
-		uint32_t count;
-	} set = { .head = { .cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ULL << ETH_SS_FEATURES } };
+	struct ethtool_sset_info *set = (void *)f->set;
 
-	f->ifr = (struct ifreq){ .ifr_ifindex = (int)ifindex };
-	if (sys_ioctl(fd, SIOCGIFNAME, &f->ifr) < 0 || !ethtool(fd, f, &set) || set.count > FEATURES_MAX)
-		return false;
-	f->count = set.count;
-	f->names.head = (struct ethtool_gstrings){
-		.cmd = ETHTOOL_GSTRINGS, .string_set = ETH_SS_FEATURES, .len = set.count
-	};
-	f->values.head = (struct ethtool_gfeatures){ .cmd = ETHTOOL_GFEATURES, .size = (set.count + 31) / 32 };
-	return ethtool(fd, f, &f->names) && ethtool(fd, f, &f->values);
+	set->cmd = ETHTOOL_GSSET_INFO;
+	set->sset_mask = 1ULL << ETH_SS_FEATURES;
+	return ethtool(fd, f, set) && set->sset_mask && set->data[0] <= FEATURES_MAX ? set->data[0] : 0;
 }
 
 /* The same for UDP. */
 static __attribute__((noinline)) bool device_segments_udp(int fd, uint32_t ifindex)
 {
 	static const char wanted[] = "tx-udp-segmentation";
-	struct features f;
+	struct features f = { .ifr = { .ifr_ifindex = (int)ifindex } };
+	struct ethtool_gstrings *names = (void *)f.names;
+	struct ethtool_gfeatures *values = (void *)f.values;
+	uint32_t n;
 
-	if (!features_get(fd, ifindex, &f))
+	if (sys_ioctl(fd, SIOCGIFNAME, &f.ifr) < 0)
 		return false;
-	for (uint32_t i = 0; i < f.count; i++)
-		if (strncmp(f.names.name[i], wanted, ETH_GSTRING_LEN) == 0)
-			return f.values.block[i / 32].active >> i % 32 & 1;
+	n = features_count(fd, &f);
+	*names = (struct ethtool_gstrings){ .cmd = ETHTOOL_GSTRINGS, .string_set = ETH_SS_FEATURES, .len = n };
+	*values = (struct ethtool_gfeatures){ .cmd = ETHTOOL_GFEATURES, .size = (n + 31) / 32 };
+	if (n == 0 || !ethtool(fd, &f, names) || !ethtool(fd, &f, values))
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		if (strncmp((char *)names->data + (size_t)i * ETH_GSTRING_LEN, wanted, ETH_GSTRING_LEN) == 0)
+			return values->features[i / 32].active >> i % 32 & 1;
 	return false;
 }
 
