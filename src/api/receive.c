@@ -129,15 +129,37 @@ static int join_parts(const struct receive *r, struct sock *s, struct fsock_data
 	return 0;
 }
 
-static int lend_frame(const struct receive *r, struct sock *s, struct fsock_datagram *d)
+/*
+ * A run of datagrams at the queue's front, lent: described where they stand, then moved all at once. It ends
+ * at one of many pieces.
+ */
+static unsigned lend_run(const struct receive *r, struct sock *s, unsigned from, unsigned to)
 {
-	const struct fbuf *frame = s->pcb.queue.head;
+	struct fbuf *last = NULL;
+	uint64_t bytes = 0;
+	unsigned n = from;
 
-	describe(r, frame, &d->info);
-	if (!point_to(d, frame))
-		return join_parts(r, s, d);
-	d->info.held = (uintptr_t)take_hold(r->take.ctx, s);
-	return 0;
+	for (struct fbuf *frame = s->pcb.queue.head; frame && n < to; frame = frame->link, n++) {
+		struct fsock_datagram *d = &r->datagrams[n];
+
+		describe(r, frame, &d->info);
+		if (!point_to(d, frame))
+			break;
+		d->info.held = (uintptr_t)frame;
+		bytes += frame->total;
+		last = frame;
+	}
+	if (last)
+		take_hold(r->take.ctx, s, last, n - from, bytes);
+	return n;
+}
+
+/* How many more the channel may hold. */
+static unsigned may_lend(const struct receive *r, const struct sock *s)
+{
+	unsigned lent = s->held.frames + fs_load_relaxed(&r->ch->n_lent);
+
+	return lent < r->ch->hold_max ? r->ch->hold_max - lent : 0;
 }
 
 /* take.take: up to r->n datagrams, lent. */
@@ -148,11 +170,17 @@ static int lend_frames(struct take *t, struct sock *s)
 	unsigned done = 0;
 
 	while (ret == 0 && done < r->n && s->pcb.queue.head) {
-		if (s->held.frames + fs_load_relaxed(&r->ch->n_lent) >= r->ch->hold_max)
+		unsigned may = may_lend(r, s), before = done;
+
+		if (may == 0) {
 			ret = -ENOBUFS;
-		else
-			ret = lend_frame(r, s, &r->datagrams[done]);
-		done += ret == 0;
+			break;
+		}
+		done = lend_run(r, s, done, FS_MIN(r->n, done + may));
+		if (done == before) {
+			ret = join_parts(r, s, &r->datagrams[done]);
+			done += ret == 0;
+		}
 	}
 	return done ? (int)done : ret;
 }

@@ -133,17 +133,12 @@ int take_run(struct take *t)
 
 /* --- datagrams of the stack --- */
 
-static void count(struct sock *s, const struct fbuf *frame)
-{
-	s->record->rx_fast++;
-	s->record->rx_bytes += frame->total;
-}
-
 struct fbuf *take_one(struct sock *s)
 {
 	struct fbuf *frame = udp_receive(&s->pcb);
 
-	count(s, frame);
+	s->record->rx_fast++;
+	s->record->rx_bytes += frame->total;
 	return frame;
 }
 
@@ -152,14 +147,12 @@ int take_may_hold(const struct context *ctx, const struct sock *s)
 	return s->held.head && s->holder != ctx->slot ? -EBUSY : 0;
 }
 
-struct fbuf *take_hold(struct context *ctx, struct sock *s)
+void take_hold(struct context *ctx, struct sock *s, struct fbuf *last, uint32_t n, uint64_t bytes)
 {
-	struct fbuf *frame = udp_hold(&s->pcb);
-
-	count(s, frame);
+	s->record->rx_fast += n;
+	s->record->rx_bytes += bytes;
 	s->holder = ctx->slot;
-	fbuf_queue_push(&s->held, frame);
-	return frame;
+	udp_hold_run(&s->pcb, last, n, &s->held);
 }
 
 /* Who releases in the order received finds it at the head. */

@@ -50,8 +50,9 @@ struct fbuf *take_one(struct sock *s);
 /* May this process have datagrams of @s in place? 0, -EBUSY: another one holds some. */
 int take_may_hold(const struct context *ctx, const struct sock *s);
 
-/* The oldest datagram, counted and lent to this process, which take_may_hold() allowed. */
-struct fbuf *take_hold(struct context *ctx, struct sock *s);
+/* The oldest @n datagrams of @bytes in all, of which @last is the last, counted and lent to this process, which
+ * take_may_hold() allowed. They keep their order. */
+void take_hold(struct context *ctx, struct sock *s, struct fbuf *last, uint32_t n, uint64_t bytes);
 
 /* Take @frame back and free it. -EINVAL: this process does not hold it; it may be any pointer. */
 int take_release(struct context *ctx, struct sock *s, const struct fbuf *frame);

@@ -204,6 +204,25 @@ struct fbuf *udp_hold(struct udp_pcb *pcb)
 	return frame;
 }
 
+void udp_hold_run(struct udp_pcb *pcb, struct fbuf *last, uint32_t n, struct fbuf_queue *to)
+{
+	struct fbuf_queue *from = &pcb->queue;
+
+	fs_assert(n > 0 && n <= from->frames);
+	if (to->tail)
+		to->tail->link = from->head;
+	else
+		to->head = from->head;
+	to->tail = last;
+	to->frames += n;
+	from->head = last->link;
+	if (!from->head)
+		from->tail = NULL;
+	from->frames -= n;
+	last->link = NULL;
+	pcb->stack->idle += from->frames == 0 && (pcb->flags & UDP_PCB_BOUND);
+}
+
 struct fbuf *udp_receive(struct udp_pcb *pcb)
 {
 	struct fbuf *frame = udp_hold(pcb);

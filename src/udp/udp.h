@@ -174,6 +174,11 @@ struct fbuf *udp_receive(struct udp_pcb *pcb);
 /* The same, but it goes on to count against the endpoint's limits, as if it stood in the queue, until
  * udp_release() takes and frees it: for readers that use it where it lies. */
 struct fbuf *udp_hold(struct udp_pcb *pcb);
+
+/* The oldest @n at once, of which @last is the last, moved in order to the end of @to. @n > 0. */
+void udp_hold_run(struct udp_pcb *pcb, struct fbuf *last, uint32_t n, struct fbuf_queue *to);
+
+/* Take back one that udp_hold() or udp_hold_run() gave, in any order. */
 void udp_release(struct udp_pcb *pcb, struct fbuf *frame);
 
 #endif

@@ -57,7 +57,8 @@ static void lend(struct fixture *f, struct fbuf **frames, unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		rig_input(&f->h, &d);
 		assert_int_equal(take_may_hold(&f->ctx, &f->s), 0);
-		frames[i] = take_hold(&f->ctx, &f->s);
+		frames[i] = f->s.pcb.queue.head;
+		take_hold(&f->ctx, &f->s, frames[i], 1, frames[i]->total);
 	}
 }
 
@@ -71,6 +72,38 @@ static void take_hold__counts_and_remembers(void **state)
 	assert_int_equal(f->record.rx_bytes, 3);
 	assert_int_equal(f->s.held.frames, 3);
 	assert_int_equal(f->s.pcb.queue.frames, 0);
+}
+
+static void take_hold__of_several_leaves_the_rest(void **state)
+{
+	struct fixture *f = *state;
+	struct rig_datagram d = { .src = f->peer, .dst = f->h.v4, .src_port = PEER_PORT, .dst_port = PORT,
+				  .payload = "x", .len = 1 };
+	struct fbuf *frames[5];
+	uint32_t idle;
+
+	lend(f, frames, 1);
+	idle = f->s.pcb.stack->idle;
+	for (unsigned i = 1; i < 5; i++) {
+		rig_input(&f->h, &d);
+		frames[i] = f->s.pcb.queue.tail;
+	}
+	take_hold(&f->ctx, &f->s, frames[3], 3, 3);
+	assert_ptr_equal(f->s.pcb.queue.head, frames[4]);
+	assert_ptr_equal(f->s.pcb.queue.tail, frames[4]);
+	assert_int_equal(f->s.pcb.queue.frames, 1);
+	assert_int_equal(f->s.pcb.stack->idle, idle - 1);
+	take_hold(&f->ctx, &f->s, frames[4], 1, 1);
+	assert_null(f->s.pcb.queue.head);
+	assert_null(f->s.pcb.queue.tail);
+	assert_int_equal(f->s.pcb.stack->idle, idle);
+	assert_int_equal(f->record.rx_fast, 5);
+	for (unsigned i = 0; i < 5; i++) { /* at the head each time: in order */
+		assert_ptr_equal(f->s.held.head, frames[i]);
+		assert_int_equal(take_release(&f->ctx, &f->s, frames[i]), 0);
+	}
+	assert_null(f->s.held.tail);
+	assert_int_equal(f->s.pcb.charged, 0);
 }
 
 static void take_release__in_any_order(void **state)
@@ -135,6 +168,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(take_hold__counts_and_remembers, setup, teardown),
+		cmocka_unit_test_setup_teardown(take_hold__of_several_leaves_the_rest, setup, teardown),
 		cmocka_unit_test_setup_teardown(take_release__in_any_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(take_release__of_what_was_not_lent, setup, teardown),
 		cmocka_unit_test_setup_teardown(take_may_hold__one_process_at_a_time, setup, teardown),
