@@ -382,24 +382,24 @@ void udp_input(const struct ip_env *env, const struct packet *p, struct fbuf *fr
 			goto drop;
 	}
 	why = FS_CTR_drop_udp_port;
-	if (p->dst_port == 0)
+	if (__builtin_expect(p->dst_port == 0, 0))
 		goto drop;
 	/* A UDP length below the IP payload is legal: the rest is not the datagram's. */
 	if (frame->total > UDP_HEADER + p->payload_len)
 		fbuf_trim(frame, UDP_HEADER + p->payload_len);
 	why = FS_CTR_drop_udp_no_socket;
-	if (!to_group) {
+	if (__builtin_expect(!to_group, 1)) {
 		pcb = udp_find(udp, &p->dst, p->dst_port, &p->src, p->src_port, frame->ifindex);
 		if (!pcb)
 			goto drop;
 	}
 	why = check(env, udp->ip, pcb ? pcb->flags : (uint32_t)UDP_PCB_NO_CHECK6, p, frame);
-	if (why != FS_CTR_N)
+	if (__builtin_expect(why != FS_CTR_N, 0))
 		goto drop;
 	frame->data += UDP_HEADER;
 	frame->len -= UDP_HEADER;
 	frame->total -= UDP_HEADER;
-	if (pcb)
+	if (__builtin_expect(pcb != NULL, 1))
 		deliver(env, pcb, frame, false);
 	else
 		deliver_to_group(env, p, frame);
