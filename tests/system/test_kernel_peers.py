@@ -95,6 +95,28 @@ def test_it_can_be_turned_off(pair):
         assert counters["side_frames"] == 0 and counters["steer_passed_partial"] == 100
 
 
+def test_hazard_06_children_take_over(pair):
+    """A child shares what its parent opened, and has it again when the parent ended."""
+    pair.meet()
+    argv = [PYTHON, PROGRAMS / "fork_server.py", net.B4, PORT, 300]
+    ask = [PYTHON, str(PROGRAMS / "echo_client.py"), "socket", net.B4, str(PORT), "300"]
+    with pair.b.popen(under(LATENCY, *argv), env=fsock.CLEAN) as server:
+        assert server.wait_for("ready", 10), server.err
+        first = pair.a.run(ask, env=fsock.CLEAN, timeout=30)
+        assert server.wait_for("child", 10), server.err
+        child = int(server.out.split()[-1])
+        second = pair.a.run(ask, env=fsock.CLEAN, timeout=30)
+        assert proc.until(lambda: not server.alive(), 10)
+        time.sleep(0.5)
+        third = pair.a.run(ask, env=fsock.CLEAN, timeout=30)
+        time.sleep(1.1)
+        seen = fsock.counts(child)
+        counters = ports(child)
+    assert first.status == 0 and first.out == second.out == third.out, (first, second, third)
+    assert seen.rx_fast + seen.rx_kernel == 900 and seen.rx_kernel < 100, seen
+    assert counters["side_frames"] == seen.rx_fast, counters
+
+
 def warm(pair, receiver, port=PORT):
     """Datagrams of a kernel peer, until the receiver has its packet sockets."""
     code = ("import socket, sys, time\n"
