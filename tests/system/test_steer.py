@@ -431,6 +431,7 @@ def test_hazard_01_connections_of_the_kernel_survive(wires, pair, mode, family):
     listener = kernel_socket(pair.b, socket.SOCK_STREAM, local, PORT)
     listener.listen()
     client = kernel_socket(pair.a, socket.SOCK_STREAM, remote)
+    client.settimeout(10)  # the link may be a second from carrying IPv6
     client.connect((local, PORT))
     server = listener.accept()[0]
     wire = wires(mode)
