@@ -151,6 +151,10 @@ unsigned context_poll(struct context *ctx);
 /* The same without housekeeping, at the time ctx->now: sockets stay. */
 unsigned context_take(struct context *ctx);
 
+/* Take what has arrived by now, on every port: before a socket leaves the look-up, for whom it is still. Not from
+ * within context_take(). */
+void context_drain(struct context *ctx);
+
 /* The same of one port, whatever state it is in. */
 unsigned context_take_port(struct context *ctx, unsigned port);
 

@@ -616,7 +616,7 @@ static ssize_t send_by_flags(struct context *ctx, struct sock *s, int fd, const 
 	ssize_t ret = DATAGRAM_KERNEL;
 
 	if (__builtin_expect(action == SOCK_FLAG_FALL_BACK, 0))
-		context_demote(ctx, s, FS_REASON_flag, "MSG_ZEROCOPY");
+		context_dismiss(ctx, s, FS_REASON_flag, "MSG_ZEROCOPY");
 	else if (s->way == SOCK_FAST && action == SOCK_FLAG_FAST)
 		ret = send_fast(ctx, s, fd, d, len);
 	if (__builtin_expect(s->more || action == SOCK_FLAG_MORE, 0))

@@ -14,6 +14,7 @@
 #include "udp/group.h"
 
 enum {
+	DRAIN_MAX = 64,	  /* bursts: a ring's worth, whatever keeps arriving */
 	BURST = 64,	  /* frames per port and turn: bounds the time other sockets wait */
 	DST_BYTES = 1 << 20,
 	NEIGH_BYTES = 256 << 10,
@@ -106,6 +107,14 @@ unsigned context_take(struct context *ctx)
 		taken += n;
 	}
 	return taken;
+}
+
+void context_drain(struct context *ctx)
+{
+	ctx->now = host_clock_now(&ctx->clock);
+	ctx->env.now = ctx->now;
+	for (int i = 0; i < DRAIN_MAX && context_take(ctx); i++)
+		continue;
 }
 
 unsigned context_take_port(struct context *ctx, unsigned port)

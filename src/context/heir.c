@@ -14,7 +14,6 @@
 #include "socket/epoll.h"
 #include "sys/sys.h"
 
-enum { DRAIN_MAX = 64 /* bursts: a ring's worth, whatever keeps arriving */ };
 
 #define BIRTH_NS FS_SEC(3) /* a child that has not said its number by then was never born */
 
@@ -56,9 +55,7 @@ static void stop_steering_for(struct context *ctx, unsigned heir)
 
 		if (!(s->heirs & 1ULL << heir) || sock_refs(s) || s->way == SOCK_KERNEL)
 			continue;
-		for (int n = 0; n < DRAIN_MAX && context_take(ctx); n++) /* what came is still its own */
-			continue;
-		context_demote(ctx, s, FS_REASON_join_denied, "its last holder cannot be seen");
+		context_dismiss(ctx, s, FS_REASON_join_denied, "its last holder cannot be seen");
 	}
 }
 

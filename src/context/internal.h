@@ -318,6 +318,10 @@ void context_rebind(struct context *ctx, struct sock *s, int fd, uint32_t ifinde
 /* Leave @s to the kernel for good. */
 void context_demote(struct context *ctx, struct sock *s, int reason, const char *detail);
 
+/* The same at the program's wish: what has arrived is queued first, as it stands in the kernel's queue. Not from
+ * within context_take(). */
+void context_dismiss(struct context *ctx, struct sock *s, int reason, const char *detail);
+
 /* The port was opened anew, with empty tables: enter its sockets again. */
 void context_resteer(struct context *ctx, unsigned port);
 

@@ -25,10 +25,6 @@
 #define SO_NETNS_COOKIE 71
 #endif
 
-enum {
-	DRAIN_MAX = 64, /* bursts: a ring's worth, whatever keeps arriving */
-};
-
 /* --- names --- */
 
 /* Kernel's socket address -> our form. False: not an Internet address. */
@@ -143,10 +139,7 @@ static bool take_out(struct context *ctx, struct sock *s)
 {
 	if (!(s->pcb.flags & UDP_PCB_BOUND))
 		return false;
-	ctx->now = host_clock_now(&ctx->clock);
-	ctx->env.now = ctx->now;
-	for (int i = 0; i < DRAIN_MAX && context_take(ctx); i++)
-		continue;
+	context_drain(ctx);
 	udp_remove(&ctx->stack->udp, &s->pcb);
 	return true;
 }
@@ -407,6 +400,15 @@ void context_demote(struct context *ctx, struct sock *s, int reason, const char 
 	ctx->to_ring |= sock_sleepers(s); /* they look at the shadow from now on */
 }
 
+void context_dismiss(struct context *ctx, struct sock *s, int reason, const char *detail)
+{
+	if (s->way == SOCK_FAST) {
+		context_unsteer(ctx, s);
+		context_drain(ctx);
+	}
+	context_demote(ctx, s, reason, detail);
+}
+
 void context_demote_all(struct context *ctx, int port, int reason, const char *detail)
 {
 	struct list *e;
@@ -660,7 +662,7 @@ void lifecycle_shut_down(struct context *ctx, int fd)
 
 	if (!s)
 		return;
-	context_demote(ctx, s, FS_REASON_shutdown, NULL);
+	context_dismiss(ctx, s, FS_REASON_shutdown, NULL);
 	context_leave(ctx);
 }
 
@@ -680,7 +682,7 @@ static void leave_to_kernel(struct context *ctx, int fd, const char *detail)
 
 	if (!s)
 		return;
-	context_demote(ctx, s, FS_REASON_option, detail);
+	context_dismiss(ctx, s, FS_REASON_option, detail);
 	context_leave(ctx);
 }
 

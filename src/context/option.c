@@ -161,7 +161,7 @@ static void fall_back(struct context *ctx, struct sock *s, const char *name, int
 		host_format(ctx->why, sizeof(ctx->why), "option %s", name);
 	else
 		host_format(ctx->why, sizeof(ctx->why), "option level %d name %d", level, number);
-	context_demote(ctx, s, FS_REASON_option, ctx->why);
+	context_dismiss(ctx, s, FS_REASON_option, ctx->why);
 }
 
 void lifecycle_option(struct context *ctx, int fd, int level, int name, const void *value, size_t len)

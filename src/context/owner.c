@@ -15,10 +15,7 @@
 #include "context/internal.h"
 #include "sys/sys.h"
 
-enum {
-	EXIT_WAIT_MS = 500, /* for a process that is ending: its descriptors go before it does */
-	DRAIN_MAX = 64,	    /* bursts: a ring's worth, whatever keeps arriving */
-};
+enum { EXIT_WAIT_MS = 500 /* for a process that is ending: its descriptors go before it does */ };
 
 /* Has the process ended, all threads and descriptors of it? Waits for it up to @wait_ms. */
 static bool has_ended(uint32_t pid, unsigned wait_ms)
@@ -117,10 +114,7 @@ static int reason_of(int error)
 static void lose(struct context *ctx, unsigned i, int error, const char *why)
 {
 	host_format(ctx->why, sizeof(ctx->why), "%s: %s", ctx->stack->port_stats[i].ifname, why);
-	ctx->now = host_clock_now(&ctx->clock);
-	ctx->env.now = ctx->now;
-	for (int n = 0; n < DRAIN_MAX && context_take(ctx); n++)
-		continue;
+	context_drain(ctx);
 	if (!ctx->stack->port[i])
 		return; /* it died meanwhile */
 	ctx->stack->port[i]->owner_pid = (int32_t)ctx->pid;

@@ -376,6 +376,20 @@ CASE_BY(unknown_to_the_fast_path, option)
 	seen();
 }
 
+/* What had arrived before the option is received after it, unread until then. */
+CASE_BY(fall_back_keeps_what_came, option)
+{
+	int fd = udp_bound(PORT_HERE), n = 0;
+	char buf[64];
+
+	peer("send %d 10 40", PORT_HERE);
+	usleep(100000);
+	set(fd, IPPROTO_IP, IP_RECVOPTS, 1);
+	while (recv(fd, buf, sizeof(buf), MSG_DONTWAIT) > 0)
+		n++;
+	say("received %d", n);
+}
+
 CASE_BY(nobodys_address, no_interface)
 {
 	int fd = udp();
