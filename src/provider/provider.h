@@ -231,6 +231,10 @@ struct provider_ops {
 	int (*steer_add)(struct provider_handle *handle, const struct steer_rule *rule);
 	int (*steer_remove)(struct provider_handle *handle, const struct steer_rule *rule);
 
+	/* Datagrams for local port @port shall come with the best time of arrival there is, even if slower; or
+	 * no longer. As steer_add(); may wait for tend(). NULL = there is no better one. */
+	void (*stamp_port)(struct provider_handle *handle, uint16_t port, bool on);
+
 	/* The addresses local to the interface: only frames to these are considered (hazard 2).
 	 * Replaces the former set. */
 	int (*set_local_addrs)(struct provider_handle *handle, const struct ip_addr *addrs, unsigned n);

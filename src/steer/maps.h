@@ -28,7 +28,7 @@ enum {
 	STEER_F_GENERIC = 1 << 0,    /* attached in generic mode: shed UDP with partial checksums */
 	STEER_F_TAP = 1 << 1,	     /* packet sockets take the frames, not AF_XDP ones */
 	STEER_F_NO_UDP_GSO = 1 << 2, /* tap: packet sockets cannot describe super-frames of UDP */
-	STEER_F_SIDE = 1 << 3,	     /* a tap stands behind the XDP program: what that sheds is not lost */
+	STEER_F_SIDE = 1 << 3,	     /* a tap stands behind the XDP program: it takes what that sheds */
 };
 
 /* What the tap puts into the mark of a frame it took. */
@@ -57,7 +57,7 @@ struct steer_slot {
 	__u32 flows; /* entries of the flow table with this local port */
 	__u16 exact; /* port entries with a local address, in the address table */
 	__u8 wild;   /* STEER_WILD_* */
-	__u8 pad;
+	__u8 aside;  /* UDP in generic mode: not 0 = the tap behind takes it, where there is one */
 };
 
 /*

@@ -582,6 +582,11 @@ int steer_port_remove(struct steer *steer, const struct steer_port *port)
 	return ret == -ENOENT ? 0 : ret;
 }
 
+void steer_port_aside(struct steer_shared *shared, uint16_t port, bool on)
+{
+	__atomic_store_n(&shared->slot[STEER_SLOT_UDP][port].aside, on, __ATOMIC_RELAXED);
+}
+
 static struct steer_flow_key flow_key(const struct steer_flow *flow, int slot)
 {
 	struct steer_flow_key key = { .local_port = flow->local_port,

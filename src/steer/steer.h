@@ -176,6 +176,10 @@ struct steer_port {
 int steer_port_add(struct steer *steer, const struct steer_port *port);
 int steer_port_remove(struct steer *steer, const struct steer_port *port); /* absent: 0 */
 
+/* Datagrams for @port, of whatever entry, are left to the tap beside the XDP program, once it stands: its
+ * sockets are told the kernel's own time of arrival. Means something in generic mode only. */
+void steer_port_aside(struct steer_shared *shared, uint16_t port, bool on);
+
 /* One 4-tuple. */
 struct steer_flow {
 	uint8_t protocol; /* IPPROTO_UDP or IPPROTO_TCP */

@@ -76,6 +76,21 @@ static void steer_port_add__wildcards_are_bits(void **state)
 	assert_int_equal(slot->exact, 0);
 }
 
+static void steer_port_aside__is_the_ports_of_udp_alone(void **state)
+{
+	const struct steer_port both = wildcard(IPPROTO_UDP, STEER_WILD_BOTH);
+	const struct steer_slot *slot = &shared.slot[STEER_SLOT_UDP][53];
+
+	assert_int_equal(steer_port_add(&steer, &both), 0);
+	steer_port_aside(&shared, 53, true);
+	assert_true(slot->aside);
+	assert_int_equal(slot->wild, STEER_WILD_BOTH);
+	assert_false(shared.slot[STEER_SLOT_TCP][53].aside);
+	assert_false(shared.slot[STEER_SLOT_UDP][54].aside);
+	steer_port_aside(&shared, 53, false);
+	assert_false(slot->aside);
+}
+
 static void steer_port_add__mapped_any_is_a_wildcard(void **state)
 {
 	static const uint8_t zero[4];
@@ -151,6 +166,7 @@ int main(void)
 		cmocka_unit_test_setup(steer_heartbeat__old_reading_closes_the_question, setup),
 		cmocka_unit_test_setup(steer_port_add__wildcards_are_bits, setup),
 		cmocka_unit_test_setup(steer_port_add__mapped_any_is_a_wildcard, setup),
+		cmocka_unit_test_setup(steer_port_aside__is_the_ports_of_udp_alone, setup),
 		cmocka_unit_test_setup(steer_port_add__refuses, setup),
 		cmocka_unit_test_setup(steer_port_add__failure_leaves_the_count, setup),
 		cmocka_unit_test_setup(steer_stats__sums_all_lines, setup),

@@ -581,6 +581,7 @@ const struct provider_ops provider_xdp = {
 	.disarm = xdp_disarm,
 	.steer_add = xdp_steer_add,
 	.steer_remove = xdp_steer_remove,
+	.stamp_port = xdp_side_stamp_port,
 	.set_local_addrs = xdp_set_local_addrs,
 	.heartbeat = xdp_heartbeat,
 	.tend = xdp_side_tend,

@@ -83,6 +83,7 @@ struct xdp_port {
 
 	/* what that mode cannot tell apart */
 	uint8_t side;		   /* enum xdp_side */
+	bool side_asked;	   /* stamps are wanted that only it has: wait no longer */
 	bool side_first;	   /* looked at before the queues, next time */
 	uint32_t shed_limit;	   /* see struct provider_open_args */
 	struct packet_rx side_rx;
@@ -118,6 +119,8 @@ void xdp_queues_close(struct provider_handle *handle);
 
 /* --- xdp_side.c --- */
 
+/* provider.h's stamp_port(). */
+void xdp_side_stamp_port(struct provider_handle *handle, uint16_t port, bool on);
 /* provider.h's tend(): open the side when its time has come. */
 bool xdp_side_tend(struct provider_handle *handle);
 /* In a process that got its sockets from another one: map their rings, sleep on them too. */

@@ -7,7 +7,10 @@
  * sockets, whose virtio-net header tells both. Whatever a kernel on the same host sends comes so: over veth
  * it completes no checksum.
  *
- * Opened once enough was shed: who has no such peer pays nothing, and a program that exchanges a few
+ * It also sheds what somebody wants to know the time of (xdp_side_stamp_port()): generic mode runs after the
+ * kernel took its stamp, on veth some microseconds, and only packet sockets are told that.
+ *
+ * Opened at the first such wish, or once enough was shed: who has no such peer pays nothing, and a program that exchanges a few
  * datagrams does not wait for it. What was shed before is the shadow's. Of a flow all frames come one
  * way, since its sender completes checksums or does not; but for one complete sum in 65,536, which looks
  * partial.
@@ -18,7 +21,12 @@
 #include "provider/xdp/xdp_port.h"
 #include "sys/sys.h"
 
-enum { LINK_HEADERS = 18 /* Ethernet and a tag */ };
+enum {
+	LINK_HEADERS = 18, /* Ethernet and a tag */
+	READINGS = 3,
+};
+
+#define UNDISTURBED FS_US(1)
 
 void xdp_side_close(struct provider_handle *handle)
 {
@@ -64,12 +72,20 @@ failed:
 	return rc;
 }
 
+void xdp_side_stamp_port(struct provider_handle *handle, uint16_t port, bool on)
+{
+	struct xdp_port *p = xdp_port_of(handle);
+
+	p->side_asked |= on;
+	steer_port_aside(p->shared, port, on);
+}
+
 bool xdp_side_tend(struct provider_handle *handle)
 {
 	struct xdp_port *p = xdp_port_of(handle);
 
 	if (p->side != XDP_SIDE_WAITING || p->base.error != 0 || p->base.owner_pid != sys_getpid() ||
-	    steer_passed_partial(p->shared) < p->shed_limit)
+	    (!p->side_asked && steer_passed_partial(p->shared) < p->shed_limit))
 		return false;
 	/* One attempt: what is missing now is missing later. */
 	p->side = XDP_SIDE_NONE;
@@ -112,15 +128,37 @@ void xdp_side_adopt(struct provider_handle *handle, struct steer *s, int fd_floo
 	p->base.caps.sheds_udp_partial = true;
 }
 
+static fs_ns clock_read(int clock)
+{
+	struct timespec now;
+
+	sys_clock_gettime(clock, &now);
+	return FS_SEC(now.tv_sec) + now.tv_nsec;
+}
+
+/* How far the wall clock is ahead of the running one, by the least disturbed reading of a few. */
+static fs_ns wall_ahead(void)
+{
+	fs_ns ahead = 0, best = FS_SEC(1);
+
+	for (int i = 0; i < READINGS && best > UNDISTURBED; i++) {
+		fs_ns before = clock_read(CLOCK_MONOTONIC);
+		fs_ns wall = clock_read(CLOCK_REALTIME);
+		fs_ns took = clock_read(CLOCK_MONOTONIC) - before;
+
+		if (took >= best)
+			continue;
+		best = took;
+		ahead = wall - before - took / 2;
+	}
+	return ahead;
+}
+
 /* The sockets' stamps are of another clock than the program's. */
 static void restamp(struct fbuf **frames, unsigned n)
 {
-	struct timespec wall, run;
-	fs_ns ahead;
+	fs_ns ahead = wall_ahead();
 
-	sys_clock_gettime(CLOCK_REALTIME, &wall);
-	sys_clock_gettime(CLOCK_MONOTONIC, &run);
-	ahead = FS_SEC(wall.tv_sec - run.tv_sec) + wall.tv_nsec - run.tv_nsec;
 	for (unsigned i = 0; i < n; i++)
 		frames[i]->stamp -= frames[i]->stamp ? ahead : 0;
 }
@@ -130,7 +168,7 @@ unsigned xdp_side_take(struct provider_handle *handle, struct fbuf **frames, uns
 	struct xdp_port *p = xdp_port_of(handle);
 	unsigned got = packet_rx_take(&p->side_rx, &handle->fd[XDP_FD_SIDE], &p->base, frames, n);
 
-	if (p->base.stamp)
+	if (p->base.stamp && got)
 		restamp(frames, got);
 	p->base.stats.rx_frames += got;
 	p->base.stats.side_frames += got;

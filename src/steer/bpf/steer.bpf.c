@@ -2,7 +2,8 @@
 /*
  * steer.bpf.c - the XDP program: what decide.h finds to be the stack's goes to the AF_XDP socket of its
  * queue. In generic mode UDP with a partial checksum passes (hazard 3): to the kernel, or to a tap behind
- * (STEER_F_SIDE), which sees how a super-frame is cut.
+ * (STEER_F_SIDE), which sees how a super-frame is cut. So does, with a tap, what somebody wants to know the
+ * time of: this mode runs after the kernel took its stamp, which the tap's sockets are told.
  */
 #include "decide.h"
 
@@ -41,6 +42,16 @@ ALWAYS_INLINE void stamp(struct xdp_md *ctx, __u64 arrived)
 	to->mark = arrived ^ READ_ONCE(steer_shared.stamp_key);
 }
 
+/* Is it left to the tap, or where there is none to the kernel? */
+ALWAYS_INLINE bool is_shed(const struct packet *p)
+{
+	__u32 flags = steer_shared.flags;
+
+	if (p->tcp || !(flags & STEER_F_GENERIC))
+		return false;
+	return ((flags & STEER_F_SIDE) && p->slot.aside) || is_partial(p);
+}
+
 /* Hand the frame to the queue's socket. */
 ALWAYS_INLINE int take(struct xdp_md *ctx, const struct packet *p, struct steer_beat *beat, __u64 now,
 		       bool flow)
@@ -48,7 +59,7 @@ ALWAYS_INLINE int take(struct xdp_md *ctx, const struct packet *p, struct steer_
 	int fallback = flow && p->tcp ? XDP_DROP : XDP_PASS;
 	int act;
 
-	if (!p->tcp && (steer_shared.flags & STEER_F_GENERIC) && is_partial(p)) {
+	if (is_shed(p)) {
 		if (!(steer_shared.flags & STEER_F_SIDE))
 			COUNT(passed_partial);
 		return XDP_PASS;
