@@ -140,7 +140,8 @@ static int set_told(const struct fsock_channel *ch, int level, int name, int val
  */
 static void ask_for_details(const struct fsock_channel *ch)
 {
-	set_told(ch, SOL_SOCKET, SO_TIMESTAMPNS, 1);
+	if (set_int(ch->fd, SOL_SOCKET, SO_TIMESTAMPNS, 1) == 0 && ch->ctx)
+		lifecycle_rxinfo(ch->ctx, ch->fd);
 	set_int(ch->fd, IPPROTO_IP, IP_PKTINFO, 1);
 	if (ch->v6)
 		set_int(ch->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);

@@ -19,6 +19,7 @@
 
 #include "base/reason.h"
 #include "context/internal.h"
+#include "context/stamp.h"
 #include "host/diag.h"
 #include "host/igmp6.h"
 #include "host/link.h"
@@ -159,6 +160,7 @@ static int steer(struct context *ctx, struct udp_group *g)
 	}
 	if (s->record->port_index == 0xff)
 		s->record->port_index = (uint8_t)port;
+	stamp_steered(ctx, s);
 	return 0;
 }
 
@@ -575,6 +577,7 @@ void context_groups_resteer(struct context *ctx, struct sock *s, unsigned port)
 		if (h->ops->steer_add && h->ops->steer_add(h, &rule) < 0)
 			g->steered_port = 0; /* the kernel's, until a review finds room */
 	}
+	stamp_steered(ctx, s);
 }
 
 void context_groups_gone(struct context *ctx, uint32_t ifindex, bool for_good)

@@ -234,7 +234,7 @@ void context_publish(struct context *ctx)
 
 /* What a provider did changes the descriptors of its port: the other processes join anew, sleepers take the
  * new ones up. */
-static void tend_ports(struct context *ctx)
+void context_tend_ports(struct context *ctx)
 {
 	for (unsigned i = 0; i < ctx->n_handles; i++) {
 		struct provider_handle *h = &ctx->handle[i];
@@ -245,7 +245,7 @@ static void tend_ports(struct context *ctx)
 		ctx->handle_opened[i] = ctx->stack->port_opened[i];
 		context_note_hold(ctx, i);
 		ctx->to_ring = SLEEPERS_ALL;
-		host_log(&ctx->log, LOG_INFO, "%s: packet sockets take what kernel peers send",
+		host_log(&ctx->log, LOG_INFO, "%s: packet sockets take what the queues cannot",
 			 ctx->stack->port_stats[i].ifname);
 	}
 }
@@ -328,7 +328,7 @@ void context_housekeep(struct context *ctx)
 		context_look_at_owners(ctx);
 	if (ctx->stack->entries_left)
 		context_unsteer_left(ctx);
-	tend_ports(ctx);
+	context_tend_ports(ctx);
 	if (ctx->next_check == 0)
 		ctx->next_check = ctx->now + FIRST_CHECK_NS;
 	else if (ctx->now >= ctx->next_check || (changed & HOST_CHANGED_TC) || rules_changed(ctx))

@@ -297,6 +297,9 @@ struct context_places {
 /* Put the entry of @s in wherever it is missing. 0, or the reason it is nowhere. */
 int context_steer(struct context *ctx, struct sock *s, struct context_places *places);
 
+/* Let the providers of ports that are this process's do what has become sensible. */
+void context_tend_ports(struct context *ctx);
+
 /* Take the entries of @s out. */
 void context_unsteer(struct context *ctx, struct sock *s);
 

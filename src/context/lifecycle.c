@@ -114,6 +114,7 @@ void context_unsteer(struct context *ctx, struct sock *s)
 	if (s->steered)
 		ctx->stack->entries_left = true;
 	context_groups_unsteer(ctx, s);
+	stamp_steered(ctx, s);
 }
 
 bool context_is_steered(const struct sock *s)
@@ -183,6 +184,7 @@ static int steer_on(struct context *ctx, struct sock *s, unsigned port)
 	}
 	s->steered |= (uint16_t)(1u << port);
 	s->record->port_index = s->record->port_index == 0xff ? (uint8_t)port : s->record->port_index;
+	stamp_steered(ctx, s);
 	return 0;
 }
 

@@ -22,6 +22,7 @@ enum {
 	CMSG_TIMESTAMPING_OLD = 37,
 	CMSG_TIMESTAMPING_NEW = 65,
 	CMSG_TIMESTAMPING_PKTINFO = 58,
+	DRAIN_MAX = 64, /* bursts: a ring's worth, whatever keeps arriving */
 };
 
 /* --- who wants to know --- */
@@ -39,6 +40,54 @@ static void count(struct context *ctx, struct sock *s, bool wanted)
 			stack->port[i]->stamp = stack->stamped != 0;
 }
 
+/* Sockets may have a port in common: what one of them wants holds for all. */
+static void tell_ports(struct context *ctx, uint16_t port)
+{
+	bool on = false;
+	struct list *e;
+
+	LIST_FOR_EACH(e, &ctx->stack->all_socks)
+		on |= FS_CONTAINER_OF(e, struct sock, all)->stamped_port == port;
+	for (unsigned i = 0; i < ctx->n_handles; i++) {
+		struct provider_handle *h = &ctx->handle[i];
+
+		if (h->ops && h->ops->stamp_port)
+			h->ops->stamp_port(h, port, on);
+	}
+	if (on)
+		context_tend_ports(ctx);
+}
+
+/* The port that is to stamp as well as it can, for the sake of @s; 0 = none. */
+static uint16_t port_to_stamp(const struct sock *s)
+{
+	return s->stamps.counted && !s->stamps.in_passing && context_is_steered(s) ? s->rule_port : 0;
+}
+
+void stamp_steered(struct context *ctx, struct sock *s)
+{
+	uint16_t port = port_to_stamp(s);
+	uint16_t former = s->stamped_port;
+
+	s->stamped_port = port;
+	if (former && former != port)
+		tell_ports(ctx, former);
+	if (port) /* also when it was so before: there may be a new interface */
+		tell_ports(ctx, port);
+}
+
+/* From here on its datagrams come another way: what came by the former one goes first. */
+static void change_way(struct context *ctx, struct sock *s)
+{
+	if (port_to_stamp(s) == s->stamped_port)
+		return;
+	ctx->now = host_clock_now(&ctx->clock);
+	ctx->env.now = ctx->now;
+	for (int i = 0; i < DRAIN_MAX && context_take(ctx); i++)
+		continue;
+	stamp_steered(ctx, s);
+}
+
 void stamp_changed(struct context *ctx, struct sock *s)
 {
 	s->cmsgs &= ~(uint32_t)SOCK_CMSG_STAMPS;
@@ -46,6 +95,7 @@ void stamp_changed(struct context *ctx, struct sock *s)
 		s->cmsgs |= SOCK_CMSG_STAMPS;
 	sock_set_special(s);
 	count(ctx, s, stamps_wanted(&s->stamps));
+	change_way(ctx, s);
 }
 
 void stamp_forget(struct context *ctx, struct sock *s)

@@ -2,7 +2,7 @@
 /*
  * stamp.h - times of arrival: taken with the frames, told with the datagrams.
  *
- * Does:     count who wants stamps, stamp frames while somebody does, SO_TIMESTAMP and SO_TIMESTAMPING as
+ * Does:     count who wants stamps, stamp frames while somebody does, have providers do it, SO_TIMESTAMP and SO_TIMESTAMPING as
  *           control messages, SIOCGSTAMP.
  * Does not: know the rules (socket/stamp.h); stamp what is sent (errqueue.h).
  * Threads:  holder of the stack's lock, unless marked.
@@ -19,6 +19,10 @@
 /* What @s wants to know has changed, or (@s ends) is nothing any more. */
 void stamp_changed(struct context *ctx, struct sock *s);
 void stamp_forget(struct context *ctx, struct sock *s);
+
+/* The entries of @s changed: let the ports they are on stamp as well as they can, if it wants stamps, or no
+ * longer for its sake. */
+void stamp_steered(struct context *ctx, struct sock *s);
 
 /* Stamp what @h just received, where the provider did not: the stack's count of who wants it is not 0. */
 void stamp_frames(struct context *ctx, const struct provider_handle *h, struct fbuf **frames, unsigned n);

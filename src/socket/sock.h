@@ -55,6 +55,7 @@ struct sock {
 	bool widened;		/* the shadow's receive buffer is larger than pcb.limit says */
 	uint16_t steered;	/* bit n: port n's steering holds this socket's port entry */
 	uint16_t rule_port;	/* local port of these entries, host order */
+	uint16_t stamped_port;	/* the same where ports were told that it wants stamps; 0 = nowhere */
 	struct ip_addr rule_local; /* and their address */
 
 	/* Datagrams from the kernel's side. */

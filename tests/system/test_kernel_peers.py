@@ -209,3 +209,36 @@ def test_losses_of_the_side_are_counted(pair):
         seen = json.loads(end.out.splitlines()[-1])
     assert seen["wrong"] == 0 and len(seen["numbers"]) < int(done.out)
     assert lost > 0, counters
+
+
+ASK = """import socket, sys
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(5)
+s.connect((sys.argv[1], int(sys.argv[2])))
+for i in range(int(sys.argv[3])):
+    s.send(b"%d" % i)
+    print(s.recv(100).decode(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("address", [net.B4, net.B6])
+def test_stamped_datagrams_come_by_the_side(pair, address):
+    """Sums are complete, so only what is to be stamped leaves the queue; it returns to it afterwards."""
+    pair.meet()
+    for side in (pair.a, pair.b):
+        side.run(["ethtool", "-K", net.LINK, "tx", "off"])
+    each = 40
+    argv = [PYTHON, PROGRAMS / "stamped.py", address, PORT, each]
+    with pair.b.popen(under(LATENCY, *argv), env=fsock.CLEAN) as end:
+        assert end.wait_for("stamps 0", 10), end.err
+        done = pair.a.run([PYTHON, "-c", ASK, address, str(PORT), str(3 * each)], env=fsock.CLEAN, timeout=30)
+        assert done.status == 0, done.err
+        counters, seen = ports(end.pid), fsock.counts(end.pid)
+        assert end.out.split("\n")[:4] == ["ready", "stamps 0", "stamps 1", "stamps 0"]
+    answers = [list(map(int, line.split())) for line in done.out.splitlines()]
+    assert [number for number, _ in answers] == list(range(3 * each))
+    ages = [age for _, age in answers]
+    assert not any(ages[:each] + ages[2 * each:]) and all(0 < age < 10**9 for age in ages[each:2 * each]), ages
+    assert seen.rx_fast == 3 * each - seen.rx_kernel and seen.rx_kernel <= 1, seen
+    # The next one is under way while the socket still makes up its mind.
+    assert abs(counters["side_frames"] - each) <= 1 and counters["side_lost"] == 0, counters

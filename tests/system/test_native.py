@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import subprocess
+import time
 
 import pytest
 
@@ -144,6 +145,20 @@ def test_counter(pair, sender):
         done = pair.b.run(wrap(["/usr/bin/python3", "-c", SEQUENCE, net.A4]), env=fsock.CLEAN)
         assert done.status == 0, done.err
         assert counter.finish(10).out == "999 datagrams, 107892 bytes, 1 gaps\n"
+
+
+def test_channels_keep_the_queue(pair):
+    """A channel tells stamps in passing: unlike a socket's that wants them, its datagrams stay in the queue."""
+    with pair.a.popen([example("counter"), net.A4, 9000, 5000], env={**fsock.CLEAN, **LATENCY}) as counter:
+        assert counter.wait_for("ready", 10), counter.err
+        sender = fsock.run(["/usr/bin/python3", "-c", SEQUENCE, net.A4], profile="latency")
+        for _ in range(3):  # the port's counters are told once a second
+            done = pair.b.run(sender, env=fsock.CLEAN)
+            assert done.status == 0, done.err
+            time.sleep(0.5)
+        ports = [port["counters"] for stack in fsock.stat(counter.pid)["stacks"] for port in stack["ports"]]
+        assert sum(port["rx_frames"] for port in ports) > 900, ports
+        assert sum(port["side_frames"] for port in ports) == 0, ports
 
 
 GROUP = """
