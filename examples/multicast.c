@@ -60,7 +60,7 @@ int main(int argc, char **argv)
 	struct fsock_channel *ch;
 	struct fsock_ep *ep;
 	static char buf[65536];
-	int ret;
+	int on = 1, ret;
 
 	if (argc < 4) {
 		fprintf(stderr, "usage: multicast GROUP PORT INTERFACE [SOURCE]\n");
@@ -81,6 +81,7 @@ int main(int argc, char **argv)
 	ret = fsock_bind(ep, FSOCK_BIND_SHARED, (uint16_t)atoi(argv[2]), &ch);
 	if (ret < 0)
 		die("channel", ret);
+	fsock_setopt(ch, FSOCK_RX_STAMPS, &on, sizeof(on));
 	ret = fsock_setopt(ch, FSOCK_JOIN_MCAST, &membership, sizeof(membership));
 	if (ret < 0)
 		die("join", ret);

@@ -78,6 +78,8 @@ enum {
 	FSOCK_ACCELERATED = 7, /* get: int, 1 = datagrams take the fast path, 0 = the kernel's */
 	FSOCK_REASON = 8,      /* get: char[], why it is not accelerated: "name: text", as fsock(1) has */
 	FSOCK_HELD = 9,	       /* get: uint32_t, datagrams lent and not released */
+	FSOCK_RX_STAMPS = 10,  /* set, get: int, 1 = rxinfo tells when a datagram was taken; 0 (default): the
+				  kernel stamps every packet of the machine while anybody asks */
 };
 
 /* --- receiving --- */
@@ -104,7 +106,7 @@ struct fsock_rxinfo {
 	uint32_t flags;		      /* FSOCK_RX_* */
 	union fsock_addr source;      /* sender's address and port */
 	union fsock_addr destination; /* address it was sent to: a group's, or one of ours; and the port */
-	uint64_t software;	      /* when the library or the kernel took it, ns */
+	uint64_t software;	      /* when the library or the kernel took it, ns; see FSOCK_RX_STAMPS */
 	uint64_t hardware;	      /* when the device received it, ns of the device's clock */
 	uint32_t interface;	      /* index of the interface it came by */
 	uint16_t vlan;		      /* 802.1Q tag control information; 0 = untagged */

@@ -55,6 +55,7 @@ struct fsock_channel {
 	int fd;			 /* the shadow, owned */
 	uint32_t hold_max;
 	int64_t rx_timeout;	 /* ns, -1 = for ever; any thread */
+	int stamps;		 /* FSOCK_RX_STAMPS; any thread */
 	struct fsock_ep *ep;
 	struct list of_ep;
 	uint16_t port;		 /* own, host order */

@@ -134,14 +134,10 @@ static int set_told(const struct fsock_channel *ch, int level, int name, int val
 	return ret;
 }
 
-/*
- * What the shadow is to tell of its datagrams, so that rxinfo has the same fields either way. The context
- * is told of the stamps alone: the rest it knows of every datagram.
- */
+/* What the shadow is to tell of its datagrams, so that rxinfo has the same fields either way. The context knows
+ * it of every datagram. */
 static void ask_for_details(const struct fsock_channel *ch)
 {
-	if (set_int(ch->fd, SOL_SOCKET, SO_TIMESTAMPNS, 1) == 0 && ch->ctx)
-		lifecycle_rxinfo(ch->ctx, ch->fd);
 	set_int(ch->fd, IPPROTO_IP, IP_PKTINFO, 1);
 	if (ch->v6)
 		set_int(ch->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);

@@ -63,6 +63,20 @@ static int member(const struct fsock_channel *ch, bool join, const void *value, 
 	return m.source.sa.sa_family == AF_UNSPEC ? any_source(ch, join, &m) : one_source(ch, join, &m);
 }
 
+static int stamps(struct fsock_channel *ch, const void *value, size_t len)
+{
+	int on, ret;
+
+	if (len != sizeof(on))
+		return -EINVAL;
+	memcpy(&on, value, sizeof(on));
+	on = on != 0;
+	ret = set(ch, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on));
+	if (ret == 0)
+		fs_store_relaxed(&ch->stamps, on);
+	return ret;
+}
+
 int api_setopt(struct fsock_channel *ch, int option, const void *value, size_t len)
 {
 	int64_t timeout;
@@ -76,6 +90,8 @@ int api_setopt(struct fsock_channel *ch, int option, const void *value, size_t l
 		memcpy(&timeout, value, sizeof(timeout));
 		fs_store_relaxed(&ch->rx_timeout, timeout < 0 ? -1 : timeout);
 		return 0;
+	case FSOCK_RX_STAMPS:
+		return stamps(ch, value, len);
 	case FSOCK_JOIN_MCAST:
 		return member(ch, true, value, len);
 	case FSOCK_LEAVE_MCAST:
@@ -163,6 +179,8 @@ int api_getopt(struct fsock_channel *ch, int option, void *value, size_t *len)
 	case FSOCK_RX_TIMEOUT:
 		timeout = fs_load_relaxed(&ch->rx_timeout);
 		return put(value, len, &timeout, sizeof(timeout));
+	case FSOCK_RX_STAMPS:
+		return put_int(value, len, fs_load_relaxed(&ch->stamps));
 	case FSOCK_FD:
 		return put_int(value, len, ch->fd);
 	case FSOCK_LOCAL:

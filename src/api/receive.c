@@ -56,16 +56,20 @@ static void describe(const struct receive *r, const struct fbuf *f, struct fsock
 {
 	bool v6 = r->ch->v6;
 
-	info->valid = FSOCK_RXINFO_SOURCE | FSOCK_RXINFO_DESTINATION | FSOCK_RXINFO_SOFTWARE |
-		      FSOCK_RXINFO_INTERFACE | FSOCK_RXINFO_VLAN;
-	if (f->device_stamp)
-		info->valid |= FSOCK_RXINFO_HARDWARE;
+	info->valid = FSOCK_RXINFO_SOURCE | FSOCK_RXINFO_DESTINATION | FSOCK_RXINFO_INTERFACE |
+		      FSOCK_RXINFO_VLAN;
 	info->flags = 0;
 	put_addr(&info->source, v6, &f->src, f->src_port, f->ifindex);
 	put_addr(&info->destination, v6, &f->dst, f->dst_port, f->ifindex);
-	/* One that came before the channel was made ready has none: as the kernel does, the time now. */
-	info->software = (uint64_t)(f->stamp ? f->stamp : host_clock_wall());
-	info->hardware = (uint64_t)f->device_stamp;
+	if (fs_load_relaxed(&r->ch->stamps)) {
+		info->valid |= FSOCK_RXINFO_SOFTWARE;
+		/* One that came before they were asked for has none: as the kernel does, the time now. */
+		info->software = (uint64_t)(f->stamp ? f->stamp : host_clock_wall());
+	}
+	if (f->device_stamp) {
+		info->valid |= FSOCK_RXINFO_HARDWARE;
+		info->hardware = (uint64_t)f->device_stamp;
+	}
 	info->interface = f->ifindex;
 	info->vlan = f->vlan;
 	info->parts = 0;

@@ -33,10 +33,6 @@ void lifecycle_shut_down(struct context *ctx, int fd);
 /* setsockopt() on @fd succeeded. */
 void lifecycle_option(struct context *ctx, int fd, int level, int name, const void *value, size_t len);
 
-/* SO_TIMESTAMPNS was set for the native interface, whose every datagram comes with its time: the fastest way
- * goes before the most exact stamp. */
-void lifecycle_rxinfo(struct context *ctx, int fd);
-
 /* SO_RCVBUF as the program knows it, where the shadow's own differs; -1 = ask the shadow. */
 int lifecycle_rcvbuf(struct context *ctx, int fd);
 

@@ -218,18 +218,6 @@ void lifecycle_option(struct context *ctx, int fd, int level, int name, const vo
 	errno = saved;
 }
 
-void lifecycle_rxinfo(struct context *ctx, int fd)
-{
-	struct sock *s = context_enter(ctx, fd);
-
-	if (!s)
-		return;
-	s->stamps.in_passing = true;
-	stamps_set(&s->stamps, true, true, false);
-	stamp_changed(ctx, s);
-	context_leave(ctx);
-}
-
 int lifecycle_rcvbuf(struct context *ctx, int fd)
 {
 	struct sock *s = context_enter(ctx, fd);

@@ -22,7 +22,6 @@ enum {
 	CMSG_TIMESTAMPING_OLD = 37,
 	CMSG_TIMESTAMPING_NEW = 65,
 	CMSG_TIMESTAMPING_PKTINFO = 58,
-	DRAIN_MAX = 64, /* bursts: a ring's worth, whatever keeps arriving */
 };
 
 /* --- who wants to know --- */
@@ -61,7 +60,7 @@ static void tell_ports(struct context *ctx, uint16_t port)
 /* The port that is to stamp as well as it can, for the sake of @s; 0 = none. */
 static uint16_t port_to_stamp(const struct sock *s)
 {
-	return s->stamps.counted && !s->stamps.in_passing && context_is_steered(s) ? s->rule_port : 0;
+	return s->stamps.counted && context_is_steered(s) ? s->rule_port : 0;
 }
 
 void stamp_steered(struct context *ctx, struct sock *s)
@@ -81,10 +80,7 @@ static void change_way(struct context *ctx, struct sock *s)
 {
 	if (port_to_stamp(s) == s->stamped_port)
 		return;
-	ctx->now = host_clock_now(&ctx->clock);
-	ctx->env.now = ctx->now;
-	for (int i = 0; i < DRAIN_MAX && context_take(ctx); i++)
-		continue;
+	context_drain(ctx);
 	stamp_steered(ctx, s);
 }
 

@@ -54,7 +54,6 @@ struct stamps {
 	bool ns;	  /* the latter */
 	bool new_layout;  /* the _NEW form of whichever was set last */
 	bool keep_last;	  /* SIOCGSTAMP was asked for: `last` is kept */
-	bool in_passing;  /* told with every datagram: none takes a slower way for it */
 	bool counted;	  /* in the stack's count of sockets that want stamps */
 	fs_ns last;	  /* CLOCK_REALTIME of the last datagram; 0 = unknown, STAMP_NEVER */
 	uint32_t number;  /* of the next datagram */

@@ -170,7 +170,11 @@ static void case_echo(void)
 	size_t len = sizeof(self);
 	char word[40];
 	int64_t age;
+	int on = 1;
 
+	ask(ch, "unstamped", &info);
+	EQUAL(info.valid & FSOCK_RXINFO_SOFTWARE, 0);
+	EQUAL(fsock_setopt(ch, FSOCK_RX_STAMPS, &on, sizeof(on)), 0);
 	for (int i = 0; i < 200; i++) {
 		snprintf(word, sizeof(word), "word %d", i);
 		ask(ch, word, &info);

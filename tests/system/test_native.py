@@ -144,11 +144,14 @@ def test_counter(pair, sender):
         pair.b.run(["sh", "-c", f"echo hello | socat -t 0.1 - UDP4:{net.A4}:9009"])
         done = pair.b.run(wrap(["/usr/bin/python3", "-c", SEQUENCE, net.A4]), env=fsock.CLEAN)
         assert done.status == 0, done.err
-        assert counter.finish(10).out == "999 datagrams, 107892 bytes, 1 gaps\n"
+        said = counter.finish(10).out
+    assert said.startswith("999 datagrams, 107892 bytes, ")
+    # A kernel peer's first datagrams come by the shadow, and those behind them may overtake them once.
+    assert sender == "kernel" or said.endswith(" 1 gaps\n"), said
 
 
 def test_channels_keep_the_queue(pair):
-    """A channel tells stamps in passing: unlike a socket's that wants them, its datagrams stay in the queue."""
+    """A channel that asks for no stamps: its datagrams stay in the queue."""
     with pair.a.popen([example("counter"), net.A4, 9000, 5000], env={**fsock.CLEAN, **LATENCY}) as counter:
         assert counter.wait_for("ready", 10), counter.err
         sender = fsock.run(["/usr/bin/python3", "-c", SEQUENCE, net.A4], profile="latency")
