@@ -183,12 +183,13 @@ static void publish(struct context *ctx, unsigned slot, const struct host_link *
 		ctx->stack->head.n_ports = slot + 1;
 }
 
-/* As long as a client waits for the fast path, and for the same reason; 0 = for ever. */
-static uint32_t shed_limit(const struct context *ctx)
+/* As long as a client waits for the fast path, and for the same reason: opening the way takes some 20 ms, in
+ * which a burst can be too much for the shadow. */
+static int64_t shed_limit(const struct context *ctx)
 {
 	if (!ctx->config.kernel_peers)
-		return 0;
-	return ctx->config.profile == CONFIG_PROFILE_LATENCY ? 1 : FS_MAX(ctx->config.client_datagrams, 1u);
+		return PROVIDER_SHED_ALL;
+	return ctx->config.profile == CONFIG_PROFILE_LATENCY ? 0 : ctx->config.client_datagrams;
 }
 
 /* Try one provider on one interface. 0 or -errno with ctx->why. */
@@ -446,8 +447,10 @@ int context_port(struct context *ctx, uint32_t ifindex, int *reason)
 	*reason = link_verdict(ctx, &link);
 	if (*reason == 0) {
 		port = open_port(ctx, &link);
-		if (port >= 0)
+		if (port >= 0) {
+			context_tend_ports(ctx);
 			return port;
+		}
 		*reason = reason_of_open(port);
 		host_log(&ctx->log, *reason == FS_REASON_interface_busy ? LOG_INFO : LOG_WARN,
 			 "not accelerated: %s", ctx->why);

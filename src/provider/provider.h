@@ -33,6 +33,7 @@ enum {
 				     decisions/0012 */
 	PROVIDER_MAX_FDS = PROVIDER_MAX_QUEUES + 16,
 	PROVIDER_WHY_LEN = 160, /* bytes of an explanation, with its NUL */
+	PROVIDER_SHED_ALL = -1, /* see struct provider_open_args */
 };
 
 /* What a port can do. Fixed after open, but for max_gso and sheds_udp_partial. */
@@ -138,8 +139,9 @@ struct provider_open_args {
 	size_t rings_len;	/* bytes of it, at least ops->rings_len */
 	int fd_floor;		/* lowest number a descriptor may get (F_DUPFD_CLOEXEC) */
 	const char *option;	/* provider's own option text, "" = none; e.g. "mode=native" */
-	uint32_t shed_limit;	/* UDP frames with a partial checksum that may go to the kernel before
-				   tend() looks for a way to take them; 0 = never */
+	int64_t shed_limit;	/* UDP frames with a partial checksum that may go to the kernel before
+				   tend() looks for a way to take them; 0 = at its first call,
+				   PROVIDER_SHED_ALL = never */
 	uint32_t former;	/* program of an owner that just ended, 0 = none: what it had attached
 				   may take the kernel a moment to remove, which is waited for */
 	char *why;		/* PROVIDER_WHY_LEN bytes: set to one sentence on failure, and when fewer

@@ -145,9 +145,7 @@ def test_counter(pair, sender):
         done = pair.b.run(wrap(["/usr/bin/python3", "-c", SEQUENCE, net.A4]), env=fsock.CLEAN)
         assert done.status == 0, done.err
         said = counter.finish(10).out
-    assert said.startswith("999 datagrams, 107892 bytes, ")
-    # A kernel peer's first datagrams come by the shadow, and those behind them may overtake them once.
-    assert sender == "kernel" or said.endswith(" 1 gaps\n"), said
+    assert said == "999 datagrams, 107892 bytes, 1 gaps\n"
 
 
 def test_channels_keep_the_queue(pair):
@@ -161,7 +159,8 @@ def test_channels_keep_the_queue(pair):
             time.sleep(0.5)
         ports = [port["counters"] for stack in fsock.stat(counter.pid)["stacks"] for port in stack["ports"]]
         assert sum(port["rx_frames"] for port in ports) > 900, ports
-        assert sum(port["side_frames"] for port in ports) == 0, ports
+        # One full checksum in 65,536 looks partial.
+    assert sum(port["side_frames"] for port in ports) <= 2, ports
 
 
 GROUP = """

@@ -181,7 +181,7 @@ static int attach(struct provider_handle *handle, const struct provider_open_arg
 	set_mode(&p->base.caps, sa.native);
 	p->generic = !sa.native;
 	p->shed_limit = args->shed_limit;
-	p->side = p->generic && args->shed_limit ? XDP_SIDE_WAITING : XDP_SIDE_NONE;
+	p->side = p->generic && args->shed_limit != PROVIDER_SHED_ALL ? XDP_SIDE_WAITING : XDP_SIDE_NONE;
 	return 0;
 }
 

@@ -85,7 +85,7 @@ struct xdp_port {
 	uint8_t side;		   /* enum xdp_side */
 	bool side_asked;	   /* stamps are wanted that only it has: wait no longer */
 	bool side_first;	   /* looked at before the queues, next time */
-	uint32_t shed_limit;	   /* see struct provider_open_args */
+	int64_t shed_limit;	   /* see struct provider_open_args */
 	struct packet_rx side_rx;
 
 	/* last: a port of one queue has what it touches in neighbouring lines */

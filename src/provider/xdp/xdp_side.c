@@ -85,7 +85,7 @@ bool xdp_side_tend(struct provider_handle *handle)
 	struct xdp_port *p = xdp_port_of(handle);
 
 	if (p->side != XDP_SIDE_WAITING || p->base.error != 0 || p->base.owner_pid != sys_getpid() ||
-	    (!p->side_asked && steer_passed_partial(p->shared) < p->shed_limit))
+	    (!p->side_asked && (int64_t)steer_passed_partial(p->shared) < p->shed_limit))
 		return false;
 	/* One attempt: what is missing now is missing later. */
 	p->side = XDP_SIDE_NONE;
