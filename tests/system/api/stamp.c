@@ -145,6 +145,15 @@ CASE_FAST(each_option)
 	echo(fd, &c);
 }
 
+/* The kernel begins to stamp a moment after the first socket of the machine asked. */
+static void have_the_kernel_stamp(void)
+{
+	int fd = udp();
+
+	CALL(set(fd, SO_TIMESTAMP, 1));
+	usleep(50000);
+}
+
 CASE_FAST(timestamping_flags)
 {
 	static const int flags[] = {
@@ -157,6 +166,7 @@ CASE_FAST(timestamping_flags)
 	socklen_t len;
 	struct call c;
 
+	have_the_kernel_stamp();
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
 		len = sizeof(value);
 		say("flags %x", (unsigned)flags[i]);
@@ -175,6 +185,7 @@ CASE_FAST(timestamping_struct)
 	int fd = udp_connected(PORT_HERE, PORT_ECHO);
 	struct call c;
 
+	have_the_kernel_stamp();
 	CALL(setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &s, sizeof(s)));
 	echo(fd, &c);
 	s.flags = RX | 1 << 15; /* SOF_TIMESTAMPING_BIND_PHC, of a clock there is not */
