@@ -183,13 +183,13 @@ static void publish(struct context *ctx, unsigned slot, const struct host_link *
 		ctx->stack->head.n_ports = slot + 1;
 }
 
-/* As long as a client waits for the fast path, and for the same reason: opening the way takes some 20 ms, in
- * which a burst can be too much for the shadow. */
+/* As long as a client waits for the fast path, and for the same reason; and not before a kernel peer is there: looking
+ * at more sockets costs a receiver a seventh of its rate (docs/decisions/0020). */
 static int64_t shed_limit(const struct context *ctx)
 {
 	if (!ctx->config.kernel_peers)
 		return PROVIDER_SHED_ALL;
-	return ctx->config.profile == CONFIG_PROFILE_LATENCY ? 0 : ctx->config.client_datagrams;
+	return ctx->config.profile == CONFIG_PROFILE_LATENCY ? 1 : FS_MAX(ctx->config.client_datagrams, 1u);
 }
 
 /* Try one provider on one interface. 0 or -errno with ctx->why. */
@@ -447,10 +447,8 @@ int context_port(struct context *ctx, uint32_t ifindex, int *reason)
 	*reason = link_verdict(ctx, &link);
 	if (*reason == 0) {
 		port = open_port(ctx, &link);
-		if (port >= 0) {
-			context_tend_ports(ctx);
+		if (port >= 0)
 			return port;
-		}
 		*reason = reason_of_open(port);
 		host_log(&ctx->log, *reason == FS_REASON_interface_busy ? LOG_INFO : LOG_WARN,
 			 "not accelerated: %s", ctx->why);

@@ -140,8 +140,7 @@ struct provider_open_args {
 	int fd_floor;		/* lowest number a descriptor may get (F_DUPFD_CLOEXEC) */
 	const char *option;	/* provider's own option text, "" = none; e.g. "mode=native" */
 	int64_t shed_limit;	/* UDP frames with a partial checksum that may go to the kernel before
-				   tend() looks for a way to take them; 0 = at its first call,
-				   PROVIDER_SHED_ALL = never */
+				   tend() looks for a way to take them; PROVIDER_SHED_ALL = never */
 	uint32_t former;	/* program of an owner that just ended, 0 = none: what it had attached
 				   may take the kernel a moment to remove, which is waited for */
 	char *why;		/* PROVIDER_WHY_LEN bytes: set to one sentence on failure, and when fewer
