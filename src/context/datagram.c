@@ -198,8 +198,7 @@ static ssize_t take_fast(struct context *ctx, struct sock *s, struct datagram *d
 	return n;
 }
 
-/* One look at the shadow, without the lock and without waiting. */
-static ssize_t take_kernel(int fd, struct datagram *d)
+ssize_t datagram_read_shadow(int fd, struct datagram *d)
 {
 	struct msghdr msg = {
 		.msg_name = d->name,
@@ -279,7 +278,7 @@ static ssize_t receive_once(struct context *ctx, int fd, struct datagram *d, boo
 		s->kernel_looked = ctx->now;
 		context_leave(ctx);
 		looked = true;
-		n = take_kernel(fd, d);
+		n = datagram_read_shadow(fd, d);
 		if (n == -ENOTSOCK || n == -EBADF)
 			return not_ours(ctx, fd);
 		if (n != -EAGAIN) {

@@ -47,6 +47,9 @@ static inline struct sock *datagram_sock(struct context *ctx, int fd)
 /* Bytes received (the datagram's length with MSG_TRUNC), DATAGRAM_KERNEL, or -errno. */
 ssize_t datagram_receive(struct context *ctx, int fd, struct datagram *d);
 
+/* One look at the shadow, without waiting and without the lock: as recvmsg(2), for the call that @d describes. */
+ssize_t datagram_read_shadow(int fd, struct datagram *d);
+
 /* Bytes sent, DATAGRAM_KERNEL, or -errno. */
 ssize_t datagram_send(struct context *ctx, int fd, const struct datagram *d);
 

@@ -249,24 +249,13 @@ static void translate(const struct sock *s, struct datagram *d)
 
 static ssize_t take_shadows(struct context *ctx, int fd, struct datagram *d)
 {
-	struct msghdr msg = {
-		.msg_name = d->name,
-		.msg_namelen = d->name_len,
-		.msg_iov = (struct iovec *)d->iov,
-		.msg_iovlen = d->n_iov,
-		.msg_control = d->control,
-		.msg_controllen = d->control_len,
-	};
-	ssize_t n = sys_recvmsg(fd, &msg, d->flags);
+	ssize_t n = datagram_read_shadow(fd, d);
 	struct sock *s;
 
 	if (n == -ENOTSOCK || n == -EBADF)
 		return DATAGRAM_KERNEL; /* the number means something else by now */
 	if (n < 0)
 		return n;
-	d->name_len = msg.msg_namelen;
-	d->control_len = msg.msg_controllen;
-	d->msg_flags = msg.msg_flags;
 	s = context_enter(ctx, fd);
 	if (s) {
 		if (s->stamps.flags & STAMP_OPT_ID)

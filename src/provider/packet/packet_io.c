@@ -251,23 +251,10 @@ static bool is_usual(const struct packet_port *p, const struct fbuf *f)
 int packet_transmit_stamped(struct provider_handle *handle, struct fbuf *frame, fs_ns *stamp)
 {
 	struct packet_port *p = packet_port_of(handle);
-	int *fd = &handle->fd[PACKET_FD_STAMP], rc;
 
 	if (p->tx.head)
 		return -EAGAIN; /* it would overtake them */
-	if (*fd < 0)
-		*fd = vnet_open_stamped(p->base.ifindex, handle->fd[PACKET_FD_V4]);
-	if (*fd < 0) {
-		*fd = -1;
-		return -EOPNOTSUPP;
-	}
-	rc = vnet_send_stamped(*fd, p->base.ifindex, frame, stamp);
-	if (rc < 0)
-		return rc;
-	p->base.stats.tx_frames++;
-	p->base.stats.tx_bytes += frame->total;
-	fbuf_free(frame);
-	return 0;
+	return vnet_transmit_stamped(&handle->fd[PACKET_FD_STAMP], handle->fd[PACKET_FD_V4], &p->base, frame, stamp);
 }
 
 int packet_kick(struct provider_handle *handle)

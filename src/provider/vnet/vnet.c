@@ -161,7 +161,8 @@ int vnet_open(uint32_t ifindex, int fd_floor)
 	return fd;
 }
 
-int vnet_open_stamped(uint32_t ifindex, int fd_floor)
+/* A socket whose error queue tells when a frame was sent. As vnet_open(). */
+static int open_stamped(uint32_t ifindex, int fd_floor)
 {
 	int fd = open_sender(ifindex, fd_floor), rc;
 	int flags = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_TSONLY;
@@ -360,7 +361,7 @@ static int64_t stamp_in(struct msghdr *msg)
 	return 0;
 }
 
-int vnet_send_stamped(int fd, uint32_t ifindex, const struct fbuf *frame, int64_t *stamp)
+static int send_stamped(int fd, uint32_t ifindex, const struct fbuf *frame, fs_ns *stamp)
 {
 	union {
 		struct cmsghdr align;
@@ -381,5 +382,24 @@ int vnet_send_stamped(int fd, uint32_t ifindex, const struct fbuf *frame, int64_
 		if (found >= earliest)
 			*stamp = found;
 	}
+	return 0;
+}
+
+int vnet_transmit_stamped(int *fd, int fd_floor, struct provider_port *port, struct fbuf *frame, fs_ns *stamp)
+{
+	int rc;
+
+	if (*fd < 0)
+		*fd = open_stamped(port->ifindex, fd_floor);
+	if (*fd < 0) {
+		*fd = -1;
+		return -EOPNOTSUPP;
+	}
+	rc = send_stamped(*fd, port->ifindex, frame, stamp);
+	if (rc < 0)
+		return rc;
+	port->stats.tx_frames++;
+	port->stats.tx_bytes += frame->total;
+	fbuf_free(frame);
 	return 0;
 }

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/fbuf.h"
+#include "provider/provider.h"
 
 enum {
 	VNET_MAX_FRAME = 65535 + 14, /* longest super-frame: an IPv4 datagram and its link header */
@@ -60,15 +61,13 @@ int vnet_header(const struct fbuf *frame, struct virtio_net_hdr *hdr);
  */
 int vnet_send(int fd, uint32_t ifindex, const struct fbuf *frame);
 
-/* A socket for vnet_send_stamped(), of any interface. As vnet_open(). */
-int vnet_open_stamped(uint32_t ifindex, int fd_floor);
-
 /*
- * Send one frame, ordinary or with a partial checksum, past the queueing disciplines. The frame stays the
- * caller's. *stamp: in, no stamp is earlier; out, when the driver got it (CLOCK_REALTIME, ns) if that was
- * told at once. As vnet_send().
+ * A provider's transmit_stamped(): send one frame of @port, ordinary or with a partial checksum, past the queueing
+ * disciplines. *fd: the socket for it, opened here when it is -1. Taken and counted: 0, and the frame is freed;
+ * *stamp: in, no stamp is earlier; out, when the driver got it (CLOCK_REALTIME, ns) if that was told at once.
+ * The frame stays the caller's: as vnet_send(), -EOPNOTSUPP also where there can be no such socket.
  */
-int vnet_send_stamped(int fd, uint32_t ifindex, const struct fbuf *frame, int64_t *stamp);
+int vnet_transmit_stamped(int *fd, int fd_floor, struct provider_port *port, struct fbuf *frame, fs_ns *stamp);
 
 /* Find the layout of a frame whose first @len bytes are at @bytes. 0 or -EINVAL. */
 int vnet_parse(const uint8_t *bytes, uint32_t len, struct vnet_layout *out);

@@ -538,23 +538,10 @@ unsigned xdp_transmit(struct provider_handle *handle, struct fbuf *const *frames
 int xdp_transmit_stamped(struct provider_handle *handle, struct fbuf *frame, fs_ns *stamp)
 {
 	struct xdp_port *p = xdp_port_of(handle);
-	int *fd = &handle->fd[XDP_FD_STAMP], rc;
 
 	if (p->tx_unkicked > 0)
 		return -EAGAIN; /* it would overtake them */
-	if (*fd < 0)
-		*fd = vnet_open_stamped(p->base.ifindex, handle->fd[XDP_FD_QUEUE]);
-	if (*fd < 0) {
-		*fd = -1;
-		return -EOPNOTSUPP;
-	}
-	rc = vnet_send_stamped(*fd, p->base.ifindex, frame, stamp);
-	if (rc < 0)
-		return rc;
-	p->base.stats.tx_frames++;
-	p->base.stats.tx_bytes += frame->total;
-	fbuf_free(frame);
-	return 0;
+	return vnet_transmit_stamped(&handle->fd[XDP_FD_STAMP], handle->fd[XDP_FD_QUEUE], &p->base, frame, stamp);
 }
 
 /* What the kernel took of the TX ring, after a send call that left some. */
