@@ -98,20 +98,39 @@ struct fbuf *fbuf_alloc_chain(struct fbuf_pool *pool, uint32_t len)
 	return head;
 }
 
+static inline void give_back(struct fbuf *part)
+{
+	struct fbuf_pool *pool = part->pool;
+
+	fs_assert(part->data != NULL); /* freed twice */
+	part->data = NULL;
+	part->next = NULL;
+	part->link = pool->free;
+	pool->free = part;
+	pool->n_free++;
+}
+
 void fbuf_free(struct fbuf *frame)
 {
 	while (frame) {
 		struct fbuf *next = frame->next;
-		struct fbuf_pool *pool = frame->pool;
 
-		fs_assert(frame->data != NULL); /* freed twice */
-		frame->data = NULL;
-		frame->next = NULL;
-		frame->link = pool->free;
-		pool->free = frame;
-		pool->n_free++;
+		if (__builtin_expect(frame->holds > 0, 0)) {
+			frame->holds--;
+			frame->next = NULL;
+		} else {
+			give_back(frame);
+		}
 		frame = next;
 	}
+}
+
+void fbuf_free_part(struct fbuf *part)
+{
+	if (part->holds > 0)
+		part->holds--; /* next is the other owner's */
+	else
+		give_back(part);
 }
 
 struct fbuf *fbuf_from_offset(const struct fbuf_pool *pool, uint64_t offset)

@@ -15,6 +15,7 @@
 #ifndef FSOCK_BASE_FBUF_H
 #define FSOCK_BASE_FBUF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,8 +34,10 @@ enum fbuf_csum {
 };
 
 /*
- * One chunk. Lives in stack memory, plain pointers (DESIGN D2). Owner: whoever holds the head.
- * First line: what every packet touches. Second line: filled by ip and the protocols on receipt.
+ * One chunk. Lives in stack memory, plain pointers (DESIGN D2). Owner: whoever holds the head; with
+ * fbuf_hold() a second one, who gets the chunk back instead of the pool.
+ * First line: what every packet touches. Second line: filled by ip and the protocols on receipt; whoever
+ * took a frame in and has read it, or builds one to send, may keep words of its own there.
  */
 struct fbuf {
 	struct fbuf *next;	/* rest of this frame, owned; NULL = last part */
@@ -49,21 +52,27 @@ struct fbuf {
 	uint8_t port;		/* head only: index of the stack's port it came by or leaves by */
 	fs_ns stamp;		/* head only: when it arrived, CLOCK_REALTIME; 0 = unknown: nobody asked */
 	uint16_t vlan;		/* head only: 802.1Q TCI the provider stripped, host order; 0 = none */
-	uint16_t l3_offset;	/* head only: offset of the IP header from the frame's start */
+	uint8_t l3_offset;	/* head only: offset of the IP header from the frame's start */
+	uint8_t holds;		/* owners beside the one who frees next, see fbuf_hold() */
 	uint32_t charge;	/* bytes accounted against the socket that holds it */
 
-	/* --- second line: addresses of a received datagram --- */
-	struct ip_addr src, dst;
-	uint16_t src_port, dst_port; /* host order */
-	uint32_t ifindex;	     /* kernel's index of the interface it came by */
-	uint8_t ttl, tos;
-	uint32_t drops; /* datagrams its socket had lost when this one was queued */
+	/* --- second line --- */
+	union {
+		struct { /* of a received packet */
+			struct ip_addr src, dst;
+			uint16_t src_port, dst_port; /* host order */
+			uint32_t ifindex;	     /* kernel's index of the interface it came by */
+			uint8_t ttl, tos;
+			uint32_t drops;	    /* datagrams its socket had lost when this one was queued */
+			fs_ns device_stamp; /* head only: when it arrived by the device's clock; 0 = unknown */
+		};
+		uint64_t own[7]; /* whatever the protocol that holds it keeps there */
+	};
 	uint8_t *chunk; /* first byte of the chunk, set once by fbuf_pool_add() */
-	fs_ns device_stamp; /* head only: when it arrived by the device's clock; 0 = unknown */
 };
 
 static_assert(sizeof(struct fbuf) == 2 * FS_CACHE_LINE, "an fbuf is two cache lines");
-static_assert(offsetof(struct fbuf, src) == FS_CACHE_LINE, "addresses start the second line");
+static_assert(offsetof(struct fbuf, own) == FS_CACHE_LINE, "addresses start the second line");
 
 /* A first-in first-out list of frames through fbuf.link. */
 struct fbuf_queue {
@@ -105,8 +114,12 @@ struct fbuf *fbuf_alloc(struct fbuf_pool *pool);
  * start of their chunks. NULL = not enough chunks, nothing taken. */
 struct fbuf *fbuf_alloc_chain(struct fbuf_pool *pool, uint32_t len);
 
-/* Return a whole frame, each part to its own pool. NULL is allowed. */
+/* Return a whole frame, each part to its own pool, or to its other owner: a part that is held leaves the
+ * chain, keeps its bytes and loses one hold. NULL is allowed. */
 void fbuf_free(struct fbuf *frame);
+
+/* Return one part, which may be in the middle of a chain that another owner has. */
+void fbuf_free_part(struct fbuf *part);
 
 /* The fbuf whose chunk contains @offset bytes from pool->memory; NULL when outside. @offset may come
  * from another process or the kernel: it is checked. */
@@ -148,6 +161,22 @@ void fbuf_queue_free(struct fbuf_queue *q);			/* frees every frame */
 static inline uint64_t fbuf_offset(const struct fbuf *part)
 {
 	return (uint64_t)(part->data - part->pool->memory);
+}
+
+/*
+ * Take a second share of a part, so that handing its frame on does not give it away: a sender keeps what it
+ * may have to send again. The owners agree on who may change it: while fbuf_is_shared(), nobody but the
+ * one it was handed to.
+ */
+static inline void fbuf_hold(struct fbuf *part)
+{
+	fs_assert(part->holds < UINT8_MAX);
+	part->holds++;
+}
+
+static inline bool fbuf_is_shared(const struct fbuf *part)
+{
+	return part->holds > 0;
 }
 
 /* Bytes that can be put in front of a part's data. */

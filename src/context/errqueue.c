@@ -81,7 +81,7 @@ static struct fbuf *add(struct context *ctx, struct sock *s, const struct fbuf *
 		return NULL;
 	if (!(s->stamps.flags & STAMP_OPT_TSONLY))
 		describe(ctx, e, frame);
-	e->l3_offset = (uint16_t)type;
+	e->l3_offset = (uint8_t)type;
 	e->drops = number;
 	e->stamp = 0;
 	s->errors_charged += e->charge;

@@ -12,6 +12,7 @@
 
 #include "base/counter.h"
 #include "base/err.h"
+#include "ip/header.h"
 #include "ip/ip.h"
 #include "ip/ip_internal.h"
 #include "wire/eth.h"
@@ -257,4 +258,20 @@ bool ip_dst_refresh(struct ip_stack *ip, struct ip_dst *dst)
 	ip->counters[FS_CTR_neigh_hits]++;
 	build_template(ip, dst);
 	return true;
+}
+
+void ip_header_restyle(const struct ip_dst *dst, uint8_t *ip, uint8_t tos, uint8_t hop_limit)
+{
+	if (dst->is_v6) {
+		ip[0] = (uint8_t)(6 << 4 | tos >> 4);
+		ip[1] = (uint8_t)(tos << 4);
+		if (hop_limit)
+			ip[IP_V6_HOP_LIMIT] = hop_limit;
+		return;
+	}
+	ip[IP_V4_TOS] = tos;
+	if (hop_limit)
+		ip[IP_V4_TTL] = hop_limit;
+	memset(ip + IP_V4_CHECKSUM, 0, 2);
+	ip_store_field(ip + IP_V4_CHECKSUM, csum_finish(csum_inline(ip, IPV4_HDR_LEN)));
 }

@@ -36,7 +36,7 @@ static bool is_bad_source(const struct ip_port *port, const struct packet *p)
 }
 
 /* Why a well-formed packet is not for this stack; FS_CTR_N = it is. */
-static enum fs_counter judge(const struct ip_port *port, const struct packet *p,
+static enum fs_counter judge(const struct ip_port *port, const struct ip_env *env, const struct packet *p,
 			     const struct fbuf *frame)
 {
 	bool to_group = eth_addr_is_group(&p->eth.dst);
@@ -53,8 +53,13 @@ static enum fs_counter judge(const struct ip_port *port, const struct packet *p,
 		return FS_CTR_drop_ip_fragment;
 	if (p->has_ext)
 		return FS_CTR_drop_ip6_ext;
-	if (p->protocol != WIRE_PROTO_UDP)
+	if (p->protocol == WIRE_PROTO_UDP)
+		return FS_CTR_N;
+	if (p->protocol != WIRE_PROTO_TCP || !env->tcp_input)
 		return FS_CTR_drop_ip_protocol;
+	/* A connection has two ends: what was sent to many begins none (RFC 9293 3.9.2.3, MUST-57). */
+	if (to_group)
+		return FS_CTR_drop_ip_not_local;
 	return FS_CTR_N;
 }
 
@@ -68,7 +73,7 @@ static void describe(const struct ip_port *port, const struct packet *p, struct 
 	frame->ifindex = port->ifindex;
 	frame->ttl = p->ttl;
 	frame->tos = p->tos;
-	frame->l3_offset = p->l3_offset;
+	frame->l3_offset = (uint8_t)p->l3_offset;
 }
 
 static void input_one(struct ip_stack *ip, const struct ip_env *env, struct fbuf *frame, fs_ns now)
@@ -84,7 +89,7 @@ static void input_one(struct ip_stack *ip, const struct ip_env *env, struct fbuf
 	if (result != PACKET_OK)
 		why = packet_drop_counter(result);
 	else
-		why = judge(port, &p, frame);
+		why = judge(port, env, &p, frame);
 	if (why != FS_CTR_N) {
 		ip->counters[why]++;
 		fbuf_free(frame);
@@ -97,7 +102,10 @@ static void input_one(struct ip_stack *ip, const struct ip_env *env, struct fbuf
 	frame->data += p.l4_offset;
 	frame->len -= p.l4_offset;
 	frame->total -= p.l4_offset;
-	env->input(env, &p, frame, now);
+	if (p.protocol == WIRE_PROTO_UDP)
+		env->input(env, &p, frame, now);
+	else
+		env->tcp_input(env, &p, frame, now);
 }
 
 /*

@@ -25,7 +25,8 @@
 #include "base/table.h"
 #include "neigh/neigh.h"
 
-struct packet; /* wire/packet.h */
+struct packet;	/* wire/packet.h */
+struct tcp_ops; /* tcp/tcp.h */
 
 enum {
 	IP_MAX_PORTS = 16,
@@ -114,14 +115,18 @@ struct ip_stack {
 /* What a process lends the engine for a call: functions and tables never live in shared memory. */
 struct ip_env {
 	const struct csum_ops *csum;
-	/* A validated datagram whose transport header starts at frame->data; the frame is trimmed to
+	/* A validated datagram of UDP whose transport header starts at frame->data; the frame is trimmed to
 	 * the IP packet's end and src, dst, ports, ttl, tos, ifindex, l3_offset are filled in.
 	 * Takes the frame. In products this is udp_input(). */
 	void (*input)(const struct ip_env *env, const struct packet *p, struct fbuf *frame, fs_ns now);
+	/* The same for TCP; in products tcp_input(). NULL = segments are dropped. */
+	void (*tcp_input)(const struct ip_env *env, const struct packet *p, struct fbuf *frame, fs_ns now);
 	/* @pcb's queue went from empty to readable, or gained a datagram. NULL = nobody listens. */
 	void (*readable)(void *context, void *pcb);
 	void *context; /* the caller's, for the callbacks */
 	void *udp;     /* struct udp_stack of the stack */
+	void *tcp;     /* struct tcp_stack of the stack; NULL with tcp_input */
+	const struct tcp_ops *tcp_ops; /* what the caller does for TCP (tcp/tcp.h); as tcp_input */
 	fs_ns now;     /* time of the call, up to a second old: marks next hops as used */
 };
 

@@ -3,8 +3,6 @@
  * send.c - datagrams out: payload copied and summed in one pass, headers from the destination's
  * template.
  *
- * The template is copied in one piece of fixed length, so that it is a few vector moves, and then the
- * four fields that differ are stored over it. They are at fixed places: a template has no options.
  * Many datagrams of one call (UDP_SEGMENT) leave as one super-frame with a partial checksum where the port
  * takes it; else they are cut here, each with its own headers, and leave in one burst. What comes a
  * different way at the other end may overtake: so a call of UDP_SEGMENT that is one datagram leaves as a
@@ -16,25 +14,13 @@
 
 #include "base/counter.h"
 #include "base/err.h"
+#include "ip/header.h"
 #include "ip/ip.h"
 #include "udp/udp.h"
 #include "udp/udp_internal.h"
 #include "wire/eth.h"
-#include "wire/ipv4.h"
 #include "wire/ipv6.h"
 #include "wire/udp.h"
-
-/* Where the fields lie in the IP headers (RFC 791 3.1, RFC 8200 3). */
-enum {
-	V4_TOS = 1,
-	V4_TOTAL_LEN = 2,
-	V4_ID = 4,
-	V4_FRAGMENT = 6,
-	V4_TTL = 8,
-	V4_CHECKSUM = 10,
-	V6_PAYLOAD_LEN = 4,
-	V6_HOP_LIMIT = 7,
-};
 
 enum { IP_MAX_PACKET = 65535 };
 
@@ -43,11 +29,6 @@ enum { IP_MAX_PACKET = 65535 };
 
 static_assert(IP_TX_HEADROOM >= IP_HEADER_ROOM + UDP_HEADER, "headers fit in front of the payload");
 static_assert(IP_HEADER_ROOM >= ETH_HDR_LEN + IPV6_HDR_LEN, "a template holds either family");
-
-static void store_field(uint8_t *at, be16_t field)
-{
-	memcpy(at, &field, sizeof(field));
-}
 
 /* The next bytes of an iovec. */
 struct source {
@@ -120,28 +101,17 @@ static INLINE bool is_plain(const struct udp_style *style)
 	return any == 0;
 }
 
-/* IP_TOS, IP_TTL and their likes: rare, so the sum is simply taken anew. */
+/* IP_TOS, IP_TTL and their likes. */
 static __attribute__((noinline)) void restyle(struct udp_stack *udp, const struct udp_style *style, const struct ip_dst *dst,
 		    uint8_t *ip)
 {
-	if (dst->is_v6) {
-		ip[0] = (uint8_t)(6 << 4 | style->tos >> 4);
-		ip[1] = (uint8_t)(style->tos << 4);
-		if (style->hop_limit)
-			ip[V6_HOP_LIMIT] = style->hop_limit;
-		return;
-	}
-	ip[V4_TOS] = style->tos;
-	if (style->hop_limit)
-		ip[V4_TTL] = style->hop_limit;
-	if (style->may_fragment) {
+	if (style->may_fragment && !dst->is_v6) {
 		/* Fragments must not be taken for those of others to the same address (RFC 6864 4.3);
 		 * the keyed hash of the destination keeps one from counting what goes to another. */
-		be16_store(ip + V4_ID, (uint16_t)(udp->ids++ + dst->node.hash));
-		be16_store(ip + V4_FRAGMENT, 0);
+		be16_store(ip + IP_V4_ID, (uint16_t)(udp->ids++ + dst->node.hash));
+		be16_store(ip + IP_V4_FRAGMENT, 0);
 	}
-	memset(ip + V4_CHECKSUM, 0, 2);
-	store_field(ip + V4_CHECKSUM, csum_finish(csum_inline(ip, IPV4_HDR_LEN)));
+	ip_header_restyle(dst, ip, style->tos, style->hop_limit);
 }
 
 /* What all datagrams of one call have in common. */
@@ -157,20 +127,10 @@ struct message {
 /* The IP header in front of the UDP header at @udp. @len: UDP header and payload. */
 static INLINE void put_ip(const struct message *m, uint8_t *udp, uint16_t len)
 {
-	const struct ip_dst *dst = m->dst;
-	uint8_t *ip = udp - (dst->is_v6 ? (size_t)IPV6_HDR_LEN : (size_t)IPV4_HDR_LEN);
+	uint8_t *ip = ip_header_put(m->dst, udp, len, WIRE_PROTO_UDP);
 
-	memcpy(udp - IP_HEADER_ROOM, dst->header, IP_HEADER_ROOM);
-	if (dst->is_v6) {
-		be16_store(ip + V6_PAYLOAD_LEN, len);
-	} else {
-		uint16_t total = (uint16_t)(len + IPV4_HDR_LEN);
-
-		be16_store(ip + V4_TOTAL_LEN, total);
-		store_field(ip + V4_CHECKSUM, csum_finish(csum_add(dst->ip_sum, udp_sum16(total))));
-	}
 	if (!is_plain(m->style))
-		restyle(m->udp, m->style, dst, ip);
+		restyle(m->udp, m->style, m->dst, ip);
 }
 
 static INLINE be16_t udp_checksum(const struct ip_dst *dst, const struct udp_hdr *hdr, uint64_t payload)

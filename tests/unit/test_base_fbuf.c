@@ -86,6 +86,50 @@ static void fbuf_alloc__metadata_is_zero(void **state)
 	assert_int_equal(fbuf_tailroom(f), CHUNK - HEADROOM);
 }
 
+static void fbuf_hold__first_free_gives_to_the_other_owner(void **state)
+{
+	struct fbuf *f = counting_frame(&rig.pool, 20);
+
+	fbuf_hold(f);
+	assert_true(fbuf_is_shared(f));
+	fbuf_free(f);
+	assert_false(fbuf_is_shared(f));
+	assert_int_equal(rig.pool.n_free, COUNT - 1);
+	assert_counting(f, 0, 20);
+	fbuf_free(f);
+	assert_int_equal(rig.pool.n_free, COUNT);
+}
+
+static void fbuf_free__held_part_leaves_its_chain(void **state)
+{
+	struct fbuf *a = fbuf_alloc(&rig.pool), *b = fbuf_alloc(&rig.pool), *c = fbuf_alloc(&rig.pool);
+
+	a->next = b;
+	b->next = c;
+	fbuf_hold(b);
+	fbuf_free(a);
+	assert_int_equal(rig.pool.n_free, COUNT - 1);
+	assert_null(b->next);
+	fbuf_free(b);
+	assert_int_equal(rig.pool.n_free, COUNT);
+}
+
+static void fbuf_free_part__the_chain_of_the_other_owner_stays(void **state)
+{
+	struct fbuf *a = fbuf_alloc(&rig.pool), *b = fbuf_alloc(&rig.pool);
+
+	a->next = b;
+	fbuf_hold(a);
+	fbuf_free_part(a);
+	assert_ptr_equal(a->next, b);
+	assert_int_equal(rig.pool.n_free, COUNT - 2);
+	fbuf_free(a);
+	assert_int_equal(rig.pool.n_free, COUNT);
+	a = fbuf_alloc(&rig.pool);
+	fbuf_free_part(a); /* the only owner */
+	assert_int_equal(rig.pool.n_free, COUNT);
+}
+
 static void fbuf_alloc__empty_pool_gives_null(void **state)
 {
 	struct fbuf *f[COUNT];
@@ -380,6 +424,9 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		T(fbuf_alloc__metadata_is_zero),
+		T(fbuf_hold__first_free_gives_to_the_other_owner),
+		T(fbuf_free__held_part_leaves_its_chain),
+		T(fbuf_free_part__the_chain_of_the_other_owner_stays),
 		T(fbuf_alloc__empty_pool_gives_null),
 		T(fbuf_pool_add__second_region),
 		T(fbuf_alloc_chain__exact_sizes),

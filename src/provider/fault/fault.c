@@ -330,6 +330,24 @@ static unsigned fault_receive(struct provider_handle *handle, struct fbuf **fram
 	return got;
 }
 
+static bool is_shared(const struct fbuf *frame)
+{
+	for (; frame; frame = frame->next)
+		if (fbuf_is_shared(frame))
+			return true;
+	return false;
+}
+
+/* A copy for the link, which keeps frames for as long as a wire does and damages some; what the sender holds
+ * is as free as if a device had read it. NULL: no chunk. */
+static struct fbuf *part_with(struct fbuf *frame)
+{
+	struct fbuf *copy = fbuf_clone_into(frame, frame->pool);
+
+	fbuf_free(frame);
+	return copy;
+}
+
 static unsigned fault_transmit(struct provider_handle *handle, struct fbuf *const *frames,
 			       unsigned n)
 {
@@ -349,6 +367,10 @@ static unsigned fault_transmit(struct provider_handle *handle, struct fbuf *cons
 			continue;
 		}
 		stats->tx_bytes += f->total;
+		if (is_shared(f) && !(f = part_with(f))) {
+			stats->tx_bad++;
+			continue;
+		}
 		fbuf_queue_push(&p->queued, f);
 	}
 	stats->tx_full += n - i;
