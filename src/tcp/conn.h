@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * conn.h - one connection: its state, and its segments.
+ *
+ * Fields are grouped by the file that writes them; others read. Names are RFC 9293's where it has one, and
+ * Linux's (as TCP_INFO shows them) for loss recovery.
+ *
+ * Sending. A segment is one fbuf with at most MSS bytes of payload and room for headers in front; what TCP
+ * keeps about it lies in fbuf.own as struct tcp_seg. All segments, sent or not, are in one list in order of
+ * sequence numbers: [first ... | send_next ... last]. Transmission holds the fbuf (fbuf_hold()) and hands it
+ * on: it stays in the list until it is acked *and* the provider gave it back. Several segments become a
+ * super-frame by chaining their fbufs for that one transmission. A segment that is still shared when it must
+ * be sent again is copied. FIN and SYN are not in the list: they are numbers (iss, fin_seq).
+ *
+ * Receiving. In-order payload waits in `rx`, out-of-order payload in `ooo`, as the frames it came in, trimmed
+ * to payload; small ones are merged and pinned ones copied out when the pool runs low (design hazard 5).
+ *
+ * Does not: transitions (state.c), arithmetic of windows (see the functions in tcp_internal.h).
+ * Threads:  holder of the stack's lock only.
+ */
+#ifndef FSOCK_TCP_CONN_H
+#define FSOCK_TCP_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fbuf.h"
+#include "base/list.h"
+#include "base/seq.h"
+#include "base/timer.h"
+#include "tcp/cc.h"
+#include "tcp/tcp.h"
+
+struct ip_dst;
+
+/* --- segments to send --- */
+
+enum tcp_seg_mark {
+	TCP_SEG_SACKED = 1 << 0,  /* the peer has it, out of order (counted in sacked_out) */
+	TCP_SEG_LOST = 1 << 1,	  /* believed lost (lost_out), to be sent again unless RETRANS is set, too */
+	TCP_SEG_RETRANS = 1 << 2, /* its last transmission was a retransmission, in the network (retrans_out) */
+	TCP_SEG_EVER_RETRANS = 1 << 3, /* Karn: no round-trip sample from it */
+	TCP_SEG_APP_LIMITED = 1 << 4, /* rate sample, see tcp_cc_ack.app_limited */
+	TCP_SEG_SUMMED = 1 << 5,  /* `sum` is valid */
+	TCP_SEG_PUSH = 1 << 6,	  /* ends a write: PSH when sent (RFC 9293 3.9.1.2) */
+	TCP_SEG_CE_ECHO = 1 << 7, /* spare for DCTCP accounting: acked with ECE */
+};
+
+/* A segment's own words in its fbuf (fbuf.own). Times in us are wrapped to 32 bits: compare by difference. */
+struct tcp_seg {
+	struct fbuf *prev, *next; /* in tcp_conn's list, NULL at the ends */
+	fs_ns sent_at;		  /* last transmission; 0 = never sent */
+	tcp_seq seq;
+	uint16_t len;		  /* payload bytes, > 0 */
+	uint16_t offset;	  /* of the payload from fbuf.chunk */
+	uint32_t first_sent_us;	  /* delivery rate: when its flight's interval began */
+	uint32_t delivered_us;	  /* and conn->delivered_us when it was sent */
+	uint32_t delivered;	  /* low bits of conn->delivered when it was sent */
+	uint16_t sum;		  /* folded csum.h sum of the payload, as if at an even offset */
+	uint8_t marks;		  /* enum tcp_seg_mark */
+	uint8_t retransmits;	  /* of this segment, saturating */
+};
+static_assert(sizeof(struct tcp_seg) <= sizeof(((struct fbuf *)0)->own), "a segment fits in its fbuf");
+
+/* --- received payload out of order: the same words of a received frame --- */
+
+struct tcp_ooo {
+	struct fbuf *prev, *next; /* in tcp_conn.ooo_first's list, ascending, disjoint */
+	tcp_seq seq, end;	  /* end: first number after it; a FIN counts */
+	uint32_t arrived;	  /* order of arrival, for the order of SACK blocks (RFC 2018 4) */
+	bool fin;
+};
+static_assert(sizeof(struct tcp_ooo) <= sizeof(((struct fbuf *)0)->own), "so does a gap's far side");
+
+/* --- timers --- */
+
+/*
+ * A connection has one timer in the wheel, due at the earliest of these deadlines or before: setting one later or
+ * cancelling it touches a word only (timer.c).
+ */
+enum tcp_timer {
+	TCP_TIMER_RTX,	/* RTO of data, SYN, FIN; or window probe (persist) when the window is closed */
+	TCP_TIMER_LOSS, /* RACK's reordering window, or tail loss probe (RFC 8985) */
+	TCP_TIMER_ACK,	/* delayed ACK */
+	TCP_TIMER_PACE, /* next transmission allowed; or what could not leave for local reasons is tried again */
+	TCP_TIMER_LIFE, /* keep-alive; FIN-WAIT-2 of an orphan; user timeout */
+	TCP_N_TIMERS
+};
+
+/* What loss.c means by TCP_TIMER_LOSS. */
+enum tcp_loss_timer { TCP_LOSS_TIMER_NONE, TCP_LOSS_TIMER_TLP, TCP_LOSS_TIMER_REORDER };
+
+/* --- flags --- */
+
+enum tcp_conn_flag {
+	/* negotiated; written while the handshake runs */
+	TCP_CONN_TS = 1 << 0,	      /* timestamps on every segment (RFC 7323) */
+	TCP_CONN_SACK = 1 << 1,
+	TCP_CONN_WSCALE = 1 << 2,
+	TCP_CONN_ECN = 1 << 3,	      /* RFC 3168 */
+	TCP_CONN_V6 = 1 << 4,	      /* addresses are IPv6's */
+	TCP_CONN_PASSIVE = 1 << 5,    /* began at a listener (MUST-11) */
+	/* life */
+	TCP_CONN_ORPHAN = 1 << 6,     /* closed by its user: freed when it ends */
+	TCP_CONN_FROZEN = 1 << 7,     /* exported, or being imported: input is dropped, timers stand */
+	TCP_CONN_IN_TABLE = 1 << 8,
+	TCP_CONN_FIN_QUEUED = 1 << 9, /* we shall send FIN at fin_seq */
+	TCP_CONN_FIN_SENT = 1 << 10,  /* at least once; snd_nxt is beyond it */
+	TCP_CONN_FIN_RECEIVED = 1 << 11, /* in order: rcv_nxt is beyond it */
+	TCP_CONN_SHUT_RD = 1 << 12,   /* the user reads no more */
+	TCP_CONN_CONNECTED = 1 << 13, /* was ESTABLISHED once: POLLHUP and errors differ */
+	/* urgent (urgent.c) */
+	TCP_CONN_URG_OUT = 1 << 14,   /* snd_up is ahead of snd_una */
+	TCP_CONN_URG_IN = 1 << 15,    /* rcv_up is valid: mark not read past */
+	TCP_CONN_URG_BYTE = 1 << 16,  /* oob_byte waits for MSG_OOB */
+	/* ECN */
+	TCP_CONN_ECE_ECHO = 1 << 17,  /* CE came, CWR has not: echo (RFC 3168 6.1.3) */
+	TCP_CONN_CWR_PENDING = 1 << 18, /* next new data carries CWR */
+	TCP_CONN_ECN_SEEN = 1 << 19,  /* ECT came from the peer: it is capable on the path */
+	/* Fast Open */
+	TCP_CONN_TFO_SYN_DATA = 1 << 20, /* our SYN carried data */
+	TCP_CONN_TFO_CHILD = 1 << 21, /* accepted by cookie, handshake not complete: counts in listener */
+	/* output */
+	TCP_CONN_CWND_LIMITED = 1 << 22, /* the window bounded the last flight */
+	TCP_CONN_DIRTY = 1 << 23,     /* in tcp_stack.dirty */
+	TCP_CONN_NO_SPACE = 1 << 24,  /* tcp_send() was refused: tell when there is room */
+	TCP_CONN_DST_BLOCKED = 1 << 25, /* something could not leave for local reasons: TCP_TIMER_PACE tries again */
+	TCP_CONN_PUSH_ALL = 1 << 26,  /* uncorked: do not hold the last segment back once */
+	TCP_CONN_WAS_IDLE = 1 << 27,
+};
+
+enum tcp_ack_flag {
+	TCP_ACK_NOW = 1 << 0,	  /* send one at the burst's end, whatever else */
+	TCP_ACK_DELAYED = 1 << 1, /* one is owed; TCP_TIMER_ACK runs */
+	TCP_ACK_QUICK = 1 << 2,	  /* TCP_QUICKACK: no delaying (until it turns into a dialogue again) */
+	TCP_ACK_PINGPONG = 1 << 3, /* a dialogue: answers carry ACKs, so wait for them */
+	TCP_ACK_DSACK = 1 << 4,	  /* dsack[] goes first among the blocks, once (RFC 2883) */
+	TCP_ACK_CHALLENGE = 1 << 5, /* the ACK asked for by NOW is a challenge: throttled (RFC 5961 7) */
+};
+
+/* A range of sequence numbers: left .. right - 1. */
+struct tcp_range {
+	tcp_seq left, right;
+};
+
+/* Round-trip estimator (RFC 6298), rtt.c. us. */
+struct tcp_rtt {
+	uint32_t srtt_us;    /* 0 = no sample yet */
+	uint32_t rttvar_us;  /* smoothed mean deviation */
+	uint32_t mdev_us, mdev_max_us; /* of the current round: rttvar falls once a round only */
+	tcp_seq round_end;   /* the round ends when this is acked */
+	uint32_t rto_us;     /* without backoff */
+	uint32_t min_us;     /* over a window of 5 minutes; UINT32_MAX = none */
+	fs_ns min_at;	     /* when min_us was seen */
+	uint8_t backoff;     /* doublings in force */
+};
+
+/* RACK (RFC 8985), loss.c. */
+struct tcp_rack {
+	fs_ns sent_at;		/* RACK.xmit_ts: of the segment delivered that was sent last */
+	tcp_seq end_seq;	/* its end */
+	uint32_t rtt_us;	/* its round trip */
+	uint32_t last_delivered; /* conn->delivered when reo_steps was last raised */
+	uint8_t reo_steps;	/* reordering window in quarters of min RTT, less one */
+	uint8_t reo_persist;	/* recoveries for which a raised window persists */
+	bool advanced;		/* sent_at moved with this ACK */
+	bool dsack_seen;
+};
+
+struct tcp_conn {
+	/* --- identity: handshake --- */
+	struct tcp_end end;	/* first member: see tcp_end */
+	struct tcp_stack *stack; /* borrowed, never NULL */
+	void *user;		/* the caller's; NULL in the accept queue */
+	struct ip_dst *dst;	/* referenced; NULL = to be resolved */
+	uint32_t flags;		/* enum tcp_conn_flag */
+	uint8_t state;		/* enum tcp_state; state.c */
+	uint8_t snd_wscale, rcv_wscale; /* shifts of windows received and sent */
+	uint8_t ack_flags;	/* enum tcp_ack_flag */
+	int32_t error;		/* pending, positive errno; 0 = none */
+	int32_t soft_error;	/* from ICMP, positive: reported if the connection times out (MUST-56) */
+
+	/* --- sender: output.c and send.c; snd_una, snd_wnd, snd_wl* by ack.c --- */
+	tcp_seq snd_una, snd_nxt; /* RFC 9293 3.3.1 */
+	uint32_t snd_wnd;	/* scaled */
+	uint32_t max_wnd;	/* largest snd_wnd seen: MAX.SND.WND */
+	tcp_seq snd_wl1, snd_wl2;
+	tcp_seq iss;
+	tcp_seq snd_end;	/* first number after what is queued; == fin_seq when FIN_QUEUED */
+	tcp_seq snd_up;		/* urgent pointer to send, after the urgent byte */
+	tcp_seq last_partial;	/* end of the last segment sent that was not full: Nagle by Minshall */
+	struct fbuf *first, *last; /* segments in order; NULL = none. Owned */
+	struct fbuf *send_next;	/* first one never sent; NULL = all sent */
+	uint32_t n_segs;	/* in the list */
+	uint32_t snd_charge;	/* bytes accounted against sndbuf */
+	uint32_t sndbuf;	/* limit, auto-tuned unless options.sndbuf */
+	uint16_t mss;		/* payload of a full segment now: path, peer and options considered (SendMSS) */
+	uint16_t peer_mss;	/* as the peer said, or the default (MUST-15) */
+	uint16_t advertised_mss;
+	uint16_t path_mtu;	/* IP bytes; lowered by ICMP and black-hole escape */
+	fs_ns last_sent_at;	/* data; 0 = never */
+	fs_ns pace_at;		/* next segment not before; 0 = now */
+
+	/* --- receiver: input.c, recv.c, ooo.c --- */
+	tcp_seq rcv_nxt, rcv_wup; /* rcv_wup: rcv_nxt when the window was last announced */
+	uint32_t rcv_wnd;	/* announced, from rcv_wup on */
+	tcp_seq irs;
+	tcp_seq copied_seq;	/* next number the user reads */
+	tcp_seq rcv_up;		/* the urgent byte's number (Linux's view: pointer - 1; RFC 6093) */
+	struct fbuf_queue rx;	/* in order; from copied_seq to rcv_nxt. Owned */
+	struct fbuf *ooo_first, *ooo_last; /* struct tcp_ooo, owned */
+	uint32_t n_ooo;
+	uint32_t ooo_arrivals;	/* counts */
+	uint32_t rcv_charge;	/* bytes accounted against rcvbuf: rx, ooo, held in place */
+	uint32_t rcv_pinned;	/* chunks of pinned pools among these */
+	struct list holder;	/* in tcp_stack.holders while rcv_pinned > 0 */
+	uint32_t rcvbuf;	/* limit, auto-tuned unless options.rcvbuf */
+	uint32_t rcv_ssthresh;	/* window we allow ourselves to announce now */
+	uint32_t window_clamp;
+	uint16_t rcv_mss;	/* estimate of the peer's segments, for delayed ACKs and SWS */
+	uint8_t quick_acks;	/* to send at once before delaying begins */
+	uint8_t oob_byte;
+	uint32_t unacked_segments; /* full-sized, received since the last ACK sent */
+	fs_ns last_received_at;	/* data */
+	uint32_t ato_us;	/* delayed-ACK timeout now */
+	struct tcp_range dsack;
+	/* Receive auto-tuning: bytes read in the last round trip as seen by the receiver. */
+	uint32_t rcv_space;
+	tcp_seq rcv_space_seq;	/* copied_seq when this measurement began */
+	fs_ns rcv_space_at;
+	uint32_t rcv_rtt_us;	/* receiver's estimate of the round trip, 0 = none */
+	tcp_seq rcv_rtt_seq;
+	fs_ns rcv_rtt_at;
+
+	/* --- timestamps (RFC 7323) --- */
+	uint32_t ts_offset;	/* added to our clock of ms */
+	uint32_t ts_recent;	/* TS.Recent */
+	fs_ns ts_recent_at;	/* when it was set; 0 = never */
+	tcp_seq last_ack_sent;	/* Last.ACK.sent */
+
+	/* --- acknowledgement and loss recovery: ack.c, loss.c, rtt.c --- */
+	struct tcp_cc cc;
+	struct tcp_rtt rtt;
+	struct tcp_rack rack;
+	uint32_t packets_out;	/* segments sent and not cumulatively acked, FIN and SYN not counted */
+	uint32_t sacked_out;	/* of them, SACKed; without SACK: duplicate ACKs */
+	uint32_t lost_out;	/* of them, marked LOST */
+	uint32_t retrans_out;	/* retransmissions in the network */
+	uint32_t reordering;	/* duplicate threshold, segments; 3 unless the path reorders */
+	tcp_seq high_seq;	/* snd_nxt when recovery began */
+	tcp_seq high_sacked;	/* end of the highest SACKed segment; valid while sacked_out > 0 with SACK */
+	tcp_seq undo_marker;	/* snd_una when the window was reduced; 0 with undo_retrans -1: no undo */
+	int32_t undo_retrans;	/* retransmissions not yet proved unnecessary; -1 = undo impossible */
+	uint32_t retrans_stamp;	/* ms of the first retransmission's timestamp, for Eifel; 0 = none */
+	uint32_t prr_delivered, prr_out;
+	tcp_seq tlp_high_seq;	/* snd_nxt at the probe's time; valid while tlp_out */
+	uint64_t delivered;	/* segments delivered in life */
+	uint64_t delivered_ce;
+	uint64_t app_limited;	/* delivered + in flight when the program ran dry, 0 = not limited */
+	uint64_t round_delivered; /* delivered when the current round began */
+	uint32_t first_sent_us, delivered_us; /* delivery rate, wrapped us */
+	uint32_t total_retrans, total_lost;
+	uint32_t dup_acks;	/* in a row, of the strict kind (RFC 5681 2) */
+	fs_ns rtx_began;	/* first timeout without progress since, for R2 and the user timeout; 0 = none */
+	uint8_t retransmits;	/* timeouts in a row without progress */
+	uint8_t probes_out;	/* window probes in a row unanswered */
+	uint8_t keepalive_probes;
+	uint8_t loss_timer;	/* enum tcp_loss_timer */
+	bool tlp_out, tlp_retrans, frto;
+	bool rack_reordered;	/* reordering was seen on this connection */
+
+	/* --- timers: timer.c --- */
+	struct timer timer;	/* kind TCP_WHEEL_CONN */
+	fs_ns due[TCP_N_TIMERS]; /* FS_NEVER = off */
+
+	/* --- places --- */
+	struct list dirty;	/* in tcp_stack.dirty */
+	struct list queue;	/* in tcp_listener.ready, or the user's */
+	struct tcp_listener *listener; /* while in its accept queue or TFO_CHILD; else NULL */
+
+	/* --- challenge ACKs (RFC 5961 7): a budget of this connection's own closes the side channel --- */
+	fs_ns challenge_from;
+	uint16_t challenges;
+
+	struct tcp_options options;
+};
+
+static_assert(sizeof(struct tcp_conn) <= 1024, "an idle connection takes 1 KiB at most");
+
+/* Kinds of timers in tcp_stack.wheel. */
+enum { TCP_WHEEL_CONN = 1, TCP_WHEEL_REQ, TCP_WHEEL_TW };
+
+/* inline definitions */
+
+static inline struct tcp_seg *tcp_seg(struct fbuf *f)
+{
+	return (struct tcp_seg *)(void *)f->own;
+}
+
+static inline tcp_seq tcp_seg_end(struct fbuf *f)
+{
+	return tcp_seg(f)->seq + tcp_seg(f)->len;
+}
+
+static inline struct tcp_ooo *tcp_ooo(struct fbuf *f)
+{
+	return (struct tcp_ooo *)(void *)f->own;
+}
+
+/* Segments believed to be in the network (RFC 6675's pipe, in segments). */
+static inline uint32_t tcp_in_flight(const struct tcp_conn *c)
+{
+	return c->packets_out - c->sacked_out - c->lost_out + c->retrans_out;
+}
+
+static inline bool tcp_has(const struct tcp_conn *c, uint32_t flags)
+{
+	return (c->flags & flags) != 0;
+}
+
+/* Our clock in a segment's timestamp: ms (RFC 7323 5.4), wrapped. */
+static inline uint32_t tcp_ts_now(const struct tcp_conn *c, fs_ns now)
+{
+	return (uint32_t)(now / FS_MS(1)) + c->ts_offset;
+}
+
+/* Wrapped us, for what is compared by difference only. */
+static inline uint32_t tcp_us(fs_ns t)
+{
+	return (uint32_t)(t / FS_US(1));
+}
+
+static inline uint32_t tcp_rto_us(const struct tcp_conn *c)
+{
+	uint64_t rto = (uint64_t)c->rtt.rto_us << FS_MIN(c->rtt.backoff, (uint8_t)20);
+
+	return (uint32_t)FS_MIN(rto, (uint64_t)c->stack->config.rto_max_us);
+}
+
+/* What the peer may still send, from rcv_nxt on (RFC 9293 RCV.WND). */
+static inline uint32_t tcp_receive_window(const struct tcp_conn *c)
+{
+	int32_t win = seq_diff(c->rcv_wup + c->rcv_wnd, c->rcv_nxt);
+
+	return win < 0 ? 0 : (uint32_t)win;
+}
+
+#endif

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tcp_internal.h - between the files of this room, by the file that defines it.
+ *
+ * The way of a segment: tcp.c verifies, parses and finds the end; input.c (RFC 9293 3.10.7) judges sequence
+ * numbers and control bits, gives the acknowledgement to ack.c, payload to recv.c (in order) or ooo.c, and
+ * marks the connection dirty. tcp_burst_end() calls tcp_output() for each dirty connection: retransmissions,
+ * new data, FIN, or a bare ACK if one is owed and nothing carried it.
+ * Threads: holder of the stack's lock only.
+ */
+#ifndef FSOCK_TCP_TCP_INTERNAL_H
+#define FSOCK_TCP_TCP_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/csum.h"
+#include "ip/ip.h"
+#include "tcp/conn.h"
+#include "tcp/tcp.h"
+#include "wire/packet.h"
+#include "wire/tcp.h"
+
+/* A received segment on its way through the room. */
+struct tcp_in {
+	struct tcp_hdr h;
+	struct fbuf *frame;  /* payload only, trimmed; NULL = none, or somebody took it. Owned by whoever holds
+				the tcp_in: tcp.c frees what is left */
+	uint32_t len;	     /* payload bytes */
+	tcp_seq end;	     /* h.seq + payload, SYN and FIN counted: SEG.SEQ + SEG.LEN */
+	uint32_t segments;	     /* of a super-frame; 1 otherwise */
+	bool ce, ect;	     /* IP said: congestion experienced; ECN-capable */
+	const struct packet *p;
+	fs_ns now;
+};
+
+/* --- tcp.c: tables, demultiplexing --- */
+
+uint32_t tcp_end_hash(const struct tcp_stack *tcp, const struct ip_addr *local, uint16_t local_port,
+		      const struct ip_addr *remote, uint16_t remote_port);
+struct tcp_end *tcp_end_find(struct tcp_stack *tcp, const struct ip_addr *local, uint16_t local_port,
+			     const struct ip_addr *remote, uint16_t remote_port);
+void tcp_end_insert(struct tcp_stack *tcp, struct tcp_end *end); /* hash computed here */
+void tcp_end_remove(struct tcp_stack *tcp, struct tcp_end *end);
+
+/* --- state.c: life of a connection --- */
+
+/* The only place that writes conn->state. Tells TCP_READY_* edges that follow from it. */
+void tcp_set_state(struct tcp_conn *c, const struct ip_env *env, enum tcp_state state);
+
+/* The handshake is done, by whichever way: windows, estimators, congestion control start; ESTABLISHED. rcv/snd
+ * numbers, wscales, mss and flags are set. */
+void tcp_established(struct tcp_conn *c, const struct ip_env *env, fs_ns now);
+
+/* End at once without a word: queues are freed, timers stopped, out of the table, CLOSED with @error (positive,
+ * 0 = orderly). Frees an orphan, after which @c is gone: returns true then. */
+bool tcp_drop(struct tcp_conn *c, const struct ip_env *env, int error);
+
+/* As above after sending RST. */
+bool tcp_reset(struct tcp_conn *c, const struct ip_env *env, int error, fs_ns now);
+
+/* Our FIN is acked and the peer's is in: a struct tcp_tw takes the place, @c is CLOSED. As tcp_drop(). */
+bool tcp_enter_time_wait(struct tcp_conn *c, const struct ip_env *env, fs_ns now);
+
+/* Our FIN was acked: FIN-WAIT-1 -> FIN-WAIT-2, CLOSING -> TIME-WAIT, LAST-ACK -> CLOSED. As tcp_drop(). */
+bool tcp_fin_acked(struct tcp_conn *c, const struct ip_env *env, fs_ns now);
+
+/* Report edges to the user. */
+void tcp_tell(struct tcp_conn *c, const struct ip_env *env, uint32_t edges);
+
+/* Fresh memory from the slab, zeroed and prepared (timers off, lists empty, options of the stack). */
+struct tcp_conn *tcp_conn_alloc(struct tcp_stack *tcp, void *user);
+void tcp_conn_free(struct tcp_conn *c, const struct ip_env *env); /* must be CLOSED and out of all tables */
+
+/* --- input.c: RFC 9293 3.10.7 --- */
+
+/* One segment for a connection. @in->frame may be taken. @c may be gone afterwards. */
+void tcp_conn_input(struct tcp_conn *c, const struct ip_env *env, struct tcp_in *in);
+
+/* --- ooo.c: payload out of order --- */
+
+/* Keep what is new of @in's payload (takes in->frame) and the FIN; sets dsack for what is old. Bounded: what
+ * exceeds the receive buffer is dropped, the highest first. */
+void tcp_ooo_insert(struct tcp_conn *c, struct tcp_in *in);
+
+/* rcv_nxt reached the first kept payload: move what follows in order to rx, advancing rcv_nxt. True: a FIN was
+ * reached. */
+bool tcp_ooo_drain(struct tcp_conn *c);
+
+/* The blocks for an ACK, D-SACK first (RFC 2018 4, RFC 2883 4). Returns how many, at most @max. */
+uint32_t tcp_ooo_blocks(const struct tcp_conn *c, struct tcp_sack_block *to, uint32_t max);
+void tcp_ooo_purge(struct tcp_conn *c);
+
+/* --- recv.c: the receive queue, windows --- */
+
+/* In-order payload (takes in->frame; rcv_nxt == its first number): trims, merges small ones, copies out when the
+ * pool is low, advances rcv_nxt. 0, or -ENOBUFS: no memory, in->frame stays. */
+int tcp_rx_append(struct tcp_conn *c, struct tcp_in *in);
+
+/* Charge and pin @frame to the connection's receive side, which takes it; or copies it to the payload pool and frees
+ * it. NULL: no memory, @frame is freed. */
+struct fbuf *tcp_rx_settle(struct tcp_conn *c, struct fbuf *frame);
+void tcp_rx_unsettle(struct tcp_conn *c, struct fbuf *frame); /* undo the charge, the caller owns @frame */
+void tcp_rx_purge(struct tcp_conn *c);
+
+/* Window to announce in the next segment, scaled down already for its field (SYNs are not scaled: @syn). Updates
+ * rcv_wnd and rcv_wup. Never moves the right edge left (SHLD-14), avoids silly windows (MUST-39). */
+uint16_t tcp_announce_window(struct tcp_conn *c, bool syn);
+
+/* What tcp_announce_window() would announce in bytes, with nothing changed. */
+uint32_t tcp_select_window(const struct tcp_conn *c);
+
+void tcp_rx_begin(struct tcp_conn *c, fs_ns now); /* buffers, clamp, rcv_wscale of a new connection; before the SYN */
+
+/* A data segment arrived: estimates rcv_mss, the receiver's round trip, delayed-ACK timeout. */
+void tcp_rx_measure(struct tcp_conn *c, const struct tcp_in *in);
+
+/* One is owed for data just received: decide now, later or with the answer (SHLD-18, SHLD-19, MUST-40). */
+void tcp_ack_owed(struct tcp_conn *c, uint32_t segments, fs_ns now);
+
+/* --- urgent.c (RFC 6093, with Linux's view of the pointer) --- */
+
+void tcp_urgent_in(struct tcp_conn *c, const struct ip_env *env, const struct tcp_in *in);
+
+/* --- ack.c: what an ACK does --- */
+
+enum tcp_ack_result {
+	TCP_ACK_OK,	/* new or duplicate, processed */
+	TCP_ACK_OLD,	/* below SND.UNA: nothing but window and D-SACK information */
+	TCP_ACK_BLIND,	/* too old or beyond SND.NXT: drop the segment and answer (RFC 5961 5.2) */
+};
+
+/*
+ * Acknowledgement, window and SACK fields of @in: frees acked segments, samples the round trip and the rate, runs
+ * loss detection and congestion control, arms RTX and LOSS timers, tells TCP_READY_OUT. Does not send: what may
+ * go now goes at the burst's end. Does not judge FIN: see tcp_fin_is_acked().
+ */
+enum tcp_ack_result tcp_ack_input(struct tcp_conn *c, const struct ip_env *env, struct tcp_in *in);
+
+static inline bool tcp_fin_is_acked(const struct tcp_conn *c);
+
+/* The handshake's ACK acks our SYN: first round-trip sample (unless the SYN was sent again: T6298-1). */
+void tcp_ack_syn(struct tcp_conn *c, struct tcp_in *in, fs_ns syn_sent_at);
+
+/* --- loss.c (RFC 6675, 8985, 6937, 5682, 2883), sack.c --- */
+
+void tcp_loss_init(struct tcp_conn *c, fs_ns now);
+
+/* What an ACK found out, for loss detection. Segments. */
+struct tcp_ack_state {
+	uint32_t acked;		  /* cumulatively, newly */
+	uint32_t acked_sacked;	  /* delivered, newly */
+	uint32_t prior_in_flight;
+	uint32_t newly_lost;
+	tcp_seq prior_una;
+	bool una_advanced, data_sacked, dsack, ece, is_dup, window_update, retrans_acked, reneging;
+	int32_t rtt_us;		  /* -1 = none */
+};
+
+/* SACK blocks and D-SACK of @in onto the segments; fills @a. Malformed blocks are ignored (T2018-3). */
+void tcp_sack_input(struct tcp_conn *c, const struct tcp_in *in, struct tcp_ack_state *a);
+
+/* RACK learns of a delivered segment (cumulatively or selectively). Before its fbuf is freed. */
+void tcp_rack_delivered(struct tcp_conn *c, struct fbuf *seg, fs_ns now);
+
+/* Detect losses, enter, follow and leave recovery, undo, PRR. After sack and cleaning of the list. */
+void tcp_loss_on_ack(struct tcp_conn *c, struct tcp_ack_state *a, fs_ns now);
+
+/* The retransmission timer fired: LOSS, everything not SACKed marked lost (with F-RTO's doubts). */
+void tcp_loss_on_rto(struct tcp_conn *c, fs_ns now);
+
+/* TCP_TIMER_LOSS fired. Marks, or sends the probe by tcp_probe_tail(). */
+void tcp_loss_on_timer(struct tcp_conn *c, const struct ip_env *env, fs_ns now);
+
+/* Data was sent or the situation changed: arm TLP if it applies (RFC 8985 7.2). False: it does not, RTO rules. */
+bool tcp_tlp_arm(struct tcp_conn *c, fs_ns now);
+
+/* The next segment to send again (LOST, not RETRANS), from @from on (NULL = the first); NULL = none. */
+struct fbuf *tcp_loss_next(struct tcp_conn *c, struct fbuf *from);
+
+/* @seg's LOST/RETRANS/SACKED marks and the counts that go with them; the only writers of marks. */
+void tcp_mark_lost(struct tcp_conn *c, struct fbuf *seg);
+void tcp_mark_retransmitted(struct tcp_conn *c, struct fbuf *seg, fs_ns now);
+void tcp_unmark(struct tcp_conn *c, struct fbuf *seg); /* it leaves the list, acked */
+
+/* Segments that may be sent now: cwnd (PRR included) less in flight, at least 0. */
+uint32_t tcp_cwnd_room(const struct tcp_conn *c);
+
+/* Congestion told otherwise: enter CWR with a reduced window (ECN, local drops). */
+void tcp_enter_cwr(struct tcp_conn *c, fs_ns now);
+
+/* Path MTU fell: oversized segments in flight count as lost, without reducing the window. */
+void tcp_loss_on_mtu(struct tcp_conn *c, fs_ns now);
+
+/* --- rate.c: delivery rate (draft-cheng-iccrg-delivery-rate-estimation) --- */
+
+void tcp_rate_sent(struct tcp_conn *c, struct fbuf *seg, fs_ns now);
+void tcp_rate_delivered(struct tcp_conn *c, struct fbuf *seg, struct tcp_cc_ack *sample, fs_ns now);
+void tcp_rate_sample(struct tcp_conn *c, struct tcp_cc_ack *sample, fs_ns now);
+void tcp_rate_check_app_limited(struct tcp_conn *c);
+
+/* --- rtt.c: RFC 6298 --- */
+
+void tcp_rtt_init(struct tcp_rtt *rtt, uint32_t rto_initial_us);
+
+/* A sample, us; @una, @nxt: for rounds. Clears backoff (5.7 with Karn: only new data's samples come here). */
+void tcp_rtt_sample(struct tcp_rtt *rtt, uint32_t rtt_us, uint32_t rto_min_us, uint32_t rto_max_us, tcp_seq una,
+		    tcp_seq nxt, fs_ns now);
+
+/* --- send.c: from the user's memory into segments --- */
+
+/* Split @seg after @len payload bytes: the rest becomes a segment behind it, with the same marks and counts adjusted.
+ * 0 or -ENOBUFS. For a lower MSS and for windows that end within a segment. */
+int tcp_seg_split(struct tcp_conn *c, struct fbuf *seg, uint32_t len);
+
+/* Cut @n payload bytes off the front, which were acked. */
+void tcp_seg_trim_front(struct tcp_conn *c, struct fbuf *seg, uint32_t n);
+
+/* The first segment leaves the list: acked. Its share is given up. */
+void tcp_seg_pop(struct tcp_conn *c);
+void tcp_send_purge(struct tcp_conn *c);
+
+/* Room in the send buffer appeared: tell, if somebody was refused and a third is free (as Linux). */
+void tcp_send_space(struct tcp_conn *c, const struct ip_env *env);
+
+/* The send buffer grows with the window: auto-tuning. */
+void tcp_send_tune(struct tcp_conn *c);
+
+/* --- output.c: from segments to frames --- */
+
+/* At the end of the burst something is to be sent. */
+void tcp_mark_dirty(struct tcp_conn *c);
+
+/* Send what may be sent: lost segments, new data, FIN; else the ACK that is owed. */
+void tcp_output(struct tcp_conn *c, const struct ip_env *env, fs_ns now);
+
+/* Everything about MSS follows from path_mtu, peer_mss, options and flags. Splits nothing. */
+void tcp_update_mss(struct tcp_conn *c);
+
+/* SYN, or SYN with ACK, with the options of the handshake; the first or again. Fast Open's data go with it. */
+void tcp_send_syn(struct tcp_conn *c, const struct ip_env *env, fs_ns now);
+void tcp_send_ack(struct tcp_conn *c, const struct ip_env *env, fs_ns now);
+void tcp_send_reset(struct tcp_conn *c, const struct ip_env *env, fs_ns now);
+
+/* A challenge ACK, if the budget has one left. */
+void tcp_send_challenge(struct tcp_conn *c, const struct ip_env *env, fs_ns now);
+
+/* Probe a closed window or an idle peer: no data, an old sequence number; or one byte where data wait. */
+void tcp_send_probe(struct tcp_conn *c, const struct ip_env *env, fs_ns now);
+
+/* Tail loss probe: new data if there are, else the last segment again. True: something left. */
+bool tcp_probe_tail(struct tcp_conn *c, const struct ip_env *env, fs_ns now);
+
+/* conn->dst, resolved and ready to build frames; NULL = not now. */
+struct ip_dst *tcp_dst(struct tcp_conn *c, const struct ip_env *env);
+
+/* --- reply.c: segments of no connection --- */
+
+struct tcp_reply {
+	struct ip_addr local, remote;
+	uint16_t local_port, remote_port;
+	struct tcp_hdr h;	/* ports, checksum and length are filled here */
+	struct tcp_style style;
+	uint64_t choice;
+	const uint8_t *fastopen; /* cookie to grant: option 34; NULL = none */
+	uint8_t fastopen_len;
+	bool ect;
+};
+
+/* Build and queue it. 0, or -errno: it could not leave, nobody cares. */
+int tcp_reply(struct tcp_stack *tcp, const struct ip_env *env, const struct tcp_reply *r, fs_ns now);
+
+/* The RST that answers a segment nobody wants (RFC 9293 3.10.7.1); nothing to a RST. */
+void tcp_reply_reset(struct tcp_stack *tcp, const struct ip_env *env, const struct tcp_in *in);
+
+/* --- listen.c, request.c, cookie.c, fastopen.c, timewait.c --- */
+
+struct tcp_req;
+struct tcp_tw;
+
+struct tcp_listener *tcp_listener_find(struct tcp_stack *tcp, const struct ip_addr *local, uint16_t local_port,
+				       const struct ip_addr *remote, uint16_t remote_port, uint32_t ifindex);
+void tcp_listen_input(struct tcp_listener *l, const struct ip_env *env, struct tcp_in *in);
+void tcp_req_input(struct tcp_req *req, const struct ip_env *env, struct tcp_in *in);
+void tcp_req_timer(struct tcp_stack *tcp, const struct ip_env *env, struct tcp_req *req, fs_ns now);
+/* Handle @in; true: it is a SYN that begins anew (the entry is gone): give it to a listener. */
+bool tcp_tw_input(struct tcp_tw *tw, const struct ip_env *env, struct tcp_in *in);
+/* An entry for @c's tuple; false: no memory, the connection just ends (as Linux). */
+bool tcp_tw_start(struct tcp_conn *c, fs_ns now);
+void tcp_tw_timer(struct tcp_stack *tcp, struct tcp_tw *tw);
+/* May @conn connect over this entry (T6191-1)? Then the entry is gone and iss, ts_offset and ts_recent are set. */
+bool tcp_tw_reuse(struct tcp_tw *tw, struct tcp_conn *c, fs_ns now);
+/* A Fast Open child's handshake completed, failed or its user accepted it. */
+void tcp_child_settled(struct tcp_conn *c, const struct ip_env *env, bool ok);
+
+/* Initial sequence number and timestamp offset of a tuple (RFC 6528, T7323-8). */
+tcp_seq tcp_isn(const struct tcp_stack *tcp, const struct tcp_end *end, fs_ns now);
+uint32_t tcp_ts_offset(const struct tcp_stack *tcp, const struct tcp_end *end);
+
+/* --- timer.c --- */
+
+void tcp_timer_set(struct tcp_conn *c, enum tcp_timer which, fs_ns deadline);
+void tcp_timer_stop(struct tcp_conn *c, enum tcp_timer which);
+void tcp_timers_stop(struct tcp_conn *c);
+
+/* Arm RTX after data was sent or acked: TLP if it applies, else RTO from @now; off if nothing is outstanding; window
+ * probe if nothing is and the window is closed with data waiting. */
+void tcp_rearm_rtx(struct tcp_conn *c, fs_ns now);
+void tcp_keepalive_arm(struct tcp_conn *c, fs_ns now);
+
+/* inline definitions */
+
+static inline void tcp_count(const struct tcp_conn *c, enum fs_counter which)
+{
+	c->stack->ip->counters[which]++;
+}
+
+static inline bool tcp_fin_is_acked(const struct tcp_conn *c)
+{
+	return tcp_has(c, TCP_CONN_FIN_SENT) && seq_gt(c->snd_una, c->snd_end);
+}
+
+/* Is there something the peer has not acked: data, SYN or FIN? */
+static inline bool tcp_is_outstanding(const struct tcp_conn *c)
+{
+	return c->snd_una != c->snd_nxt;
+}
+
+#endif
