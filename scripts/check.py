@@ -316,7 +316,8 @@ def long_packet():
     """every API program, and the tests of programs, on packet sockets"""
     path = ROOT / "build" / "meson-logs" / "packet.xml"
     yield from pytest_results(path, ["tests/system/test_api.py", "tests/system/test_programs.py",
-                                     "tests/system/test_life.py", "--columns=KP", "--packet=all"])
+                                     "tests/system/test_life.py", "--columns=KP", "--packet=all",
+                                     "--provider=packet"])
 
 
 def long_bench():

@@ -50,9 +50,13 @@ def tool():
     return build_dir() / "tools" / "fsock" / "fsock"
 
 
+# Options of every run() that does not say otherwise: the tests' --provider puts one here.
+DEFAULTS = {}
+
+
 def run(argv, **options):
     """argv of @argv under `fsock run`; keyword client_datagrams=0 becomes --client_datagrams=0."""
-    flags = [f"--{name}={value}" for name, value in options.items()]
+    flags = [f"--{name}={value}" for name, value in {**DEFAULTS, **options}.items()]
     return [str(tool()), "run", *flags, "--", *map(str, argv)]
 
 

@@ -17,6 +17,8 @@ def pytest_addoption(parser):
                      help="columns of the API programs to run: K, N, A, M, P (default all)")
     parser.addoption("--packet", default="some", choices=("some", "all"),
                      help="all: every API program in column P")
+    parser.addoption("--provider", metavar="NAME",
+                     help="what programs under fsock use where the test does not say")
     parser.addoption("--families", default="useful", choices=("useful", "all"),
                      help="all: every API program in every address family")
     parser.addoption("--outcomes", metavar="FILE",
@@ -30,9 +32,21 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("api_case", chosen, ids=["-".join(map(str, c[:3])) for c in chosen])
 
 
+def pytest_collection_modifyitems(config, items):
+    """What is marked as AF_XDP's own says nothing about another provider."""
+    if config.getoption("--provider") in (None, "xdp"):
+        return
+    theirs = [item for item in items if item.get_closest_marker("af_xdp")]
+    config.hook.pytest_deselected(theirs)
+    items[:] = [item for item in items if item not in theirs]
+
+
 def pytest_configure(config):
+    config.addinivalue_line("markers", "af_xdp: looks at what only AF_XDP has; left out with another --provider")
     state.end_on_signals()
     state.sweep()
+    if config.getoption("--provider"):
+        fsock.DEFAULTS["provider"] = config.getoption("--provider")
 
 
 def pytest_unconfigure(config):

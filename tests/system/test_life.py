@@ -206,6 +206,7 @@ say("well")
     assert "memory" in life.done.err or life.reasons() == {"memory"}, (life.sockets, life.done.err)
 
 
+@pytest.mark.af_xdp
 def test_locked_memory(pair, tmp_path):
     """RLIMIT_MEMLOCK without CAP_IPC_LOCK: the reason is recorded and a line says it."""
     life = Life(pair, tmp_path, "ask(fresh())\nsay('well')",
@@ -838,6 +839,7 @@ BLOCKED = {
 }
 
 
+@pytest.mark.af_xdp
 @pytest.mark.parametrize("how", BLOCKED)
 @pytest.mark.parametrize("profile", ["default", "latency"])
 def test_owner_leaves_while_the_child_waits(pair, tmp_path, how, profile):
