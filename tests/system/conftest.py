@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(config, items):
     if config.getoption("--provider") in (None, "xdp"):
         return
     theirs = [item for item in items if item.get_closest_marker("af_xdp")]
-    config.hook.pytest_deselected(theirs)
+    config.hook.pytest_deselected(items=theirs)
     items[:] = [item for item in items if item not in theirs]
 
 
