@@ -66,11 +66,15 @@ static_assert(sizeof(struct tcp_seg) <= sizeof(((struct fbuf *)0)->own), "a segm
 
 /* --- received payload out of order: the same words of a received frame --- */
 
+/*
+ * A run of payload without gaps: its frames through fbuf.link, these words in the first of them. Runs are few
+ * however many frames wait. A FIN out of order is no run but a number: tcp_conn.rcv_fin.
+ */
 struct tcp_ooo {
-	struct fbuf *prev, *next; /* in tcp_conn.ooo_first's list, ascending, disjoint */
-	tcp_seq seq, end;	  /* end: first number after it; a FIN counts */
-	uint32_t arrived;	  /* order of arrival, for the order of SACK blocks (RFC 2018 4) */
-	bool fin;
+	struct fbuf *prev, *next; /* runs in tcp_conn.ooo_first's list, ascending, neither overlapping nor touching */
+	struct fbuf *tail;	  /* the run's last frame, itself perhaps */
+	tcp_seq seq, end;	  /* end: first number after it */
+	uint32_t arrived;	  /* when it last grew, in order of arrival: for SACK blocks (RFC 2018 4) */
 };
 static_assert(sizeof(struct tcp_ooo) <= sizeof(((struct fbuf *)0)->own), "so does a gap's far side");
 
@@ -95,7 +99,7 @@ enum tcp_loss_timer { TCP_LOSS_TIMER_NONE, TCP_LOSS_TIMER_TLP, TCP_LOSS_TIMER_RE
 /* --- flags --- */
 
 enum tcp_conn_flag {
-	/* negotiated; written while the handshake runs */
+	/* negotiated; in SYN-SENT: what our SYN offers. The SYN-ACK takes away what it does not agree to */
 	TCP_CONN_TS = 1 << 0,	      /* timestamps on every segment (RFC 7323) */
 	TCP_CONN_SACK = 1 << 1,
 	TCP_CONN_WSCALE = 1 << 2,
@@ -129,6 +133,9 @@ enum tcp_conn_flag {
 	TCP_CONN_DST_BLOCKED = 1 << 25, /* something could not leave for local reasons: TCP_TIMER_PACE tries again */
 	TCP_CONN_PUSH_ALL = 1 << 26,  /* uncorked: do not hold the last segment back once */
 	TCP_CONN_WAS_IDLE = 1 << 27,
+	/* receive */
+	TCP_CONN_URG_WAIT = 1 << 28,  /* URG_IN, and the urgent byte itself has not come yet */
+	TCP_CONN_FIN_AHEAD = 1 << 29, /* the peer's FIN is known, at rcv_fin, and something before it is missing */
 };
 
 enum tcp_ack_flag {
@@ -138,6 +145,8 @@ enum tcp_ack_flag {
 	TCP_ACK_PINGPONG = 1 << 3, /* a dialogue: answers carry ACKs, so wait for them */
 	TCP_ACK_DSACK = 1 << 4,	  /* dsack[] goes first among the blocks, once (RFC 2883) */
 	TCP_ACK_CHALLENGE = 1 << 5, /* the ACK asked for by NOW is a challenge: throttled (RFC 5961 7) */
+	TCP_ACK_PUSHED = 1 << 6,  /* a small segment came since the last ACK: reading it may be worth one */
+	TCP_ACK_PUSHED2 = 1 << 7, /* a second one */
 };
 
 /* A range of sequence numbers: left .. right - 1. */
@@ -200,7 +209,7 @@ struct tcp_conn {
 	uint16_t peer_mss;	/* as the peer said, or the default (MUST-15) */
 	uint16_t advertised_mss;
 	uint16_t path_mtu;	/* IP bytes; lowered by ICMP and black-hole escape */
-	fs_ns last_sent_at;	/* data; 0 = never */
+	fs_ns last_sent_at;	/* data or SYN; 0 = never */
 	fs_ns pace_at;		/* next segment not before; 0 = now */
 
 	/* --- receiver: input.c, recv.c, ooo.c --- */
@@ -210,8 +219,8 @@ struct tcp_conn {
 	tcp_seq copied_seq;	/* next number the user reads */
 	tcp_seq rcv_up;		/* the urgent byte's number (Linux's view: pointer - 1; RFC 6093) */
 	struct fbuf_queue rx;	/* in order; from copied_seq to rcv_nxt. Owned */
-	struct fbuf *ooo_first, *ooo_last; /* struct tcp_ooo, owned */
-	uint32_t n_ooo;
+	struct fbuf *ooo_first, *ooo_last; /* runs, struct tcp_ooo; owned */
+	uint32_t n_ooo;		/* runs */
 	uint32_t ooo_arrivals;	/* counts */
 	uint32_t rcv_charge;	/* bytes accounted against rcvbuf: rx, ooo, held in place */
 	uint32_t rcv_pinned;	/* chunks of pinned pools among these */
@@ -222,14 +231,15 @@ struct tcp_conn {
 	uint16_t rcv_mss;	/* estimate of the peer's segments, for delayed ACKs and SWS */
 	uint8_t quick_acks;	/* to send at once before delaying begins */
 	uint8_t oob_byte;
-	uint32_t unacked_segments; /* full-sized, received since the last ACK sent */
+	uint16_t last_segment;	/* bytes of the last segment shorter than rcv_mss: two alike are the new estimate */
 	fs_ns last_received_at;	/* data */
 	uint32_t ato_us;	/* delayed-ACK timeout now */
 	struct tcp_range dsack;
 	/* Receive auto-tuning: bytes read in the last round trip as seen by the receiver. */
 	uint32_t rcv_space;
 	tcp_seq rcv_space_seq;	/* copied_seq when this measurement began */
-	fs_ns rcv_space_at;
+	tcp_seq rcv_fin;	/* number of the peer's FIN; valid with FIN_AHEAD */
+	fs_ns rcv_space_at;	/* when; in SYN-SENT when the connection began */
 	uint32_t rcv_rtt_us;	/* receiver's estimate of the round trip, 0 = none */
 	tcp_seq rcv_rtt_seq;
 	fs_ns rcv_rtt_at;

@@ -53,8 +53,9 @@ void tcp_set_state(struct tcp_conn *c, const struct ip_env *env, enum tcp_state 
  * numbers, wscales, mss and flags are set. */
 void tcp_established(struct tcp_conn *c, const struct ip_env *env, fs_ns now);
 
-/* End at once without a word: queues are freed, timers stopped, out of the table, CLOSED with @error (positive,
- * 0 = orderly). Frees an orphan, after which @c is gone: returns true then. */
+/* End at once without a word: CLOSED with @error (positive, 0 = orderly), timers stopped, out of the table, what
+ * was to be sent is freed. What its user can still read stays (as Linux). Frees an orphan, after which @c is
+ * gone: returns true then. */
 bool tcp_drop(struct tcp_conn *c, const struct ip_env *env, int error);
 
 /* As above after sending RST. */
@@ -69,9 +70,15 @@ bool tcp_fin_acked(struct tcp_conn *c, const struct ip_env *env, fs_ns now);
 /* Report edges to the user. */
 void tcp_tell(struct tcp_conn *c, const struct ip_env *env, uint32_t edges);
 
-/* Fresh memory from the slab, zeroed and prepared (timers off, lists empty, options of the stack). */
+/* Fresh memory from the slab, zeroed and prepared: timers off, lists empty, options of the stack, round-trip
+ * estimator and initial window begun, sndbuf set. Whoever enters it into the table sets TCP_CONN_IN_TABLE. */
 struct tcp_conn *tcp_conn_alloc(struct tcp_stack *tcp, void *user);
-void tcp_conn_free(struct tcp_conn *c, const struct ip_env *env); /* must be CLOSED and out of all tables */
+
+/* Must be CLOSED and out of the table. Calls tcp_ops.released for an orphan. */
+void tcp_conn_free(struct tcp_conn *c, const struct ip_env *env);
+
+/* Does poll(2) call it writable: two thirds free, as Linux, and less unsent than TCP_NOTSENT_LOWAT. */
+static inline bool tcp_is_writable(const struct tcp_conn *c);
 
 /* --- input.c: RFC 9293 3.10.7 --- */
 
@@ -80,23 +87,29 @@ void tcp_conn_input(struct tcp_conn *c, const struct ip_env *env, struct tcp_in 
 
 /* --- ooo.c: payload out of order --- */
 
-/* Keep what is new of @in's payload (takes in->frame) and the FIN; sets dsack for what is old. Bounded: what
- * exceeds the receive buffer is dropped, the highest first. */
-void tcp_ooo_insert(struct tcp_conn *c, struct tcp_in *in);
+/* Keep what is new of @in's payload, which lies within the window (takes in->frame); D-SACK is set for what is
+ * old. The latest segment's run becomes the newest. Bounded by the receive buffer and a number of runs: the
+ * highest are dropped. False: nothing was kept. */
+bool tcp_ooo_insert(struct tcp_conn *c, struct tcp_in *in);
 
-/* rcv_nxt reached the first kept payload: move what follows in order to rx, advancing rcv_nxt. True: a FIN was
- * reached. */
-bool tcp_ooo_drain(struct tcp_conn *c);
+/* rcv_nxt reached the first run: move what follows in order to rx, advancing rcv_nxt. */
+void tcp_ooo_drain(struct tcp_conn *c);
 
 /* The blocks for an ACK, D-SACK first (RFC 2018 4, RFC 2883 4). Returns how many, at most @max. */
 uint32_t tcp_ooo_blocks(const struct tcp_conn *c, struct tcp_sack_block *to, uint32_t max);
 void tcp_ooo_purge(struct tcp_conn *c);
 
+/* The numbers from @left to @right - 1 came a second time: tell the peer once (RFC 2883). */
+void tcp_dsack(struct tcp_conn *c, tcp_seq left, tcp_seq right);
+
 /* --- recv.c: the receive queue, windows --- */
 
-/* In-order payload (takes in->frame; rcv_nxt == its first number): trims, merges small ones, copies out when the
- * pool is low, advances rcv_nxt. 0, or -ENOBUFS: no memory, in->frame stays. */
+/* In-order payload (takes in->frame; trimmed: rcv_nxt is its first number, it ends within the window): merges small
+ * ones, copies out when the pool is low, advances rcv_nxt. 0, or -ENOBUFS: no memory, in->frame stays or is gone. */
 int tcp_rx_append(struct tcp_conn *c, struct tcp_in *in);
+
+/* Frames of the connection's own enter rx in order. */
+void tcp_rx_push(struct tcp_conn *c, struct fbuf *frame);
 
 /* Charge and pin @frame to the connection's receive side, which takes it; or copies it to the payload pool and frees
  * it. NULL: no memory, @frame is freed. */
@@ -104,24 +117,70 @@ struct fbuf *tcp_rx_settle(struct tcp_conn *c, struct fbuf *frame);
 void tcp_rx_unsettle(struct tcp_conn *c, struct fbuf *frame); /* undo the charge, the caller owns @frame */
 void tcp_rx_purge(struct tcp_conn *c);
 
+/* Copy @len payload bytes of @frame behind those of @tail, which the connection holds: small ones do not keep a
+ * chunk each. False: it is not small, or there is no room. @frame stays the caller's. */
+bool tcp_rx_merge(struct tcp_conn *c, struct fbuf *tail, const struct fbuf *frame);
+
 /* Window to announce in the next segment, scaled down already for its field (SYNs are not scaled: @syn). Updates
  * rcv_wnd and rcv_wup. Never moves the right edge left (SHLD-14), avoids silly windows (MUST-39). */
 uint16_t tcp_announce_window(struct tcp_conn *c, bool syn);
 
-/* What tcp_announce_window() would announce in bytes, with nothing changed. */
+/* What tcp_announce_window() would announce in bytes if it were free to, with nothing changed. */
 uint32_t tcp_select_window(const struct tcp_conn *c);
 
-void tcp_rx_begin(struct tcp_conn *c, fs_ns now); /* buffers, clamp, rcv_wscale of a new connection; before the SYN */
+/* What a connection of these options begins with: the window of its SYN or SYN-ACK, and the shift of its scale
+ * option (the smallest that covers the largest buffer it may get; 0 without scaling). @mss: as advertised. */
+struct tcp_rx_start {
+	uint32_t window;
+	uint8_t wscale;
+};
+struct tcp_rx_start tcp_rx_start(const struct tcp_config *config, const struct tcp_options *options, uint16_t mss,
+				 bool scaling);
 
-/* A data segment arrived: estimates rcv_mss, the receiver's round trip, delayed-ACK timeout. */
+/* Buffers, clamp, rcv_wscale (with TCP_CONN_WSCALE), first window of a new connection; before the SYN, or when a
+ * request becomes a connection. advertised_mss is set. */
+void tcp_rx_begin(struct tcp_conn *c, fs_ns now);
+
+/* The peer's SYN with number @irs is in: irs, rcv_nxt, rcv_wup, copied_seq and what hangs on them. */
+void tcp_rx_synced(struct tcp_conn *c, tcp_seq irs);
+
+/* The handshake is done: estimates begin (tcp_established() calls it). */
+void tcp_rx_established(struct tcp_conn *c, fs_ns now);
+
+/* A data segment arrived: estimates rcv_mss, the receiver's round trip, delayed-ACK timeout, opens the window. */
 void tcp_rx_measure(struct tcp_conn *c, const struct tcp_in *in);
 
 /* One is owed for data just received: decide now, later or with the answer (SHLD-18, SHLD-19, MUST-40). */
-void tcp_ack_owed(struct tcp_conn *c, uint32_t segments, fs_ns now);
+void tcp_ack_owed(struct tcp_conn *c, fs_ns now);
+
+/* One is owed at the burst's end, whatever else. */
+void tcp_ack_now(struct tcp_conn *c);
+
+/* The next @n ACKs are not delayed, if that is more than were not anyway; nor is it a dialogue any more. */
+void tcp_ack_quickly(struct tcp_conn *c, uint32_t n);
+
+/* TCP_TIMER_ACK fired: adapts the timeout and asks for the ACK. */
+void tcp_ack_overdue(struct tcp_conn *c);
+
+/* A segment with ACK = rcv_nxt left: nothing is owed any more. Every one of them calls it. */
+void tcp_ack_sent(struct tcp_conn *c);
+
+/* New data left: soon after data came it is an answer, so a dialogue. */
+static inline void tcp_answered(struct tcp_conn *c, fs_ns now);
 
 /* --- urgent.c (RFC 6093, with Linux's view of the pointer) --- */
 
+/* A segment of payload that is acceptable, with URG or while URG_WAIT: the mark moves, the byte is kept. */
 void tcp_urgent_in(struct tcp_conn *c, const struct ip_env *env, const struct tcp_in *in);
+
+/* Bytes that may be read from copied_seq on before the mark stops; @len at most. 0: the next byte is the urgent one. */
+uint32_t tcp_urgent_limit(const struct tcp_conn *c, uint32_t len);
+
+/* copied_seq moved: forget a mark that was passed. */
+void tcp_urgent_passed(struct tcp_conn *c);
+
+/* MSG_OOB: 1, 0 at the end, or -errno as tcp_recv(). */
+int tcp_urgent_recv(struct tcp_conn *c, uint8_t *to, uint32_t flags);
 
 /* --- ack.c: what an ACK does --- */
 
@@ -314,6 +373,19 @@ void tcp_keepalive_arm(struct tcp_conn *c, fs_ns now);
 static inline void tcp_count(const struct tcp_conn *c, enum fs_counter which)
 {
 	c->stack->ip->counters[which]++;
+}
+
+static inline bool tcp_is_writable(const struct tcp_conn *c)
+{
+	return c->snd_charge <= c->sndbuf - c->sndbuf / 3 &&
+	       (c->options.notsent_lowat == 0 || c->snd_end - c->snd_nxt < c->options.notsent_lowat ||
+		seq_ge(c->snd_nxt, c->snd_end));
+}
+
+static inline void tcp_answered(struct tcp_conn *c, fs_ns now)
+{
+	if (now - c->last_received_at < FS_US(c->ato_us))
+		c->ack_flags |= TCP_ACK_PINGPONG;
 }
 
 static inline bool tcp_fin_is_acked(const struct tcp_conn *c)
