@@ -3,7 +3,7 @@
  * tcp.c - TCP options and emission of the header.
  *
  * Standards: RFC 9293 3.1 and 3.2 (header, options, MSS), RFC 7323 (window scale, timestamps),
- * RFC 2018 (SACK). The order of emitted options is Linux's.
+ * RFC 2018 (SACK), RFC 7413 (Fast Open). The order of emitted options is Linux's.
  * Not here: parsing of the ordinary layouts, which is inline in tcp.h.
  */
 #include "wire/tcp.h"
@@ -15,7 +15,25 @@ enum {
 	TCP_SACK_BASE_LEN = 2,
 	TCP_SACK_BLOCK_LEN = 8,
 	TCP_TIMESTAMP_LEN = 10,
+	TCP_FASTOPEN_BASE_LEN = 2,
 };
+
+/* May a Fast Open option have a cookie of that many bytes? */
+static bool is_cookie_len(size_t len)
+{
+	return len == 0 || (len >= TCP_MIN_COOKIE && len <= TCP_MAX_COOKIE && len % 2 == 0);
+}
+
+static void parse_fastopen(struct tcp_hdr *out, const uint8_t *p, size_t len)
+{
+	size_t cookie_len = len - TCP_FASTOPEN_BASE_LEN;
+
+	if (!is_cookie_len(cookie_len))
+		return;
+	out->options |= TCP_HAS_FASTOPEN;
+	out->cookie_len = (uint8_t)cookie_len;
+	memcpy(out->cookie, p + TCP_FASTOPEN_BASE_LEN, cookie_len);
+}
 
 static int parse_sack(struct tcp_hdr *out, const uint8_t *p, size_t len)
 {
@@ -61,6 +79,9 @@ static int parse_option(struct tcp_hdr *out, const uint8_t *p, size_t len)
 		out->ts_val = be32_load(p + 2);
 		out->ts_ecr = be32_load(p + 6);
 		return 0;
+	case TCP_OPT_FASTOPEN:
+		parse_fastopen(out, p, len);
+		return 0;
 	}
 	return 0; /* RFC 9293 3.1, MUST-6: ignore unknown options */
 }
@@ -103,6 +124,8 @@ size_t tcp_emit_len(const struct tcp_hdr *hdr)
 		len += 4;
 	if (hdr->n_sack > 0)
 		len += 4 + (size_t)hdr->n_sack * TCP_SACK_BLOCK_LEN;
+	if (hdr->options & TCP_HAS_FASTOPEN)
+		len += (TCP_FASTOPEN_BASE_LEN + (size_t)hdr->cookie_len + 3) / 4 * 4;
 	return len;
 }
 
@@ -113,6 +136,18 @@ static uint8_t *emit_word(uint8_t *p, unsigned a, unsigned b, unsigned c, unsign
 	p[2] = (uint8_t)c;
 	p[3] = (uint8_t)d;
 	return p + 4;
+}
+
+/* The padding is behind this one. */
+static void emit_fastopen(const struct tcp_hdr *hdr, uint8_t *p)
+{
+	size_t len = TCP_FASTOPEN_BASE_LEN + (size_t)hdr->cookie_len;
+
+	p[0] = TCP_OPT_FASTOPEN;
+	p[1] = (uint8_t)len;
+	memcpy(p + TCP_FASTOPEN_BASE_LEN, hdr->cookie, hdr->cookie_len);
+	for (; len % 4 != 0; len++)
+		p[len] = TCP_OPT_NOP;
 }
 
 static void emit_options(const struct tcp_hdr *hdr, uint8_t *p)
@@ -145,6 +180,8 @@ static void emit_options(const struct tcp_hdr *hdr, uint8_t *p)
 		be32_store(p + 4, hdr->sack[i].right);
 		p += TCP_SACK_BLOCK_LEN;
 	}
+	if (hdr->options & TCP_HAS_FASTOPEN)
+		emit_fastopen(hdr, p);
 }
 
 size_t tcp_emit(const struct tcp_hdr *hdr, void *bytes, size_t room)
@@ -153,6 +190,8 @@ size_t tcp_emit(const struct tcp_hdr *hdr, void *bytes, size_t room)
 	uint8_t *p = bytes;
 
 	if (hdr->n_sack > TCP_MAX_SACK || len > TCP_MAX_HDR_LEN || len > room)
+		return 0;
+	if ((hdr->options & TCP_HAS_FASTOPEN) && !is_cookie_len(hdr->cookie_len))
 		return 0;
 	be16_store(p, hdr->src_port);
 	be16_store(p + 2, hdr->dst_port);

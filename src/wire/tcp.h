@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * tcp.h - the TCP header and its options (RFC 9293 3.1, RFC 7323, RFC 2018, RFC 3168, RFC 9768).
+ * tcp.h - the TCP header and its options (RFC 9293 3.1, RFC 7323, RFC 2018, RFC 3168, RFC 9768, RFC 7413).
  *
  * Does:     parse and emit header and options: MSS, window scale, SACK permitted, SACK blocks,
- *           timestamps. Unknown options are skipped.
+ *           timestamps, Fast Open. Unknown options are skipped.
  * Does not: compute or verify the checksum (it covers the payload), judge values (a window scale
  *           above 14, an option on the wrong segment): that is the protocol's.
  * Threads:  any, no state.
@@ -23,6 +23,8 @@ enum {
 	TCP_HDR_LEN = 20,
 	TCP_MAX_HDR_LEN = 60,
 	TCP_MAX_SACK = 4, /* blocks that fit in 40 bytes of options (RFC 2018 3) */
+	TCP_MIN_COOKIE = 4, /* bytes of a Fast Open cookie, always even (RFC 7413 2) */
+	TCP_MAX_COOKIE = 16,
 };
 
 /* Bits of tcp_hdr.flags, as they lie in the header. */
@@ -45,6 +47,7 @@ enum tcp_option {
 	TCP_HAS_WSCALE = 1 << 1,
 	TCP_HAS_SACK_PERMITTED = 1 << 2,
 	TCP_HAS_TIMESTAMP = 1 << 3,
+	TCP_HAS_FASTOPEN = 1 << 4,
 };
 
 struct tcp_sack_block {
@@ -63,13 +66,16 @@ struct tcp_hdr {
 	uint8_t wscale;		     /* shift count, 0..255 as received */
 	uint8_t n_sack;		     /* valid entries of sack[]; 0 = no SACK option */
 	uint16_t mss;
+	uint8_t cookie_len;	     /* of a Fast Open option; 0 = it asks for a cookie */
 	uint32_t ts_val, ts_ecr;
 	struct tcp_sack_block sack[TCP_MAX_SACK];
+	uint8_t cookie[TCP_MAX_COOKIE];
 };
 
 /*
- * Parse header and options. Values whose bit is missing are 0, sack[] beyond n_sack is not written.
- * Of an option that comes twice the last counts.
+ * Parse header and options. Values whose bit is missing are 0, sack[] beyond n_sack and cookie[] beyond
+ * cookie_len are not written. Of an option that comes twice the last counts. A Fast Open option whose
+ * cookie has an impossible length is skipped (RFC 7413 4.1.1).
  * Return: header length 20..60, or WIRE_TRUNCATED, WIRE_BAD_LENGTH (data offset below 5),
  * WIRE_BAD_OPTION (length below 2, past the header, or not the option's own: RFC 9293 3.1, MUST-7).
  */
@@ -80,8 +86,8 @@ size_t tcp_emit_len(const struct tcp_hdr *hdr);
 
 /*
  * Write header and options in Linux's order and padding, which peers' fast paths expect.
- * Return: header length, or 0 when @room is too small or the options take more than 40 bytes
- * (nothing written). Checksum as given.
+ * Return: header length, or 0 when @room is too small, the options take more than 40 bytes or the cookie has
+ * an impossible length (nothing written). Checksum as given.
  */
 size_t tcp_emit(const struct tcp_hdr *hdr, void *bytes, size_t room);
 
@@ -98,6 +104,7 @@ enum {
 	TCP_OPT_SACK_PERMITTED = 4,
 	TCP_OPT_SACK = 5,
 	TCP_OPT_TIMESTAMP = 8,
+	TCP_OPT_FASTOPEN = 34,
 	TCP_TS_LAYOUT = TCP_OPT_NOP << 24 | TCP_OPT_NOP << 16 | TCP_OPT_TIMESTAMP << 8 | 10,
 	TCP_TS_LAYOUT_LEN = 12,
 };
@@ -122,6 +129,7 @@ static inline int tcp_parse(struct tcp_hdr *out, const void *bytes, size_t len)
 	out->wscale = 0;
 	out->n_sack = 0;
 	out->mss = 0;
+	out->cookie_len = 0;
 	out->ts_val = 0;
 	out->ts_ecr = 0;
 	if (out->hdr_len < TCP_HDR_LEN)

@@ -15,6 +15,7 @@ static void check_same(const struct tcp_hdr *a, const struct tcp_hdr *b)
 	FUZZ_CHECK(a->options == b->options && a->mss == b->mss && a->wscale == b->wscale);
 	FUZZ_CHECK(a->ts_val == b->ts_val && a->ts_ecr == b->ts_ecr && a->n_sack == b->n_sack);
 	FUZZ_CHECK(memcmp(a->sack, b->sack, a->n_sack * sizeof(a->sack[0])) == 0);
+	FUZZ_CHECK(a->cookie_len == b->cookie_len && memcmp(a->cookie, b->cookie, a->cookie_len) == 0);
 }
 
 static void check_general_walk(const struct tcp_hdr *h, const uint8_t *data)
@@ -27,6 +28,7 @@ static void check_general_walk(const struct tcp_hdr *h, const uint8_t *data)
 	slow.ts_val = 0;
 	slow.ts_ecr = 0;
 	slow.n_sack = 0;
+	slow.cookie_len = 0;
 	FUZZ_CHECK(tcp_parse_options(&slow, data + TCP_HDR_LEN, h->hdr_len - TCP_HDR_LEN) == 0);
 	check_same(h, &slow);
 }
@@ -45,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	FUZZ_CHECK((size_t)len <= size && len == h.hdr_len && len >= TCP_HDR_LEN && len % 4 == 0);
-	FUZZ_CHECK(h.n_sack <= TCP_MAX_SACK && h.flags <= TCP_FLAGS);
+	FUZZ_CHECK(h.n_sack <= TCP_MAX_SACK && h.flags <= TCP_FLAGS && h.cookie_len <= TCP_MAX_COOKIE);
 	check_general_walk(&h, data);
 	out = tcp_emit(&h, bytes, sizeof(bytes));
 	FUZZ_CHECK((out == 0) == (tcp_emit_len(&h) > TCP_MAX_HDR_LEN));

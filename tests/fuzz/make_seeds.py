@@ -150,6 +150,9 @@ SEEDS = {
         "length-0": tcp(bytes([99, 0, 0, 0])),
         "past-end": tcp(bytes([2, 9, 0, 0])),
         "payload": tcp(payload=b"data"),
+        "fastopen-ask": tcp(MSS + SACK_OK + TS + NOP + WSCALE + bytes([34, 2, 1, 1]), flags=2),
+        "fastopen": tcp(MSS + SACK_OK + TS + NOP + WSCALE + bytes([34, 18]) + bytes(range(16)) + NOP + NOP, flags=2),
+        "fastopen-odd": tcp(bytes([34, 9]) + bytes(7) + MSS, flags=2),
     },
 }
 

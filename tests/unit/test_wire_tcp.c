@@ -153,7 +153,7 @@ static void tcp_parse__sack_blocks(void **state)
 static void tcp_parse__unknown_options_skipped(void **state)
 {
 	static const uint8_t options[] = { 19, 18, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-					   34, 2, 254, 4, 0xf9, 0x89, 2, 4, 0x02, 0x18 };
+					   33, 2, 254, 4, 0xf9, 0x89, 2, 4, 0x02, 0x18 };
 	struct tcp_hdr h = { 0 };
 
 	assert_int_equal(parse_with_options(&h, options, sizeof(options)), 48);
@@ -199,6 +199,75 @@ static void tcp_parse__last_of_two_counts(void **state)
 	assert_int_equal(h.mss, 536);
 }
 
+/* RFC 7413 2: a cookie of 4 to 16 bytes, or none to ask for one. */
+static void tcp_parse__fast_open(void **state)
+{
+	static const uint8_t ask[] = { 34, 2 };
+	static const uint8_t grant[] = { 34, 10, 1, 2, 3, 4, 5, 6, 7, 8 };
+	struct tcp_hdr h = { 0 };
+
+	assert_int_equal(parse_with_options(&h, ask, sizeof(ask)), 24);
+	assert_int_equal(h.options, TCP_HAS_FASTOPEN);
+	assert_int_equal(h.cookie_len, 0);
+	assert_int_equal(parse_with_options(&h, grant, sizeof(grant)), 32);
+	assert_int_equal(h.options, TCP_HAS_FASTOPEN);
+	assert_int_equal(h.cookie_len, 8);
+	assert_memory_equal(h.cookie, grant + 2, 8);
+}
+
+/* RFC 7413 4.1.1: what has another length is as if it were not there, and what follows it counts. */
+static void tcp_parse__fast_open_of_impossible_length(void **state)
+{
+	uint8_t options[24];
+
+	for (unsigned n = 0; n <= 18; n++) {
+		bool good = n == 0 || (n >= TCP_MIN_COOKIE && n <= TCP_MAX_COOKIE && n % 2 == 0);
+		struct tcp_hdr h = { 0 };
+
+		memset(options, 9, sizeof(options));
+		options[0] = TCP_OPT_FASTOPEN;
+		options[1] = (uint8_t)(2 + n);
+		memcpy(options + 2 + n, (const uint8_t[]){ 2, 4, 5, 0xb4 }, 4);
+		assert_true(parse_with_options(&h, options, 6 + n) > 0);
+		assert_int_equal(h.options, TCP_HAS_MSS | (good ? TCP_HAS_FASTOPEN : 0));
+		assert_int_equal(h.cookie_len, good ? n : 0);
+		assert_int_equal(h.mss, 1460);
+	}
+}
+
+/* Linux puts it last and pads it behind. */
+static void tcp_emit__fast_open_layout(void **state)
+{
+	static const uint8_t want[] = { 2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7,
+					34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1 };
+	struct tcp_hdr h = { .options = TCP_HAS_MSS | TCP_HAS_SACK_PERMITTED | TCP_HAS_WSCALE |
+					TCP_HAS_TIMESTAMP | TCP_HAS_FASTOPEN,
+			     .mss = 1460, .wscale = 7, .ts_val = 1, .cookie_len = 8,
+			     .cookie = { 1, 2, 3, 4, 5, 6, 7, 8 } };
+	uint8_t bytes[TCP_MAX_HDR_LEN];
+
+	assert_int_equal(tcp_emit(&h, bytes, sizeof(bytes)), 52);
+	assert_memory_equal(bytes + 20, want, sizeof(want));
+	h.cookie_len = 16; /* fills the header to its end */
+	assert_int_equal(tcp_emit(&h, bytes, sizeof(bytes)), 60);
+	h.cookie_len = 0;
+	assert_int_equal(tcp_emit(&h, bytes, sizeof(bytes)), 44);
+	assert_memory_equal(bytes + 40, ((const uint8_t[]){ 34, 2, 1, 1 }), 4);
+}
+
+static void tcp_emit__fast_open_of_impossible_length(void **state)
+{
+	struct tcp_hdr h = { .options = TCP_HAS_FASTOPEN };
+	uint8_t bytes[2 * TCP_MAX_HDR_LEN];
+
+	for (unsigned n = 0; n < 256; n++) {
+		bool good = n == 0 || (n >= TCP_MIN_COOKIE && n <= TCP_MAX_COOKIE && n % 2 == 0);
+
+		h.cookie_len = (uint8_t)n;
+		assert_int_equal(tcp_emit(&h, bytes, sizeof(bytes)) != 0, good);
+	}
+}
+
 static void tcp_emit__linux_order(void **state)
 {
 	uint8_t bytes[TCP_MAX_HDR_LEN];
@@ -229,17 +298,19 @@ static void tcp_emit__round_trip(void **state)
 	struct tcp_hdr in = { .src_port = 1, .dst_port = 65535, .seq = 0xffffffff,
 			      .ack = 0x80000000, .flags = TCP_FLAGS, .window = 65535,
 			      .checksum = 0xabcd, .urgent = 3,
-			      .sack = { { 1, 2 }, { 3, 4 }, { 5, 6 }, { 7, 0xfffffff8 } } };
+			      .sack = { { 1, 2 }, { 3, 4 }, { 5, 6 }, { 7, 0xfffffff8 } },
+			      .cookie = { 8, 7, 6, 5, 4, 3, 2, 1 } };
 	unsigned refused = 0;
 
-	for (unsigned i = 0; i < 16 * 5; i++) {
+	for (unsigned i = 0; i < 32 * 5; i++) {
 		uint8_t bytes[2 * TCP_MAX_HDR_LEN]; /* room is not what refuses */
 		struct tcp_hdr out;
 		size_t len;
 
 		memset(&out, 0, sizeof(out));
-		in.options = (uint8_t)(i & 15);
-		in.n_sack = (uint8_t)(i >> 4);
+		in.options = (uint8_t)(i & 31);
+		in.n_sack = (uint8_t)(i >> 5);
+		in.cookie_len = in.options & TCP_HAS_FASTOPEN ? 8 : 0;
 		in.mss = in.options & TCP_HAS_MSS ? 9000 : 0;
 		in.wscale = in.options & TCP_HAS_WSCALE ? 14 : 0;
 		in.ts_val = in.options & TCP_HAS_TIMESTAMP ? 0xdeadbeef : 0;
@@ -256,10 +327,13 @@ static void tcp_emit__round_trip(void **state)
 		in.hdr_len = (uint8_t)len;
 		assert_memory_equal(&in, &out, offsetof(struct tcp_hdr, sack));
 		assert_memory_equal(in.sack, out.sack, in.n_sack * sizeof(in.sack[0]));
+		assert_memory_equal(in.cookie, out.cookie, in.cookie_len);
 	}
-	/* Four blocks leave room for one other option without timestamps: 12 of 16 refused; three
-	 * for timestamps alone: 6 refused; two for everything. */
-	assert_int_equal(refused, 18);
+	/* Without a cookie four blocks leave room for one other option without timestamps: 12 of 16 refused;
+	 * three for timestamps alone: 6 refused; two for everything. With its 12 bytes: all 16 refused;
+	 * three blocks leave room for nothing else: 15; two for any but timestamps or all three others:
+	 * 9; one for all but everything: 2; without any block everything fits. */
+	assert_int_equal(refused, 18 + 42);
 }
 
 static void tcp_emit__no_room_writes_nothing(void **state)
@@ -289,6 +363,10 @@ int main(void)
 		cmocka_unit_test(tcp_parse__end_of_list_ends),
 		cmocka_unit_test(tcp_parse__malformed_options),
 		cmocka_unit_test(tcp_parse__last_of_two_counts),
+		cmocka_unit_test(tcp_parse__fast_open),
+		cmocka_unit_test(tcp_parse__fast_open_of_impossible_length),
+		cmocka_unit_test(tcp_emit__fast_open_layout),
+		cmocka_unit_test(tcp_emit__fast_open_of_impossible_length),
 		cmocka_unit_test(tcp_emit__linux_order),
 		cmocka_unit_test(tcp_emit__sack_permitted_without_timestamps),
 		cmocka_unit_test(tcp_emit__round_trip),
