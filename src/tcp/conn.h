@@ -149,6 +149,10 @@ enum tcp_ack_flag {
 	TCP_ACK_PUSHED2 = 1 << 7, /* a second one */
 };
 
+/* What bounds the sender just now: the first that applies from the end. BUSY: data are queued, nothing else
+ * holds them back but the network. Linux's names in TCP_INFO: busy_time is the sum of all. */
+enum tcp_chrono { TCP_CHRONO_NONE, TCP_CHRONO_BUSY, TCP_CHRONO_RWND, TCP_CHRONO_SNDBUF, TCP_N_CHRONOS };
+
 /* A range of sequence numbers: left .. right - 1. */
 struct tcp_range {
 	tcp_seq left, right;
@@ -209,6 +213,7 @@ struct tcp_conn {
 	uint16_t peer_mss;	/* as the peer said, or the default (MUST-15) */
 	uint16_t advertised_mss;
 	uint16_t path_mtu;	/* IP bytes; lowered by ICMP and black-hole escape */
+	uint32_t mtu_lowered_s;	/* when, seconds of the clock; 0 = it is the destination's (icmp.c) */
 	fs_ns last_sent_at;	/* data or SYN; 0 = never */
 	fs_ns pace_at;		/* next segment not before; 0 = now */
 
@@ -266,6 +271,7 @@ struct tcp_conn {
 	uint32_t retrans_stamp;	/* ms of the first retransmission's timestamp, for Eifel; 0 = none */
 	uint32_t prr_delivered, prr_out;
 	tcp_seq tlp_high_seq;	/* snd_nxt at the probe's time; valid while tlp_out */
+	uint32_t reord_seen;	/* times the path was seen to reorder */
 	uint64_t delivered;	/* segments delivered in life */
 	uint64_t delivered_ce;
 	uint64_t app_limited;	/* delivered + in flight when the program ran dry, 0 = not limited */
@@ -273,6 +279,7 @@ struct tcp_conn {
 	uint32_t first_sent_us, delivered_us; /* delivery rate, wrapped us */
 	uint32_t total_retrans, total_lost;
 	uint32_t dup_acks;	/* in a row, of the strict kind (RFC 5681 2) */
+	uint32_t dsack_dups;	/* segments the peer said it had twice */
 	fs_ns rtx_began;	/* first timeout without progress since, for R2 and the user timeout; 0 = none */
 	uint8_t retransmits;	/* timeouts in a row without progress */
 	uint8_t probes_out;	/* window probes in a row unanswered */
@@ -293,6 +300,14 @@ struct tcp_conn {
 	/* --- challenge ACKs (RFC 5961 7): a budget of this connection's own closes the side channel --- */
 	fs_ns challenge_from;
 	uint16_t challenges;
+
+	/* --- what the sender spent its time on: info.c. ms of the clock, wrapped, as Linux counts jiffies --- */
+	uint8_t chrono;		/* enum tcp_chrono */
+	uint32_t chrono_at;	/* since when */
+	uint32_t chrono_ms[TCP_N_CHRONOS - 1]; /* spent before that */
+
+	/* --- bytes in life, for TCP_INFO: ack.c and recv.c --- */
+	uint64_t bytes_acked, bytes_received;
 
 	struct tcp_options options;
 };

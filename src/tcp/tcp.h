@@ -156,24 +156,25 @@ struct tcp_style {
 /* Options of a connection as its user set them; a listener's are what accepted ones begin with. */
 struct tcp_options {
 	uint32_t sndbuf, rcvbuf;   /* as getsockopt reports; 0 = auto-tuned */
-	uint32_t keep_idle_s, keep_interval_s; /* 0 = 7200, 75 */
 	uint32_t user_timeout_ms;  /* 0 = retries2 decides */
 	uint32_t notsent_lowat;	   /* bytes; 0 = no limit */
 	uint32_t rcvlowat;	   /* bytes; 0 = 1 */
 	uint32_t window_clamp;	   /* 0 = none */
 	uint32_t max_pacing_rate;  /* bytes per second, 0 = none */
 	int32_t linger_s;	   /* -1 = off; 0: close resets */
-	int32_t linger2_s;	   /* FIN-WAIT-2 of an orphan; 0 = config, -1 = none at all */
 	uint64_t choice;	   /* what routes hang on, for tcp_ops.resolve */
+	uint16_t keep_idle_s, keep_interval_s; /* 0 = 7200, 75 */
+	int16_t linger2_s;	   /* FIN-WAIT-2 of an orphan; 0 = config, -1 = none at all */
 	uint16_t mss;		   /* TCP_MAXSEG; 0 = what the path allows */
+	uint16_t fastopen_queue;   /* listener: pending Fast Open requests allowed; 0 = off */
 	uint8_t keep_count;	   /* 0 = 9 */
 	uint8_t syn_count;	   /* 0 = config */
 	uint8_t defer_accept;	   /* retransmissions of the SYN-ACK; 0 = off */
 	uint8_t congestion;	   /* index in cc.def */
-	uint16_t fastopen_queue;   /* listener: pending Fast Open requests allowed; 0 = off */
 	struct tcp_style style[2]; /* IPv4, IPv6 */
-	bool nodelay, cork, keepalive, oob_inline, fastopen_connect, fastopen_no_cookie, quickack_off;
-	bool v6_only;		   /* listener: no IPv4 */
+	bool nodelay : 1, cork : 1, keepalive : 1, oob_inline : 1, fastopen_connect : 1, fastopen_no_cookie : 1,
+		quickack_off : 1;
+	bool v6_only : 1;	   /* listener: no IPv4 */
 };
 
 /* A listening endpoint, embedded in a socket, zeroed at birth. Overflow behaves as Linux's does (T4987). */
@@ -201,8 +202,24 @@ struct tcp_listener {
 	fs_ns cookies_at;	  /* when a cookie was sent last; 0 = never */
 };
 
+/*
+ * What a client knows of the servers it may send data to with its SYN (RFC 7413 4.1.3): a small table whose
+ * oldest entries give way.
+ */
+struct tcp_fastopen_entry {
+	struct ip_addr local, remote; /* remote any = free */
+	fs_ns used_at;
+	fs_ns failed_at;	  /* when a SYN with the option was lost last */
+	uint16_t mss;		  /* the server's */
+	uint8_t failures;	  /* in a row */
+	uint8_t len;		  /* of the cookie; 0 = none known */
+	uint8_t cookie[16];
+};
+enum { TCP_FASTOPEN_CACHE = 64 };
+
 struct tcp_stack {
 	struct ip_stack *ip;	  /* borrowed */
+	struct tcp_end *last;	  /* the last segment's: a burst of one connection skips the hash. NULL = no hint */
 	struct tcp_config config; /* any time */
 	struct table ends;	  /* struct tcp_end */
 	struct table listeners;	  /* struct tcp_listener */
@@ -216,6 +233,7 @@ struct tcp_stack {
 	uint32_t n_conns;	  /* not freed yet, closed ones included */
 	uint32_t n_orphans;	  /* of them, closed by their users */
 	struct list holders;	  /* connections with pinned chunks in their receive queue, oldest first */
+	struct tcp_fastopen_entry fastopen[TCP_FASTOPEN_CACHE]; /* fastopen.c */
 };
 
 enum tcp_secret {

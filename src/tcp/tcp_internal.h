@@ -30,6 +30,8 @@ struct tcp_in {
 	uint32_t len;	     /* payload bytes */
 	tcp_seq end;	     /* h.seq + payload, SYN and FIN counted: SEG.SEQ + SEG.LEN */
 	uint32_t segments;	     /* of a super-frame; 1 otherwise */
+	uint32_t ifindex;    /* where it came by */
+	tcp_seq iss;	     /* a SYN over TIME-WAIT: the number to begin with; 0 = any */
 	bool ce, ect;	     /* IP said: congestion experienced; ECN-capable */
 	const struct packet *p;
 	fs_ns now;
@@ -322,9 +324,6 @@ struct tcp_reply {
 	struct tcp_hdr h;	/* ports, checksum and length are filled here */
 	struct tcp_style style;
 	uint64_t choice;
-	const uint8_t *fastopen; /* cookie to grant: option 34; NULL = none */
-	uint8_t fastopen_len;
-	bool ect;
 };
 
 /* Build and queue it. 0, or -errno: it could not leave, nobody cares. */
@@ -343,8 +342,8 @@ struct tcp_listener *tcp_listener_find(struct tcp_stack *tcp, const struct ip_ad
 void tcp_listen_input(struct tcp_listener *l, const struct ip_env *env, struct tcp_in *in);
 void tcp_req_input(struct tcp_req *req, const struct ip_env *env, struct tcp_in *in);
 void tcp_req_timer(struct tcp_stack *tcp, const struct ip_env *env, struct tcp_req *req, fs_ns now);
-/* Handle @in; true: it is a SYN that begins anew (the entry is gone): give it to a listener. */
-bool tcp_tw_input(struct tcp_tw *tw, const struct ip_env *env, struct tcp_in *in);
+/* Handle @in; a SYN that may begin anew goes to its listener, the entry is gone then. */
+void tcp_tw_input(struct tcp_tw *tw, const struct ip_env *env, struct tcp_in *in);
 /* An entry for @c's tuple; false: no memory, the connection just ends (as Linux). */
 bool tcp_tw_start(struct tcp_conn *c, fs_ns now);
 void tcp_tw_timer(struct tcp_stack *tcp, struct tcp_tw *tw);
@@ -353,7 +352,34 @@ bool tcp_tw_reuse(struct tcp_tw *tw, struct tcp_conn *c, fs_ns now);
 /* A Fast Open child's handshake completed, failed or its user accepted it. */
 void tcp_child_settled(struct tcp_conn *c, const struct ip_env *env, bool ok);
 
-/* Initial sequence number and timestamp offset of a tuple (RFC 6528, T7323-8). */
+/*
+ * Fast Open, the client's side (RFC 7413 4.2). tcp_fastopen_ready(): @c's SYN may carry data, so that a connect may
+ * wait for them: a cookie is known (or none is wanted), and the path is not known to swallow such SYNs.
+ * tcp_fastopen_syn(): the option for the first SYN into @h, if any; returns payload bytes that may go with it.
+ * tcp_fastopen_answered(): the SYN-ACK to a SYN with option or data came: keeps the cookie, counts.
+ * tcp_fastopen_lost(): such a SYN was not answered in time; the next goes without.
+ */
+bool tcp_fastopen_ready(const struct tcp_conn *c, fs_ns now);
+uint32_t tcp_fastopen_syn(struct tcp_conn *c, struct tcp_hdr *h, fs_ns now);
+void tcp_fastopen_answered(struct tcp_conn *c, const struct tcp_in *in);
+void tcp_fastopen_lost(struct tcp_conn *c, fs_ns now);
+
+/* --- icmp.c --- */
+
+/* The path's MTU is @mtu now (IP bytes): segments follow. */
+void tcp_lower_mtu(struct tcp_conn *c, uint32_t mtu, fs_ns now);
+
+/* It was lowered long ago: try the destination's again (RFC 1191 6.3, RFC 8201 5.3). Before new data are sent. */
+static inline void tcp_age_mtu(struct tcp_conn *c, fs_ns now);
+void tcp_raise_mtu(struct tcp_conn *c, fs_ns now);
+
+/* --- info.c --- */
+
+/* From now on @which bounds the sender, unless something stronger does; or does no more. */
+void tcp_chrono_start(struct tcp_conn *c, enum tcp_chrono which, fs_ns now);
+void tcp_chrono_stop(struct tcp_conn *c, enum tcp_chrono which, fs_ns now);
+
+/* Initial sequence number and timestamp offset of a tuple (RFC 6528, T7323-8); in reply.c. */
 tcp_seq tcp_isn(const struct tcp_stack *tcp, const struct tcp_end *end, fs_ns now);
 uint32_t tcp_ts_offset(const struct tcp_stack *tcp, const struct tcp_end *end);
 
@@ -391,6 +417,15 @@ static inline void tcp_answered(struct tcp_conn *c, fs_ns now)
 static inline bool tcp_fin_is_acked(const struct tcp_conn *c)
 {
 	return tcp_has(c, TCP_CONN_FIN_SENT) && seq_gt(c->snd_una, c->snd_end);
+}
+
+/* RFC 1191 6.3: ten minutes after the MTU fell one may look whether it rose. */
+enum { TCP_MTU_AGE_S = 600 };
+
+static inline void tcp_age_mtu(struct tcp_conn *c, fs_ns now)
+{
+	if (c->mtu_lowered_s != 0 && (uint32_t)(now / FS_SEC(1)) - c->mtu_lowered_s >= TCP_MTU_AGE_S)
+		tcp_raise_mtu(c, now);
 }
 
 /* Is there something the peer has not acked: data, SYN or FIN? */
