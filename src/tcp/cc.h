@@ -26,6 +26,7 @@ enum {
 	TCP_CC_NAME_MAX = 16, /* bytes of a name with its NUL, as TCP_CONGESTION has it */
 	TCP_CWND_MAX = 1 << 24,
 	TCP_SSTHRESH_NONE = 0x7fffffff, /* "infinite": RFC 5681 3.1 */
+	TCP_CC_INITIAL_BYTES = 14600, /* RFC 6928 2: what the initial window holds at most, or two segments */
 };
 
 /*
@@ -79,7 +80,7 @@ struct tcp_cc {
 	uint64_t pacing_rate;	/* bytes per second; 0 = as fast as the window allows */
 
 	/* --- written by the connection, read here --- */
-	uint32_t clamp;		/* cwnd never exceeds it */
+	uint32_t clamp;		/* cwnd never exceeds it; > 0, set before tcp_cc_set() */
 	uint32_t mss;		/* bytes per segment, options excluded */
 	uint32_t srtt_us;	/* smoothed, 0 = no sample yet */
 	uint32_t min_rtt_us;	/* over the last minutes, UINT32_MAX = none */
@@ -98,6 +99,9 @@ struct tcp_cc_ops {
 
 	void (*init)(struct tcp_cc *cc, fs_ns now);
 
+	/* Every ACK that delivered something, in every state, before acked(). NULL = nothing to learn. */
+	void (*observe)(struct tcp_cc *cc, const struct tcp_cc_ack *ack);
+
 	/* After every ACK that delivered something, recovery's marks done. Where !owns_window only in
 	 * OPEN, DISORDER and LOSS with cwnd below ssthresh: when the window may grow. */
 	void (*acked)(struct tcp_cc *cc, const struct tcp_cc_ack *ack);
@@ -105,7 +109,8 @@ struct tcp_cc_ops {
 	/* The new ssthresh after a loss or an echo of congestion; cwnd is still the old one. >= 2. */
 	uint32_t (*ssthresh)(struct tcp_cc *cc, fs_ns now);
 
-	/* Recovery enters @state; cc->ca_state is still the old one. NULL = nothing to do. */
+	/* Recovery enters @state, after ssthresh() where it reduces the window, and cc->ssthresh is set: the algorithm
+	 * may change it. cc->ca_state is still the old one. NULL = nothing to do. */
 	void (*state)(struct tcp_cc *cc, enum tcp_ca_state state, fs_ns now);
 
 	/* The reduction was a mistake: the window to go back to. NULL: max(cwnd, prior_cwnd). */
@@ -124,6 +129,9 @@ int tcp_cc_by_name(const char *name, size_t len);	/* index or -ENOENT; @name nee
 /* Begin with @algorithm: cwnd and ssthresh stay, private memory is zeroed. For a connection that changes its
  * algorithm as well. */
 void tcp_cc_set(struct tcp_cc *cc, unsigned algorithm, fs_ns now);
+
+/* The window to begin with where @segments are configured (RFC 6928 2: fewer when they are large); >= 1. */
+uint32_t tcp_cc_initial_window(uint32_t segments, uint32_t mss);
 
 /* --- what several algorithms share (cc.c) --- */
 
