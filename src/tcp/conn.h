@@ -136,6 +136,8 @@ enum tcp_conn_flag {
 	/* receive */
 	TCP_CONN_URG_WAIT = 1 << 28,  /* URG_IN, and the urgent byte itself has not come yet */
 	TCP_CONN_FIN_AHEAD = 1 << 29, /* the peer's FIN is known, at rcv_fin, and something before it is missing */
+	/* listener */
+	TCP_CONN_QUEUED = 1 << 30,    /* in its listener's accept queue */
 };
 
 enum tcp_ack_flag {
@@ -303,6 +305,7 @@ struct tcp_conn {
 
 	/* --- what the sender spent its time on: info.c. ms of the clock, wrapped, as Linux counts jiffies --- */
 	uint8_t chrono;		/* enum tcp_chrono */
+	bool syn_data_taken;	/* Fast Open: data in a SYN, ours or the peer's, were accepted */
 	uint32_t chrono_at;	/* since when */
 	uint32_t chrono_ms[TCP_N_CHRONOS - 1]; /* spent before that */
 

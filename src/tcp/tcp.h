@@ -361,6 +361,9 @@ void tcp_quickack(struct tcp_conn *conn, const struct ip_env *env, bool on, fs_n
  * fewer than there are; returns the bytes filled. */
 size_t tcp_info(const struct tcp_conn *conn, void *to, size_t len, fs_ns now);
 
+/* The same of a listener: state, connections that wait for accept (unacked) and how many may (sacked). */
+size_t tcp_listener_info(const struct tcp_listener *listener, void *to, size_t len);
+
 /* --- listeners (listen.c) --- */
 
 /* Begin to listen, or change the backlog. 0 or -EADDRINUSE (another listener has it, not both reuseport). */

@@ -282,6 +282,10 @@ void tcp_seg_trim_front(struct tcp_conn *c, struct fbuf *seg, uint32_t n);
 void tcp_seg_pop(struct tcp_conn *c);
 void tcp_send_purge(struct tcp_conn *c);
 
+/* Bytes that another engine had queued go behind what is queued: as sent before snd_nxt, as not sent from there on. The
+ * buffer's limit does not count. Bytes taken, or -ENOMEM. */
+int tcp_send_restore(struct tcp_conn *c, const void *from, uint32_t len, fs_ns now);
+
 /* Room in the send buffer appeared: tell, if somebody was refused and a third is free (as Linux). */
 void tcp_send_space(struct tcp_conn *c, const struct ip_env *env);
 
@@ -364,6 +368,12 @@ uint32_t tcp_fastopen_syn(struct tcp_conn *c, struct tcp_hdr *h, fs_ns now);
 void tcp_fastopen_answered(struct tcp_conn *c, const struct tcp_in *in);
 void tcp_fastopen_lost(struct tcp_conn *c, fs_ns now);
 
+/* --- option.c --- */
+
+/* @c begins with @options, a listener's or what it had elsewhere: buffers and congestion control follow. Before
+ * tcp_rx_begin(). */
+void tcp_options_inherit(struct tcp_conn *c, const struct tcp_options *options, fs_ns now);
+
 /* --- icmp.c --- */
 
 /* The path's MTU is @mtu now (IP bytes): segments follow. */
@@ -378,6 +388,12 @@ void tcp_raise_mtu(struct tcp_conn *c, fs_ns now);
 /* From now on @which bounds the sender, unless something stronger does; or does no more. */
 void tcp_chrono_start(struct tcp_conn *c, enum tcp_chrono which, fs_ns now);
 void tcp_chrono_stop(struct tcp_conn *c, enum tcp_chrono which, fs_ns now);
+
+/* --- listen.c --- */
+
+/* A connection that did not begin with tcp_connect() learns its destination and path MTU; @mtu if there is no
+ * route just now. */
+void tcp_attach_path(struct tcp_conn *c, const struct ip_env *env, uint32_t mtu);
 
 /* Initial sequence number and timestamp offset of a tuple (RFC 6528, T7323-8); in reply.c. */
 tcp_seq tcp_isn(const struct tcp_stack *tcp, const struct tcp_end *end, fs_ns now);
