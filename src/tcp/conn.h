@@ -256,6 +256,7 @@ struct tcp_conn {
 	uint32_t ts_recent;	/* TS.Recent */
 	fs_ns ts_recent_at;	/* when it was set; 0 = never */
 	tcp_seq last_ack_sent;	/* Last.ACK.sent */
+	uint32_t rcv_rtt_ecr;	/* the echo that gave the last sample of rcv_rtt_us */
 
 	/* --- acknowledgement and loss recovery: ack.c, loss.c, rtt.c --- */
 	struct tcp_cc cc;

@@ -104,14 +104,11 @@ void tcp_ooo_purge(struct tcp_conn *c);
 /* The numbers from @left to @right - 1 came a second time: tell the peer once (RFC 2883). */
 void tcp_dsack(struct tcp_conn *c, tcp_seq left, tcp_seq right);
 
-/* --- recv.c: the receive queue, windows --- */
+/* --- recv.c: the receive queue --- */
 
 /* In-order payload (takes in->frame; trimmed: rcv_nxt is its first number, it ends within the window): merges small
- * ones, copies out when the pool is low, advances rcv_nxt. 0, or -ENOBUFS: no memory, in->frame stays or is gone. */
+ * ones, copies out when the pool is low, advances rcv_nxt. 0, or -ENOBUFS: buffer full or no memory, counted. */
 int tcp_rx_append(struct tcp_conn *c, struct tcp_in *in);
-
-/* Frames of the connection's own enter rx in order. */
-void tcp_rx_push(struct tcp_conn *c, struct fbuf *frame);
 
 /* Charge and pin @frame to the connection's receive side, which takes it; or copies it to the payload pool and frees
  * it. NULL: no memory, @frame is freed. */
@@ -122,6 +119,8 @@ void tcp_rx_purge(struct tcp_conn *c);
 /* Copy @len payload bytes of @frame behind those of @tail, which the connection holds: small ones do not keep a
  * chunk each. False: it is not small, or there is no room. @frame stays the caller's. */
 bool tcp_rx_merge(struct tcp_conn *c, struct fbuf *tail, const struct fbuf *frame);
+
+/* --- window.c: what the peer may send --- */
 
 /* Window to announce in the next segment, scaled down already for its field (SYNs are not scaled: @syn). Updates
  * rcv_wnd and rcv_wup. Never moves the right edge left (SHLD-14), avoids silly windows (MUST-39). */
@@ -149,7 +148,18 @@ void tcp_rx_synced(struct tcp_conn *c, tcp_seq irs);
 /* The handshake is done: estimates begin (tcp_established() calls it). */
 void tcp_rx_established(struct tcp_conn *c, fs_ns now);
 
-/* A data segment arrived: estimates rcv_mss, the receiver's round trip, delayed-ACK timeout, opens the window. */
+/* Is what could be announced twice what the peer believes? Then it should hear of it. */
+bool tcp_window_opened(const struct tcp_conn *c);
+
+/* @len bytes came in one segment: more may. */
+void tcp_window_grow(struct tcp_conn *c, uint32_t len);
+
+/* The program read: perhaps a larger buffer is worth while. */
+void tcp_window_adapt(struct tcp_conn *c, fs_ns now);
+
+/* --- delack.c: acknowledging --- */
+
+/* A data segment arrived (before its frame is taken): estimates rcv_mss, the receiver's round trip, delayed-ACK timeout, opens the window. */
 void tcp_rx_measure(struct tcp_conn *c, const struct tcp_in *in);
 
 /* One is owed for data just received: decide now, later or with the answer (SHLD-18, SHLD-19, MUST-40). */
@@ -163,6 +173,9 @@ void tcp_ack_quickly(struct tcp_conn *c, uint32_t n);
 
 /* TCP_TIMER_ACK fired: adapts the timeout and asks for the ACK. */
 void tcp_ack_overdue(struct tcp_conn *c);
+
+/* The program read @n bytes, or gave them back: send an ACK if that is worth one. */
+void tcp_ack_after_read(struct tcp_conn *c, const struct ip_env *env, uint32_t n, fs_ns now);
 
 /* A segment with ACK = rcv_nxt left: nothing is owed any more. Every one of them calls it. */
 void tcp_ack_sent(struct tcp_conn *c);

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * delack.c - when data received are acknowledged, and what they tell of the peer.
+ *
+ * An ACK is sent for every second full segment, at once while a connection is young or something unusual
+ * happened (quick ACKs), with the answer in a dialogue, and otherwise after a time that follows the rhythm of
+ * arrivals, 40 to 200 ms. All are marks: the segment leaves at the burst's end, so that a burst is acknowledged
+ * once (RFC 9293 3.10.7.4, MUST-58, MUST-59). The rules and their numbers are Linux's.
+ * Standards: RFC 9293 3.8.6.3 (SHLD-18, SHLD-19, MUST-40), RFC 5681 4.2.
+ */
+#include "base/err.h"
+#include "tcp/conn.h"
+#include "tcp/tcp_internal.h"
+
+enum {
+	QUICK_ACKS_MAX = 16,
+	SMALL = 128, /* bytes: such segments do not open the window */
+	REMNANT = TCP_FIN | TCP_URG | TCP_SYN | TCP_PSH, /* a segment with one of these may be the end of a write */
+};
+
+void tcp_ack_now(struct tcp_conn *c)
+{
+	c->ack_flags = (uint8_t)((c->ack_flags | TCP_ACK_NOW) & ~TCP_ACK_CHALLENGE);
+	tcp_mark_dirty(c);
+}
+
+/* As many as half the window holds: a sender in slow start has it filled by then. */
+static void more_quick_acks(struct tcp_conn *c, uint32_t max)
+{
+	uint32_t n = c->rcv_mss ? c->rcv_wnd / (2 * (uint32_t)c->rcv_mss) : 0;
+
+	n = FS_MIN(FS_MAX(n, 2U), max);
+	if (n > c->quick_acks)
+		c->quick_acks = (uint8_t)n;
+}
+
+void tcp_ack_quickly(struct tcp_conn *c, uint32_t n)
+{
+	more_quick_acks(c, n);
+	c->ack_flags &= (uint8_t)~TCP_ACK_PINGPONG;
+	c->ato_us = c->stack->config.delack_min_us;
+}
+
+static bool is_quick(const struct tcp_conn *c)
+{
+	return (c->quick_acks > 0 || (c->ack_flags & TCP_ACK_QUICK)) && !(c->ack_flags & TCP_ACK_PINGPONG);
+}
+
+static void delay(struct tcp_conn *c, fs_ns now)
+{
+	const struct tcp_config *config = &c->stack->config;
+	uint32_t ato = FS_MAX(c->ato_us, config->delack_min_us);
+	uint32_t max = config->delack_max_us;
+	fs_ns deadline;
+
+	/* Longer than a round trip would look like a loss to the peer; but its timer has a minimum, too. */
+	if (c->rtt.srtt_us)
+		max = FS_MIN(max, FS_MAX(c->rtt.srtt_us, config->delack_min_us));
+	ato = FS_MIN(ato, max);
+	deadline = now + FS_US(ato);
+	if (c->ack_flags & TCP_ACK_DELAYED) {
+		fs_ns due = c->due[TCP_TIMER_ACK];
+
+		if (due <= now + FS_US(ato / 4)) {
+			tcp_ack_now(c);
+			return;
+		}
+		deadline = FS_MIN(deadline, due);
+	}
+	c->ack_flags |= TCP_ACK_DELAYED;
+	tcp_timer_set(c, TCP_TIMER_ACK, deadline);
+}
+
+void tcp_ack_owed(struct tcp_conn *c, fs_ns now)
+{
+	uint32_t unacked = c->rcv_nxt - c->rcv_wup;
+
+	if (c->ack_flags & TCP_ACK_NOW) {
+		tcp_ack_now(c); /* a challenge no more */
+		return;
+	}
+	/* While the program does not read, the ACK waits for it: then it tells of the room, too. */
+	if ((unacked > c->rcv_mss && (tcp_inq(c) < FS_MAX(c->options.rcvlowat, 1U) ||
+				      tcp_select_window(c) >= c->rcv_wnd)) ||
+	    is_quick(c))
+		tcp_ack_now(c);
+	else
+		delay(c, now);
+}
+
+void tcp_ack_overdue(struct tcp_conn *c)
+{
+	const struct tcp_config *config = &c->stack->config;
+
+	if (!(c->ack_flags & TCP_ACK_DELAYED))
+		return;
+	if (c->ack_flags & TCP_ACK_PINGPONG) {
+		/* The answer did not come: no dialogue. */
+		c->ack_flags &= (uint8_t)~TCP_ACK_PINGPONG;
+		c->ato_us = config->delack_min_us;
+	} else {
+		c->ato_us = FS_MIN(2 * c->ato_us, config->delack_max_us);
+	}
+	tcp_ack_now(c);
+}
+
+void tcp_ack_sent(struct tcp_conn *c)
+{
+	c->last_ack_sent = c->rcv_nxt;
+	if (c->ack_flags & (TCP_ACK_NOW | TCP_ACK_DELAYED)) {
+		if (c->quick_acks > 0 && --c->quick_acks == 0)
+			c->ato_us = c->stack->config.delack_min_us;
+		if (c->ack_flags & TCP_ACK_DELAYED)
+			tcp_timer_stop(c, TCP_TIMER_ACK);
+	}
+	if (c->ack_flags & TCP_ACK_DSACK)
+		tcp_count(c, FS_CTR_tcp_dsacks_out);
+	c->ack_flags &= TCP_ACK_QUICK | TCP_ACK_PINGPONG;
+}
+
+/*
+ * The program read @n bytes: is that worth an ACK? What was held back for it (see tcp_ack_owed()); the last of a
+ * small message, which no further data follow; and a window that opened much.
+ */
+void tcp_ack_after_read(struct tcp_conn *c, const struct ip_env *env, uint32_t n, fs_ns now)
+{
+	uint32_t pushed = c->ack_flags & (TCP_ACK_PUSHED | TCP_ACK_PUSHED2);
+	bool send = false;
+
+	if (tcp_has(c, TCP_CONN_FROZEN) || c->state == TCP_CLOSED)
+		return;
+	if (c->ack_flags & (TCP_ACK_NOW | TCP_ACK_DELAYED)) {
+		bool is_end = c->rcv_charge == 0 && n > 0;
+
+		send = c->rcv_nxt - c->rcv_wup > c->rcv_mss ||
+		       (is_end && ((pushed & TCP_ACK_PUSHED2) || (pushed && !(c->ack_flags & TCP_ACK_PINGPONG))));
+	}
+	if (!send && n > 0 && !tcp_has(c, TCP_CONN_FIN_RECEIVED | TCP_CONN_SHUT_RD))
+		send = tcp_window_opened(c);
+	if (send)
+		tcp_send_ack(c, env, now);
+}
+
+/* rcv_mss: the largest segment seen, or two of the same smaller size in a row that are not the end of a write. */
+static void measure_mss(struct tcp_conn *c, const struct tcp_in *in)
+{
+	uint32_t len = in->len;
+
+	if (in->segments > 1 && in->frame->gso_size != 0)
+		len = FS_MIN(len, (uint32_t)in->frame->gso_size);
+	if (len >= c->rcv_mss) {
+		c->rcv_mss = (uint16_t)FS_MIN(len, (uint32_t)c->advertised_mss);
+		return;
+	}
+	if (len >= SMALL && !(in->h.flags & REMNANT)) {
+		bool again = len == c->last_segment;
+
+		c->last_segment = (uint16_t)len;
+		if (again) {
+			c->rcv_mss = (uint16_t)len;
+			return;
+		}
+	}
+	c->ack_flags |= c->ack_flags & TCP_ACK_PUSHED ? TCP_ACK_PUSHED | TCP_ACK_PUSHED2 : TCP_ACK_PUSHED;
+}
+
+/*
+ * The receiver's round trip, for auto-tuning. With timestamps: how old the echo is, which is that of our ACK, and
+ * only in a stream, since after a pause it says how long the pause was. Without: the time a whole window
+ * takes to come, of which the shortest counts.
+ */
+static void measure_rtt(struct tcp_conn *c, const struct tcp_in *in, fs_ns pause)
+{
+	uint32_t sample;
+
+	if (in->h.options & TCP_HAS_TIMESTAMP) {
+		uint32_t ms = tcp_ts_now(c, in->now) - in->h.ts_ecr;
+
+		if (in->len < c->rcv_mss || in->h.ts_ecr == c->rcv_rtt_ecr || ms > 1000000 ||
+		    (ms > 1 && pause > FS_MS(ms) / 2))
+			return;
+		c->rcv_rtt_ecr = in->h.ts_ecr;
+		sample = FS_MAX(ms * 1000, 1U);
+		if (c->rcv_rtt_us)
+			sample = (uint32_t)((int64_t)c->rcv_rtt_us + ((int64_t)sample - c->rcv_rtt_us) / 8);
+		c->rcv_rtt_us = FS_MAX(sample, 1U);
+		return;
+	}
+	if (c->rcv_rtt_at != 0) {
+		if (seq_lt(c->rcv_nxt, c->rcv_rtt_seq))
+			return;
+		sample = (uint32_t)FS_MIN((in->now - c->rcv_rtt_at) / FS_US(1), (fs_ns)UINT32_MAX);
+		sample = FS_MAX(sample, 1U);
+		if (c->rcv_rtt_us == 0 || sample < c->rcv_rtt_us)
+			c->rcv_rtt_us = sample;
+	}
+	c->rcv_rtt_seq = c->rcv_nxt + c->rcv_wnd;
+	c->rcv_rtt_at = in->now;
+}
+
+void tcp_rx_measure(struct tcp_conn *c, const struct tcp_in *in)
+{
+	const struct tcp_config *config = &c->stack->config;
+	uint32_t min = config->delack_min_us;
+	fs_ns pause = in->now - c->last_received_at;
+
+	measure_mss(c, in);
+	measure_rtt(c, in, pause);
+	if (__builtin_expect(c->ato_us == 0, 0)) { /* the first data */
+		more_quick_acks(c, QUICK_ACKS_MAX);
+		c->ato_us = min;
+	} else if (pause <= FS_US(min) / 2) {
+		c->ato_us = c->ato_us / 2 + min / 2;
+	} else if (pause < FS_US(c->ato_us)) {
+		c->ato_us = FS_MIN(c->ato_us / 2 + (uint32_t)(pause / FS_US(1)), config->delack_max_us);
+	} else if (pause > FS_US(tcp_rto_us(c))) {
+		more_quick_acks(c, QUICK_ACKS_MAX); /* the sender begins in slow start again */
+	}
+	c->last_received_at = in->now;
+	if (in->len >= SMALL)
+		tcp_window_grow(c, in->len);
+}
