@@ -40,7 +40,8 @@ struct ip_dst;
 enum tcp_seg_mark {
 	TCP_SEG_SACKED = 1 << 0,  /* the peer has it, out of order (counted in sacked_out) */
 	TCP_SEG_LOST = 1 << 1,	  /* believed lost (lost_out), to be sent again unless RETRANS is set, too */
-	TCP_SEG_RETRANS = 1 << 2, /* its last transmission was a retransmission, in the network (retrans_out) */
+	TCP_SEG_RETRANS = 1 << 2, /* its last transmission was a retransmission of recovery's, in the network
+				     (retrans_out); not a tail loss probe's */
 	TCP_SEG_EVER_RETRANS = 1 << 3, /* Karn: no round-trip sample from it */
 	TCP_SEG_APP_LIMITED = 1 << 4, /* rate sample, see tcp_cc_ack.app_limited */
 	TCP_SEG_SUMMED = 1 << 5,  /* `sum` is valid */
@@ -61,6 +62,7 @@ struct tcp_seg {
 	uint16_t sum;		  /* folded csum.h sum of the payload, as if at an even offset */
 	uint8_t marks;		  /* enum tcp_seg_mark */
 	uint8_t retransmits;	  /* of this segment, saturating */
+	struct fbuf *run;	  /* other end of a run of SACKED segments; valid at both ends of one (sack.c) */
 };
 static_assert(sizeof(struct tcp_seg) <= sizeof(((struct fbuf *)0)->own), "a segment fits in its fbuf");
 
@@ -163,13 +165,21 @@ struct tcp_range {
 /* Round-trip estimator (RFC 6298), rtt.c. us. */
 struct tcp_rtt {
 	uint32_t srtt_us;    /* 0 = no sample yet */
-	uint32_t rttvar_us;  /* smoothed mean deviation */
-	uint32_t mdev_us, mdev_max_us; /* of the current round: rttvar falls once a round only */
+	uint32_t rttvar_us;  /* RFC 6298's RTTVAR: at once what mdev_max_us rises to, falls once a round only */
+	uint32_t mdev_us, mdev_max_us; /* smoothed mean deviation; its largest value of the current round */
 	tcp_seq round_end;   /* the round ends when this is acked */
 	uint32_t rto_us;     /* without backoff */
 	uint32_t min_us;     /* over a window of 5 minutes; UINT32_MAX = none */
-	fs_ns min_at;	     /* when min_us was seen */
+	uint32_t min_at_ms;  /* when min_us was seen, wrapped */
+	uint8_t srtt_eighths; /* of a us, beyond srtt_us */
 	uint8_t backoff;     /* doublings in force */
+};
+
+/* F-RTO (RFC 5682), loss recovery's doubts about a timeout. */
+enum tcp_frto {
+	TCP_FRTO_OFF,  /* no timeout, or its losses are real */
+	TCP_FRTO_ON,   /* the first segment was sent again: what the next ACKs say decides */
+	TCP_FRTO_PROBE, /* an ACK advanced: new data go before any other retransmission (step 2.b) */
 };
 
 /* RACK (RFC 8985), loss.c. */
@@ -178,8 +188,8 @@ struct tcp_rack {
 	tcp_seq end_seq;	/* its end */
 	uint32_t rtt_us;	/* its round trip */
 	uint32_t last_delivered; /* conn->delivered when reo_steps was last raised */
-	uint8_t reo_steps;	/* reordering window in quarters of min RTT, less one */
-	uint8_t reo_persist;	/* recoveries for which a raised window persists */
+	uint8_t reo_steps;	/* reordering window in quarters of min RTT; 1 at the beginning */
+	uint8_t reo_persist;	/* recoveries for which a raised window persists still */
 	bool advanced;		/* sent_at moved with this ACK */
 	bool dsack_seen;
 };
@@ -258,38 +268,44 @@ struct tcp_conn {
 	tcp_seq last_ack_sent;	/* Last.ACK.sent */
 	uint32_t rcv_rtt_ecr;	/* the echo that gave the last sample of rcv_rtt_us */
 
-	/* --- acknowledgement and loss recovery: ack.c, loss.c, rtt.c --- */
+	/* --- acknowledgement and loss recovery: ack.c, sack.c, loss.c, rate.c, rtt.c --- */
 	struct tcp_cc cc;
-	struct tcp_rtt rtt;
 	struct tcp_rack rack;
+	fs_ns rtx_began;	/* first timeout without progress since, for R2 and the user timeout; 0 = none */
+	uint64_t delivered;	/* segments delivered in life */
+	struct fbuf *sack_cursor; /* where SACK blocks were applied last, a segment sent; NULL = begin at first */
+	struct fbuf *lost_next;	/* no segment before it is to be sent again; NULL = begin at first */
+	struct tcp_rtt rtt;
 	uint32_t packets_out;	/* segments sent and not cumulatively acked, FIN and SYN not counted */
 	uint32_t sacked_out;	/* of them, SACKed; without SACK: duplicate ACKs */
 	uint32_t lost_out;	/* of them, marked LOST */
 	uint32_t retrans_out;	/* retransmissions in the network */
 	uint32_t reordering;	/* duplicate threshold, segments; 3 unless the path reorders */
+	uint32_t reord_seen;	/* times the path was seen to reorder */
 	tcp_seq high_seq;	/* snd_nxt when recovery began */
 	tcp_seq high_sacked;	/* end of the highest SACKed segment; valid while sacked_out > 0 with SACK */
-	tcp_seq undo_marker;	/* snd_una when the window was reduced; 0 with undo_retrans -1: no undo */
-	int32_t undo_retrans;	/* retransmissions not yet proved unnecessary; -1 = undo impossible */
-	uint32_t retrans_stamp;	/* ms of the first retransmission's timestamp, for Eifel; 0 = none */
-	uint32_t prr_delivered, prr_out;
+	tcp_seq undo_marker;	/* snd_una when the window was reduced; meaningful while can_undo */
+	int32_t undo_retrans;	/* retransmissions not yet proved unnecessary; -1 = none was sent */
+	uint32_t retrans_stamp;	/* timestamp of the first retransmission, for Eifel; 0 = none */
+	uint32_t prr_delivered, prr_out; /* segments, since the reduction began */
 	tcp_seq tlp_high_seq;	/* snd_nxt at the probe's time; valid while tlp_out */
-	uint32_t reord_seen;	/* times the path was seen to reorder */
-	uint64_t delivered;	/* segments delivered in life */
-	uint64_t delivered_ce;
-	uint64_t app_limited;	/* delivered + in flight when the program ran dry, 0 = not limited */
-	uint64_t round_delivered; /* delivered when the current round began */
+	uint32_t delivered_ce;	/* delivered with ECE; low bits, as of the next two */
+	uint32_t app_limited;	/* delivered + in flight when the program ran dry, 0 = not limited */
+	uint32_t round_delivered; /* delivered when the current round began */
 	uint32_t first_sent_us, delivered_us; /* delivery rate, wrapped us */
-	uint32_t total_retrans, total_lost;
-	uint32_t dup_acks;	/* in a row, of the strict kind (RFC 5681 2) */
+	uint32_t total_retrans, total_lost; /* segments in life */
+	uint32_t max_packets_out; /* largest packets_out since cwnd_usage_seq was snd_nxt */
+	tcp_seq cwnd_usage_seq;
 	uint32_t dsack_dups;	/* segments the peer said it had twice */
-	fs_ns rtx_began;	/* first timeout without progress since, for R2 and the user timeout; 0 = none */
+	uint16_t dup_acks;	/* in a row, of the strict kind (RFC 5681 2) */
+	uint8_t frto;		/* enum tcp_frto */
+	uint8_t loss_timer;	/* enum tcp_loss_timer */
 	uint8_t retransmits;	/* timeouts in a row without progress */
 	uint8_t probes_out;	/* window probes in a row unanswered */
 	uint8_t keepalive_probes;
-	uint8_t loss_timer;	/* enum tcp_loss_timer */
-	bool tlp_out, tlp_retrans, frto;
-	bool rack_reordered;	/* reordering was seen on this connection */
+	bool can_undo;		/* the window was reduced, and might go back (undo_marker) */
+	bool tlp_out, tlp_retrans; /* a tail loss probe is not answered; it sent old data again */
+	bool reneged;		/* the peer dropped what it had SACKed: no rate samples until recovery ends */
 
 	/* --- timers: timer.c --- */
 	struct timer timer;	/* kind TCP_WHEEL_CONN */

@@ -228,7 +228,7 @@ static void import_rtt(struct tcp_conn *c, const struct tcp_snapshot *from, fs_n
 	c->rtt.rto_us = (uint32_t)FS_MIN((uint64_t)from->srtt_us + FS_MAX(4 * c->rtt.rttvar_us, config->rto_min_us),
 					 (uint64_t)config->rto_max_us);
 	c->rtt.min_us = from->min_rtt_us;
-	c->rtt.min_at = now;
+	c->rtt.min_at_ms = (uint32_t)(now / FS_MS(1));
 }
 
 static void import_rest(struct tcp_conn *c, const struct tcp_snapshot *from, fs_ns now)

@@ -214,73 +214,72 @@ enum tcp_ack_result tcp_ack_input(struct tcp_conn *c, const struct ip_env *env, 
 
 static inline bool tcp_fin_is_acked(const struct tcp_conn *c);
 
-/* The handshake's ACK acks our SYN: first round-trip sample (unless the SYN was sent again: T6298-1). */
-void tcp_ack_syn(struct tcp_conn *c, struct tcp_in *in, fs_ns syn_sent_at);
+/* The handshake's ACK acks our SYN: first round-trip sample. @syn_sent_at: 0 = it was sent more than once, then only
+ * timestamps can tell; without them RTO is 3 s (T6298-1). */
+void tcp_ack_syn(struct tcp_conn *c, const struct tcp_in *in, fs_ns syn_sent_at);
 
-/* --- loss.c (RFC 6675, 8985, 6937, 5682, 2883), sack.c --- */
+/* --- loss.c, and what loss_internal.h lists (RFC 6675, 8985, 6937, 5682, 2883) --- */
 
+/* Data begin to flow: thresholds. Counts and the round-trip estimator stay as they are. */
 void tcp_loss_init(struct tcp_conn *c, fs_ns now);
 
-/* What an ACK found out, for loss detection. Segments. */
-struct tcp_ack_state {
-	uint32_t acked;		  /* cumulatively, newly */
-	uint32_t acked_sacked;	  /* delivered, newly */
-	uint32_t prior_in_flight;
-	uint32_t newly_lost;
-	tcp_seq prior_una;
-	bool una_advanced, data_sacked, dsack, ece, is_dup, window_update, retrans_acked, reneging;
-	int32_t rtt_us;		  /* -1 = none */
-};
-
-/* SACK blocks and D-SACK of @in onto the segments; fills @a. Malformed blocks are ignored (T2018-3). */
-void tcp_sack_input(struct tcp_conn *c, const struct tcp_in *in, struct tcp_ack_state *a);
-
-/* RACK learns of a delivered segment (cumulatively or selectively). Before its fbuf is freed. */
-void tcp_rack_delivered(struct tcp_conn *c, struct fbuf *seg, fs_ns now);
-
-/* Detect losses, enter, follow and leave recovery, undo, PRR. After sack and cleaning of the list. */
-void tcp_loss_on_ack(struct tcp_conn *c, struct tcp_ack_state *a, fs_ns now);
-
-/* The retransmission timer fired: LOSS, everything not SACKed marked lost (with F-RTO's doubts). */
+/* The retransmission timer fired with data outstanding: LOSS, what is not SACKed counts as lost (F-RTO doubts it).
+ * Before conn->retransmits and backoff count this timeout. Sends nothing: tcp_loss_next() gives the first. */
 void tcp_loss_on_rto(struct tcp_conn *c, fs_ns now);
 
-/* TCP_TIMER_LOSS fired. Marks, or sends the probe by tcp_probe_tail(). */
+/* TCP_TIMER_LOSS fired. Marks, or sends the probe by tcp_probe_tail(); arms RTX. */
 void tcp_loss_on_timer(struct tcp_conn *c, const struct ip_env *env, fs_ns now);
 
-/* Data was sent or the situation changed: arm TLP if it applies (RFC 8985 7.2). False: it does not, RTO rules. */
+/* Data was sent or acked: arm the tail loss probe if it applies (RFC 8985 7.2); RTX is off then until it was sent.
+ * False: it does not, the RTO rules. */
 bool tcp_tlp_arm(struct tcp_conn *c, fs_ns now);
 
-/* The next segment to send again (LOST, not RETRANS), from @from on (NULL = the first); NULL = none. */
+/* The next segment to send again (LOST, not RETRANS), from @from on (NULL = where the last search ended); NULL = none.
+ * While conn->frto is TCP_FRTO_PROBE new data go first: none. */
 struct fbuf *tcp_loss_next(struct tcp_conn *c, struct fbuf *from);
 
-/* @seg's LOST/RETRANS/SACKED marks and the counts that go with them; the only writers of marks. */
+/*
+ * @seg's LOST/RETRANS/SACKED marks and the counts that go with them; nobody else writes them.
+ * tcp_mark_retransmitted(): recovery sent it again; not for tail loss probes, which tlp.c counts.
+ * tcp_unmark(): it was acked and is about to be popped, c->first as a rule; packets_out no longer counts it.
+ */
 void tcp_mark_lost(struct tcp_conn *c, struct fbuf *seg);
 void tcp_mark_retransmitted(struct tcp_conn *c, struct fbuf *seg, fs_ns now);
-void tcp_unmark(struct tcp_conn *c, struct fbuf *seg); /* it leaves the list, acked */
+void tcp_unmark(struct tcp_conn *c, struct fbuf *seg);
+
+/* All segments are thrown away: no counts, no marks, no timers of recovery. */
+void tcp_loss_purge(struct tcp_conn *c);
 
 /* Segments that may be sent now: cwnd (PRR included) less in flight, at least 0. */
-uint32_t tcp_cwnd_room(const struct tcp_conn *c);
+static inline uint32_t tcp_cwnd_room(const struct tcp_conn *c);
+
+/* After sending: was the window what @limited it (RFC 7661)? A window that is not used does not grow. */
+void tcp_cwnd_validate(struct tcp_conn *c, bool limited);
 
 /* Congestion told otherwise: enter CWR with a reduced window (ECN, local drops). */
 void tcp_enter_cwr(struct tcp_conn *c, fs_ns now);
 
-/* Path MTU fell: oversized segments in flight count as lost, without reducing the window. */
+/* Path MTU fell, conn->mss with it: oversized segments in flight count as lost, without reducing the window. */
 void tcp_loss_on_mtu(struct tcp_conn *c, fs_ns now);
 
 /* --- rate.c: delivery rate (draft-cheng-iccrg-delivery-rate-estimation) --- */
 
+/* @seg is sent, for the first time or again; before packets_out counts it. Counts for PRR as well. */
 void tcp_rate_sent(struct tcp_conn *c, struct fbuf *seg, fs_ns now);
-void tcp_rate_delivered(struct tcp_conn *c, struct fbuf *seg, struct tcp_cc_ack *sample, fs_ns now);
-void tcp_rate_sample(struct tcp_conn *c, struct tcp_cc_ack *sample, fs_ns now);
+
+/* Sending stopped: because there was nothing to send? */
 void tcp_rate_check_app_limited(struct tcp_conn *c);
 
 /* --- rtt.c: RFC 6298 --- */
 
 void tcp_rtt_init(struct tcp_rtt *rtt, uint32_t rto_initial_us);
 
-/* A sample, us; @una, @nxt: for rounds. Clears backoff (5.7 with Karn: only new data's samples come here). */
+/* A sample of data never sent twice, or by timestamps (Karn), us. @una, @nxt: for rounds. Clears backoff. */
 void tcp_rtt_sample(struct tcp_rtt *rtt, uint32_t rtt_us, uint32_t rto_min_us, uint32_t rto_max_us, tcp_seq una,
-		    tcp_seq nxt, fs_ns now);
+		    tcp_seq nxt);
+
+/* The same for the smallest one; @delayed: the peer's delayed-ACK timer is probably in it. */
+void tcp_rtt_min(struct tcp_rtt *rtt, uint32_t rtt_us, bool delayed, fs_ns now);
 
 /* --- send.c: from the user's memory into segments --- */
 
@@ -441,6 +440,13 @@ static inline void tcp_answered(struct tcp_conn *c, fs_ns now)
 {
 	if (now - c->last_received_at < FS_US(c->ato_us))
 		c->ack_flags |= TCP_ACK_PINGPONG;
+}
+
+static inline uint32_t tcp_cwnd_room(const struct tcp_conn *c)
+{
+	uint32_t in_flight = tcp_in_flight(c);
+
+	return c->cc.cwnd > in_flight ? c->cc.cwnd - in_flight : 0;
 }
 
 static inline bool tcp_fin_is_acked(const struct tcp_conn *c)
