@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ack.c - what an acknowledgement does: window, freed segments, round trips, and whom it concerns further.
+ *
+ * Most ACKs acknowledge everything that is out and say nothing else: they take a short way. Others pass SACK (sack.c),
+ * loss detection and recovery (recovery.c) before congestion control has its turn; see loss_internal.h.
+ *
+ * A receiver that acknowledges what it has not got harms itself: what it acks is gone here. It cannot ack what was not
+ * sent, and acks of parts of segments count for nothing (RFC 9293 3.10.7.4, RFC 5961 5.2, RFC 3465's concern).
+ * Does not: judge FIN (input.c asks tcp_fin_is_acked()), send.
+ * Standards: RFC 9293 3.10.7.4 and 3.8.6, RFC 5961 5.2, RFC 5681, RFC 6298, RFC 7323 4, RFC 3168 6.1.2.
+ */
+#include "base/counter.h"
+#include "base/err.h"
+#include "tcp/loss_internal.h"
+
+/* RFC 6298 5.7 */
+enum { RTO_AFTER_SYN_LOSS_US = 3000000 };
+
+/* --- window (RFC 9293 3.10.7.4) --- */
+
+static inline void set_window(struct tcp_conn *c, const struct tcp_in *in)
+{
+	uint32_t wnd = in->h.window;
+
+	if (!(in->h.flags & TCP_SYN))
+		wnd <<= c->snd_wscale; /* RFC 7323 2.2: never of a SYN */
+	c->snd_wnd = wnd;
+	c->snd_wl1 = in->h.seq;
+	c->snd_wl2 = in->h.ack;
+	c->max_wnd = FS_MAX(c->max_wnd, wnd);
+}
+
+/*
+ * An older segment must not bring an older window back. A newer one may bring a smaller window than it promised before
+ * (SHLD-14 is the peer's): what is beyond it is out already, and stays so (MUST-34). Returns whether the window is
+ * another one.
+ */
+static bool update_window(struct tcp_conn *c, const struct tcp_in *in)
+{
+	uint32_t prior = c->snd_wnd;
+
+	if (seq_lt(c->snd_wl1, in->h.seq) || (c->snd_wl1 == in->h.seq && seq_le(c->snd_wl2, in->h.ack)))
+		set_window(c, in);
+	return c->snd_wnd != prior;
+}
+
+/* --- the list --- */
+
+/* It had been SACKed, lost, or sent more than once. */
+static __attribute__((noinline)) void retire_marked(struct tcp_conn *c, struct fbuf *f, struct tcp_ack_state *a)
+{
+	struct tcp_seg *s = tcp_seg(f);
+	bool sacked = s->marks & TCP_SEG_SACKED;
+
+	if (s->marks & TCP_SEG_EVER_RETRANS)
+		a->acked_retrans = true;
+	if (!sacked) {
+		tcp_rack_delivered(c, f, a);
+		tcp_rate_delivered(c, f, a);
+		c->delivered++;
+		if (!(s->marks & TCP_SEG_EVER_RETRANS)) {
+			if (seq_lt(s->seq, a->reorder_from))
+				a->reorder_from = s->seq;
+			a->orig_delivered |= seq_le(s->seq + s->len, c->high_seq);
+			a->first_acked = a->first_acked ? a->first_acked : s->sent_at;
+			a->last_acked = s->sent_at;
+		}
+	}
+	tcp_unmark(c, f);
+}
+
+static inline void retire(struct tcp_conn *c, struct fbuf *f, struct tcp_ack_state *a)
+{
+	struct tcp_seg *s = tcp_seg(f);
+
+	if (s->marks & (TCP_SEG_SACKED | TCP_SEG_LOST | TCP_SEG_RETRANS | TCP_SEG_EVER_RETRANS) || c->sacked_out > 0) {
+		retire_marked(c, f, a);
+		return;
+	}
+	tcp_rack_delivered(c, f, a);
+	tcp_rate_delivered(c, f, a);
+	c->delivered++;
+	a->first_acked = a->first_acked ? a->first_acked : s->sent_at;
+	a->last_acked = s->sent_at;
+	a->orig_delivered |= seq_le(s->seq + s->len, c->high_seq);
+	c->packets_out--;
+	if (c->lost_next == f)
+		c->lost_next = s->next;
+}
+
+/* Everything below a->ack leaves the list. A segment of which a part is acked keeps the rest. */
+static inline void clean(struct tcp_conn *c, struct tcp_ack_state *a)
+{
+	struct fbuf *f;
+
+	while ((f = c->first) != c->send_next) {
+		const struct tcp_seg *s = tcp_seg(f);
+
+		if (seq_gt(s->seq + s->len, a->ack)) {
+			if (seq_gt(a->ack, s->seq))
+				tcp_seg_trim_front(c, f, a->ack - s->seq);
+			return;
+		}
+		retire(c, f, a);
+		tcp_seg_pop(c);
+		a->cc.acked++;
+	}
+}
+
+/* SND.UNA moves. */
+static inline void advance(struct tcp_conn *c, struct tcp_ack_state *a)
+{
+	a->una_advanced = true;
+	a->rearm = true;
+	c->bytes_acked += a->ack - c->snd_una;
+	c->snd_una = a->ack;
+	c->retransmits = 0;
+	c->rtx_began = 0;
+	c->dup_acks = 0;
+	if (tcp_has(c, TCP_CONN_URG_OUT) && seq_ge(a->ack, c->snd_up))
+		c->flags &= ~(uint32_t)TCP_CONN_URG_OUT;
+}
+
+/* --- round trips --- */
+
+static inline int32_t since(fs_ns sent_at, fs_ns now)
+{
+	return (int32_t)FS_MIN((now - sent_at) / FS_US(1), (fs_ns)INT32_MAX);
+}
+
+/*
+ * RFC 7323 4: the echo tells which transmission was answered, where Karn's rule forbids a sample by our own clock: when
+ * all that is acked had been sent again. In ms, the clock's unit; what is beyond any RTO is nonsense or an attack.
+ */
+static int32_t echoed_rtt(const struct tcp_conn *c, const struct tcp_hdr *h, fs_ns now)
+{
+	uint32_t ms;
+
+	if (!tcp_has(c, TCP_CONN_TS) || !(h->options & TCP_HAS_TIMESTAMP) || h->ts_ecr == 0)
+		return -1;
+	ms = tcp_ts_now(c, now) - h->ts_ecr;
+	if (ms > c->stack->config.rto_max_us / 1000)
+		return -1;
+	return (int32_t)FS_MAX(ms, 1U) * 1000;
+}
+
+static void take_sample(struct tcp_conn *c, int32_t first_us, int32_t last_us, bool delayed, fs_ns now)
+{
+	const struct tcp_config *config = &c->stack->config;
+
+	tcp_rtt_min(&c->rtt, (uint32_t)last_us, delayed, now);
+	tcp_rtt_sample(&c->rtt, (uint32_t)first_us, config->rto_min_us, config->rto_max_us, c->snd_una, c->snd_nxt);
+	c->cc.srtt_us = c->rtt.srtt_us;
+	c->cc.min_rtt_us = c->rtt.min_us;
+}
+
+/*
+ * One sample for an ACK (T7323-4). For RTO of the first segment it acks, so that the peer's delay is in it; for
+ * congestion control of the last one.
+ */
+static void measure(struct tcp_conn *c, const struct tcp_in *in, struct tcp_ack_state *a)
+{
+	int32_t first = -1, last = -1;
+
+	if (a->first_acked != 0) {
+		first = since(a->first_acked, a->now);
+		last = since(a->last_acked, a->now);
+	} else if (a->first_sacked != 0) {
+		first = since(a->first_sacked, a->now);
+		last = since(a->last_sacked, a->now);
+	} else if (a->acked_data) {
+		first = last = echoed_rtt(c, &in->h, a->now);
+	}
+	a->cc.rtt_us = last;
+	if (first < 0)
+		return;
+	/* A lone short segment: the peer probably waited for a second one before it answered. */
+	a->cc.ack_delayed = a->cc.acked == 1 && c->packets_out == 0 && a->ack - a->prior_una < c->mss &&
+			    a->cc.prior_delivered + 1 == c->delivered;
+	take_sample(c, first, last, a->cc.ack_delayed, a->now);
+}
+
+void tcp_ack_syn(struct tcp_conn *c, const struct tcp_in *in, fs_ns syn_sent_at)
+{
+	int32_t rtt = -1;
+
+	if (syn_sent_at != 0 && c->retransmits == 0)
+		rtt = since(syn_sent_at, in->now);
+	else
+		rtt = echoed_rtt(c, &in->h, in->now);
+	if (rtt >= 0)
+		take_sample(c, rtt, rtt, false, in->now);
+	else if (c->rtt.srtt_us == 0)
+		c->rtt.rto_us = FS_MAX(c->rtt.rto_us, (uint32_t)RTO_AFTER_SYN_LOSS_US);
+	c->rtt.backoff = 0;
+	c->rtx_began = 0;
+}
+
+/* --- congestion control --- */
+
+static inline void control(struct tcp_conn *c, struct tcp_ack_state *a)
+{
+	const struct tcp_cc_ops *cc = tcp_cc_at(c->cc.algorithm);
+
+	c->cc.delivered = c->delivered;
+	if (cc->observe && a->cc.acked_sacked > 0)
+		cc->observe(&c->cc, &a->cc);
+	if (cc->owns_window) {
+		if (a->cc.acked_sacked > 0)
+			cc->acked(&c->cc, &a->cc);
+	} else if (tcp_in_reduction(c)) {
+		tcp_prr(c, a->cc.acked_sacked, a->una_advanced, a->cc.losses);
+	} else if (c->reordering > TCP_DUP_THRESHOLD ? a->cc.acked_sacked > 0 : a->cc.acked > 0) {
+		/* RFC 5681: in order only; where the path reorders, whatever is delivered. */
+		cc->acked(&c->cc, &a->cc);
+	}
+	c->cc.cwnd = FS_MIN(c->cc.cwnd, FS_MAX(c->cc.clamp, 1U));
+}
+
+/* (Linux's tcp_is_cwnd_limited()) A window that is half used may double in slow start, not more. */
+static inline bool is_cwnd_limited(const struct tcp_conn *c)
+{
+	return tcp_has(c, TCP_CONN_CWND_LIMITED) ||
+	       (tcp_cc_in_slow_start(&c->cc) && c->cc.cwnd < 2 * c->max_packets_out);
+}
+
+/* What this ACK delivered is known: rate, window. */
+static inline void conclude(struct tcp_conn *c, struct tcp_ack_state *a, uint64_t prior_delivered,
+			    uint32_t prior_lost)
+{
+	a->cc.acked_sacked = (uint32_t)(c->delivered - prior_delivered);
+	a->cc.losses = c->total_lost - prior_lost;
+	if (a->cc.ece) {
+		c->delivered_ce += a->cc.acked_sacked;
+		a->cc.delivered_ce = a->cc.acked_sacked;
+	}
+	tcp_rate_sample(c, a);
+	control(c, a);
+}
+
+/* --- the end of all ways --- */
+
+static inline void begin(struct tcp_conn *c, const struct tcp_in *in, struct tcp_ack_state *a)
+{
+	a->now = a->cc.now = in->now;
+	a->ack = in->h.ack;
+	a->prior_una = c->snd_una;
+	a->prior_fack = c->sacked_out > 0 && tcp_is_sack(c) ? c->high_sacked : c->snd_una;
+	a->reorder_from = a->prior_fack;
+	a->ts_ecr = in->h.ts_ecr;
+	a->has_ts = tcp_has(c, TCP_CONN_TS) && in->h.options & TCP_HAS_TIMESTAMP && in->h.ts_ecr != 0;
+	a->cc.in_flight = tcp_in_flight(c);
+	a->cc.cwnd_limited = is_cwnd_limited(c);
+	a->cc.rtt_us = -1;
+	/* The peer is alive, and what ICMP said of the path is over. */
+	c->probes_out = 0;
+	c->keepalive_probes = 0;
+	c->soft_error = 0;
+}
+
+static inline void finish(struct tcp_conn *c, const struct ip_env *env, const struct tcp_ack_state *a)
+{
+	if (a->rearm || (c->due[TCP_TIMER_RTX] == FS_NEVER && c->loss_timer != TCP_LOSS_TIMER_TLP))
+		tcp_rearm_rtx(c, a->now);
+	if (a->acked_data && tcp_has(c, TCP_CONN_NO_SPACE)) {
+		tcp_send_tune(c);
+		tcp_send_space(c, env);
+	}
+	if (c->send_next || c->lost_out > 0 || (c->flags & (TCP_CONN_FIN_QUEUED | TCP_CONN_FIN_SENT)) == TCP_CONN_FIN_QUEUED)
+		tcp_mark_dirty(c);
+}
+
+/* All that is out is acked, nothing was amiss. */
+static inline void ack_plain(struct tcp_conn *c, const struct ip_env *env, const struct tcp_in *in)
+{
+	struct tcp_ack_state a = { 0 };
+	uint64_t prior_delivered = c->delivered;
+
+	begin(c, in, &a);
+	set_window(c, in);
+	clean(c, &a);
+	a.acked_data = true;
+	advance(c, &a);
+	measure(c, in, &a);
+	conclude(c, &a, prior_delivered, c->total_lost);
+	finish(c, env, &a);
+}
+
+/* --- the general way --- */
+
+/* RFC 5681 2: data is out, the segment carries nothing, SND.UNA and window stand. */
+static bool is_duplicate(const struct tcp_conn *c, const struct tcp_in *in, bool window_changed)
+{
+	return in->h.ack == c->snd_una && c->packets_out > 0 && in->len == 0 && !window_changed &&
+	       !(in->h.flags & (TCP_SYN | TCP_FIN));
+}
+
+/* Nothing is out: an open window ends probing, whose interval starts anew the next time (SHLD-30). */
+static void ack_idle(struct tcp_conn *c, const struct ip_env *env, struct tcp_ack_state *a, bool window_changed)
+{
+	if (c->snd_wnd > 0 && window_changed && !tcp_is_outstanding(c)) {
+		c->rtt.backoff = 0;
+		a->rearm = true;
+	}
+	if (a->dsack)
+		tcp_loss_on_ack(c, a);
+	if (c->tlp_out)
+		tcp_tlp_on_ack(c, a);
+	finish(c, env, a);
+}
+
+/* The list below the number is freed, and what this says of the rest. */
+static void ack_list(struct tcp_conn *c, struct tcp_ack_state *a)
+{
+	uint64_t prior_delivered = c->delivered;
+
+	clean(c, a);
+	a->acked_data = a->cc.acked > 0;
+	if (!tcp_is_sack(c)) {
+		c->delivered = prior_delivered;
+		tcp_reno_acked(c, a);
+		/* Without marks an original that was delivered cannot be told from its copy. */
+		a->orig_delivered = a->orig_delivered && !a->acked_retrans;
+	}
+	if (c->packets_out > 0)
+		a->reneging = tcp_seg_has(c->first, TCP_SEG_SACKED);
+	if (tcp_is_sack(c))
+		tcp_check_reordering(c, a);
+	/* SACKs of what was sent before the first segment was (again): the timer need not fire for it yet. */
+	if (a->first_sacked != 0 && c->packets_out > 0 && a->first_sacked < tcp_seg(c->first)->sent_at)
+		a->rearm = true;
+}
+
+static __attribute__((noinline)) void ack_general(struct tcp_conn *c, const struct ip_env *env, const struct tcp_in *in)
+{
+	struct tcp_ack_state a = { 0 };
+	uint64_t prior_delivered = c->delivered;
+	uint32_t prior_lost = c->total_lost;
+	bool window_changed, was_out = c->packets_out > 0;
+
+	begin(c, in, &a);
+	window_changed = update_window(c, in);
+	a.is_dup = is_duplicate(c, in, window_changed);
+	a.cc.ece = tcp_has(c, TCP_CONN_ECN) && (in->h.flags & (TCP_ECE | TCP_SYN)) == TCP_ECE;
+	if (a.is_dup && c->dup_acks < UINT16_MAX)
+		c->dup_acks++;
+	if (in->h.n_sack > 0 && tcp_is_sack(c))
+		tcp_sack_input(c, in, &a);
+	if (was_out)
+		ack_list(c, &a);
+	if (a.ack != a.prior_una)
+		advance(c, &a);
+	if (!was_out) {
+		ack_idle(c, env, &a, window_changed);
+		return;
+	}
+	measure(c, in, &a);
+	if (tcp_is_sack(c))
+		tcp_rack_adapt(c, &a);
+	if (c->tlp_out)
+		tcp_tlp_on_ack(c, &a);
+	if (a.is_dup || a.data_sacked || a.cc.ece || a.dsack || c->cc.ca_state != TCP_CA_OPEN)
+		tcp_loss_on_ack(c, &a);
+	conclude(c, &a, prior_delivered, prior_lost);
+	finish(c, env, &a);
+}
+
+/* An ACK that was overtaken. What it SACKs is true nevertheless, and so are its D-SACKs. */
+static __attribute__((noinline)) void ack_old(struct tcp_conn *c, const struct ip_env *env, const struct tcp_in *in)
+{
+	struct tcp_ack_state a = { 0 };
+	uint64_t prior_delivered = c->delivered;
+	uint32_t prior_lost = c->total_lost;
+
+	if (in->h.n_sack == 0 || !tcp_is_sack(c))
+		return;
+	begin(c, in, &a);
+	a.has_ts = false; /* its echo is older than what recovery asks of it */
+	tcp_sack_input(c, in, &a);
+	tcp_check_reordering(c, &a);
+	tcp_loss_on_ack(c, &a);
+	conclude(c, &a, prior_delivered, prior_lost);
+	finish(c, env, &a);
+}
+
+/* Acks all that is out, in state OPEN, without a word more than timestamps. */
+static inline bool is_plain(const struct tcp_conn *c, const struct tcp_in *in)
+{
+	return in->h.ack == c->snd_nxt && in->h.n_sack == 0 && c->packets_out > 0 &&
+	       !(in->h.flags & (TCP_ECE | TCP_SYN)) && c->cc.ca_state == TCP_CA_OPEN && !c->tlp_out &&
+	       (c->sacked_out | c->lost_out | c->retrans_out) == 0;
+}
+
+enum tcp_ack_result tcp_ack_input(struct tcp_conn *c, const struct ip_env *env, struct tcp_in *in)
+{
+	tcp_seq ack = in->h.ack;
+
+	if (is_plain(c, in)) {
+		ack_plain(c, env, in);
+		return TCP_ACK_OK;
+	}
+	/* RFC 5961 5.2: within the largest window seen, older ones may have been on the way for so long. */
+	if (seq_gt(ack, c->snd_nxt) || seq_lt(ack, c->snd_una - c->max_wnd))
+		return TCP_ACK_BLIND;
+	if (seq_lt(ack, c->snd_una)) {
+		ack_old(c, env, in);
+		return TCP_ACK_OLD;
+	}
+	ack_general(c, env, in);
+	return TCP_ACK_OK;
+}
