@@ -256,17 +256,16 @@ struct tcp_conn {
 	uint32_t rcv_space;
 	tcp_seq rcv_space_seq;	/* copied_seq when this measurement began */
 	tcp_seq rcv_fin;	/* number of the peer's FIN; valid with FIN_AHEAD */
-	fs_ns rcv_space_at;	/* when; in SYN-SENT when the connection began */
+	uint32_t rcv_space_us;	/* when, wrapped us; in SYN-SENT when the connection began */
 	uint32_t rcv_rtt_us;	/* receiver's estimate of the round trip, 0 = none */
-	tcp_seq rcv_rtt_seq;
-	fs_ns rcv_rtt_at;
+	uint32_t rcv_rtt_seq;	/* with timestamps: the echo of the last sample; else where the window ends that is */
+	uint32_t rcv_rtt_began_us; /* measured since then, wrapped us; 0 = not yet */
 
 	/* --- timestamps (RFC 7323) --- */
 	uint32_t ts_offset;	/* added to our clock of ms */
 	uint32_t ts_recent;	/* TS.Recent */
 	fs_ns ts_recent_at;	/* when it was set; 0 = never */
 	tcp_seq last_ack_sent;	/* Last.ACK.sent */
-	uint32_t rcv_rtt_ecr;	/* the echo that gave the last sample of rcv_rtt_us */
 
 	/* --- acknowledgement and loss recovery: ack.c, sack.c, loss.c, rate.c, rtt.c --- */
 	struct tcp_cc cc;

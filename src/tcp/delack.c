@@ -176,26 +176,25 @@ static void measure_rtt(struct tcp_conn *c, const struct tcp_in *in, fs_ns pause
 	if (in->h.options & TCP_HAS_TIMESTAMP) {
 		uint32_t ms = tcp_ts_now(c, in->now) - in->h.ts_ecr;
 
-		if (in->len < c->rcv_mss || in->h.ts_ecr == c->rcv_rtt_ecr || ms > 1000000 ||
+		if (in->len < c->rcv_mss || in->h.ts_ecr == c->rcv_rtt_seq || ms > 1000000 ||
 		    (ms > 1 && pause > FS_MS(ms) / 2))
 			return;
-		c->rcv_rtt_ecr = in->h.ts_ecr;
+		c->rcv_rtt_seq = in->h.ts_ecr;
 		sample = FS_MAX(ms * 1000, 1U);
 		if (c->rcv_rtt_us)
 			sample = (uint32_t)((int64_t)c->rcv_rtt_us + ((int64_t)sample - c->rcv_rtt_us) / 8);
 		c->rcv_rtt_us = FS_MAX(sample, 1U);
 		return;
 	}
-	if (c->rcv_rtt_at != 0) {
+	if (c->rcv_rtt_began_us != 0) {
 		if (seq_lt(c->rcv_nxt, c->rcv_rtt_seq))
 			return;
-		sample = (uint32_t)FS_MIN((in->now - c->rcv_rtt_at) / FS_US(1), (fs_ns)UINT32_MAX);
-		sample = FS_MAX(sample, 1U);
+		sample = FS_MAX(tcp_us(in->now) - c->rcv_rtt_began_us, 1U);
 		if (c->rcv_rtt_us == 0 || sample < c->rcv_rtt_us)
 			c->rcv_rtt_us = sample;
 	}
 	c->rcv_rtt_seq = c->rcv_nxt + c->rcv_wnd;
-	c->rcv_rtt_at = in->now;
+	c->rcv_rtt_began_us = FS_MAX(tcp_us(in->now), 1U);
 }
 
 void tcp_rx_measure(struct tcp_conn *c, const struct tcp_in *in)

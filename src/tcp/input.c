@@ -4,8 +4,8 @@
  *
  * Two ways through. The short one (header prediction) is for a connection in ESTABLISHED and a segment without
  * anything unusual: in order, within the window, ACK and perhaps PSH, the expected options, nothing
- * waiting behind a gap. Everything else goes step by step in the standard's order. Nothing is sent but RST and
- * challenge ACKs: what is owed is marked and leaves at the burst's end.
+ * waiting behind a gap. Everything else goes step by step in the standard's order. Nothing is sent but RST and SYN:
+ * what is owed is marked and leaves at the burst's end, challenge ACKs as well, of which a burst gets one.
  * Standards: RFC 9293; RFC 5961 (blind attacks), with the allowance of RFC 9293 A.2 that an ACK is looked at
  * where its number is no older than our last ACK; RFC 7323 4.3, 5 (timestamps, PAWS); RFC 3168 6.1.3 and
  * RFC 8257 3.2 (the receiver's side of ECN).
@@ -28,19 +28,21 @@ enum {
 
 /* --- answers --- */
 
-/* An ACK that a stranger could have asked for: throttled. */
-static void challenge(struct tcp_conn *c, const struct ip_env *env, const struct tcp_in *in, enum fs_counter why)
+/* An ACK that a stranger could have asked for: throttled, unless one is owed anyway. */
+static void challenge(struct tcp_conn *c, enum fs_counter why)
 {
 	tcp_count(c, why);
-	tcp_send_challenge(c, env, in->now);
+	if (c->ack_flags & TCP_ACK_NOW)
+		return;
+	c->ack_flags |= TCP_ACK_NOW | TCP_ACK_CHALLENGE;
+	tcp_mark_dirty(c);
 }
 
 /* Something came that we have, or cannot take: the sender is told at once, so that it goes on from there. */
-static void ack_unacceptable(struct tcp_conn *c, const struct ip_env *env, const struct tcp_in *in,
-			     enum fs_counter why)
+static void ack_unacceptable(struct tcp_conn *c, const struct tcp_in *in, enum fs_counter why)
 {
 	if (in->end == in->h.seq) {
-		challenge(c, env, in, why);
+		challenge(c, why);
 		return;
 	}
 	tcp_count(c, why);
@@ -251,7 +253,7 @@ static bool take_rest(struct tcp_conn *c, const struct ip_env *env, struct tcp_i
 	if (c->state != TCP_ESTABLISHED && c->state != TCP_FIN_WAIT1 && c->state != TCP_FIN_WAIT2) {
 		/* After the peer's FIN nothing counts; the FIN itself may come again. */
 		if (is_old)
-			ack_unacceptable(c, env, in, FS_CTR_drop_tcp_old);
+			ack_unacceptable(c, in, FS_CTR_drop_tcp_old);
 		return false;
 	}
 	if (seq_gt(text_end, c->rcv_nxt) && c->state != TCP_ESTABLISHED &&
@@ -265,7 +267,7 @@ static bool take_rest(struct tcp_conn *c, const struct ip_env *env, struct tcp_i
 	if (in->end == in->h.seq)
 		return false;
 	if (is_old) {
-		ack_unacceptable(c, env, in, FS_CTR_drop_tcp_old);
+		ack_unacceptable(c, in, FS_CTR_drop_tcp_old);
 		return false;
 	}
 	return take_text(c, env, in);
@@ -337,10 +339,10 @@ static void syn_acked(struct tcp_conn *c, const struct ip_env *env, struct tcp_i
 /* T7323-7: an echo of what we never sent is somebody else's. What we sent lies between connect and now. */
 static bool is_bogus_echo(const struct tcp_conn *c, const struct tcp_in *in)
 {
-	uint32_t began = tcp_ts_now(c, c->rcv_space_at);
+	uint32_t age = tcp_ts_now(c, in->now) - in->h.ts_ecr; /* ms */
 
 	return tcp_has(c, TCP_CONN_TS) && (in->h.options & TCP_HAS_TIMESTAMP) && in->h.ts_ecr != 0 &&
-	       in->h.ts_ecr - began > tcp_ts_now(c, in->now) - began;
+	       age > (tcp_us(in->now) - c->rcv_space_us) / 1000 + 1;
 }
 
 static void syn_sent_input(struct tcp_conn *c, const struct ip_env *env, struct tcp_in *in)
@@ -443,7 +445,7 @@ static void reset_input(struct tcp_conn *c, const struct ip_env *env, const stru
 		 * peer answers the challenge with an exact one.
 		 */
 		if (seq_in(in->h.seq, c->rcv_nxt, tcp_receive_window(c)))
-			challenge(c, env, in, FS_CTR_drop_tcp_blind);
+			challenge(c, FS_CTR_drop_tcp_blind);
 		else
 			tcp_count(c, FS_CTR_drop_tcp_window);
 		return;
@@ -467,7 +469,7 @@ static bool is_acceptable(struct tcp_conn *c, const struct ip_env *env, const st
 			return false;
 		}
 		if (is_from_the_past(c, in)) {
-			ack_unacceptable(c, env, in, FS_CTR_drop_tcp_paws);
+			ack_unacceptable(c, in, FS_CTR_drop_tcp_paws);
 			return false;
 		}
 	}
@@ -476,11 +478,11 @@ static bool is_acceptable(struct tcp_conn *c, const struct ip_env *env, const st
 		return false;
 	}
 	if (seq_lt(in->end, c->rcv_wup) || seq_gt(h->seq, c->rcv_nxt + tcp_receive_window(c))) {
-		ack_unacceptable(c, env, in, seq_lt(in->end, c->rcv_wup) ? FS_CTR_drop_tcp_old : FS_CTR_drop_tcp_window);
+		ack_unacceptable(c, in, seq_lt(in->end, c->rcv_wup) ? FS_CTR_drop_tcp_old : FS_CTR_drop_tcp_window);
 		return false;
 	}
 	if (h->flags & TCP_SYN) {
-		challenge(c, env, in, FS_CTR_drop_tcp_blind); /* RFC 5961 4.2 */
+		challenge(c, FS_CTR_drop_tcp_blind); /* RFC 5961 4.2 */
 		return false;
 	}
 	if (!(h->flags & TCP_ACK)) {
@@ -503,7 +505,7 @@ static __attribute__((noinline)) void step_by_step(struct tcp_conn *c, const str
 	if (c->state == TCP_SYN_RECEIVED && !complete_handshake(c, env, in))
 		return;
 	if (tcp_ack_input(c, env, in) == TCP_ACK_BLIND) {
-		challenge(c, env, in, FS_CTR_drop_tcp_ack);
+		challenge(c, FS_CTR_drop_tcp_ack);
 		return;
 	}
 	if (tcp_has(c, TCP_CONN_TS))

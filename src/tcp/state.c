@@ -359,10 +359,7 @@ bool tcp_enter_time_wait(struct tcp_conn *c, const struct ip_env *env, fs_ns now
 	/* The peer's FIN is acked by whom it met; the entry only repeats that. */
 	if ((c->ack_flags & (TCP_ACK_NOW | TCP_ACK_DELAYED)) || c->last_ack_sent != c->rcv_nxt)
 		tcp_send_ack(c, env, now);
-	if (tcp_has(c, TCP_CONN_IN_TABLE))
-		tcp_end_remove(c->stack, &c->end);
-	c->flags &= ~(uint32_t)TCP_CONN_IN_TABLE;
-	tcp_tw_start(c, now);
+	tcp_tw_start(c, now); /* takes the place in the table */
 	tcp_set_state(c, env, TCP_TIME_WAIT);
 	return tcp_drop(c, env, 0);
 }

@@ -95,7 +95,7 @@ void tcp_rx_begin(struct tcp_conn *c, fs_ns now)
 	c->rcv_wscale = start.wscale;
 	c->window_clamp = FS_MIN(clamp_of(&c->options), (uint32_t)WINDOW_MAX << start.wscale);
 	c->rcv_wnd = c->rcv_ssthresh = start.window;
-	c->rcv_space_at = now;
+	c->rcv_space_us = tcp_us(now);
 }
 
 void tcp_rx_synced(struct tcp_conn *c, tcp_seq irs)
@@ -118,7 +118,7 @@ void tcp_rx_established(struct tcp_conn *c, fs_ns now)
 	c->rcv_space = FS_MIN(FS_MIN(c->rcv_ssthresh, c->rcv_wnd), INITIAL_SEGMENTS * (uint32_t)c->advertised_mss);
 	c->rcv_space = FS_MAX(c->rcv_space, 1U);
 	c->rcv_space_seq = c->copied_seq;
-	c->rcv_space_at = now;
+	c->rcv_space_us = tcp_us(now);
 	if (c->rtt.min_us != UINT32_MAX)
 		c->rcv_rtt_us = FS_MAX(c->rtt.min_us, 1U);
 }
@@ -204,7 +204,7 @@ void tcp_window_adapt(struct tcp_conn *c, fs_ns now)
 {
 	uint32_t copied = c->copied_seq - c->rcv_space_seq;
 
-	if (c->rcv_rtt_us == 0 || now - c->rcv_space_at < FS_US(c->rcv_rtt_us))
+	if (c->rcv_rtt_us == 0 || tcp_us(now) - c->rcv_space_us < c->rcv_rtt_us)
 		return;
 	if (copied > c->rcv_space) {
 		uint64_t window = 2 * (uint64_t)copied + 16 * (uint64_t)c->advertised_mss;
@@ -216,5 +216,5 @@ void tcp_window_adapt(struct tcp_conn *c, fs_ns now)
 		c->rcv_space = copied;
 	}
 	c->rcv_space_seq = c->copied_seq;
-	c->rcv_space_at = now;
+	c->rcv_space_us = tcp_us(now);
 }
