@@ -113,6 +113,12 @@ static inline bool csum_is_valid(uint64_t sum)
 	return csum_fold(sum) == 0xffff;
 }
 
+/* The sum of 32 bits. */
+static inline uint64_t csum_word(be32_t net)
+{
+	return net.raw;
+}
+
 static inline uint64_t csum_load64(const uint8_t *p)
 {
 	uint64_t word;

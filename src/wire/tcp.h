@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/csum.h"
 #include "base/endian.h"
 #include "wire/error.h"
 
@@ -91,6 +92,14 @@ size_t tcp_emit_len(const struct tcp_hdr *hdr);
  */
 size_t tcp_emit(const struct tcp_hdr *hdr, void *bytes, size_t room);
 
+/*
+ * The same for nearly every segment of a connection: no options, or timestamps only (whatever @hdr says of others),
+ * checksum field 0. @bytes has room for TCP_HDR_LEN + TCP_TS_LAYOUT_LEN. Returns the csum.h sum of what was written;
+ * tcp_emit_common_len() is its length.
+ */
+static inline uint64_t tcp_emit_common(const struct tcp_hdr *hdr, void *bytes);
+static inline size_t tcp_emit_common_len(const struct tcp_hdr *hdr);
+
 /* The slow half of tcp_parse(): options in any layout. 0 or WIRE_BAD_OPTION. */
 int tcp_parse_options(struct tcp_hdr *out, const uint8_t *options, size_t len);
 
@@ -146,6 +155,39 @@ static inline int tcp_parse(struct tcp_hdr *out, const void *bytes, size_t len)
 		ret = tcp_parse_options(out, p + TCP_HDR_LEN, out->hdr_len - (size_t)TCP_HDR_LEN);
 	}
 	return ret < 0 ? ret : out->hdr_len;
+}
+
+static inline size_t tcp_emit_common_len(const struct tcp_hdr *hdr)
+{
+	return hdr->options & TCP_HAS_TIMESTAMP ? TCP_HDR_LEN + TCP_TS_LAYOUT_LEN : TCP_HDR_LEN;
+}
+
+/* The words are summed while they are in registers: eight of 32 bits do not overflow the sum. */
+static inline uint64_t tcp_emit_word(uint8_t *p, uint32_t word)
+{
+	be32_t net = be32_make(word);
+
+	memcpy(p, &net, sizeof(net));
+	return csum_word(net);
+}
+
+static inline uint64_t tcp_emit_common(const struct tcp_hdr *hdr, void *bytes)
+{
+	uint32_t offset = (uint32_t)tcp_emit_common_len(hdr) / 4 << 28;
+	uint8_t *p = bytes;
+	uint64_t sum;
+
+	sum = tcp_emit_word(p, (uint32_t)hdr->src_port << 16 | hdr->dst_port);
+	sum += tcp_emit_word(p + 4, hdr->seq);
+	sum += tcp_emit_word(p + 8, hdr->ack);
+	sum += tcp_emit_word(p + 12, offset | (uint32_t)(hdr->flags & TCP_FLAGS) << 16 | hdr->window);
+	sum += tcp_emit_word(p + 16, hdr->urgent);
+	if (hdr->options & TCP_HAS_TIMESTAMP) {
+		sum += tcp_emit_word(p + 20, TCP_TS_LAYOUT);
+		sum += tcp_emit_word(p + 24, hdr->ts_val);
+		sum += tcp_emit_word(p + 28, hdr->ts_ecr);
+	}
+	return sum;
 }
 
 #endif
