@@ -134,7 +134,7 @@ enum tcp_conn_flag {
 	TCP_CONN_NO_SPACE = 1 << 24,  /* tcp_send() was refused: tell when there is room */
 	TCP_CONN_DST_BLOCKED = 1 << 25, /* something could not leave for local reasons: TCP_TIMER_PACE tries again */
 	TCP_CONN_PUSH_ALL = 1 << 26,  /* uncorked: do not hold the last segment back once */
-	TCP_CONN_WAS_IDLE = 1 << 27,
+	TCP_CONN_FIN_LOST = 1 << 27,  /* our FIN was not answered in time: it goes again */
 	/* receive */
 	TCP_CONN_URG_WAIT = 1 << 28,  /* URG_IN, and the urgent byte itself has not come yet */
 	TCP_CONN_FIN_AHEAD = 1 << 29, /* the peer's FIN is known, at rcv_fin, and something before it is missing */
@@ -235,6 +235,7 @@ struct tcp_conn {
 	tcp_seq irs;
 	tcp_seq copied_seq;	/* next number the user reads */
 	tcp_seq rcv_up;		/* the urgent byte's number (Linux's view: pointer - 1; RFC 6093) */
+	uint32_t heard;		/* when the last acceptable segment came, tcp_coarse() */
 	struct fbuf_queue rx;	/* in order; from copied_seq to rcv_nxt. Owned */
 	struct fbuf *ooo_first, *ooo_last; /* runs, struct tcp_ooo; owned */
 	uint32_t n_ooo;		/* runs */
@@ -249,6 +250,8 @@ struct tcp_conn {
 	uint8_t quick_acks;	/* to send at once before delaying begins */
 	uint8_t oob_byte;
 	uint16_t last_segment;	/* bytes of the last segment shorter than rcv_mss: two alike are the new estimate */
+	uint8_t blocked;	/* sender: tries in a row that failed for local reasons */
+	bool persist;		/* sender: TCP_TIMER_RTX is for the probe of a closed window */
 	fs_ns last_received_at;	/* data */
 	uint32_t ato_us;	/* delayed-ACK timeout now */
 	struct tcp_range dsack;
@@ -368,6 +371,14 @@ static inline bool tcp_has(const struct tcp_conn *c, uint32_t flags)
 static inline uint32_t tcp_ts_now(const struct tcp_conn *c, fs_ns now)
 {
 	return (uint32_t)(now / FS_MS(1)) + c->ts_offset;
+}
+
+/* Wrapped units of 2^20 ns, a ms roughly: for what may be long ago and costs little this way. */
+enum { TCP_COARSE_SHIFT = 20 };
+
+static inline uint32_t tcp_coarse(fs_ns t)
+{
+	return (uint32_t)((uint64_t)t >> TCP_COARSE_SHIFT);
 }
 
 /* Wrapped us, for what is compared by difference only. */

@@ -309,10 +309,12 @@ void tcp_send_tune(struct tcp_conn *c);
 /* At the end of the burst something is to be sent. */
 void tcp_mark_dirty(struct tcp_conn *c);
 
-/* Send what may be sent: lost segments, new data, FIN; else the ACK that is owed. */
+/* Send what may be sent: lost segments, new data, FIN; else the ACK that is owed. tcp_output_hold(): with @hold a last
+ * segment that is not full waits, more is to come (MSG_MORE). */
 void tcp_output(struct tcp_conn *c, const struct ip_env *env, fs_ns now);
+void tcp_output_hold(struct tcp_conn *c, const struct ip_env *env, bool hold, fs_ns now);
 
-/* Everything about MSS follows from path_mtu, peer_mss, options and flags. Splits nothing. */
+/* mss and cc.mss follow from path_mtu, peer_mss, options and flags, and from what a chunk holds. Splits nothing. */
 void tcp_update_mss(struct tcp_conn *c);
 
 /* SYN, or SYN with ACK, with the options of the handshake; the first or again. Fast Open's data go with it. */
@@ -323,7 +325,7 @@ void tcp_send_reset(struct tcp_conn *c, const struct ip_env *env, fs_ns now);
 /* A challenge ACK, if the budget has one left. */
 void tcp_send_challenge(struct tcp_conn *c, const struct ip_env *env, fs_ns now);
 
-/* Probe a closed window or an idle peer: no data, an old sequence number; or one byte where data wait. */
+/* Probe a closed window or an idle peer: no data, an old sequence number. */
 void tcp_send_probe(struct tcp_conn *c, const struct ip_env *env, fs_ns now);
 
 /* Tail loss probe: new data if there are, else the last segment again. True: something left. */
@@ -421,6 +423,14 @@ void tcp_timers_stop(struct tcp_conn *c);
  * probe if nothing is and the window is closed with data waiting. */
 void tcp_rearm_rtx(struct tcp_conn *c, fs_ns now);
 void tcp_keepalive_arm(struct tcp_conn *c, fs_ns now);
+
+enum {
+	TCP_HEADERS_V4 = 40, /* IP and TCP without options */
+	TCP_HEADERS_V6 = 60,
+	TCP_MSS_DEFAULT_V4 = 536, /* of a peer that does not say: RFC 9293 3.7.1, MUST-15 */
+	TCP_MSS_DEFAULT_V6 = 1220,
+	TCP_MSS_LEAST = 48, /* with options; Linux's: less would be an attack */
+};
 
 /* inline definitions */
 
