@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * output_internal.h - between output.c, which decides what leaves, and frame.c, which builds it.
+ *
+ * Threads: holder of the stack's lock only.
+ */
+#ifndef FSOCK_TCP_OUTPUT_INTERNAL_H
+#define FSOCK_TCP_OUTPUT_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ip/ip.h"
+#include "tcp/conn.h"
+#include "tcp/tcp_internal.h"
+
+/* Consecutive segments that leave as one frame. */
+struct tcp_run {
+	struct fbuf *first;
+	uint32_t n;	/* segments */
+	uint32_t len;	/* payload bytes of all; more than conn->mss: a super-frame */
+	uint16_t flags;	/* enum tcp_flag beside ACK: PSH, FIN, CWR */
+	bool again;	/* was sent before: no ECT (RFC 3168 6.1.5) */
+};
+
+/*
+ * Build the frame of @run for @dst (tcp_dst() gave it in this call, the out queue has room) and queue it. Every
+ * segment is held, or its bytes are copied if it is shared still. Numbers and timers of the connection stay as
+ * they are, but for what follows from having sent an ACK. False: no memory for the copy.
+ */
+bool tcp_frame_data(struct tcp_conn *c, const struct ip_env *env, struct ip_dst *dst, const struct tcp_run *run,
+		    fs_ns now);
+
+/*
+ * A frame without payload: @flags of enum tcp_flag, @seq, and with TCP_ACK what we acknowledge, SACK blocks
+ * included. As above. False: no memory.
+ */
+bool tcp_frame_control(struct tcp_conn *c, const struct ip_env *env, struct ip_dst *dst, tcp_seq seq, uint16_t flags,
+		       fs_ns now);
+
+/* A frame with header @h as it is but for ports and checksum, and @run's payload behind (NULL = none). */
+bool tcp_frame_syn(struct tcp_conn *c, const struct ip_env *env, struct ip_dst *dst, struct tcp_hdr *h,
+		   const struct tcp_run *run);
+
+/* Data that no window test lets go, as much as the peer's window takes, at once: the override of RFC 9293
+ * 3.8.6.2.1. False: its window is closed, or nothing could leave. */
+bool tcp_push_partial(struct tcp_conn *c, const struct ip_env *env, fs_ns now);
+
+/* Something could not leave: no destination, frame or room. TCP_TIMER_PACE tries again, soon at first. */
+void tcp_blocked(struct tcp_conn *c, fs_ns now);
+
+/* inline definitions */
+
+/* Payload of a full segment in the list, which a chunk may bound where the path would allow more. */
+static inline uint32_t tcp_full_segment(const struct tcp_conn *c)
+{
+	return c->cc.mss;
+}
+
+/* The sequence number of segments without data: what we sent last, unless the peer took its window back. */
+static inline tcp_seq tcp_control_seq(const struct tcp_conn *c)
+{
+	tcp_seq end = c->snd_una + c->snd_wnd;
+
+	if (seq_ge(end, c->snd_nxt) || (tcp_has(c, TCP_CONN_WSCALE) && c->snd_nxt - end < (1U << c->rcv_wscale)))
+		return c->snd_nxt;
+	return end;
+}
+
+#endif
