@@ -502,6 +502,7 @@ static __attribute__((noinline)) void step_by_step(struct tcp_conn *c, const str
 		return;
 	if (!is_acceptable(c, env, in))
 		return;
+	c->heard = tcp_coarse(in->now);
 	if (c->state == TCP_SYN_RECEIVED && !complete_handshake(c, env, in))
 		return;
 	if (tcp_ack_input(c, env, in) == TCP_ACK_BLIND) {
@@ -547,6 +548,7 @@ void tcp_conn_input(struct tcp_conn *c, const struct ip_env *env, struct tcp_in 
 		return;
 	}
 	c->stack->ip->counters[FS_CTR_tcp_predicted] += in->segments;
+	c->heard = tcp_coarse(in->now);
 	if (c->flags & TCP_CONN_TS)
 		remember_timestamp(c, in);
 	if (in->h.ack != c->snd_una || in->len == 0 || (uint32_t)in->h.window << c->snd_wscale != c->snd_wnd)

@@ -15,10 +15,6 @@
 #include "tcp/tcp_internal.h"
 
 enum {
-	MSS_DEFAULT_V4 = 536, /* RFC 9293 3.7.1, MUST-15 */
-	MSS_DEFAULT_V6 = 1220,
-	HEADERS_V4 = 40, /* IP and TCP without options: MUST-67 */
-	HEADERS_V6 = 60,
 	IW_MSS = 1460, /* RFC 6928 2: ten segments of this size, at least two */
 };
 
@@ -200,7 +196,7 @@ static void set_offers(struct tcp_conn *c)
 static void set_sizes(struct tcp_conn *c)
 {
 	bool is_v6 = tcp_has(c, TCP_CONN_V6);
-	uint32_t headers = is_v6 ? HEADERS_V6 : HEADERS_V4;
+	uint32_t headers = is_v6 ? TCP_HEADERS_V6 : TCP_HEADERS_V4; /* without options: MUST-67 */
 	uint32_t mss;
 
 	c->path_mtu = (uint16_t)FS_MIN(c->dst->mtu, (uint32_t)UINT16_MAX);
@@ -208,7 +204,7 @@ static void set_sizes(struct tcp_conn *c)
 	if (c->options.mss)
 		mss = FS_MIN(mss, (uint32_t)c->options.mss);
 	c->advertised_mss = (uint16_t)mss;
-	c->peer_mss = is_v6 ? MSS_DEFAULT_V6 : MSS_DEFAULT_V4;
+	c->peer_mss = is_v6 ? TCP_MSS_DEFAULT_V6 : TCP_MSS_DEFAULT_V4; /* MUST-15 */
 	tcp_update_mss(c);
 }
 
@@ -317,6 +313,7 @@ void tcp_established(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 	tcp_loss_init(c, now);
 	c->retransmits = 0;
 	c->rtx_began = 0;
+	c->heard = tcp_coarse(now);
 	tcp_count(c, tcp_has(c, TCP_CONN_PASSIVE) ? FS_CTR_tcp_opened_passive : FS_CTR_tcp_opened_active);
 	tcp_keepalive_arm(c, now);
 	tcp_set_state(c, env, TCP_ESTABLISHED);
