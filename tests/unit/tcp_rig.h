@@ -376,7 +376,7 @@ static inline void trig_close(struct tcp_rig *r)
 	if (r->c)
 		tcp_abort(r->c, &r->h.env, r->now);
 	rig_drain(r);
-	rig_wait(r, FS_SEC(200));
+	rig_wait(r, FS_SEC(500));
 	rig_drain(r);
 	assert_int_equal(r->tcp.n_conns, 0);
 	assert_int_equal(r->tcp.n_orphans, 0);
