@@ -14,10 +14,6 @@
 #include "tcp/conn.h"
 #include "tcp/tcp_internal.h"
 
-enum {
-	IW_MSS = 1460, /* RFC 6928 2: ten segments of this size, at least two */
-};
-
 const char *const tcp_state_name[] = {
 	[0] = "",
 	[TCP_ESTABLISHED] = "ESTABLISHED",
@@ -291,26 +287,16 @@ int tcp_connect(struct tcp_conn *c, const struct ip_env *env, const struct ip_ad
 	return 0;
 }
 
-/* RFC 6928 2: fewer segments where they are large. */
-static uint32_t initial_window(const struct tcp_conn *c)
-{
-	uint32_t segments = FS_MAX(c->stack->config.initial_cwnd, 1U);
-
-	if (c->mss > IW_MSS)
-		segments = FS_MIN(segments, FS_MAX(segments * IW_MSS / c->mss, 2U));
-	return segments;
-}
-
 void tcp_established(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 {
 	c->flags |= TCP_CONN_CONNECTED;
 	tcp_update_mss(c);
 	tcp_rx_established(c, now);
-	c->cc.mss = c->mss;
 	/* RFC 6928 2: one segment where the SYN was lost, and once does not prove that: its timeout is short. */
-	c->cc.cwnd = c->retransmits > 1 ? 1 : initial_window(c);
+	c->cc.cwnd = c->retransmits > 1 ? 1 : tcp_cc_initial_window(c->stack->config.initial_cwnd, c->cc.mss);
 	tcp_cc_set(&c->cc, c->options.congestion, now);
 	tcp_loss_init(c, now);
+	tcp_send_tune(c);
 	c->retransmits = 0;
 	c->rtx_began = 0;
 	c->heard = tcp_coarse(now);
