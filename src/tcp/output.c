@@ -222,6 +222,7 @@ static void count_again(struct tcp_conn *c, const struct tcp_run *run, fs_ns now
 		tcp_rate_sent(c, f, now);
 		tcp_mark_retransmitted(c, f, now);
 		tcp_seg(f)->sent_at = now;
+		tcp_count(c, FS_CTR_tcp_retransmitted);
 	}
 	if (run->flags & TCP_FIN)
 		c->flags &= ~(uint32_t)TCP_CONN_FIN_LOST;
