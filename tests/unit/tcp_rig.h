@@ -33,6 +33,7 @@ struct tcp_rig {
 	fs_ns now;
 	bool v6;
 	bool no_route;
+	uint16_t port; /* ours that the peer speaks to; 0 = TRIG_PORT */
 	/* --- the connection under test, and its handshake's numbers --- */
 	struct tcp_conn *c;
 	tcp_seq iss, irs;
@@ -241,7 +242,7 @@ static inline void rig_drain(struct tcp_rig *r)
 static inline size_t trig_put_tcp(struct tcp_rig *r, const struct rig_seg *s, uint8_t *to)
 {
 	struct tcp_hdr h = { .src_port = TRIG_PEER_PORT,
-			     .dst_port = TRIG_PORT,
+			     .dst_port = r->port ? r->port : (uint16_t)TRIG_PORT,
 			     .seq = s->absolute ? s->seq : r->irs + 1 + s->seq,
 			     .ack = s->absolute ? s->ack : r->iss + 1 + s->ack,
 			     .flags = s->flags ? s->flags : (uint16_t)TCP_ACK,

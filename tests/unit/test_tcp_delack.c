@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test_tcp_delack.c - when data received are acknowledged.
+ */
+#include "tcp_rig.h"
+
+enum { MSS = 1448 };
+
+static const uint8_t *text(uint32_t at)
+{
+	return rig_pattern() + at % 60000;
+}
+
+static uint32_t next_of(const struct tcp_rig *r)
+{
+	return r->c->rcv_nxt - r->irs - 1;
+}
+
+static void feed(struct tcp_rig *r, uint32_t len)
+{
+	rig_seg_in(r, (struct rig_seg){ .seq = next_of(r), .data = text(0), .len = len });
+}
+
+static void read_all(struct tcp_rig *r)
+{
+	static uint8_t got[RIG_FRAME_MAX];
+
+	while (tcp_inq(r->c) > 0)
+		assert_true(rig_recv(r, got, sizeof(got)) > 0);
+}
+
+/* An established connection beyond its quick ACKs, full segments arriving regularly. */
+static void settled(struct tcp_rig *r)
+{
+	rig_connected(r, &rig_modern);
+	for (unsigned i = 0; i < 40; i++) {
+		feed(r, MSS);
+		read_all(r);
+		rig_drain(r);
+	}
+	rig_wait(r, FS_MS(300));
+	rig_drain(r);
+	r->c->quick_acks = 0;
+	r->c->last_received_at = r->now;
+	r->c->rcvbuf = 4 << 20; /* as if auto-tuned */
+	assert_int_equal(r->c->rcv_mss, MSS);
+}
+
+/* When the next ACK leaves if nothing else happens; FS_NEVER = within @most none does. */
+static fs_ns wait_for_ack(struct tcp_rig *r, fs_ns most)
+{
+	fs_ns begin = r->now;
+
+	while (r->now - begin <= most) {
+		if (r->h.ip.port[0].out.frames > 0)
+			return r->now - begin;
+		rig_wait(r, FS_MS(1));
+	}
+	return FS_NEVER;
+}
+
+static void tcp_ack__the_first_ones_are_quick(void **state)
+{
+	unsigned quick = 0;
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	for (unsigned i = 0; i < 40; i++) {
+		feed(&r, 100);
+		if (r.h.ip.port[0].out.frames == 0)
+			break;
+		rig_ack_out(&r, next_of(&r));
+		quick++;
+		read_all(&r);
+		rig_no_out(&r);
+	}
+	assert_int_equal(quick, 16);
+	trig_close(&r);
+}
+
+static void tcp_ack__every_second_full_segment(void **state)
+{
+	struct tcp_rig r;
+
+	settled(&r); /* SHLD-19 */
+	for (unsigned i = 0; i < 20; i++) {
+		feed(&r, MSS);
+		rig_no_out(&r);
+		feed(&r, MSS);
+		rig_ack_out(&r, next_of(&r));
+		read_all(&r);
+		rig_drain(&r);
+	}
+	trig_close(&r);
+}
+
+static void tcp_ack__a_burst_gets_one(void **state)
+{
+	struct tcp_rig r;
+
+	settled(&r); /* MUST-58, MUST-59 */
+	for (unsigned i = 0; i < 8; i++)
+		rig_seg_part(&r, (struct rig_seg){ .seq = next_of(&r), .data = text(0), .len = MSS });
+	rig_no_out(&r);
+	rig_burst_end(&r);
+	rig_ack_out(&r, next_of(&r));
+	trig_close(&r);
+}
+
+static void tcp_ack__a_lone_segment_waits_40_ms(void **state)
+{
+	struct tcp_rig r;
+
+	settled(&r); /* SHLD-18 */
+	feed(&r, MSS);
+	rig_no_out(&r);
+	assert_in_range(wait_for_ack(&r, FS_SEC(1)), FS_MS(39), FS_MS(41));
+	rig_ack_out(&r, next_of(&r));
+	assert_int_equal(wait_for_ack(&r, FS_SEC(1)), FS_NEVER);
+	trig_close(&r);
+}
+
+/* MUST-40, whatever the rhythm. */
+static void tcp_ack__never_later_than_200_ms(void **state)
+{
+	for (unsigned gap = 5; gap < 400; gap += 13) {
+		struct tcp_rig r;
+
+		settled(&r);
+		for (unsigned i = 0; i < 30; i++) {
+			fs_ns waited;
+
+			feed(&r, 100);
+			waited = wait_for_ack(&r, FS_MS(gap));
+			if (waited == FS_NEVER)
+				waited = FS_MS(gap) + wait_for_ack(&r, FS_MS(200));
+			assert_true(waited <= FS_MS(201));
+			rig_drain(&r);
+			rig_wait(&r, FS_MS(gap));
+			rig_drain(&r);
+			read_all(&r);
+			rig_drain(&r);
+		}
+		trig_close(&r);
+	}
+}
+
+static void tcp_ack__the_answer_carries_it(void **state)
+{
+	struct rig_sent *s;
+	struct tcp_rig r;
+
+	settled(&r);
+	for (unsigned i = 0; i < 10; i++) {
+		feed(&r, 100);
+		read_all(&r);
+		if (i > 0)
+			rig_no_out(&r); /* a dialogue: reading is no reason */
+		rig_drain(&r);
+		assert_int_equal(rig_write(&r, "x", 1), 1);
+		s = rig_one_out(&r);
+		assert_int_equal(s->len, 1);
+		assert_int_equal(s->h.ack, next_of(&r));
+		rig_seg_in(&r, (struct rig_seg){ .seq = next_of(&r), .ack = i + 1 });
+		rig_no_out(&r);
+		r.now += FS_MS(1);
+	}
+	assert_true(r.c->ack_flags & TCP_ACK_PINGPONG);
+	/* Once the answer does not come it is no dialogue any more. */
+	feed(&r, 100);
+	assert_in_range(wait_for_ack(&r, FS_SEC(1)), FS_MS(35), FS_MS(201));
+	rig_drain(&r);
+	assert_false(r.c->ack_flags & TCP_ACK_PINGPONG);
+	trig_close(&r);
+}
+
+static void tcp_ack__reading_a_small_message_is_worth_one(void **state)
+{
+	struct tcp_rig r;
+
+	settled(&r);
+	feed(&r, 100);
+	rig_no_out(&r);
+	read_all(&r);
+	rig_ack_out(&r, next_of(&r));
+	trig_close(&r);
+}
+
+static void tcp_ack__waits_for_a_slow_reader(void **state)
+{
+	struct tcp_rig r;
+
+	settled(&r);
+	r.c->rcv_ssthresh = r.c->rcv_wnd; /* it cannot grow as data come */
+	r.c->rcvbuf = 2 * r.c->rcv_wnd;
+	feed(&r, MSS);
+	feed(&r, MSS);
+	rig_no_out(&r); /* it would only tell of less room */
+	read_all(&r);
+	rig_ack_out(&r, next_of(&r));
+	trig_close(&r);
+}
+
+static void tcp_ack__after_a_long_pause_quick_again(void **state)
+{
+	struct tcp_rig r;
+
+	settled(&r);
+	rig_wait(&r, FS_SEC(3));
+	feed(&r, MSS);
+	rig_ack_out(&r, next_of(&r));
+	trig_close(&r);
+}
+
+static void tcp_ack__out_of_order_and_filling_gaps_at_once(void **state)
+{
+	uint32_t at;
+	struct tcp_rig r;
+
+	settled(&r); /* RFC 5681 4.2 */
+	at = next_of(&r);
+	rig_seg_in(&r, (struct rig_seg){ .seq = at + MSS, .data = text(0), .len = MSS });
+	rig_ack_out(&r, at);
+	rig_seg_in(&r, (struct rig_seg){ .seq = at + 3 * MSS, .data = text(0), .len = MSS });
+	rig_ack_out(&r, at);
+	rig_seg_in(&r, (struct rig_seg){ .seq = at, .data = text(0), .len = 100 });
+	rig_ack_out(&r, at + 100);
+	rig_seg_in(&r, (struct rig_seg){ .seq = at + 100, .data = text(0), .len = MSS - 100 });
+	rig_ack_out(&r, at + 2 * MSS);
+	trig_close(&r);
+}
+
+static void tcp_quickack__on_and_off(void **state)
+{
+	struct tcp_rig r;
+
+	settled(&r);
+	feed(&r, 100);
+	rig_no_out(&r);
+	tcp_quickack(r.c, &r.h.env, true, r.now); /* what is owed goes now */
+	rig_burst_end(&r);
+	rig_ack_out(&r, next_of(&r));
+	for (unsigned i = 0; i < 30; i++) {
+		feed(&r, 100);
+		rig_ack_out(&r, next_of(&r));
+	}
+	tcp_quickack(r.c, &r.h.env, false, r.now);
+	feed(&r, 100);
+	rig_no_out(&r);
+	trig_close(&r);
+}
+
+/* --- estimates --- */
+
+static void tcp_rx_measure__largest_segment(void **state)
+{
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	assert_int_equal(r.c->rcv_mss, 536);
+	feed(&r, 1000);
+	assert_int_equal(r.c->rcv_mss, 1000);
+	feed(&r, MSS);
+	assert_int_equal(r.c->rcv_mss, MSS);
+	rig_seg_in(&r, (struct rig_seg){ .seq = next_of(&r), .data = text(0), .len = 20000, .gso = 1400 });
+	assert_int_equal(r.c->rcv_mss, MSS);
+	trig_close(&r);
+}
+
+static void tcp_rx_measure__smaller_ones_twice(void **state)
+{
+	struct tcp_rig r;
+
+	settled(&r);
+	feed(&r, 900);
+	assert_int_equal(r.c->rcv_mss, MSS);
+	feed(&r, 900);
+	assert_int_equal(r.c->rcv_mss, 900); /* the path got narrower */
+	/* Ends of writes say nothing. */
+	for (unsigned i = 0; i < 3; i++)
+		rig_seg_in(&r, (struct rig_seg){ .seq = next_of(&r), .data = text(0), .len = 400,
+						 .flags = TCP_ACK | TCP_PSH });
+	assert_int_equal(r.c->rcv_mss, 900);
+	trig_close(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tcp_ack__the_first_ones_are_quick),
+		cmocka_unit_test(tcp_ack__every_second_full_segment),
+		cmocka_unit_test(tcp_ack__a_burst_gets_one),
+		cmocka_unit_test(tcp_ack__a_lone_segment_waits_40_ms),
+		cmocka_unit_test(tcp_ack__never_later_than_200_ms),
+		cmocka_unit_test(tcp_ack__the_answer_carries_it),
+		cmocka_unit_test(tcp_ack__reading_a_small_message_is_worth_one),
+		cmocka_unit_test(tcp_ack__waits_for_a_slow_reader),
+		cmocka_unit_test(tcp_ack__after_a_long_pause_quick_again),
+		cmocka_unit_test(tcp_ack__out_of_order_and_filling_gaps_at_once),
+		cmocka_unit_test(tcp_quickack__on_and_off),
+		cmocka_unit_test(tcp_rx_measure__largest_segment),
+		cmocka_unit_test(tcp_rx_measure__smaller_ones_twice),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

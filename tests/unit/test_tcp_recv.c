@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test_tcp_recv.c - the receive queue: reading in all its ways, in place, and the memory it may keep.
+ */
+#include <errno.h>
+
+#include "tcp_rig.h"
+
+enum { FIN = TCP_FIN | TCP_ACK, MSS = 1460, CHUNK_OVERHEAD = 512 };
+
+static const uint8_t *text(uint32_t at)
+{
+	return rig_pattern() + at;
+}
+
+/* The next @len bytes of the stream. */
+static void feed(struct tcp_rig *r, uint32_t len)
+{
+	uint32_t at = r->c->rcv_nxt - r->irs - 1;
+
+	rig_seg_in(r, (struct rig_seg){ .seq = at, .data = text(at), .len = len });
+	rig_drain(r);
+}
+
+/* --- reading --- */
+
+static void tcp_recv__nothing_is_eagain(void **state)
+{
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	assert_int_equal(rig_recv(&r, (uint8_t[1]){ 0 }, 1), -EAGAIN);
+	assert_int_equal(rig_recv(&r, NULL, 0), -EAGAIN);
+	feed(&r, 10);
+	assert_int_equal(rig_recv(&r, NULL, 0), 0);
+	assert_int_equal(tcp_inq(r.c), 10);
+	rig_reads(&r, text(0), 10);
+	trig_close(&r);
+}
+
+static void tcp_recv__parts_of_frames_into_parts_of_memory(void **state)
+{
+	uint8_t got[3000] = { 0 };
+	struct iovec iov[] = { { got, 1 }, { NULL, 0 }, { got + 1, 999 }, { got + 1000, 1500 } };
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	feed(&r, 700);
+	feed(&r, 1000);
+	feed(&r, 1100);
+	assert_int_equal(tcp_inq(r.c), 2800);
+	assert_int_equal(tcp_recv(r.c, &r.h.env, iov, 4, 0, 0, r.now), 2500);
+	assert_memory_equal(got, text(0), 2500);
+	assert_int_equal(tcp_inq(r.c), 300);
+	rig_reads(&r, text(2500), 300);
+	trig_close(&r);
+}
+
+static void tcp_recv__byte_by_byte_out_of_a_super_frame(void **state)
+{
+	struct tcp_rig r;
+	uint8_t got;
+
+	rig_connected(&r, &rig_modern);
+	rig_seg_in(&r, (struct rig_seg){ .data = text(0), .len = 5000, .gso = 1448 });
+	rig_drain(&r);
+	for (unsigned i = 0; i < 5000; i++) {
+		assert_int_equal(rig_recv(&r, &got, 1), 1);
+		assert_int_equal(got, text(i)[0]);
+		rig_drain(&r);
+	}
+	assert_int_equal(r.c->rcv_charge, 0);
+	trig_close(&r);
+}
+
+static void tcp_recv__peek_leaves_everything(void **state)
+{
+	uint8_t got[200];
+	struct iovec iov = { got, sizeof(got) };
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	feed(&r, 1000);
+	feed(&r, 1000);
+	assert_int_equal(rig_recv(&r, got, 10), 10);
+	assert_int_equal(tcp_recv(r.c, &r.h.env, &iov, 1, TCP_RECV_PEEK, 0, r.now), 200);
+	assert_memory_equal(got, text(10), 200);
+	assert_int_equal(tcp_recv(r.c, &r.h.env, &iov, 1, TCP_RECV_PEEK, 900, r.now), 200); /* SO_PEEK_OFF */
+	assert_memory_equal(got, text(910), 200);
+	assert_int_equal(tcp_recv(r.c, &r.h.env, &iov, 1, TCP_RECV_PEEK, 1980, r.now), 10);
+	assert_int_equal(tcp_recv(r.c, &r.h.env, &iov, 1, TCP_RECV_PEEK, 1990, r.now), -EAGAIN);
+	rig_reads(&r, text(10), 1990);
+	trig_close(&r);
+}
+
+static void tcp_recv__trunc_throws_away(void **state)
+{
+	uint8_t got[100] = { 0 };
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	feed(&r, 1000);
+	assert_int_equal(rig_recv_flags(&r, got, 100, TCP_RECV_TRUNC), 100);
+	assert_int_equal(got[0], 0);
+	rig_reads(&r, text(100), 900);
+	trig_close(&r);
+}
+
+static void tcp_recv__end_and_after(void **state)
+{
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	rig_seg_in(&r, (struct rig_seg){ .data = text(0), .len = 10, .flags = FIN });
+	assert_int_equal(tcp_inq(r.c), 10); /* the FIN is none of them */
+	rig_reads(&r, text(0), 10);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(rig_recv(&r, (uint8_t[1]){ 0 }, 1), 0);
+	assert_int_equal(rig_recv_flags(&r, (uint8_t[1]){ 0 }, 1, TCP_RECV_PEEK), 0);
+	trig_close(&r);
+}
+
+/* --- merging --- */
+
+static void tcp_rx__small_segments_share_a_frame(void **state)
+{
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	for (unsigned i = 0; i < 10; i++)
+		feed(&r, 100);
+	assert_int_equal(r.c->rx.frames, 1);
+	assert_int_equal(r.c->rcv_pinned, 1);
+	assert_int_equal(r.c->rcv_charge, 1000 + CHUNK_OVERHEAD);
+	assert_int_equal(rig_counter(&r, FS_CTR_tcp_merged), 9);
+	feed(&r, 1200); /* large ones are not copied */
+	assert_int_equal(r.c->rx.frames, 2);
+	rig_reads(&r, text(0), 2200);
+	assert_int_equal(r.c->rcv_charge, 0);
+	assert_int_equal(r.c->rcv_pinned, 0);
+	trig_close(&r);
+}
+
+static void tcp_rx__a_full_frame_is_not_merged_into(void **state)
+{
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	for (unsigned i = 0; i < 10; i++)
+		feed(&r, 400);
+	assert_in_range(r.c->rx.frames, 2, 4);
+	rig_reads(&r, text(0), 4000);
+	trig_close(&r);
+}
+
+/* --- in place --- */
+
+static void tcp_hold__gives_frames_and_counts_them_until_release(void **state)
+{
+	struct fbuf *a, *b;
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	assert_null(tcp_hold(r.c));
+	feed(&r, 1000);
+	feed(&r, 1100);
+	assert_int_equal(rig_recv(&r, (uint8_t[10]){ 0 }, 10), 10);
+	a = tcp_hold(r.c);
+	assert_int_equal(a->total, 990);
+	assert_memory_equal(a->data, text(10), 990);
+	assert_int_equal(tcp_inq(r.c), 1100);
+	b = tcp_hold(r.c);
+	assert_int_equal(tcp_inq(r.c), 0);
+	assert_null(tcp_hold(r.c));
+	assert_int_equal(r.c->rcv_charge, 2100 + 2 * CHUNK_OVERHEAD);
+	assert_int_equal(r.c->rcv_pinned, 2);
+	tcp_release(r.c, &r.h.env, b, r.now);
+	rig_seg_in(&r, (struct rig_seg){ .seq = 2100, .flags = TCP_RST });
+	rig_drain(&r);
+	tcp_release(r.c, &r.h.env, a, r.now); /* also after the end */
+	rig_no_out(&r);
+	assert_int_equal(r.c->rcv_charge, 0);
+	assert_int_equal(r.c->rcv_pinned, 0);
+	trig_close(&r);
+}
+
+static void tcp_hold__nothing_is_merged_into_what_the_user_has(void **state)
+{
+	struct tcp_rig r;
+	struct fbuf *a;
+
+	rig_connected(&r, &rig_modern);
+	feed(&r, 100);
+	a = tcp_hold(r.c);
+	feed(&r, 100);
+	assert_int_equal(a->total, 100);
+	tcp_release(r.c, &r.h.env, a, r.now);
+	rig_drain(&r);
+	rig_reads(&r, text(100), 100);
+	trig_close(&r);
+}
+
+static void tcp_release__reopens_the_window(void **state)
+{
+	struct fbuf *held[64];
+	unsigned n = 0;
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	while (n < FS_ARRAY_SIZE(held) && tcp_receive_window(r.c) >= 1448) {
+		feed(&r, 1448);
+		held[n++] = tcp_hold(r.c);
+		assert_non_null(held[n - 1]);
+	}
+	assert_true(n < FS_ARRAY_SIZE(held));
+	while (n > 0)
+		tcp_release(r.c, &r.h.env, held[--n], r.now);
+	assert_true(r.h.ip.port[0].out.frames > 0);
+	rig_drain(&r);
+	assert_true(tcp_receive_window(r.c) > 20000);
+	trig_close(&r);
+}
+
+/* --- memory (design hazard 5) --- */
+
+static void open_small(struct tcp_rig *r, uint32_t pinned, uint32_t payload)
+{
+	trig_open_sized(r, &(struct rig_sizes){ pinned, payload, RIG_CHUNK });
+	rig_establish(r, &rig_modern);
+}
+
+static void tcp_rx__beyond_its_share_it_is_copied_out(void **state)
+{
+	struct tcp_rig r;
+
+	open_small(&r, 64, 64);
+	for (unsigned i = 0; i < 20; i++)
+		feed(&r, 1448);
+	assert_int_equal(r.c->rx.frames, 20);
+	assert_in_range(r.c->rcv_pinned, 7, 8);
+	assert_int_equal(rig_counter(&r, FS_CTR_copied_out), 20 - r.c->rcv_pinned);
+	rig_reads(&r, text(0), 20 * 1448);
+	assert_int_equal(r.c->rcv_pinned, 0);
+	trig_close(&r);
+}
+
+static void tcp_rx__below_low_water_everything_is_copied_out(void **state)
+{
+	struct tcp_rig r;
+
+	open_small(&r, 64, 64);
+	r.h.pinned.low_water = 64;
+	feed(&r, 1448);
+	feed(&r, 1448);
+	assert_int_equal(rig_counter(&r, FS_CTR_copied_out), 2);
+	assert_int_equal(r.c->rcv_pinned, 0);
+	assert_int_equal(r.h.pinned.n_free, 64);
+	rig_reads(&r, text(0), 2896);
+	trig_close(&r);
+}
+
+/* One that reads takes the frame; one that does not has its oldest copied out for it. */
+static void tcp_rx__eviction_keeps_order_and_bytes(void **state)
+{
+	struct ip_addr peer, any = { 0 };
+	struct tcp_conn *sleeper, *reader;
+	struct tcp_rig r;
+
+	open_small(&r, 64, 64);
+	peer = trig_peer(&r);
+	for (unsigned i = 0; i < 4; i++)
+		feed(&r, 1448);
+	sleeper = r.c;
+	assert_int_equal(sleeper->rcv_pinned, 4);
+	/* A second connection to the same peer, from another port, by the same numbers. */
+	reader = tcp_open(&r.tcp, &r);
+	assert_int_equal(tcp_connect(reader, &r.h.env, &any, TRIG_PORT + 1, &peer, TRIG_PEER_PORT, r.now), 0);
+	rig_drain(&r);
+	r.port = TRIG_PORT + 1;
+	rig_seg_in(&r, (struct rig_seg){ .seq = r.irs, .ack = reader->iss + 1, .flags = TCP_SYN | TCP_ACK,
+					 .options = TCP_HAS_MSS | TCP_HAS_SACK_PERMITTED, .mss = 1460, .absolute = true });
+	assert_int_equal(reader->state, TCP_ESTABLISHED);
+	rig_drain(&r);
+	r.h.pinned.low_water = 62;
+	for (unsigned i = 0; i < 6; i++) {
+		r.c = reader;
+		r.iss = reader->iss;
+		feed(&r, 1448);
+		assert_int_equal(reader->rcv_pinned, 1);
+		assert_int_equal(sleeper->rcv_pinned, i < 4 ? 3 - i : 0);
+		rig_reads(&r, text(i * 1448), 1448);
+		rig_drain(&r);
+	}
+	tcp_abort(reader, &r.h.env, r.now);
+	r.c = sleeper;
+	rig_drain(&r);
+	rig_reads(&r, text(0), 4 * 1448);
+	trig_close(&r);
+}
+
+static void tcp_rx__without_memory_it_is_dropped_and_told(void **state)
+{
+	struct fbuf *taken[64];
+	struct tcp_rig r;
+
+	open_small(&r, 64, 64);
+	feed(&r, 1448);
+	for (unsigned i = 0; i < 64; i++)
+		taken[i] = fbuf_alloc(&r.h.payload);
+	r.h.pinned.low_water = 64;
+	rig_seg_in(&r, (struct rig_seg){ .seq = 1448, .data = text(1448), .len = 1448, .flags = FIN });
+	rig_ack_out(&r, 1448);
+	assert_int_equal(rig_counter(&r, FS_CTR_drop_tcp_no_memory), 1);
+	assert_int_equal(r.c->state, TCP_ESTABLISHED); /* nor was its FIN taken */
+	for (unsigned i = 0; i < 64; i++)
+		fbuf_free(taken[i]);
+	rig_seg_in(&r, (struct rig_seg){ .seq = 1448, .data = text(1448), .len = 1448, .flags = FIN });
+	assert_int_equal(r.c->state, TCP_CLOSE_WAIT);
+	rig_reads(&r, text(0), 2896);
+	trig_close(&r);
+}
+
+static void tcp_rx__a_full_buffer_gives_up_what_is_out_of_order_first(void **state)
+{
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	feed(&r, 1448);
+	rig_seg_in(&r, (struct rig_seg){ .seq = 5000, .data = text(5000), .len = 1448 });
+	rig_drain(&r);
+	r.c->rcvbuf = r.c->rcv_charge;
+	feed(&r, 1448);
+	assert_int_equal(r.c->n_ooo, 0);
+	assert_int_equal(tcp_inq(r.c), 2896);
+	r.c->rcvbuf = r.c->rcv_charge;
+	feed(&r, 1448);
+	assert_int_equal(tcp_inq(r.c), 2896);
+	assert_int_equal(rig_counter(&r, FS_CTR_drop_tcp_rcvbuf), 1);
+	rig_reads(&r, text(0), 2896);
+	trig_close(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tcp_recv__nothing_is_eagain),
+		cmocka_unit_test(tcp_recv__parts_of_frames_into_parts_of_memory),
+		cmocka_unit_test(tcp_recv__byte_by_byte_out_of_a_super_frame),
+		cmocka_unit_test(tcp_recv__peek_leaves_everything),
+		cmocka_unit_test(tcp_recv__trunc_throws_away),
+		cmocka_unit_test(tcp_recv__end_and_after),
+		cmocka_unit_test(tcp_rx__small_segments_share_a_frame),
+		cmocka_unit_test(tcp_rx__a_full_frame_is_not_merged_into),
+		cmocka_unit_test(tcp_hold__gives_frames_and_counts_them_until_release),
+		cmocka_unit_test(tcp_hold__nothing_is_merged_into_what_the_user_has),
+		cmocka_unit_test(tcp_release__reopens_the_window),
+		cmocka_unit_test(tcp_rx__beyond_its_share_it_is_copied_out),
+		cmocka_unit_test(tcp_rx__below_low_water_everything_is_copied_out),
+		cmocka_unit_test(tcp_rx__eviction_keeps_order_and_bytes),
+		cmocka_unit_test(tcp_rx__without_memory_it_is_dropped_and_told),
+		cmocka_unit_test(tcp_rx__a_full_buffer_gives_up_what_is_out_of_order_first),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
