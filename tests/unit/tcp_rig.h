@@ -423,10 +423,12 @@ static inline uint64_t rig_counter(const struct tcp_rig *r, enum fs_counter whic
 	return r->h.counters[which];
 }
 
-/* Bytes that tell where they belong. */
+enum { RIG_PATTERN = 1 << 18 };
+
+/* RIG_PATTERN bytes that tell where they belong. */
 static inline const uint8_t *rig_pattern(void)
 {
-	static uint8_t bytes[RIG_FRAME_MAX];
+	static uint8_t bytes[RIG_PATTERN];
 
 	if (bytes[1] == 0)
 		for (unsigned i = 0; i < sizeof(bytes); i++)
