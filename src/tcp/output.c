@@ -284,9 +284,9 @@ static NOINLINE enum sent send_again(struct tcp_conn *c, const struct ip_env *en
  * Nagle, with Minshall's modification: a segment that is not full waits while one such is not acknowledged
  * (RFC 9293 3.7.4, SHLD-7). Only the last one can be: what is before it has no room left.
  */
-static INLINE bool is_held_back(const struct tcp_conn *c, const struct tcp_seg *s, bool hold)
+static INLINE bool is_held_back(const struct tcp_conn *c, struct fbuf *f, bool hold)
 {
-	if (s->next || s->len >= tcp_full_segment(c))
+	if (tcp_seg(f)->next || tcp_seg_is_full(c, f))
 		return false;
 	if (__builtin_expect(tcp_has(c, TCP_CONN_PUSH_ALL | TCP_CONN_FIN_QUEUED | TCP_CONN_URG_OUT), 0))
 		return false;
@@ -337,7 +337,7 @@ static NOINLINE void gather(struct tcp_conn *c, const struct ip_dst *dst, struct
 	for (; f && run->n < may.segments; f = tcp_seg(f)->next) {
 		const struct tcp_seg *s = tcp_seg(f);
 
-		if (run->len + s->len > may.bytes || is_held_back(c, s, hold))
+		if (run->len + s->len > may.bytes || is_held_back(c, f, hold))
 			break;
 		run->n++;
 		run->len += s->len;
@@ -386,7 +386,7 @@ static INLINE void count_new(struct tcp_conn *c, const struct tcp_run *run, fs_n
 		tcp_rate_sent(c, f, now);
 		tcp_seg(f)->sent_at = now;
 		c->packets_out++;
-		if (tcp_seg(f)->len < tcp_full_segment(c))
+		if (!tcp_seg_is_full(c, f))
 			c->last_partial = tcp_seg_end(f);
 		f = tcp_seg(f)->next;
 	} while (--n > 0);
@@ -453,7 +453,7 @@ static INLINE enum sent send_new(struct tcp_conn *c, const struct ip_env *env, s
 				return end;
 			continue;
 		}
-		if (is_held_back(c, tcp_seg(seg), hold))
+		if (is_held_back(c, seg, hold))
 			return SENT_HELD;
 		if (!port_has_room(c, dst))
 			return SENT_BLOCKED;
@@ -504,6 +504,8 @@ static INLINE enum sent push_new(struct tcp_conn *c, const struct ip_env *env, s
 			pace(c, c->snd_nxt - before, now);
 		tcp_cwnd_validate(c, end == SENT_LIMITED);
 		arm_after_sending(c, now);
+		if (__builtin_expect(tcp_has(c, TCP_CONN_NO_SPACE), 0))
+			tcp_send_space(c, env); /* less is not sent now: TCP_NOTSENT_LOWAT */
 	}
 	return end;
 }

@@ -51,10 +51,12 @@ void tcp_blocked(struct tcp_conn *c, fs_ns now);
 
 /* inline definitions */
 
-/* Payload of a full segment in the list, which a chunk may bound where the path would allow more. */
-static inline uint32_t tcp_full_segment(const struct tcp_conn *c)
+/* Has @f no room for more? A chunk may hold less than the path allows. */
+static inline bool tcp_seg_is_full(const struct tcp_conn *c, struct fbuf *f)
 {
-	return c->cc.mss;
+	uint32_t len = tcp_seg(f)->len;
+
+	return len >= c->mss || len >= f->pool->chunk_size - IP_TX_HEADROOM;
 }
 
 /* The sequence number of segments without data: what we sent last, unless the peer took its window back. */

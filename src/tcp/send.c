@@ -279,6 +279,7 @@ static INLINE ssize_t queue_one(struct tcp_conn *c, const struct ip_env *env, st
 	seg_append(env, f, s->iov->iov_base, (uint32_t)len);
 	charge(c, f, (uint32_t)len);
 	c->snd_end += (uint32_t)len;
+	s->left = 0;
 	return (ssize_t)len;
 }
 
@@ -452,11 +453,11 @@ ssize_t tcp_send(struct tcp_conn *c, const struct ip_env *env, const struct iove
 		done = queue_one(c, env, &s);
 	else
 		done = queue_many(c, env, &s);
-	/* Whoever polls learns of the next edge even if no call was refused. */
-	if (!tcp_is_writable(c) || done < 0)
-		c->flags |= TCP_CONN_NO_SPACE;
-	if (done <= 0)
+	if (done <= 0) {
+		if (done < 0)
+			c->flags |= TCP_CONN_NO_SPACE;
 		return done;
+	}
 	/* Whoever is told to wait has nothing more to give for now: what is there is pushed (as Linux). */
 	if (!source_is_empty(&s))
 		hold = false;
@@ -469,5 +470,8 @@ ssize_t tcp_send(struct tcp_conn *c, const struct ip_env *env, const struct iove
 		tcp_send_syn(c, env, now);
 	else
 		tcp_output_hold(c, env, hold, now);
+	/* Whoever polls learns of the next edge though no call was refused. */
+	if (!tcp_is_writable(c))
+		c->flags |= TCP_CONN_NO_SPACE;
 	return done;
 }
