@@ -16,6 +16,7 @@
 #include "base/counter.h"
 #include "base/err.h"
 #include "tcp/conn.h"
+#include "tcp/recv_internal.h"
 #include "tcp/tcp_internal.h"
 
 /* RFC 7323 5.5: a TS.Recent older than this may have wrapped. */
@@ -557,10 +558,16 @@ void tcp_conn_input(struct tcp_conn *c, const struct ip_env *env, struct tcp_in 
 		c->snd_wl1 = in->h.seq;
 	if (in->len == 0)
 		return;
-	tcp_rx_measure(c, in);
-	if (__builtin_expect(tcp_rx_append(c, in) < 0, 0))
+	if (!tcp_rx_measure_plain(c, in))
+		tcp_rx_measure(c, in);
+	if (__builtin_expect(tcp_rx_append_plain(c, in->frame, in->len), 1)) {
+		in->frame = NULL;
+	} else if (tcp_rx_append(c, in) < 0) {
 		tcp_ack_now(c);
-	else
+		tell_readable(c, env); /* reading makes room */
+		return;
+	}
+	if (!tcp_ack_owed_plain(c, in->now))
 		tcp_ack_owed(c, in->now);
 	tell_readable(c, env);
 }

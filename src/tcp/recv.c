@@ -13,20 +13,15 @@
 
 #include "base/err.h"
 #include "tcp/conn.h"
+#include "tcp/recv_internal.h"
 #include "tcp/tcp_internal.h"
 
 enum {
-	/* What a frame costs beyond its bytes, for each chunk: about what Linux charges. */
-	CHUNK_OVERHEAD = 512,
-
-	/* One queue holds at most 1/8 of what is free of a pinned pool above its low water, and 1/2 of the payload
-	 * pool above its reserve, which is kept for queues that are empty. */
-	PINNED_PART = 8,
+	/* One queue holds at most 1/2 of the payload pool above its reserve, which is kept for queues that are empty. */
 	PAYLOAD_PART = 2,
 	RESERVE_PART = 8,
 
 	EVICT_LOOK = 16, /* frames of a queue that are looked at for one to copy out */
-	MERGE_MAX = 512, /* bytes: copying more costs more than the chunk is worth */
 };
 
 static uint32_t chunks(const struct fbuf *frame)
@@ -43,28 +38,6 @@ static uint32_t chunks(const struct fbuf *frame)
 static bool is_pinned(const struct tcp_conn *c, const struct fbuf *frame)
 {
 	return frame->pool != c->stack->ip->payload;
-}
-
-/* @n chunks of a pinned pool come to the connection, or leave it. */
-static inline void pin(struct tcp_conn *c, uint32_t n)
-{
-	if (c->rcv_pinned == 0)
-		list_push_back(&c->stack->holders, &c->holder);
-	c->rcv_pinned += n;
-}
-
-static inline void unpin(struct tcp_conn *c, uint32_t n)
-{
-	c->rcv_pinned -= n;
-	if (c->rcv_pinned == 0)
-		list_remove(&c->holder);
-}
-
-/* The part shrinks with what is free (the dynamic thresholds of Choudhury and Hahne): see src/udp/input.c. */
-static inline bool may_hold(const struct tcp_conn *c, const struct fbuf_pool *pool)
-{
-	return pool->n_free > pool->low_water &&
-	       c->rcv_pinned < (pool->n_free - pool->low_water + PINNED_PART - 1) / PINNED_PART;
 }
 
 static bool may_copy(const struct tcp_conn *c)
@@ -125,12 +98,12 @@ static bool evict(struct tcp_stack *tcp, const struct fbuf_pool *pool)
 		c->rx.tail = copy;
 	frame->link = NULL;
 	frame->charge = 0;
-	unpin(c, chunks(frame));
+	tcp_rx_unpin(c, chunks(frame));
 	fbuf_free(frame);
 	return true;
 }
 
-/* The frame to keep where may_hold() says no: itself, or its copy. NULL: no memory, frame freed. */
+/* The frame to keep where tcp_rx_may_hold() says no: itself, or its copy. NULL: no memory, frame freed. */
 static __attribute__((noinline)) struct fbuf *settle_scarce(struct tcp_conn *c, struct fbuf *frame)
 {
 	struct fbuf_pool *pool = frame->pool;
@@ -145,7 +118,7 @@ static __attribute__((noinline)) struct fbuf *settle_scarce(struct tcp_conn *c, 
 			return copy;
 		}
 	}
-	pin(c, chunks(frame));
+	tcp_rx_pin(c, chunks(frame));
 	return frame;
 }
 
@@ -154,8 +127,8 @@ struct fbuf *tcp_rx_settle(struct tcp_conn *c, struct fbuf *frame)
 	uint32_t n = chunks(frame);
 
 	if (is_pinned(c, frame)) {
-		if (__builtin_expect(may_hold(c, frame->pool), 1)) {
-			pin(c, n);
+		if (__builtin_expect(tcp_rx_may_hold(c, frame->pool), 1)) {
+			tcp_rx_pin(c, n);
 		} else {
 			frame = settle_scarce(c, frame);
 			if (!frame)
@@ -163,7 +136,7 @@ struct fbuf *tcp_rx_settle(struct tcp_conn *c, struct fbuf *frame)
 			n = chunks(frame);
 		}
 	}
-	frame->charge = frame->total + n * CHUNK_OVERHEAD;
+	frame->charge = frame->total + n * TCP_RX_OVERHEAD;
 	c->rcv_charge += frame->charge;
 	return frame;
 }
@@ -173,7 +146,7 @@ void tcp_rx_unsettle(struct tcp_conn *c, struct fbuf *frame)
 	c->rcv_charge -= frame->charge;
 	frame->charge = 0;
 	if (is_pinned(c, frame))
-		unpin(c, chunks(frame));
+		tcp_rx_unpin(c, chunks(frame));
 }
 
 static void discard(struct tcp_conn *c, struct fbuf *frame)
@@ -196,7 +169,7 @@ bool tcp_rx_merge(struct tcp_conn *c, struct fbuf *tail, const struct fbuf *fram
 {
 	uint32_t len = frame->total;
 
-	if (len > MERGE_MAX || tail->next || fbuf_is_shared(tail) || fbuf_tailroom(tail) < len)
+	if (len > TCP_RX_MERGE_MAX || tail->next || fbuf_is_shared(tail) || fbuf_tailroom(tail) < len)
 		return false;
 	fbuf_copy_out(frame, 0, tail->data + tail->len, len);
 	tail->len += len;
@@ -373,28 +346,81 @@ static ssize_t nothing(struct tcp_conn *c)
 	return c->state == TCP_CLOSED ? -ENOTCONN : -EAGAIN;
 }
 
-ssize_t tcp_recv(struct tcp_conn *c, const struct ip_env *env, const struct iovec *iov, int n, uint32_t flags,
-		 uint32_t offset, fs_ns now)
+/* May tcp_ack_after_read() find a reason? In a dialogue it seldom does. */
+static inline bool may_owe_ack(const struct tcp_conn *c)
 {
-	struct sink s = { .iov = iov, .left = n };
+	uint32_t flags = c->ack_flags;
+
+	if (tcp_window_is_low(c))
+		return true;
+	if (!(flags & (TCP_ACK_NOW | TCP_ACK_DELAYED)))
+		return false;
+	return c->rcv_nxt - c->rcv_wup > c->rcv_mss || (flags & (TCP_ACK_PINGPONG | TCP_ACK_PUSHED2)) != TCP_ACK_PINGPONG;
+}
+
+/* What follows from reading @n bytes, for the window and for what is acknowledged. */
+static inline void after_read(struct tcp_conn *c, const struct ip_env *env, uint32_t n, fs_ns now)
+{
+	if (tcp_us(now) - c->rcv_space_us >= c->rcv_rtt_us)
+		tcp_window_adapt(c, now);
+	if (may_owe_ack(c))
+		tcp_ack_after_read(c, env, n, now);
+}
+
+static __attribute__((noinline)) ssize_t recv_any(struct tcp_conn *c, const struct ip_env *env, struct sink *s,
+						  uint32_t flags, uint32_t offset, fs_ns now)
+{
 	bool throw = flags & TCP_RECV_TRUNC;
 	uint32_t got;
 
-	if (__builtin_expect(flags & TCP_RECV_OOB, 0))
-		return recv_urgent(c, &s, flags);
-	if (__builtin_expect(flags & TCP_RECV_PEEK, 0)) {
-		got = peek(c, &s, offset, throw);
-		return got > 0 || (c->rx.head && room(&s) == 0) ? (ssize_t)got : nothing(c);
+	if (flags & TCP_RECV_OOB)
+		return recv_urgent(c, s, flags);
+	if (flags & TCP_RECV_PEEK) {
+		got = peek(c, s, offset, throw);
+		return got > 0 || (c->rx.head && room(s) == 0) ? (ssize_t)got : nothing(c);
 	}
 	if (!c->rx.head)
 		return nothing(c);
-	got = take(c, &s, throw);
-	if (got > 0) {
-		tcp_window_adapt(c, now);
-		tcp_ack_after_read(c, env, got, now);
-	} else if (room(&s) > 0) {
+	got = take(c, s, throw);
+	if (got > 0)
+		after_read(c, env, got, now);
+	else if (room(s) > 0)
 		return nothing(c); /* an urgent byte was all there was */
+	return got;
+}
+
+/* All there is: one frame of one chunk, which was never read from. */
+static inline uint32_t take_only(struct tcp_conn *c, struct fbuf *frame, void *to)
+{
+	uint32_t len = frame->total;
+
+	memcpy(to, frame->data, len);
+	c->copied_seq += len;
+	c->rx = (struct fbuf_queue){ 0 };
+	c->rcv_charge -= frame->charge;
+	frame->charge = 0;
+	if (is_pinned(c, frame))
+		tcp_rx_unpin(c, 1);
+	fbuf_free_part(frame);
+	return len;
+}
+
+ssize_t tcp_recv(struct tcp_conn *c, const struct ip_env *env, const struct iovec *iov, int n, uint32_t flags,
+		 uint32_t offset, fs_ns now)
+{
+	struct fbuf *frame = c->rx.head;
+	uint32_t got;
+
+	/* A message that came in one frame, into one buffer that holds it. */
+	if (__builtin_expect(!frame || frame->link || frame->next || flags || n != 1 || iov->iov_len < frame->total ||
+				     tcp_has(c, TCP_CONN_URG_IN),
+			     0)) {
+		struct sink s = { .iov = iov, .left = n };
+
+		return recv_any(c, env, &s, flags, offset, now);
 	}
+	got = take_only(c, frame, iov->iov_base);
+	after_read(c, env, got, now);
 	return got;
 }
 
@@ -418,7 +444,7 @@ static __attribute__((noinline)) struct fbuf *hold_before_mark(struct tcp_conn *
 	front = fbuf_clone_part(frame, c->stack->ip->payload, 0, n);
 	if (!front)
 		return NULL;
-	front->charge = front->total + chunks(front) * CHUNK_OVERHEAD;
+	front->charge = front->total + chunks(front) * TCP_RX_OVERHEAD;
 	c->rcv_charge += front->charge;
 	consume(c, frame, n);
 	return front;
@@ -439,6 +465,5 @@ void tcp_release(struct tcp_conn *c, const struct ip_env *env, struct fbuf *fram
 	uint32_t n = frame->charge;
 
 	discard(c, frame);
-	tcp_window_adapt(c, now);
-	tcp_ack_after_read(c, env, n, now);
+	after_read(c, env, n, now);
 }

@@ -154,7 +154,7 @@ bool tcp_window_opened(const struct tcp_conn *c);
 /* @len bytes came in one segment: more may. */
 void tcp_window_grow(struct tcp_conn *c, uint32_t len);
 
-/* The program read: perhaps a larger buffer is worth while. */
+/* The program read, a round trip or more after the last time: perhaps a larger buffer is worth while. */
 void tcp_window_adapt(struct tcp_conn *c, fs_ns now);
 
 /* --- delack.c: acknowledging --- */

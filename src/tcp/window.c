@@ -10,6 +10,7 @@
  */
 #include "base/err.h"
 #include "tcp/conn.h"
+#include "tcp/recv_internal.h"
 #include "tcp/tcp_internal.h"
 
 enum {
@@ -23,28 +24,22 @@ enum {
 	RESERVE_PART = 16, /* of the payload pool: below it every window is kept small */
 };
 
-static uint32_t window_of(uint32_t space)
+static inline uint32_t window_of(uint32_t space)
 {
-	return space / 2;
+	return space / 2; /* see tcp_full_window() */
 }
 
-static uint32_t round_down(uint32_t n, unsigned shift)
+static inline uint32_t round_down(uint32_t n, unsigned shift)
 {
 	return n >> shift << shift;
 }
 
-static uint32_t round_up(uint32_t n, unsigned shift)
+static inline uint32_t round_up(uint32_t n, unsigned shift)
 {
 	return round_down(n + (1U << shift) - 1, shift);
 }
 
-/* The most this buffer and the program's clamp allow. */
-static uint32_t full_window(const struct tcp_conn *c)
-{
-	return FS_MIN(window_of(c->rcvbuf), c->window_clamp);
-}
-
-static uint32_t free_window(const struct tcp_conn *c)
+static inline uint32_t free_window(const struct tcp_conn *c)
 {
 	uint32_t space = c->rcvbuf > c->rcv_charge ? c->rcvbuf - c->rcv_charge : 0;
 
@@ -114,7 +109,7 @@ void tcp_rx_established(struct tcp_conn *c, fs_ns now)
 		c->window_clamp = FS_MIN(c->window_clamp, (uint32_t)WINDOW_MAX);
 	}
 	c->rcv_mss = (uint16_t)FS_MAX(FS_MIN(guess, (uint32_t)MSS_GUESS), (uint32_t)MSS_LEAST);
-	c->rcv_ssthresh = FS_MIN(c->rcv_ssthresh, full_window(c));
+	c->rcv_ssthresh = FS_MIN(c->rcv_ssthresh, tcp_full_window(c));
 	c->rcv_space = FS_MIN(FS_MIN(c->rcv_ssthresh, c->rcv_wnd), INITIAL_SEGMENTS * (uint32_t)c->advertised_mss);
 	c->rcv_space = FS_MAX(c->rcv_space, 1U);
 	c->rcv_space_seq = c->copied_seq;
@@ -124,7 +119,7 @@ void tcp_rx_established(struct tcp_conn *c, fs_ns now)
 }
 
 /* Without scaling the field takes any number: whole segments, and no change for less than one. */
-static uint32_t whole_segments(const struct tcp_conn *c, uint32_t space, uint32_t mss, uint32_t full)
+static __attribute__((noinline)) uint32_t whole_segments(const struct tcp_conn *c, uint32_t space, uint32_t mss, uint32_t full)
 {
 	uint32_t window = c->rcv_wnd;
 
@@ -135,9 +130,10 @@ static uint32_t whole_segments(const struct tcp_conn *c, uint32_t space, uint32_
 	return window;
 }
 
-uint32_t tcp_select_window(const struct tcp_conn *c)
+/* Inline: every segment that leaves asks. */
+static inline uint32_t select_window(const struct tcp_conn *c)
 {
-	uint32_t full = full_window(c);
+	uint32_t full = tcp_full_window(c);
 	uint32_t mss = FS_MIN((uint32_t)c->rcv_mss, full);
 	uint32_t space = free_window(c);
 
@@ -155,6 +151,11 @@ uint32_t tcp_select_window(const struct tcp_conn *c)
 	return whole_segments(c, space, mss, full);
 }
 
+uint32_t tcp_select_window(const struct tcp_conn *c)
+{
+	return select_window(c);
+}
+
 uint16_t tcp_announce_window(struct tcp_conn *c, bool syn)
 {
 	uint32_t promised, window;
@@ -166,7 +167,7 @@ uint16_t tcp_announce_window(struct tcp_conn *c, bool syn)
 	if (__builtin_expect(is_memory_scarce(c), 0))
 		c->rcv_ssthresh = FS_MIN(c->rcv_ssthresh, 4 * (uint32_t)c->advertised_mss);
 	promised = tcp_receive_window(c);
-	window = tcp_select_window(c);
+	window = select_window(c);
 	/* What was promised stays promised (SHLD-14), and scaling loses the low bits: up, not down. */
 	if (window < promised)
 		window = round_up(promised, c->rcv_wscale);
@@ -181,7 +182,7 @@ bool tcp_window_opened(const struct tcp_conn *c)
 	uint32_t promised = tcp_receive_window(c);
 	uint32_t window;
 
-	if (2 * promised > full_window(c))
+	if (!tcp_window_is_low(c))
 		return false;
 	window = tcp_select_window(c);
 	return window > 0 && window >= 2 * promised;
@@ -204,7 +205,7 @@ void tcp_window_adapt(struct tcp_conn *c, fs_ns now)
 {
 	uint32_t copied = c->copied_seq - c->rcv_space_seq;
 
-	if (c->rcv_rtt_us == 0 || tcp_us(now) - c->rcv_space_us < c->rcv_rtt_us)
+	if (c->rcv_rtt_us == 0)
 		return;
 	if (copied > c->rcv_space) {
 		uint64_t window = 2 * (uint64_t)copied + 16 * (uint64_t)c->advertised_mss;

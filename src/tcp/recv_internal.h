@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * recv_internal.h - the accounting of received frames, inline where each segment passes (input.c, recv.c).
+ *
+ * Threads: holder of the stack's lock only.
+ */
+#ifndef FSOCK_TCP_RECV_INTERNAL_H
+#define FSOCK_TCP_RECV_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/counter.h"
+#include "base/err.h"
+#include "base/fbuf.h"
+#include "base/list.h"
+#include "tcp/conn.h"
+#include "tcp/tcp_internal.h"
+
+enum {
+	/* What a frame costs beyond its bytes, for each chunk: about what Linux charges. */
+	TCP_RX_OVERHEAD = 512,
+	/* One queue holds at most 1/8 of what is free of a pinned pool above its low water. */
+	TCP_RX_PINNED_PART = 8,
+	/* Bytes: copying more into the frame before it costs more than the chunk is worth. */
+	TCP_RX_MERGE_MAX = 512,
+};
+
+/* inline definitions */
+
+/* @n chunks of a pinned pool come to the connection, or leave it. */
+static inline void tcp_rx_pin(struct tcp_conn *c, uint32_t n)
+{
+	if (c->rcv_pinned == 0)
+		list_push_back(&c->stack->holders, &c->holder);
+	c->rcv_pinned += n;
+}
+
+static inline void tcp_rx_unpin(struct tcp_conn *c, uint32_t n)
+{
+	c->rcv_pinned -= n;
+	if (c->rcv_pinned == 0)
+		list_remove(&c->holder);
+}
+
+/* The part shrinks with what is free (the dynamic thresholds of Choudhury and Hahne): see src/udp/input.c. */
+static inline bool tcp_rx_may_hold(const struct tcp_conn *c, const struct fbuf_pool *pool)
+{
+	return pool->n_free > pool->low_water &&
+	       c->rcv_pinned < (pool->n_free - pool->low_water + TCP_RX_PINNED_PART - 1) / TCP_RX_PINNED_PART;
+}
+
+/* The most that the buffer and the program's clamp allow: half of the buffer, since a frame is charged more than its
+ * bytes. */
+static inline uint32_t tcp_full_window(const struct tcp_conn *c)
+{
+	return FS_MIN(c->rcvbuf / 2, c->window_clamp);
+}
+
+/* May the peer send less than half of that? Then reading may be worth a window update. */
+static inline bool tcp_window_is_low(const struct tcp_conn *c)
+{
+	return 2 * tcp_receive_window(c) <= tcp_full_window(c);
+}
+
+/* tcp_rx_append() of a frame of one chunk for which there is room and that is not to be merged. False: none of these,
+ * nothing happened. */
+static inline bool tcp_rx_append_plain(struct tcp_conn *c, struct fbuf *frame, uint32_t len)
+{
+	if (frame->next || (c->rx.tail && len <= TCP_RX_MERGE_MAX) || c->rcv_charge >= c->rcvbuf ||
+	    frame->pool == c->stack->ip->payload || !tcp_rx_may_hold(c, frame->pool))
+		return false;
+	tcp_rx_pin(c, 1);
+	frame->charge = len + TCP_RX_OVERHEAD;
+	c->rcv_charge += frame->charge;
+	c->rcv_nxt += len;
+	c->stack->ip->counters[FS_CTR_tcp_bytes_in] += len;
+	frame->link = NULL;
+	if (c->rx.tail)
+		c->rx.tail->link = frame;
+	else
+		c->rx.head = frame;
+	c->rx.tail = frame;
+	c->rx.frames++;
+	return true;
+}
+
+/* tcp_rx_measure() where it would learn nothing but that a small segment came soon after the last one. */
+static inline bool tcp_rx_measure_plain(struct tcp_conn *c, const struct tcp_in *in)
+{
+	uint32_t min = c->stack->config.delack_min_us;
+
+	if (in->len >= c->rcv_mss || !(in->h.flags & TCP_PSH) || !(in->h.options & TCP_HAS_TIMESTAMP) ||
+	    c->ato_us != min || in->now - c->last_received_at > FS_US(min) / 2)
+		return false;
+	c->ack_flags |= (uint8_t)(TCP_ACK_PUSHED | (c->ack_flags & TCP_ACK_PUSHED) << 1);
+	c->last_received_at = in->now;
+	if (in->len >= TCP_RX_OVERHEAD)
+		tcp_window_grow(c, in->len);
+	return true;
+}
+static_assert(TCP_ACK_PUSHED << 1 == TCP_ACK_PUSHED2, "one becomes the other");
+
+/* tcp_ack_owed() of the first small segment in a dialogue, whose answer will carry it. */
+static inline bool tcp_ack_owed_plain(struct tcp_conn *c, fs_ns now)
+{
+	uint32_t ato = c->ato_us;
+
+	if ((c->ack_flags & (TCP_ACK_PINGPONG | TCP_ACK_NOW | TCP_ACK_DELAYED)) != TCP_ACK_PINGPONG ||
+	    c->rcv_nxt - c->rcv_wup > c->rcv_mss || ato != c->stack->config.delack_min_us)
+		return false;
+	c->ack_flags |= TCP_ACK_DELAYED;
+	tcp_timer_set(c, TCP_TIMER_ACK, now + FS_US(ato));
+	return true;
+}
+
+#endif
