@@ -17,7 +17,11 @@
 #include "host/netns.h"
 #include "sys/sys.h"
 
-enum { MAX_LINKS = 256, MAX_ADDRS = IP_MAX_LOCAL };
+enum {
+	MAX_LINKS = 256,
+	MAX_ADDRS = IP_MAX_LOCAL,
+	LATENCY_SHED = 4, /* datagrams as of a kernel peer that are the shadow's in the latency profile */
+};
 
 int context_port_find(const struct context *ctx, uint32_t ifindex)
 {
@@ -183,13 +187,14 @@ static void publish(struct context *ctx, unsigned slot, const struct host_link *
 		ctx->stack->head.n_ports = slot + 1;
 }
 
-/* As long as a client waits for the fast path, and for the same reason; and not before a kernel peer is there: looking
- * at more sockets costs a receiver a seventh of its rate (docs/decisions/0020). */
+/* As long as a client waits for the fast path, and for the same reason. In the latency profile not at once either:
+ * what a fast peer sends before it knows its neighbour comes as from a kernel peer, and to open the way for such
+ * costs a stall and a tenth of the rate (docs/decisions/0020). */
 static int64_t shed_limit(const struct context *ctx)
 {
 	if (!ctx->config.kernel_peers)
 		return PROVIDER_SHED_ALL;
-	return ctx->config.profile == CONFIG_PROFILE_LATENCY ? 1 : FS_MAX(ctx->config.client_datagrams, 1u);
+	return ctx->config.profile == CONFIG_PROFILE_LATENCY ? LATENCY_SHED : FS_MAX(ctx->config.client_datagrams, 1u);
 }
 
 /* Try one provider on one interface. 0 or -errno with ctx->why. */

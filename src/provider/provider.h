@@ -139,8 +139,9 @@ struct provider_open_args {
 	size_t rings_len;	/* bytes of it, at least ops->rings_len */
 	int fd_floor;		/* lowest number a descriptor may get (F_DUPFD_CLOEXEC) */
 	const char *option;	/* provider's own option text, "" = none; e.g. "mode=native" */
-	int64_t shed_limit;	/* UDP frames with a partial checksum that may go to the kernel before
-				   tend() looks for a way to take them; PROVIDER_SHED_ALL = never */
+	int64_t shed_limit;	/* UDP frames with a partial checksum that may go to the kernel, beside those
+				   that only look so, before tend() looks for a way to take them;
+				   PROVIDER_SHED_ALL = never */
 	uint32_t former;	/* program of an owner that just ended, 0 = none: what it had attached
 				   may take the kernel a moment to remove, which is waited for */
 	char *why;		/* PROVIDER_WHY_LEN bytes: set to one sentence on failure, and when fewer
