@@ -33,7 +33,7 @@ def _all_fast(seen, least=1):
     each other (net.Pair.meet). But one full checksum in 65536 has the value that a kernel peer leaves
     for its device to complete, and such a datagram is the kernel's in generic mode: few, never a share.
     """
-    return seen.fast >= least and seen.tx_kernel == 0 and seen.rx_kernel <= 2 + seen.rx_fast // 8192
+    return seen.total >= least and seen.tx_kernel == 0 and seen.rx_kernel <= 2 + seen.rx_fast // 8192
 
 
 Counts.all_fast = _all_fast
