@@ -664,6 +664,84 @@ static void tcp_syn_sent__data_and_fin_on_the_answer(void **state)
 	trig_close(&r);
 }
 
+/* Fast Open, the client's side: the SYN waits for data and takes them along. */
+static void fast_open(struct tcp_rig *r)
+{
+	struct rig_sent *s;
+
+	trig_open(r);
+	r->c = tcp_open(&r->tcp, r);
+	r->c->options.fastopen_connect = r->c->options.fastopen_no_cookie = true;
+	assert_int_equal(trig_connect(r), 0);
+	rig_no_out(r);
+	assert_int_equal(tcp_ready(r->c), TCP_READY_OUT);
+	assert_int_equal(rig_write(r, text(0), 100), 100);
+	s = rig_one_out(r);
+	assert_int_equal(s->h.flags, TCP_SYN);
+	assert_int_equal(s->len, 100);
+	assert_int_equal(tcp_ready(r->c), 0);
+}
+
+static void tcp_syn_sent__data_of_the_syn_are_taken(void **state)
+{
+	struct tcp_rig r;
+
+	fast_open(&r);
+	rig_seg_in(&r, answer(&r, TCP_SYN | TCP_ACK, 101));
+	assert_int_equal(r.c->state, TCP_ESTABLISHED);
+	assert_int_equal(r.c->snd_una, r.iss + 101);
+	assert_null(r.c->first);
+	rig_ack_out(&r, 0);
+	trig_close(&r);
+}
+
+static void tcp_syn_sent__data_of_the_syn_are_not_taken(void **state)
+{
+	struct rig_sent *s;
+	struct tcp_rig r;
+
+	fast_open(&r);
+	rig_seg_in(&r, answer(&r, TCP_SYN | TCP_ACK, 1));
+	assert_int_equal(r.c->state, TCP_ESTABLISHED);
+	s = rig_one_out(&r); /* again at once, without guilt */
+	assert_int_equal(s->h.seq, 0);
+	assert_int_equal(s->len, 100);
+	assert_memory_equal(s->data, text(0), 100);
+	assert_int_equal(r.c->cc.cwnd, 10);
+	assert_int_equal(r.c->cc.ca_state, TCP_CA_OPEN);
+	rig_seg_in(&r, (struct rig_seg){ .ack = 100 });
+	assert_null(r.c->first);
+	assert_int_equal(r.c->cc.ssthresh, TCP_SSTHRESH_NONE);
+	trig_close(&r);
+}
+
+static void tcp_syn_sent__data_of_the_syn_are_taken_in_part(void **state)
+{
+	struct rig_sent *s;
+	struct tcp_rig r;
+
+	fast_open(&r);
+	rig_seg_in(&r, answer(&r, TCP_SYN | TCP_ACK, 41));
+	s = rig_one_out(&r);
+	assert_int_equal(s->h.seq, 40);
+	assert_int_equal(s->len, 60);
+	assert_memory_equal(s->data, text(40), 60);
+	rig_seg_in(&r, (struct rig_seg){ .ack = 100 });
+	assert_null(r.c->first);
+	trig_close(&r);
+}
+
+static void tcp_syn_sent__no_more_than_the_syn_can_be_acked(void **state)
+{
+	struct tcp_rig r;
+
+	fast_open(&r);
+	rig_seg_in(&r, answer(&r, TCP_SYN | TCP_ACK, 102));
+	rig_rst_out(&r);
+	assert_int_equal(r.c->state, TCP_SYN_SENT);
+	trig_close(&r);
+}
+
 /* --- simultaneous open (MUST-10) --- */
 
 static void tcp_syn_received__syns_cross(void **state)
@@ -1051,6 +1129,10 @@ int main(void)
 		cmocka_unit_test(tcp_syn_sent__no_mss_is_the_default),
 		cmocka_unit_test(tcp_syn_sent__ecn),
 		cmocka_unit_test(tcp_syn_sent__data_and_fin_on_the_answer),
+		cmocka_unit_test(tcp_syn_sent__data_of_the_syn_are_taken),
+		cmocka_unit_test(tcp_syn_sent__data_of_the_syn_are_not_taken),
+		cmocka_unit_test(tcp_syn_sent__data_of_the_syn_are_taken_in_part),
+		cmocka_unit_test(tcp_syn_sent__no_more_than_the_syn_can_be_acked),
 		cmocka_unit_test(tcp_syn_received__syns_cross),
 		cmocka_unit_test(tcp_syn_received__an_ack_is_enough),
 		cmocka_unit_test(tcp_syn_received__the_same_syn_is_answered_again),

@@ -260,31 +260,35 @@ static void tcp_rx__below_low_water_everything_is_copied_out(void **state)
 }
 
 /* One that reads takes the frame; one that does not has its oldest copied out for it. */
+/* Another connection to the same peer, from the next port, by the same numbers; the rig speaks to it. */
+static struct tcp_conn *another(struct tcp_rig *r)
+{
+	struct ip_addr any = { 0 }, peer = trig_peer(r);
+
+	r->port = r->port ? r->port + 1 : TRIG_PORT + 1;
+	r->c = tcp_open(&r->tcp, r);
+	assert_int_equal(tcp_connect(r->c, &r->h.env, &any, r->port, &peer, TRIG_PEER_PORT, r->now), 0);
+	rig_drain(r);
+	rig_seg_in(r, (struct rig_seg){ .seq = r->irs, .ack = r->c->iss + 1, .flags = TCP_SYN | TCP_ACK,
+					.options = TCP_HAS_MSS | TCP_HAS_SACK_PERMITTED, .mss = 1460, .absolute = true });
+	assert_int_equal(r->c->state, TCP_ESTABLISHED);
+	rig_drain(r);
+	return r->c;
+}
+
 static void tcp_rx__eviction_keeps_order_and_bytes(void **state)
 {
-	struct ip_addr peer, any = { 0 };
 	struct tcp_conn *sleeper, *reader;
 	struct tcp_rig r;
 
 	open_small(&r, 64, 64);
-	peer = trig_peer(&r);
 	for (unsigned i = 0; i < 4; i++)
 		feed(&r, 1448);
 	sleeper = r.c;
 	assert_int_equal(sleeper->rcv_pinned, 4);
-	/* A second connection to the same peer, from another port, by the same numbers. */
-	reader = tcp_open(&r.tcp, &r);
-	assert_int_equal(tcp_connect(reader, &r.h.env, &any, TRIG_PORT + 1, &peer, TRIG_PEER_PORT, r.now), 0);
-	rig_drain(&r);
-	r.port = TRIG_PORT + 1;
-	rig_seg_in(&r, (struct rig_seg){ .seq = r.irs, .ack = reader->iss + 1, .flags = TCP_SYN | TCP_ACK,
-					 .options = TCP_HAS_MSS | TCP_HAS_SACK_PERMITTED, .mss = 1460, .absolute = true });
-	assert_int_equal(reader->state, TCP_ESTABLISHED);
-	rig_drain(&r);
+	reader = another(&r);
 	r.h.pinned.low_water = 62;
 	for (unsigned i = 0; i < 6; i++) {
-		r.c = reader;
-		r.iss = reader->iss;
 		feed(&r, 1448);
 		assert_int_equal(reader->rcv_pinned, 1);
 		assert_int_equal(sleeper->rcv_pinned, i < 4 ? 3 - i : 0);
@@ -295,6 +299,41 @@ static void tcp_rx__eviction_keeps_order_and_bytes(void **state)
 	r.c = sleeper;
 	rig_drain(&r);
 	rig_reads(&r, text(0), 4 * 1448);
+	trig_close(&r);
+}
+
+/* Many that do not read leave the pool to the one that does. */
+static void tcp_rx__sleepers_do_not_starve_a_reader(void **state)
+{
+	struct tcp_conn *sleeper[TRIG_CONNS - 1];
+	struct tcp_rig r;
+
+	open_small(&r, 64, 256);
+	r.h.pinned.low_water = 16;
+	sleeper[0] = r.c;
+	for (unsigned i = 0; i < FS_ARRAY_SIZE(sleeper); i++) {
+		if (i > 0)
+			sleeper[i] = another(&r);
+		for (unsigned k = 0; k < 20; k++)
+			feed(&r, 1448);
+	}
+	assert_true(r.h.pinned.n_free >= 16);
+	another(&r);
+	for (uint32_t i = 0; i < 100; i++) {
+		feed(&r, 1448);
+		rig_reads(&r, text(i * 1448), 1448);
+		rig_drain(&r);
+	}
+	assert_int_equal(rig_counter(&r, FS_CTR_drop_tcp_no_memory), 0);
+	for (unsigned i = 0; i < FS_ARRAY_SIZE(sleeper); i++) {
+		struct tcp_conn *reader = r.c;
+
+		r.c = sleeper[i];
+		rig_reads(&r, text(0), 20 * 1448);
+		rig_drain(&r);
+		tcp_abort(r.c, &r.h.env, r.now);
+		r.c = reader;
+	}
 	trig_close(&r);
 }
 
@@ -357,6 +396,7 @@ int main(void)
 		cmocka_unit_test(tcp_rx__beyond_its_share_it_is_copied_out),
 		cmocka_unit_test(tcp_rx__below_low_water_everything_is_copied_out),
 		cmocka_unit_test(tcp_rx__eviction_keeps_order_and_bytes),
+		cmocka_unit_test(tcp_rx__sleepers_do_not_starve_a_reader),
 		cmocka_unit_test(tcp_rx__without_memory_it_is_dropped_and_told),
 		cmocka_unit_test(tcp_rx__a_full_buffer_gives_up_what_is_out_of_order_first),
 	};
