@@ -33,8 +33,8 @@ enum {
 /* Two domains of one key: numbers seen in one place tell nothing of the other. */
 enum { DOMAIN_BASE = 1, DOMAIN_LOW = 2 };
 
-/* The greatest not above the peer's is taken: what is common on Ethernet and with tunnels, the defaults, and something
- * for whoever has less. Ascending. Every entry more is one more number that an ACK may guess. */
+/* The greatest not above the peer's is taken: what is common on Ethernet and with tunnels, the defaults, and
+ * something for whoever has less. Ascending. Every entry more is one more number that an ACK may guess. */
 static const uint16_t mss_v4[] = { 216, 536, 1300, 1440, 1460, 8960 };
 static const uint16_t mss_v6[] = { 216, 536, 1220, 1420, 1440, 8940 };
 static_assert(FS_ARRAY_SIZE(mss_v4) == FS_ARRAY_SIZE(mss_v6), "one size");

@@ -184,7 +184,7 @@ static void resend_synack(struct tcp_req *req, const struct ip_env *env, fs_ns n
 	req->listener->stack->ip->counters[FS_CTR_tcp_retransmitted]++;
 }
 
-/* Something is wrong with what came: say where we are. Throttled, see above; a challenge if it looked like an attack. */
+/* Something is wrong with what came: say where we are. Throttled, see above. */
 static void answer(struct tcp_req *req, const struct ip_env *env, const struct tcp_in *in, bool challenge)
 {
 	struct tcp_listener *l = req->listener;
@@ -269,8 +269,8 @@ static bool may_begin(struct tcp_listener *l, const struct tcp_in *in, bool *coo
 	return !tcp_accept_queue_full(l);
 }
 
-/* DEVIATION: data on a SYN are not kept for later without Fast Open (RFC 9293 3.10.7.2 lets them be queued): the SYN-ACK
- * does not ack them, so the peer sends them again, as to Linux. Tested: tcp_request_begin__syn_with_data. */
+/* DEVIATION: data on a SYN are not kept for later without Fast Open (RFC 9293 3.10.7.2 lets them be queued): the
+ * SYN-ACK does not ack them, so the peer sends them again, as to Linux. Tested: tcp_request_begin__syn_with_data. */
 void tcp_request_begin(struct tcp_listener *l, const struct ip_env *env, struct tcp_in *in)
 {
 	uint8_t cookie[TCP_FASTOPEN_COOKIE_LEN];

@@ -22,6 +22,7 @@
 #include "tcp/tcp.h"
 
 struct ip_env;
+struct tcp_conn;
 struct tcp_in;
 
 /* What the two SYNs agreed on. */
@@ -58,6 +59,9 @@ static_assert(sizeof(struct tcp_req) <= 192, "a half-open connection is small");
 
 /* --- request.c --- */
 
+void tcp_req_input(struct tcp_req *req, const struct ip_env *env, struct tcp_in *in);
+void tcp_req_timer(struct tcp_stack *tcp, const struct ip_env *env, struct tcp_req *req, fs_ns now);
+
 /* A SYN for @l: makes a request, a Fast Open child or a cookie of it and answers; or drops it. */
 void tcp_request_begin(struct tcp_listener *l, const struct ip_env *env, struct tcp_in *in);
 
@@ -83,6 +87,11 @@ void tcp_req_free(struct tcp_req *req);
 
 /* --- listen.c --- */
 
+/* Whose a SYN from @remote to @local is; NULL = nobody's. Linux's preference, see score(). */
+struct tcp_listener *tcp_listener_find(struct tcp_stack *tcp, const struct ip_addr *local, uint16_t local_port,
+				       const struct ip_addr *remote, uint16_t remote_port, uint32_t ifindex);
+void tcp_listen_input(struct tcp_listener *l, const struct ip_env *env, struct tcp_in *in);
+
 /* accept() would get more than it asked to keep. Counts the overflow. */
 bool tcp_accept_queue_full(struct tcp_listener *l);
 
@@ -106,22 +115,5 @@ void tcp_cookie_send(struct tcp_listener *l, const struct ip_env *env, const str
 /* Is the ACK @in the answer to one? Then the connection is made of it, or it is dropped because accept() is
  * behind. False: it is not. */
 bool tcp_cookie_accept(struct tcp_listener *l, const struct ip_env *env, struct tcp_in *in);
-
-/* --- fastopen.c --- */
-
-/* The server's cookie for @remote at @local. */
-enum { TCP_FASTOPEN_COOKIE_LEN = 8 };
-void tcp_fastopen_cookie(const struct tcp_stack *tcp, const struct ip_addr *local, const struct ip_addr *remote,
-			 uint8_t cookie[TCP_FASTOPEN_COOKIE_LEN]);
-
-/*
- * The SYN @in for @l has an option or data: True: a child took them and is answered (RFC 7413 4.2). False: an
- * ordinary request it is; @s gets the cookie to grant, if any (into @cookie).
- */
-bool tcp_fastopen_begin(struct tcp_listener *l, const struct ip_env *env, struct tcp_in *in,
-			const struct tcp_handshake *hs, struct tcp_synack *s, uint8_t cookie[TCP_FASTOPEN_COOKIE_LEN]);
-
-/* A place that TCP_REQ_PENALTY kept is free again. */
-void tcp_fastopen_pardon(struct tcp_req *req);
 
 #endif

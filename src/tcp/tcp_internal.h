@@ -6,6 +6,7 @@
  * numbers and control bits, gives the acknowledgement to ack.c, payload to recv.c (in order) or ooo.c, and
  * marks the connection dirty. tcp_burst_end() calls tcp_output() for each dirty connection: retransmissions,
  * new data, FIN, or a bare ACK if one is owed and nothing carried it.
+ * What has a header of its own is not repeated here: end.h, request.h, timewait.h, fastopen.h, reply.h, cc.h.
  * Threads: holder of the stack's lock only.
  */
 #ifndef FSOCK_TCP_TCP_INTERNAL_H
@@ -18,7 +19,12 @@
 #include "base/csum.h"
 #include "ip/ip.h"
 #include "tcp/conn.h"
+#include "tcp/end.h"
+#include "tcp/fastopen.h"
+#include "tcp/reply.h"
+#include "tcp/request.h"
 #include "tcp/tcp.h"
+#include "tcp/timewait.h"
 #include "wire/packet.h"
 #include "wire/tcp.h"
 
@@ -36,15 +42,6 @@ struct tcp_in {
 	const struct packet *p;
 	fs_ns now;
 };
-
-/* --- tcp.c: tables, demultiplexing --- */
-
-uint32_t tcp_end_hash(const struct tcp_stack *tcp, const struct ip_addr *local, uint16_t local_port,
-		      const struct ip_addr *remote, uint16_t remote_port);
-struct tcp_end *tcp_end_find(struct tcp_stack *tcp, const struct ip_addr *local, uint16_t local_port,
-			     const struct ip_addr *remote, uint16_t remote_port);
-void tcp_end_insert(struct tcp_stack *tcp, struct tcp_end *end); /* hash computed here */
-void tcp_end_remove(struct tcp_stack *tcp, struct tcp_end *end);
 
 /* --- state.c: life of a connection --- */
 
@@ -334,54 +331,6 @@ bool tcp_probe_tail(struct tcp_conn *c, const struct ip_env *env, fs_ns now);
 /* conn->dst, resolved and ready to build frames; NULL = not now. */
 struct ip_dst *tcp_dst(struct tcp_conn *c, const struct ip_env *env);
 
-/* --- reply.c: segments of no connection --- */
-
-struct tcp_reply {
-	struct ip_addr local, remote;
-	uint16_t local_port, remote_port;
-	struct tcp_hdr h;	/* ports, checksum and length are filled here */
-	struct tcp_style style;
-	uint64_t choice;
-};
-
-/* Build and queue it. 0, or -errno: it could not leave, nobody cares. */
-int tcp_reply(struct tcp_stack *tcp, const struct ip_env *env, const struct tcp_reply *r, fs_ns now);
-
-/* The RST that answers a segment nobody wants (RFC 9293 3.10.7.1); nothing to a RST. */
-void tcp_reply_reset(struct tcp_stack *tcp, const struct ip_env *env, const struct tcp_in *in);
-
-/* --- listen.c, request.c, cookie.c, fastopen.c, timewait.c --- */
-
-struct tcp_req;
-struct tcp_tw;
-
-struct tcp_listener *tcp_listener_find(struct tcp_stack *tcp, const struct ip_addr *local, uint16_t local_port,
-				       const struct ip_addr *remote, uint16_t remote_port, uint32_t ifindex);
-void tcp_listen_input(struct tcp_listener *l, const struct ip_env *env, struct tcp_in *in);
-void tcp_req_input(struct tcp_req *req, const struct ip_env *env, struct tcp_in *in);
-void tcp_req_timer(struct tcp_stack *tcp, const struct ip_env *env, struct tcp_req *req, fs_ns now);
-/* Handle @in; a SYN that may begin anew goes to its listener, the entry is gone then. */
-void tcp_tw_input(struct tcp_tw *tw, const struct ip_env *env, struct tcp_in *in);
-/* An entry for @c's tuple; false: no memory, the connection just ends (as Linux). */
-bool tcp_tw_start(struct tcp_conn *c, fs_ns now);
-void tcp_tw_timer(struct tcp_stack *tcp, struct tcp_tw *tw);
-/* May @conn connect over this entry (T6191-1)? Then the entry is gone and iss, ts_offset and ts_recent are set. */
-bool tcp_tw_reuse(struct tcp_tw *tw, struct tcp_conn *c, fs_ns now);
-/* A Fast Open child's handshake completed, failed or its user accepted it. */
-void tcp_child_settled(struct tcp_conn *c, const struct ip_env *env, bool ok);
-
-/*
- * Fast Open, the client's side (RFC 7413 4.2). tcp_fastopen_ready(): @c's SYN may carry data, so that a connect may
- * wait for them: a cookie is known (or none is wanted), and the path is not known to swallow such SYNs.
- * tcp_fastopen_syn(): the option for the first SYN into @h, if any; returns payload bytes that may go with it.
- * tcp_fastopen_answered(): the SYN-ACK to a SYN with option or data came: keeps the cookie, counts.
- * tcp_fastopen_lost(): such a SYN was not answered in time; the next goes without.
- */
-bool tcp_fastopen_ready(const struct tcp_conn *c, fs_ns now);
-uint32_t tcp_fastopen_syn(struct tcp_conn *c, struct tcp_hdr *h, fs_ns now);
-void tcp_fastopen_answered(struct tcp_conn *c, const struct tcp_in *in);
-void tcp_fastopen_lost(struct tcp_conn *c, fs_ns now);
-
 /* --- option.c --- */
 
 /* @c begins with @options, a listener's or what it had elsewhere: buffers and congestion control follow. Before
@@ -408,10 +357,6 @@ void tcp_chrono_stop(struct tcp_conn *c, enum tcp_chrono which, fs_ns now);
 /* A connection that did not begin with tcp_connect() learns its destination and path MTU; @mtu if there is no
  * route just now. */
 void tcp_attach_path(struct tcp_conn *c, const struct ip_env *env, uint32_t mtu);
-
-/* Initial sequence number and timestamp offset of a tuple (RFC 6528, T7323-8); in reply.c. */
-tcp_seq tcp_isn(const struct tcp_stack *tcp, const struct tcp_end *end, fs_ns now);
-uint32_t tcp_ts_offset(const struct tcp_stack *tcp, const struct tcp_end *end);
 
 /* --- timer.c --- */
 

@@ -19,6 +19,10 @@
 #include "base/timer.h"
 #include "tcp/tcp.h"
 
+struct ip_env;
+struct tcp_conn;
+struct tcp_in;
+
 struct tcp_tw {
 	struct tcp_end end;	/* first member: see tcp_end */
 	struct list age;	/* in tcp_stack.tw_age */
@@ -33,5 +37,15 @@ struct tcp_tw {
 	uint64_t choice;	/* for tcp_ops.resolve */
 };
 static_assert(sizeof(struct tcp_tw) <= 192, "TIME-WAIT is small");
+
+/* Handle @in; a SYN that may begin anew goes to its listener, the entry is gone then. */
+void tcp_tw_input(struct tcp_tw *tw, const struct ip_env *env, struct tcp_in *in);
+
+/* An entry for @c's tuple, in its place in the table; false: no memory, the connection just ends (as Linux). */
+bool tcp_tw_start(struct tcp_conn *c, fs_ns now);
+void tcp_tw_timer(struct tcp_stack *tcp, struct tcp_tw *tw);
+
+/* May @c connect over this entry (T6191-1)? Then the entry is gone and iss, ts_offset and ts_recent are set. */
+bool tcp_tw_reuse(struct tcp_tw *tw, struct tcp_conn *c, fs_ns now);
 
 #endif
