@@ -9,6 +9,8 @@
  * left alone for longer each time.
  * Does not: the experimental option 254.
  */
+#include "tcp/fastopen.h"
+
 #include <string.h>
 
 #include "base/counter.h"

@@ -6,6 +6,8 @@
  * They carry no data and are never kept: what must come again is built again.
  * Standards: RFC 9293 3.10.7.1 (reset generation), 3.4.1 and RFC 6528 (initial sequence numbers).
  */
+#include "tcp/reply.h"
+
 #include <errno.h>
 
 #include "base/counter.h"
