@@ -268,7 +268,7 @@ static NOINLINE enum sent send_again(struct tcp_conn *c, const struct ip_env *en
 		}
 		count_again(c, &run, now);
 		if (run.first == c->first)
-			tcp_timer_set(c, TCP_TIMER_RTX, now + FS_US(tcp_rto_us(c)));
+			tcp_rto_arm(c, now);
 		done += run.len;
 	}
 	if (done > 0 && budget != UINT32_MAX)
@@ -485,7 +485,7 @@ static INLINE void arm_after_sending(struct tcp_conn *c, fs_ns now)
 	if (tcp_tlp_arm(c, now))
 		tcp_timer_stop(c, TCP_TIMER_RTX);
 	else if (c->due[TCP_TIMER_RTX] == FS_NEVER)
-		tcp_timer_set(c, TCP_TIMER_RTX, now + FS_US(tcp_rto_us(c)));
+		tcp_rto_arm(c, now);
 }
 
 /* New data, with all that is to be done before and after. */
@@ -733,7 +733,7 @@ void tcp_send_syn(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 		tcp_blocked(c, now);
 	}
 	if (c->due[TCP_TIMER_RTX] == FS_NEVER)
-		tcp_timer_set(c, TCP_TIMER_RTX, now + FS_US(tcp_rto_us(c)));
+		tcp_rto_arm(c, now);
 }
 
 void tcp_send_ack(struct tcp_conn *c, const struct ip_env *env, fs_ns now)

@@ -367,6 +367,9 @@ void tcp_timers_stop(struct tcp_conn *c);
 /* Arm RTX after data was sent or acked: TLP if it applies, else RTO from @now; off if nothing is outstanding; window
  * probe if nothing is and the window is closed with data waiting. */
 void tcp_rearm_rtx(struct tcp_conn *c, fs_ns now);
+
+/* RTX one RTO from @now, or when the user's timeout ends. */
+void tcp_rto_arm(struct tcp_conn *c, fs_ns now);
 void tcp_keepalive_arm(struct tcp_conn *c, fs_ns now);
 
 enum {

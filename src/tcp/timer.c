@@ -55,9 +55,19 @@ static bool fin_waits(const struct tcp_conn *c)
 	return tcp_has(c, TCP_CONN_FIN_QUEUED) && !tcp_has(c, TCP_CONN_FIN_SENT);
 }
 
-static void rtx_in(struct tcp_conn *c, fs_ns now)
+static fs_ns user_timeout(const struct tcp_conn *c)
 {
-	tcp_timer_set(c, TCP_TIMER_RTX, now + FS_US(tcp_rto_us(c)));
+	return FS_MS((fs_ns)c->options.user_timeout_ms);
+}
+
+void tcp_rto_arm(struct tcp_conn *c, fs_ns now)
+{
+	fs_ns deadline = now + FS_US(tcp_rto_us(c));
+
+	/* The user's timeout is exact: nobody waits for an RTO beyond it (RFC 5482). */
+	if (__builtin_expect(c->options.user_timeout_ms != 0 && c->rtx_began != 0, 0))
+		deadline = FS_MIN(deadline, c->rtx_began + user_timeout(c));
+	tcp_timer_set(c, TCP_TIMER_RTX, deadline);
 }
 
 void tcp_rearm_rtx(struct tcp_conn *c, fs_ns now)
@@ -69,7 +79,7 @@ void tcp_rearm_rtx(struct tcp_conn *c, fs_ns now)
 		if (tcp_tlp_arm(c, now))
 			tcp_timer_stop(c, TCP_TIMER_RTX);
 		else
-			rtx_in(c, now);
+			tcp_rto_arm(c, now);
 		return;
 	}
 	tcp_tlp_arm(c, now); /* off */
@@ -86,7 +96,7 @@ void tcp_rearm_rtx(struct tcp_conn *c, fs_ns now)
 	c->rtt.backoff = 0;
 	c->probes_out = 0;
 	c->rtx_began = 0;
-	rtx_in(c, now);
+	tcp_rto_arm(c, now);
 }
 
 /* --- giving up --- */
@@ -101,11 +111,6 @@ static fs_ns patience(const struct tcp_config *config, uint32_t retries)
 		rto = FS_MIN(rto * 2, (uint64_t)config->rto_max_us);
 	}
 	return FS_US((fs_ns)total);
-}
-
-static fs_ns user_timeout(const struct tcp_conn *c)
-{
-	return FS_MS((fs_ns)c->options.user_timeout_ms);
 }
 
 /* Nobody answered: the user learns ETIMEDOUT, or what ICMP said meanwhile (MUST-56). As tcp_drop(). */
@@ -141,7 +146,7 @@ static bool fire_syn(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 	c->retransmits++;
 	c->total_retrans++;
 	c->rtt.backoff = (uint8_t)FS_MIN(c->rtt.backoff + 1, BACKOFF_MAX);
-	rtx_in(c, now);
+	tcp_rto_arm(c, now);
 	tcp_send_syn(c, env, now);
 	return false;
 }
@@ -213,10 +218,7 @@ static bool fire_rto(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 	if (config->retries1 && c->retransmits % config->retries1 == 0)
 		doubt_the_way(c, now);
 	c->rtt.backoff = (uint8_t)FS_MIN(c->rtt.backoff + 1, BACKOFF_MAX);
-	rtx_in(c, now);
-	/* The user's timeout is exact: nobody waits for an RTO beyond it (RFC 5482). */
-	if (user_timeout(c))
-		tcp_timer_set(c, TCP_TIMER_RTX, FS_MIN(c->due[TCP_TIMER_RTX], c->rtx_began + user_timeout(c)));
+	tcp_rto_arm(c, now);
 	tcp_mark_dirty(c);
 	return false;
 }
@@ -263,9 +265,7 @@ static bool fire_probe(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 	tcp_send_probe(c, env, now);
 	if (c->rtt.backoff < c->stack->config.retries2)
 		c->rtt.backoff++; /* SHLD-30 */
-	rtx_in(c, now);
-	if (user_timeout(c))
-		tcp_timer_set(c, TCP_TIMER_RTX, FS_MIN(c->due[TCP_TIMER_RTX], c->rtx_began + user_timeout(c)));
+	tcp_rto_arm(c, now);
 	return false;
 }
 
