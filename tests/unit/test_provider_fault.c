@@ -400,6 +400,188 @@ static void fault_link__counts_add_up(void **state)
 	close_both();
 }
 
+static void fault_link__mask_loses_by_count(void **state)
+{
+	uint32_t n = 0;
+
+	start(&(struct fault_config){ .loss_mask = 0x8000000000000005 }, 1);
+	for (uint32_t i = 0; i < 128; i++) {
+		send_number(0, i);
+		if (take(1) < 0) {
+			assert_true(i % 64 == 0 || i % 64 == 2 || i % 64 == 63);
+			n++;
+		}
+	}
+	assert_int_equal(n, 6);
+	close_both();
+}
+
+static void fault_link__schedule_of_outages(void **state)
+{
+	start(&(struct fault_config){ .down_from = FS_MS(10), .down_for = FS_MS(2), .down_every = FS_MS(5) }, 1);
+	for (uint32_t ms = 0; ms < 30; ms++) {
+		bool down = ms >= 10 && (ms - 10) % 5 < 2;
+
+		fault_link_advance(&link_, FS_MS(ms));
+		assert_int_equal(fault_link_is_down(&link_, 1), down);
+		send_number(0, ms);
+		assert_int_equal(take(1), down ? -1 : (int)ms);
+	}
+	close_both();
+}
+
+static void fault_link__line_shared_by_two(void **state)
+{
+	struct fault_line line = { 0 };
+
+	/* Both directions through one line: the second frame waits for the first of the other. */
+	start(&(struct fault_config){ .rate_bps = 8000000, .queue_bytes = 250 }, 1);
+	link_.to[0].line = link_.to[1].line = &line;
+	send_number(0, 1);
+	send_number(1, 2);
+	send_number(0, 3); /* finds 200 bytes waiting */
+	assert_int_equal(link_.to[1].counts.overflowed, 1);
+	fault_link_advance(&link_, FS_US(100));
+	assert_int_equal(take(1), 1);
+	assert_int_equal(take(0), -1);
+	fault_link_advance(&link_, FS_US(200));
+	assert_int_equal(take(0), 2);
+	close_both();
+}
+
+static void fault_link__wire_with_memory_of_its_own(void **state)
+{
+	static struct fbuf bufs[4];
+	static uint8_t memory[4 * CHUNK];
+	struct fbuf_pool wire;
+	struct fbuf *f;
+
+	fbuf_pool_init(&wire, CHUNK, FAULT_WIRE_HEADROOM);
+	fbuf_pool_add(&wire, bufs, memory, 4);
+	start(&(struct fault_config){ .delay = FS_MS(50) }, 1);
+	link_.wire = &wire;
+	link_.hold = FS_MS(1);
+	f = frame(0, 77, LEN);
+	fbuf_hold(f);
+	end[0].handle.ops->transmit(&end[0].handle, &f, 1);
+	end[0].handle.ops->kick(&end[0].handle);
+	assert_int_equal(wire.n_free, 3);
+	assert_true(fbuf_is_shared(f)); /* the device is not done with it */
+	fault_link_advance(&link_, FS_MS(1));
+	assert_int_equal(take(0), -1);
+	assert_false(fbuf_is_shared(f));
+	assert_int_equal(end[0].handle.ops->tx_pending(&end[0].handle), 0);
+	for (uint32_t i = 0; i < 4; i++)
+		send_number(0, i);
+	assert_int_equal(link_.to[1].counts.no_chunk, 1);
+	fault_link_advance(&link_, FS_MS(51));
+	assert_int_equal(take(1), 77);
+	fbuf_free(f);
+	close_both();
+	assert_int_equal(wire.n_free, 4);
+}
+
+static void fault_link__jitter_has_shapes(void **state)
+{
+	static const struct { uint8_t shape; fs_ns mean_from, mean_to, max_from, max_to; } cases[] = {
+		{ FAULT_JITTER_EVEN, 47, 53, 95, 100 },
+		{ FAULT_JITTER_BELL, 47, 53, 80, 100 },
+		{ FAULT_JITTER_TAIL, 130, 350, 1000, 6400 },
+	};
+
+	for (unsigned k = 0; k < FS_ARRAY_SIZE(cases); k++) {
+		fs_ns sum = 0, most = 0;
+
+		start(&(struct fault_config){ .jitter = 100, .jitter_shape = cases[k].shape }, 5);
+		for (uint32_t i = 0; i < 2000; i++) {
+			fs_ns late;
+
+			fault_link_advance(&link_, (fs_ns)i * 100000);
+			send_number(0, i);
+			late = fault_link_next(&link_) - link_.now;
+			fault_link_advance(&link_, link_.now + late);
+			assert_int_equal(take(1), i);
+			sum += late;
+			most = FS_MAX(most, late);
+		}
+		assert_in_range(sum / 2000, cases[k].mean_from, cases[k].mean_to);
+		assert_in_range(most, cases[k].max_from, cases[k].max_to);
+		close_both();
+	}
+}
+
+/* A segment from @seq on with @len bytes and @flags, checksums left out: nobody here looks at them but IP's. */
+static struct fbuf *segment(uint32_t seq, uint16_t len, uint8_t flags)
+{
+	uint8_t b[54] = { [12] = 8, [14] = 0x45, [22] = 64, [23] = 6, [26] = 10, [30] = 10, [35] = 1, [37] = 2,
+			  [46] = 0x50, [47] = flags };
+	uint8_t payload[256] = { 0 };
+	struct fbuf *f = fbuf_alloc_chain(&end[0].pool, sizeof(b) + len);
+	uint32_t sum = 0;
+
+	b[16] = (uint8_t)((len + 40) >> 8);
+	b[17] = (uint8_t)(len + 40);
+	for (int i = 14; i < 34; i += 2)
+		sum += (uint32_t)(b[i] << 8 | b[i + 1]);
+	sum = ~((sum & 0xffff) + (sum >> 16));
+	b[24] = (uint8_t)(sum >> 8);
+	b[25] = (uint8_t)sum;
+	for (int i = 0; i < 4; i++)
+		b[38 + i] = (uint8_t)(seq >> (24 - 8 * i));
+	fbuf_append(f, b, sizeof(b));
+	fbuf_append(f, payload, len);
+	return f;
+}
+
+static bool arrives(struct fbuf *f)
+{
+	end[0].handle.ops->transmit(&end[0].handle, &f, 1);
+	end[0].handle.ops->kick(&end[0].handle);
+	if (end[1].handle.ops->receive(&end[1].handle, &f, 1) == 0)
+		return false;
+	fbuf_free(f);
+	return true;
+}
+
+static void fault_link__picks_segments_by_kind(void **state)
+{
+	enum { FIN = 1, SYN = 2, ACK = 16 };
+
+	start(&(struct fault_config){ .picks = { { FAULT_KIND_SYN, 2, 1 },
+						 { FAULT_KIND_FIN, 1, 2 },
+						 { FAULT_KIND_DATA | FAULT_KIND_AGAIN, 1, 1 } } }, 1);
+	assert_true(arrives(segment(0, 0, SYN)));
+	assert_false(arrives(segment(0, 0, SYN)));
+	assert_true(arrives(segment(0, 0, SYN)));
+	assert_true(arrives(segment(1, 100, ACK)));
+	assert_false(arrives(segment(1, 100, ACK)));
+	assert_true(arrives(segment(1, 100, ACK)));
+	assert_false(arrives(segment(101, 0, FIN | ACK)));
+	assert_false(arrives(segment(101, 0, FIN | ACK)));
+	assert_true(arrives(segment(101, 0, FIN | ACK)));
+	assert_true(arrives(segment(102, 0, ACK)));
+	assert_int_equal(link_.to[1].counts.lost, 4);
+	close_both();
+}
+
+static void fault_link__refuses_what_is_too_long(void **state)
+{
+	struct fbuf *f;
+
+	start(&(struct fault_config){ .mtu = 140 }, 1);
+	assert_true(arrives(segment(0, 100, 16)));
+	assert_false(arrives(segment(0, 101, 16)));
+	f = fault_link_refused(&link_, 1);
+	assert_non_null(f);
+	assert_int_equal(f->total, 14 + 40 + 101);
+	fbuf_free(f);
+	for (uint32_t i = 0; i < FAULT_REFUSED_MAX + 5; i++)
+		assert_false(arrives(segment(i, 200, 16)));
+	assert_int_equal(link_.to[1].refused.frames, FAULT_REFUSED_MAX);
+	assert_int_equal(link_.to[1].counts.too_long, FAULT_REFUSED_MAX + 6);
+	close_both();
+}
+
 static void fault_receive__empty_pool_refuses(void **state)
 {
 	struct fbuf *all;
@@ -460,6 +642,13 @@ int main(void)
 		cmocka_unit_test(fault_link__reordered_frames_are_overtaken),
 		cmocka_unit_test(fault_link__same_seed_same_run),
 		cmocka_unit_test(fault_link__counts_add_up),
+		cmocka_unit_test(fault_link__mask_loses_by_count),
+		cmocka_unit_test(fault_link__schedule_of_outages),
+		cmocka_unit_test(fault_link__line_shared_by_two),
+		cmocka_unit_test(fault_link__wire_with_memory_of_its_own),
+		cmocka_unit_test(fault_link__jitter_has_shapes),
+		cmocka_unit_test(fault_link__picks_segments_by_kind),
+		cmocka_unit_test(fault_link__refuses_what_is_too_long),
 		cmocka_unit_test(fault_receive__empty_pool_refuses),
 		cmocka_unit_test(fault_port__fails_on_demand),
 	};

@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fault.c - the lossy link in memory.
- *
- * The order in which a frame meets its fate: queue limit, loss, damage, serialisation, delay,
- * reordering, doubling. A lost frame still takes its time on the line, as it would on a real one.
+ * fault.c - the lossy link in memory, as a provider. What happens on the wire is link.c.
  */
 #include "provider/fault/fault.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define FAULT_MAGIC 0x6661756c746c6e6bULL /* "faultlnk" */
+#include "provider/fault/fault_internal.h"
 
 struct fault_port {
 	struct provider_port base;
 	struct fault_link *link; /* borrowed */
 	unsigned end;
 	struct fbuf_queue queued; /* accepted, not kicked; owned */
+	struct fbuf_queue sent;	  /* copied to the wire, given back at their stamp; owned */
 	uint32_t slots;
 	uint32_t busy_kicks;
 	bool down;
@@ -25,181 +23,6 @@ struct fault_port {
 static struct fault_port *port_of(const struct provider_handle *handle)
 {
 	return (struct fault_port *)(void *)handle->port; /* its first member */
-}
-
-/* --- chance --- */
-
-/* SplitMix64: every seed is good, and the state is one word. */
-static uint64_t random_next(struct fault_link *link)
-{
-	uint64_t z = link->random += 0x9e3779b97f4a7c15ULL;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-	return z ^ (z >> 31);
-}
-
-/* Always draws, so that changing one chance does not shift what the others see. */
-static bool happens(struct fault_link *link, uint32_t per_million)
-{
-	return random_next(link) % FAULT_MILLION < per_million;
-}
-
-static fs_ns random_up_to(struct fault_link *link, fs_ns limit)
-{
-	uint64_t r = random_next(link);
-
-	return limit > 0 ? (fs_ns)(r % ((uint64_t)limit + 1)) : 0;
-}
-
-static bool burst_loses(struct fault_link *link, struct fault_direction *d)
-{
-	const struct fault_config *c = &d->config;
-	bool leaves = happens(link, d->bad ? c->bad_leave : c->bad_enter);
-
-	if (leaves)
-		d->bad = !d->bad;
-	return happens(link, d->bad ? c->bad_loss : c->good_loss) && c->bad_enter > 0;
-}
-
-static void flip_bit(struct fault_link *link, struct fbuf *frame)
-{
-	uint64_t bit = random_next(link) % ((uint64_t)frame->total * 8);
-	uint64_t byte = bit / 8;
-	struct fbuf *part = frame;
-
-	while (byte >= part->len) {
-		byte -= part->len;
-		part = part->next;
-	}
-	part->data[byte] ^= (uint8_t)(1u << (bit & 7));
-}
-
-/* --- the link --- */
-
-void fault_link_init(struct fault_link *link, const struct fault_config *config, uint64_t seed)
-{
-	memset(link, 0, sizeof(*link));
-	link->magic = FAULT_MAGIC;
-	link->random = seed;
-	link->to[0].config = link->to[1].config = *config;
-}
-
-void fault_link_advance(struct fault_link *link, fs_ns now)
-{
-	fs_assert(now >= link->now);
-	link->now = now;
-}
-
-fs_ns fault_link_next(const struct fault_link *link)
-{
-	fs_ns next = FS_NEVER;
-
-	for (int e = 0; e < 2; e++)
-		if (link->to[e].head)
-			next = FS_MIN(next, link->to[e].head->stamp);
-	return next;
-}
-
-/* Put in place by arrival; of equal ones the first stays first. Most go to the end. */
-static void in_flight_insert(struct fault_direction *d, struct fbuf *frame)
-{
-	struct fbuf **at = &d->head;
-
-	if (d->tail && d->tail->stamp <= frame->stamp)
-		at = &d->tail->link;
-	else
-		while (*at && (*at)->stamp <= frame->stamp)
-			at = &(*at)->link;
-	frame->link = *at;
-	*at = frame;
-	if (!frame->link)
-		d->tail = frame;
-}
-
-static struct fbuf *in_flight_take(struct fault_direction *d, fs_ns now)
-{
-	struct fbuf *frame = d->head;
-
-	if (!frame || frame->stamp > now)
-		return NULL;
-	d->head = frame->link;
-	if (!d->head)
-		d->tail = NULL;
-	frame->link = NULL;
-	return frame;
-}
-
-/* When the last bit has left; FS_NEVER when the queue before the line is full. */
-static fs_ns serialise(struct fault_link *link, struct fault_direction *d, uint32_t bytes)
-{
-	const struct fault_config *c = &d->config;
-	fs_ns start = FS_MAX(link->now, d->line_free);
-	uint64_t waiting;
-
-	if (c->rate_bps == 0)
-		return link->now;
-	waiting = (uint64_t)((unsigned __int128)(uint64_t)(start - link->now) * c->rate_bps / 8 /
-			     1000000000u);
-	if (c->queue_bytes > 0 && waiting + bytes > c->queue_bytes)
-		return FS_NEVER;
-	d->line_free = start + (fs_ns)((uint64_t)bytes * 8 * 1000000000u / c->rate_bps);
-	return d->line_free;
-}
-
-static fs_ns arrival(struct fault_link *link, struct fault_direction *d, fs_ns left)
-{
-	const struct fault_config *c = &d->config;
-	fs_ns at = left + c->delay + random_up_to(link, c->jitter);
-
-	if (happens(link, c->reorder)) {
-		d->counts.reordered++;
-		return at + c->reorder_by;
-	}
-	d->last_arrival = FS_MAX(at, d->last_arrival);
-	return d->last_arrival;
-}
-
-static void send_one(struct fault_link *link, struct fault_direction *d, struct fbuf *frame)
-{
-	const struct fault_config *c = &d->config;
-	fs_ns left = serialise(link, d, frame->total);
-	bool lost = happens(link, c->loss);
-	struct fbuf *copy;
-
-	d->counts.sent++;
-	lost |= burst_loses(link, d);
-	if (left == FS_NEVER) {
-		d->counts.overflowed++;
-		fbuf_free(frame);
-		return;
-	}
-	if (lost) {
-		d->counts.lost++;
-		fbuf_free(frame);
-		return;
-	}
-	if (happens(link, c->corrupt)) {
-		d->counts.corrupted++;
-		flip_bit(link, frame);
-	}
-	frame->stamp = arrival(link, d, left);
-	in_flight_insert(d, frame);
-	if (!happens(link, c->duplicate))
-		return;
-	copy = fbuf_clone_into(frame, frame->pool);
-	if (!copy)
-		return;
-	d->counts.doubled++;
-	in_flight_insert(d, copy);
-}
-
-static void direction_clear(struct fault_direction *d)
-{
-	struct fbuf *frame;
-
-	while ((frame = in_flight_take(d, FS_NEVER)))
-		fbuf_free(frame);
 }
 
 /* --- option text: the address of the link and the end --- */
@@ -302,6 +125,13 @@ static void fault_fork_child(struct provider_handle *handle)
 	(void)handle; /* holds nothing but memory */
 }
 
+/* Give back what the wire has. */
+static void complete_sent(struct fault_port *p, fs_ns now)
+{
+	while (p->sent.head && p->sent.head->stamp <= now)
+		fbuf_free(fbuf_queue_pop(&p->sent));
+}
+
 static unsigned fault_receive(struct provider_handle *handle, struct fbuf **frames, unsigned n)
 {
 	struct fault_port *p = port_of(handle);
@@ -309,7 +139,8 @@ static unsigned fault_receive(struct provider_handle *handle, struct fbuf **fram
 	unsigned got = 0;
 	struct fbuf *frame;
 
-	while (!p->down && got < n && (frame = in_flight_take(d, p->link->now))) {
+	complete_sent(p, p->link->now);
+	while (!p->down && got < n && (frame = fault_direction_take(d, p->link->now))) {
 		struct fbuf *in = fbuf_clone_into(frame, p->base.pool);
 
 		fbuf_free(frame);
@@ -367,7 +198,7 @@ static unsigned fault_transmit(struct provider_handle *handle, struct fbuf *cons
 			continue;
 		}
 		stats->tx_bytes += f->total;
-		if (is_shared(f) && !(f = part_with(f))) {
+		if (!p->link->wire && is_shared(f) && !(f = part_with(f))) {
 			stats->tx_bad++;
 			continue;
 		}
@@ -375,6 +206,25 @@ static unsigned fault_transmit(struct provider_handle *handle, struct fbuf *cons
 	}
 	stats->tx_full += n - i;
 	return i;
+}
+
+/* Onto the wire, which has memory of its own or that of the sender. */
+static void put_on_wire(struct fault_port *p, struct fbuf *frame)
+{
+	struct fault_link *link = p->link;
+	struct fbuf *copy;
+
+	if (!link->wire) {
+		fault_link_send(link, !p->end, frame);
+		return;
+	}
+	copy = fbuf_clone_into(frame, link->wire);
+	frame->stamp = link->now + link->hold;
+	fbuf_queue_push(&p->sent, frame);
+	if (copy)
+		fault_link_send(link, !p->end, copy);
+	else
+		link->to[!p->end].counts.no_chunk++;
 }
 
 static int fault_kick(struct provider_handle *handle)
@@ -393,7 +243,8 @@ static int fault_kick(struct provider_handle *handle)
 		return -EAGAIN;
 	}
 	while ((frame = fbuf_queue_pop(&p->queued)))
-		send_one(p->link, &p->link->to[!p->end], frame);
+		put_on_wire(p, frame);
+	complete_sent(p, p->link->now);
 	return 0;
 }
 
@@ -438,8 +289,9 @@ static void fault_close(struct provider_handle *handle)
 	struct fault_port *p = port_of(handle);
 
 	fbuf_queue_free(&p->queued);
-	/* What is under way from here lies in this port's pool. */
-	direction_clear(&p->link->to[!p->end]);
+	fbuf_queue_free(&p->sent);
+	/* What is under way from here lies in this port's pool, without a wire's own. */
+	fault_direction_clear(&p->link->to[!p->end]);
 }
 
 /* --- failures on demand --- */

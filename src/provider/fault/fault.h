@@ -7,8 +7,8 @@
  * run can be repeated bit by bit. Used by unit tests and by the simulator.
  *
  * Does:     the whole contract of provider.h but steering: every frame comes to the stack.
- * Does not: make system calls, read a clock, allocate: frames in flight stay in the sender's pool and
- *           are copied into the receiver's when they arrive.
+ * Does not: make system calls, read a clock, allocate: frames in flight stay in the sender's pool, or one
+ *           handed in, and are copied into the receiver's when they arrive.
  * Threads:  one for the link and both its ends.
  * Errors:   as provider.h. fault_port_* make calls fail on purpose.
  */
@@ -18,12 +18,25 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "provider/fault/frame.h"
 #include "provider/provider.h"
 
 enum {
 	FAULT_TX_SLOTS = 256,  /* frames transmit() takes before kick() must be called */
 	FAULT_OPTION_LEN = 40, /* bytes of an option text made by fault_option() */
 	FAULT_MILLION = 1000000,
+	FAULT_PICKS = 4,
+	FAULT_REFUSED_MAX = 16, /* frames a link keeps for fault_link_refused() */
+	FAULT_WIRE_HEADROOM = 128, /* of a wire pool's chunks, if super-frames are cut */
+};
+
+/* How jitter is spread: evenly up to it; around half of it; mostly below it, and now and then up to 64 times it. */
+enum fault_jitter { FAULT_JITTER_EVEN, FAULT_JITTER_BELL, FAULT_JITTER_TAIL };
+
+/* Segments lost by count: of those that are of all @kinds the @first (from 1) and what follows, @count of them. */
+struct fault_pick {
+	uint32_t kinds; /* enum fault_kind; 0 = this entry and those behind are unused */
+	uint32_t first, count;
 };
 
 /* How one direction behaves. All zero: a perfect wire without delay. Chances are per million. */
@@ -41,10 +54,21 @@ struct fault_config {
 	/* Gilbert-Elliott model of bursts, on top of loss: two states, a chance to leave each, and a
 	 * chance of loss in each. Off while bad_enter is 0. */
 	uint32_t bad_enter, bad_leave, good_loss, bad_loss;
+
+	uint8_t jitter_shape;	/* enum fault_jitter */
+	bool complete;		/* the sender's device completes checksums: nothing partial arrives */
+	bool split;		/* and cuts super-frames of TCP into segments, which then meet their fates alone */
+	uint32_t mark_bytes;	/* frames that find more than this waiting are marked CE if their sender
+				   understands (RFC 3168); 0 = none */
+	uint32_t mtu;		/* longer IP packets are refused, see fault_link_refused(); 0 = none are */
+	uint64_t loss_mask;	/* bit n: of every 64 frames the n-th is lost */
+	struct fault_pick picks[FAULT_PICKS];
+	/* Nothing gets through from down_from on for down_for, again every down_every (0 = once). */
+	fs_ns down_from, down_for, down_every;
 };
 
-/* What became of the frames of one direction. sent = lost + overflowed + refused + delivered - doubled
- * + in flight. */
+/* What became of the frames of one direction. sent = lost + overflowed + too_long + refused + delivered -
+ * doubled + in flight. A super-frame that is cut counts as its segments. */
 struct fault_counts {
 	uint64_t sent;	     /* frames kicked into the link */
 	uint64_t delivered;  /* given to receive() */
@@ -52,13 +76,26 @@ struct fault_counts {
 	uint64_t overflowed; /* the queue before the line was full */
 	uint64_t refused;    /* the receiver's pool had no chunk */
 	uint64_t doubled, corrupted, reordered;
+	uint64_t too_long;   /* than the MTU */
+	uint64_t marked;
+	uint64_t no_chunk;   /* not in sent: the wire pool had none */
+};
+
+/* What serialises frames: a direction's own, or one that several directions share as they would a router's
+ * port. They have the same rate and queue then. */
+struct fault_line {
+	fs_ns free; /* when it has sent what it was given */
 };
 
 struct fault_direction {
 	struct fault_config config; /* may be changed at any time; holds for frames kicked from then on */
 	struct fault_counts counts;
 	struct fbuf *head, *tail;   /* in flight, by arrival (kept in fbuf.stamp); owned */
-	fs_ns line_free;	    /* when the line has sent what it was given */
+	struct fault_line *line;    /* borrowed; its own unless somebody says otherwise */
+	struct fault_line own_line;
+	struct fbuf_queue refused;  /* too long; owned */
+	struct fault_flow flows[FAULT_FLOWS];
+	uint32_t picked[FAULT_PICKS]; /* segments counted for each */
 	fs_ns last_arrival;	    /* jitter must not reorder */
 	bool bad;		    /* Gilbert-Elliott state */
 };
@@ -68,6 +105,11 @@ struct fault_link {
 	uint64_t random; /* state of the generator */
 	fs_ns now;
 	struct fault_direction to[2]; /* to[e]: what arrives at end e */
+	/* Where frames lie while in flight, borrowed; NULL = in the sender's pool. With one, a sender's frame is
+	 * copied when it is kicked, and given back @hold after that, as a device does that is slow to say that
+	 * it has sent. */
+	struct fbuf_pool *wire;
+	fs_ns hold;
 };
 
 /* Prepare a link whose both directions behave as @config. @link: any memory, borrowed until both
@@ -79,6 +121,13 @@ void fault_link_advance(struct fault_link *link, fs_ns now);
 
 /* When the next frame arrives at either end; FS_NEVER = none in flight. */
 fs_ns fault_link_next(const struct fault_link *link);
+
+/* Does nothing get through to end @end now? */
+bool fault_link_is_down(const struct fault_link *link, unsigned end);
+
+/* The oldest frame towards @end that was longer than the MTU, for whoever plays the router that says so. The
+ * caller owns it; NULL = none. */
+struct fbuf *fault_link_refused(struct fault_link *link, unsigned end);
 
 /* Option text for provider_ops.open(): end 0 or 1 of @link. @to: FAULT_OPTION_LEN bytes. */
 void fault_option(const struct fault_link *link, unsigned end, char *to);
