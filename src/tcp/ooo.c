@@ -255,6 +255,14 @@ static bool is_newer(uint32_t a, uint32_t b)
 	return (int32_t)(a - b) > 0;
 }
 
+/* RFC 2883 4 (2): a duplicate of what waits is followed by the whole of it, whatever came since. */
+static uint32_t rank(const struct tcp_conn *c, const struct tcp_ooo *run, bool dsack)
+{
+	if (dsack && seq_le(run->seq, c->dsack.left) && seq_ge(run->end, c->dsack.right))
+		return c->ooo_arrivals + 1;
+	return run->arrived;
+}
+
 uint32_t tcp_ooo_blocks(const struct tcp_conn *c, struct tcp_sack_block *to, uint32_t max)
 {
 	uint32_t age[TCP_MAX_SACK], first = 0, n;
@@ -267,10 +275,10 @@ uint32_t tcp_ooo_blocks(const struct tcp_conn *c, struct tcp_sack_block *to, uin
 	n = first;
 	for (struct fbuf *f = c->ooo_first; f; f = tcp_ooo(f)->next) {
 		const struct tcp_ooo *run = tcp_ooo(f);
-		uint32_t at = n;
+		uint32_t at = n, arrived = rank(c, run, first > 0);
 		bool is_end = tcp_has(c, TCP_CONN_FIN_AHEAD) && run->end == c->rcv_fin;
 
-		while (at > first && is_newer(run->arrived, age[at - 1]))
+		while (at > first && is_newer(arrived, age[at - 1]))
 			at--;
 		if (at >= max)
 			continue;
@@ -280,7 +288,7 @@ uint32_t tcp_ooo_blocks(const struct tcp_conn *c, struct tcp_sack_block *to, uin
 			age[i] = age[i - 1];
 		}
 		to[at] = (struct tcp_sack_block){ run->seq, run->end + is_end };
-		age[at] = run->arrived;
+		age[at] = arrived;
 	}
 	return n;
 }

@@ -212,6 +212,28 @@ static void tcp_ooo_insert__any_overlap(void **state)
 	}
 }
 
+/* RFC 2883 4 (2): in a burst something newer may come between a duplicate and the ACK that tells of it. */
+static void tcp_ooo_blocks__dsack_is_followed_by_what_holds_it(void **state)
+{
+	struct tcp_rig r;
+	struct rig_sent *s;
+
+	rig_connected(&r, &rig_sacking);
+	arrive(&r, 2 * SIZE, 3 * SIZE);
+	rig_drain(&r);
+	rig_seg_part(&r, (struct rig_seg){ .seq = 3 * SIZE, .data = text(3 * SIZE), .len = SIZE });
+	rig_seg_part(&r, (struct rig_seg){ .seq = 6 * SIZE, .data = text(6 * SIZE), .len = SIZE });
+	rig_burst_end(&r);
+	s = rig_ack_out(&r, 0);
+	assert_int_equal(s->h.n_sack, 3);
+	assert_int_equal(s->h.sack[0].left, 3 * SIZE);
+	assert_int_equal(s->h.sack[0].right, 4 * SIZE);
+	assert_int_equal(s->h.sack[1].left, 2 * SIZE);
+	assert_int_equal(s->h.sack[1].right, 5 * SIZE);
+	assert_int_equal(s->h.sack[2].left, 6 * SIZE);
+	trig_close(&r);
+}
+
 /* --- what is kept --- */
 
 static void tcp_ooo_insert__keeps_what_it_has(void **state)
@@ -511,6 +533,7 @@ int main(void)
 		cmocka_unit_test(tcp_ooo_blocks__of_all_orders_of_five_segments),
 		cmocka_unit_test(tcp_ooo_blocks__of_all_orders_with_timestamps),
 		cmocka_unit_test(tcp_ooo_blocks__none_without_sack),
+		cmocka_unit_test(tcp_ooo_blocks__dsack_is_followed_by_what_holds_it),
 		cmocka_unit_test(tcp_dsack__of_all_orders_with_each_segment_twice),
 		cmocka_unit_test(tcp_ooo_insert__any_overlap),
 		cmocka_unit_test(tcp_ooo_insert__keeps_what_it_has),
