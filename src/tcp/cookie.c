@@ -4,7 +4,9 @@
  * is a keyed hash that the handshake's last ACK brings back, with what had to be remembered in it.
  *
  * In the 32 bits: the peer's number and a hash of the tuple, so that the number grows as any other's does; 8 bits
- * of a clock of minutes; 24 bits of a second hash that holds the minute and an index in a table of MSS values.
+ * of a clock of minutes; 24 bits of a second hash that holds the minute and an index in a table of MSS values. The
+ * second hash is over the peer's number, too: added alone, a number that is off by one or two would only turn one
+ * index into another, and a segment behind the one that was lost would begin the connection in the first one's place.
  * What the SYN offered besides goes into the low bits of our timestamp, which the ACK echoes; without
  * timestamps window scale, SACK and ECN are lost, the connection is a slow one.
  * Does not: send the SYN-ACK again. If it is lost, the peer's next SYN gets another.
@@ -39,14 +41,16 @@ static const uint16_t mss_v4[] = { 216, 536, 1300, 1440, 1460, 8960 };
 static const uint16_t mss_v6[] = { 216, 536, 1220, 1420, 1440, 8940 };
 static_assert(FS_ARRAY_SIZE(mss_v4) == FS_ARRAY_SIZE(mss_v6), "one size");
 
-static uint32_t hash(const struct tcp_stack *tcp, const struct tcp_end *end, uint32_t domain, uint32_t minute)
+static uint32_t hash(const struct tcp_stack *tcp, const struct tcp_end *end, uint32_t domain, uint32_t minute,
+		     tcp_seq irs)
 {
-	const uint64_t key[6] = { end->local.d[0],
+	const uint64_t key[7] = { end->local.d[0],
 				  end->local.d[1],
 				  end->remote.d[0],
 				  end->remote.d[1],
 				  (uint32_t)end->local_port << 16 | end->remote_port,
-				  (uint64_t)domain << 32 | minute };
+				  (uint64_t)domain << 32 | minute,
+				  irs };
 
 	return (uint32_t)siphash24(&tcp->secret[TCP_SECRET_COOKIE], key, sizeof(key));
 }
@@ -60,8 +64,8 @@ static tcp_seq make(const struct tcp_stack *tcp, const struct tcp_end *end, tcp_
 {
 	uint32_t minute = minute_of(now);
 
-	return hash(tcp, end, DOMAIN_BASE, 0) + irs + (minute << MINUTE_SHIFT) +
-	       ((hash(tcp, end, DOMAIN_LOW, minute) + index) & LOW_MASK);
+	return hash(tcp, end, DOMAIN_BASE, 0, 0) + irs + (minute << MINUTE_SHIFT) +
+	       ((hash(tcp, end, DOMAIN_LOW, minute, irs) + index) & LOW_MASK);
 }
 
 /* The index in it, or -1: it is none, or too old. */
@@ -69,11 +73,11 @@ static int check(const struct tcp_stack *tcp, const struct tcp_end *end, tcp_seq
 {
 	uint32_t minute = minute_of(now), age, index;
 
-	cookie -= hash(tcp, end, DOMAIN_BASE, 0) + irs;
+	cookie -= hash(tcp, end, DOMAIN_BASE, 0, 0) + irs;
 	age = (minute - (cookie >> MINUTE_SHIFT)) & 0xff;
 	if (age >= AGE_MAX)
 		return -1;
-	index = (cookie - hash(tcp, end, DOMAIN_LOW, minute - age)) & LOW_MASK;
+	index = (cookie - hash(tcp, end, DOMAIN_LOW, minute - age, irs)) & LOW_MASK;
 	return index < FS_ARRAY_SIZE(mss_v4) ? (int)index : -1;
 }
 

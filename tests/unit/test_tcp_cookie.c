@@ -290,12 +290,13 @@ static void tcp_cookie__forged(void **state)
 
 		s.h.ack ^= 1U << bit;
 		believed += is_believed(&r, &l, &s);
+		/* What begins with another number is not the handshake's ACK: bytes before it would be missing. */
 		s = good;
 		s.h.seq ^= 1U << bit;
-		believed += is_believed(&r, &l, &s);
+		assert_false(is_believed(&r, &l, &s));
 	}
 	/* The three lowest bits may turn one index into another: that is no gain. */
-	assert_true(believed <= 6);
+	assert_true(believed <= 3);
 	for (unsigned port = 10; port < 100; port++) {
 		struct raw_seg s = good;
 
