@@ -824,6 +824,7 @@ bool tcp_push_partial(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 			left(c);
 			count_new(c, &run, now);
 			arm_after_sending(c, now);
+			tcp_send_space(c, env);
 			return true;
 		}
 	}
@@ -867,6 +868,7 @@ bool tcp_probe_tail(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 		c->flags &= ~(uint32_t)TCP_CONN_PUSH_ALL;
 		if (c->snd_nxt != before) {
 			left(c);
+			tcp_send_space(c, env);
 			return true;
 		}
 	}
