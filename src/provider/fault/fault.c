@@ -314,6 +314,13 @@ void fault_port_slots(struct provider_handle *handle, uint32_t n)
 	port_of(handle)->slots = FS_MIN(n, (uint32_t)FAULT_TX_SLOTS);
 }
 
+const struct fbuf_queue *fault_port_queue(const struct provider_handle *handle, unsigned which)
+{
+	const struct fault_port *p = port_of(handle);
+
+	return which == 0 ? &p->queued : &p->sent;
+}
+
 const struct provider_ops provider_fault = {
 	.name = "fault",
 	.port_size = sizeof(struct fault_port),

@@ -139,6 +139,10 @@ void fault_port_busy(struct provider_handle *handle, uint32_t n);
 /* transmit() takes at most @n frames between kicks; 0 = none. At most FAULT_TX_SLOTS. */
 void fault_port_slots(struct provider_handle *handle, uint32_t n);
 
+/* For accounting: the frames this port has, not kicked yet (0) and sent but not given back (1). */
+enum { FAULT_QUEUES = 2 };
+const struct fbuf_queue *fault_port_queue(const struct provider_handle *handle, unsigned which);
+
 extern const struct provider_ops provider_fault;
 
 #endif
