@@ -232,6 +232,18 @@ void context_publish(struct context *ctx)
 
 /* --- ports --- */
 
+static bool tend(struct context *ctx, struct provider_handle *h)
+{
+	enum provider_tended done = h->ops->tend(h, false);
+
+	if (done == PROVIDER_TENDS_SLOWLY) {
+		context_brace(ctx, true);
+		done = h->ops->tend(h, true);
+		context_brace(ctx, false);
+	}
+	return done == PROVIDER_TENDED;
+}
+
 /* What a provider did changes the descriptors of its port: the other processes join anew, sleepers take the
  * new ones up. */
 void context_tend_ports(struct context *ctx)
@@ -239,7 +251,7 @@ void context_tend_ports(struct context *ctx)
 	for (unsigned i = 0; i < ctx->n_handles; i++) {
 		struct provider_handle *h = &ctx->handle[i];
 
-		if (!h->ops || !h->ops->tend || (uint32_t)h->port->owner_pid != ctx->pid || !h->ops->tend(h))
+		if (!h->ops || !h->ops->tend || (uint32_t)h->port->owner_pid != ctx->pid || !tend(ctx, h))
 			continue;
 		ctx->stack->port_opened[i] = ++ctx->stack->ports_serial;
 		ctx->handle_opened[i] = ctx->stack->port_opened[i];

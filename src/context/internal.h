@@ -394,6 +394,9 @@ void context_read_options(struct sock *s, int fd);
  * descriptor is libc's alone. */
 void context_widen(struct sock *s, int fd);
 void context_narrow(struct sock *s, int fd);
+/* Around what keeps this process from reading for some time: room for what comes meanwhile. What the shadows hold
+ * beyond their limit they keep. */
+void context_brace(struct context *ctx, bool on);
 
 /* --- drive.c --- */
 

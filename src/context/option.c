@@ -19,6 +19,7 @@
 
 enum {
 	WIDEN = 3, /* see context_widen() */
+	BRACED = 4 << 20, /* bytes, which the kernel doubles: of small datagrams some 4,600 */
 };
 
 /* --- what is read back --- */
@@ -90,6 +91,23 @@ void context_narrow(struct sock *s, int fd)
 
 	if (s->widened && sys_setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &v, sizeof(v)) == 0)
 		s->widened = false;
+}
+
+void context_brace(struct context *ctx, bool on)
+{
+	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
+		const int v = BRACED;
+		struct sock *s;
+
+		context_check_descriptor(ctx, fd);
+		s = context_live_sock(ctx, fd);
+		if (!s || !s->widened || s->pcb.limit >= 2 * BRACED)
+			continue;
+		if (on)
+			(void)sys_setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &v, sizeof(v));
+		else
+			context_widen(s, fd);
+	}
 }
 
 /* --- setting --- */

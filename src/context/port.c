@@ -188,8 +188,8 @@ static void publish(struct context *ctx, unsigned slot, const struct host_link *
 }
 
 /* As long as a client waits for the fast path, and for the same reason. In the latency profile not at once either:
- * what a fast peer sends before it knows its neighbour comes as from a kernel peer, and to open the way for such
- * costs a stall and a tenth of the rate (docs/decisions/0020). */
+ * what a fast peer sends before it knows its neighbour comes as from a kernel peer, and to look at more sockets for
+ * such costs a tenth of the rate (docs/decisions/0020). */
 static int64_t shed_limit(const struct context *ctx)
 {
 	if (!ctx->config.kernel_peers)
@@ -219,6 +219,7 @@ static int try_open(struct context *ctx, unsigned slot, const struct host_link *
 		.fd_floor = ctx->fd_floor,
 		.option = modes[ctx->config.xdp_mode],
 		.shed_limit = shed_limit(ctx),
+		.shed_ready = ctx->config.profile == CONFIG_PROFILE_LATENCY,
 		.former = former,
 		.why = why,
 	};

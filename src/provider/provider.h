@@ -85,6 +85,13 @@ struct steer_rule {
 	enum steer_verdict verdict; /* port entries: always STEER_STACK */
 };
 
+/* What tend() did. */
+enum provider_tended {
+	PROVIDER_TENDED_NOTHING,
+	PROVIDER_TENDED,       /* the descriptors changed, wait_fd() with them; others join anew */
+	PROVIDER_TENDS_SLOWLY, /* nothing yet: call again with slowly, when it may take its time */
+};
+
 struct provider_ops;
 
 /* Shared half. A provider embeds it as the first member of its own struct of ops->port_size bytes. */
@@ -142,6 +149,8 @@ struct provider_open_args {
 	int64_t shed_limit;	/* UDP frames with a partial checksum that may go to the kernel, beside those
 				   that only look so, before tend() looks for a way to take them;
 				   PROVIDER_SHED_ALL = never */
+	bool shed_ready;	/* prepare that way in open(), so that tend() holds nobody up: some 40 ms more
+				   here, as much at the end, and memory */
 	uint32_t former;	/* program of an owner that just ended, 0 = none: what it had attached
 				   may take the kernel a moment to remove, which is waited for */
 	char *why;		/* PROVIDER_WHY_LEN bytes: set to one sentence on failure, and when fewer
@@ -245,10 +254,9 @@ struct provider_ops {
 	 * answer by themselves); costs a load unless steering asked. @now may be some ms old. */
 	void (*heartbeat)(struct provider_handle *handle, fs_ns now);
 
-	/* Owner, now and then: do what has become sensible for the traffic seen. True: the descriptors changed,
-	 * wait_fd() with them; others join anew. Mostly a few loads, some 20 ms when it does something.
-	 * NULL = nothing ever. */
-	bool (*tend)(struct provider_handle *handle);
+	/* Owner, now and then: do what has become sensible for the traffic seen. Mostly a few loads. What
+	 * would take some 30 ms is left undone unless @slowly. NULL = nothing ever. */
+	enum provider_tended (*tend)(struct provider_handle *handle, bool slowly);
 
 	/* Bring port->stats up to date (may cost a system call). */
 	void (*refresh_stats)(struct provider_handle *handle);

@@ -28,7 +28,7 @@ enum {
 	STEER_F_GENERIC = 1 << 0,    /* attached in generic mode: shed UDP with partial checksums */
 	STEER_F_TAP = 1 << 1,	     /* packet sockets take the frames, not AF_XDP ones */
 	STEER_F_NO_UDP_GSO = 1 << 2, /* tap: packet sockets cannot describe super-frames of UDP */
-	STEER_F_SIDE = 1 << 3,	     /* a tap stands behind the XDP program: it takes what that sheds */
+	STEER_F_SIDE = 1 << 3,	     /* the tap behind the XDP program takes what that sheds */
 };
 
 /* What the tap puts into the mark of a frame it took. */

@@ -359,13 +359,17 @@ int steer_side_add(struct steer *steer, int fd_floor)
 	sys_close(prog);
 	if (ret < 0)
 		return ret == -EPERM ? ret : -EOPNOTSUPP;
-	__atomic_fetch_or(&steer->shared->flags, STEER_F_SIDE, __ATOMIC_RELAXED);
 	return 0;
 }
 
-void steer_side_lost(struct steer *steer)
+void steer_side_on(struct steer_shared *shared)
 {
-	__atomic_fetch_and(&steer->shared->flags, ~(uint32_t)STEER_F_SIDE, __ATOMIC_RELAXED);
+	__atomic_fetch_or(&shared->flags, STEER_F_SIDE, __ATOMIC_RELEASE);
+}
+
+void steer_side_off(struct steer_shared *shared)
+{
+	__atomic_fetch_and(&shared->flags, ~(uint32_t)STEER_F_SIDE, __ATOMIC_RELAXED);
 }
 
 void steer_guard_add(struct steer *steer, int fd_floor)

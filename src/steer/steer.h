@@ -109,17 +109,22 @@ void steer_guard_add(struct steer *steer, int fd_floor);
 
 /*
  * steer_side_add() - attach the tap as well, behind the XDP program: what that passes to the kernel though
- * it is the stack's, UDP with a partial checksum in generic mode (hazard 3), is then marked for packet
- * sockets (tap.h), which the caller has opened before. The same rules decide.
+ * it is the stack's, UDP with a partial checksum in generic mode (hazard 3), can then be marked for packet
+ * sockets (tap.h). Until steer_side_on() the tap lets everything pass.
  *
- * It lasts until steer_close() or the process ends. Costs a look at each packet the interface passes on.
+ * It lasts until steer_close() or the process ends. Costs some 15 ms, and a call for each packet the interface
+ * passes on.
  * Return: 0, also when it is there; -EPERM: not the owner; -EOPNOTSUPP: the kernel has no tcx links
  * (before 6.6), and a filter that can outlive its owner is not worth this; -errno.
  */
 int steer_side_add(struct steer *steer, int fd_floor);
 
-/* The owner ended, and its tap with it: what the XDP program sheds is the kernel's until steer_side_add(). */
-void steer_side_lost(struct steer *steer);
+/* What the XDP program sheds is the packet sockets' from here on, which the caller has bound: the tap stands and
+ * the same rules decide there. A store. */
+void steer_side_on(struct steer_shared *shared);
+
+/* It is the kernel's again: the owner ended, and its tap with it. */
+void steer_side_off(struct steer_shared *shared);
 
 /* The count of steer_counts.passed_partial alone: cheap. */
 uint64_t steer_passed_partial(const struct steer_shared *shared);

@@ -5,6 +5,7 @@ the fast path whole and in order, cut where the receiver wants datagrams.
 """
 import json
 import pathlib
+import re
 import signal
 import time
 
@@ -84,6 +85,71 @@ def test_default_profile_waits_for_a_few(pair):
         time.sleep(1.1)
         seen = echo.counts()
         assert 16 <= seen.rx_kernel < 150 and seen.rx_fast == 510 - seen.rx_kernel, seen
+
+
+# Calls of the kernel that wait until no processor can be using what they change: some 8 ms each.
+SLOW = re.compile(r"PACKET_RX_RING|BPF_LINK_CREATE|BPF_PROG_LOAD")
+
+
+@pytest.mark.parametrize("options", [LATENCY, {}], ids=["latency", "default"])
+def test_nothing_is_lost_when_they_are_opened(pair, tmp_path, options):
+    """In the latency profile all that takes time is done before; in the other there is room meanwhile."""
+    pair.meet()
+    log = tmp_path / "calls"
+    strace = ["strace", "-f", "-e", "trace=bind,setsockopt,bpf,write", "-o", log]
+    server = [*strace, *under(options, PYTHON, PROGRAMS / "echo_server.py", "socket", net.B4, PORT)]
+    with pair.b.popen(server, env=fsock.CLEAN) as running:
+        assert running.wait_for("ready", 20), running.err
+        done = pair.a.run([PYTHON, str(PROGRAMS / "echo_client.py"), "socket", net.B4, str(PORT), "300"],
+                          env=fsock.CLEAN, timeout=30)
+        assert done.status == 0, done.err
+    calls = log.read_text().splitlines()
+    ready = next(i for i, call in enumerate(calls) if 'write(1, "ready' in call)
+    taken = [i for i, call in enumerate(calls) if "bind(" in call and "AF_PACKET" in call]
+    slow = [i for i, call in enumerate(calls) if SLOW.search(call)]
+    assert len(taken) == 2 and taken[0] > ready, "packet sockets were not opened for a kernel peer"
+    late = [calls[i] for i in slow if i > ready]
+    if options == LATENCY:
+        assert slow and not late, late
+        return
+    buffers = [i for i, call in enumerate(calls) if i > ready and "SO_RCVBUFFORCE" in call]
+    room = next(i for i in buffers if "[4194304]" in calls[i])
+    back = next(i for i in buffers if i > room and calls[i].split("[")[-1] == calls[buffers[-1]].split("[")[-1])
+    assert late and all(room < i < back for i in slow if i > ready), calls[ready:]
+
+
+# A datagram whose complete sum has the value that a kernel peer leaves for its device to complete.
+LOOKS_PARTIAL = """import socket, struct, sys
+mine, peer, port, many, few = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(10)
+s.bind((mine, 9001))
+s.connect((peer, port))
+def ask(data):
+    s.send(data)
+    s.recv(100)
+for _ in range(many):
+    ask(b"ordinary")
+words = struct.unpack("!4H", socket.inet_aton(mine) + socket.inet_aton(peer))
+pseudo = (sum(words) + 17 + 10) % 65535
+header = 9001 + port + 10
+for _ in range(few):
+    ask(struct.pack("!H", (65535 - pseudo - pseudo - header) % 65535))
+"""
+
+
+def test_a_few_that_look_so_are_no_kernel_peer(pair):
+    """Of complete sums one in 65,536 looks partial; that is no reason to look at more sockets for ever."""
+    pair.meet()
+    with Echo(pair, LATENCY) as echo:
+        argv = under(LATENCY, PYTHON, "-c", LOOKS_PARTIAL, net.A4, net.B4, PORT, 20000, 3)
+        done = pair.a.run(argv, env=fsock.CLEAN, timeout=40)
+        assert done.status == 0, done.err
+        counters = ports(echo.server.pid)
+        assert counters["steer_passed_partial"] == 3 and counters["side_frames"] == 0, counters
+        echo.ask(100)
+        counters = ports(echo.server.pid)
+        assert counters["side_frames"] > 50, counters
 
 
 def test_it_can_be_turned_off(pair):

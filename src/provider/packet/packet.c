@@ -160,7 +160,6 @@ static void detach(struct provider_handle *handle)
 static int sockets_open(struct provider_handle *handle, const struct provider_open_args *args)
 {
 	const struct packet_rx_args rx = {
-		.ifindex = args->ifindex,
 		.mtu = args->mtu,
 		.fd_floor = args->fd_floor,
 		.rings = args->rings,
@@ -171,6 +170,8 @@ static int sockets_open(struct provider_handle *handle, const struct provider_op
 		return fail_errno(args, fd == -EINVAL ? -EMFILE : fd, "no epoll set can be made");
 	handle->fd[PACKET_FD_WAIT] = fd;
 	rc = packet_rx_open(&packet_port_of(handle)->rx, &handle->fd[PACKET_FD_V4], &rx);
+	if (rc == 0)
+		rc = packet_rx_bind(&handle->fd[PACKET_FD_V4], args->ifindex);
 	if (rc == 0)
 		rc = packet_rx_watch(&handle->fd[PACKET_FD_V4], fd);
 	return rc < 0 ? fail_errno(args, rc, "the kernel refuses a packet socket with ring and virtio-net header")

@@ -81,16 +81,10 @@ static int socket_tune(const struct packet_ring *ring, int fd)
 	return 0;
 }
 
-/* Make, map and bind one socket. */
-static int socket_open(struct packet_ring *ring, int *out, uint16_t protocol, uint8_t *memory,
-		       const struct packet_rx_args *args)
+/* Make and map one socket. */
+static int socket_open(struct packet_ring *ring, int *out, uint8_t *memory, const struct packet_rx_args *args)
 {
-	const struct sockaddr_ll addr = {
-		.sll_family = AF_PACKET,
-		.sll_protocol = __builtin_bswap16(protocol),
-		.sll_ifindex = (int)args->ifindex,
-	};
-	/* Protocol 0: nothing comes before the filter stands. */
+	/* Protocol 0: nothing comes, whatever is set up in which order. */
 	int fd = sys_fd_raise(sys_socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), args->fd_floor), rc;
 
 	if (fd < 0)
@@ -101,8 +95,7 @@ static int socket_open(struct packet_ring *ring, int *out, uint16_t protocol, ui
 	if (rc < 0)
 		return rc;
 	ring->memory = memory;
-	rc = ring_map(ring, fd);
-	return rc < 0 ? rc : sys_bind(fd, &addr, sizeof(addr));
+	return ring_map(ring, fd);
 }
 
 int packet_rx_open(struct packet_rx *rx, int fd[PACKET_SOCKETS], const struct packet_rx_args *args)
@@ -111,8 +104,23 @@ int packet_rx_open(struct packet_rx *rx, int fd[PACKET_SOCKETS], const struct pa
 
 	*rx = (struct packet_rx){ 0 };
 	for (int i = 0; i < PACKET_SOCKETS && rc == 0; i++)
-		rc = socket_open(&rx->ring[i], &fd[i], protocols[i],
-				 args->rings + (size_t)i * PACKET_RING_BYTES, args);
+		rc = socket_open(&rx->ring[i], &fd[i], args->rings + (size_t)i * PACKET_RING_BYTES, args);
+	return rc;
+}
+
+int packet_rx_bind(const int fd[PACKET_SOCKETS], uint32_t ifindex)
+{
+	int rc = 0;
+
+	for (int i = 0; i < PACKET_SOCKETS && rc == 0; i++) {
+		const struct sockaddr_ll addr = {
+			.sll_family = AF_PACKET,
+			.sll_protocol = __builtin_bswap16(protocols[i]),
+			.sll_ifindex = (int)ifindex,
+		};
+
+		rc = sys_bind(fd[i], &addr, sizeof(addr));
+	}
 	return rc;
 }
 

@@ -34,16 +34,19 @@ struct packet_rx {
 };
 
 struct packet_rx_args {
-	uint32_t ifindex;
 	uint32_t mtu;
 	int fd_floor;	/* lowest number a descriptor may get */
 	uint8_t *rings; /* PACKET_RINGS_LEN bytes of address space, page aligned; mapped over */
 };
 
-/* Make, map and bind the sockets. On failure what exists stands in @fd, which the caller has set to -1 and
- * closes; the rings are for packet_rx_unmap(). They send as well: past the queueing disciplines, with
- * virtio-net headers. */
+/* Make and map the sockets; nothing comes before packet_rx_bind(), and nobody's traffic passes them. On failure
+ * what exists stands in @fd, which the caller has set to -1 and closes; the rings are for packet_rx_unmap(). They
+ * send as well: past the queueing disciplines, with virtio-net headers. Costs some 8 ms a socket, and three times
+ * that when it closes: the kernel waits until no processor can be using the ring. */
 int packet_rx_open(struct packet_rx *rx, int fd[PACKET_SOCKETS], const struct packet_rx_args *args);
+
+/* From here on what the tap picked on @ifindex comes. Microseconds. */
+int packet_rx_bind(const int fd[PACKET_SOCKETS], uint32_t ifindex);
 
 /* Have the epoll set @set wait for them. */
 int packet_rx_watch(const int fd[PACKET_SOCKETS], int set);

@@ -378,8 +378,11 @@ static int xdp_open(struct provider_handle *handle, struct provider_port *port,
 		for (int i = 0; i < PROVIDER_MAX_FDS; i++)
 			handle->fd[i] = -1;
 		port->owner_pid = 0;
+		return rc;
 	}
-	return rc;
+	if (args->shed_ready)
+		xdp_side_prepare(handle);
+	return 0;
 }
 
 static void close_fds(struct provider_handle *handle)
@@ -396,11 +399,12 @@ static void xdp_fork_child(struct provider_handle *handle)
 	close_fds(handle); /* the ring mappings did not come along: MADV_DONTFORK */
 }
 
-/* Descriptors a joined process takes over: not the links, which exactly one process may hold, and
- * not the side socket and the epoll set, which each opens for itself. */
+/* Descriptors a joined process takes over: not the links, which exactly one process may hold, nor what
+ * the owner keeps ready, and not the side socket and the epoll set, which each opens for itself. */
 static bool fd_is_shared(int i)
 {
 	return i != XDP_FD_WAIT && i != XDP_FD_VNET && i != XDP_FD_STAMP &&
+	       (i < XDP_FD_READY || i >= XDP_FD_READY + PACKET_SOCKETS) &&
 	       i != XDP_FD_STEER + STEER_FD_LINK && i != XDP_FD_STEER + STEER_FD_GUARD &&
 	       i != XDP_FD_STEER + STEER_FD_SIDE;
 }

@@ -25,7 +25,8 @@ enum xdp_fd {
 	XDP_FD_VNET,  /* AF_PACKET side socket, opened at the first super-frame; -1 = not yet */
 	XDP_FD_STAMP, /* the same for frames whose departure is to be stamped */
 	XDP_FD_SIDE,  /* the sockets of packet_rx.h; -1 = not yet, see xdp_side.c */
-	XDP_FD_STEER = XDP_FD_SIDE + PACKET_SOCKETS, /* the first of src/steer's */
+	XDP_FD_READY = XDP_FD_SIDE + PACKET_SOCKETS, /* the same as long as they are not bound: owner only */
+	XDP_FD_STEER = XDP_FD_READY + PACKET_SOCKETS, /* the first of src/steer's */
 	XDP_FD_QUEUE = XDP_FD_STEER + STEER_N_FDS, /* the AF_XDP socket of queue 0, then of the others */
 	XDP_FDS = XDP_FD_QUEUE + PROVIDER_MAX_QUEUES,
 };
@@ -121,8 +122,10 @@ void xdp_queues_close(struct provider_handle *handle);
 
 /* provider.h's stamp_port(). */
 void xdp_side_stamp_port(struct provider_handle *handle, uint16_t port, bool on);
+/* Open it as far as that takes time, if it is to wait. */
+void xdp_side_prepare(struct provider_handle *handle);
 /* provider.h's tend(): open the side when its time has come. */
-bool xdp_side_tend(struct provider_handle *handle);
+enum provider_tended xdp_side_tend(struct provider_handle *handle, bool slowly);
 /* In a process that got its sockets from another one: map their rings, sleep on them too. */
 int xdp_side_join(struct provider_handle *handle, int fd_floor);
 /* The owner ended, @s is attached again: have the tap stand behind it again, or do without. */

@@ -10,10 +10,14 @@
  * It also sheds what somebody wants to know the time of (xdp_side_stamp_port()): generic mode runs after the
  * kernel took its stamp, on veth some microseconds, and only packet sockets are told that.
  *
- * Opened at the first such wish, or once enough was shed: who has no such peer pays nothing, and a program that exchanges a few
- * datagrams does not wait for it. What was shed before is the shadow's. Of a flow all frames come one
- * way, since its sender completes checksums or does not; but for one complete sum in 65,536, which looks
- * partial.
+ * They take frames from the first such wish on, or once enough was shed. What was shed before is the shadow's.
+ * To open them holds up the program for some 30 ms. Where that would hurt it is done with the port's opening
+ * (xdp_side_prepare()): then they wait, bound to nothing and not looked at, so that who has no such peer pays at
+ * the start and at the end, and a look at each packet that the kernel has. Otherwise it is done when they are
+ * needed.
+ *
+ * Of a flow all frames come one way, since its sender completes checksums or does not; but for one complete
+ * sum in 65,536, which looks partial.
  */
 #include <errno.h>
 #include <time.h>
@@ -29,49 +33,80 @@ enum {
 
 #define UNDISTURBED FS_US(1)
 
-void xdp_side_close(struct provider_handle *handle)
-{
-	packet_rx_unmap(&xdp_port_of(handle)->side_rx);
-	for (int i = 0; i < PACKET_SOCKETS; i++) {
-		int *fd = &handle->fd[XDP_FD_SIDE + i];
+/* --- the sockets and the tap --- */
 
-		if (*fd >= 0)
-			sys_close(*fd);
-		*fd = -1;
+static void sockets_close(int fd[PACKET_SOCKETS])
+{
+	for (int i = 0; i < PACKET_SOCKETS; i++) {
+		if (fd[i] >= 0)
+			sys_close(fd[i]);
+		fd[i] = -1;
 	}
 }
 
-/* The sockets before the tap: from then on the kernel has what comes no more. */
-static int side_open(struct provider_handle *handle)
+void xdp_side_close(struct provider_handle *handle)
+{
+	packet_rx_unmap(&xdp_port_of(handle)->side_rx);
+	sockets_close(&handle->fd[XDP_FD_SIDE]);
+	sockets_close(&handle->fd[XDP_FD_READY]);
+}
+
+/* What takes its time. The tap first: a kernel that has none fails at once. */
+static int make_ready(struct provider_handle *handle)
 {
 	struct xdp_port *p = xdp_port_of(handle);
-	int fd_floor = handle->fd[XDP_FD_QUEUE], *fd = &handle->fd[XDP_FD_SIDE];
 	const struct packet_rx_args args = {
-		.ifindex = p->base.ifindex,
 		.mtu = p->base.caps.max_frame - LINK_HEADERS,
-		.fd_floor = fd_floor,
+		.fd_floor = handle->fd[XDP_FD_QUEUE],
 		.rings = (uint8_t *)p->queue[0].xsk.rings + XDP_QUEUES_RINGS + STEER_SHARED_BYTES,
 	};
-	struct steer s;
-	int rc = packet_rx_open(&p->side_rx, fd, &args);
+	struct steer s = xdp_steer_of(handle);
+	int rc = steer_side_add(&s, args.fd_floor);
 
-	if (rc == 0)
-		rc = xdp_queues_wait(handle, fd_floor);
-	if (rc == 0)
-		rc = packet_rx_watch(fd, handle->fd[XDP_FD_WAIT]);
 	if (rc < 0)
-		goto failed;
-	s = xdp_steer_of(handle);
-	rc = steer_side_add(&s, fd_floor);
-	if (rc < 0)
-		goto failed;
+		return rc;
 	xdp_steer_fds_to(handle, &s);
 	steer_programs(&s, p->base.programs);
-	return 0;
-failed:
-	xdp_side_close(handle);
-	return rc;
+	return packet_rx_open(&p->side_rx, &handle->fd[XDP_FD_READY], &args);
 }
+
+/* What does not: from here on the kernel has what is shed no more. */
+static int turn_on(struct provider_handle *handle)
+{
+	struct xdp_port *p = xdp_port_of(handle);
+	int *ready = &handle->fd[XDP_FD_READY];
+	int rc = packet_rx_bind(ready, p->base.ifindex);
+
+	if (rc == 0)
+		rc = xdp_queues_wait(handle, handle->fd[XDP_FD_QUEUE]);
+	if (rc == 0)
+		rc = packet_rx_watch(ready, handle->fd[XDP_FD_WAIT]);
+	if (rc < 0)
+		return rc;
+	for (int i = 0; i < PACKET_SOCKETS; i++) {
+		handle->fd[XDP_FD_SIDE + i] = ready[i];
+		ready[i] = -1;
+	}
+	p->side = XDP_SIDE_OPEN;
+	p->base.caps.sheds_udp_partial = false;
+	steer_side_on(p->shared);
+	return 0;
+}
+
+/* One attempt: what is missing now is missing later. */
+static void give_up(struct provider_handle *handle)
+{
+	xdp_port_of(handle)->side = XDP_SIDE_NONE;
+	xdp_side_close(handle);
+}
+
+void xdp_side_prepare(struct provider_handle *handle)
+{
+	if (xdp_port_of(handle)->side == XDP_SIDE_WAITING && make_ready(handle) < 0)
+		give_up(handle);
+}
+
+/* --- when --- */
 
 void xdp_side_stamp_port(struct provider_handle *handle, uint16_t port, bool on)
 {
@@ -82,7 +117,7 @@ void xdp_side_stamp_port(struct provider_handle *handle, uint16_t port, bool on)
 }
 
 /* One complete sum in 65,536 has the value of a partial one: between two ends that complete theirs these must not
- * open what costs both a stall and part of their rate. */
+ * open what costs both part of their rate. */
 static bool shed_enough(const struct xdp_port *p)
 {
 	uint64_t by_chance = p->base.stats.rx_frames / LOOKALIKE;
@@ -90,20 +125,20 @@ static bool shed_enough(const struct xdp_port *p)
 	return steer_passed_partial(p->shared) >= (uint64_t)p->shed_limit + by_chance;
 }
 
-bool xdp_side_tend(struct provider_handle *handle)
+enum provider_tended xdp_side_tend(struct provider_handle *handle, bool slowly)
 {
 	struct xdp_port *p = xdp_port_of(handle);
+	bool ready = handle->fd[XDP_FD_READY] >= 0;
 
 	if (p->side != XDP_SIDE_WAITING || p->base.error != 0 || p->base.owner_pid != sys_getpid() ||
 	    (!p->side_asked && !shed_enough(p)))
-		return false;
-	/* One attempt: what is missing now is missing later. */
-	p->side = XDP_SIDE_NONE;
-	if (side_open(handle) < 0)
-		return false;
-	p->side = XDP_SIDE_OPEN;
-	p->base.caps.sheds_udp_partial = false;
-	return true;
+		return PROVIDER_TENDED_NOTHING;
+	if (!ready && !slowly)
+		return PROVIDER_TENDS_SLOWLY;
+	if ((ready || make_ready(handle) == 0) && turn_on(handle) == 0)
+		return PROVIDER_TENDED;
+	give_up(handle);
+	return PROVIDER_TENDED_NOTHING;
 }
 
 int xdp_side_join(struct provider_handle *handle, int fd_floor)
@@ -133,7 +168,7 @@ void xdp_side_adopt(struct provider_handle *handle, struct steer *s, int fd_floo
 	if (xdp_side_here(handle) && steer_side_add(s, fd_floor) == 0)
 		return;
 	xdp_side_close(handle);
-	steer_side_lost(s);
+	steer_side_off(s->shared);
 	p->side = XDP_SIDE_NONE;
 	p->base.caps.sheds_udp_partial = true;
 }

@@ -72,6 +72,9 @@ int fsock_tap(struct __sk_buff *skb)
 {
 	__u32 linear = skb->data_end - skb->data;
 
+	/* Behind an XDP program it may stand long before it is needed. */
+	if (!(READ_ONCE(steer_shared.flags) & (STEER_F_TAP | STEER_F_SIDE)))
+		return PASS;
 	/* The kernel took the tag out of the frame; what decide.h sees would not tell. */
 	if (skb->vlan_present)
 		return PASS;
