@@ -24,6 +24,7 @@
 #define SLICE_NS FS_US(20)
 #define LINGER_NS FS_SEC(1)
 #define BLIND_NS FS_MS(1) /* of sleep where no doorbell or no signal can end it */
+#define UNTOLD_NS FS_MS(2) /* of sleep before the ports' figures are published */
 
 enum { OWNER_ENDED = 1 }; /* what the sleep set says of the end of a port's owner */
 
@@ -132,6 +133,15 @@ static void uncount_sleeper(struct blocker *b)
 	b->ctx->stack->proc[b->ctx->slot].sleepers--;
 }
 
+/* Figures as they are now, in case this is a long sleep. */
+static void tell(struct blocker *b)
+{
+	b->untold = !context_publish_idle(b->ctx);
+	for (unsigned i = 0; i < b->stay->n; i++)
+		if (b->stay->on[i].sock)
+			sock_publish(b->stay->on[i].sock);
+}
+
 /* Publish "sleeping". Under the lock: who delivers holds it too, so it is ordered with the look at the
  * queues that follows. */
 static int arm(struct blocker *b)
@@ -145,6 +155,7 @@ static int arm(struct blocker *b)
 		return -EINTR;
 	}
 	refresh_sleep_set(ctx);
+	tell(b);
 	count_sleeper(b);
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		if (ctx->handle[i].ops)
@@ -189,6 +200,8 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 	fds[n + 1] = (struct pollfd){ .fd = ctx->signal_fd, .events = POLLIN };
 	if (fs_load_relaxed(&ctx->stack->lingering))
 		left = FS_MIN(left, LINGER_NS); /* heirs that exec or end do not ring */
+	if (b->untold)
+		left = FS_MIN(left, UNTOLD_NS);
 	if (b->deadline != FS_NEVER)
 		left = FS_MIN(left, FS_MAX(b->deadline - host_clock_kernel(), 0));
 	if (left != FS_NEVER) {

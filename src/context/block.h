@@ -48,6 +48,7 @@ struct blocker {
 	signal_set saved;	/* to restore */
 	bool user_mask, blocked, armed, slept, ever_slept;
 	bool owner_ended;	/* a process that owns a port ended while this one slept */
+	bool untold;		/* figures of ports are still to be published */
 };
 
 /* @mask: signal mask for the duration (ppoll and friends), kernel form; NULL = leave it. */

@@ -19,6 +19,7 @@
 #define LOOK_NS FS_MS(1)
 #define CHECK_NS FS_SEC(1)
 #define FIRST_CHECK_NS FS_MS(10) /* soon after the start: the clock's rate is still a guess */
+#define TELL_NS FS_MS(100) /* between publications of the ports' figures while the program is busy */
 
 enum {
 	OWN_MAX = 32, /* sockets of ours on one port; with more, the rest count as strangers */
@@ -220,12 +221,28 @@ static void publish_port(struct context *ctx, unsigned i)
 	__builtin_memcpy(p->counter, &h->port->stats, sizeof(h->port->stats));
 }
 
+static void publish_ports(struct context *ctx, fs_ns now)
+{
+	ctx->told = now;
+	for (unsigned i = 0; i < ctx->n_handles; i++)
+		publish_port(ctx, i);
+}
+
+bool context_publish_idle(struct context *ctx)
+{
+	fs_ns now = host_clock_now(&ctx->clock);
+
+	if (now - ctx->told < LOOK_NS)
+		return false;
+	publish_ports(ctx, now);
+	return true;
+}
+
 void context_publish(struct context *ctx)
 {
 	struct list *e;
 
-	for (unsigned i = 0; i < ctx->n_handles; i++)
-		publish_port(ctx, i);
+	publish_ports(ctx, ctx->now);
 	LIST_FOR_EACH(e, &ctx->stack->all_socks)
 		sock_publish(FS_CONTAINER_OF(e, struct sock, all));
 }
@@ -305,8 +322,6 @@ static void check(struct context *ctx)
 	context_neigh_refresh(ctx);
 	context_groups_check(ctx);
 	context_ports_retry(ctx);
-	for (unsigned i = 0; i < ctx->n_handles; i++)
-		publish_port(ctx, i);
 	/* A round that is not through goes on: rules may change faster than it takes. */
 	if (ctx->unchecked_fd > ctx->fds.highest)
 		ctx->unchecked_fd = 0;
@@ -347,5 +362,7 @@ void context_housekeep(struct context *ctx)
 		check(ctx);
 	if (ctx->slot < STATS_MAX_PROCS)
 		check_some_descriptors(ctx, elapsed);
+	if (ctx->now - ctx->told >= TELL_NS)
+		publish_ports(ctx, ctx->now);
 	publish_some(ctx, elapsed);
 }

@@ -227,6 +227,10 @@ int context_policy_verdict(struct context *ctx, int ifindex);
 /* Bring the shared statistics up to date, all at once. */
 void context_publish(struct context *ctx);
 
+/* A thread is about to sleep, perhaps for good: so that nobody reads figures of the time before, bring those of
+ * the ports up to date. False: that was done within the last millisecond, do not sleep longer without asking again. */
+bool context_publish_idle(struct context *ctx);
+
 /* --- resolve.c --- */
 
 /* What else than the destination decides about the way. */
