@@ -13,6 +13,7 @@ import pathlib
 import re
 import struct
 import subprocess
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -148,17 +149,47 @@ def counters(pid):
     return total
 
 
-def drops(pid):
-    """Everything the stack of @pid counted as lost on the way in: sockets, stack and ports."""
-    report = stat(pid) or {}
+# Frames that a port lost. In copy mode, which is all that veth has, a frame for which there was no chunk is in
+# kernel_rx_dropped as well as in kernel_fill_empty; rx_no_frame counts times and loses nothing by itself.
+LOST = ("kernel_rx_dropped", "kernel_rx_ring_full", "rx_bad", "side_lost")
+
+
+def drops_of(report):
+    """Everything that stacks counted as lost on the way in: themselves and their ports."""
     total = 0
-    for stack in report.get("stacks", []):
+    for stack in (report or {}).get("stacks", []):
         total += sum(stack.get("drops", {}).values())
-        for port in stack.get("ports", []):
-            for name in ("kernel_rx_dropped", "kernel_rx_ring_full", "kernel_fill_empty", "rx_no_frame",
-                         "rx_bad", "side_lost"):
-                total += port["counters"].get(name, 0)
+        total += sum(port["counters"].get(name, 0) for port in stack["ports"] for name in LOST)
     return total
+
+
+def drops(pid):
+    """drops_of() what @pid says now."""
+    return drops_of(stat(pid))
+
+
+def settled(pid, timeout=5):
+    """What stat() says once the figures of ports stand still: a program that calls publishes them ten times a second."""
+    def figures(report):
+        return [(stack["ports"], stack.get("drops")) for stack in (report or {}).get("stacks", [])]
+
+    end = time.monotonic() + timeout
+    last = stat(pid)
+    while True:
+        time.sleep(0.25)
+        report = stat(pid)
+        if report is None or figures(report) == figures(last) or time.monotonic() > end:
+            return report
+        last = report
+
+
+def port_counters(pid):
+    """Counters of all ports of @pid by name, when they stand still."""
+    total = collections.Counter()
+    for stack in (settled(pid) or {}).get("stacks", []):
+        for port in stack["ports"]:
+            total.update(port["counters"])
+    return dict(total)
 
 
 def accelerated(pid):

@@ -9,7 +9,7 @@ import textwrap
 import time
 
 import pytest
-from lab import fsock, net
+from lab import fsock, net, proc
 
 LATENCY = {"profile": "latency"}
 ECHO = textwrap.dedent("""
@@ -55,7 +55,7 @@ def why(side, argv, options=None, prefix=()):
 
 
 def settled(pid):
-    """`stat` once the stack has published: it does so now and then while the program calls."""
+    """`stat` once the stack has published."""
     until = time.monotonic() + 5
     while True:
         stat = json.loads(tool("stat", "--json", pid).stdout)
@@ -104,6 +104,23 @@ def test_why_and_stat__agree_with_the_traffic(pair):
     assert stack["ports"][0]["interface"] == net.LINK and stack["ports"][0]["error"] == 0
     assert stack["ports"][0]["counters"]["rx_frames"] >= bound["rx_fast"]
     assert 0 < stack["ports"][0]["frames_free"] <= stack["ports"][0]["frames_total"]
+
+
+def test_stat__is_right_about_a_program_that_sleeps(pair):
+    """It makes no call any more that could publish what its ports counted at last."""
+    pair.meet()
+    with pair.b.popen(fsock.run(python(ECHO, net.B4, 7000)), env=fsock.CLEAN) as server:
+        assert server.wait_for("ready")
+        for turn in range(1, 6):
+            done = pair.a.run(fsock.run(python(PING, net.B4, 7000, 200), **LATENCY), env=fsock.CLEAN)
+            assert done.status == 0, done.err
+            # The sender's are complete sums, but one in 65,536 looks partial and comes by the shadow.
+            assert proc.until(lambda: rx_frames(server.pid) == fsock.counts(server.pid).rx_fast), turn
+        assert fsock.counts(server.pid).rx_fast > 900
+
+
+def rx_frames(pid):
+    return fsock.stat(pid)["stacks"][0]["ports"][0]["counters"]["rx_frames"]
 
 
 @pytest.mark.parametrize("options,reason", [

@@ -24,17 +24,6 @@ def under(options, *argv):
     return argv if options is None else fsock.run(argv, **options)
 
 
-def ports(pid):
-    """Counters of the ports of @pid, summed; after its next look at them."""
-    time.sleep(1.1)
-    total = {}
-    for stack in fsock.stat(pid)["stacks"]:
-        for port in stack["ports"]:
-            for name, value in port["counters"].items():
-                total[name] = total.get(name, 0) + value
-    return total
-
-
 class Echo:
     """A server, and clients on kernel sockets that talk to it."""
 
@@ -67,11 +56,12 @@ def test_hazard_03_a_kernel_peer_is_fast(pair, address):
     with Echo(pair, None, address) as kernel:
         truth = kernel.ask(500)
     with Echo(pair, LATENCY, address) as echo:
+        assert echo.ask(500) == truth  # some of them by the shadow, until the next look at what is shed
+        begun = echo.counts()
         assert echo.ask(500) == truth
-        time.sleep(1.1)
         seen = echo.counts()
-        assert seen.rx_kernel <= 50 and seen.rx_fast == 500 - seen.rx_kernel and seen.tx_fast == 500, seen
-        counters = ports(echo.server.pid)
+        assert seen.rx_kernel == begun.rx_kernel and seen.rx_fast == 1000 - begun.rx_kernel and seen.tx_fast == 1000, seen
+        counters = fsock.port_counters(echo.server.pid)
         assert counters["side_frames"] == seen.rx_fast and counters["side_lost"] == 0
         assert counters["steer_passed_partial"] <= seen.rx_kernel
 
@@ -82,9 +72,10 @@ def test_default_profile_waits_for_a_few(pair):
         echo.ask(10)
         assert echo.counts().rx_fast == 0
         echo.ask(500)
-        time.sleep(1.1)
+        begun = echo.counts()
+        echo.ask(500)
         seen = echo.counts()
-        assert 16 <= seen.rx_kernel < 150 and seen.rx_fast == 510 - seen.rx_kernel, seen
+        assert seen.rx_kernel == begun.rx_kernel >= 16 and seen.rx_fast == 1010 - begun.rx_kernel, seen
 
 
 # Calls of the kernel that wait until no processor can be using what they change: some 8 ms each.
@@ -142,13 +133,13 @@ def test_a_few_that_look_so_are_no_kernel_peer(pair):
     """Of complete sums one in 65,536 looks partial; that is no reason to look at more sockets for ever."""
     pair.meet()
     with Echo(pair, LATENCY) as echo:
-        argv = under(LATENCY, PYTHON, "-c", LOOKS_PARTIAL, net.A4, net.B4, PORT, 20000, 3)
+        argv = under(LATENCY, PYTHON, "-c", LOOKS_PARTIAL, net.A4, net.B4, PORT, 20000, 5)
         done = pair.a.run(argv, env=fsock.CLEAN, timeout=40)
         assert done.status == 0, done.err
-        counters = ports(echo.server.pid)
-        assert counters["steer_passed_partial"] == 3 and counters["side_frames"] == 0, counters
+        counters = fsock.port_counters(echo.server.pid)
+        assert counters["steer_passed_partial"] == 5 and counters["side_frames"] == 0, counters
         echo.ask(100)
-        counters = ports(echo.server.pid)
+        counters = fsock.port_counters(echo.server.pid)
         assert counters["side_frames"] > 50, counters
 
 
@@ -156,7 +147,7 @@ def test_it_can_be_turned_off(pair):
     pair.meet()
     with Echo(pair, {**LATENCY, "kernel_peers": 0}) as echo:
         echo.ask(100)
-        counters = ports(echo.server.pid)
+        counters = fsock.port_counters(echo.server.pid)
         assert echo.counts().rx_kernel == 100
         assert counters["side_frames"] == 0 and counters["steer_passed_partial"] == 100
 
@@ -169,17 +160,18 @@ def test_hazard_06_children_take_over(pair):
     with pair.b.popen(under(LATENCY, *argv), env=fsock.CLEAN) as server:
         assert server.wait_for("ready", 10), server.err
         first = pair.a.run(ask, env=fsock.CLEAN, timeout=30)
+        begun = fsock.counts(server.pid)
         assert server.wait_for("child", 10), server.err
         child = int(server.out.split()[-1])
         second = pair.a.run(ask, env=fsock.CLEAN, timeout=30)
         assert proc.until(lambda: not server.alive(), 10)
         time.sleep(0.5)
         third = pair.a.run(ask, env=fsock.CLEAN, timeout=30)
-        time.sleep(1.1)
         seen = fsock.counts(child)
-        counters = ports(child)
+        counters = fsock.port_counters(child)
     assert first.status == 0 and first.out == second.out == third.out, (first, second, third)
-    assert seen.rx_fast + seen.rx_kernel == 900 and seen.rx_kernel < 100, seen
+    # Around the moment of taking over some may come by the shadow.
+    assert seen.rx_fast + seen.rx_kernel == 900 and seen.rx_kernel - begun.rx_kernel < 100, (begun, seen)
     assert counters["side_frames"] == seen.rx_fast, counters
 
 
@@ -189,7 +181,7 @@ def warm(pair, receiver, port=PORT):
             "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
             "for _ in range(8): s.sendto(b'\\xff' * 4, (sys.argv[1], int(sys.argv[2]))); time.sleep(0.02)\n")
     pair.a.run([PYTHON, "-c", code, net.B4, str(port)], env=fsock.CLEAN)
-    assert proc.until(lambda: ports(receiver.pid)["side_frames"] > 0, 10), receiver.err
+    assert proc.until(lambda: fsock.port_counters(receiver.pid)["side_frames"] > 0, 10), receiver.err
 
 
 def transfer(pair, sender, receiver, *how, gro=False, size=1400, count=45, calls=40, pause=0.005):
@@ -204,7 +196,7 @@ def transfer(pair, sender, receiver, *how, gro=False, size=1400, count=45, calls
                                 pause, *how), env={**fsock.CLEAN, **report.env}, fds=(report.fd,), timeout=40)
         assert done.status == 0, done.err
         time.sleep(0.3)
-        counters = ports(end.pid) if receiver is not None else {}
+        counters = fsock.port_counters(end.pid) if receiver is not None else {}
         counts = fsock.counts(end.pid)
         drops = fsock.drops(end.pid) if receiver is not None else 0
         end.finish(20)
@@ -298,7 +290,7 @@ def test_stamped_datagrams_come_by_the_side(pair, address):
         assert end.wait_for("stamps 0", 10), end.err
         done = pair.a.run([PYTHON, "-c", ASK, address, str(PORT), str(3 * each)], env=fsock.CLEAN, timeout=30)
         assert done.status == 0, done.err
-        counters, seen = ports(end.pid), fsock.counts(end.pid)
+        counters, seen = fsock.port_counters(end.pid), fsock.counts(end.pid)
         assert end.out.split("\n")[:4] == ["ready", "stamps 0", "stamps 1", "stamps 0"]
     answers = [list(map(int, line.split())) for line in done.out.splitlines()]
     assert [number for number, _ in answers] == list(range(3 * each))

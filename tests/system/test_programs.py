@@ -47,8 +47,8 @@ class Run:
         options = LATENCY if options is None else options
         serve, ask = sides
         cpu = proc.cpus()
-        report, other = fsock.Report(), fsock.Report()
-        with contextlib.closing(report), contextlib.closing(other), \
+        mine, other = fsock.Report(), fsock.Report()
+        with contextlib.closing(mine), contextlib.closing(other), \
                 pair.b.popen(wrap(server, serve, options), cpu=cpu[1], fds=(other.fd,),
                              env={**fsock.CLEAN, **other.env}) as running:
             if ready:
@@ -56,10 +56,11 @@ class Run:
             else:
                 self._listening(pair, running)
             self.done = pair.a.run(wrap(client, ask, options), cpu=cpu[0], timeout=timeout,
-                                   env={**fsock.CLEAN, **report.env}, fds=(report.fd,), stdin=stdin)
-            self.client, self.sockets = report.counts(), report.sockets()
-            live = fsock.counts(running.pid) if serve and running.alive() else None
-            self.drops = self.client.drops + (fsock.drops(running.pid) if live else 0)
+                                   env={**fsock.CLEAN, **mine.env}, fds=(mine.fd,), stdin=stdin)
+            self.client, self.sockets = mine.counts(), mine.sockets()
+            report = fsock.settled(running.pid) if serve and running.alive() else None
+            live = fsock.sum_counts(fsock.sockets(report)) if report else None
+            self.drops = self.client.drops + fsock.drops_of(report)
             self.said = running.stop(number=stop)
             # A socket that is closed by now has left its record, one killed with the server has not.
             self.server = max(live or other.counts(), other.counts(), key=lambda seen: seen.total)
