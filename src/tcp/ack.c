@@ -259,9 +259,17 @@ static inline void begin(struct tcp_conn *c, const struct tcp_in *in, struct tcp
 	c->soft_error = 0;
 }
 
+/* A tail loss probe waits instead of RTX, but not in recovery; RACK's timer beside it. */
+static inline bool is_timer_right(const struct tcp_conn *c)
+{
+	if (c->loss_timer == TCP_LOSS_TIMER_TLP)
+		return c->cc.ca_state < TCP_CA_RECOVERY;
+	return c->due[TCP_TIMER_RTX] != FS_NEVER;
+}
+
 static inline void finish(struct tcp_conn *c, const struct ip_env *env, const struct tcp_ack_state *a)
 {
-	if (a->rearm || (c->due[TCP_TIMER_RTX] == FS_NEVER && c->loss_timer != TCP_LOSS_TIMER_TLP))
+	if (a->rearm || !is_timer_right(c))
 		tcp_rearm_rtx(c, a->now);
 	if (a->acked_data && tcp_has(c, TCP_CONN_NO_SPACE)) {
 		tcp_send_tune(c);

@@ -275,7 +275,7 @@ struct tcp_conn {
 	struct tcp_rack rack;
 	fs_ns rtx_began;	/* first timeout without progress since, for R2 and the user timeout; 0 = none */
 	uint64_t delivered;	/* segments delivered in life */
-	struct fbuf *sack_cursor; /* where SACK blocks were applied last, a segment sent; NULL = begin at first */
+	struct fbuf *sack_cursor; /* where SACK blocks were applied last; NULL = begin at first, and if none is */
 	struct fbuf *lost_next;	/* no segment before it is to be sent again; NULL = begin at first */
 	struct tcp_rtt rtt;
 	uint32_t packets_out;	/* segments sent and not cumulatively acked, FIN and SYN not counted */

@@ -88,12 +88,15 @@ void tcp_unmark(struct tcp_conn *c, struct fbuf *seg)
 	if (!(s->marks & (TCP_SEG_SACKED | TCP_SEG_LOST | TCP_SEG_RETRANS)) && c->sack_cursor != seg)
 		return;
 	tcp_sack_leave(c, seg);
-	if (s->marks & TCP_SEG_SACKED)
-		c->sacked_out--;
 	if (s->marks & TCP_SEG_LOST)
 		c->lost_out--;
 	if (s->marks & TCP_SEG_RETRANS)
 		c->retrans_out--;
+	if (!(s->marks & TCP_SEG_SACKED))
+		return;
+	c->sacked_out--;
+	if (c->sacked_out == 0)
+		c->sack_cursor = NULL;
 }
 
 /* --- what to send again --- */

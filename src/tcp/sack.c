@@ -190,6 +190,24 @@ static uint32_t duplicates(struct tcp_conn *c, const struct tcp_sack_block *b)
 	return c->dsack_dups > c->total_retrans ? 0 : n;
 }
 
+/* How many of the @n segments of a duplicate range were sent again since the window was reduced. Of what is acked
+ * already nothing is known any more: all of them, if the range is not older. */
+static uint32_t proved_unnecessary(const struct tcp_conn *c, const struct tcp_sack_block *b, uint32_t n)
+{
+	uint32_t count = 0;
+
+	if (seq_le(b->right, c->undo_marker))
+		return 0;
+	if (seq_le(b->right, c->snd_una))
+		return n;
+	for (struct fbuf *f = seek(c, b->left); f && f != c->send_next && seq_lt(tcp_seg(f)->seq, b->right);
+	     f = tcp_seg(f)->next) {
+		if (seq_ge(tcp_seg(f)->seq, b->left) && tcp_seg_has(f, TCP_SEG_EVER_RETRANS))
+			count++;
+	}
+	return count;
+}
+
 static void dsack(struct tcp_conn *c, const struct tcp_sack_block *b, struct tcp_ack_state *a)
 {
 	uint32_t n = duplicates(c, b);
@@ -202,8 +220,8 @@ static void dsack(struct tcp_conn *c, const struct tcp_sack_block *b, struct tcp
 	/* RFC 8985 6.2 step 4: what a probe doubled says nothing about reordering. */
 	if (c->reord_seen > 0 && !a->dsack_tlp)
 		c->rack.dsack_seen = true;
-	if (c->can_undo && c->undo_retrans > 0 && seq_gt(b->right, c->undo_marker))
-		c->undo_retrans = FS_MAX(c->undo_retrans - (int32_t)n, 0);
+	if (c->can_undo && c->undo_retrans > 0)
+		c->undo_retrans = FS_MAX(c->undo_retrans - (int32_t)proved_unnecessary(c, b, n), 0);
 }
 
 /* The most recent block is the first (RFC 2018 4): it is applied last, so that the cursor stays there. */
