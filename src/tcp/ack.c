@@ -3,7 +3,7 @@
  * ack.c - what an acknowledgement does: window, freed segments, round trips, and whom it concerns further.
  *
  * Most ACKs acknowledge everything that is out and say nothing else: they take a short way. Others pass SACK (sack.c),
- * loss detection and recovery (recovery.c) before congestion control has its turn; see loss_internal.h.
+ * loss detection and recovery (recovery.c) before congestion control has its turn; see loss.h.
  *
  * A receiver that acknowledges what it has not got harms itself: what it acks is gone here. It cannot ack what was not
  * sent, and acks of parts of segments count for nothing (RFC 9293 3.10.7.4, RFC 5961 5.2, RFC 3465's concern).
@@ -12,7 +12,7 @@
  */
 #include "base/counter.h"
 #include "base/err.h"
-#include "tcp/loss_internal.h"
+#include "tcp/loss.h"
 
 /* RFC 6298 5.7 */
 enum { RTO_AFTER_SYN_LOSS_US = 3000000 };

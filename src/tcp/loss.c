@@ -10,7 +10,7 @@
  */
 #include "base/counter.h"
 #include "base/err.h"
-#include "tcp/loss_internal.h"
+#include "tcp/loss.h"
 
 void tcp_loss_init(struct tcp_conn *c, fs_ns now)
 {

@@ -8,7 +8,7 @@
  * Needs SACK; without it recovery.c counts duplicate ACKs.
  */
 #include "base/err.h"
-#include "tcp/loss_internal.h"
+#include "tcp/loss.h"
 
 enum {
 	REO_PERSIST = 16,  /* 6.2: recoveries for which a window persists that D-SACKs raised */

@@ -10,7 +10,7 @@
  * Standards: draft-cheng-iccrg-delivery-rate-estimation-00; sections below are its.
  */
 #include "base/err.h"
-#include "tcp/loss_internal.h"
+#include "tcp/loss.h"
 
 /* 3.2 */
 void tcp_rate_sent(struct tcp_conn *c, struct fbuf *seg, fs_ns now)

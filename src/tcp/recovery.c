@@ -13,7 +13,7 @@
  */
 #include "base/counter.h"
 #include "base/err.h"
-#include "tcp/loss_internal.h"
+#include "tcp/loss.h"
 
 void tcp_set_ca_state(struct tcp_conn *c, enum tcp_ca_state state, fs_ns now)
 {

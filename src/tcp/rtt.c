@@ -9,7 +9,7 @@
  * Standards: RFC 6298, RFC 8985 6.2 (minimum).
  */
 #include "base/err.h"
-#include "tcp/loss_internal.h"
+#include "tcp/loss.h"
 
 enum {
 	MIN_RTT_WINDOW_MS = 300000, /* after which another minimum counts: routes change (Linux) */

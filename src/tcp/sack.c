@@ -15,7 +15,7 @@
  */
 #include "base/counter.h"
 #include "base/err.h"
-#include "tcp/loss_internal.h"
+#include "tcp/loss.h"
 
 static bool is_sacked(struct fbuf *f)
 {

@@ -215,7 +215,7 @@ static inline bool tcp_fin_is_acked(const struct tcp_conn *c);
  * timestamps can tell; without them RTO is 3 s (T6298-1). */
 void tcp_ack_syn(struct tcp_conn *c, const struct tcp_in *in, fs_ns syn_sent_at);
 
-/* --- loss.c, and what loss_internal.h lists (RFC 6675, 8985, 6937, 5682, 2883) --- */
+/* --- loss.c, and what loss.h lists (RFC 6675, 8985, 6937, 5682, 2883) --- */
 
 /* Data begin to flow: thresholds. Counts and the round-trip estimator stay as they are. */
 void tcp_loss_init(struct tcp_conn *c, fs_ns now);

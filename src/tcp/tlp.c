@@ -8,7 +8,7 @@
  */
 #include "base/counter.h"
 #include "base/err.h"
-#include "tcp/loss_internal.h"
+#include "tcp/loss.h"
 
 enum {
 	MAX_ACK_DELAY_US = 200000, /* 7.2, TLP.max_ack_delay: a peer delays the ACK of a lone segment for so long */

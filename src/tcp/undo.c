@@ -9,7 +9,7 @@
  */
 #include "base/counter.h"
 #include "base/err.h"
-#include "tcp/loss_internal.h"
+#include "tcp/loss.h"
 
 enum { REO_PERSIST_MAX = 16 }; /* RFC 8985 6.2 */
 

@@ -21,7 +21,7 @@
 
 #include "base/counter.h"
 #include "base/fbuf.h"
-#include "tcp/loss_internal.h"
+#include "tcp/loss.h"
 
 enum {
 	RIG_MSS = 1000,

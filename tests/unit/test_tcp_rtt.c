@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "tcp/tcp_internal.h"
+#include "tcp/loss.h"
 
 enum { MIN_US = 200000, MAX_US = 120000000, TINY_US = 1 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * loss_internal.h - between the files that process acknowledgements: ack.c, sack.c, rack.c, tlp.c, recovery.c,
- * undo.c, loss.c, rate.c.
+ * loss.h - between the files that process acknowledgements (ack.c, sack.c, rack.c, tlp.c, recovery.c, undo.c,
+ * loss.c, rate.c), and for their tests.
  *
  * The way of an ACK: ack.c judges it and the window, sack.c puts SACK blocks onto the segments, ack.c frees what is
  * cumulatively acked; every segment delivered teaches rack.c and rate.c. Then tlp.c looks whether a probe was
@@ -11,8 +11,8 @@
  * Shape and names follow Linux, whose behaviour TCP_INFO shows: states, counts, when a reduction is undone.
  * Threads: holder of the stack's lock only.
  */
-#ifndef FSOCK_TCP_LOSS_INTERNAL_H
-#define FSOCK_TCP_LOSS_INTERNAL_H
+#ifndef FSOCK_TCP_LOSS_H
+#define FSOCK_TCP_LOSS_H
 
 #include <stdbool.h>
 #include <stdint.h>
