@@ -145,6 +145,26 @@ static void tcp_ack__never_later_than_200_ms(void **state)
 	}
 }
 
+/* Not longer than a round trip, if that is above the least delay: the peer's timer knows the path. */
+static void tcp_ack__not_later_than_a_round_trip(void **state)
+{
+	static const uint32_t srtt[] = { 1000, 60000, 150000, 900000 };
+	static const unsigned most[] = { 40, 60, 150, 200 };
+
+	for (unsigned i = 0; i < FS_ARRAY_SIZE(srtt); i++) {
+		struct tcp_rig r;
+
+		settled(&r);
+		r.c->rtt.srtt_us = srtt[i];
+		r.c->ato_us = 400000;
+		r.c->last_received_at = r.now - FS_MS(500);
+		r.c->rtt.rto_us = 1000000;
+		feed(&r, 100);
+		assert_in_range(wait_for_ack(&r, FS_SEC(1)), FS_MS(most[i] - 1), FS_MS(most[i] + 1));
+		trig_close(&r);
+	}
+}
+
 static void tcp_ack__the_answer_carries_it(void **state)
 {
 	struct rig_sent *s;
@@ -292,6 +312,7 @@ int main(void)
 		cmocka_unit_test(tcp_ack__a_burst_gets_one),
 		cmocka_unit_test(tcp_ack__a_lone_segment_waits_40_ms),
 		cmocka_unit_test(tcp_ack__never_later_than_200_ms),
+		cmocka_unit_test(tcp_ack__not_later_than_a_round_trip),
 		cmocka_unit_test(tcp_ack__the_answer_carries_it),
 		cmocka_unit_test(tcp_ack__reading_a_small_message_is_worth_one),
 		cmocka_unit_test(tcp_ack__waits_for_a_slow_reader),

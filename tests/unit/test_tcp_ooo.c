@@ -350,6 +350,7 @@ static void tcp_ooo_insert__runs_are_limited(void **state)
 	assert_int_equal(tcp_ooo(r.c->ooo_first)->seq - r.c->rcv_nxt, 100000 - 200 * 299);
 	arrive(&r, 200000, 1);
 	assert_int_equal(r.c->n_ooo, 256);
+	assert_true(tcp_ooo(r.c->ooo_last)->seq - r.c->rcv_nxt < 100000);
 	/* What touches a run needs no new one. */
 	arrive(&r, 100000 - 200 * 299 + 1, 1);
 	assert_int_equal(tcp_ooo(r.c->ooo_first)->end - r.c->rcv_nxt, 100000 - 200 * 299 + 2);
@@ -414,6 +415,28 @@ static void tcp_dsack__within_a_run_comes_before_it(void **state)
 	assert_int_equal(s->h.sack[1].left, 500); /* RFC 2883 4.2: the block around it */
 	assert_int_equal(s->h.sack[1].right, 1000);
 	assert_int_equal(s->h.sack[2].left, 2000);
+	trig_close(&r);
+}
+
+/* A duplicate makes its run the newest, also for the ACKs after the one that tells of it (RFC 2018 4). */
+static void tcp_ooo_blocks__a_duplicate_makes_its_run_the_newest(void **state)
+{
+	struct rig_sent *s;
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_sacking);
+	arrive(&r, 500, 500);
+	arrive(&r, 2000, 500);
+	arrive(&r, 4000, 500);
+	arrive(&r, 500, 100);
+	rig_drain(&r);
+	arrive(&r, 6000, 100);
+	s = rig_ack_out(&r, 0);
+	assert_int_equal(s->h.n_sack, 4);
+	assert_int_equal(s->h.sack[0].left, 6000);
+	assert_int_equal(s->h.sack[1].left, 500);
+	assert_int_equal(s->h.sack[2].left, 4000);
+	assert_int_equal(s->h.sack[3].left, 2000);
 	trig_close(&r);
 }
 
@@ -545,6 +568,7 @@ int main(void)
 		cmocka_unit_test(tcp_dsack__below_what_is_in_order),
 		cmocka_unit_test(tcp_dsack__of_a_segment_that_is_old_in_part),
 		cmocka_unit_test(tcp_dsack__within_a_run_comes_before_it),
+		cmocka_unit_test(tcp_ooo_blocks__a_duplicate_makes_its_run_the_newest),
 		cmocka_unit_test(tcp_ooo_insert__a_super_frame_over_two_runs),
 		cmocka_unit_test(tcp_ooo_insert__a_burst_is_acknowledged_once),
 		cmocka_unit_test(tcp_ooo__fin_alone_before_its_data),

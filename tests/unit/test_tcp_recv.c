@@ -297,8 +297,13 @@ static void tcp_rx__eviction_keeps_order_and_bytes(void **state)
 	}
 	tcp_abort(reader, &r.h.env, r.now);
 	r.c = sleeper;
+	r.port = TRIG_PORT;
+	r.iss = sleeper->iss;
+	r.h.pinned.low_water = 0;
+	feed(&r, 1448); /* behind the copies */
 	rig_drain(&r);
-	rig_reads(&r, text(0), 4 * 1448);
+	rig_reads(&r, text(0), 5 * 1448);
+	assert_int_equal(sleeper->rcv_charge, 0);
 	trig_close(&r);
 }
 

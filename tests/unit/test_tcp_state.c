@@ -312,6 +312,19 @@ static void tcp_close__with_what_was_read_does_not(void **state)
 	trig_close(&r);
 }
 
+static void tcp_close__what_waits_out_of_order_goes(void **state)
+{
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	rig_seg_in(&r, (struct rig_seg){ .seq = 100, .data = text(100), .len = 10 });
+	rig_drain(&r);
+	close_it(&r); /* it was not there to be read: no reset */
+	assert_int_equal(rig_one_out(&r)->h.flags, TCP_FIN | TCP_ACK);
+	assert_int_equal(r.h.pinned.n_free, r.h.pinned.n_total);
+	trig_close(&r);
+}
+
 static void tcp_close__linger_0_resets(void **state)
 {
 	struct tcp_rig r;
@@ -589,6 +602,7 @@ int main(void)
 		cmocka_unit_test(tcp_close__after_the_peers_fin),
 		cmocka_unit_test(tcp_close__with_unread_data_resets),
 		cmocka_unit_test(tcp_close__with_what_was_read_does_not),
+		cmocka_unit_test(tcp_close__what_waits_out_of_order_goes),
 		cmocka_unit_test(tcp_close__linger_0_resets),
 		cmocka_unit_test(tcp_close__before_it_is_connected),
 		cmocka_unit_test(tcp_close__in_syn_received_waits_for_the_handshake),

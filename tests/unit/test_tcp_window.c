@@ -262,6 +262,28 @@ static void tcp_window_adapt__follows_a_fast_reader(void **state)
 	trig_close(&r);
 }
 
+/* Twice what was read in the round, room for 16 segments, and twice of all that again by how much it grew. */
+static void tcp_window_adapt__by_how_much(void **state)
+{
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	r.c->rcv_rtt_us = 10000;
+	r.c->rcv_space = 10000;
+	feed(&r, 15000);
+	rig_drain(&r);
+	r.now += FS_MS(10);
+	read_some(&r, 15000);
+	assert_int_equal(r.c->rcvbuf, 2 * 2 * (2 * 15000 + 16 * 1460));
+	assert_int_equal(r.c->rcv_space, 15000);
+	feed(&r, 30000);
+	rig_drain(&r);
+	r.now += FS_MS(10);
+	read_some(&r, 30000);
+	assert_int_equal(r.c->rcvbuf, 2 * 3 * (2 * 30000 + 16 * 1460));
+	trig_close(&r);
+}
+
 static void tcp_window_adapt__not_where_the_program_set_it(void **state)
 {
 	struct tcp_rig r;
@@ -349,6 +371,7 @@ int main(void)
 		cmocka_unit_test(tcp_announce_window__without_scaling_whole_segments),
 		cmocka_unit_test(tcp_announce_window__small_when_memory_is_scarce),
 		cmocka_unit_test(tcp_window_adapt__follows_a_fast_reader),
+		cmocka_unit_test(tcp_window_adapt__by_how_much),
 		cmocka_unit_test(tcp_window_adapt__not_where_the_program_set_it),
 		cmocka_unit_test(tcp_window_adapt__a_slow_stream_gets_no_more),
 		cmocka_unit_test(tcp_window_adapt__the_handshake_gives_the_first_round_trip),
