@@ -151,7 +151,11 @@ static void note_fin(struct tcp_conn *c, tcp_seq at)
 
 /* --- text --- */
 
-/* Reduce @in to what is new and within the window. False: a FIN it carries is none of that. */
+/*
+ * Reduce @in to what is new and within the window. False: a FIN it carries is none of that.
+ * DEVIATION: a FIN at the window's right edge is taken although its number lies outside (RFC 9293 3.10.7.4): it needs
+ * no room, and senders do not wait with it. Tested: tcp_window__closed_takes_fin.
+ */
 static bool trim(struct tcp_conn *c, struct tcp_in *in)
 {
 	tcp_seq edge = c->rcv_nxt + tcp_receive_window(c);
@@ -372,7 +376,8 @@ static void syn_sent_input(struct tcp_conn *c, const struct ip_env *env, struct 
 		return;
 	}
 	if (!(h->flags & TCP_ACK)) {
-		/* Simultaneous open (MUST-10). Its text is not acknowledged, so that it comes again. */
+		/* Simultaneous open (MUST-10). DEVIATION: its text is not kept for later (RFC 9293 3.10.7.3); it is not
+		 * acknowledged either, so that it comes again. Tested: tcp_syn_received__text_of_the_syn_comes_again. */
 		take_syn(c, in);
 		tcp_set_state(c, env, TCP_SYN_RECEIVED);
 		tcp_send_syn(c, env, in->now);

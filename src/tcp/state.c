@@ -307,6 +307,10 @@ void tcp_established(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 
 /* --- ends --- */
 
+/*
+ * DEVIATION: RFC 9293 3.10.7.4 flushes what was received when a RST comes. Here the program reads it first and then
+ * learns of the reset, as on Linux. Tested: tcp_reset__queued_data_are_read_before_the_error.
+ */
 bool tcp_drop(struct tcp_conn *c, const struct ip_env *env, int error)
 {
 	if (error)
@@ -347,7 +351,11 @@ bool tcp_enter_time_wait(struct tcp_conn *c, const struct ip_env *env, fs_ns now
 	return tcp_drop(c, env, 0);
 }
 
-/* FIN-WAIT-2 with nobody left to tell: it must not wait for ever (RFC 9293 3.6.1 allows to give up). */
+/*
+ * FIN-WAIT-2 with nobody left to tell must not wait for ever.
+ * DEVIATION: RFC 9293 3.6.1 knows no such timeout; with Linux, config.fin_timeout and TCP_LINGER2.
+ * Tested: tcp_close__an_orphan_does_not_wait_for_ever.
+ */
 static bool wait_for_fin(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 {
 	fs_ns timeout = FS_US(c->stack->config.fin_timeout_us);

@@ -764,6 +764,22 @@ static void tcp_syn_received__syns_cross(void **state)
 	trig_close(&r);
 }
 
+static void tcp_syn_received__text_of_the_syn_comes_again(void **state)
+{
+	struct rig_sent *s;
+	struct tcp_rig r;
+
+	in_state(&r, TCP_SYN_SENT, NULL);
+	rig_seg_in(&r, (struct rig_seg){ .seq = r.irs, .flags = TCP_SYN, .data = text(0), .len = 50, .absolute = true });
+	s = rig_one_out(&r);
+	assert_int_equal(s->h.flags, TCP_SYN | TCP_ACK);
+	assert_int_equal(s->h.ack, r.irs + 1);
+	rig_seg_in(&r, (struct rig_seg){ .data = text(0), .len = 50 });
+	assert_int_equal(r.c->state, TCP_ESTABLISHED);
+	rig_reads(&r, text(0), 50);
+	trig_close(&r);
+}
+
 static void tcp_syn_received__an_ack_is_enough(void **state)
 {
 	struct tcp_rig r;
@@ -1134,6 +1150,7 @@ int main(void)
 		cmocka_unit_test(tcp_syn_sent__data_of_the_syn_are_taken_in_part),
 		cmocka_unit_test(tcp_syn_sent__no_more_than_the_syn_can_be_acked),
 		cmocka_unit_test(tcp_syn_received__syns_cross),
+		cmocka_unit_test(tcp_syn_received__text_of_the_syn_comes_again),
 		cmocka_unit_test(tcp_syn_received__an_ack_is_enough),
 		cmocka_unit_test(tcp_syn_received__the_same_syn_is_answered_again),
 		cmocka_unit_test(tcp_syn_received__a_wrong_ack_is_reset),
