@@ -55,6 +55,8 @@ class Process:
 
         def prepare():
             die_with(parent)
+            # A run in the background of a shell ignores it, and what it starts would inherit that.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             if cpu is not None:
                 os.sched_setaffinity(0, {cpu})
             if preexec is not None:
