@@ -26,6 +26,9 @@ enum {
 	PENALTY_S = 60,	  /* a reset child goes on to count: about what Linux does */
 	BACKOFF_S = 60,	  /* after the second loss in a row; doubled with each */
 	BACKOFF_MAX = 10, /* doublings */
+
+	MSS_DEFAULT_V4 = 536,
+	MSS_DEFAULT_V6 = 1220,
 };
 
 /* --- server --- */
@@ -191,19 +194,32 @@ static bool is_black_hole(const struct tcp_fastopen_entry *e, fs_ns now)
 	       now - e->failed_at < FS_SEC((fs_ns)BACKOFF_S << FS_MIN(e->failures, (uint8_t)BACKOFF_MAX));
 }
 
-bool tcp_fastopen_ready(const struct tcp_conn *c, fs_ns now)
+/* Of a server nobody knows (RFC 7413 4.1.3; MUST-15). */
+static uint16_t default_mss(const struct tcp_conn *c)
+{
+	return tcp_has(c, TCP_CONN_V6) ? MSS_DEFAULT_V6 : MSS_DEFAULT_V4;
+}
+
+bool tcp_fastopen_ready(struct tcp_conn *c, fs_ns now)
 {
 	const struct tcp_fastopen_entry *e = cache_find(c);
 
 	if (!(c->stack->config.fastopen & CLIENT) || is_black_hole(e, now))
 		return false;
-	return c->options.fastopen_no_cookie || (e && e->len > 0);
+	if (!c->options.fastopen_no_cookie && !(e && e->len > 0))
+		return false;
+	if (e && e->mss > c->peer_mss) {
+		/* Until the SYN-ACK says it again. */
+		c->peer_mss = e->mss;
+		tcp_update_mss(c);
+	}
+	return true;
 }
 
 uint32_t tcp_fastopen_syn(struct tcp_conn *c, struct tcp_hdr *h, fs_ns now)
 {
 	const struct tcp_fastopen_entry *e = cache_find(c);
-	uint32_t mss = tcp_has(c, TCP_CONN_V6) ? 1220 : 536; /* RFC 7413 4.1.3: of a server nobody knows */
+	uint32_t mss = default_mss(c);
 
 	if (!c->options.fastopen_connect || !(c->stack->config.fastopen & CLIENT) || is_black_hole(e, now))
 		return 0;
@@ -227,6 +243,7 @@ void tcp_fastopen_answered(struct tcp_conn *c, const struct tcp_in *in)
 	bool taken = seq_gt(in->h.ack, c->iss + 1);
 	struct tcp_fastopen_entry *e;
 
+	c->peer_mss = default_mss(c); /* unless the SYN-ACK says so, too */
 	if (tcp_has(c, TCP_CONN_TFO_SYN_DATA)) {
 		c->syn_data_taken = taken;
 		tcp_count(c, taken ? FS_CTR_tcp_fastopen_out : FS_CTR_tcp_fastopen_out_failed);

@@ -32,8 +32,8 @@ void tcp_fastopen_cookie(const struct tcp_stack *tcp, const struct ip_addr *loca
 			 uint8_t cookie[TCP_FASTOPEN_COOKIE_LEN]);
 
 /*
- * The SYN @in for @l has the option, or data. True: a child took them and is answered (RFC 7413 4.2). False: it is for
- * an ordinary request; @s gets the cookie to grant, if any (into @cookie).
+ * The SYN @in for @l has the option, or data. True: a child took them and is answered (RFC 7413 4.2). False: it
+ * is for an ordinary request; @s gets the cookie to grant, if any (into @cookie).
  */
 bool tcp_fastopen_begin(struct tcp_listener *l, const struct ip_env *env, struct tcp_in *in,
 			const struct tcp_handshake *hs, struct tcp_synack *s, uint8_t cookie[TCP_FASTOPEN_COOKIE_LEN]);
@@ -46,9 +46,9 @@ void tcp_fastopen_pardon(struct tcp_req *req);
 
 /* --- client --- */
 
-/* @c's SYN may carry data, so that a connect may wait for them: a cookie is known (or none is wanted), and the path is
- * not known to swallow such SYNs. */
-bool tcp_fastopen_ready(const struct tcp_conn *c, fs_ns now);
+/* @c's SYN may carry data, so that a connect may wait for them: a cookie is known (or none is wanted), and the
+ * path is not known to swallow such SYNs. Its segments are then of the size the server took last time. */
+bool tcp_fastopen_ready(struct tcp_conn *c, fs_ns now);
 
 /* The option for @c's first SYN into @h, if any; returns payload bytes that may go with it. */
 uint32_t tcp_fastopen_syn(struct tcp_conn *c, struct tcp_hdr *h, fs_ns now);
