@@ -274,7 +274,11 @@ static inline void finish(struct tcp_conn *c, const struct ip_env *env, const st
 	if (a->acked_data && tcp_has(c, TCP_CONN_NO_SPACE)) {
 		tcp_send_tune(c);
 		tcp_send_space(c, env);
+		if (!tcp_has(c, TCP_CONN_NO_SPACE))
+			tcp_chrono_stop(c, TCP_CHRONO_SNDBUF, a->now);
 	}
+	if (a->acked_data && !c->first)
+		tcp_chrono_stop(c, TCP_CHRONO_BUSY, a->now);
 	if (c->send_next || c->lost_out > 0 || (c->flags & (TCP_CONN_FIN_QUEUED | TCP_CONN_FIN_SENT)) == TCP_CONN_FIN_QUEUED)
 		tcp_mark_dirty(c);
 }

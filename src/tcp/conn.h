@@ -153,8 +153,9 @@ enum tcp_ack_flag {
 	TCP_ACK_PUSHED2 = 1 << 7, /* a second one */
 };
 
-/* What bounds the sender just now: the first that applies from the end. BUSY: data are queued, nothing else
- * holds them back but the network. Linux's names in TCP_INFO: busy_time is the sum of all. */
+/* What bounds the sender just now, the last that applies. BUSY: data are queued, nothing but the network holds them
+ * back. RWND: the peer's window does. SNDBUF: nothing waits, the program would give more if there were room. Linux's
+ * names in TCP_INFO, where busy_time is the sum of all. */
 enum tcp_chrono { TCP_CHRONO_NONE, TCP_CHRONO_BUSY, TCP_CHRONO_RWND, TCP_CHRONO_SNDBUF, TCP_N_CHRONOS };
 
 /* A range of sequence numbers: left .. right - 1. */
@@ -322,11 +323,11 @@ struct tcp_conn {
 	fs_ns challenge_from;
 	uint16_t challenges;
 
-	/* --- what the sender spent its time on: info.c. ms of the clock, wrapped, as Linux counts jiffies --- */
+	/* --- what the sender spent its time on: tcp_chrono_start(). Units of 2^20 ns, wrapped: about a ms --- */
 	uint8_t chrono;		/* enum tcp_chrono */
 	bool syn_data_taken;	/* Fast Open: data in a SYN, ours or the peer's, were accepted */
 	uint32_t chrono_at;	/* since when */
-	uint32_t chrono_ms[TCP_N_CHRONOS - 1]; /* spent before that */
+	uint32_t chrono_spent[TCP_N_CHRONOS - 1]; /* before that */
 
 	/* --- bytes in life, for TCP_INFO: ack.c and recv.c --- */
 	uint64_t bytes_acked, bytes_received;

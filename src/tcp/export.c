@@ -245,7 +245,9 @@ static void import_rest(struct tcp_conn *c, const struct tcp_snapshot *from, fs_
 	c->error = from->error;
 	c->soft_error = from->soft_error;
 	c->bytes_acked = from->bytes_acked;
-	c->bytes_received = from->bytes_received;
+	/* What comes with the queue counts when it is put in. */
+	c->bytes_received = from->bytes_received - (from->rcv_nxt - from->copied_seq -
+						    ((from->flags & TCP_SNAPSHOT_FIN_RECEIVED) != 0));
 	c->sndbuf = from->sndbuf;
 }
 

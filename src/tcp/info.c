@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * info.c - TCP_INFO, and the clocks behind three of its fields: what a sender spends its time on.
+ * info.c - TCP_INFO.
  *
  * Not counted, and 0: fackets and last_ack_sent (Linux does not either), last_ack_recv, segs_*, data_segs_*,
  * bytes_sent, bytes_retrans, delivery_rate, rehash: they would cost each connection more memory than a reader
@@ -14,45 +14,19 @@
 #include "ip/ip.h"
 #include "tcp/tcp_internal.h"
 
-/* --- what bounds the sender --- */
-
 static uint32_t ms(fs_ns t)
 {
 	return (uint32_t)(t / FS_MS(1));
 }
 
-static void change(struct tcp_conn *c, enum tcp_chrono to, fs_ns now)
-{
-	if (c->chrono != TCP_CHRONO_NONE)
-		c->chrono_ms[c->chrono - 1] += ms(now) - c->chrono_at;
-	c->chrono = (uint8_t)to;
-	c->chrono_at = ms(now);
-}
-
-void tcp_chrono_start(struct tcp_conn *c, enum tcp_chrono which, fs_ns now)
-{
-	if (which > c->chrono)
-		change(c, which, now);
-}
-
-void tcp_chrono_stop(struct tcp_conn *c, enum tcp_chrono which, fs_ns now)
-{
-	if (c->first == NULL) {
-		if (c->chrono != TCP_CHRONO_NONE)
-			change(c, TCP_CHRONO_NONE, now);
-	} else if (which == c->chrono) {
-		change(c, TCP_CHRONO_BUSY, now);
-	}
-}
-
-/* Milliseconds spent on @which, now included. */
+/* Time spent on @which, now included; us. An end leaves the clock running. */
 static uint64_t spent_us(const struct tcp_conn *c, enum tcp_chrono which, fs_ns now)
 {
-	uint32_t spent = c->chrono_ms[which - 1];
+	uint32_t spent = c->chrono_spent[which - 1];
 
-	if (c->chrono == which)
-		spent += ms(now) - c->chrono_at;
-	return (uint64_t)spent * 1000;
+	if (c->chrono == which && c->first)
+		spent += tcp_chrono_ticks(now) - c->chrono_at;
+	return ((uint64_t)spent << 20) / 1000;
 }
 
 static void fill_times(const struct tcp_conn *c, struct tcp_info_layout *i, fs_ns now)
@@ -61,8 +35,6 @@ static void fill_times(const struct tcp_conn *c, struct tcp_info_layout *i, fs_n
 	i->sndbuf_limited = spent_us(c, TCP_CHRONO_SNDBUF, now);
 	i->busy_time = spent_us(c, TCP_CHRONO_BUSY, now) + i->rwnd_limited + i->sndbuf_limited;
 }
-
-/* --- the rest --- */
 
 static uint8_t options(const struct tcp_conn *c)
 {

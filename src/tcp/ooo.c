@@ -232,6 +232,7 @@ void tcp_ooo_drain(struct tcp_conn *c)
 		run = following;
 	}
 	c->rcv_nxt += len;
+	c->bytes_received += len;
 	c->stack->ip->counters[FS_CTR_tcp_bytes_in] += len;
 }
 

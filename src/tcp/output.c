@@ -504,8 +504,12 @@ static INLINE enum sent push_new(struct tcp_conn *c, const struct ip_env *env, s
 			pace(c, c->snd_nxt - before, now);
 		tcp_cwnd_validate(c, end == SENT_LIMITED);
 		arm_after_sending(c, now);
-		if (__builtin_expect(tcp_has(c, TCP_CONN_NO_SPACE), 0))
+		tcp_chrono_stop(c, TCP_CHRONO_RWND, now);
+		if (__builtin_expect(tcp_has(c, TCP_CONN_NO_SPACE), 0)) {
 			tcp_send_space(c, env); /* less is not sent now: TCP_NOTSENT_LOWAT */
+			if (tcp_has(c, TCP_CONN_NO_SPACE) && end == SENT_ALL)
+				tcp_chrono_start(c, TCP_CHRONO_SNDBUF, now);
+		}
 	}
 	return end;
 }
@@ -570,6 +574,8 @@ static NOINLINE void watch_the_rest(struct tcp_conn *c, enum sent end, fs_ns now
 {
 	if (end == SENT_BLOCKED)
 		tcp_blocked(c, now);
+	else if (end == SENT_HELD && c->send_next && window_from(c, tcp_seg_end(c->send_next)) < 0)
+		tcp_chrono_start(c, TCP_CHRONO_RWND, now);
 	if (end == SENT_HELD && pacing_rate(c) != 0 && c->pace_at > now)
 		tcp_timer_set(c, TCP_TIMER_PACE, c->pace_at);
 	if (!tcp_is_outstanding(c) && (c->send_next || tcp_has(c, TCP_CONN_FIN_QUEUED)) &&

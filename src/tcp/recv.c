@@ -206,6 +206,7 @@ int tcp_rx_append(struct tcp_conn *c, struct tcp_in *in)
 		fbuf_queue_push(&c->rx, frame);
 	}
 	c->rcv_nxt += len;
+	c->bytes_received += len;
 	c->stack->ip->counters[FS_CTR_tcp_bytes_in] += len;
 	return 0;
 }

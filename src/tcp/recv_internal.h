@@ -74,6 +74,7 @@ static inline bool tcp_rx_append_plain(struct tcp_conn *c, struct fbuf *frame, u
 	frame->charge = len + TCP_RX_OVERHEAD;
 	c->rcv_charge += frame->charge;
 	c->rcv_nxt += len;
+	c->bytes_received += len;
 	c->stack->ip->counters[FS_CTR_tcp_bytes_in] += len;
 	frame->link = NULL;
 	if (c->rx.tail)

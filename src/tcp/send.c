@@ -462,6 +462,7 @@ ssize_t tcp_send(struct tcp_conn *c, const struct ip_env *env, const struct iove
 	if (!source_is_empty(&s))
 		hold = false;
 	c->flags &= ~(uint32_t)TCP_CONN_PUSH_ALL;
+	tcp_chrono_start(c, TCP_CHRONO_BUSY, now);
 	if (!hold)
 		tcp_seg(c->last)->marks |= TCP_SEG_PUSH;
 	if (flags & TCP_SEND_OOB)
@@ -471,7 +472,10 @@ ssize_t tcp_send(struct tcp_conn *c, const struct ip_env *env, const struct iove
 	else
 		tcp_output_hold(c, env, hold, now);
 	/* Whoever polls learns of the next edge though no call was refused. */
-	if (!tcp_is_writable(c))
+	if (!tcp_is_writable(c)) {
 		c->flags |= TCP_CONN_NO_SPACE;
+		if (!c->send_next)
+			tcp_chrono_start(c, TCP_CHRONO_SNDBUF, now);
+	}
 	return done;
 }

@@ -348,9 +348,10 @@ void tcp_raise_mtu(struct tcp_conn *c, fs_ns now);
 
 /* --- info.c --- */
 
-/* From now on @which bounds the sender, unless something stronger does; or does no more. */
-void tcp_chrono_start(struct tcp_conn *c, enum tcp_chrono which, fs_ns now);
-void tcp_chrono_stop(struct tcp_conn *c, enum tcp_chrono which, fs_ns now);
+/* From now on @which bounds the sender, unless something stronger does; or does no more. Inline: twice for every
+ * request and answer. */
+static inline void tcp_chrono_start(struct tcp_conn *c, enum tcp_chrono which, fs_ns now);
+static inline void tcp_chrono_stop(struct tcp_conn *c, enum tcp_chrono which, fs_ns now);
 
 /* --- listen.c --- */
 
@@ -410,6 +411,35 @@ static inline uint32_t tcp_cwnd_room(const struct tcp_conn *c)
 static inline bool tcp_fin_is_acked(const struct tcp_conn *c)
 {
 	return tcp_has(c, TCP_CONN_FIN_SENT) && seq_gt(c->snd_una, c->snd_end);
+}
+
+static inline uint32_t tcp_chrono_ticks(fs_ns t)
+{
+	return (uint32_t)(t >> 20);
+}
+
+static inline void tcp_chrono_set(struct tcp_conn *c, enum tcp_chrono to, fs_ns now)
+{
+	uint32_t at = tcp_chrono_ticks(now);
+
+	if (c->chrono != TCP_CHRONO_NONE)
+		c->chrono_spent[c->chrono - 1] += at - c->chrono_at;
+	c->chrono = (uint8_t)to;
+	c->chrono_at = at;
+}
+
+static inline void tcp_chrono_start(struct tcp_conn *c, enum tcp_chrono which, fs_ns now)
+{
+	if (which > c->chrono)
+		tcp_chrono_set(c, which, now);
+}
+
+static inline void tcp_chrono_stop(struct tcp_conn *c, enum tcp_chrono which, fs_ns now)
+{
+	if (!c->first)
+		tcp_chrono_set(c, TCP_CHRONO_NONE, now);
+	else if (which == c->chrono)
+		tcp_chrono_set(c, TCP_CHRONO_BUSY, now);
 }
 
 /* RFC 1191 6.3: ten minutes after the MTU fell one may look whether it rose. */
