@@ -380,6 +380,43 @@ static inline struct raw_seg rig_complete_open(struct raw_rig *r, uint16_t port)
 	return synack;
 }
 
+/* A connection of the peer's, accepted, with its handshake's SYN-ACK in @synack. */
+static inline struct tcp_conn *rig_accepted(struct raw_rig *r, struct tcp_listener *l, uint16_t port,
+					    struct raw_seg *synack)
+{
+	struct tcp_conn *c;
+
+	*synack = rig_complete_open(r, port);
+	c = tcp_accept(l);
+	assert_non_null(c);
+	c->user = r;
+	return c;
+}
+
+/* The peer's next segment to @c, with timestamps. */
+static inline struct raw_seg rig_next(const struct tcp_conn *c, uint16_t flags, const struct raw_seg *last)
+{
+	return (struct raw_seg){ .src = c->end.remote,
+				 .dst = c->end.local,
+				 .h = { .src_port = c->end.remote_port, .dst_port = c->end.local_port, .flags = flags,
+					.seq = c->rcv_nxt, .ack = c->snd_nxt, .window = 502,
+					.options = TCP_HAS_TIMESTAMP, .ts_val = RIG_TS + 2, .ts_ecr = last->h.ts_val } };
+}
+
+/* @s and the burst's end. */
+static inline void rig_burst(struct raw_rig *r, const struct raw_seg *s)
+{
+	raw_in(r, s);
+	tcp_burst_end(&r->tcp, &r->h.env, rig_now(r));
+}
+
+static inline ssize_t rig_write(struct raw_rig *r, struct tcp_conn *c, const void *bytes, size_t len, uint32_t flags)
+{
+	struct iovec iov = { (void *)(uintptr_t)bytes, len };
+
+	return tcp_send(c, &r->h.env, &iov, 1, flags, rig_now(r));
+}
+
 /* The end of the peer at @port. */
 static inline struct tcp_end *rig_end(struct raw_rig *r, uint16_t port)
 {
