@@ -26,6 +26,8 @@ enum {
 	TIMESTAMP_LEN = 12,    /* bytes of every segment that has them */
 	ANSWER_INTERVAL_MS = 500,
 
+	BLOCKED_FIRST_MS = 1, /* until what could not leave is tried again; doubled each time, as in output.c */
+
 	/* Old requests are given up early when they take half of the queue, but not before this many tries. */
 	RETRIES_FLOOR = 2,
 	QUEUE_SMALL = 8,
@@ -251,8 +253,24 @@ static struct tcp_req *req_create(struct tcp_listener *l, const struct tcp_in *i
 	l->n_reqs++;
 	l->n_young++;
 	tcp_end_insert(tcp, &req->end);
-	timer_add(&tcp->wheel, &req->timer, in->now + req_timeout(req));
 	return req;
+}
+
+/* The SYN-ACK for the first time. What cannot leave just now, because the neighbour is not known yet perhaps, is tried
+ * again soon: the peer's own patience is a second. */
+static void begin_waiting(struct tcp_req *req, const struct ip_env *env, struct tcp_synack *s, fs_ns now)
+{
+	fs_ns wait = FS_MIN(FS_MS(BLOCKED_FIRST_MS) << FS_MIN(req->blocked, (uint8_t)16), req_timeout(req));
+
+	if (send_synack(req, env, s, now) < 0 && wait < req_timeout(req)) {
+		req->blocked++;
+	} else {
+		req->blocked = 0;
+		wait = req_timeout(req);
+	}
+	req->ts_first = req->ts_last;
+	req->sent_at = now;
+	timer_add(&req->listener->stack->wheel, &req->timer, now + wait);
 }
 
 /* The SYN queue has room, or nothing is kept: *@cookie. False: the SYN is dropped. */
@@ -302,9 +320,7 @@ void tcp_request_begin(struct tcp_listener *l, const struct ip_env *env, struct 
 		tcp->ip->counters[FS_CTR_drop_tcp_no_memory]++;
 		return;
 	}
-	send_synack(req, env, &s, in->now);
-	req->ts_first = req->ts_last;
-	req->sent_at = in->now;
+	begin_waiting(req, env, &s, in->now);
 }
 
 /* --- segments --- */
@@ -470,6 +486,12 @@ void tcp_req_timer(struct tcp_stack *tcp, const struct ip_env *env, struct tcp_r
 
 	if (req->flags & TCP_REQ_PENALTY) {
 		tcp_fastopen_pardon(req);
+		return;
+	}
+	if (req->blocked) {
+		struct tcp_synack s = { .cookie_len = -1 };
+
+		begin_waiting(req, env, &s, now);
 		return;
 	}
 	if (req->timeouts >= allowed_timeouts(l) && (!acked || req->timeouts >= defer)) {

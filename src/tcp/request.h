@@ -54,6 +54,7 @@ struct tcp_req {
 	uint8_t timeouts;	 /* of the timer */
 	uint8_t retransmits;	 /* SYN-ACKs sent after the first */
 	uint8_t flags;		 /* enum tcp_req_flag */
+	uint8_t blocked;	 /* tries to send the first SYN-ACK that failed for local reasons */
 };
 static_assert(sizeof(struct tcp_req) <= 192, "a half-open connection is small");
 

@@ -613,6 +613,39 @@ static void tcp_req_timer__backoff_and_end(void **state)
 	close_all(&r, &l);
 }
 
+/* The SYN-ACK cannot leave, for the neighbour is not known yet, say: tried again soon, and not held for lost. */
+static void tcp_req_timer__blocked(void **state)
+{
+	struct tcp_listener l;
+	struct raw_rig r;
+	struct raw_seg syn = rig_syn(1), synack, third;
+
+	open_one(&r, &l);
+	r.h.ip.port[0].up = false;
+	raw_in(&r, &syn);
+	rig_run(&r, FS_MS(25));
+	rig_expect_silence(&r);
+	assert_int_equal(r.h.counters[FS_CTR_tcp_blocked], 5); /* at 0, 1, 3, 7, 15 ms */
+	r.h.ip.port[0].up = true;
+	rig_run(&r, FS_MS(6));
+	rig_expect_one(&r, &synack, TCP_SYN | TCP_ACK);
+	assert_int_equal(l.n_young, 1);
+	rig_run(&r, FS_MS(40));
+	third = rig_third(&synack);
+	raw_in(&r, &third);
+	assert_int_equal(FS_CONTAINER_OF(list_first(&l.ready), struct tcp_conn, queue)->rtt.srtt_us, 40000);
+	/* For ever blocked it ends as any other. */
+	r.h.ip.port[0].up = false;
+	syn.h.src_port = 2;
+	raw_in(&r, &syn);
+	rig_run(&r, FS_SEC(62));
+	assert_int_equal(l.n_reqs, 1);
+	rig_run(&r, FS_SEC(4));
+	assert_int_equal(l.n_reqs, 0);
+	r.h.ip.port[0].up = true;
+	close_all(&r, &l);
+}
+
 /* Requests nobody answers do not keep others out: more than half of the queue, and they are given up early. */
 static void tcp_req_timer__old_ones_give_way(void **state)
 {
@@ -710,6 +743,7 @@ int main(void)
 		cmocka_unit_test(tcp_req_input__no_ack_flag),
 		cmocka_unit_test(tcp_req_input__syn_again),
 		cmocka_unit_test(tcp_req_timer__backoff_and_end),
+		cmocka_unit_test(tcp_req_timer__blocked),
 		cmocka_unit_test(tcp_req_timer__old_ones_give_way),
 		cmocka_unit_test(tcp_req_timer__defer_accept),
 	};
