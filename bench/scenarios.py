@@ -238,12 +238,32 @@ def throughput(pair, size, spin=False, options=None, rate="max", seconds=2):
     return row
 
 
+def raw_rate(pair, size, batch=1, seconds=2):
+    """Raw frames a second on the same ring layer that arrive and are copied, @batch of them per kick."""
+    cpu = proc.cpus()
+    sink = _raw_argv("sink", net.B4, net.A4, _mac(pair.a), cpu[1], size=size)
+    flood = _raw_argv("flood", net.A4, net.B4, _mac(pair.b), cpu[0], size=size, batch=batch, seconds=seconds)
+    with pair.b.popen(sink) as end:
+        if not end.wait_for("ready", 10):
+            raise Failed("raw_pp sink: " + end.err.strip())
+        done = pair.a.run(flood, timeout=seconds + 20)
+        got = end.finish(20)
+    try:
+        sent, received = (json.loads(text.strip().splitlines()[-1]) for text in (done.out, got.out))
+    except (ValueError, IndexError):
+        raise Failed(f"raw_pp flood: {done.err.strip()} {got.err.strip()}") from None
+    return received["n"] / sent["seconds"]
+
+
 def _udp_tp(rounds, size, rate):
     columns = {
         "kernel_block": lambda p: throughput(p, size, rate=rate),
         "kernel_spin": lambda p: throughput(p, size, spin=True, rate=rate),
         "fsock": lambda p: throughput(p, size, options=LATENCY, rate=rate),
     }
+    if rate == "max":
+        columns["floor"] = lambda p: {"rate": raw_rate(p, size)}
+        columns["floor_32"] = lambda p: {"rate": raw_rate(p, size, batch=32)}
     seen = {name: [] for name in columns}
     with net.Pair("fsock-bench") as pair:
         for n in range(rounds):
@@ -255,6 +275,8 @@ def _udp_tp(rounds, size, rate):
 
 def udp_tp(rounds):
     """unmodified sockperf, one way, counted at the receiver; and the loss at an equal offered rate"""
+    # The floor is raw frames with a system call for each, as sockperf sends; a row of its own has what 32
+    # for each call reach.
     for size in (64, 1400):
         seen = _udp_tp(rounds, size, "max")
         params = {"size": size, "profile": "latency", "tool": "sockperf", "direction": "one way"}
@@ -262,9 +284,13 @@ def udp_tp(rounds):
         yield Row("udp_tp", params, "received", "msg/s", n=rounds, fsock=median(values),
                   kernel_block=median(r["rate"] for r in seen["kernel_block"]),
                   kernel_spin=median(r["rate"] for r in seen["kernel_spin"]),
+                  floor=median(r["rate"] for r in seen["floor"]),
                   share=min(r["share"] for r in seen["fsock"]),
                   spread=spread(values)).finish(more_is_better=True)
-        offered = int(min(median(r["rate"] for r in seen[c]) for c in seen) * 0.8)
+        values = [r["rate"] for r in seen["floor_32"]]
+        yield Row("udp_tp", {"size": size, "tool": "raw_pp", "direction": "one way", "per_call": 32},
+                  "received", "msg/s", n=rounds, floor=median(values), spread=spread(values))
+        offered = int(min(median(r["rate"] for r in seen[c]) for c in ("kernel_block", "kernel_spin", "fsock")) * 0.8)
         seen = _udp_tp(rounds, size, offered)
         values = [r["loss"] for r in seen["fsock"]]
         row = Row("udp_tp", {**params, "offered": offered}, "loss", "%", n=rounds,
