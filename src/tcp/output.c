@@ -614,6 +614,17 @@ static INLINE bool may_send(const struct tcp_conn *c)
 	return !tcp_has(c, TCP_CONN_FROZEN);
 }
 
+/* RFC 5682 2.1 step 2.b is over: new data went first; or none may go (Nagle holds them), then it is a loss as any
+ * other. */
+static NOINLINE enum sent doubt_no_more(struct tcp_conn *c, const struct ip_env *env, struct ip_dst *dst,
+					enum sent end, fs_ns now)
+{
+	if (c->snd_nxt != c->high_seq)
+		return end;
+	c->frto = TCP_FRTO_OFF;
+	return send_again(c, env, dst, now);
+}
+
 void tcp_output_hold(struct tcp_conn *c, const struct ip_env *env, bool hold, fs_ns now)
 {
 	enum sent end = SENT_ALL;
@@ -631,6 +642,8 @@ void tcp_output_hold(struct tcp_conn *c, const struct ip_env *env, bool hold, fs
 			end = send_again(c, env, dst, now);
 		if (end == SENT_ALL && c->send_next)
 			end = push_new(c, env, dst, hold, now);
+		if (__builtin_expect(c->frto == TCP_FRTO_PROBE, 0) && end != SENT_BLOCKED)
+			end = doubt_no_more(c, env, dst, end, now);
 		if (end == SENT_ALL && fin_is_due(c))
 			end = send_fin(c, env, dst, now);
 		if (__builtin_expect(end != SENT_ALL, 0))
