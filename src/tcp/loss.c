@@ -125,6 +125,7 @@ void tcp_cwnd_validate(struct tcp_conn *c, bool limited)
 {
 	bool was_limited = tcp_has(c, TCP_CONN_CWND_LIMITED);
 
+	limited |= tcp_in_flight(c) >= c->cc.cwnd;
 	if (!limited && seq_lt(c->snd_una, c->cwnd_usage_seq) &&
 	    (was_limited || c->packets_out <= c->max_packets_out))
 		return;

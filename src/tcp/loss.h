@@ -48,6 +48,7 @@ struct tcp_ack_state {
 	bool is_dup;		/* of RFC 5681 2's kind */
 	bool reneging;		/* the first segment left is SACKed: the peer dropped it */
 	bool lost_retrans;	/* a retransmission was lost */
+	bool reacted;		/* the window was reduced after all that this ACK acks was sent */
 	bool rearm;		/* progress: RTX begins anew */
 
 	/* Round trips, by when segments sent once were sent: of the first one acked and the last one, of those SACKed.

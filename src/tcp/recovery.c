@@ -132,7 +132,7 @@ static void try_to_open(struct tcp_conn *c, const struct tcp_ack_state *a)
 {
 	if (!tcp_any_retransmitted(c))
 		c->retrans_stamp = 0;
-	if (a->cc.ece) {
+	if (a->cc.ece && !a->reacted) {
 		if (c->cc.ca_state < TCP_CA_CWR)
 			tcp_count(c, FS_CTR_tcp_ecn_reductions);
 		tcp_enter_cwr(c, a->now);
@@ -156,11 +156,13 @@ void tcp_reno_limit(struct tcp_conn *c)
 	c->sacked_out = FS_MIN(c->sacked_out, c->packets_out - holes);
 }
 
+/* (RFC 5681 3.2 step 4, MAY) No more duplicates count than segments were out: a receiver that makes them up would
+ * draw new data as fast as it likes. */
 static void reno_duplicate(struct tcp_conn *c, const struct tcp_ack_state *a)
 {
 	uint32_t prior = c->sacked_out;
 
-	if (!a->is_dup)
+	if (!a->is_dup || c->dup_acks > (tcp_in_reduction(c) ? c->cc.prior_cwnd : c->cc.cwnd))
 		return;
 	c->sacked_out++;
 	tcp_reno_limit(c);
@@ -383,6 +385,8 @@ void tcp_loss_on_ack(struct tcp_conn *c, struct tcp_ack_state *a)
 		c->sacked_out = 0;
 	if (a->cc.ece)
 		c->cc.prior_ssthresh = 0; /* no way back: there was congestion */
+	/* RFC 3168 6.1.2: once for a window of data. */
+	a->reacted = c->cc.ca_state >= TCP_CA_CWR && seq_le(c->snd_una, c->high_seq);
 	if (a->reneging && a->una_advanced) {
 		a->rearm = false;
 		suspect(c, a->now);

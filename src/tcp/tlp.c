@@ -39,7 +39,8 @@ bool tcp_tlp_arm(struct tcp_conn *c, fs_ns now)
 		tcp_timer_set(c, TCP_TIMER_LOSS, now + FS_US((fs_ns)probe_timeout_us(c)));
 		return true;
 	}
-	if (c->loss_timer == TCP_LOSS_TIMER_TLP) {
+	/* RACK's timer stays as long as there is something to decide. */
+	if (c->loss_timer == TCP_LOSS_TIMER_TLP || (c->loss_timer != TCP_LOSS_TIMER_NONE && c->packets_out == 0)) {
 		c->loss_timer = TCP_LOSS_TIMER_NONE;
 		tcp_timer_stop(c, TCP_TIMER_LOSS);
 	}
