@@ -50,6 +50,8 @@ struct rig {
 	uint32_t window;	 /* the peer announces, bytes */
 	uint32_t peer_seq;	 /* of the peer's segments */
 	char sent[1024];	 /* what left since the last look: "N3 R0 P7": new, again, probe */
+	/* What leaves goes there, too; NULL = nowhere. */
+	void (*carry)(struct rig *r, char what, int segment);
 };
 
 /* inline definitions */
@@ -128,6 +130,10 @@ static inline void rig_log(struct rig *r, char what, tcp_seq seq)
 {
 	size_t n = strlen(r->sent);
 
+	if (r->carry) {
+		r->carry(r, what, rig_number(r, seq));
+		return;
+	}
 	snprintf(r->sent + n, sizeof(r->sent) - n, "%s%c%d", n > 0 ? " " : "", what, rig_number(r, seq));
 }
 
@@ -339,8 +345,6 @@ static inline void rig_output(struct rig *r)
 		rig_send_one(r, 'N');
 		any = true;
 	}
-	if (tcp_in_flight(c) >= c->cc.cwnd)
-		limited = true;
 	tcp_cwnd_validate(c, limited);
 	tcp_rate_check_app_limited(c);
 	if (any && !tcp_tlp_arm(c, r->now) && c->due[TCP_TIMER_RTX] == FS_NEVER)
