@@ -27,6 +27,8 @@ enum {
 	/* The two ECN bits of TOS and traffic class (RFC 3168 5). */
 	ECN_BITS = 3,
 	ECN_CE = 3,
+
+	FLAGS_AT = 13, /* of the flags in the header */
 };
 
 void tcp_config_default(struct tcp_config *config)
@@ -170,8 +172,9 @@ static inline bool is_intact(const struct ip_env *env, const struct ip_stack *ip
 }
 
 /*
- * May the frame be taken for the many segments it says it is? Nobody summed them; and of what is not data there
- * is nothing to cut. Sets how many there are; of one only, it is an ordinary frame.
+ * May the frame be taken for the many segments it says it is? What is no data there is nothing to cut of. Sets how
+ * many there are; of one only, it is an ordinary frame. Its sum is judged as any other's: where the segments begin
+ * does not matter to a stream.
  */
 static __attribute__((noinline)) bool judge_super(const struct packet *p, struct fbuf *frame, uint32_t *segments)
 {
@@ -182,10 +185,12 @@ static __attribute__((noinline)) bool judge_super(const struct packet *p, struct
 		return true;
 	}
 	*segments = (p->payload_len + size - 1) / size;
-	return frame->csum != FBUF_CSUM_UNKNOWN;
+	return (frame->data[FLAGS_AT] & (TCP_SYN | TCP_RST)) == 0;
 }
 
 /* --- demultiplexing --- */
+
+static_assert(TCP_FIN == 1 && TCP_SYN == 2, "each takes one number: tcp_input() adds them up");
 
 static inline struct tcp_end *find(struct tcp_stack *tcp, const struct packet *p)
 {
@@ -254,7 +259,7 @@ void tcp_input(const struct ip_env *env, const struct packet *p, struct fbuf *fr
 	frame->len -= in.h.hdr_len;
 	frame->total -= in.h.hdr_len;
 	in.len = frame->total;
-	in.end = in.h.seq + in.len + ((in.h.flags & TCP_SYN) != 0) + ((in.h.flags & TCP_FIN) != 0);
+	in.end = in.h.seq + in.len + (in.h.flags & TCP_FIN) + (in.h.flags >> 1 & 1u);
 	in.frame = frame;
 	if (in.len == 0) {
 		fbuf_free(frame);

@@ -120,13 +120,26 @@ static void tcp_input__malformed_options_end_the_list(void **state)
 
 /* --- super-frames --- */
 
-static void tcp_input__super_frame_nobody_summed(void **state)
+/* MUST-3: of whatever size. */
+static void tcp_input__super_frame_with_bad_checksum(void **state)
 {
 	static uint8_t payload[3000];
 	struct raw_rig r;
 
 	raw_open(&r);
-	RAW_IN(&r, .h.flags = TCP_ACK, .payload = payload, .len = sizeof(payload), .gso_size = 1000);
+	RAW_IN(&r, .h.flags = TCP_ACK, .payload = payload, .len = sizeof(payload), .gso_size = 1000,
+	       .bad_checksum = true);
+	expect_dropped(&r, FS_CTR_drop_tcp_checksum);
+}
+
+/* A SYN or a RST stands for itself. */
+static void tcp_input__super_frame_of_no_data(void **state)
+{
+	static uint8_t payload[3000];
+	struct raw_rig r;
+
+	raw_open(&r);
+	RAW_IN(&r, .h.flags = TCP_SYN, .payload = payload, .len = sizeof(payload), .gso_size = 1000);
 	expect_dropped(&r, FS_CTR_drop_tcp_gso);
 }
 
@@ -142,7 +155,8 @@ static void tcp_input__super_frame_counts_its_segments(void **state)
 	} cases[] = {
 		{ 3000, 1000, FBUF_CSUM_PARTIAL, 3 },
 		{ 3000, 1400, FBUF_CSUM_VERIFIED, 3 },
-		{ 1400, 1400, FBUF_CSUM_UNKNOWN, 1 }, /* an ordinary one, which can be summed */
+		{ 3000, 1400, FBUF_CSUM_UNKNOWN, 3 }, /* whose sum was completed on the way */
+		{ 1400, 1400, FBUF_CSUM_UNKNOWN, 1 }, /* an ordinary one */
 		{ 100, 1400, FBUF_CSUM_UNKNOWN, 1 },
 		{ 0, 1400, FBUF_CSUM_UNKNOWN, 1 },
 	};
@@ -314,7 +328,8 @@ int main(void)
 		cmocka_unit_test(tcp_input__partial_checksum_where_it_may_be),
 		cmocka_unit_test(tcp_input__port_zero),
 		cmocka_unit_test(tcp_input__malformed_options_end_the_list),
-		cmocka_unit_test(tcp_input__super_frame_nobody_summed),
+		cmocka_unit_test(tcp_input__super_frame_with_bad_checksum),
+		cmocka_unit_test(tcp_input__super_frame_of_no_data),
 		cmocka_unit_test(tcp_input__super_frame_counts_its_segments),
 		cmocka_unit_test(tcp_input__reset_to_an_ack),
 		cmocka_unit_test(tcp_input__reset_to_no_ack),
