@@ -301,8 +301,8 @@ void tcp_established(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 	c->rtx_began = 0;
 	c->heard = tcp_coarse(now);
 	tcp_count(c, tcp_has(c, TCP_CONN_PASSIVE) ? FS_CTR_tcp_opened_passive : FS_CTR_tcp_opened_active);
-	tcp_keepalive_arm(c, now);
 	tcp_set_state(c, env, TCP_ESTABLISHED);
+	tcp_keepalive_arm(c, now); /* which looks at the state */
 }
 
 /* --- ends --- */
