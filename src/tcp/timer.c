@@ -153,6 +153,14 @@ static bool fire_syn(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 
 /* --- retransmission timeout --- */
 
+/* Its window shrank to nothing under what is in flight: as long as it answers no reason to give up (SHLD-17), and none to
+ * count that time when the window opens again. */
+static bool is_held_by_window(const struct tcp_conn *c, fs_ns now)
+{
+	return c->snd_wnd == 0 && !user_timeout(c) &&
+	       silence(c, now) < PATIENCE * FS_US((fs_ns)c->stack->config.rto_max_us);
+}
+
 /* R2, the user's timeout, or an orphan's shorter patience (RFC 9293 3.8.3). */
 static bool is_expired(const struct tcp_conn *c, fs_ns now)
 {
@@ -161,9 +169,6 @@ static bool is_expired(const struct tcp_conn *c, fs_ns now)
 
 	if (user_timeout(c))
 		return since >= user_timeout(c);
-	/* Its window shrank to nothing under what is in flight: no reason to give up as long as it answers (SHLD-17). */
-	if (c->snd_wnd == 0 && silence(c, now) < PATIENCE * FS_US((fs_ns)config->rto_max_us))
-		return false;
 	return since >= patience(config, tcp_has(c, TCP_CONN_ORPHAN) ? config->orphan_retries : config->retries2);
 }
 
@@ -204,7 +209,7 @@ static bool fire_rto(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 {
 	const struct tcp_config *config = &c->stack->config;
 
-	if (c->rtx_began == 0)
+	if (c->rtx_began == 0 || is_held_by_window(c, now))
 		c->rtx_began = now;
 	if (is_expired(c, now))
 		return give_up(c, env);
