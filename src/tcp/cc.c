@@ -67,8 +67,8 @@ void tcp_cc_set(struct tcp_cc *cc, unsigned algorithm, fs_ns now)
 
 uint32_t tcp_cc_initial_window(uint32_t segments, uint32_t mss)
 {
-	/* RFC 6928 2: as many segments as make about ten of Ethernet's; two of any size. */
-	uint32_t fit = mss == 0 ? segments : TCP_CC_INITIAL_BYTES / mss;
+	/* RFC 6928 2: as many bytes as so many of Ethernet's segments have; two of any size. */
+	uint32_t fit = mss == 0 ? segments : segments * TCP_CC_INITIAL_MSS / mss;
 
 	return FS_MAX(FS_MIN(segments, FS_MAX(fit, 2U)), 1U);
 }

@@ -26,7 +26,7 @@ enum {
 	TCP_CC_NAME_MAX = 16, /* bytes of a name with its NUL, as TCP_CONGESTION has it */
 	TCP_CWND_MAX = 1 << 24,
 	TCP_SSTHRESH_NONE = 0x7fffffff, /* "infinite": RFC 5681 3.1 */
-	TCP_CC_INITIAL_BYTES = 14600, /* RFC 6928 2: what the initial window holds at most, or two segments */
+	TCP_CC_INITIAL_MSS = 1460, /* RFC 6928 2: the initial window holds so many bytes per segment configured */
 };
 
 /*

@@ -248,6 +248,8 @@ static NOINLINE ssize_t queue_many(struct tcp_conn *c, const struct ip_env *env,
 				return done ? (ssize_t)done : c->first ? -EAGAIN : -ENOMEM;
 			room = seg_room(c, f);
 		}
+		/* Pushes of writes that share a segment become the last one's (SHLD-27). */
+		tcp_seg(f)->marks &= (uint8_t)~TCP_SEG_PUSH;
 		took = fill(env, f, s, room);
 		charge(c, f, took);
 		c->snd_end += took;

@@ -87,6 +87,8 @@ static void tcp_cc_initial_window__fewer_large_segments(void **state)
 	assert_int_equal(tcp_cc_initial_window(10, 65483), 2);
 	assert_int_equal(tcp_cc_initial_window(3, 536), 3);
 	assert_int_equal(tcp_cc_initial_window(1, 8948), 1);
+	assert_int_equal(tcp_cc_initial_window(100, 1000), 100);
+	assert_int_equal(tcp_cc_initial_window(100, 2920), 50);
 }
 
 static void tcp_cc_slow_start__stops_at_ssthresh(void **state)
