@@ -60,6 +60,9 @@ static enum fs_counter judge(const struct ip_port *port, const struct ip_env *en
 	/* A connection has two ends: what was sent to many begins none (RFC 9293 3.9.2.3, MUST-57). */
 	if (to_group)
 		return FS_CTR_drop_ip_not_local;
+	/* Datagrams may come from ::, as Linux has it; a SYN must not (MUST-63). */
+	if (ip_addr_is_any(&p->src))
+		return FS_CTR_drop_ip_source;
 	return FS_CTR_N;
 }
 
