@@ -268,7 +268,7 @@ static void tcp_timer__window_shrank_to_nothing(void **state)
 		rig_drain(&r);
 		assert_int_equal(r.c->state, TCP_ESTABLISHED);
 	}
-	rig_wait(&r, FS_SEC(500)); /* and then not a word */
+	rig_wait(&r, FS_SEC(2000)); /* and then not a word: R2 begins when it is no longer held by the window */
 	assert_int_equal(r.c->state, TCP_CLOSED);
 	trig_close(&r);
 }
