@@ -40,6 +40,7 @@ enum {
 struct provider_caps {
 	uint32_t max_frame;    /* longest frame in bytes, all parts together */
 	uint32_t max_parts;    /* longest chain it sends */
+	uint32_t gso_parts;    /* longest chain of a super-frame */
 	uint16_t max_gso;      /* longest super-frame it sends as one, bytes; 0 = none. Falls to 0 when
 				  the device gives segmentation up (tx_bad counts the frame) */
 	bool gso_udp;	       /* super-frames of UDP (UDP_SEGMENT), too. They may be of one segment */

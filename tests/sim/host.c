@@ -171,7 +171,8 @@ static void port_open(struct sim_host *h, struct sim_link *link, unsigned end)
 				.pool = &h->pinned,
 				.tx_csum_partial = h->config.tx_csum_partial,
 				.tcp_gso = h->config.gso,
-				.gso_parts = 17 };
+				.gso_parts = 17,
+				.max_parts = 18 }; /* as on AF_XDP */
 
 	SIM_CHECK(w, index < SIM_PORTS, "ports");
 	snprintf(p->name, sizeof(p->name), "%s.%u", h->name, index);

@@ -84,6 +84,7 @@ static int fault_probe(const struct provider_open_args *args, struct provider_ca
 		*caps = (struct provider_caps){
 			.max_frame = args->mtu + 18,
 			.max_parts = UINT32_MAX,
+			.gso_parts = UINT32_MAX,
 			.max_gso = UINT16_MAX,
 			.tx_csum_partial = true,
 			.needs_kick = true,

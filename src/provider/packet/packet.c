@@ -63,6 +63,7 @@ static void set_caps(struct provider_caps *caps, const struct provider_open_args
 	*caps = (struct provider_caps){
 		.max_frame = args->mtu + ETH_LEN + TAG_LEN,
 		.max_parts = PACKET_MAX_PARTS,
+		.gso_parts = PACKET_MAX_PARTS,
 		.steers = true,
 		.needs_kick = true,
 		.mode = "tap",

@@ -98,6 +98,7 @@ static void set_caps(struct provider_caps *caps, const struct provider_open_args
 	*caps = (struct provider_caps){
 		.max_frame = args->mtu + ETH_LEN + TAG_LEN,
 		.max_parts = XSK_MAX_PARTS,
+		.gso_parts = VNET_MAX_PARTS,
 		.steers = true,
 		.needs_kick = true,
 	};
