@@ -679,5 +679,33 @@ def ptp(rounds):
                       spread=spread([median(raw) for raw in seen[name]])).finish(more_is_better=False)
 
 
+# --- the engine alone -------------------------------------------------------------------------
+
+ENGINE_CALLS = ("ip_input", "tcp_burst_end", "tcp_recv", "tcp_send")
+ENGINE_LIMIT = 900  # instructions: DESIGN 7
+
+
+def _instructions(rounds, size):
+    """Instructions the engine spends in so many exchanges, and before them."""
+    tool = fsock.build_dir() / "bench" / "engine_tcp_rr"
+    with tempfile.TemporaryDirectory() as where:
+        argv = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={where}/out",
+                *(f"--toggle-collect={name}" for name in ENGINE_CALLS), str(tool), str(rounds), str(size)]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    found = re.search(r"Collected : (\d+)", done.stderr)
+    if done.returncode != 0 or not found:
+        raise Failed("engine_tcp_rr: " + (done.stderr.strip().splitlines() or ["valgrind failed"])[-1])
+    return int(found[1])
+
+
+def engine_tcp_rr(rounds):
+    """instructions of one 64-byte request and answer in one engine, by callgrind; the same every time"""
+    say("engine_tcp_rr")
+    few, many = 1000, 11000
+    each = (_instructions(many, 64) - _instructions(few, 64)) / (many - few)
+    yield Row("engine_tcp_rr", {"size": 64, "tool": "callgrind", "limit": ENGINE_LIMIT}, "in+out", "instructions",
+              fsock=each, n=1, failed="" if each <= ENGINE_LIMIT else f"more than {ENGINE_LIMIT}")
+
+
 ALL = {job.__name__: job for job in (udp_pp, udp_pp_raw, udp_pp_packet, udp_tp, udp_gso, udp_mcast,
-                                     empty_recv, idle, unread, udp_inplace, ptp, start, bystander)}
+                                     empty_recv, idle, unread, udp_inplace, ptp, engine_tcp_rr, start, bystander)}
