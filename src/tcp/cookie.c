@@ -68,17 +68,24 @@ static tcp_seq make(const struct tcp_stack *tcp, const struct tcp_end *end, tcp_
 	       ((hash(tcp, end, DOMAIN_LOW, minute, irs) + index) & LOW_MASK);
 }
 
-/* The index in it, or -1: it is none, or too old. */
+enum { COOKIE_NONE = -1, COOKIE_LATER = -2 };
+
+/*
+ * The index in it; or COOKIE_NONE: it is none, or too old. COOKIE_LATER: its minute is right, so it probably
+ * belongs to a number before this one: the first segments of a connection were lost, and this is one behind them.
+ */
 static int check(const struct tcp_stack *tcp, const struct tcp_end *end, tcp_seq irs, tcp_seq cookie, fs_ns now)
 {
 	uint32_t minute = minute_of(now), age, index;
 
 	cookie -= hash(tcp, end, DOMAIN_BASE, 0, 0) + irs;
 	age = (minute - (cookie >> MINUTE_SHIFT)) & 0xff;
-	if (age >= AGE_MAX)
-		return -1;
+	if (age > AGE_MAX)
+		return COOKIE_NONE;
 	index = (cookie - hash(tcp, end, DOMAIN_LOW, minute - age, irs)) & LOW_MASK;
-	return index < FS_ARRAY_SIZE(mss_v4) ? (int)index : -1;
+	if (age < AGE_MAX && index < FS_ARRAY_SIZE(mss_v4))
+		return (int)index;
+	return COOKIE_LATER; /* what is missing may have borrowed from the minute */
 }
 
 static uint32_t mss_index(const struct tcp_handshake *hs, bool is_v6)
@@ -165,7 +172,11 @@ bool tcp_cookie_accept(struct tcp_listener *l, const struct ip_env *env, struct 
 	index = check(tcp, &end, in->h.seq - 1, in->h.ack - 1, in->now);
 	if (index < 0 || (echoed && !tcp->config.timestamps)) {
 		tcp->ip->counters[FS_CTR_tcp_cookies_bad]++;
-		return false;
+		/*
+		 * A RST would end a connection whose first bytes come again in a moment; Linux sends it. Of others'
+		 * ACKs one in 85 is taken for such a one, and gets its RST a minute later.
+		 */
+		return index == COOKIE_LATER;
 	}
 	if (tcp_accept_queue_full(l))
 		return true;
