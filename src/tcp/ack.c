@@ -2,8 +2,8 @@
 /*
  * ack.c - what an acknowledgement does: window, freed segments, round trips, and whom it concerns further.
  *
- * Most ACKs acknowledge everything that is out and say nothing else: they take a short way. Others pass SACK (sack.c),
- * loss detection and recovery (recovery.c) before congestion control has its turn; see loss.h.
+ * The ACK of a lone segment, and nothing else, takes a short way. Others pass SACK (sack.c), loss detection and recovery
+ * (recovery.c) before congestion control has its turn; see loss.h.
  *
  * A receiver that acknowledges what it has not got harms itself: what it acks is gone here. It cannot ack what was not
  * sent, and acks of parts of segments count for nothing (RFC 9293 3.10.7.4, RFC 5961 5.2, RFC 3465's concern).
@@ -108,18 +108,24 @@ static inline void clean(struct tcp_conn *c, struct tcp_ack_state *a)
 	}
 }
 
-/* SND.UNA moves. */
-static inline void advance(struct tcp_conn *c, struct tcp_ack_state *a)
+/* SND.UNA moves to @ack. */
+static inline void advance(struct tcp_conn *c, tcp_seq ack)
 {
-	a->una_advanced = true;
-	a->rearm = true;
-	c->bytes_acked += a->ack - c->snd_una;
-	c->snd_una = a->ack;
+	c->bytes_acked += ack - c->snd_una;
+	c->snd_una = ack;
 	c->retransmits = 0;
 	c->rtx_began = 0;
 	c->dup_acks = 0;
-	if (tcp_has(c, TCP_CONN_URG_OUT) && seq_ge(a->ack, c->snd_up))
+	if (tcp_has(c, TCP_CONN_URG_OUT) && seq_ge(ack, c->snd_up))
 		c->flags &= ~(uint32_t)TCP_CONN_URG_OUT;
+}
+
+/* The peer is alive, and what ICMP said of the path is over. */
+static inline void is_alive(struct tcp_conn *c)
+{
+	c->probes_out = 0;
+	c->keepalive_probes = 0;
+	c->soft_error = 0;
 }
 
 /* --- round trips --- */
@@ -145,12 +151,10 @@ static int32_t echoed_rtt(const struct tcp_conn *c, const struct tcp_hdr *h, fs_
 	return (int32_t)FS_MAX(ms, 1U) * 1000;
 }
 
-static void take_sample(struct tcp_conn *c, int32_t first_us, int32_t last_us, bool delayed, fs_ns now)
+static inline void take_sample(struct tcp_conn *c, int32_t first_us, int32_t last_us, bool delayed, fs_ns now)
 {
-	const struct tcp_config *config = &c->stack->config;
-
 	tcp_rtt_min(&c->rtt, (uint32_t)last_us, delayed, now);
-	tcp_rtt_sample(&c->rtt, (uint32_t)first_us, config->rto_min_us, config->rto_max_us, c->snd_una, c->snd_nxt);
+	tcp_rtt_sample(&c->rtt, (uint32_t)first_us, &c->stack->config, c->snd_una, c->snd_nxt);
 	c->cc.srtt_us = c->rtt.srtt_us;
 	c->cc.min_rtt_us = c->rtt.min_us;
 }
@@ -199,10 +203,14 @@ void tcp_ack_syn(struct tcp_conn *c, const struct tcp_in *in, fs_ns syn_sent_at)
 
 /* --- congestion control --- */
 
-static inline void control(struct tcp_conn *c, struct tcp_ack_state *a)
+static inline void clamp(struct tcp_conn *c)
 {
-	const struct tcp_cc_ops *cc = tcp_cc_at(c->cc.algorithm);
+	if (c->cc.cwnd > c->cc.clamp)
+		c->cc.cwnd = c->cc.clamp;
+}
 
+static inline void control(struct tcp_conn *c, const struct tcp_cc_ops *cc, const struct tcp_ack_state *a)
+{
 	c->cc.delivered = c->delivered;
 	if (cc->observe && a->cc.acked_sacked > 0)
 		cc->observe(&c->cc, &a->cc);
@@ -215,7 +223,7 @@ static inline void control(struct tcp_conn *c, struct tcp_ack_state *a)
 		/* RFC 5681: in order only; where the path reorders, whatever is delivered. */
 		cc->acked(&c->cc, &a->cc);
 	}
-	c->cc.cwnd = FS_MIN(c->cc.cwnd, FS_MAX(c->cc.clamp, 1U));
+	clamp(c);
 }
 
 /* (Linux's tcp_is_cwnd_limited()) A window that is half used may double in slow start, not more. */
@@ -236,7 +244,7 @@ static inline void conclude(struct tcp_conn *c, struct tcp_ack_state *a, uint64_
 		a->cc.delivered_ce = a->cc.acked_sacked;
 	}
 	tcp_rate_sample(c, a);
-	control(c, a);
+	control(c, tcp_cc_at(c->cc.algorithm), a);
 }
 
 /* --- the end of all ways --- */
@@ -253,10 +261,7 @@ static inline void begin(struct tcp_conn *c, const struct tcp_in *in, struct tcp
 	a->cc.in_flight = tcp_in_flight(c);
 	a->cc.cwnd_limited = is_cwnd_limited(c);
 	a->cc.rtt_us = -1;
-	/* The peer is alive, and what ICMP said of the path is over. */
-	c->probes_out = 0;
-	c->keepalive_probes = 0;
-	c->soft_error = 0;
+	is_alive(c);
 }
 
 /* A tail loss probe waits instead of RTX, but not in recovery; RACK's timer beside it. */
@@ -267,36 +272,68 @@ static inline bool is_timer_right(const struct tcp_conn *c)
 	return c->due[TCP_TIMER_RTX] != FS_NEVER;
 }
 
-static inline void finish(struct tcp_conn *c, const struct ip_env *env, const struct tcp_ack_state *a)
+static inline void finish(struct tcp_conn *c, const struct ip_env *env, bool rearm, bool acked_data, fs_ns now)
 {
-	if (a->rearm || !is_timer_right(c))
-		tcp_rearm_rtx(c, a->now);
-	if (a->acked_data && tcp_has(c, TCP_CONN_NO_SPACE)) {
+	if (rearm || !is_timer_right(c))
+		tcp_rearm_rtx(c, now);
+	if (acked_data && tcp_has(c, TCP_CONN_NO_SPACE)) {
 		tcp_send_tune(c);
 		tcp_send_space(c, env);
 		if (!tcp_has(c, TCP_CONN_NO_SPACE))
-			tcp_chrono_stop(c, TCP_CHRONO_SNDBUF, a->now);
+			tcp_chrono_stop(c, TCP_CHRONO_SNDBUF, now);
 	}
-	if (a->acked_data && !c->first)
-		tcp_chrono_stop(c, TCP_CHRONO_BUSY, a->now);
+	if (acked_data && !c->first)
+		tcp_chrono_stop(c, TCP_CHRONO_BUSY, now);
 	if (c->send_next || c->lost_out > 0 || (c->flags & (TCP_CONN_FIN_QUEUED | TCP_CONN_FIN_SENT)) == TCP_CONN_FIN_QUEUED)
 		tcp_mark_dirty(c);
 }
 
-/* All that is out is acked, nothing was amiss. */
-static inline void ack_plain(struct tcp_conn *c, const struct ip_env *env, const struct tcp_in *in)
-{
-	struct tcp_ack_state a = { 0 };
-	uint64_t prior_delivered = c->delivered;
+/* --- the short way --- */
 
-	begin(c, in, &a);
+/* The one segment that is out is acked, in state OPEN, without a word more than timestamps. */
+static inline bool is_plain(const struct tcp_conn *c, const struct tcp_in *in)
+{
+	return in->h.ack == c->snd_nxt && c->packets_out == 1 && in->h.n_sack == 0 &&
+	       !(in->h.flags & (TCP_ECE | TCP_SYN)) && c->cc.ca_state == TCP_CA_OPEN && !c->tlp_out &&
+	       !tcp_seg_has(c->first, TCP_SEG_SACKED | TCP_SEG_LOST | TCP_SEG_RETRANS | TCP_SEG_EVER_RETRANS);
+}
+
+/*
+ * A dialogue consists of these: the general way below, with what cannot be left out, in half of its instructions.
+ * Delivery rates are for those who pace.
+ */
+static inline void ack_plain(struct tcp_conn *c, const struct ip_env *env, const struct tcp_in *in,
+			     const struct tcp_cc_ops *cc)
+{
+	const struct tcp_seg *s = tcp_seg(c->first);
+	struct tcp_cc_ack ack = { .acked = 1, .acked_sacked = 1, .in_flight = 1, .interval_us = -1, .now = in->now };
+	uint32_t prior = s->delivered, sent_us = tcp_us(s->sent_at), now_us = tcp_us(in->now);
+
+	is_alive(c);
 	set_window(c, in);
-	clean(c, &a);
-	a.acked_data = true;
-	advance(c, &a);
-	measure(c, in, &a);
-	conclude(c, &a, prior_delivered, c->total_lost);
-	finish(c, env, &a);
+	ack.cwnd_limited = is_cwnd_limited(c);
+	ack.rtt_us = (int32_t)FS_MIN(now_us - sent_us, (uint32_t)INT32_MAX);
+	ack.app_limited = s->marks & TCP_SEG_APP_LIMITED;
+	ack.prior_delivered = c->delivered - ((uint32_t)c->delivered - prior);
+	tcp_rack_advance(c, s->sent_at, s->seq + s->len, (uint32_t)ack.rtt_us);
+	c->first_sent_us = sent_us;
+	c->delivered_us = now_us;
+	c->delivered++;
+	tcp_rate_bubble(c);
+	ack.round_start = tcp_rate_round(c, prior);
+	ack.ack_delayed = s->len < c->mss && prior + 1 == (uint32_t)c->delivered;
+	c->packets_out = 0;
+	if (c->lost_next)
+		c->lost_next = s->next;
+	tcp_seg_pop(c);
+	advance(c, in->h.ack);
+	take_sample(c, ack.rtt_us, ack.rtt_us, ack.ack_delayed, in->now);
+	c->cc.delivered = c->delivered;
+	if (cc->observe)
+		cc->observe(&c->cc, &ack);
+	cc->acked(&c->cc, &ack);
+	clamp(c);
+	finish(c, env, true, true, in->now);
 }
 
 /* --- the general way --- */
@@ -319,7 +356,7 @@ static void ack_idle(struct tcp_conn *c, const struct ip_env *env, struct tcp_ac
 		tcp_loss_on_ack(c, a);
 	if (c->tlp_out)
 		tcp_tlp_on_ack(c, a);
-	finish(c, env, a);
+	finish(c, env, a->rearm, a->acked_data, a->now);
 }
 
 /* The list below the number is freed, and what this says of the rest. */
@@ -361,8 +398,10 @@ static __attribute__((noinline)) void ack_general(struct tcp_conn *c, const stru
 		tcp_sack_input(c, in, &a);
 	if (was_out)
 		ack_list(c, &a);
-	if (a.ack != a.prior_una)
-		advance(c, &a);
+	if (a.ack != a.prior_una) {
+		a.una_advanced = a.rearm = true;
+		advance(c, a.ack);
+	}
 	if (!was_out) {
 		ack_idle(c, env, &a, window_changed);
 		return;
@@ -375,7 +414,7 @@ static __attribute__((noinline)) void ack_general(struct tcp_conn *c, const stru
 	if (a.is_dup || a.data_sacked || a.cc.ece || a.dsack || c->cc.ca_state != TCP_CA_OPEN)
 		tcp_loss_on_ack(c, &a);
 	conclude(c, &a, prior_delivered, prior_lost);
-	finish(c, env, &a);
+	finish(c, env, a.rearm, a.acked_data, a.now);
 }
 
 /* An ACK that was overtaken. What it SACKs is true nevertheless, and so are its D-SACKs. */
@@ -393,23 +432,16 @@ static __attribute__((noinline)) void ack_old(struct tcp_conn *c, const struct i
 	tcp_check_reordering(c, &a);
 	tcp_loss_on_ack(c, &a);
 	conclude(c, &a, prior_delivered, prior_lost);
-	finish(c, env, &a);
-}
-
-/* Acks all that is out, in state OPEN, without a word more than timestamps. */
-static inline bool is_plain(const struct tcp_conn *c, const struct tcp_in *in)
-{
-	return in->h.ack == c->snd_nxt && in->h.n_sack == 0 && c->packets_out > 0 &&
-	       !(in->h.flags & (TCP_ECE | TCP_SYN)) && c->cc.ca_state == TCP_CA_OPEN && !c->tlp_out &&
-	       (c->sacked_out | c->lost_out | c->retrans_out) == 0;
+	finish(c, env, a.rearm, a.acked_data, a.now);
 }
 
 enum tcp_ack_result tcp_ack_input(struct tcp_conn *c, const struct ip_env *env, struct tcp_in *in)
 {
+	const struct tcp_cc_ops *cc = tcp_cc_at(c->cc.algorithm);
 	tcp_seq ack = in->h.ack;
 
-	if (is_plain(c, in)) {
-		ack_plain(c, env, in);
+	if (is_plain(c, in) && !cc->paces) {
+		ack_plain(c, env, in, cc);
 		return TCP_ACK_OK;
 	}
 	/* RFC 5961 5.2: within the largest window seen, older ones may have been on the way for so long. */

@@ -83,6 +83,9 @@ static inline struct fbuf *tcp_sack_skip(struct fbuf *seg);
 /* A segment was delivered, cumulatively or selectively. Before its fbuf is freed and its marks change. */
 static inline void tcp_rack_delivered(struct tcp_conn *c, struct fbuf *seg, const struct tcp_ack_state *a);
 
+/* The same for one sent once. */
+static inline void tcp_rack_advance(struct tcp_conn *c, fs_ns sent_at, tcp_seq end, uint32_t rtt_us);
+
 /* 6.2 step 4: adapt the reordering window to D-SACKs. After a->cc.prior_delivered is known. */
 void tcp_rack_adapt(struct tcp_conn *c, const struct tcp_ack_state *a);
 
@@ -156,6 +159,12 @@ bool tcp_undo_by_dsack(struct tcp_conn *c);
 
 void tcp_rate_delivered(struct tcp_conn *c, struct fbuf *seg, struct tcp_ack_state *a);
 
+/* Is what was sent while the program had nothing more out of the pipe? After conn->delivered moved. */
+static inline void tcp_rate_bubble(struct tcp_conn *c);
+
+/* Was what is delivered sent after the last round trip began? Then one begins. Low bits of conn->delivered. */
+static inline bool tcp_rate_round(struct tcp_conn *c, uint32_t prior_delivered);
+
 /* The sample of this ACK, a->cc.acked_sacked known. */
 void tcp_rate_sample(struct tcp_conn *c, struct tcp_ack_state *a);
 
@@ -196,6 +205,16 @@ static inline struct fbuf *tcp_sack_skip(struct fbuf *seg)
 	return seg;
 }
 
+static inline void tcp_rack_advance(struct tcp_conn *c, fs_ns sent_at, tcp_seq end, uint32_t rtt_us)
+{
+	c->rack.advanced = true;
+	c->rack.rtt_us = rtt_us;
+	if (tcp_sent_after(sent_at, end, c->rack.sent_at, c->rack.end_seq)) {
+		c->rack.sent_at = sent_at;
+		c->rack.end_seq = end;
+	}
+}
+
 /*
  * 6.2 steps 1 and 2. A retransmission answered sooner than any round trip was is not what was answered, nor one whose
  * ACK echoes an older timestamp: nothing is learned, or all that was sent before it would count as lost. The echo of an
@@ -213,12 +232,21 @@ static inline void tcp_rack_delivered(struct tcp_conn *c, struct fbuf *seg, cons
 								  tcp_ts_now(c, s->sent_at)))
 			return;
 	}
-	c->rack.advanced = true;
-	c->rack.rtt_us = rtt_us;
-	if (tcp_sent_after(s->sent_at, s->seq + s->len, c->rack.sent_at, c->rack.end_seq)) {
-		c->rack.sent_at = s->sent_at;
-		c->rack.end_seq = s->seq + s->len;
-	}
+	tcp_rack_advance(c, s->sent_at, s->seq + s->len, rtt_us);
+}
+
+static inline void tcp_rate_bubble(struct tcp_conn *c)
+{
+	if (c->app_limited != 0 && (int32_t)((uint32_t)c->delivered - c->app_limited) > 0)
+		c->app_limited = 0;
+}
+
+static inline bool tcp_rate_round(struct tcp_conn *c, uint32_t prior_delivered)
+{
+	if ((int32_t)(prior_delivered - c->round_delivered) < 0)
+		return false;
+	c->round_delivered = (uint32_t)c->delivered;
+	return true;
 }
 
 #endif

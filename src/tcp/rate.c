@@ -54,16 +54,13 @@ void tcp_rate_sample(struct tcp_conn *c, struct tcp_ack_state *a)
 {
 	uint32_t now_us = tcp_us(a->now), ack_us;
 
-	if (c->app_limited != 0 && (int32_t)((uint32_t)c->delivered - c->app_limited) > 0)
-		c->app_limited = 0; /* the bubble left the pipe */
+	tcp_rate_bubble(c);
 	if (a->cc.acked_sacked > 0)
 		c->delivered_us = now_us;
 	a->cc.interval_us = -1;
 	if (a->rate_sent_at == 0)
 		return;
-	a->cc.round_start = (int32_t)((uint32_t)a->cc.prior_delivered - c->round_delivered) >= 0;
-	if (a->cc.round_start)
-		c->round_delivered = (uint32_t)c->delivered;
+	a->cc.round_start = tcp_rate_round(c, (uint32_t)a->cc.prior_delivered);
 	if (c->reneged)
 		return; /* what was delivered is not known */
 	ack_us = now_us - a->rate_delivered_us;

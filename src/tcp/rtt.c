@@ -14,6 +14,7 @@
 enum {
 	MIN_RTT_WINDOW_MS = 300000, /* after which another minimum counts: routes change (Linux) */
 	EIGHTHS = 8,
+	RTT_MAX_US = 1 << 28, /* what is longer counts as that: eighths stay within 32 bits */
 };
 
 void tcp_rtt_init(struct tcp_rtt *rtt, uint32_t rto_initial_us)
@@ -32,26 +33,24 @@ static void begin(struct tcp_rtt *rtt, uint32_t rtt_us, tcp_seq nxt)
 
 /* RFC 6298 2.3: SRTT <- 7/8 SRTT + 1/8 R, to an eighth of a us, or round trips of a few us would never be learnt.
  * Returns R less the old SRTT. */
-static int32_t smooth(struct tcp_rtt *rtt, uint32_t rtt_us)
+static inline int32_t smooth(struct tcp_rtt *rtt, uint32_t rtt_us)
 {
-	uint64_t eighths = (uint64_t)rtt->srtt_us * EIGHTHS + rtt->srtt_eighths;
 	int32_t error = (int32_t)(rtt_us - rtt->srtt_us);
+	uint32_t eighths = rtt->srtt_us * EIGHTHS + rtt->srtt_eighths + (uint32_t)error;
 
-	eighths = eighths - rtt->srtt_us + rtt_us;
-	rtt->srtt_us = (uint32_t)(eighths / EIGHTHS);
+	rtt->srtt_us = eighths / EIGHTHS;
 	rtt->srtt_eighths = eighths % EIGHTHS;
-	if (rtt->srtt_us == 0)
-		rtt->srtt_us = 1; /* 0 says that there was no sample */
+	rtt->srtt_us += rtt->srtt_us == 0; /* 0 says that there was no sample */
 	return error;
 }
 
-/* RFC 6298 2.3: mdev <- 3/4 mdev + 1/4 |R - SRTT|; of a fall that exceeds mdev only 1/32. */
-static void deviate(struct tcp_rtt *rtt, int32_t error)
+/* RFC 6298 2.3: mdev <- 3/4 mdev + 1/4 |R - SRTT|; of a fall that exceeds mdev only 1/32. Rounded down. */
+static inline void deviate(struct tcp_rtt *rtt, int32_t error)
 {
 	bool fell = error < 0;
 	int32_t excess = (fell ? -error : error) - (int32_t)rtt->mdev_us;
 
-	rtt->mdev_us = (uint32_t)((int32_t)rtt->mdev_us + excess / (fell && excess > 0 ? 32 : 4));
+	rtt->mdev_us += (uint32_t)(excess >> (fell && excess > 0 ? 5 : 2));
 	rtt->mdev_max_us = FS_MAX(rtt->mdev_max_us, rtt->mdev_us);
 	rtt->rttvar_us = FS_MAX(rtt->rttvar_us, rtt->mdev_max_us);
 }
@@ -70,17 +69,16 @@ static void end_round(struct tcp_rtt *rtt, tcp_seq nxt)
  * above SRTT however steady the path is, for the peer's delayed ACKs. The clock granularity G (2.3) is far below.
  * Tested: tcp_rtt_sample__floor_is_above_srtt.
  */
-static uint32_t timeout(const struct tcp_rtt *rtt, uint32_t min_us, uint32_t max_us)
+static inline uint32_t timeout(const struct tcp_rtt *rtt, const struct tcp_config *config)
 {
-	uint64_t rto = (uint64_t)rtt->srtt_us + FS_MAX((uint64_t)rtt->rttvar_us * 4, (uint64_t)min_us);
+	uint32_t rto = rtt->srtt_us + FS_MAX(rtt->rttvar_us * 4, config->rto_min_us);
 
-	return (uint32_t)FS_MIN(rto, (uint64_t)max_us); /* 2.5 */
+	return FS_MIN(rto, config->rto_max_us); /* 2.5 */
 }
 
-void tcp_rtt_sample(struct tcp_rtt *rtt, uint32_t rtt_us, uint32_t rto_min_us, uint32_t rto_max_us, tcp_seq una,
-		    tcp_seq nxt)
+void tcp_rtt_sample(struct tcp_rtt *rtt, uint32_t rtt_us, const struct tcp_config *config, tcp_seq una, tcp_seq nxt)
 {
-	rtt_us = FS_MAX(FS_MIN(rtt_us, (uint32_t)INT32_MAX), 1U);
+	rtt_us = FS_MAX(FS_MIN(rtt_us, (uint32_t)RTT_MAX_US), 1U);
 	if (rtt->srtt_us == 0) {
 		begin(rtt, rtt_us, nxt);
 	} else {
@@ -88,7 +86,7 @@ void tcp_rtt_sample(struct tcp_rtt *rtt, uint32_t rtt_us, uint32_t rto_min_us, u
 		if (seq_gt(una, rtt->round_end))
 			end_round(rtt, nxt);
 	}
-	rtt->rto_us = timeout(rtt, rto_min_us, rto_max_us);
+	rtt->rto_us = timeout(rtt, config);
 	rtt->backoff = 0;
 }
 

@@ -272,8 +272,7 @@ void tcp_rate_check_app_limited(struct tcp_conn *c);
 void tcp_rtt_init(struct tcp_rtt *rtt, uint32_t rto_initial_us);
 
 /* A sample of data never sent twice, or by timestamps (Karn), us. @una, @nxt: for rounds. Clears backoff. */
-void tcp_rtt_sample(struct tcp_rtt *rtt, uint32_t rtt_us, uint32_t rto_min_us, uint32_t rto_max_us, tcp_seq una,
-		    tcp_seq nxt);
+void tcp_rtt_sample(struct tcp_rtt *rtt, uint32_t rtt_us, const struct tcp_config *config, tcp_seq una, tcp_seq nxt);
 
 /* The same for the smallest one; @delayed: the peer's delayed-ACK timer is probably in it. */
 void tcp_rtt_min(struct tcp_rtt *rtt, uint32_t rtt_us, bool delayed, fs_ns now);
