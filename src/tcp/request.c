@@ -415,7 +415,9 @@ static void judge_flags(struct tcp_req *req, const struct ip_env *env, struct tc
 	 */
 	if (flags & (TCP_RST | TCP_SYN)) {
 		counters[FS_CTR_drop_tcp_blind]++;
-		answer(req, env, in, true);
+		/* A RST whose text alone reaches into the window is outside of it: its number counts. */
+		if (!(flags & TCP_RST) || seq_gt(in->h.seq, req->hs.irs))
+			answer(req, env, in, true);
 		return;
 	}
 	if (!(flags & TCP_ACK)) {

@@ -136,7 +136,7 @@ struct rig *rig_create(const struct rig_config *config)
 	r->v6 = (struct ip_addr){ .b = { [0] = 0xfd, [15] = 1 } };
 	r->peer6 = (struct ip_addr){ .b = { [0] = 0xfd, [15] = 2 } };
 	fill_pool(r, &r->pinned, config->pinned ? config->pinned : RIG_PINNED, chunk);
-	fill_pool(r, &r->payload, RIG_PAYLOAD, chunk);
+	fill_pool(r, &r->payload, config->pinned ? config->pinned : RIG_PAYLOAD, chunk);
 	ip_init(&r->ip, &key, &r->payload, r->counters, r->dst_buckets, RIG_BUCKETS);
 	neigh_table_init(&r->ip.neigh, &key, r->neigh_buckets, RIG_BUCKETS);
 	fill_slab(r, &r->ip.dst_slab, DSTS);

@@ -37,7 +37,7 @@ enum {
 /* Zero = the default. */
 struct rig_config {
 	uint32_t mtu;
-	uint32_t pinned;    /* chunks */
+	uint32_t pinned;    /* chunks, of either pool */
 	fs_ns start;	    /* the clock's first value; default 1000 s */
 	uint16_t gso;	    /* longest super-frame; 0 = the port takes none */
 	bool csum_partial;  /* the port completes checksums */
