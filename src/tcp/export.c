@@ -107,7 +107,8 @@ static void export_rest(const struct tcp_conn *c, struct tcp_snapshot *to)
 
 int tcp_export(struct tcp_conn *conn, struct tcp_snapshot *to, fs_ns now)
 {
-	if (!is_movable(conn->state) || tcp_has(conn, TCP_CONN_FROZEN))
+	/* Who was not accepted yet is its listener's, and has no user that would go with it. */
+	if (!is_movable(conn->state) || tcp_has(conn, TCP_CONN_FROZEN | TCP_CONN_QUEUED))
 		return -EINVAL;
 	memset(to, 0, sizeof(*to));
 	to->version = TCP_SNAPSHOT_VERSION;

@@ -251,7 +251,7 @@ void tcp_attach_path(struct tcp_conn *c, const struct ip_env *env, uint32_t mtu)
 {
 	struct ip_dst *dst = env->tcp_ops->resolve(env->context, &c->end.remote, &c->end.local, c->options.choice);
 
-	if (dst) {
+	if (dst && ip_addr_equal(&dst->local, &c->end.local)) { /* MUST-45 */
 		ip_dst_get(c->stack->ip, dst);
 		c->dst = dst;
 		mtu = dst->mtu;
