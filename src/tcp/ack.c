@@ -167,7 +167,8 @@ static void measure(struct tcp_conn *c, const struct tcp_in *in, struct tcp_ack_
 {
 	int32_t first = -1, last = -1;
 
-	if (a->first_acked != 0) {
+	/* Karn's rule is about the ACK: what waited at the peer for a retransmission shows how long recovery took. */
+	if (a->first_acked != 0 && !a->acked_retrans) {
 		first = since(a->first_acked, a->now);
 		last = since(a->last_acked, a->now);
 	} else if (a->first_sacked != 0) {
@@ -272,17 +273,17 @@ static inline bool is_timer_right(const struct tcp_conn *c)
 	return c->due[TCP_TIMER_RTX] != FS_NEVER;
 }
 
-static inline void finish(struct tcp_conn *c, const struct ip_env *env, bool rearm, bool acked_data, fs_ns now)
+static inline void finish(struct tcp_conn *c, const struct ip_env *env, bool rearm, bool advanced, fs_ns now)
 {
 	if (rearm || !is_timer_right(c))
 		tcp_rearm_rtx(c, now);
-	if (acked_data && tcp_has(c, TCP_CONN_NO_SPACE)) {
+	if (advanced && tcp_has(c, TCP_CONN_NO_SPACE)) { /* also where a part of a segment was acked */
 		tcp_send_tune(c);
 		tcp_send_space(c, env);
 		if (!tcp_has(c, TCP_CONN_NO_SPACE))
 			tcp_chrono_stop(c, TCP_CHRONO_SNDBUF, now);
 	}
-	if (acked_data && !c->first)
+	if (advanced && !c->first)
 		tcp_chrono_stop(c, TCP_CHRONO_BUSY, now);
 	if (c->send_next || c->lost_out > 0 || (c->flags & (TCP_CONN_FIN_QUEUED | TCP_CONN_FIN_SENT)) == TCP_CONN_FIN_QUEUED)
 		tcp_mark_dirty(c);
@@ -356,7 +357,7 @@ static void ack_idle(struct tcp_conn *c, const struct ip_env *env, struct tcp_ac
 		tcp_loss_on_ack(c, a);
 	if (c->tlp_out)
 		tcp_tlp_on_ack(c, a);
-	finish(c, env, a->rearm, a->acked_data, a->now);
+	finish(c, env, a->rearm, a->una_advanced, a->now);
 }
 
 /* The list below the number is freed, and what this says of the rest. */
@@ -414,7 +415,7 @@ static __attribute__((noinline)) void ack_general(struct tcp_conn *c, const stru
 	if (a.is_dup || a.data_sacked || a.cc.ece || a.dsack || c->cc.ca_state != TCP_CA_OPEN)
 		tcp_loss_on_ack(c, &a);
 	conclude(c, &a, prior_delivered, prior_lost);
-	finish(c, env, a.rearm, a.acked_data, a.now);
+	finish(c, env, a.rearm, a.una_advanced, a.now);
 }
 
 /* An ACK that was overtaken. What it SACKs is true nevertheless, and so are its D-SACKs. */
@@ -432,7 +433,7 @@ static __attribute__((noinline)) void ack_old(struct tcp_conn *c, const struct i
 	tcp_check_reordering(c, &a);
 	tcp_loss_on_ack(c, &a);
 	conclude(c, &a, prior_delivered, prior_lost);
-	finish(c, env, a.rearm, a.acked_data, a.now);
+	finish(c, env, a.rearm, a.una_advanced, a.now);
 }
 
 enum tcp_ack_result tcp_ack_input(struct tcp_conn *c, const struct ip_env *env, struct tcp_in *in)

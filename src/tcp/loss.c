@@ -227,8 +227,10 @@ void tcp_loss_on_timer(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 		tcp_tlp_fire(c, env, now);
 	else if (which == TCP_LOSS_TIMER_REORDER)
 		on_reorder_timer(c, now);
+	/* Where no probe could leave (nothing fits into the window, or there is no way out), trying again for ever would
+	 * keep the retransmission timer from its turn. */
 	if (which == TCP_LOSS_TIMER_TLP || c->due[TCP_TIMER_RTX] == FS_NEVER)
-		tcp_rearm_rtx(c, now);
+		tcp_rto_arm(c, now);
 }
 
 /* --- path MTU --- */

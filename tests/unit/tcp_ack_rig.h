@@ -83,12 +83,17 @@ void tcp_timer_stop(struct tcp_conn *c, enum tcp_timer which)
 	c->due[which] = FS_NEVER;
 }
 
+void tcp_rto_arm(struct tcp_conn *c, fs_ns now)
+{
+	tcp_timer_set(c, TCP_TIMER_RTX, now + FS_US(tcp_rto_us(c)));
+}
+
 void tcp_rearm_rtx(struct tcp_conn *c, fs_ns now)
 {
 	if (tcp_tlp_arm(c, now) || !tcp_is_outstanding(c))
 		tcp_timer_stop(c, TCP_TIMER_RTX);
 	else
-		tcp_timer_set(c, TCP_TIMER_RTX, now + FS_US(tcp_rto_us(c)));
+		tcp_rto_arm(c, now);
 }
 
 void tcp_mark_dirty(struct tcp_conn *c)

@@ -274,12 +274,14 @@ static void tcp_ack_input__tells_room_and_marks_dirty(void **state)
 	assert_int_equal(r.spaces, 0);
 	assert_int_equal(r.dirty, 1);
 	r.c.flags |= TCP_CONN_NO_SPACE;
-	rig_ack(&r, 2);
+	ack_number(&r, rig_seq(&r, 1) + 10); /* a part is room as well */
 	assert_int_equal(r.spaces, 1);
+	rig_ack(&r, 2);
+	assert_int_equal(r.spaces, 2);
 	rig_send(&r, 1);
 	r.dirty = 0;
 	rig_ack(&r, 3);
-	assert_int_equal(r.spaces, 2);
+	assert_int_equal(r.spaces, 3);
 	assert_int_equal(r.dirty, 0);
 	r.c.flags |= TCP_CONN_FIN_QUEUED;
 	rig_ack(&r, 3);
@@ -409,6 +411,25 @@ static void tcp_ack_input__karn(void **state)
 	r.now += FS_MS(10);
 	rig_ack(&r, 2);
 	assert_int_equal(r.c.rtt.backoff, 0);
+	rig_close(&r);
+}
+
+/* T6298-2: nor of what was sent once but is acked together with what was not: it waited at the peer for that. */
+static void tcp_ack_input__karn_is_about_the_ack(void **state)
+{
+	struct rig r;
+
+	rig_open(&r, TCP_CONN_SACK);
+	rig_warm(&r, 10000);
+	rig_write(&r, 6);
+	rig_send(&r, 6);
+	r.now += FS_MS(10);
+	rig_sack(&r, 0, { 2, 5 });
+	assert_int_equal(r.c.lost_out, 2);
+	rig_again(&r, r.c.first);
+	r.now += FS_MS(100);
+	rig_ack(&r, 6); /* 5 was sent once, 110 ms ago */
+	assert_int_equal(r.c.rtt.srtt_us, 10000);
 	rig_close(&r);
 }
 
@@ -646,6 +667,7 @@ int main(void)
 		cmocka_unit_test(tcp_ack_input__what_is_a_duplicate),
 		cmocka_unit_test(tcp_ack_input__samples_of_first_and_last),
 		cmocka_unit_test(tcp_ack_input__karn),
+		cmocka_unit_test(tcp_ack_input__karn_is_about_the_ack),
 		cmocka_unit_test(tcp_ack_input__echo_where_karn_forbids),
 		cmocka_unit_test(tcp_ack_input__echo_that_cannot_be),
 		cmocka_unit_test(tcp_ack_syn__samples),

@@ -189,7 +189,11 @@ static void tcp_tlp_fire__cannot_leave(void **state)
 	rig_loss_timeout(&r);
 	assert_false(r.c.tlp_out);
 	rig_expect_count(&r, FS_CTR_tcp_tail_probes, 0);
-	assert_true(r.c.due[TCP_TIMER_RTX] != FS_NEVER || r.c.due[TCP_TIMER_LOSS] != FS_NEVER);
+	assert_int_equal(r.c.due[TCP_TIMER_LOSS], FS_NEVER);
+	assert_int_equal(r.c.due[TCP_TIMER_RTX], r.now + FS_US(r.c.rtt.rto_us));
+	r.now += FS_MS(1);
+	rig_ack(&r, 1);
+	assert_int_equal(r.c.loss_timer, TCP_LOSS_TIMER_TLP);
 	rig_close(&r);
 }
 
