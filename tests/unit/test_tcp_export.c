@@ -453,6 +453,7 @@ static void tcp_export__not_movable(void **state)
 	assert_int_equal(tcp_export(f.c, &f.s, rig_now(&f.from)), 0);
 	assert_int_equal(tcp_export(f.c, &f.s, rig_now(&f.from)), -EINVAL);
 	tcp_thaw(f.c, &f.from.h.env, rig_now(&f.from));
+	rig_forget_out(&f.from);
 	rig_complete_open(&f.from, 2);
 	c = FS_CONTAINER_OF(list_first(&f.l.ready), struct tcp_conn, queue);
 	assert_int_equal(tcp_export(c, &f.s, rig_now(&f.from)), -EINVAL); /* nobody accepted it yet */
