@@ -53,8 +53,10 @@ static __attribute__((noinline)) void retire_marked(struct tcp_conn *c, struct f
 	struct tcp_seg *s = tcp_seg(f);
 	bool sacked = s->marks & TCP_SEG_SACKED;
 
-	if (s->marks & TCP_SEG_EVER_RETRANS)
+	if (s->marks & TCP_SEG_EVER_RETRANS) {
 		a->acked_retrans = true;
+		a->repaired |= c->rtt.srtt_us == 0 || a->now - s->sent_at >= FS_US((fs_ns)c->rtt.min_us);
+	}
 	if (!sacked) {
 		tcp_rack_delivered(c, f, a);
 		tcp_rate_delivered(c, f, a);

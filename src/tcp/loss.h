@@ -41,6 +41,7 @@ struct tcp_ack_state {
 	bool una_advanced;
 	bool acked_data;	/* segments left the list */
 	bool acked_retrans;	/* one of them had been sent more than once */
+	bool repaired;		/* and that so long ago that it may be what arrived */
 	bool orig_delivered;	/* a segment sent once, before recovery began, was delivered */
 	bool data_sacked;
 	bool dsack;		/* the peer had something twice */

@@ -188,11 +188,15 @@ void tcp_reno_acked(struct tcp_conn *c, const struct tcp_ack_state *a)
 	tcp_reno_limit(c);
 }
 
-/* RFC 6582 3.2 steps 2 and 3: the third duplicate, or a partial ACK: the first segment is lost. */
+/*
+ * RFC 6582 3.2 steps 2 and 3: the third duplicate, or a partial ACK: the first segment is lost. Partial is only what a
+ * retransmission can have caused. In a recovery that began for nothing every ACK is below the recovery point, and to
+ * answer each by a retransmission makes the duplicates that begin the next one, for ever.
+ */
 static void reno_mark(struct tcp_conn *c, const struct tcp_ack_state *a)
 {
 	bool third = c->cc.ca_state < TCP_CA_RECOVERY && c->sacked_out >= c->reordering;
-	bool partial = c->cc.ca_state == TCP_CA_RECOVERY && a->una_advanced;
+	bool partial = c->cc.ca_state == TCP_CA_RECOVERY && a->una_advanced && a->repaired;
 
 	if ((third || partial) && !tcp_seg_has(c->first, TCP_SEG_LOST))
 		tcp_mark_lost(c, c->first);
@@ -204,6 +208,9 @@ static void reno_mark(struct tcp_conn *c, const struct tcp_ack_state *a)
  * duplicates that are still under way would begin another one (RFC 6582 4.1). */
 static bool finish_recovery(struct tcp_conn *c, const struct tcp_ack_state *a)
 {
+	/* Duplicates until here are answers to retransmissions. */
+	if (!tcp_is_sack(c))
+		tcp_reno_forget(c);
 	if (tcp_may_undo(c, a))
 		tcp_undo(c, false);
 	else if (c->rack.reo_persist > 0)
@@ -235,8 +242,6 @@ static bool leave(struct tcp_conn *c, struct tcp_ack_state *a)
 		tcp_set_ca_state(c, TCP_CA_OPEN, a->now);
 	}
 	if (state == TCP_CA_RECOVERY) {
-		if (!tcp_is_sack(c))
-			tcp_reno_forget(c);
 		if (finish_recovery(c, a))
 			return true;
 		tcp_end_reduction(c);

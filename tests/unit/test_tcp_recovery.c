@@ -252,6 +252,45 @@ static void tcp_loss_on_ack__newreno(void **state)
 	rig_close(&r);
 }
 
+/* A recovery that began for nothing: ACKs of what was sent once are no partial ones, and draw no retransmissions. */
+static void tcp_loss_on_ack__newreno_in_vain(void **state)
+{
+	struct rig r;
+
+	open_sent(&r, 0, 10, 20);
+	for (int i = 0; i < 3; i++)
+		ack_and_send(&r, 0);
+	rig_expect_sent(&r, "N10 N11 R0");
+	r.now += FS_MS(1); /* the original arrives, late */
+	for (int i = 1; i < 10; i++)
+		ack_and_send(&r, i);
+	assert_null(strchr(r.sent, 'R'));
+	assert_int_equal(r.c.total_lost, 1);
+	rig_close(&r);
+}
+
+/* RFC 6582 4.1: duplicates that answer the retransmissions of a timeout begin no recovery. */
+static void tcp_loss_on_ack__newreno_after_timeout(void **state)
+{
+	struct rig r;
+
+	open_sent(&r, 0, 10, 20);
+	tcp_timer_set(&r.c, TCP_TIMER_RTX, r.now + FS_MS(200));
+	rig_timeout(&r);
+	r.c.frto = TCP_FRTO_OFF;
+	ack_and_send(&r, 1);
+	ack_and_send(&r, 3);
+	ack_and_send(&r, 10);
+	assert_int_equal(r.c.cc.ca_state, TCP_CA_LOSS); /* until something beyond is acked */
+	for (int i = 0; i < 6; i++)
+		ack_and_send(&r, 10);
+	r.sent[0] = '\0';
+	ack_and_send(&r, 11);
+	assert_int_equal(r.c.cc.ca_state, TCP_CA_OPEN);
+	assert_null(strchr(r.sent, 'R'));
+	rig_close(&r);
+}
+
 /* A receiver that sends duplicates for nothing does not make more leave than its window held. */
 static void tcp_loss_on_ack__duplicates_without_end(void **state)
 {
@@ -750,6 +789,8 @@ int main(void)
 		cmocka_unit_test(tcp_prr__fifteen_losses_of_twenty),
 		cmocka_unit_test(tcp_prr__bounds),
 		cmocka_unit_test(tcp_loss_on_ack__newreno),
+		cmocka_unit_test(tcp_loss_on_ack__newreno_in_vain),
+		cmocka_unit_test(tcp_loss_on_ack__newreno_after_timeout),
 		cmocka_unit_test(tcp_loss_on_ack__duplicates_without_end),
 		cmocka_unit_test(tcp_enter_cwr__once_in_a_round_trip),
 		cmocka_unit_test(tcp_enter_cwr__not_agreed_on),
