@@ -417,6 +417,24 @@ static inline ssize_t rig_write(struct raw_rig *r, struct tcp_conn *c, const voi
 	return tcp_send(c, &r->h.env, &iov, 1, flags, rig_now(r));
 }
 
+/* Every connection there is memory for; returns how many, into @taken (RIG_CONNS and a few). */
+enum { RIG_HOARD = RIG_CONNS + 8 };
+static inline unsigned rig_hoard(struct raw_rig *r, struct tcp_conn *taken[RIG_HOARD])
+{
+	unsigned n = 0;
+
+	while (n < RIG_HOARD && (taken[n] = tcp_open(&r->tcp, r)) != NULL)
+		n++;
+	assert_in_range(n, 1, RIG_HOARD - 1);
+	return n;
+}
+
+static inline void rig_release(struct raw_rig *r, struct tcp_conn *taken[RIG_HOARD], unsigned n)
+{
+	while (n > 0)
+		tcp_abort(taken[--n], &r->h.env, rig_now(r));
+}
+
 /* The end of the peer at @port. */
 static inline struct tcp_end *rig_end(struct raw_rig *r, uint16_t port)
 {

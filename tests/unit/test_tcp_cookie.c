@@ -366,6 +366,27 @@ static void tcp_cookie__strangers_are_reset(void **state)
 	close_all(&r, &l);
 }
 
+/* No memory: the same. */
+static void tcp_cookie__no_memory(void **state)
+{
+	struct tcp_conn *taken[RIG_HOARD];
+	struct tcp_listener l;
+	struct raw_rig r;
+	struct raw_seg syn = rig_syn(9), synack, third;
+	unsigned n;
+
+	open_flooded(&r, &l);
+	synack = answer_to(&r, &syn);
+	third = rig_third(&synack);
+	n = rig_hoard(&r, taken);
+	raw_in(&r, &third);
+	rig_expect_silence(&r);
+	rig_release(&r, taken, n);
+	raw_in(&r, &third);
+	assert_int_equal(l.n_ready, 1);
+	close_all(&r, &l);
+}
+
 /* accept() is behind: the ACK is dropped without a RST, so that the peer's data try again. */
 static void tcp_cookie__accept_queue_full(void **state)
 {
@@ -445,6 +466,7 @@ int main(void)
 		cmocka_unit_test(tcp_cookie__first_bytes_lost),
 		cmocka_unit_test(tcp_cookie__strangers_are_reset),
 		cmocka_unit_test(tcp_cookie__accept_queue_full),
+		cmocka_unit_test(tcp_cookie__no_memory),
 		cmocka_unit_test(tcp_cookie__flood),
 	};
 

@@ -173,6 +173,32 @@ static void tcp_import__state(void **state)
 	teardown(&f);
 }
 
+/* What was not agreed on does not appear. */
+static void tcp_import__without_options(void **state)
+{
+	struct fixture f;
+	struct raw_seg s, out;
+
+	setup(&f);
+	f.from.tcp.config.timestamps = f.from.tcp.config.sack = f.from.tcp.config.window_scaling = false;
+	tcp_abort(f.c, &f.from.h.env, rig_now(&f.from));
+	rig_forget_out(&f.from);
+	f.c = rig_accepted(&f.from, &f.l, PORT, &f.synack);
+	move(&f);
+	assert_false(tcp_has(f.c, TCP_CONN_TS | TCP_CONN_SACK | TCP_CONN_WSCALE));
+	assert_int_equal(f.s.ts_now, 0);
+	assert_int_equal(f.c->snd_wscale | f.c->rcv_wscale, 0);
+	rig_expect_one(&f.to, &out, TCP_ACK);
+	assert_int_equal(out.h.options, 0);
+	s = next(&f, TCP_ACK | TCP_PSH);
+	s.h.options = 0;
+	s.payload = "hello";
+	s.len = 5;
+	rig_burst(&f.to, &s);
+	read_all(&f, "hello", 5);
+	teardown(&f);
+}
+
 /* Design hazard 20: the kernel takes an odd timestamp for a clock of us. And ours never goes back. */
 static void tcp_export__timestamp_is_even(void **state)
 {
@@ -630,6 +656,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tcp_import__idle),
 		cmocka_unit_test(tcp_import__state),
+		cmocka_unit_test(tcp_import__without_options),
 		cmocka_unit_test(tcp_export__timestamp_is_even),
 		cmocka_unit_test(tcp_import__unread_bytes),
 		cmocka_unit_test(tcp_import__out_of_order_is_left),

@@ -225,6 +225,28 @@ static void tcp_fastopen_begin__queue_limit(void **state)
 	assert_int_equal(l.n_fastopen, 0);
 }
 
+/* No memory for a child: an ordinary handshake, for which a request is enough, and the cookie still holds. */
+static void tcp_fastopen_begin__no_memory(void **state)
+{
+	struct tcp_conn *taken[RIG_HOARD];
+	struct tcp_listener l;
+	struct raw_rig r;
+	struct raw_seg syn, synack;
+	unsigned n;
+
+	open_server(&r, &l);
+	n = rig_hoard(&r, taken);
+	syn = syn_with(&r, PORT, true, "x");
+	raw_in(&r, &syn);
+	rig_expect_one(&r, &synack, TCP_SYN | TCP_ACK);
+	assert_int_equal(synack.h.ack, RIG_PEER_SEQ + 1);
+	assert_int_equal(synack.h.cookie_len, TCP_FASTOPEN_COOKIE_LEN);
+	assert_int_equal(l.n_fastopen, 0);
+	assert_int_equal(l.n_reqs, 1);
+	rig_release(&r, taken, n);
+	close_server(&r, &l);
+}
+
 /* 5.1: what is reset goes on to count for a minute, or spoofed SYNs and RSTs would cost nothing. */
 static void tcp_child_settled__reset_keeps_its_place(void **state)
 {
@@ -531,6 +553,7 @@ int main(void)
 		cmocka_unit_test(tcp_fastopen_begin__not_asked_for),
 		cmocka_unit_test(tcp_fastopen_begin__without_cookie),
 		cmocka_unit_test(tcp_fastopen_begin__queue_limit),
+		cmocka_unit_test(tcp_fastopen_begin__no_memory),
 		cmocka_unit_test(tcp_child_settled__reset_keeps_its_place),
 		cmocka_unit_test(tcp_unlisten__with_fast_open_children),
 		cmocka_unit_test(tcp_fastopen_begin__synack_lost),

@@ -346,6 +346,33 @@ static void tcp_req_input__data_and_fin_come_along(void **state)
 	close_all(&r, &l);
 }
 
+/* No memory for a connection: as if accept() were behind. The SYN-ACK comes again, and with it the next chance. */
+static void tcp_req_input__no_memory(void **state)
+{
+	struct tcp_conn *taken[RIG_HOARD];
+	struct tcp_listener l;
+	struct raw_rig r;
+	struct raw_seg synack, third;
+	unsigned n;
+
+	open_one(&r, &l);
+	synack = rig_half_open(&r, 1);
+	n = rig_hoard(&r, taken);
+	third = rig_third(&synack);
+	raw_in(&r, &third);
+	rig_expect_silence(&r);
+	assert_int_equal(l.n_reqs, 1);
+	assert_int_equal(l.n_ready, 0);
+	rig_expect_drop(&r.h, FS_CTR_drop_tcp_no_memory);
+	rig_release(&r, taken, n);
+	rig_run(&r, FS_SEC(1));
+	rig_expect_one(&r, &synack, TCP_SYN | TCP_ACK);
+	third = rig_third(&synack);
+	raw_in(&r, &third);
+	assert_int_equal(l.n_ready, 1);
+	close_all(&r, &l);
+}
+
 /* MUST-15 and the limits of what was agreed on reach the connection. */
 static void tcp_req_input__without_options(void **state)
 {
@@ -732,6 +759,7 @@ int main(void)
 		cmocka_unit_test(tcp_req_input__handshake),
 		cmocka_unit_test(tcp_req_input__v6),
 		cmocka_unit_test(tcp_req_input__data_and_fin_come_along),
+		cmocka_unit_test(tcp_req_input__no_memory),
 		cmocka_unit_test(tcp_req_input__without_options),
 		cmocka_unit_test(tcp_req_input__wrong_ack),
 		cmocka_unit_test(tcp_req_input__without_timestamp),
