@@ -226,8 +226,9 @@ static int find_way(struct tcp_conn *c, const struct ip_env *env)
 	struct tcp_end *end = &c->end;
 	struct ip_dst *dst;
 
-	/* MUST-46 */
-	if (ip_addr_is_multicast(&end->remote) || ip_addr_is_any(&end->remote))
+	/* MUST-46. Broadcast addresses of a subnet the host knows: it does not resolve them to a way of ours. */
+	if (ip_addr_is_multicast(&end->remote) || ip_addr_is_any(&end->remote) ||
+	    (ip_addr_is_v4(&end->remote) && end->remote.w[3] == UINT32_MAX))
 		return -ENETUNREACH;
 	dst = env->tcp_ops->resolve(env->context, &end->remote, &end->local, c->options.choice);
 	if (!dst || dst->way != IP_DST_FAST || dst->to_group)

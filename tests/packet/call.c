@@ -45,21 +45,32 @@ static struct tcp_listener *listener_of(struct script *s, const struct flow *f)
 
 /* --- beginning and end --- */
 
+/* The script's first flow listens: a client's has its ports the other way round. */
+static void turn_to_client(struct flow *f)
+{
+	uint16_t port = f->local_port;
+
+	if (f->conn || f->connects || f->iss_known)
+		return;
+	f->connects = true;
+	f->local_port = f->remote_port;
+	f->remote_port = port;
+}
+
+/* connect [to ADDRESS] [any] [= RESULT]; any: from whatever address the route has. */
 static bool run_connect(struct script *s, struct words *w)
 {
-	struct flow *f = s->current;
 	struct rig *r = s->rig;
+	struct ip_addr remote = *rig_peer(r, s->v6), local = *rig_local(r, s->v6);
+	struct flow *f = s->current;
 	int64_t want;
 	int ret;
 
-	if (!f->conn && !f->connects && !f->iss_known) {
-		/* The script's default flow listens: a client's has its ports the other way round. */
-		uint16_t port = f->local_port;
-
-		f->connects = true;
-		f->local_port = f->remote_port;
-		f->remote_port = port;
-	}
+	turn_to_client(f);
+	if (words_take(w, "to") && (w->at == w->n || !script_address(s, words_next(w), &remote)))
+		return false;
+	if (words_take(w, "any"))
+		local = (struct ip_addr){ 0 };
 	if (!words_result(s, w, 0, &want))
 		return false;
 	if (!f->conn)
@@ -68,8 +79,7 @@ static bool run_connect(struct script *s, struct words *w)
 		return expect(s, "open", -ENOMEM, want);
 	if (f->has_options && (ret = tcp_set_options(f->conn, &r->env, &f->options, r->now)) < 0)
 		return expect(s, "set", ret, 0);
-	ret = tcp_connect(f->conn, &r->env, rig_local(r, s->v6), f->local_port, rig_peer(r, s->v6), f->remote_port,
-			  r->now);
+	ret = tcp_connect(f->conn, &r->env, &local, f->local_port, &remote, f->remote_port, r->now);
 	return done(s, "connect", ret, want);
 }
 

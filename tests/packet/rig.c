@@ -91,7 +91,11 @@ static struct ip_dst *resolve(void *context, const struct ip_addr *remote, const
 		return NULL;
 	if (cached)
 		return cached;
-	answer.local = ip_addr_is_any(local) ? *rig_local(r, !ip_addr_is_v4(remote)) : *local;
+	answer.local = *rig_local(r, !ip_addr_is_v4(remote));
+	if (r->moved)
+		answer.local = ip_addr_is_v4(remote) ? r->other4 : r->other6;
+	else if (!ip_addr_is_any(local))
+		answer.local = *local;
 	answer.neigh = neigh_find(&r->ip.neigh, 0, hop);
 	if (!answer.neigh)
 		answer.neigh = neigh_learn(&r->ip.neigh, 0, hop, &gateway, NEIGH_VALID, r->now);
@@ -110,10 +114,12 @@ static void open_port(struct rig *r, const struct rig_config *config)
 				.pool = &r->pinned,
 				.mac = { { 2, 0, 0, 0, 0, 1 } },
 				.tx_csum_partial = config->csum_partial,
-				.n_local = 2 };
+				.n_local = 4 };
 
 	conf.local[0] = r->v4;
 	conf.local[1] = r->v6;
+	conf.local[2] = r->other4;
+	conf.local[3] = r->other6;
 	if (ip_port_set(&r->ip, 0, &conf) < 0)
 		abort();
 	r->ip.port[0].tcp_gso = config->gso;
@@ -122,7 +128,7 @@ static void open_port(struct rig *r, const struct rig_config *config)
 
 struct rig *rig_create(const struct rig_config *config)
 {
-	static const uint8_t ours[4] = { 10, 0, 0, 1 }, theirs[4] = { 10, 0, 0, 2 };
+	static const uint8_t ours[4] = { 10, 0, 0, 1 }, theirs[4] = { 10, 0, 0, 2 }, other[4] = { 10, 0, 0, 3 };
 	uint32_t chunk = config->mtu > RIG_MTU ? RIG_CHUNK_LARGE : RIG_CHUNK;
 	struct rig *r = calloc(1, sizeof(*r));
 
@@ -133,6 +139,8 @@ struct rig *rig_create(const struct rig_config *config)
 	r->out_tail = &r->out;
 	r->v4 = ip_addr_v4(ours);
 	r->peer4 = ip_addr_v4(theirs);
+	r->other4 = ip_addr_v4(other);
+	r->other6 = (struct ip_addr){ .b = { [0] = 0xfd, [15] = 3 } };
 	r->v6 = (struct ip_addr){ .b = { [0] = 0xfd, [15] = 1 } };
 	r->peer6 = (struct ip_addr){ .b = { [0] = 0xfd, [15] = 2 } };
 	fill_pool(r, &r->pinned, config->pinned ? config->pinned : RIG_PINNED, chunk);

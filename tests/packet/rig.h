@@ -71,11 +71,12 @@ struct rig {
 	struct ip_env env;
 	struct fbuf_pool pinned, payload;
 	uint64_t counters[FS_CTR_N];
-	struct ip_addr v4, v6, peer4, peer6;
+	struct ip_addr v4, v6, peer4, peer6, other4, other6;
 	fs_ns now, start;
 	struct rig_out *out, **out_tail; /* sent, not looked at yet */
 	struct rig_events events;
 	bool unreachable;		 /* no route to anywhere */
+	bool moved;			 /* routes lead out by another address of ours */
 	bool in_burst;			 /* frames are held back for one ip_input() */
 	uint32_t n_held;
 	struct fbuf *held[64];

@@ -4,6 +4,7 @@
  */
 #include "script.h"
 
+#include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,6 +90,19 @@ static bool split(struct script *s, char *line, struct words *w)
 		}
 		*p++ = '\0';
 	}
+}
+
+bool script_address(struct script *s, const char *text, struct ip_addr *to)
+{
+	uint8_t bytes[16];
+
+	if (inet_pton(s->v6 ? AF_INET6 : AF_INET, text, bytes) != 1)
+		return script_fail(s, "no such address: %s", text);
+	if (s->v6)
+		memcpy(to->b, bytes, 16);
+	else
+		*to = ip_addr_v4(bytes);
+	return true;
 }
 
 /* --- flows --- */
@@ -373,13 +387,15 @@ static bool run_link(struct script *s, struct words *w)
 	return true;
 }
 
+/* route up|down|moved: to the peer by our address, not at all, or by another address of ours. */
 static bool run_route(struct script *s, struct words *w)
 {
-	bool up = words_take(w, "up");
+	bool up = words_take(w, "up"), moved = !up && words_take(w, "moved");
 
-	if (!up && !words_take(w, "down"))
-		return script_fail(s, "route up|down");
-	s->rig->unreachable = !up;
+	if (!up && !moved && !words_take(w, "down"))
+		return script_fail(s, "route up|down|moved");
+	s->rig->unreachable = !up && !moved;
+	s->rig->moved = moved;
 	ip_dst_flush(&s->rig->ip);
 	return true;
 }

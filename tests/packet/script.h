@@ -93,6 +93,9 @@ bool words_number(struct script *s, struct words *w, int64_t *to);
 /* "= RESULT" at the end, @fallback without: a number, or an error as its negative. */
 bool words_result(struct script *s, struct words *w, int64_t fallback, int64_t *to);
 
+/* The address @text of the script's family. */
+bool script_address(struct script *s, const char *text, struct ip_addr *to);
+
 /* Everything sent so far has been expected. */
 bool script_quiet(struct script *s);
 

@@ -4,7 +4,6 @@
  *
  * Packets in are built here byte by byte; the checksum alone is the engine's own code.
  */
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,19 +177,6 @@ static bool parse_segment(struct script *s, struct words *w, struct seg *g)
 
 /* --- in --- */
 
-static bool parse_address(struct script *s, const char *text, bool v6, struct ip_addr *to)
-{
-	uint8_t bytes[16];
-
-	if (inet_pton(v6 ? AF_INET6 : AF_INET, text, bytes) != 1)
-		return script_fail(s, "no such address: %s", text);
-	if (v6)
-		memcpy(to->b, bytes, 16);
-	else
-		*to = ip_addr_v4(bytes);
-	return true;
-}
-
 static size_t build_v4(uint8_t *p, const struct ip_addr *src, const struct ip_addr *dst, const struct seg *g,
 		       size_t l4_len)
 {
@@ -289,7 +275,7 @@ static bool run_in(struct script *s, struct words *w)
 		return false;
 	if ((g.flags & TCP_ACK) && !g.ack.given)
 		return script_fail(s, "flag A without `ack'");
-	if ((g.from && !parse_address(s, g.from, s->v6, &src)) || (g.to && !parse_address(s, g.to, s->v6, &dst)))
+	if ((g.from && !script_address(s, g.from, &src)) || (g.to && !script_address(s, g.to, &dst)))
 		return false;
 	l4_len = 20 + (size_t)o.n + g.len;
 	at = s->v6 ? build_v6(packet, &src, &dst, &g, l4_len) : build_v4(packet, &src, &dst, &g, l4_len);
