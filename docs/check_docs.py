@@ -5,7 +5,8 @@ check_docs.py SOURCE_ROOT BUILD_DOCS FSOCK - hold the documents against the code
 
 Every option, counter and reason has its entry, every sub-command and each of its flags is described,
 mandoc has nothing to complain of, the example file parses, relative links lead somewhere, docs/status.md
-names files that exist, the figures in README.md are those of their source. Prints TAP.
+names files that exist, the figures in README.md are those of their source, docs/tcp-conformance.md claims
+what tests bear out. Prints TAP.
 """
 import os
 import pathlib
@@ -17,6 +18,7 @@ import sys
 sys.dont_write_bytecode = True
 root, built, fsock = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
 sys.path.insert(0, str(root / "docs"))
+import fill_conformance  # noqa: E402
 import fill_readme  # noqa: E402
 import gen_options  # noqa: E402
 
@@ -149,10 +151,15 @@ def figures_are_those_of_the_run():
     return []
 
 
+def conformance_is_borne_out():
+    """docs/tcp_conformance.def: what is done names tests that exist; the page is made of it."""
+    return fill_conformance.problems(root) + fill_conformance.outdated(root)
+
+
 def main():
     tests = (tables_are_documented, every_table_line_was_read, commands_are_documented,
              calls_are_documented, mandoc_is_content, example_parses, links_lead_somewhere,
-             status_names_what_exists, figures_are_those_of_the_run)
+             status_names_what_exists, figures_are_those_of_the_run, conformance_is_borne_out)
     needs_mandoc = (commands_are_documented, mandoc_is_content)
     print(f"1..{len(tests)}")
     for n, test in enumerate(tests, 1):
