@@ -91,12 +91,18 @@ class Process:
             os.kill(self.pid, number)
 
     def kill(self):
-        """SIGKILL to the group; its number is ours as long as one member lives."""
-        try:
-            os.killpg(self.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
+        """SIGKILL to the group, and wait for its end: what is left of it holds ports and interfaces."""
+        self._to_group(signal.SIGKILL)
         self.child.wait()
+        until(lambda: not self._to_group(0))
+
+    def _to_group(self, number):
+        """False: nobody is left in it. Its number is ours as long as one member lives."""
+        try:
+            os.killpg(self.pid, number)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
 
     @staticmethod
     def _read(file):
