@@ -11,11 +11,13 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 
 enum {
 	SOCKETS = 16,	   /* as columns.py says */
 	ROUNDS = 3 * SOCKETS,
-	SOON_US = 10000,   /* until the signal: the call waits by then */
+	SOON_US = 3000,	   /* until the signal, again and again as long as the call does not wait */
+	LONG_US = 1000,	   /* of processor time: a call that takes so long is one that waits by polling */
 	OFTEN_US = 200,
 	MEMBERS = 80,	   /* of a poll() that is too large for the stack's room */
 };
@@ -23,9 +25,60 @@ enum {
 static unsigned char buf[2048];
 static sigjmp_buf way_out;
 static volatile int round_no, jumped;
+static volatile int64_t ran_before, slept_before;
+
+static void alarm_in(int us)
+{
+	struct itimerval timer = { .it_value = { 0, us } };
+
+	setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+/* What this thread has run and how often it slept. */
+static int64_t ran_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return t.tv_sec * 1000000LL + t.tv_nsec / 1000;
+}
+
+static int64_t slept(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_THREAD, &usage);
+	return usage.ru_nvcsw;
+}
+
+/* The next call waits: from here on a signal comes. */
+static void about_to_wait(void)
+{
+	ran_before = ran_us();
+	slept_before = slept();
+	alarm_in(SOON_US);
+}
+
+/* Is the thread in the middle of the wait, whenever it got a processor? If not the signal comes once more. */
+static bool waits(void)
+{
+	if (slept() > slept_before || ran_us() > ran_before + LONG_US)
+		return true;
+	alarm_in(SOON_US);
+	return false;
+}
+
+/* A call that is left; printed only if it returns. */
+#define WAIT(expr) \
+	do \
+		about_to_wait(); \
+	while ((expr) < 0 && errno == EINTR); \
+	say("%s came back", #expr)
 
 static void jump(int number)
 {
+	if (!waits())
+		return;
 	jumped++;
 	siglongjmp(way_out, number);
 }
@@ -36,13 +89,6 @@ static void catch(int flags)
 
 	sigemptyset(&act.sa_mask);
 	sigaction(SIGALRM, &act, NULL);
-}
-
-static void alarm_in(int us)
-{
-	struct itimerval timer = { .it_value = { 0, us } };
-
-	setitimer(ITIMER_REAL, &timer, NULL);
 }
 
 /* As many sockets as there may be find a place, and the last one is served. */
@@ -61,7 +107,7 @@ static void all_places_are_free(void)
 	close(last);
 }
 
-/* What a process does once, which takes its time, is done: a signal finds the calls waiting. */
+/* What a process does once, which takes its time, is done. */
 static void warm_up(void)
 {
 	int fd = udp_bound(PORT_HERE), ep = epoll_create1(0);
@@ -82,10 +128,8 @@ static void again_and_again(void (*wait)(int fd))
 	warm_up();
 	for (round_no = 0; round_no < ROUNDS; round_no++) {
 		fd = udp_bound(PORT_HERE);
-		if (sigsetjmp(way_out, 1) == 0) {
-			alarm_in(SOON_US);
+		if (sigsetjmp(way_out, 1) == 0)
 			wait(fd);
-		}
 		close(fd);
 	}
 	say("jumped each time %d", jumped == ROUNDS);
@@ -94,12 +138,12 @@ static void again_and_again(void (*wait)(int fd))
 
 static void in_recv(int fd)
 {
-	CALL(recv(fd, buf, 100, 0)); /* printed only if it returns */
+	WAIT(recv(fd, buf, 100, 0));
 }
 
 static void in_poll(int fd)
 {
-	CALL(poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, -1));
+	WAIT(poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, -1));
 }
 
 static void in_large_poll(int fd)
@@ -109,7 +153,7 @@ static void in_large_poll(int fd)
 
 	for (i = 0; i < MEMBERS; i++)
 		set[i] = (struct pollfd){ .fd = fd, .events = POLLIN };
-	CALL(poll(set, MEMBERS, -1));
+	WAIT(poll(set, MEMBERS, -1));
 }
 
 static void in_epoll_wait(int fd)
@@ -121,7 +165,7 @@ static void in_epoll_wait(int fd)
 		close(ep);
 	ep = epoll_create1(0);
 	epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
-	CALL(epoll_wait(ep, &e, 1, -1));
+	WAIT(epoll_wait(ep, &e, 1, -1));
 }
 
 CASE_FAST(out_of_receive)
@@ -165,9 +209,10 @@ static void wait_for_another(int number)
 	static volatile int fd;
 
 	(void)number;
+	if (!waits())
+		return;
 	fd = udp_bound(PORT_HERE2);
 	catch(SA_NODEFER);
-	alarm_in(SOON_US);
 	in_recv(fd);
 }
 
@@ -187,10 +232,8 @@ CASE_FAST(out_of_two_at_once)
 	warm_up();
 	for (round_no = 0; round_no < ROUNDS; round_no++) {
 		fd = udp_bound(PORT_HERE);
-		if (sigsetjmp(way_out, 1) == 0) {
-			alarm_in(SOON_US);
+		if (sigsetjmp(way_out, 1) == 0)
 			in_recv_twice(fd);
-		}
 		close(fd);
 		close(fd + 1); /* the handler's: the lowest number that was free */
 	}
@@ -205,7 +248,6 @@ static void *jump_and_end(void *arg)
 	sigemptyset(&alarms);
 	sigaddset(&alarms, SIGALRM);
 	if (sigsetjmp(way_out, 1) == 0) {
-		alarm_in(SOON_US);
 		pthread_sigmask(SIG_UNBLOCK, &alarms, NULL);
 		in_recv(*(int *)arg);
 	}
@@ -231,7 +273,8 @@ CASE_FAST(at_the_end_of_the_thread)
 			pthread_join(thread, NULL);
 			close(fd);
 		} else {
-			sleep_ms(5 * SOON_US / 1000);
+			while (jumped <= round_no)
+				sleep_ms(1);
 			close(fd);
 			pthread_join(thread, NULL);
 		}
