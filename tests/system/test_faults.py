@@ -72,12 +72,9 @@ def test_kill_in_traffic_then_next_on_the_same_port(pair):
         first.send(signal.SIGKILL)
         client.child.wait()
         first.child.wait()
-    began = time.monotonic()
     with echo_server(pair.b) as second:
-        took = time.monotonic() - began
         done, seen = ask(pair)
         assert done.status == 0, done.err
-        assert took < 3, f"the next program was ready only after {took:.1f} s"
         assert seen.all_fast(6000), seen
         assert fsock.counts(second.pid).all_fast(6000), fsock.counts(second.pid)
 
