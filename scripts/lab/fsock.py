@@ -154,6 +154,15 @@ def counters(pid):
 LOST = ("kernel_rx_dropped", "kernel_rx_ring_full", "rx_bad", "side_lost")
 
 
+def steered(report):
+    """What steering counted that is not 0, of all ports of a report: for the message of a test that failed."""
+    total = collections.Counter()
+    for stack in (report or {}).get("stacks", []):
+        for port in stack["ports"]:
+            total.update({name: n for name, n in port["counters"].items() if n and name.startswith("steer_")})
+    return dict(total)
+
+
 def drops_of(report):
     """Everything that stacks counted as lost on the way in: themselves and their ports."""
     total = 0
