@@ -32,8 +32,7 @@ struct curve {
 struct cubic {
 	struct curve now, undo;
 	fs_ns last_at;	/* last ACK, valid while an epoch runs */
-	uint32_t cwnd;	/* the window that `fraction` belongs to: who else changed it begins anew */
-	uint32_t fraction; /* of a segment beyond cwnd, 2^-32 */
+	uint32_t fraction; /* of a segment beyond tcp_cc.cwnd, 2^-32; of this epoch */
 	struct hystart hystart;
 };
 static_assert(sizeof(struct cubic) <= sizeof(((struct tcp_cc *)0)->private), "state fits");
@@ -90,6 +89,7 @@ static void begin_epoch(struct cubic *c, const struct tcp_cc *cc, fs_ns now)
 {
 	uint64_t cwnd = (uint64_t)cc->cwnd << TCP_CUBIC_SHIFT;
 
+	c->fraction = 0;
 	c->now.epoch_at = now;
 	c->now.w_est = (uint64_t)cc->cwnd << FINE_SHIFT;
 	/* 4.8, 4.10: after a timeout or without any loss before there is nothing to return to: K is 0. */
@@ -138,8 +138,6 @@ static void avoid(struct cubic *c, struct tcp_cc *cc, uint32_t acked, fs_ns now)
 
 	if (w->epoch_at == FS_NEVER)
 		begin_epoch(c, cc, now);
-	if (c->cwnd != cc->cwnd)
-		c->fraction = 0;
 	t = (uint32_t)FS_MIN((now - w->epoch_at) / FS_MS(1), (fs_ns)TCP_CUBIC_SPAN_MAX_MS);
 	window = ((uint64_t)cc->cwnd << FINE_SHIFT) + c->fraction;
 	grow_w_est(w, cc->cwnd, acked);
@@ -150,7 +148,6 @@ static void avoid(struct cubic *c, struct tcp_cc *cc, uint32_t acked, fs_ns now)
 	if (window >> FINE_SHIFT >= cc->clamp)
 		window = (uint64_t)cc->clamp << FINE_SHIFT;
 	cc->cwnd = (uint32_t)(window >> FINE_SHIFT);
-	c->cwnd = cc->cwnd;
 	c->fraction = (uint32_t)window;
 }
 
@@ -188,7 +185,6 @@ static uint32_t cubic_ssthresh(struct tcp_cc *cc, fs_ns now)
 	c->now.w_max = cwnd < c->now.w_max ? cwnd * FAST_NUM / FAST_DEN : cwnd;
 	c->now.cwnd_prior = cc->cwnd;
 	c->now.epoch_at = FS_NEVER;
-	c->hystart.done = true;
 	return FS_MAX(cc->cwnd * BETA_NUM / BETA_DEN, 2U);
 }
 

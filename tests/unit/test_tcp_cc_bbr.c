@@ -11,6 +11,7 @@ enum { RATE = 10000, RTT_US = 20000, BDP = 200 };
 struct path {
 	struct tcp_cc cc;
 	fs_ns now;
+	uint32_t rate, base_us; /* of the bottleneck; round trip without queue. Together they hold BDP */
 	uint32_t flight; /* of the round that is being acked */
 	uint32_t rtt_us; /* of it */
 };
@@ -18,6 +19,8 @@ struct path {
 static void begin(struct path *p)
 {
 	p->now = FS_SEC(100);
+	p->rate = RATE;
+	p->base_us = RTT_US;
 	cc_rig_begin(&p->cc, "bbr", 10, TCP_SSTHRESH_NONE, p->now);
 	p->flight = p->cc.cwnd;
 }
@@ -25,7 +28,7 @@ static void begin(struct path *p)
 /* What is paced into a round trip and fits the window is the flight. */
 static uint32_t next_flight(const struct path *p)
 {
-	uint64_t paced = p->cc.pacing_rate * RTT_US / 1000000 / p->cc.mss;
+	uint64_t paced = p->cc.pacing_rate * p->base_us / 1000000 / p->cc.mss;
 	uint32_t queued = p->flight > BDP ? p->flight - BDP : 0;
 
 	return (uint32_t)FS_MAX(FS_MIN(paced + queued, p->cc.cwnd), 1U);
@@ -37,7 +40,7 @@ static void round_trip(struct path *p, bool app_limited, uint32_t losses)
 	uint32_t held = FS_MAX(p->flight, 1U), left = held;
 	uint64_t sent_at = p->cc.delivered;
 
-	p->rtt_us = held > BDP ? (uint32_t)((uint64_t)held * 1000000 / RATE) : RTT_US;
+	p->rtt_us = held > BDP ? (uint32_t)((uint64_t)held * 1000000 / p->rate) : p->base_us;
 	p->cc.srtt_us = p->rtt_us;
 	for (unsigned i = 0; i < 10 && left > 0; i++) {
 		uint32_t n = i == 9 ? left : FS_MIN(FS_MAX(held / 10, 1U), left);
@@ -168,6 +171,26 @@ static void bbr_probe_rtt__every_ten_seconds(void **state)
 	assert_true(p.cc.cwnd > BDP);
 }
 
+/* ... also where the path's round trip is so short that PROBE_RTT takes a hundred of them. */
+static void bbr_probe_rtt__short_round_trips(void **state)
+{
+	struct path p;
+
+	begin(&p);
+	p.rate = 10 * RATE;
+	p.base_us = RTT_US / 10;
+	while (p.cc.cwnd != 4) {
+		round_trip(&p, false, 0);
+		if (p.cc.cwnd != 4)
+			p.flight = FS_MAX(p.flight, BDP + 20U);
+		assert_true(p.now < FS_SEC(111));
+	}
+	while (p.cc.cwnd == 4)
+		round_trip(&p, false, 0);
+	round_trip(&p, false, 0);
+	assert_in_range(segments_per_s(&p), p.rate * 70 / 100, p.rate * 130 / 100);
+}
+
 /* 4.1.1.4: the rate falls: the best of ten rounds ago is forgotten. */
 static void bbr_bandwidth__filter_of_ten_rounds(void **state)
 {
@@ -280,6 +303,7 @@ int main(void)
 		cmocka_unit_test(bbr__startup_drain_probe_bw),
 		cmocka_unit_test(bbr_startup__application_limited_rounds_do_not_count),
 		cmocka_unit_test(bbr_probe_rtt__every_ten_seconds),
+		cmocka_unit_test(bbr_probe_rtt__short_round_trips),
 		cmocka_unit_test(bbr_bandwidth__filter_of_ten_rounds),
 		cmocka_unit_test(bbr_bandwidth__application_limited_samples_are_left_out),
 		cmocka_unit_test(bbr_recovery__conserves_then_forgets),
