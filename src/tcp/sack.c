@@ -3,8 +3,8 @@
  * sack.c - what the peer says it holds out of order, put onto the segments.
  *
  * SACKed segments that lie side by side form a run, whose two ends point to each other: searches step over a run at
- * once, so that an ACK costs as much as there are holes, not segments. A cursor keeps the place of the last block,
- * where the next one nearly always is.
+ * once, so that an ACK costs as much as there are holes, not segments; and fewer still, for they begin at the end of
+ * the list that is near, or at a cursor that keeps the place of the last block.
  *
  * A segment counts as SACKed when blocks cover it whole. A block that ends within one (the peer's window did, or it was
  * cut again on the way) leaves it as it is: should it come to that, it is sent again whole, which is right, if not
@@ -64,16 +64,36 @@ void tcp_sack_forget(struct tcp_conn *c)
 
 /* --- blocks --- */
 
+static tcp_seq distance(tcp_seq a, tcp_seq b)
+{
+	return seq_gt(a, b) ? a - b : b - a;
+}
+
+/* A segment near @left: retransmissions are SACKed at the beginning and new data at the end, in turns. */
+static struct fbuf *near(const struct tcp_conn *c, tcp_seq left)
+{
+	struct fbuf *start[] = { c->first, c->sack_cursor, c->send_next ? tcp_seg(c->send_next)->prev : c->last };
+	struct fbuf *best = start[0];
+
+	for (unsigned i = 1; best && i < FS_ARRAY_SIZE(start); i++) {
+		if (start[i] && distance(tcp_seg(start[i])->seq, left) < distance(tcp_seg(best)->seq, left))
+			best = start[i];
+	}
+	return best;
+}
+
 /* The segment to begin at for a block from @left on: the first one not before it, or one in a run that reaches into the
  * block. NULL = nothing was sent. */
 static struct fbuf *seek(const struct tcp_conn *c, tcp_seq left)
 {
-	struct fbuf *f = c->sack_cursor ? c->sack_cursor : c->first;
+	struct fbuf *f = near(c, left);
 
-	while (f && tcp_seg(f)->prev && seq_gt(tcp_seg(f)->seq, left)) {
-		f = tcp_seg(f)->prev;
+	while (f && seq_gt(tcp_seg(f)->seq, left)) {
 		if (is_sacked(f) && is_run_end(f))
 			f = tcp_seg(f)->run;
+		if (seq_le(tcp_seg(f)->seq, left) || !tcp_seg(f)->prev)
+			break;
+		f = tcp_seg(f)->prev;
 	}
 	while (f && f != c->send_next && seq_lt(tcp_seg(f)->seq, left)) {
 		if (is_sacked(f) && tcp_sack_run_begins(f)) {
