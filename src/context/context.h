@@ -105,6 +105,7 @@ struct context {
 	fs_ns next_check;      /* when the slow part is due: policy, processes, neighbours */
 	int unchecked_fd;      /* the next descriptor to look at; above the highest = done until then */
 	uint32_t unpublished;  /* sockets whose figures are still to be published */
+	fs_ns no_payload_until; /* the control group left no memory for more */
 	fs_ns told;	       /* when those of ports were, the last time */
 	struct {
 		uint32_t ifindex; /* 0 = unused */

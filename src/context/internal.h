@@ -418,6 +418,10 @@ void context_lend(struct context *ctx);
 /* @len zeroed bytes of stack memory; NULL = none. Other processes learn by arena_len. */
 void *context_grow(struct context *ctx, size_t len);
 
+/* Does the control group's limit leave @len bytes twice, so that the program has as much (hazard 30)? Reads files: not for
+ * every packet. */
+bool context_has_memory(size_t len);
+
 /* Objects of the stack's slabs, which grow as needed. NULL = memory or limit. */
 struct sock *context_sock_alloc(struct context *ctx);
 struct epoll_set *context_set_alloc(struct context *ctx);

@@ -5,8 +5,16 @@
  * Growth is announced in stack->arena_len; every process maps the rest when it next takes the lock.
  */
 #include "context/internal.h"
+#include "host/memlimit.h"
 
 enum { SLAB_STEP = 256 /* objects */ };
+
+#define LOOK_AGAIN FS_MS(100) /* for memory that was not there */
+
+bool context_has_memory(size_t len)
+{
+	return host_memory_left("") / 2 >= len;
+}
 
 void *context_grow(struct context *ctx, size_t len)
 {
@@ -64,8 +72,12 @@ void context_payload_reserve(struct context *ctx)
 	uint32_t n = STACK_PAYLOAD_STEP / STACK_PAYLOAD_CHUNK;
 	uint8_t *memory;
 
-	if (s->payload_bytes + STACK_PAYLOAD_STEP > ctx->config.payload_max)
+	if (s->payload_bytes + STACK_PAYLOAD_STEP > ctx->config.payload_max || ctx->now < ctx->no_payload_until)
 		return;
+	if (!context_has_memory(STACK_PAYLOAD_STEP)) {
+		ctx->no_payload_until = ctx->now + LOOK_AGAIN;
+		return;
+	}
 	memory = context_grow(ctx, STACK_PAYLOAD_STEP + n * sizeof(struct fbuf));
 	if (!memory)
 		return;

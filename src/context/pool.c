@@ -63,6 +63,8 @@ static int make_room(struct context *ctx, unsigned slot, uint32_t n)
 
 	if (n <= *room)
 		return 0;
+	if (!context_has_memory((size_t)n * STACK_FRAME_CHUNK))
+		return -ENOMEM;
 	bufs = context_grow(ctx, n * sizeof(*bufs));
 	memory = bufs ? context_grow(ctx, (size_t)n * STACK_FRAME_CHUNK) : NULL;
 	if (!memory)

@@ -37,6 +37,7 @@
 
 enum {
 	PAGE = 4096,
+	STACK_LEAST = 4 << 20, /* bytes that a stack takes besides frames, rings and what the kernel keeps included */
 	LOW_DESCRIPTORS = 64, /* how far below RLIMIT_NOFILE ours begin */
 	/* But within 1024 in all: the kernel lets select() touch as much of a set as its descriptor table
 	 * is long, and programs pass getdtablesize() with an ordinary fd_set. */
@@ -256,6 +257,8 @@ static int make_stack(struct context *ctx)
 	char name[32];
 	int ret;
 
+	if (!context_has_memory(STACK_LEAST))
+		return -ENOMEM;
 	host_format(name, sizeof(name), "%s%u", STATS_MEMFD_PREFIX, ctx->pid);
 	ret = mem_create(&ctx->arena, name, l.end, ctx->fd_floor);
 	if (ret < 0)

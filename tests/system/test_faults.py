@@ -4,6 +4,7 @@ Faults around whole programs: killed owners, idle children, missing privilege, s
 unread sockets, the host's policy. Tests named test_hazard_NN_ are the row NN of the hazards table
 in docs (what breaks a bypass that keeps the kernel beside it).
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -225,6 +226,61 @@ def test_hazard_24_address_space_is_limited(pair):
         done = pair.a.run(argv, env=fsock.CLEAN, preexec=limit, cpu=proc.cpus()[0])
     assert done.status == 0, done.err
     assert done.out.startswith("200 ")
+
+
+MEMORY = "/sys/fs/cgroup/memory", "memory.limit_in_bytes"  # version 1, where the controller is still there
+if not pathlib.Path(MEMORY[0]).is_dir():
+    MEMORY = "/sys/fs/cgroup", "memory.max"
+
+
+@pytest.fixture(name="memory_group")
+def _memory_group():
+    """A control group whose limit the test sets: the directory and the limit's file."""
+    group = pathlib.Path(MEMORY[0]) / f"fst-{os.getpid()}"
+    group.mkdir()
+    try:
+        yield group, group / MEMORY[1]
+    finally:
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                group.rmdir()
+                break
+            time.sleep(0.1)
+
+
+SMALL = """
+import socket
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.settimeout(3)
+sock.connect(("10.77.0.2", 9000))
+for i in range(200):
+    sock.send(b"%d" % i)
+    assert sock.recv(100) == b"%d" % i
+print("well")
+"""
+
+
+@pytest.mark.parametrize("limit,fast", [(32, True), (16, True), (8, False)])  # MiB; python itself takes 4
+def test_hazard_30_memory_limit_of_the_group(pair, memory_group, limit, fast):
+    """Too little for the frame pool: a smaller one, or the kernel with a reason; nobody is killed."""
+    group, file = memory_group
+    file.write_text(str(limit << 20))
+
+    def join():
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+
+    report = fsock.Report()
+    argv = fsock.run([PYTHON, "-c", SMALL], **LATENCY)
+    # ip netns exec covers /sys, and with it the limits.
+    argv = ["nsenter", f"--net=/run/netns/{pair.a.name}", *map(str, argv)]
+    with echo_server(pair.b), proc.Process(argv, env={**fsock.CLEAN, **report.env}, fds=(report.fd,),
+                                           preexec=join) as client:
+        done = client.finish(30)
+    seen = report.counts()
+    report.close()
+    assert (done.status, done.out) == (0, "well\n"), (done.status, done.out, done.err)
+    assert seen.fast > 0 if fast else seen.fast == 0, seen
+    assert fast or "not enough memory" in done.err, done.err
 
 
 # --- sharing ----------------------------------------------------------------------------------
