@@ -223,7 +223,7 @@ static void took_kernel(struct context *ctx, int fd, ssize_t n, struct datagram 
 {
 	struct sock *s;
 
-	if ((d->flags & MSG_PEEK) || n < 0)
+	if (n < 0 || (d->flags & MSG_PEEK))
 		return;
 	s = context_enter(ctx, fd);
 	if (!s)
@@ -235,6 +235,17 @@ static void took_kernel(struct context *ctx, int fd, ssize_t n, struct datagram 
 	s->record->rx_bytes += (uint64_t)n;
 	ctx->stack->counter[FS_CTR_rx_kernel_datagrams]++;
 	ctx->stack->counter[FS_CTR_rx_kernel_bytes] += (uint64_t)n;
+	context_leave(ctx);
+}
+
+/* An ICMP error said that the path takes less. */
+static void took_narrower(struct context *ctx, int fd)
+{
+	struct sock *s = context_enter(ctx, fd);
+
+	if (!s)
+		return;
+	context_doubt_route(ctx, s);
 	context_leave(ctx);
 }
 
@@ -283,6 +294,8 @@ static ssize_t receive_once(struct context *ctx, int fd, struct datagram *d, boo
 			return not_ours(ctx, fd);
 		if (n != -EAGAIN) {
 			took_kernel(ctx, fd, n, d);
+			if (n == -EMSGSIZE)
+				took_narrower(ctx, fd);
 			return n;
 		}
 	}
@@ -428,6 +441,8 @@ static int pending_error(struct context *ctx, struct sock *s, int fd)
 		context_check_descriptor(ctx, fd);
 		return DATAGRAM_KERNEL;
 	}
+	if (error == EMSGSIZE)
+		context_doubt_route(ctx, s);
 	return -error;
 }
 

@@ -251,6 +251,9 @@ void context_choice_tos(struct context_choice *choice, uint8_t tos);
 struct ip_dst *context_resolve_by(struct context *ctx, const struct ip_addr *remote,
 				  const struct context_choice *choice);
 
+/* @s was told that its path takes less than was thought: the next datagram there asks anew. */
+void context_doubt_route(struct context *ctx, struct sock *s);
+
 /* An option or an address of @s changed: its next datagram asks anew. */
 void context_forget_route(struct context *ctx, struct sock *s);
 

@@ -160,6 +160,12 @@ struct ip_dst *context_resolve(struct context *ctx, struct sock *s, const struct
 	return d;
 }
 
+void context_doubt_route(struct context *ctx, struct sock *s)
+{
+	if (s->dst)
+		s->dst->checked_at = ctx->now - DST_FRESH;
+}
+
 void context_forget_route(struct context *ctx, struct sock *s)
 {
 	if (s->dst)

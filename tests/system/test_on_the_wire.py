@@ -3,6 +3,7 @@
 What options do beyond getsockopt: bits in frames as the other end's kernel receives them, the route a mark
 chooses, drops that are told, groups that are left to the kernel. Kernel sockets and fsock do the same.
 """
+import pathlib
 import socket
 import subprocess
 
@@ -11,6 +12,7 @@ import pytest
 from lab import fsock, net
 
 PYTHON = "/usr/bin/python3"
+NARROW = pathlib.Path(__file__).with_name("programs") / "narrow.py"
 LATENCY = {"profile": "latency"}
 COLUMNS = {"kernel": None, "fsock": LATENCY}
 
@@ -53,9 +55,9 @@ class Sniffer:
         return found
 
 
-def send(side, options, script, kernel=0):
+def send(side, options, script, kernel=0, args=()):
     """Run @script in @side; all but at most @kernel datagrams leave by the fast path."""
-    argv = [PYTHON, "-c", "import socket, struct, sys\n" + script]
+    argv = [PYTHON, "-c", "import socket, struct, sys\n" + script, *args]
     report = fsock.Report()
     done = side.run(fsock.run(argv, **options) if options is not None else argv, timeout=20,
                     env={**fsock.CLEAN, **report.env}, fds=(report.fd,))
@@ -202,3 +204,50 @@ for i in range(20):
         assert running.wait_for("all", 10), running.out + running.err
         records = list(fsock.sockets(fsock.stat(running.pid)))
         assert len(records) == 2 and not any(r["accelerated"] for r in records), records
+
+
+# sys.argv: address, connect or not. Says what came of datagrams that fill the first MTU, the next, and less.
+NARROWED = """
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+level, discover, header = (41, 23, 48) if family == socket.AF_INET6 else (0, 10, 28)
+s = socket.socket(family, socket.SOCK_DGRAM)
+s.setsockopt(level, discover, 2) # IP_PMTUDISC_DO
+s.settimeout(5)
+to = (sys.argv[1], 9000)
+if sys.argv[2] == "connected":
+    s.connect(to)
+def ask(data):
+    try:
+        s.sendto(data, to)
+        return len(s.recv(2000))
+    except OSError as error:
+        return errno.errorcode[error.errno]
+assert [ask(b"%d" % i) for i in range(50)].count("EMSGSIZE") == 0
+said = [ask(b"z" * (1500 - header))]
+got = ask(b"mtu 1300")
+if sys.argv[2] == "connected": # the error comes before the answer
+    said += [got, len(s.recv(100))]
+    said += [ask(b"z" * (1301 - header))]
+else: # nobody tells: it is known when it was asked for anew
+    until = time.monotonic() + 30
+    while (got := ask(b"z" * (1301 - header))) != "EMSGSIZE" and time.monotonic() < until:
+        time.sleep(0.02)
+    said.append(got)
+said += [ask(b"z" * (1300 - header)), ask(b"z")]
+print(said)
+"""
+
+
+@pytest.mark.parametrize("how", ["connected", "unconnected"])
+@pytest.mark.parametrize("family", ["v4", "v6"])
+@pytest.mark.parametrize("column", COLUMNS)
+def test_hazard_19_fragmentation_needed(pair, column, family, how):
+    """A router says that the path takes less than before: the next datagrams keep to it."""
+    pair.meet()
+    with pair.b.popen([PYTHON, NARROW, pair.b.address(family), 9000]) as router:
+        assert router.wait_for("ready", 10), router.err
+        done = send(pair.a, COLUMNS[column], "import errno, time\n" + NARROWED, kernel=1,
+                    args=(pair.b.address(family), how))
+    size = 48 if family == "v6" else 28
+    told = ["EMSGSIZE", len("mtu 1300")] if how == "connected" else []
+    assert done.out.strip() == str([1500 - size, *told, "EMSGSIZE", 1300 - size, 1])
