@@ -8,6 +8,7 @@ for a process. Ended runs delete their directory. sweep() removes what runs left
 to their end (SIGKILL, power): it acts on records whose run is gone and on namespaces of ours whose
 name holds the pid of a run that is gone, and on nothing else.
 """
+import contextlib
 import os
 import pathlib
 import re
@@ -81,7 +82,10 @@ def drop_namespace(name):
 
 def _clear(directory):
     record = directory / "record"
-    lines = record.read_text().splitlines() if record.exists() else []
+    try:
+        lines = record.read_text().splitlines()
+    except FileNotFoundError:
+        lines = []
     for words in map(str.split, lines):
         if words[:1] == ["proc"] and len(words) == 3:
             kill_exactly(int(words[1]), int(words[2]))
@@ -99,16 +103,22 @@ def _alive(pid, start):
     return start_time(pid) == start
 
 
+def _records():
+    try:
+        return sorted(STATE.iterdir())
+    except FileNotFoundError:
+        return []
+
+
 def sweep():
     """Remove what former runs left. Returns the names of what was removed."""
     removed = []
-    if STATE.is_dir():
-        for directory in sorted(STATE.iterdir()):
-            pid, _, start = directory.name.partition("-")
-            if not (pid.isdigit() and start.isdigit()) or _alive(int(pid), int(start)):
-                continue
-            removed.append(f"record of run {pid}")
-            _clear(directory)
+    for directory in _records():
+        pid, _, start = directory.name.partition("-")
+        if not (pid.isdigit() and start.isdigit()) or _alive(int(pid), int(start)):
+            continue
+        removed.append(f"record of run {pid}")
+        _clear(directory)
     for name in namespaces():
         hit = NAMES.match(name)
         if hit and start_time(int(hit[1])) is None:
@@ -121,10 +131,12 @@ class Record:
     """This run's record. One per process, made on first use by record()."""
 
     def __init__(self):
-        STATE.mkdir(mode=0o700, exist_ok=True)
         self.pid = os.getpid()
         self.dir = STATE / f"{self.pid}-{start_time(self.pid)}"
-        self.dir.mkdir(mode=0o700, exist_ok=True)
+        while not self.dir.is_dir():
+            STATE.mkdir(mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # the end of another run took STATE away
+                self.dir.mkdir(mode=0o700)
         self.file = open(self.dir / "record", "a", buffering=1, encoding="ascii")
         self.count = 0
 
