@@ -11,7 +11,6 @@ import pathlib
 import re
 import resource
 import signal
-import statistics
 import subprocess
 import time
 
@@ -450,14 +449,15 @@ def test_hazard_11_nothing_attaches_without_a_reason(pair):
 
 # --- short programs ---------------------------------------------------------------------------
 
-def _median_ms(pair, argv, rounds=15):
-    times = []
+def _times_ms(runs, rounds):
+    """What a quarter of the times of each of @runs is below; they take turns, so that load hits all alike."""
+    times = [[] for _ in runs]
     for _ in range(rounds):
-        began = time.perf_counter()
-        done = subprocess.run(pair.a.argv(argv), capture_output=True, check=False)
-        times.append((time.perf_counter() - began) * 1000)
-        assert done.returncode == 0, done.stderr
-    return statistics.median(times)
+        for run, mine in zip(runs, times):
+            began = time.perf_counter()
+            run()
+            mine.append((time.perf_counter() - began) * 1000)
+    return [sorted(mine)[rounds // 4] for mine in times]
 
 
 def test_hazard_22_a_short_client_is_hardly_slower(pair):
@@ -466,11 +466,15 @@ def test_hazard_22_a_short_client_is_hardly_slower(pair):
               "--pid-file=", "--user=root", f"--listen-address={net.B4}", "--bind-interfaces",
               "--address=/test.example/192.0.2.7"]
     dig = ["dig", "+short", "+tries=1", "+time=3", f"@{net.B4}", "test.example"]
+
+    def asks(argv):
+        done = subprocess.run(pair.a.argv(argv), capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+
     with pair.b.popen(server):
         time.sleep(0.5)
-        alone, again = _median_ms(pair, dig), 0.0
-        ours = _median_ms(pair, fsock.run(dig, bypass="none"))
-        again = _median_ms(pair, dig)
+        alone, ours, again = _times_ms([lambda: asks(dig), lambda: asks(fsock.run(dig, bypass="none")),
+                                        lambda: asks(dig)], rounds=15)
     noise = abs(alone - again)
     assert ours <= max(alone, again) + 5 + noise, f"{ours:.1f} ms against {alone:.1f} ms"
 
@@ -494,18 +498,13 @@ def test_hazard_23_the_preload_pulls_in_libc_alone(program):
 
 
 def test_hazard_23_a_program_without_sockets_starts_as_fast():
-    def median(argv):
-        times = []
-        for _ in range(60):
-            began = time.perf_counter()
-            subprocess.run(argv, check=True)
-            times.append((time.perf_counter() - began) * 1000)
-        return statistics.median(times)
-
     library = str(fsock.build_dir() / "src" / "preload" / "libfsock-preload.so")
-    preloaded = ["/usr/bin/env", f"LD_PRELOAD={library}", "/bin/true"]
-    plain, ours = ["/usr/bin/env", "UNUSED=1", "/bin/true"], preloaded
-    first, measured, last = median(plain), median(ours), median(plain)
+
+    def starts(setting):
+        subprocess.run(["/usr/bin/env", setting, "/bin/true"], check=True)
+
+    first, measured, last = _times_ms([lambda: starts("UNUSED=1"), lambda: starts(f"LD_PRELOAD={library}"),
+                                       lambda: starts("UNUSED=1")], rounds=60)
     assert measured <= max(first, last) + 1.0, f"{measured:.2f} ms against {first:.2f} ms"
 
 
