@@ -29,6 +29,9 @@ FEWER = {"poll": ("v4", "v6"), "epoll": ("v4", "v6"), "opts": ("v4", "v6"), "fds
 # Options of the accelerated columns that a program's cases count on.
 OPTIONS = {"jumps": {"max_sockets": 16}}
 
+# The accelerated peer: there from its first socket, too, but asleep while there is nothing to do.
+PATIENT = {"profile": "default", "client_datagrams": 0}
+
 # Programs whose calls have fortified entry points in libc; they run once more built that way (P06).
 FORTIFIED = ("recv", "rw", "poll", "fortify")
 CONTROL_FD = 3
@@ -93,7 +96,7 @@ def command(column, argv, **options):
         return fsock.run(argv), {**fsock.CLEAN, "FSOCK_ACCELERATE": "0"}
     if column == "P":
         options["provider"] = "packet"
-    return fsock.run(argv, profile="latency", **options), dict(fsock.CLEAN)
+    return fsock.run(argv, **{"profile": "latency", **options}), dict(fsock.CLEAN)
 
 
 class Outcome:
@@ -132,7 +135,7 @@ def execute(pair, path, peer_path, case, family, column, timeout=25):
     report = fsock.Report()
     cpu = proc.cpus()
     peer_family = "v6" if family == "v6" else "v4"
-    peer_argv, peer_env = command(column if column in "AP" else "K", [peer_path, peer_family])
+    peer_argv, peer_env = command(column if column in "AP" else "K", [peer_path, peer_family], **PATIENT)
     argv, env = command(column, [path, case, family], **OPTIONS.get(pathlib.Path(path).name[4:], {}))
     with mine, theirs, pair.b.popen(peer_argv, env=peer_env, cpu=cpu[1], fds=(CONTROL_FD,),
                                     preexec=_on_control_fd(theirs)) as peer:
