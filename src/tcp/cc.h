@@ -22,7 +22,7 @@
 #include "base/clock.h"
 
 enum {
-	TCP_CC_PRIVATE = 16, /* 64-bit words an algorithm has to itself */
+	TCP_CC_PRIVATE = 14, /* 64-bit words an algorithm has to itself */
 	TCP_CC_NAME_MAX = 16, /* bytes of a name with its NUL, as TCP_CONGESTION has it */
 	TCP_CWND_MAX = 1 << 24,
 	TCP_SSTHRESH_NONE = 0x7fffffff, /* "infinite": RFC 5681 3.1 */
@@ -72,22 +72,22 @@ struct tcp_cc_ack {
 /* The window of one connection; embedded in it. */
 struct tcp_cc {
 	/* --- written by loss recovery and the algorithm --- */
+	uint64_t pacing_rate;	/* bytes per second; 0 = as fast as the window allows */
 	uint32_t cwnd;		/* segments that may be in flight; >= 1 */
 	uint32_t ssthresh;	/* TCP_SSTHRESH_NONE = not known yet */
 	uint32_t cwnd_count;	/* segments acked towards the next increment */
 	uint32_t prior_cwnd;	/* before the last reduction, for undo */
 	uint32_t prior_ssthresh;
-	uint64_t pacing_rate;	/* bytes per second; 0 = as fast as the window allows */
 
 	/* --- written by the connection, read here --- */
 	uint32_t clamp;		/* cwnd never exceeds it; > 0, set before tcp_cc_set() */
 	uint32_t mss;		/* bytes per segment, options excluded */
 	uint32_t srtt_us;	/* smoothed, 0 = no sample yet */
 	uint32_t min_rtt_us;	/* over the last minutes, UINT32_MAX = none */
-	uint64_t delivered;	/* segments delivered in the connection's life */
 	uint8_t ca_state;	/* enum tcp_ca_state */
-
 	uint8_t algorithm;	/* index in cc.def */
+	uint64_t delivered;	/* segments delivered in the connection's life */
+
 	uint64_t private[TCP_CC_PRIVATE]; /* the algorithm's, zeroed before init() */
 };
 

@@ -237,6 +237,7 @@ struct tcp_conn {
 	tcp_seq copied_seq;	/* next number the user reads */
 	tcp_seq rcv_up;		/* the urgent byte's number (Linux's view: pointer - 1; RFC 6093) */
 	uint32_t heard;		/* when the last acceptable segment came, tcp_coarse() */
+	uint32_t bare_in;	/* segments without payload in life; see data_in */
 	struct fbuf_queue rx;	/* in order; from copied_seq to rcv_nxt. Owned */
 	struct fbuf *ooo_first, *ooo_last; /* runs, struct tcp_ooo; owned */
 	uint32_t n_ooo;		/* runs */
@@ -253,6 +254,7 @@ struct tcp_conn {
 	uint16_t last_segment;	/* bytes of the last segment shorter than rcv_mss: two alike are the new estimate */
 	uint8_t blocked;	/* sender: tries in a row that failed for local reasons */
 	bool persist;		/* sender: TCP_TIMER_RTX is for the probe of a closed window */
+	uint32_t data_in;	/* segments with payload in life, acceptable or not (TCP_INFO) */
 	fs_ns last_received_at;	/* data */
 	uint32_t ato_us;	/* delayed-ACK timeout now */
 	struct tcp_range dsack;
@@ -309,6 +311,7 @@ struct tcp_conn {
 	bool can_undo;		/* the window was reduced, and might go back (undo_marker) */
 	bool tlp_out, tlp_retrans; /* a tail loss probe is not answered; it sent old data again */
 	bool reneged;		/* the peer dropped what it had SACKed: no rate samples until recovery ends */
+	bool rate_app_limited;	/* of the rate below */
 
 	/* --- timers: timer.c --- */
 	struct timer timer;	/* kind TCP_WHEEL_CONN */
@@ -325,12 +328,15 @@ struct tcp_conn {
 
 	/* --- what the sender spent its time on: tcp_chrono_start(). Units of 2^20 ns, wrapped: about a ms --- */
 	uint8_t chrono;		/* enum tcp_chrono */
-	bool syn_data_taken;	/* Fast Open: data in a SYN, ours or the peer's, were accepted */
+	uint8_t syn_data_taken : 1; /* Fast Open: data in a SYN, ours or the peer's, were accepted */
+	uint8_t fastopen_fail : 2; /* why ours were not, enum tcp_info_fastopen */
 	uint32_t chrono_at;	/* since when */
 	uint32_t chrono_spent[TCP_N_CHRONOS - 1]; /* before that */
 
-	/* --- bytes in life, for TCP_INFO: ack.c and recv.c --- */
-	uint64_t bytes_acked, bytes_received;
+	/* --- in life, for TCP_INFO: ack.c, recv.c, output.c, frame.c, rate.c --- */
+	uint64_t bytes_acked, bytes_received, bytes_retrans;
+	uint32_t data_out, bare_out; /* segments with payload, and without */
+	uint32_t rate_delivered, rate_interval_us; /* the last rate that says something: segments, and in what time; 0 = none */
 
 	struct tcp_options options;
 };

@@ -16,6 +16,7 @@
 #include "base/counter.h"
 #include "base/err.h"
 #include "ip/ip.h"
+#include "tcp/info.h"
 #include "tcp/request.h"
 #include "tcp/tcp_internal.h"
 
@@ -226,8 +227,10 @@ uint32_t tcp_fastopen_syn(struct tcp_conn *c, struct tcp_hdr *h, fs_ns now)
 	if (!c->options.fastopen_no_cookie) {
 		h->options |= TCP_HAS_FASTOPEN;
 		h->cookie_len = e ? e->len : 0;
-		if (h->cookie_len == 0)
+		if (h->cookie_len == 0) {
+			c->fastopen_fail = TCP_INFO_FASTOPEN_NO_COOKIE;
 			return 0;
+		}
 		memcpy(h->cookie, e->cookie, e->len);
 	}
 	if (e && e->mss)
@@ -246,6 +249,8 @@ void tcp_fastopen_answered(struct tcp_conn *c, const struct tcp_in *in)
 	c->peer_mss = default_mss(c); /* unless the SYN-ACK says so, too */
 	if (tcp_has(c, TCP_CONN_TFO_SYN_DATA)) {
 		c->syn_data_taken = taken;
+		if (!taken)
+			c->fastopen_fail = c->retransmits > 0 ? TCP_INFO_FASTOPEN_SYN_LOST : TCP_INFO_FASTOPEN_NOT_TAKEN;
 		tcp_count(c, taken ? FS_CTR_tcp_fastopen_out : FS_CTR_tcp_fastopen_out_failed);
 	}
 	if (!c->options.fastopen_connect || (!has_option && !cache_find(c)))

@@ -262,7 +262,9 @@ bool tcp_frame_data(struct tcp_conn *c, const struct ip_env *env, struct ip_dst 
 	if (__builtin_expect(tcp_has(c, TCP_CONN_ECN), 0))
 		ect = wants_ect(c, !run->again);
 	put_ip(c, env, dst, frame, l4, len, ect);
+	c->data_out++;
 	if (__builtin_expect(is_super, 0)) {
+		c->data_out += (run->len - 1) / c->mss;
 		c->stack->ip->counters[FS_CTR_tcp_segments_out] += (run->len - 1) / c->mss;
 		tcp_count(c, FS_CTR_tcp_super_out);
 	}
@@ -327,6 +329,7 @@ bool tcp_frame_control(struct tcp_conn *c, const struct ip_env *env, struct ip_d
 		put_checksum(dst, frame, l4, sum, len);
 		put_ip(c, env, dst, frame, l4, len, false);
 	}
+	c->bare_out++;
 	if (flags & TCP_ACK)
 		tcp_ack_sent(c);
 	return true;
@@ -346,5 +349,6 @@ bool tcp_frame_syn(struct tcp_conn *c, const struct ip_env *env, struct ip_dst *
 	if (run)
 		sum = sum_run(env, run);
 	put_any(c, env, dst, frame, h, sum);
+	*(run ? &c->data_out : &c->bare_out) += 1;
 	return true;
 }

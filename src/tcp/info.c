@@ -2,9 +2,7 @@
 /*
  * info.c - TCP_INFO.
  *
- * Not counted, and 0: fackets and last_ack_sent (Linux does not either), last_ack_recv, segs_*, data_segs_*,
- * bytes_sent, bytes_retrans, delivery_rate, rehash: they would cost each connection more memory than a reader
- * of statistics is worth; the stack's counters have their sums.
+ * 0 as in Linux: fackets and last_ack_sent. 0 since nothing of it is done: rehash.
  */
 #include "tcp/info.h"
 
@@ -60,6 +58,33 @@ static uint32_t ms_since(fs_ns then, fs_ns now)
 	return then == 0 ? 0 : ms(now - then);
 }
 
+/* Payload that left, retransmissions included. bytes_acked counts our FIN once it is acked; snd_una is beyond it then. */
+static uint64_t bytes_sent(const struct tcp_conn *c)
+{
+	tcp_seq from = tcp_has(c, TCP_CONN_CONNECTED) ? c->snd_una : c->iss + 1;
+	tcp_seq to = tcp_has(c, TCP_CONN_FIN_SENT) ? c->snd_end : c->snd_nxt;
+
+	if (!tcp_has(c, TCP_CONN_CONNECTED) && to == c->iss)
+		return 0;
+	return c->bytes_acked + c->bytes_retrans + (uint64_t)(int64_t)seq_diff(to, from);
+}
+
+/* Lone segments are not sampled (ack.c): what a dialogue shows is one of them in a round trip. */
+static void fill_rate(const struct tcp_conn *c, struct tcp_info_layout *i)
+{
+	uint64_t segments = c->rate_delivered;
+	uint32_t us = c->rate_interval_us;
+
+	i->delivery_rate_app_limited = c->rate_app_limited;
+	if (us == 0 && c->delivered > 0 && c->rtt.min_us != UINT32_MAX) {
+		segments = 1;
+		us = c->rtt.min_us;
+		i->delivery_rate_app_limited = 1;
+	}
+	if (us > 0)
+		i->delivery_rate = segments * c->mss * 1000000 / us;
+}
+
 static void fill_sender(const struct tcp_conn *c, struct tcp_info_layout *i, fs_ns now)
 {
 	i->snd_wscale = c->snd_wscale & 15;
@@ -80,6 +105,10 @@ static void fill_sender(const struct tcp_conn *c, struct tcp_info_layout *i, fs_
 	i->pacing_rate = c->cc.pacing_rate ? c->cc.pacing_rate : UINT64_MAX;
 	i->max_pacing_rate = c->options.max_pacing_rate ? c->options.max_pacing_rate : UINT64_MAX;
 	i->bytes_acked = c->bytes_acked;
+	i->bytes_sent = bytes_sent(c);
+	i->bytes_retrans = c->bytes_retrans;
+	i->data_segs_out = c->data_out;
+	i->segs_out = c->data_out + c->bare_out;
 	i->notsent_bytes = seq_gt(c->snd_end, c->snd_nxt) ? c->snd_end - c->snd_nxt : 0;
 	i->min_rtt = c->rtt.min_us;
 	i->delivered = (uint32_t)c->delivered;
@@ -87,7 +116,8 @@ static void fill_sender(const struct tcp_conn *c, struct tcp_info_layout *i, fs_
 	i->dsack_dups = c->dsack_dups;
 	i->reord_seen = c->reord_seen;
 	i->snd_wnd = c->snd_wnd;
-	i->delivery_rate_app_limited = c->app_limited != 0;
+	i->fastopen_client_fail = c->fastopen_fail;
+	fill_rate(c, i);
 }
 
 static void fill_receiver(const struct tcp_conn *c, struct tcp_info_layout *i, fs_ns now)
@@ -101,6 +131,10 @@ static void fill_receiver(const struct tcp_conn *c, struct tcp_info_layout *i, f
 	i->rcv_rtt = c->rcv_rtt_us;
 	i->rcv_space = c->rcv_space;
 	i->bytes_received = c->bytes_received;
+	i->data_segs_in = c->data_in;
+	i->segs_in = c->data_in + c->bare_in;
+	if (tcp_has(c, TCP_CONN_CONNECTED))
+		i->last_ack_recv = ms((fs_ns)(tcp_coarse(now) - c->heard) << TCP_COARSE_SHIFT);
 	i->rcv_ooopack = c->ooo_arrivals;
 	i->rcv_wnd = tcp_receive_window(c);
 }

@@ -20,6 +20,14 @@ enum tcp_info_option {
 	TCP_INFO_SYN_DATA = 32,
 };
 
+/* Why a Fast Open of ours came to nothing. */
+enum tcp_info_fastopen {
+	TCP_INFO_FASTOPEN_OK, /* or not tried */
+	TCP_INFO_FASTOPEN_NO_COOKIE,
+	TCP_INFO_FASTOPEN_NOT_TAKEN,
+	TCP_INFO_FASTOPEN_SYN_LOST,
+};
+
 struct tcp_info_layout {
 	uint8_t state, ca_state, retransmits, probes, backoff, options;
 	uint8_t snd_wscale : 4, rcv_wscale : 4;

@@ -500,6 +500,7 @@ static bool is_acceptable(struct tcp_conn *c, const struct ip_env *env, const st
 
 static __attribute__((noinline)) void step_by_step(struct tcp_conn *c, const struct ip_env *env, struct tcp_in *in)
 {
+	*(in->len > 0 ? &c->data_in : &c->bare_in) += in->segments;
 	if (c->state == TCP_SYN_SENT) {
 		syn_sent_input(c, env, in);
 		return;
@@ -561,8 +562,11 @@ void tcp_conn_input(struct tcp_conn *c, const struct ip_env *env, struct tcp_in 
 		tcp_ack_input(c, env, in);
 	else
 		c->snd_wl1 = in->h.seq;
-	if (in->len == 0)
+	if (in->len == 0) {
+		c->bare_in++;
 		return;
+	}
+	c->data_in += in->segments;
 	if (!tcp_rx_measure_plain(c, in))
 		tcp_rx_measure(c, in);
 	if (__builtin_expect(tcp_rx_append_plain(c, in->frame, in->len), 1)) {

@@ -224,6 +224,7 @@ static void count_again(struct tcp_conn *c, const struct tcp_run *run, fs_ns now
 		tcp_seg(f)->sent_at = now;
 		tcp_count(c, FS_CTR_tcp_retransmitted);
 	}
+	c->bytes_retrans += run->len;
 	if (run->flags & TCP_FIN)
 		c->flags &= ~(uint32_t)TCP_CONN_FIN_LOST;
 }
@@ -868,6 +869,7 @@ static bool probe_again(struct tcp_conn *c, const struct ip_env *env, struct ip_
 	tcp_rate_sent(c, seg, now);
 	tcp_seg(seg)->sent_at = now;
 	tcp_seg(seg)->marks |= TCP_SEG_EVER_RETRANS;
+	c->bytes_retrans += run.len;
 	tcp_count(c, FS_CTR_tcp_retransmitted);
 	return true;
 }

@@ -49,6 +49,17 @@ void tcp_rate_delivered(struct tcp_conn *c, struct fbuf *seg, struct tcp_ack_sta
 	a->rate_send_us = c->first_sent_us - s->first_sent_us;
 }
 
+/* What TCP_INFO shows: the last sample, but none that the program held down below a better one (as Linux). */
+static void keep_rate(struct tcp_conn *c, const struct tcp_cc_ack *s)
+{
+	if (s->app_limited &&
+	    (uint64_t)s->delivered * c->rate_interval_us < (uint64_t)c->rate_delivered * (uint64_t)s->interval_us)
+		return;
+	c->rate_delivered = s->delivered;
+	c->rate_interval_us = (uint32_t)s->interval_us;
+	c->rate_app_limited = s->app_limited;
+}
+
 /* 3.3, GenerateRateSample() */
 void tcp_rate_sample(struct tcp_conn *c, struct tcp_ack_state *a)
 {
@@ -69,6 +80,8 @@ void tcp_rate_sample(struct tcp_conn *c, struct tcp_ack_state *a)
 	/* A segment sent twice of which the first came: less than any round trip cannot be (3.3). */
 	if (a->cc.interval_us < c->rtt.min_us && c->rtt.min_us != UINT32_MAX)
 		a->cc.interval_us = -1;
+	if (a->cc.interval_us > 0)
+		keep_rate(c, &a->cc);
 }
 
 /* 3.4: less than a segment to send, nothing lost that waits, room in the window: the rates to come are the

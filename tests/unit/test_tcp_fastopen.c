@@ -6,6 +6,8 @@
 
 #include "tcp_raw.h"
 
+#include "tcp/info.h"
+
 enum { PORT = 1, CLIENT = 1, SERVER = 2 };
 
 /* --- server --- */
@@ -426,6 +428,7 @@ static void tcp_fastopen_answered__data_not_taken(void **state)
 	assert_int_equal(out.h.seq, syn.h.seq + 1);
 	assert_memory_equal(out.bytes, "hello", 5);
 	assert_false(c->syn_data_taken);
+	assert_int_equal(c->fastopen_fail, TCP_INFO_FASTOPEN_NOT_TAKEN);
 	assert_int_equal(r.h.counters[FS_CTR_tcp_fastopen_out_failed], 1);
 	tcp_abort(c, &r.h.env, rig_now(&r));
 	rig_forget_out(&r);
@@ -433,6 +436,7 @@ static void tcp_fastopen_answered__data_not_taken(void **state)
 	c = client(&r, 3);
 	rig_expect_one(&r, &syn, TCP_SYN);
 	assert_int_equal(syn.h.cookie_len, 0);
+	assert_int_equal(c->fastopen_fail, TCP_INFO_FASTOPEN_NO_COOKIE);
 	tcp_abort(c, &r.h.env, rig_now(&r));
 	raw_close(&r);
 }
@@ -496,6 +500,15 @@ static void tcp_fastopen_lost__black_hole(void **state)
 	assert_int_equal(syn.len, 5);
 	answer(&r, &syn, 5, false);
 	assert_int_equal(r.tcp.fastopen[0].failures, 0);
+	tcp_abort(c, &r.h.env, rig_now(&r));
+	rig_forget_out(&r);
+	c = client(&r, 21);
+	give(&r, c, "hello");
+	rig_expect_one(&r, &syn, TCP_SYN);
+	rig_run(&r, FS_SEC(1) + FS_MS(10));
+	rig_expect_one(&r, &syn, TCP_SYN);
+	answer(&r, &syn, 0, false);
+	assert_int_equal(c->fastopen_fail, TCP_INFO_FASTOPEN_SYN_LOST);
 	tcp_abort(c, &r.h.env, rig_now(&r));
 	rig_forget_out(&r);
 	raw_close(&r);

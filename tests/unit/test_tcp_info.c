@@ -125,6 +125,112 @@ static void tcp_info__received(void **state)
 	teardown(&f);
 }
 
+/* Segments and bytes both ways, control segments and what comes twice included. */
+static void tcp_info__segments_and_bytes(void **state)
+{
+	static char bytes[1448];
+	struct fixture f;
+	struct tcp_info_layout before, i;
+	struct raw_seg s;
+
+	setup(&f);
+	before = info(&f);
+	assert_int_equal(before.data_segs_in + before.data_segs_out, 0);
+	assert_true(before.bytes_sent == 0 && before.delivery_rate == 0);
+	assert_true(before.segs_in > 0); /* the handshake's last */
+	rig_write(&f.r, f.c, bytes, sizeof(bytes), 0);
+	rig_write(&f.r, f.c, bytes, 100, 0);
+	rig_forget_out(&f.r);
+	i = info(&f);
+	assert_int_equal(i.data_segs_out, f.c->packets_out);
+	assert_int_equal(i.segs_out, before.segs_out + i.data_segs_out);
+	assert_true(i.bytes_sent == f.c->snd_nxt - f.c->snd_una);
+	f.r.h.env.now += FS_MS(10);
+	ack_all(&f, 502);
+	i = info(&f);
+	assert_int_equal(i.segs_in, before.segs_in + 1);
+	assert_true(i.bytes_sent == i.bytes_acked && i.bytes_sent >= sizeof(bytes));
+	assert_true(i.bytes_retrans == 0);
+	s = rig_next(f.c, TCP_ACK | TCP_PSH, &f.synack);
+	s.payload = "hello";
+	s.len = 5;
+	rig_burst(&f.r, &s);
+	rig_burst(&f.r, &s); /* again: it counts, and so does the ACK that each is answered with */
+	i = info(&f);
+	assert_int_equal(i.data_segs_in, 2);
+	assert_int_equal(i.segs_in, before.segs_in + 3);
+	assert_int_equal(i.segs_out, before.segs_out + i.data_segs_out + 2);
+	rig_forget_out(&f.r);
+	teardown(&f);
+}
+
+static void tcp_info__retransmitted(void **state)
+{
+	struct fixture f;
+	struct tcp_info_layout i;
+
+	setup(&f);
+	rig_write(&f.r, f.c, "0123456789", 10, 0);
+	rig_forget_out(&f.r);
+	for (unsigned tries = 0; f.c->total_retrans < 3 && tries < 100; tries++) {
+		f.r.h.env.now += FS_MS(200);
+		tcp_advance(&f.r.tcp, &f.r.h.env, rig_now(&f.r));
+		rig_forget_out(&f.r);
+	}
+	i = info(&f);
+	assert_int_equal(i.total_retrans, 3);
+	assert_int_equal(i.data_segs_out, 4);
+	assert_true(i.bytes_retrans == 30);
+	assert_true(i.bytes_sent == 40);
+	ack_all(&f, 502);
+	assert_int_equal(tcp_shutdown(f.c, &f.r.h.env, TCP_SHUT_WR, rig_now(&f.r)), 0);
+	rig_forget_out(&f.r);
+	assert_true(info(&f).bytes_sent == 40); /* a FIN is no byte */
+	ack_all(&f, 502);
+	assert_int_equal(f.c->state, TCP_FIN_WAIT2);
+	assert_true(info(&f).bytes_sent == 40);
+	teardown(&f);
+}
+
+static void tcp_info__last_ack_recv(void **state)
+{
+	struct fixture f;
+
+	setup(&f);
+	f.r.h.env.now += FS_MS(500);
+	assert_in_range(info(&f).last_ack_recv, 498, 502);
+	ack_all(&f, 502);
+	assert_in_range(info(&f).last_ack_recv, 0, 2);
+	teardown(&f);
+}
+
+/* A dialogue: a segment in a round trip, which the program bounds. A flight: what it delivered in its time. */
+static void tcp_info__delivery_rate(void **state)
+{
+	static char bytes[10 * 1448];
+	struct fixture f;
+	struct tcp_info_layout i;
+
+	setup(&f);
+	rig_write(&f.r, f.c, "x", 1, 0);
+	rig_forget_out(&f.r);
+	f.r.h.env.now += FS_MS(20);
+	ack_all(&f, 502);
+	i = info(&f);
+	assert_true(i.delivery_rate == 1448ULL * 1000000 / i.min_rtt);
+	assert_int_equal(i.delivery_rate_app_limited, 1);
+	for (unsigned n = 0; n < 3; n++) { /* the last one begins while nothing bounds it */
+		rig_write(&f.r, f.c, bytes, sizeof(bytes), 0);
+		rig_forget_out(&f.r);
+		f.r.h.env.now += FS_MS(20);
+		ack_all(&f, 502);
+		rig_forget_out(&f.r);
+	}
+	i = info(&f);
+	assert_in_range(i.delivery_rate, 1448 * 50 * 9, 1448 * 50 * 21);
+	teardown(&f);
+}
+
 /* Fewer bytes for an older program; no byte behind them is touched. */
 static void tcp_info__short_buffer(void **state)
 {
@@ -249,6 +355,10 @@ int main(void)
 		cmocka_unit_test(tcp_info__fresh_connection),
 		cmocka_unit_test(tcp_info__in_flight),
 		cmocka_unit_test(tcp_info__received),
+		cmocka_unit_test(tcp_info__segments_and_bytes),
+		cmocka_unit_test(tcp_info__retransmitted),
+		cmocka_unit_test(tcp_info__last_ack_recv),
+		cmocka_unit_test(tcp_info__delivery_rate),
 		cmocka_unit_test(tcp_info__short_buffer),
 		cmocka_unit_test(tcp_listener_info__queues),
 		cmocka_unit_test(tcp_chrono__busy),

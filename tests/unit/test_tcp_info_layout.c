@@ -82,6 +82,9 @@ static_assert(TCP_INFO_WSCALE == TCPI_OPT_WSCALE, "wscale");
 static_assert(TCP_INFO_ECN == TCPI_OPT_ECN, "ecn");
 static_assert(TCP_INFO_ECN_SEEN == TCPI_OPT_ECN_SEEN, "ecn seen");
 static_assert(TCP_INFO_SYN_DATA == TCPI_OPT_SYN_DATA, "syn data");
+static_assert((int)TCP_INFO_FASTOPEN_NO_COOKIE == (int)TFO_COOKIE_UNAVAILABLE, "no cookie");
+static_assert((int)TCP_INFO_FASTOPEN_NOT_TAKEN == (int)TFO_DATA_NOT_ACKED, "not taken");
+static_assert((int)TCP_INFO_FASTOPEN_SYN_LOST == (int)TFO_SYN_RETRANSMITTED, "SYN lost");
 
 /* Bit fields have no offsets: written by one name, read by the other. */
 static void tcp_info_layout__bit_fields(void **state)
