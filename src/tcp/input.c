@@ -39,10 +39,11 @@ static void challenge(struct tcp_conn *c, enum fs_counter why)
 	tcp_mark_dirty(c);
 }
 
-/* Something came that we have, or cannot take: the sender is told at once, so that it goes on from there. */
+/* Something came that we have, or cannot take: the sender is told at once, so that it goes on from there. A SYN is no
+ * text: anybody's (RFC 5961 4.2). */
 static void ack_unacceptable(struct tcp_conn *c, const struct tcp_in *in, enum fs_counter why)
 {
-	if (in->end == in->h.seq) {
+	if (in->end == in->h.seq || (in->h.flags & TCP_SYN)) {
 		challenge(c, why);
 		return;
 	}

@@ -528,6 +528,7 @@ static NOINLINE enum sent send_fin(struct tcp_conn *c, const struct ip_env *env,
 		return SENT_BLOCKED;
 	left(c);
 	if (again) {
+		c->total_retrans++;
 		tcp_count(c, FS_CTR_tcp_retransmitted);
 	} else {
 		c->flags |= TCP_CONN_FIN_SENT;

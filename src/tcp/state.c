@@ -256,7 +256,7 @@ int tcp_connect(struct tcp_conn *c, const struct ip_env *env, const struct ip_ad
 		return -EALREADY;
 	if (c->state != TCP_CLOSED)
 		return -EISCONN;
-	if (c->irs != 0 || c->iss != 0) {
+	if (tcp_has(c, TCP_CONN_FIN_QUEUED)) { /* it ended */
 		tcp_rx_purge(c);
 		if (c->rcv_charge > 0)
 			return -EISCONN; /* its user still has frames of it */

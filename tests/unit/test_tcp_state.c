@@ -164,6 +164,24 @@ static void tcp_connect__again_after_an_end(void **state)
 	trig_close(&r);
 }
 
+/* Any number may be the first one, 0 as well: it says nothing of whether there was a connection. */
+static void tcp_connect__again_after_numbers_from_0(void **state)
+{
+	struct tcp_rig r;
+
+	trig_open(&r);
+	assert_int_equal(trig_connect(&r), 0);
+	r.c->iss = 0;
+	assert_int_equal(tcp_shutdown(r.c, &r.h.env, TCP_SHUT_WR, r.now), 0);
+	assert_int_equal(r.c->state, TCP_CLOSED);
+	rig_drain(&r);
+	rig_establish(&r, &rig_modern);
+	rig_write(&r, text(0), 10);
+	assert_int_equal(tcp_outq(r.c), 10);
+	rig_drain(&r);
+	trig_close(&r);
+}
+
 static void tcp_connect__ipv6(void **state)
 {
 	struct tcp_rig r;
@@ -594,6 +612,7 @@ int main(void)
 		cmocka_unit_test(tcp_connect__the_tuple_is_taken),
 		cmocka_unit_test(tcp_connect__over_time_wait),
 		cmocka_unit_test(tcp_connect__again_after_an_end),
+		cmocka_unit_test(tcp_connect__again_after_numbers_from_0),
 		cmocka_unit_test(tcp_connect__ipv6),
 		cmocka_unit_test(tcp_connect__nobody_answers),
 		cmocka_unit_test(tcp_established__initial_window),
