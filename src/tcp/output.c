@@ -415,6 +415,9 @@ static INLINE uint16_t new_flags(const struct tcp_conn *c, const struct tcp_run 
 		flags |= tcp_seg(last)->marks & TCP_SEG_PUSH ? TCP_PSH : 0;
 		last = tcp_seg(last)->next;
 	}
+	/* MUST-61: what was held back for more to come empties the queue now, and no more will. */
+	if (__builtin_expect(tcp_has(c, TCP_CONN_FIN_QUEUED | TCP_CONN_PUSH_ALL), 0) && !tcp_seg(last)->next)
+		tcp_seg(last)->marks |= TCP_SEG_PUSH;
 	flags |= tcp_seg(last)->marks & TCP_SEG_PUSH ? TCP_PSH : 0;
 	if (__builtin_expect(tcp_has(c, TCP_CONN_FIN_QUEUED | TCP_CONN_CWR_PENDING), 0)) {
 		if (tcp_has(c, TCP_CONN_FIN_QUEUED) && !tcp_seg(last)->next && window > (int32_t)run->len)

@@ -28,6 +28,7 @@ static const struct {
 	FIELD(delivered_ce), FIELD(dsack_dups),	FIELD(reord_seen),    FIELD(segs_out),	FIELD(segs_in),
 	FIELD(busy_time),  FIELD(rwnd_limited), FIELD(sndbuf_limited), FIELD(bytes_sent),
 	FIELD(bytes_retrans), FIELD(data_segs_in), FIELD(data_segs_out), FIELD(delivery_rate), FIELD(last_ack_recv),
+	FIELD(snd_wnd),
 #undef FIELD
 };
 
