@@ -175,6 +175,7 @@ struct tcp_options {
 	bool nodelay : 1, cork : 1, keepalive : 1, oob_inline : 1, fastopen_connect : 1, fastopen_no_cookie : 1,
 		quickack_off : 1;
 	bool v6_only : 1;	   /* listener: no IPv4 */
+	bool recverr : 1;	   /* IP_RECVERR: ICMP errors are pending errors, even where the connection goes on */
 };
 
 /* A listening endpoint, embedded in a socket, zeroed at birth. Overflow behaves as Linux's does (T4987). */
@@ -279,6 +280,12 @@ struct tcp_icmp {
 	int error;	 /* the kernel's errno for it, positive */
 };
 enum tcp_icmp_kind { TCP_ICMP_SOFT, TCP_ICMP_HARD, TCP_ICMP_TOO_BIG };
+
+/*
+ * The above from an ICMP message (@v6: ICMPv6) whose checksum is right: @len bytes behind the IP header. False: it is none
+ * of TCP's: no error, one that has no say any more (source quench: MUST-55), or about somebody else's packet.
+ */
+bool tcp_icmp_read(struct tcp_icmp *icmp, bool v6, const void *message, size_t len);
 void tcp_icmp_input(struct tcp_stack *tcp, const struct ip_env *env, const struct tcp_icmp *icmp, fs_ns now);
 
 /* --- connections --- */

@@ -273,7 +273,7 @@ static bool set_option(struct script *s, struct tcp_options *o, const char *name
 #define FIELDS(X)                                                                                                   \
 	X(sndbuf) X(rcvbuf) X(user_timeout_ms) X(notsent_lowat) X(rcvlowat) X(window_clamp) X(max_pacing_rate)      \
 	X(linger_s) X(keep_idle_s) X(keep_interval_s) X(linger2_s) X(mss) X(fastopen_queue) X(keep_count)           \
-	X(syn_count) X(defer_accept) X(congestion) X(nodelay) X(cork) X(keepalive) X(oob_inline)                    \
+	X(syn_count) X(defer_accept) X(congestion) X(nodelay) X(cork) X(keepalive) X(oob_inline) X(recverr)         \
 	X(fastopen_connect) X(fastopen_no_cookie) X(quickack_off) X(v6_only)
 #define SET(field)                                                                                                  \
 	if (strcmp(name, #field) == 0) {                                                                            \

@@ -2,7 +2,7 @@
 /*
  * test_tcp_icmp.c - ICMP errors: which are believed, and what they do. MTU of paths.
  *
- * MUST-54: an error reaches the connection it quotes, and no other. MUST-55: source quench is none of the kinds.
+ * MUST-54: an error reaches the connection it quotes, and no other. MUST-55: source quench is none.
  */
 #include <errno.h>
 
@@ -98,6 +98,32 @@ static void tcp_icmp_input__hard_error_in_established(void **state)
 	assert_int_equal(f.c->state, TCP_ESTABLISHED);
 	assert_int_equal(f.c->error, 0);
 	assert_int_equal(f.c->soft_error, ECONNREFUSED);
+	teardown(&f);
+}
+
+/* SHLD-25, SHLD-20, MUST-47: whoever asks for it is told at once; the connection goes on. */
+static void tcp_icmp_input__soft_error_is_told_who_asks(void **state)
+{
+	struct fixture f;
+	struct tcp_options o;
+	char byte;
+	struct iovec iov = { &byte, 1 };
+
+	setup(&f);
+	o = *tcp_get_options(f.c);
+	o.recverr = true;
+	assert_int_equal(tcp_set_options(f.c, &f.r.h.env, &o, rig_now(&f.r)), 0);
+	put(&f, 10);
+	error(&f, TCP_ICMP_SOFT, f.c->snd_una, 0);
+	assert_true(tcp_ready(f.c) & TCP_READY_ERR);
+	assert_int_equal(tcp_recv(f.c, &f.r.h.env, &iov, 1, 0, 0, rig_now(&f.r)), -EHOSTUNREACH);
+	assert_false(tcp_ready(f.c) & TCP_READY_ERR);
+	assert_int_equal(f.c->state, TCP_ESTABLISHED);
+	error(&f, TCP_ICMP_HARD, f.c->snd_una, 0);
+	assert_int_equal(tcp_take_error(f.c), ECONNREFUSED);
+	error(&f, TCP_ICMP_SOFT, f.c->snd_una - 1, 0); /* a guess is no error */
+	assert_int_equal(tcp_take_error(f.c), 0);
+	put(&f, 10);
 	teardown(&f);
 }
 
@@ -326,10 +352,109 @@ static void tcp_icmp_input__frozen(void **state)
 	teardown(&f);
 }
 
+/* --- messages --- */
+
+enum { MESSAGE_MAX = 8 + 40 + 8 };
+
+/* An error of @type and @code, @rest in its second word, about a segment with number 0x01020304 from port 40000 to 80. */
+static size_t message(uint8_t to[MESSAGE_MAX], bool v6, uint8_t type, uint8_t code, uint32_t rest)
+{
+	size_t ip = v6 ? 40 : 20;
+	uint8_t *p = to + 8;
+
+	memset(to, 0, MESSAGE_MAX);
+	to[0] = type;
+	to[1] = code;
+	be32_store(to + 4, rest);
+	if (v6) {
+		p[0] = 0x60;
+		p[5] = 20;
+		p[6] = 6;
+		memset(p + 8, 0x11, 16);
+		memset(p + 24, 0x22, 16);
+	} else {
+		p[0] = 0x45;
+		p[3] = 40;
+		p[9] = 6;
+		memset(p + 12, 0x11, 4);
+		memset(p + 16, 0x22, 4);
+	}
+	be16_store(p + ip, 40000);
+	be16_store(p + ip + 2, 80);
+	be32_store(p + ip + 4, 0x01020304);
+	return 8 + ip + 8;
+}
+
+static void tcp_icmp_read__kinds(void **state)
+{
+	static const struct {
+		bool v6;
+		uint8_t type, code;
+		int kind; /* -1 = none of TCP's */
+		int error;
+	} rows[] = {
+		{ false, 3, 0, TCP_ICMP_SOFT, ENETUNREACH },  { false, 3, 1, TCP_ICMP_SOFT, EHOSTUNREACH },
+		{ false, 3, 2, TCP_ICMP_HARD, ENOPROTOOPT },  { false, 3, 3, TCP_ICMP_HARD, ECONNREFUSED },
+		{ false, 3, 4, TCP_ICMP_TOO_BIG, EMSGSIZE },  { false, 3, 5, TCP_ICMP_SOFT, EOPNOTSUPP },
+		{ false, 3, 13, TCP_ICMP_HARD, EHOSTUNREACH }, { false, 3, 15, TCP_ICMP_HARD, EHOSTUNREACH },
+		{ false, 3, 16, -1, 0 },		      { false, 11, 0, TCP_ICMP_SOFT, EHOSTUNREACH },
+		{ false, 11, 1, TCP_ICMP_SOFT, EHOSTUNREACH }, { false, 12, 0, TCP_ICMP_SOFT, EPROTO },
+		{ false, 4, 0, -1, 0 }, /* MUST-55 */	      { false, 5, 0, -1, 0 },
+		{ false, 8, 0, -1, 0 },			      { true, 1, 0, TCP_ICMP_SOFT, ENETUNREACH },
+		{ true, 1, 1, TCP_ICMP_HARD, EACCES },	      { true, 1, 3, TCP_ICMP_SOFT, EHOSTUNREACH },
+		{ true, 1, 4, TCP_ICMP_HARD, ECONNREFUSED },  { true, 1, 6, TCP_ICMP_HARD, EACCES },
+		{ true, 1, 7, -1, 0 },			      { true, 2, 0, TCP_ICMP_TOO_BIG, EMSGSIZE },
+		{ true, 3, 0, TCP_ICMP_SOFT, EHOSTUNREACH },  { true, 3, 1, TCP_ICMP_SOFT, EHOSTUNREACH },
+		{ true, 4, 0, TCP_ICMP_SOFT, EPROTO },	      { true, 4, 2, TCP_ICMP_SOFT, EPROTO },
+		{ true, 128, 0, -1, 0 },
+	};
+	uint8_t bytes[MESSAGE_MAX];
+	struct tcp_icmp icmp;
+
+	for (unsigned i = 0; i < FS_ARRAY_SIZE(rows); i++) {
+		size_t len = message(bytes, rows[i].v6, rows[i].type, rows[i].code, 1400);
+
+		assert_int_equal(tcp_icmp_read(&icmp, rows[i].v6, bytes, len), rows[i].kind >= 0);
+		if (rows[i].kind < 0)
+			continue;
+		assert_int_equal(icmp.kind, rows[i].kind);
+		assert_int_equal(icmp.error, rows[i].error);
+		assert_int_equal(icmp.mtu, rows[i].kind == TCP_ICMP_TOO_BIG ? 1400 : 0);
+		assert_int_equal(icmp.local_port, 40000);
+		assert_int_equal(icmp.remote_port, 80);
+		assert_int_equal(icmp.seq, 0x01020304);
+		assert_int_equal(icmp.local.w[3], 0x11111111);
+		assert_int_equal(icmp.remote.w[3], 0x22222222);
+	}
+}
+
+/* Whatever is cut off, it is read no further than it goes; and what is not TCP's is none of ours. */
+static void tcp_icmp_read__short_and_foreign(void **state)
+{
+	for (unsigned v6 = 0; v6 < 2; v6++) {
+		uint8_t bytes[MESSAGE_MAX];
+		size_t whole = message(bytes, v6, v6 ? 1 : 3, 1, 0);
+		struct tcp_icmp icmp;
+
+		for (size_t len = 0; len < whole; len++) {
+			uint8_t *exact = malloc(len + !len);
+
+			assert_non_null(exact);
+			memcpy(exact, bytes, len);
+			assert_false(tcp_icmp_read(&icmp, v6, exact, len));
+			free(exact);
+		}
+		assert_true(tcp_icmp_read(&icmp, v6, bytes, whole));
+		bytes[v6 ? 8 + 6 : 8 + 9] = 17;
+		assert_false(tcp_icmp_read(&icmp, v6, bytes, whole));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tcp_icmp_input__soft_error_is_remembered),
+		cmocka_unit_test(tcp_icmp_input__soft_error_is_told_who_asks),
 		cmocka_unit_test(tcp_icmp_input__hard_error_in_established),
 		cmocka_unit_test(tcp_icmp_input__not_in_flight),
 		cmocka_unit_test(tcp_icmp_input__of_nobody),
@@ -342,6 +467,8 @@ int main(void)
 		cmocka_unit_test(tcp_icmp_input__too_big_v6),
 		cmocka_unit_test(tcp_age_mtu__after_ten_minutes),
 		cmocka_unit_test(tcp_icmp_input__frozen),
+		cmocka_unit_test(tcp_icmp_read__kinds),
+		cmocka_unit_test(tcp_icmp_read__short_and_foreign),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
