@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """
-check.py - every test of the project, one after the other; ./check calls it.
+check.py - every test of the project, step by step; ./check calls it.
 
 A step builds one variant of the tree or runs one family of tests, and yields one result per test:
 passed, failed or skipped. A skip counts as a failure unless tests/skips.txt names it together
@@ -15,8 +15,10 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree
 
@@ -28,6 +30,8 @@ PYTHON = "/usr/bin/python3"
 OURSELVES = os.getpid()
 Result = collections.namedtuple("Result", "name status note")
 
+LOGS = ROOT / "build" / "meson-logs"
+PARTS = 4  # processes that share the system tests, which wait more than they compute
 TEST_PROGRAMS = "meson-test-prereq"  # meson's target for what the tests run
 VALGRIND = ("valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite "
             "--child-silent-after-fork=yes")
@@ -144,29 +148,109 @@ def step_unit():
 
 
 def step_system(pattern=None):
-    path = ROOT / "build" / "meson-logs" / "system.xml"
-    outcomes = path.with_name("columns.json")
-    yield from pytest_results(path, ["tests/system", f"--outcomes={outcomes}"] +
+    outcomes = LOGS / "columns.json"
+    for part in LOGS.glob(outcomes.name + "-*"):
+        part.unlink()
+    yield from pytest_results("system", ["tests/system", f"--outcomes={outcomes}-{{part}}"] +
                               (["-k", pattern] if pattern else []))
     if not pattern:
+        parts = [json.loads(part.read_text()) for part in LOGS.glob(outcomes.name + "-*")]
+        outcomes.write_text(json.dumps(sum(parts, [])))
         status, out = shell([PYTHON, "docs/fill_fidelity.py", "--check", str(outcomes)], 60)
         yield Result("docs/fidelity.md holds what the columns showed", "passed" if status == 0 else "failed", out)
 
 
-def pytest_results(path, arguments):
-    path.unlink(missing_ok=True)
-    argv = [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--no-header", "--tb=short",
-            "-rfE", f"--junitxml={path}", *arguments]
-    status = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, check=False,
-                            preexec_fn=lambda: proc.die_with(OURSELVES)).returncode
-    if "-k" in arguments and status == 5:
-        return
-    if not path.exists():
-        yield Result("system: pytest", "failed", f"pytest ended with {status}")
+def pytest_results(label, arguments):
+    """The tests that @arguments name, in PARTS processes which take turns (tests/system/turns.py); {part} in an
+    argument is the process' number."""
+    with tempfile.TemporaryDirectory(prefix="fsock-check-") as folder:
+        parts = [Part(label, number, folder, arguments) for number in range(PARTS)]
+        try:
+            wait_for_parts(parts, pathlib.Path(folder))
+        finally:
+            for part in parts:
+                part.interrupt()
+            for part in parts:
+                part.end()
+            state.sweep()
+        collected = number_in(pathlib.Path(folder, "collected"))
+    if "-k" in arguments and collected == 0 and {part.status for part in parts} == {5}:
         return
     count = 0
+    for part in parts:
+        found = part.results()
+        count += len(found)
+        yield from found
+        if part.status not in (0, 1, 5):  # 1: a test failed; 5: nothing was left for this part
+            yield Result(part.name, "failed", f"pytest ended with {part.status}")
+    if not count or count < collected:
+        yield Result(f"{label}: pytest", "failed", f"{count} tests of {collected} were run")
+
+
+def number_in(path):
+    """What a counter file of the turns says, 0 as long as it is not there."""
+    try:
+        return int(path.read_text() or "0")
+    except FileNotFoundError:
+        return 0
+
+
+def wait_for_parts(parts, folder):
+    """Until all have ended; says at every tenth of the tests how many were begun."""
+    began, tenth = time.monotonic(), 1
+    while any(part.process.poll() is None for part in parts):
+        time.sleep(0.2)
+        collected = number_in(folder / "collected")
+        taken = sum(number_in(folder / name) for name in ("beside", "alone"))
+        if collected and taken * 10 // collected >= tenth < 10:
+            tenth = taken * 10 // collected + 1
+            print(f"check: test {taken} of {collected} after {time.monotonic() - began:.0f} s", flush=True)
+
+
+class Part:
+    """
+    One of the processes that share a run of pytest. It leads a session of its own, so that a Ctrl-C reaches it
+    once and from us; what it says is in a file, whose end is shown when a test of it failed.
+    """
+
+    def __init__(self, label, number, folder, arguments):
+        self.name = f"{label}: pytest, part {number}"
+        self.xml, self.log = LOGS / f"{label}-{number}.xml", LOGS / f"{label}-{number}.log"
+        self.xml.unlink(missing_ok=True)
+        argv = [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--no-header", "--tb=short", "-rfE",
+                f"--junitxml={self.xml}", f"--turns={folder}", f"--basetemp={folder}/tmp-{number}",
+                *(argument.replace("{part}", str(number)) for argument in arguments)]
+        with open(self.log, "w", encoding="utf-8") as log:
+            self.process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=self._prepare)
+        self.status = None
+
+    @staticmethod
+    def _prepare():
+        proc.die_with(OURSELVES)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in the background of a shell
+
+    def interrupt(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+
+    def end(self):
+        """Wait for its end, which removes what its tests made; one that does not come to it is killed."""
+        try:
+            self.status = self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.status = self.process.wait()
+
+    def results(self):
+        """One result per test; what pytest said of those that failed is printed."""
+        if self.status != 0:
+            print(self.log.read_text(errors="replace").partition("\n=")[2], flush=True)
+        return list(pytest_cases(self.xml)) if self.xml.exists() else []
+
+
+def pytest_cases(path):
     for case in xml.etree.ElementTree.parse(path).getroot().iter("testcase"):
-        count += 1
         name = f"{case.get('classname')}.{case.get('name')}"
         bad = case.find("failure") if case.find("failure") is not None else case.find("error")
         skip = case.find("skipped")
@@ -176,8 +260,6 @@ def pytest_results(path, arguments):
             yield Result(name, "skipped", skip.get("message", ""))
         else:
             yield Result(name, "passed", "")
-    if not count:
-        yield Result("system: pytest", "failed", "no test was run")
 
 
 def step_asan():
@@ -308,16 +390,14 @@ def long_python():
 
 def long_families():
     """every API program in every address family, also where the family should not matter"""
-    path = ROOT / "build" / "meson-logs" / "families.xml"
-    yield from pytest_results(path, ["tests/system/test_api.py", "--families=all"])
+    yield from pytest_results("families", ["tests/system/test_api.py", "--families=all"])
 
 
 def long_packet():
     """every API program, and the tests of programs, on packet sockets"""
-    path = ROOT / "build" / "meson-logs" / "packet.xml"
-    yield from pytest_results(path, ["tests/system/test_api.py", "tests/system/test_programs.py",
-                                     "tests/system/test_life.py", "--columns=KP", "--packet=all",
-                                     "--provider=packet"])
+    yield from pytest_results("packet", ["tests/system/test_api.py", "tests/system/test_programs.py",
+                                         "tests/system/test_life.py", "--columns=KP", "--packet=all",
+                                         "--provider=packet"])
 
 
 def long_bench():

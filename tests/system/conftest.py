@@ -8,7 +8,8 @@ import pytest
 
 sys.dont_write_bytecode = True
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "system")]
+import turns  # noqa: E402
 from lab import fsock, net, state  # noqa: E402
 
 
@@ -23,6 +24,8 @@ def pytest_addoption(parser):
                      help="all: every API program in every address family")
     parser.addoption("--outcomes", metavar="FILE",
                      help="write what the accelerated columns showed there, for docs/fill_fidelity.py")
+    parser.addoption("--turns", metavar="DIR",
+                     help="share the tests with other processes given the same folder, empty at first; see turns.py")
 
 
 def pytest_generate_tests(metafunc):
@@ -43,10 +46,25 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "af_xdp: looks at what only AF_XDP has; left out with another --provider")
+    config.addinivalue_line("markers", "alone: other tests beside it would change what it sees")
     state.end_on_signals()
     state.sweep()
     if config.getoption("--provider"):
         fsock.DEFAULTS["provider"] = config.getoption("--provider")
+
+
+def pytest_runtestloop(session):
+    """In turns with others, where that is asked for; else pytest's own loop."""
+    folder = session.config.getoption("--turns")
+    if not folder or session.config.option.collectonly or session.testsfailed:
+        return None
+    for item, following in turns.Turns(pathlib.Path(folder), session.items):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if session.shouldfail:
+            raise session.Failed(session.shouldfail)
+        if session.shouldstop:
+            raise session.Interrupted(session.shouldstop)
+    return True
 
 
 def pytest_unconfigure(config):

@@ -116,6 +116,7 @@ def test_demo_interrupted(number):
     assert not os.path.exists(f"/run/fsock-lab/{race.pid}-")
 
 
+@pytest.mark.alone
 def test_demo_killed_then_run_again():
     with proc.Process([PYTHON, RACE], env=WHERE) as race:
         assert race.wait_for("round 1", 10), race.err

@@ -460,6 +460,7 @@ def _times_ms(runs, rounds):
     return [sorted(mine)[rounds // 4] for mine in times]
 
 
+@pytest.mark.alone
 def test_hazard_22_a_short_client_is_hardly_slower(pair):
     """`fsock run -- dig` costs at most 5 ms (and the noise of this machine)."""
     server = ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null",
@@ -497,6 +498,7 @@ def test_hazard_23_the_preload_pulls_in_libc_alone(program):
     assert set(needed) <= {"libc.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}, needed
 
 
+@pytest.mark.alone
 def test_hazard_23_a_program_without_sockets_starts_as_fast():
     library = str(fsock.build_dir() / "src" / "preload" / "libfsock-preload.so")
 
@@ -580,6 +582,7 @@ with net.Pair() as pair:
 """
 
 
+@pytest.mark.alone
 def test_leftovers_of_a_killed_run_are_removed():
     scripts = str(pathlib.Path(fsock.ROOT) / "scripts")
     with proc.Process([PYTHON, "-c", SLEEPER, scripts]) as run:

@@ -148,6 +148,7 @@ class Loss:
             f"{self.lost} of {self.sent} lost, only {self.counted} of them counted"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("sides", SIDES)
 def test_sockperf_throughput(pair, sides):
     def load(ends):
