@@ -260,10 +260,10 @@ static ssize_t not_ours(struct context *ctx, int fd)
 }
 
 /*
- * One try over both sources. -EAGAIN: neither has anything. `must` forces a look at the shadow: a call
- * that will not come again soon must not report "nothing" out of habit.
+ * One try over both sources. -EAGAIN: neither has anything, and @nonblock says whether the socket may wait for it.
+ * @must forces a look at the shadow: a call that will not come again soon must not report "nothing" out of habit.
  */
-static ssize_t receive_once(struct context *ctx, int fd, struct datagram *d, bool must)
+static ssize_t receive_once(struct context *ctx, int fd, struct datagram *d, bool must, bool *nonblock)
 {
 	bool looked = false;
 
@@ -281,6 +281,7 @@ static ssize_t receive_once(struct context *ctx, int fd, struct datagram *d, boo
 			return DATAGRAM_KERNEL;
 		}
 		if (looked || (!context_kernel_due(ctx, s) && !(must && !s->pcb.queue.head))) {
+			*nonblock = s->nonblock;
 			n = s->pcb.queue.head ? take_fast(ctx, s, d) : -EAGAIN;
 			context_leave(ctx);
 			return n;
@@ -330,6 +331,7 @@ static ssize_t receive_blocking(struct context *ctx, int fd, struct datagram *d)
 	struct pollfd fds[3] = { { .fd = fd, .events = POLLIN } };
 	BLOCKER(b);
 	ssize_t n = begin_wait(ctx, fd, &b);
+	bool nonblock; /* since it waits: as in the kernel, too late */
 
 	if (n < 0)
 		return n;
@@ -340,7 +342,7 @@ static ssize_t receive_blocking(struct context *ctx, int fd, struct datagram *d)
 			n = ret == -ETIMEDOUT ? -EAGAIN : ret;
 			break;
 		}
-		n = receive_once(ctx, fd, d, b.slept);
+		n = receive_once(ctx, fd, d, b.slept, &nonblock);
 		b.slept = false;
 	} while (n == -EAGAIN);
 	return n;
@@ -362,21 +364,19 @@ static int check_iov(const struct iovec *iov, size_t n, size_t *total)
 
 ssize_t datagram_receive(struct context *ctx, int fd, struct datagram *d)
 {
-	struct sock *s = datagram_sock(ctx, fd);
-	bool blocking;
+	bool nonblock;
 	size_t total;
 	ssize_t n;
 
-	if (!s)
+	if (!datagram_sock(ctx, fd))
 		return DATAGRAM_KERNEL;
 	if (sock_recv_flags(d->flags) != SOCK_FLAG_FAST)
 		return errqueue_receive(ctx, fd, d);
 	n = check_iov(d->iov, d->n_iov, &total);
 	if (n < 0)
 		return n;
-	blocking = !(d->flags & MSG_DONTWAIT) && !fs_load_relaxed(&s->nonblock);
-	n = receive_once(ctx, fd, d, false);
-	if (n != -EAGAIN || !blocking)
+	n = receive_once(ctx, fd, d, false, &nonblock);
+	if (n != -EAGAIN || (d->flags & MSG_DONTWAIT) || nonblock)
 		return n;
 	return receive_blocking(ctx, fd, d);
 }

@@ -674,7 +674,7 @@ void lifecycle_nonblock(struct context *ctx, int fd, bool on)
 
 	if (!s)
 		return;
-	fs_store_relaxed(&s->nonblock, on); /* datagram_receive() looks without the lock */
+	s->nonblock = on;
 	context_leave(ctx);
 }
 
