@@ -298,8 +298,9 @@ def test_kill_and_restart(wire):
             ask_all(wire, 5)
             time.sleep(1.1)
             ask_all(wire, 1)
-            seen = fsock.counts(server.pid)
-            assert (seen.rx_fast, seen.rx_kernel) == (6 * QUEUES, 0), seen
+            report = fsock.stat(server.pid)
+            seen = fsock.sum_counts(fsock.sockets(report))
+            assert (seen.rx_fast, seen.rx_kernel) == (6 * QUEUES, 0), (seen, fsock.steered(report))
             server.send(9)
             server.child.wait()
 
