@@ -296,6 +296,7 @@ struct tcp_conn *tcp_import(struct tcp_stack *tcp, const struct ip_env *env, con
 	import_sequences(c, from);
 	import_timestamps(c, from, now);
 	c->rcv_wscale = from->rcv_wscale;
+	c->heard = tcp_coarse(now);
 	c->rcvbuf = FS_MAX(c->rcvbuf, from->rcvbuf);
 	tcp_update_mss(c);
 	tcp_loss_init(c, now);

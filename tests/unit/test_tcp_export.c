@@ -130,6 +130,28 @@ static void tcp_import__idle(void **state)
 	teardown(&f);
 }
 
+/* Nobody has been silent for ever there: keep-alive begins with the move. */
+static void tcp_import__silence_begins_anew(void **state)
+{
+	struct fixture f;
+	struct tcp_options o;
+	struct raw_seg out;
+
+	setup(&f);
+	o = *tcp_get_options(f.c);
+	o.keepalive = true;
+	o.keep_idle_s = 10;
+	assert_int_equal(tcp_set_options(f.c, &f.from.h.env, &o, rig_now(&f.from)), 0);
+	move(&f);
+	rig_expect_one(&f.to, &out, TCP_ACK);
+	rig_run(&f.to, FS_SEC(9));
+	rig_expect_silence(&f.to);
+	rig_run(&f.to, FS_SEC(2));
+	rig_expect_one(&f.to, &out, TCP_ACK);
+	assert_int_equal(out.h.seq, f.synack.h.seq); /* the probe */
+	teardown(&f);
+}
+
 /* Everything that was agreed on, and what makes it go on at the same pace. */
 static void tcp_import__state(void **state)
 {
@@ -655,6 +677,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tcp_import__idle),
+		cmocka_unit_test(tcp_import__silence_begins_anew),
 		cmocka_unit_test(tcp_import__state),
 		cmocka_unit_test(tcp_import__without_options),
 		cmocka_unit_test(tcp_export__timestamp_is_even),
