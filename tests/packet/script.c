@@ -12,7 +12,10 @@
 
 #include "base/err.h"
 
-enum { SERVER_PORT = 80, CLIENT_PORT = 40000, PEER_ISS = 0x40000000 };
+enum { SERVER_PORT = 80, CLIENT_PORT = 40000 };
+
+/* With IPv6 what the peer says crosses the end of the number space. */
+static const tcp_seq peer_iss[2] = { 0x40000000, 0xfffffe00 };
 
 bool script_fail(struct script *s, const char *format, ...)
 {
@@ -115,7 +118,7 @@ static struct flow *add_flow(struct script *s, const char *name)
 		return NULL;
 	*f = (struct flow){ .local_port = SERVER_PORT,
 			    .remote_port = (uint16_t)(CLIENT_PORT + s->n_flows),
-			    .peer_iss = PEER_ISS,
+			    .peer_iss = peer_iss[s->v6],
 			    .window = UINT16_MAX,
 			    .written = 1,
 			    .read = 1 };
