@@ -87,10 +87,12 @@ static void fill_rate(const struct tcp_conn *c, struct tcp_info_layout *i)
 
 static void fill_sender(const struct tcp_conn *c, struct tcp_info_layout *i, fs_ns now)
 {
+	bool began = tcp_has(c, TCP_CONN_CONNECTED);
+
 	i->snd_wscale = c->snd_wscale & 15;
 	i->rto = tcp_rto_us(c);
 	i->snd_mss = c->mss;
-	i->unacked = c->packets_out;
+	i->unacked = c->packets_out + (c->packets_out == 0 && tcp_is_outstanding(c)); /* SYN or FIN */
 	i->sacked = c->sacked_out;
 	i->lost = c->lost_out;
 	i->retrans = c->retrans_out;
@@ -104,14 +106,14 @@ static void fill_sender(const struct tcp_conn *c, struct tcp_info_layout *i, fs_
 	i->total_retrans = c->total_retrans;
 	i->pacing_rate = c->cc.pacing_rate ? c->cc.pacing_rate : UINT64_MAX;
 	i->max_pacing_rate = c->options.max_pacing_rate ? c->options.max_pacing_rate : UINT64_MAX;
-	i->bytes_acked = c->bytes_acked;
+	i->bytes_acked = c->bytes_acked + (began && !tcp_has(c, TCP_CONN_PASSIVE)); /* Linux counts its SYN, and FINs */
 	i->bytes_sent = bytes_sent(c);
 	i->bytes_retrans = c->bytes_retrans;
 	i->data_segs_out = c->data_out;
 	i->segs_out = c->data_out + c->bare_out;
 	i->notsent_bytes = seq_gt(c->snd_end, c->snd_nxt) ? c->snd_end - c->snd_nxt : 0;
 	i->min_rtt = c->rtt.min_us;
-	i->delivered = (uint32_t)c->delivered;
+	i->delivered = (uint32_t)c->delivered + began; /* the SYN, or the SYN-ACK */
 	i->delivered_ce = (uint32_t)c->delivered_ce;
 	i->dsack_dups = c->dsack_dups;
 	i->reord_seen = c->reord_seen;
