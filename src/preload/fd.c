@@ -232,7 +232,7 @@ FSOCK_EXPORT int ioctl(int fd, unsigned long request, ...)
 	va_end(args);
 	if (request == FIONREAD && datagram_sock(ctx, fd)) {
 		ret = datagram_next_length(ctx, fd);
-		if (ret > 0) {
+		if (ret > 0 && arg) { /* else the kernel says EFAULT */
 			*(int *)arg = ret;
 			return 0;
 		}

@@ -13,8 +13,9 @@
 #include "preload/libc.h"
 
 enum {
-	MMSG_MAX = 1024, /* UIO_MAXIOV: the kernel stops there too */
-	BURST = 32,	 /* datagrams of one call of the context: what lies on the program's stack */
+	SENDMMSG_MAX = 1024, /* UIO_MAXIOV: the kernel stops there too; recvmmsg() has no such limit */
+	BURST = 32,	     /* datagrams of one call of the context: what lies on the program's stack */
+	RWF_OF_SOCKETS = 0x3f, /* RWF_HIPRI .. RWF_NOAPPEND: the kernel refuses the others */
 };
 
 static struct context *ours(int fd)
@@ -112,12 +113,33 @@ FSOCK_EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 	return sent(ctx, fd, LIBC(writev)(fd, iov, n), &d);
 }
 
+/* Flags of preadv2() and pwritev2() as flags of recv() and send(): the others of those that sockets take
+ * mean nothing to them (RWF_HIPRI, RWF_SYNC, RWF_APPEND, ...). */
+static int flags_of_rwf(int flags)
+{
+	return flags & RWF_NOWAIT ? MSG_DONTWAIT : 0;
+}
+
+/* Sockets have no position: only "here" is an ordinary read or write. */
+static struct context *ours_at(int fd, off_t offset, int flags, const struct iovec *iov, int n)
+{
+	struct context *ctx = offset == -1 && !(flags & ~RWF_OF_SOCKETS) ? ours(fd) : NULL;
+
+	return ctx && regular(n) && total(iov, n) > 0 ? ctx : NULL;
+}
+
 FSOCK_EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
 {
-	/* Sockets have no position: only "here" without flags is an ordinary write. */
-	if (offset == -1 && flags == 0 && ours(fd))
-		return writev(fd, iov, n);
-	return LIBC(pwritev2)(fd, iov, n, offset, flags);
+	struct context *ctx = ours_at(fd, offset, flags, iov, n);
+	struct datagram d = { .iov = iov, .n_iov = (size_t)n, .flags = flags_of_rwf(flags) };
+	ssize_t ret;
+
+	if (!ctx)
+		return LIBC(pwritev2)(fd, iov, n, offset, flags);
+	ret = datagram_send(ctx, fd, &d);
+	if (ret != DATAGRAM_KERNEL)
+		return libc_result(ret);
+	return sent(ctx, fd, LIBC(pwritev2)(fd, iov, n, offset, flags), &d);
 }
 
 /* off64_t is off_t on 64-bit machines; programs built for large files use these names. */
@@ -196,7 +218,7 @@ FSOCK_EXPORT int sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
 
 	if (!ctx)
 		return LIBC(sendmmsg)(fd, vec, n, flags);
-	n = FS_MIN(n, (unsigned)MMSG_MAX);
+	n = FS_MIN(n, (unsigned)SENDMMSG_MAX);
 	while (done < n) {
 		ssize_t ret = send_burst(ctx, fd, vec, n, flags, &done);
 
@@ -287,9 +309,14 @@ FSOCK_EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 
 FSOCK_EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
 {
-	if (offset == -1 && flags == 0 && ours(fd))
-		return readv(fd, iov, n);
-	return LIBC(preadv2)(fd, iov, n, offset, flags);
+	struct context *ctx = ours_at(fd, offset, flags, iov, n);
+	struct datagram d = { .iov = iov, .n_iov = (size_t)n, .flags = flags_of_rwf(flags) };
+	ssize_t ret;
+
+	if (!ctx)
+		return LIBC(preadv2)(fd, iov, n, offset, flags);
+	ret = datagram_receive(ctx, fd, &d);
+	return ret == DATAGRAM_KERNEL ? LIBC(preadv2)(fd, iov, n, offset, flags) : libc_result(ret);
 }
 
 FSOCK_EXPORT ssize_t preadv64v2(int fd, const struct iovec *iov, int n, off64_t offset, int flags)
@@ -354,7 +381,7 @@ FSOCK_EXPORT int recvmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags, st
 	if (limit && (limit->tv_sec < 0 || limit->tv_nsec < 0 || limit->tv_nsec >= FS_SEC(1)))
 		return (int)libc_result(-EINVAL);
 	end = end_of(limit);
-	for (; done < FS_MIN(n, (unsigned)MMSG_MAX); done++) {
+	for (; done < n; done++) {
 		ssize_t ret = receive_message(ctx, fd, &vec[done].msg_hdr, flags & ~MSG_WAITFORONE);
 
 		if (ret < 0)

@@ -101,10 +101,10 @@ FSOCK_EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t 
 {
 	int ret = LIBC(getsockopt)(fd, level, name, value, len), limit;
 
-	if (ret == 0 && fsock_context && level == SOL_SOCKET && name == SO_RCVBUF && *len == sizeof(int)) {
+	if (ret == 0 && fsock_context && level == SOL_SOCKET && name == SO_RCVBUF) {
 		limit = lifecycle_rcvbuf(fsock_context, fd);
 		if (limit >= 0)
-			*(int *)value = limit;
+			memcpy(value, &limit, FS_MIN((size_t)*len, sizeof(limit)));
 	}
 	return ret;
 }

@@ -189,6 +189,7 @@ CASE_FAST(fionread)
 	say("size %d", size);
 	deliver(PORT_HERE, 123, 1);
 	deliver(PORT_HERE, 45, 1);
+	CALL(ioctl(fd, FIONREAD, NULL));
 	CALL(ioctl(fd, FIONREAD, &size));
 	say("size %d", size);
 	CALL(recv(fd, buf, 10, 0));

@@ -143,6 +143,20 @@ CASE(buffers)
 	say("forced gives %d", value);
 }
 
+CASE(room_for_the_answer)
+{
+	static const socklen_t rooms[] = { 0, 1, 2, 3, 4, 8 };
+	int fd = udp_bound(PORT_HERE), value;
+
+	for (size_t i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++) {
+		socklen_t len = rooms[i];
+
+		value = -1;
+		CALL(getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &value, &len));
+		say("room %u length %u %#x", rooms[i], len, (unsigned)value);
+	}
+}
+
 /* Options that change what travels: after them the bytes must still arrive, whichever way. */
 CASE_PART(traffic_with_options)
 {

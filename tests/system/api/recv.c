@@ -292,6 +292,27 @@ CASE_FAST(mmsg_shapes)
 	CALL(recvmmsg(fd, msg, 8, MSG_DONTWAIT | MSG_TRUNC, NULL));
 }
 
+/* sendmmsg() stops at 1,024 messages, recvmmsg() does not. */
+CASE_FAST(mmsg_of_many)
+{
+	enum { MANY = 1300 };
+	static struct mmsghdr msg[MANY];
+	struct iovec part = { buf, 10 };
+	int fd = udp_bound(PORT_HERE), room = 8 << 20, i;
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	CALL(setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)));
+	for (i = 0; i < MANY; i++) {
+		msg[i].msg_hdr.msg_iov = &part;
+		msg[i].msg_hdr.msg_iovlen = 1;
+	}
+	for (i = 0; i < MANY; i += 100) {
+		deliver(PORT_HERE, 10, 100);
+		poll(&p, 1, 0); /* a call now and then, or a packet socket's ring runs over */
+	}
+	CALL(recvmmsg(fd, msg, MANY, MSG_DONTWAIT, NULL));
+}
+
 /* The timeout of recvmmsg is looked at only after a datagram; a blocked call does not see it. */
 CASE_FAST(mmsg_timeout)
 {

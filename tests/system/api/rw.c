@@ -56,6 +56,28 @@ CASE_FAST(scatter_at_minus_one)
 	CALL(pwritev2(fd, &part, 1, 5, 0));
 }
 
+/* Flags that mean something to files only are no reason to miss what is there. */
+CASE_FAST(scatter_with_flags)
+{
+	static const int flags[] = { RWF_HIPRI, RWF_DSYNC, RWF_SYNC, RWF_NOWAIT, RWF_APPEND, 0x40000000 };
+	int fd = udp_connected(PORT_HERE, PORT_ECHO);
+	struct iovec part = { buf, 10 };
+	volatile int negative = -1;
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		CALL(pwritev2(fd, &part, 1, -1, flags[i]));
+		CALL(pwritev2(fd, &part, 0, -1, flags[i]));
+		CALL(pwritev2(fd, &part, negative, -1, flags[i]));
+		CALL(send(fd, "hello", 5, 0));
+		settle();
+		CALL(preadv2(fd, &part, 1, 0, flags[i]));
+		CALL(preadv2(fd, &part, negative, -1, flags[i]));
+		CALL(preadv2(fd, &part, 1, -1, flags[i]));
+		CALL(preadv2(fd, &part, 1, -1, flags[i] | RWF_NOWAIT));
+		CALL(preadv2(fd, &part, 1, -1, flags[i] | RWF_NOWAIT));
+	}
+}
+
 CASE(stat)
 {
 	struct stat st;
