@@ -684,8 +684,8 @@ say("well")
 """, options={"profile": "default", "client_datagrams": 0}, args=(fsock.tool(),)).good("0\nwell\n")
 
 
-def test_sendmmsg_starts_the_provider_once(pair, tmp_path):
-    """Thirty-two datagrams in one call cost one kick, and arrive in order."""
+def test_hazard_31_sendmmsg_starts_the_provider_once(pair, tmp_path):
+    """Thirty-two datagrams in one call cost one kick, and arrive in order (bench/run has both floors, udp_tp)."""
     Life(pair, tmp_path, """
 import json, struct, subprocess
 def kicks():

@@ -276,6 +276,51 @@ CASE_PART(one_after_the_other)
 	say("rising: %d", rising);
 }
 
+/* Length and stamp of the next datagram, without a line: the two ways are read in turns. */
+static long taken(int fd, int64_t *stamp)
+{
+	char data[LARGE + 100], control[256];
+	struct iovec iov = { data, sizeof(data) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	long n = recvmsg(fd, &msg, 0);
+	struct cmsghdr *m = CMSG_FIRSTHDR(&msg);
+	struct timespec t = { 0 };
+
+	if (n >= 0 && m && m->cmsg_type == SO_TIMESTAMPNS)
+		memcpy(&t, CMSG_DATA(m), sizeof(t));
+	*stamp = t.tv_sec * 1000000000LL + t.tv_nsec;
+	return n;
+}
+
+/* What neither the stack nor the shadow can tell alone: stamps put in order what came by both. */
+CASE_PART(hazard_29_stamps_order_what_came_by_both_ways)
+{
+	enum { EACH = 5 };
+	int64_t stamp[2 * EACH], last = 0;
+	long length[2 * EACH];
+	int fd = udp_bound(PORT_HERE);
+
+	CALL(set(fd, SO_TIMESTAMPNS, 1));
+	deliver(PORT_HERE, 10, 1); /* with it, stamping is switched on for sure */
+	CALL(taken(fd, &last));
+	for (int i = 0; i < EACH; i++) {
+		deliver(PORT_HERE, 20 + i, 1);
+		deliver(PORT_HERE, LARGE + i, 1);
+	}
+	for (int i = 0; i < 2 * EACH; i++)
+		length[i] = taken(fd, &stamp[i]);
+	for (int n = 0; n < 2 * EACH; n++) {
+		int next = 0;
+
+		for (int i = 1; i < 2 * EACH; i++)
+			if (stamp[i] < stamp[next])
+				next = i;
+		say("%ld, later than the one before: %d", length[next], stamp[next] > last);
+		last = stamp[next];
+		stamp[next] = INT64_MAX;
+	}
+}
+
 CASE_FAST(asked_too_late)
 {
 	int fd = udp_connected(PORT_HERE, PORT_ECHO);
