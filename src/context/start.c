@@ -183,7 +183,7 @@ static void read_options(struct context *ctx)
 		.secure = getauxval(AT_SECURE) != 0,
 		.reporter = { report, ctx },
 	};
-	const char *fd = getenv(STATS_REPORT_ENV);
+	const char *fds = getenv(STATS_REPORT_ENV);
 
 	ctx->log = (struct host_log){ .fd = 2, .level = LOG_WARN };
 	config_load(&ctx->config, &args);
@@ -200,8 +200,31 @@ static void read_options(struct context *ctx)
 	}
 	/* A copy above the floor: whoever closes all numbers must not close this one. */
 	ctx->report_fd = -1;
-	if (fd && !args.secure)
-		ctx->report_fd = sys_fcntl((int)strtol(fd, NULL, 10), F_DUPFD_CLOEXEC, ctx->fd_floor);
+	if (fds && !args.secure)
+		ctx->report_fd = sys_fcntl((int)strtol(fds, NULL, 10), F_DUPFD_CLOEXEC, ctx->fd_floor);
+}
+
+/* `fsock why` gets the stack itself, too: what was open in a program that a signal ended stands there. */
+static void lend_stack(const struct context *ctx)
+{
+	const char *fds = getenv(STATS_REPORT_ENV), *comma = fds ? strchr(fds, ',') : NULL;
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .align = { .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS } };
+	struct iovec iov = { (void *)"", 1 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	socklen_t len = sizeof(int);
+	int to, type = 0;
+
+	if (ctx->report_fd < 0 || !comma)
+		return;
+	to = (int)strtol(comma + 1, NULL, 10);
+	/* The number may be another's by now: nothing but this socket is of that type. */
+	if (sys_getsockopt(to, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET)
+		return;
+	memcpy(CMSG_DATA(&control.align), &ctx->arena.fd, sizeof(int));
+	sys_sendmsg(to, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* The page that tells a child from its parent whatever made it. */
@@ -271,6 +294,7 @@ static int make_stack(struct context *ctx)
 	ctx->slot = 0;
 	ctx->stack->proc[0] = (struct stack_proc){ .pid = ctx->pid, .memory_fd = ctx->arena.fd };
 	ctx->stack->head.procs[0] = ctx->pid;
+	lend_stack(ctx);
 	return open_control(ctx);
 }
 

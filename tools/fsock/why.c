@@ -4,7 +4,7 @@
  *
  * Of a running process it reads the shared statistics. A program it starts itself appends a
  * record per socket to the memfd behind FSOCK_REPORT_FD, so that programs which end at once
- * explain themselves too.
+ * explain themselves too; and it lends its stack, since one that a signal ends appends nothing.
  */
 #include "command.h"
 
@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,12 +81,36 @@ static int explain_process(const struct why_options *options, int pid)
 
 /* --- a program started here --- */
 
-/* The memfd of FSOCK_REPORT_FD, open to the program, or -errno. */
-static int report_create(void)
+/* What the program tells of itself. */
+struct report {
+	int records; /* memfd to which it appends */
+	int stacks;  /* socket by which its stacks come */
+	unsigned n;
+	struct stats_sock *socks; /* owned: sockets that were closed, or open at a clean end */
+	unsigned n_stacks;
+	struct stats_snapshot stack[STATS_READ_MAX_STACKS];
+};
+
+/* Move @fd to where the program, which inherits it, counts on no number. The new one, or -1. */
+static int inherited(int fd)
 {
-	int memfd = memfd_create("fsock-report", MFD_CLOEXEC), append, fd;
 	struct rlimit limit;
-	char path[40], number[16];
+	int high = -1;
+
+	if (fd >= 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > REPORT_FD_FLOOR)
+		high = fcntl(fd, F_DUPFD, REPORT_FD_FLOOR);
+	if (fd >= 0 && high < 0)
+		high = fcntl(fd, F_DUPFD, 3);
+	if (fd >= 0)
+		close(fd);
+	return high;
+}
+
+/* Open to the program, and named to it. 0 or -errno. */
+static int report_create(struct report *report)
+{
+	int memfd = memfd_create("fsock-report", MFD_CLOEXEC), append, pair[2], lent;
+	char path[40], numbers[32];
 
 	if (memfd < 0)
 		return -errno;
@@ -95,65 +120,127 @@ static int report_create(void)
 	if (append < 0)
 		append =
 			fcntl(memfd, F_SETFL, O_APPEND) < 0 ? -1 : fcntl(memfd, F_DUPFD_CLOEXEC, 3);
-	fd = -1;
-	if (append >= 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
-	    limit.rlim_cur > REPORT_FD_FLOOR)
-		fd = fcntl(append, F_DUPFD, REPORT_FD_FLOOR);
-	if (append >= 0 && fd < 0)
-		fd = fcntl(append, F_DUPFD, 3);
-	if (fd < 0)
-		return -errno;
 	close(memfd);
-	close(append);
-	snprintf(number, sizeof(number), "%d", fd);
-	return setenv(STATS_REPORT_ENV, number, 1) < 0 ? -ENOMEM : fd;
+	report->records = inherited(append);
+	if (report->records < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	report->stacks = pair[0];
+	lent = inherited(pair[1]);
+	snprintf(numbers, sizeof(numbers), "%d,%d", report->records, lent);
+	return setenv(STATS_REPORT_ENV, numbers, 1) < 0 ? -ENOMEM : 0;
 }
 
-/* The records written so far, owned by the caller; *n of them. */
-static struct stats_sock *report_read(int fd, unsigned *n)
+static void read_records(struct report *report)
 {
-	off_t len = lseek(fd, 0, SEEK_END);
-	struct stats_sock *socks;
+	off_t len = lseek(report->records, 0, SEEK_END);
 	ssize_t got;
 
-	*n = 0;
-	if (len < (off_t)sizeof(*socks) || len > REPORT_MAX_BYTES)
-		return NULL;
-	socks = malloc((size_t)len);
-	if (!socks)
-		return NULL;
-	got = pread(fd, socks, (size_t)len, 0);
-	*n = got > 0 ? (unsigned)((size_t)got / sizeof(*socks)) : 0;
-	for (unsigned i = 0; i < *n; i++)
-		stats_sock_tame(&socks[i]);
-	return socks;
+	if (len < (off_t)sizeof(*report->socks) || len > REPORT_MAX_BYTES)
+		return;
+	report->socks = malloc((size_t)len);
+	if (!report->socks)
+		return;
+	got = pread(report->records, report->socks, (size_t)len, 0);
+	report->n = got > 0 ? (unsigned)((size_t)got / sizeof(*report->socks)) : 0;
+	for (unsigned i = 0; i < report->n; i++)
+		stats_sock_tame(&report->socks[i]);
 }
 
-static void report_text(const char *program, const struct stats_sock *socks, unsigned n, FILE *to)
+/* The next stack that was lent, or -1. */
+static int next_stack(int from)
 {
-	unsigned n_fast = 0;
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	char byte;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control.bytes,
+			      .msg_controllen = sizeof(control.bytes) };
+	struct cmsghdr *c;
+	int fd;
 
-	for (unsigned i = 0; i < n; i++)
-		n_fast += socks[i].accelerated != 0;
+	if (recvmsg(from, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
+		return -1;
+	c = CMSG_FIRSTHDR(&msg);
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(fd)))
+		return -1;
+	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	return fd;
+}
+
+/* Of each stack the sockets that are in it still: those of a clean end stand among the records. */
+static void read_stacks(struct report *report)
+{
+	int fd;
+
+	while (report->n_stacks < STATS_READ_MAX_STACKS && (fd = next_stack(report->stacks)) >= 0) {
+		struct stats_snapshot *s = &report->stack[report->n_stacks];
+		unsigned kept = 0;
+
+		if (stats_snapshot_read(s, fd, NULL) == 0) {
+			for (unsigned i = 0; i < s->n_socks; i++)
+				if (s->socks[i].fd >= 0)
+					s->socks[kept++] = s->socks[i];
+			s->n_socks = kept;
+			report->n_stacks++;
+		}
+		close(fd);
+	}
+}
+
+static void report_free(struct report *report)
+{
+	free(report->socks);
+	for (unsigned i = 0; i < report->n_stacks; i++)
+		stats_snapshot_free(&report->stack[i]);
+}
+
+/* Socket @i of the report, and the stack it is in; NULL = a record of its own. */
+static const struct stats_sock *report_sock(const struct report *report, unsigned i, const struct stats_snapshot **stack)
+{
+	*stack = NULL;
+	if (i < report->n)
+		return &report->socks[i];
+	i -= report->n;
+	for (*stack = report->stack; *stack < report->stack + report->n_stacks; ++*stack) {
+		if (i < (*stack)->n_socks)
+			return &(*stack)->socks[i];
+		i -= (*stack)->n_socks;
+	}
+	return NULL;
+}
+
+static void report_text(const char *program, const struct report *report, FILE *to)
+{
+	const struct stats_snapshot *stack;
+	const struct stats_sock *sock;
+	unsigned n = 0, n_fast = 0;
+
+	for (; (sock = report_sock(report, n, &stack)) != NULL; n++)
+		n_fast += sock->accelerated != 0;
 	fprintf(to, "fsock why: %s: ", program);
 	if (n)
 		fprintf(to, "%u socket%s, %u accelerated\n", n, n == 1 ? "" : "s", n_fast);
 	else
 		fprintf(to, "no Internet socket was opened, or fsock could not see it\n");
-	for (unsigned i = 0; i < n; i++)
-		socket_explain(&socks[i], NULL, to);
+	for (unsigned i = 0; (sock = report_sock(report, i, &stack)) != NULL; i++)
+		socket_explain(sock, stack, to);
 }
 
-static void report_json(const char *program, int status, const struct stats_sock *socks, unsigned n,
-			FILE *to)
+static void report_json(const char *program, int status, const struct report *report, FILE *to)
 {
 	cJSON *root = cJSON_CreateObject(), *list;
+	const struct stats_snapshot *stack;
+	const struct stats_sock *sock;
 
 	cJSON_AddStringToObject(root, "program", program);
 	cJSON_AddNumberToObject(root, "status", status);
 	list = cJSON_AddArrayToObject(root, "sockets");
-	for (unsigned i = 0; i < n; i++)
-		cJSON_AddItemToArray(list, socket_json(&socks[i], NULL));
+	for (unsigned i = 0; (sock = report_sock(report, i, &stack)) != NULL; i++)
+		cJSON_AddItemToArray(list, socket_json(sock, stack));
 	json_finish(root, true, to);
 }
 
@@ -183,9 +270,8 @@ static int run_child(char *const *argv)
 static int explain_program(const struct why_options *options, char *const *argv)
 {
 	FILE *to = options->json ? stdout : stderr;
-	struct stats_sock *socks;
-	int status, report;
-	unsigned n;
+	struct report report = { 0 };
+	int status, error;
 
 	if (options->output) {
 		to = fopen(options->output, "we");
@@ -197,18 +283,19 @@ static int explain_program(const struct why_options *options, char *const *argv)
 	status = launch_prepare(&command_why, argv[0]);
 	if (status)
 		return status;
-	report = report_create();
-	if (report < 0) {
-		command_warn(&command_why, "no place for the report: %s", strerror(-report));
+	error = report_create(&report);
+	if (error < 0) {
+		command_warn(&command_why, "no place for the report: %s", strerror(-error));
 		return EXIT_OURS;
 	}
 	status = run_child(argv);
-	socks = report_read(report, &n);
+	read_records(&report);
+	read_stacks(&report);
 	if (options->json)
-		report_json(argv[0], status, socks, n, to);
+		report_json(argv[0], status, &report, to);
 	else
-		report_text(argv[0], socks, n, to);
-	free(socks);
+		report_text(argv[0], &report, to);
+	report_free(&report);
 	if (to != stdout && to != stderr)
 		fclose(to);
 	return status;

@@ -87,9 +87,10 @@ struct stats_head {
 static_assert(sizeof(struct stats_head) == 160, "stats_head is a format");
 
 /*
- * FSOCK_REPORT_FD: a descriptor (a memfd or a pipe opened O_APPEND by `fsock why -- prog`) to which a
+ * FSOCK_REPORT_FD: "N" or "N,M", descriptors of `fsock why -- prog`. To N (a memfd opened O_APPEND) a
  * process appends one struct stats_sock when a socket is closed and for each one open at exit; one of
- * family 0 when it has no stack, and so no record of any socket.
+ * family 0 when it has no stack, and so no record of any socket. By M (a sequenced-packet socket) it
+ * sends the memfd of its stack: records in there whose fd is not -1 were not appended.
  */
 #define STATS_REPORT_ENV "FSOCK_REPORT_FD"
 
