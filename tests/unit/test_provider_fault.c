@@ -624,6 +624,32 @@ static void fault_port__fails_on_demand(void **state)
 	close_both();
 }
 
+/* A device says what was sent when it is asked to send, not only when something new was. */
+static void fault_kick__gives_back_what_was_sent(void **state)
+{
+	static struct fbuf_pool wire;
+	struct fbuf *bufs = malloc(CHUNKS * sizeof(*bufs)), *f;
+	uint8_t *memory = malloc((size_t)CHUNKS * CHUNK);
+	struct provider_handle *h = &end[0].handle;
+
+	start(&(struct fault_config){ 0 }, 1);
+	fbuf_pool_init(&wire, CHUNK, 0);
+	fbuf_pool_add(&wire, bufs, memory, CHUNKS);
+	link_.wire = &wire;
+	link_.hold = 1000;
+	f = frame(0, 1, LEN);
+	assert_int_equal(h->ops->transmit(h, &f, 1), 1);
+	assert_int_equal(h->ops->kick(h), 0);
+	assert_int_equal(end[0].pool.n_free, CHUNKS - 1);
+	fault_link_advance(&link_, link_.now + 1000);
+	assert_int_equal(h->ops->kick(h), 0);
+	assert_int_equal(end[0].pool.n_free, CHUNKS);
+	assert_int_equal(take(1), 1);
+	close_both();
+	free(bufs);
+	free(memory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -651,6 +677,7 @@ int main(void)
 		cmocka_unit_test(fault_link__refuses_what_is_too_long),
 		cmocka_unit_test(fault_receive__empty_pool_refuses),
 		cmocka_unit_test(fault_port__fails_on_demand),
+		cmocka_unit_test(fault_kick__gives_back_what_was_sent),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

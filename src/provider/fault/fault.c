@@ -233,6 +233,7 @@ static int fault_kick(struct provider_handle *handle)
 	struct fault_port *p = port_of(handle);
 	struct fbuf *frame;
 
+	complete_sent(p, p->link->now);
 	if (p->queued.frames == 0)
 		return 0;
 	p->base.stats.kicks++;
