@@ -182,6 +182,9 @@ static void fault_receive__perfect_wire_keeps_bytes_and_metadata(void **state)
 
 static void fault_receive__super_frame_arrives_whole(void **state)
 {
+	static const uint8_t head[] = { 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, /* 1986 bytes of TCP over IPv4 */
+					0x45, 0, 0x07, 0xc2, 0, 0, 0x40, 0, 64, 6, 0x1f, 0x34, 10, 0, 0, 1, 10, 0, 0, 2,
+					0, 1, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x10, 1, 0, 0, 0, 0, 0 };
 	struct fbuf *f, *got;
 
 	start(&(struct fault_config){ 0 }, 1);
@@ -192,6 +195,17 @@ static void fault_receive__super_frame_arrives_whole(void **state)
 	end[0].handle.ops->kick(&end[0].handle);
 	assert_int_equal(end[1].handle.ops->receive(&end[1].handle, &got, 1), 1);
 	assert_int_equal(got->gso_size, 500);
+	assert_int_equal(got->csum, FBUF_CSUM_PARTIAL);
+	fbuf_free(got);
+	/* Also by a wire that completes sums: there is none over many segments. */
+	link_.to[1].config.complete = true;
+	f = frame(0, 1, 2000);
+	memcpy(f->data, head, sizeof(head));
+	f->gso_size = 500;
+	f->csum = FBUF_CSUM_PARTIAL;
+	assert_int_equal(end[0].handle.ops->transmit(&end[0].handle, &f, 1), 1);
+	end[0].handle.ops->kick(&end[0].handle);
+	assert_int_equal(end[1].handle.ops->receive(&end[1].handle, &got, 1), 1);
 	assert_int_equal(got->csum, FBUF_CSUM_PARTIAL);
 	fbuf_free(got);
 	close_both();

@@ -263,7 +263,8 @@ void fault_link_send(struct fault_link *link, unsigned end, struct fbuf *frame)
 		fbuf_free(frame);
 		return;
 	}
-	if (d->config.complete)
+	/* A super-frame that stays one has no whole sum: there is none over many segments. */
+	if (d->config.complete && frame->gso_size == 0)
 		fault_frame_complete(frame);
 	if (!d->config.split)
 		fbuf_queue_push(&segments, frame);
