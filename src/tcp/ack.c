@@ -447,8 +447,10 @@ enum tcp_ack_result tcp_ack_input(struct tcp_conn *c, const struct ip_env *env, 
 		ack_plain(c, env, in, cc);
 		return TCP_ACK_OK;
 	}
-	/* RFC 5961 5.2: within the largest window seen, older ones may have been on the way for so long. */
-	if (seq_gt(ack, c->snd_nxt) || seq_lt(ack, c->snd_una - c->max_wnd))
+	/* RFC 5961 5.2: within the largest window seen, older ones may have been on the way for so long; but no number was
+	 * ever acknowledged before the first byte (as Linux since 6.9). */
+	if (seq_gt(ack, c->snd_nxt) ||
+	    seq_lt(ack, c->snd_una - (tcp_seq)FS_MIN((uint64_t)c->max_wnd, c->bytes_acked)))
 		return TCP_ACK_BLIND;
 	if (seq_lt(ack, c->snd_una)) {
 		ack_old(c, env, in);

@@ -7,6 +7,8 @@
  */
 #include "matrix_rules.h"
 
+#include "base/err.h"
+
 /* SEG.LEN */
 static int64_t length(const struct matrix_segment *s)
 {
@@ -156,7 +158,7 @@ static struct matrix_outcome on_ack(const struct matrix_context *c, const struct
 		return on_text(&next, s);
 	}
 	/* RFC 5961 5.2 */
-	if (s->ack > c->snd_nxt || s->ack < c->snd_una - c->max_snd_wnd)
+	if (s->ack > c->snd_nxt || s->ack < FS_MAX(c->snd_una - c->max_snd_wnd, (int64_t)1))
 		return say_where_we_are(c);
 	o = stay(c);
 	if (s->ack == c->snd_nxt && c->snd_una != c->snd_nxt) {

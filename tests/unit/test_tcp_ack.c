@@ -25,10 +25,27 @@ static void tcp_ack_input__below_the_largest_window_is_blind(void **state)
 	rig_send(&r, 2);
 	rig_ack(&r, 2);
 	r.c.max_wnd = 5000;
+	r.c.bytes_acked = 1 << 20;
 	assert_int_equal(ack_number(&r, r.c.snd_una - 5001), TCP_ACK_BLIND);
 	assert_int_equal(ack_number(&r, r.c.snd_una - 5000), TCP_ACK_OLD);
 	assert_int_equal(ack_number(&r, r.c.snd_una - 1), TCP_ACK_OLD);
 	assert_int_equal(ack_number(&r, r.c.snd_una), TCP_ACK_OK);
+	rig_close(&r);
+}
+
+/* The window may be larger than all that was ever sent: the first byte's number is the least that can be told of. */
+static void tcp_ack_input__before_the_first_byte_is_blind(void **state)
+{
+	struct rig r;
+
+	rig_open(&r, TCP_CONN_SACK);
+	rig_write(&r, 1);
+	rig_send(&r, 1);
+	r.c.max_wnd = 1 << 20;
+	assert_int_equal(ack_number(&r, RIG_FIRST - 1), TCP_ACK_BLIND);
+	rig_ack(&r, 1);
+	assert_int_equal(ack_number(&r, RIG_FIRST), TCP_ACK_OLD);
+	assert_int_equal(ack_number(&r, RIG_FIRST - 1), TCP_ACK_BLIND);
 	rig_close(&r);
 }
 
@@ -652,6 +669,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tcp_ack_input__below_the_largest_window_is_blind),
+		cmocka_unit_test(tcp_ack_input__before_the_first_byte_is_blind),
 		cmocka_unit_test(tcp_ack_input__beyond_what_was_sent_is_blind),
 		cmocka_unit_test(tcp_ack_input__old_changes_no_window),
 		cmocka_unit_test(tcp_ack_input__window_is_scaled),

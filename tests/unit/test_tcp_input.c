@@ -186,6 +186,7 @@ static void tcp_ack__older_than_the_largest_window_is_challenged(void **state)
 	struct tcp_rig r;
 
 	rig_connected(&r, &rig_sacking);
+	r.c->bytes_acked = 1 << 20;
 	rig_seg_in(&r, (struct rig_seg){ .ack = 0U - TRIG_WINDOW - 1, .data = text(0), .len = 100 });
 	rig_ack_out(&r, 0);
 	assert_int_equal(tcp_inq(r.c), 0);
