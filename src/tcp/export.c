@@ -197,7 +197,8 @@ static void import_timestamps(struct tcp_conn *c, const struct tcp_snapshot *fro
 static void import_sequences(struct tcp_conn *c, const struct tcp_snapshot *from)
 {
 	c->iss = from->iss;
-	c->snd_una = c->snd_end = from->snd_una;
+	c->snd_una = from->snd_una;
+	c->snd_end = seq_min(from->snd_una, from->snd_end); /* the FIN is acked: una is beyond it */
 	c->snd_nxt = from->snd_nxt;
 	c->snd_wl1 = from->snd_wl1;
 	c->snd_wl2 = from->snd_wl2;

@@ -430,16 +430,18 @@ static void tcp_import__every_state(void **state)
 
 	for (unsigned i = 0; i < FS_ARRAY_SIZE(states); i++) {
 		struct fixture f;
-		tcp_seq snd_nxt, rcv_nxt;
+		tcp_seq snd_nxt, snd_end, rcv_nxt;
 		struct raw_seg s, out;
 
 		setup(&f);
 		enter(&f, states[i]);
 		snd_nxt = f.c->snd_nxt;
+		snd_end = f.c->snd_end;
 		rcv_nxt = f.c->rcv_nxt;
 		move(&f);
 		assert_int_equal(f.c->state, states[i]);
 		assert_int_equal(f.c->snd_nxt, snd_nxt);
+		assert_int_equal(f.c->snd_end, snd_end); /* before its FIN, acked or not */
 		assert_int_equal(f.c->rcv_nxt, rcv_nxt);
 		assert_true(raw_out(&f.to, &out));
 		assert_int_equal(out.h.ack, rcv_nxt);
