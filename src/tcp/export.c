@@ -358,5 +358,7 @@ void tcp_thaw(struct tcp_conn *conn, const struct ip_env *env, fs_ns now)
 	tcp_keepalive_arm(conn, now);
 	/* The peer may have sent into the void for a while: tell it where we are. */
 	tcp_ack_now(conn);
+	if (!tcp_is_writable(conn))
+		conn->flags |= TCP_CONN_NO_SPACE;
 	tcp_tell(conn, env, tcp_ready(conn));
 }

@@ -675,6 +675,29 @@ static void tcp_import__urgent(void **state)
 	teardown(&f);
 }
 
+/* Whoever waits for room waits for the other engine's word now. */
+static void tcp_import__full_buffer_tells_when_there_is_room(void **state)
+{
+	static const char bytes[1000];
+	struct fixture f;
+	struct raw_seg s;
+
+	setup(&f);
+	f.c->options.sndbuf = f.c->sndbuf = 12000;
+	while (rig_write(&f.from, f.c, bytes, sizeof(bytes), 0) > 0)
+		;
+	rig_forget_out(&f.from);
+	move(&f);
+	rig_forget_out(&f.to);
+	assert_false(tcp_ready(f.c) & TCP_READY_OUT);
+	f.to.edges = 0;
+	s = next(&f, TCP_ACK);
+	s.h.ack = f.c->snd_nxt;
+	rig_burst(&f.to, &s);
+	assert_true(f.to.edges & TCP_READY_OUT);
+	teardown(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -695,6 +718,7 @@ int main(void)
 		cmocka_unit_test(tcp_import__unsound),
 		cmocka_unit_test(tcp_import_queue__no_memory),
 		cmocka_unit_test(tcp_import__urgent),
+		cmocka_unit_test(tcp_import__full_buffer_tells_when_there_is_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
