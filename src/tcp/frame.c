@@ -190,8 +190,10 @@ static bool is_shared(const struct tcp_run *run)
 /* A frame of its own with @run's bytes. NULL = no memory. */
 static struct fbuf *copy_run(struct tcp_conn *c, const struct ip_port *port, const struct tcp_run *run)
 {
-	struct fbuf *copy = fbuf_alloc_chain(port->pool, run->len), *f = run->first;
+	struct fbuf *copy = NULL, *f = run->first;
 
+	if (port->pool->n_free > port->pool->low_water)
+		copy = fbuf_alloc_chain(port->pool, run->len);
 	if (!copy) {
 		tcp_count(c, FS_CTR_pool_empty);
 		return NULL;

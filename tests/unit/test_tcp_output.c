@@ -375,6 +375,27 @@ static void tcp_output__shared_segment_is_copied(void **state)
 	trig_close(&r);
 }
 
+/* Hazard 5: what is sent again waits rather than takes the chunks that ACKs come in by. */
+static void tcp_output__copies_stay_above_low_water(void **state)
+{
+	struct fbuf *first;
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	rig_write(&r, rig_pattern(), 100);
+	first = fbuf_queue_pop(&r.h.ip.port[0].out); /* the provider has it still */
+	r.h.pinned.low_water = r.h.pinned.n_free;
+	rig_wait(&r, FS_SEC(1));
+	rig_no_out(&r);
+	assert_int_equal(r.h.pinned.n_free, r.h.pinned.low_water);
+	r.h.pinned.low_water = 0;
+	rig_wait(&r, FS_SEC(1));
+	expect_data(&r, 0, 100, TCP_PSH);
+	rig_drain(&r);
+	fbuf_free(first);
+	trig_close(&r);
+}
+
 static void tcp_output__free_segment_is_not_copied(void **state)
 {
 	struct tcp_rig r;
@@ -777,6 +798,7 @@ int main(void)
 		cmocka_unit_test(tcp_output__no_super_frame_of_urgent_data),
 		cmocka_unit_test(tcp_output__part_of_a_super_frame_again),
 		cmocka_unit_test(tcp_output__shared_segment_is_copied),
+		cmocka_unit_test(tcp_output__copies_stay_above_low_water),
 		cmocka_unit_test(tcp_output__free_segment_is_not_copied),
 		cmocka_unit_test(tcp_output__lost_first),
 		cmocka_unit_test(tcp_output__no_route_for_a_while),
