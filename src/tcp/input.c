@@ -262,7 +262,7 @@ static bool take_rest(struct tcp_conn *c, const struct ip_env *env, struct tcp_i
 			ack_unacceptable(c, in, FS_CTR_drop_tcp_old);
 		return false;
 	}
-	if (seq_gt(text_end, c->rcv_nxt) && c->state != TCP_ESTABLISHED &&
+	if (in->len > 0 && seq_gt(text_end, c->rcv_nxt) && c->state != TCP_ESTABLISHED &&
 	    tcp_has(c, TCP_CONN_ORPHAN | TCP_CONN_SHUT_RD)) {
 		/* SHLD-3: nobody will read them, and the peer shall know. */
 		tcp_count(c, FS_CTR_drop_tcp_closed);

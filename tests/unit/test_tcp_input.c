@@ -990,6 +990,21 @@ static void tcp_closed_user__a_fin_without_data_is_fine(void **state)
 	trig_close(&r);
 }
 
+/* Nor one that overtook what was lost: whether there were data is not known yet. */
+static void tcp_closed_user__a_fin_behind_a_gap_is_no_data(void **state)
+{
+	struct tcp_rig r;
+
+	in_state(&r, TCP_FIN_WAIT2, &rig_sacking);
+	tcp_close(r.c, &r.h.env, r.now);
+	r.c = NULL;
+	rig_seg_in(&r, (struct rig_seg){ .seq = 100, .ack = 1, .flags = FIN });
+	rig_ack_out(&r, 0);
+	assert_int_equal(rig_counter(&r, FS_CTR_drop_tcp_closed), 0);
+	assert_int_equal(r.tcp.n_conns, 1);
+	trig_close(&r);
+}
+
 static void tcp_shut_reader__data_after_both_ways_are_shut_reset(void **state)
 {
 	struct tcp_rig r;
@@ -1166,6 +1181,7 @@ int main(void)
 		cmocka_unit_test(tcp_last_ack__ends_with_the_ack),
 		cmocka_unit_test(tcp_closed_user__data_are_answered_with_rst),
 		cmocka_unit_test(tcp_closed_user__a_fin_without_data_is_fine),
+		cmocka_unit_test(tcp_closed_user__a_fin_behind_a_gap_is_no_data),
 		cmocka_unit_test(tcp_shut_reader__data_after_both_ways_are_shut_reset),
 		cmocka_unit_test(tcp_shut_reader__data_of_one_who_still_writes_are_kept),
 		cmocka_unit_test(tcp_ecn__ce_is_echoed_until_cwr),
