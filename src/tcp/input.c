@@ -203,7 +203,7 @@ static bool take_in_order(struct tcp_conn *c, struct tcp_in *in)
 
 static void tell_readable(struct tcp_conn *c, const struct ip_env *env)
 {
-	if (c->rcv_nxt - c->copied_seq >= c->options.rcvlowat || tcp_receive_window(c) <= c->rcv_mss)
+	if (c->rcv_nxt - c->copied_seq >= c->options.rcvlowat || tcp_is_full(c))
 		tcp_tell(c, env, TCP_READY_IN);
 }
 
@@ -227,6 +227,8 @@ static bool take_text(struct tcp_conn *c, const struct ip_env *env, struct tcp_i
 		if (fin)
 			note_fin(c, fin_at);
 		tcp_ack_now(c); /* RFC 5681 4.2: so that the sender learns of the gap */
+		if (c->rcv_nxt != c->copied_seq && tcp_is_full(c))
+			tcp_tell(c, env, TCP_READY_IN);
 		return false;
 	}
 	if (in->len > 0) {

@@ -485,7 +485,7 @@ static bool is_readable(const struct tcp_conn *c)
 
 	if (tcp_has(c, TCP_CONN_URG_IN) && c->rcv_up == c->copied_seq && !c->options.oob_inline)
 		target++; /* the urgent byte is not read as data */
-	return n >= target || (n > 0 && target > 1 && tcp_receive_window(c) <= c->rcv_mss);
+	return n >= target || (n > 0 && target > 1 && tcp_is_full(c));
 }
 
 static uint32_t ready_when_connected(const struct tcp_conn *c)

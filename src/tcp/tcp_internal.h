@@ -123,6 +123,10 @@ bool tcp_rx_merge(struct tcp_conn *c, struct fbuf *tail, const struct fbuf *fram
  * rcv_wnd and rcv_wup. Never moves the right edge left (SHLD-14), avoids silly windows (MUST-39). */
 uint16_t tcp_announce_window(struct tcp_conn *c, bool syn);
 
+/* No more will come until the program reads: window or buffer is used up. Then it is told of what there is, even
+ * if that is less than it waits for (SO_RCVLOWAT). */
+static inline bool tcp_is_full(const struct tcp_conn *c);
+
 /* What tcp_announce_window() would announce in bytes if it were free to, with nothing changed. */
 uint32_t tcp_select_window(const struct tcp_conn *c);
 
@@ -385,6 +389,11 @@ enum {
 static inline void tcp_count(const struct tcp_conn *c, enum fs_counter which)
 {
 	c->stack->ip->counters[which]++;
+}
+
+static inline bool tcp_is_full(const struct tcp_conn *c)
+{
+	return tcp_receive_window(c) <= c->rcv_mss || c->rcv_charge >= c->rcvbuf - c->rcvbuf / 8;
 }
 
 static inline bool tcp_is_writable(const struct tcp_conn *c)

@@ -153,6 +153,48 @@ static void tcp_rx__a_full_frame_is_not_merged_into(void **state)
 	trig_close(&r);
 }
 
+static void low_mark(struct tcp_rig *r, uint32_t bytes)
+{
+	struct tcp_options o = *tcp_get_options(r->c);
+
+	o.rcvlowat = bytes;
+	assert_int_equal(tcp_set_options(r->c, &r->h.env, &o, r->now), 0);
+}
+
+/* SO_RCVLOWAT that the buffer cannot hold: its user is told of what there is. */
+static void tcp_rx__low_mark_beyond_the_buffer(void **state)
+{
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	low_mark(&r, 5000);
+	feed(&r, 1448);
+	assert_false(tcp_ready(r.c) & TCP_READY_IN);
+	r.c->rcvbuf = r.c->rcv_charge * 2;
+	r.edges = 0;
+	feed(&r, 1448);
+	assert_true(tcp_ready(r.c) & TCP_READY_IN);
+	assert_true(r.edges & TCP_READY_IN);
+	trig_close(&r);
+}
+
+/* Nor need it be what is in order that takes the room. */
+static void tcp_rx__low_mark_and_a_gap(void **state)
+{
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	low_mark(&r, 5000);
+	feed(&r, 1448);
+	r.c->rcvbuf = r.c->rcv_charge * 2;
+	r.edges = 0;
+	rig_seg_in(&r, (struct rig_seg){ .seq = 3000, .data = text(3000), .len = 1448 });
+	assert_true(tcp_ready(r.c) & TCP_READY_IN);
+	assert_true(r.edges & TCP_READY_IN);
+	rig_drain(&r);
+	trig_close(&r);
+}
+
 /* --- in place --- */
 
 static void tcp_hold__gives_frames_and_counts_them_until_release(void **state)
@@ -395,6 +437,8 @@ int main(void)
 		cmocka_unit_test(tcp_recv__end_and_after),
 		cmocka_unit_test(tcp_rx__small_segments_share_a_frame),
 		cmocka_unit_test(tcp_rx__a_full_frame_is_not_merged_into),
+		cmocka_unit_test(tcp_rx__low_mark_beyond_the_buffer),
+		cmocka_unit_test(tcp_rx__low_mark_and_a_gap),
 		cmocka_unit_test(tcp_hold__gives_frames_and_counts_them_until_release),
 		cmocka_unit_test(tcp_hold__nothing_is_merged_into_what_the_user_has),
 		cmocka_unit_test(tcp_release__reopens_the_window),
