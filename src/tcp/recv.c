@@ -200,6 +200,8 @@ int tcp_rx_append(struct tcp_conn *c, struct tcp_in *in)
 		}
 		frame = tcp_rx_settle(c, frame);
 		if (__builtin_expect(!frame, 0)) {
+			/* So that there is room when it comes again: what waits behind it may be what takes the memory. */
+			tcp_ooo_purge(c);
 			tcp_count(c, FS_CTR_drop_tcp_no_memory);
 			return -ENOBUFS;
 		}
