@@ -256,12 +256,25 @@ static bool is_newer(uint32_t a, uint32_t b)
 	return (int32_t)(a - b) > 0;
 }
 
+static bool holds_dsack(const struct tcp_conn *c, const struct tcp_ooo *run)
+{
+	return seq_le(run->seq, c->dsack.left) && seq_ge(run->end, c->dsack.right);
+}
+
+/* What was received twice may be gone again since, for want of room: then it would look like a block that is here. */
+static bool has_dsack(const struct tcp_conn *c)
+{
+	bool has = (c->ack_flags & TCP_ACK_DSACK) && seq_lt(c->dsack.left, c->rcv_nxt);
+
+	for (struct fbuf *f = c->ooo_first; f && (c->ack_flags & TCP_ACK_DSACK) && !has; f = tcp_ooo(f)->next)
+		has = holds_dsack(c, tcp_ooo(f));
+	return has;
+}
+
 /* RFC 2883 4 (2): a duplicate of what waits is followed by the whole of it, whatever came since. */
 static uint32_t rank(const struct tcp_conn *c, const struct tcp_ooo *run, bool dsack)
 {
-	if (dsack && seq_le(run->seq, c->dsack.left) && seq_ge(run->end, c->dsack.right))
-		return c->ooo_arrivals + 1;
-	return run->arrived;
+	return dsack && holds_dsack(c, run) ? c->ooo_arrivals + 1 : run->arrived;
 }
 
 uint32_t tcp_ooo_blocks(const struct tcp_conn *c, struct tcp_sack_block *to, uint32_t max)
@@ -269,7 +282,7 @@ uint32_t tcp_ooo_blocks(const struct tcp_conn *c, struct tcp_sack_block *to, uin
 	uint32_t age[TCP_MAX_SACK], first = 0, n;
 
 	max = FS_MIN(max, (uint32_t)TCP_MAX_SACK);
-	if ((c->ack_flags & TCP_ACK_DSACK) && max > 0) {
+	if (has_dsack(c) && max > 0) {
 		to[0] = (struct tcp_sack_block){ c->dsack.left, c->dsack.right };
 		first = 1;
 	}

@@ -234,6 +234,25 @@ static void tcp_ooo_blocks__dsack_is_followed_by_what_holds_it(void **state)
 	trig_close(&r);
 }
 
+/* What came twice may be gone before the ACK: its block would be one of what is here (RFC 2883 4). */
+static void tcp_ooo_blocks__no_dsack_of_what_is_gone(void **state)
+{
+	struct tcp_rig r;
+	struct rig_sent *s;
+
+	rig_connected(&r, &rig_sacking);
+	arrive(&r, 2 * SIZE, 3 * SIZE);
+	rig_drain(&r);
+	rig_seg_part(&r, (struct rig_seg){ .seq = 3 * SIZE, .data = text(3 * SIZE), .len = SIZE });
+	r.c->rcvbuf = r.c->rcv_charge; /* full: what is in order takes its place */
+	rig_seg_part(&r, (struct rig_seg){ .data = text(0), .len = SIZE });
+	rig_burst_end(&r);
+	assert_int_equal(r.c->n_ooo, 0);
+	s = rig_ack_out(&r, SIZE);
+	assert_int_equal(s->h.n_sack, 0);
+	trig_close(&r);
+}
+
 /* --- what is kept --- */
 
 static void tcp_ooo_insert__keeps_what_it_has(void **state)
@@ -557,6 +576,7 @@ int main(void)
 		cmocka_unit_test(tcp_ooo_blocks__of_all_orders_with_timestamps),
 		cmocka_unit_test(tcp_ooo_blocks__none_without_sack),
 		cmocka_unit_test(tcp_ooo_blocks__dsack_is_followed_by_what_holds_it),
+		cmocka_unit_test(tcp_ooo_blocks__no_dsack_of_what_is_gone),
 		cmocka_unit_test(tcp_dsack__of_all_orders_with_each_segment_twice),
 		cmocka_unit_test(tcp_ooo_insert__any_overlap),
 		cmocka_unit_test(tcp_ooo_insert__keeps_what_it_has),
