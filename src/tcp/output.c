@@ -539,7 +539,8 @@ static NOINLINE enum sent send_fin(struct tcp_conn *c, const struct ip_env *env,
 	}
 	c->flags &= ~(uint32_t)TCP_CONN_FIN_LOST;
 	c->last_sent_at = now;
-	if ((c->due[TCP_TIMER_RTX] == FS_NEVER && c->due[TCP_TIMER_LOSS] == FS_NEVER) || c->persist)
+	/* RACK's timer may run still for data that are acked by now: it looks after no FIN. */
+	if ((c->due[TCP_TIMER_RTX] == FS_NEVER && c->loss_timer != TCP_LOSS_TIMER_TLP) || c->persist)
 		tcp_rearm_rtx(c, now);
 	return SENT_ALL;
 }

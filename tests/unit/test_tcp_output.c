@@ -562,6 +562,27 @@ static void tcp_output__fin_alone(void **state)
 	trig_close(&r);
 }
 
+/* RACK's timer may run still for data that are acked by now: it looks after no FIN. */
+static void tcp_output__fin_has_a_timer_of_its_own(void **state)
+{
+	struct rig_sent s;
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	rig_write(&r, rig_pattern(), 100);
+	rig_drain(&r);
+	rig_seg_in(&r, (struct rig_seg){ .ack = 100 });
+	r.c->due[TCP_TIMER_LOSS] = r.now + FS_MS(50);
+	r.c->loss_timer = TCP_LOSS_TIMER_REORDER;
+	assert_int_equal(tcp_shutdown(r.c, &r.h.env, TCP_SHUT_WR, r.now), 0);
+	rig_drain(&r);
+	rig_wait(&r, FS_SEC(2));
+	assert_true(rig_out(&r, &s));
+	assert_true(s.h.flags & TCP_FIN);
+	rig_drain(&r);
+	trig_close(&r);
+}
+
 /* The FIN needs room in the peer's window as a byte does. */
 static void tcp_output__fin_waits_for_the_window(void **state)
 {
@@ -808,6 +829,7 @@ int main(void)
 		cmocka_unit_test(tcp_send_syn__blocked),
 		cmocka_unit_test(tcp_output__fin_with_the_last_data),
 		cmocka_unit_test(tcp_output__fin_alone),
+		cmocka_unit_test(tcp_output__fin_has_a_timer_of_its_own),
 		cmocka_unit_test(tcp_output__fin_waits_for_the_window),
 		cmocka_unit_test(tcp_output__ecn),
 		cmocka_unit_test(tcp_output__tos_and_hop_limit),
