@@ -833,11 +833,13 @@ bool tcp_push_partial(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 	struct fbuf *seg = c->send_next;
 	int32_t window = window_from(c, c->snd_nxt);
 	struct ip_dst *dst;
+	uint32_t most;
 
 	if (!seg || window <= 0)
 		return false;
-	if (tcp_seg(seg)->len > FS_MIN((uint32_t)window, (uint32_t)c->mss) &&
-	    tcp_seg_split(c, seg, FS_MIN((uint32_t)window, (uint32_t)c->mss)) < 0)
+	dst = way(c, env); /* which may change the MSS */
+	most = FS_MIN((uint32_t)window, (uint32_t)c->mss);
+	if (tcp_seg(seg)->len > most && tcp_seg_split(c, seg, most) < 0)
 		return false;
 	tcp_seg(seg)->marks |= TCP_SEG_PUSH;
 	dst = way(c, env);

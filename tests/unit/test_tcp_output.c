@@ -803,6 +803,26 @@ static void tcp_probe_tail__new_or_last(void **state)
 	trig_close(&r);
 }
 
+/* The path may have become narrower since: what the override sends is cut for the one that is used. */
+static void tcp_push_partial__after_the_path_became_narrower(void **state)
+{
+	struct rig_sent s;
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	r.c->snd_wnd = 1000; /* of at most 65535: too little to bother */
+	rig_write(&r, rig_pattern(), 5000);
+	rig_no_out(&r);
+	r.c->dst->mtu = 600; /* which is seen with the next look at it */
+	ip_dst_put(&r.h.ip, r.c->dst);
+	r.c->dst = NULL;
+	while (!rig_out(&r, &s))
+		rig_wait(&r, FS_MS(100));
+	assert_in_range(s.len, 1, 600 - 40 - 12);
+	rig_drain(&r);
+	trig_close(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -840,6 +860,7 @@ int main(void)
 		cmocka_unit_test(tcp_send_reset__number_within_the_window),
 		cmocka_unit_test(tcp_send_challenge__budget),
 		cmocka_unit_test(tcp_probe_tail__new_or_last),
+		cmocka_unit_test(tcp_push_partial__after_the_path_became_narrower),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
