@@ -807,22 +807,16 @@ void tcp_send_reset(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 /*
  * A window that holds part of what waits gets that part (3.8.6.2.1's override); otherwise an old number, which the
  * peer must answer with an ACK that shows its window (RFC 9293 3.8.6.1; as Linux, no byte is risked). In urgent
- * mode the number is not old, so that the peer sees the pointer even then (3.8.5).
+ * mode one more goes before it, with a number that is not old, so that the peer sees the pointer even then (3.8.5):
+ * that one it need not answer.
  */
 void tcp_send_probe(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 {
 	struct ip_dst *dst = way(c, env);
-	tcp_seq seq = c->snd_una - 1;
-	bool put;
+	bool urgent = tcp_has(c, TCP_CONN_URG_OUT) && seq_gt(c->snd_up, c->snd_una);
 
-	if (!dst) {
-		tcp_blocked(c, now);
-		return;
-	}
-	if (tcp_has(c, TCP_CONN_URG_OUT) && seq_gt(c->snd_up, c->snd_una))
-		seq = c->snd_una;
-	put = tcp_frame_control(c, env, dst, seq, TCP_ACK, now);
-	if (put)
+	if (dst && (!urgent || tcp_frame_control(c, env, dst, c->snd_una, TCP_ACK, now)) &&
+	    tcp_frame_control(c, env, dst, c->snd_una - 1, TCP_ACK, now))
 		left(c);
 	else
 		tcp_blocked(c, now);
@@ -842,7 +836,6 @@ bool tcp_push_partial(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 	if (tcp_seg(seg)->len > most && tcp_seg_split(c, seg, most) < 0)
 		return false;
 	tcp_seg(seg)->marks |= TCP_SEG_PUSH;
-	dst = way(c, env);
 	if (dst) {
 		struct tcp_run run = { .first = seg, .n = 1, .len = tcp_seg(seg)->len };
 
