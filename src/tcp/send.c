@@ -285,12 +285,24 @@ static INLINE ssize_t queue_one(struct tcp_conn *c, const struct ip_env *env, st
 	return (ssize_t)len;
 }
 
+/*
+ * A chunk for @rest bytes cut off @seg: from where that came, above low water; otherwise the payload pool's. A lower
+ * MSS makes many segments of one, and must not take the chunks that ACKs come in by (design hazard 5).
+ */
+static struct fbuf *alloc_rest(struct tcp_conn *c, const struct fbuf *seg, uint32_t rest)
+{
+	struct fbuf_pool *payload = c->stack->ip->payload;
+
+	if (seg->pool->n_free > seg->pool->low_water)
+		return fbuf_alloc(seg->pool);
+	return rest <= payload->chunk_size - IP_TX_HEADROOM ? fbuf_alloc(payload) : NULL;
+}
+
 int tcp_seg_split(struct tcp_conn *c, struct fbuf *seg, uint32_t len)
 {
 	struct tcp_seg *s = tcp_seg(seg), *r;
 	uint32_t rest = s->len - len;
-	/* From where the whole one came: another pool's chunks may be too small for the rest. */
-	struct fbuf *f = fbuf_alloc(seg->pool);
+	struct fbuf *f = alloc_rest(c, seg, rest);
 
 	fs_assert(len > 0 && len < s->len);
 	if (!f) {

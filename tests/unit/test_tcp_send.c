@@ -571,6 +571,26 @@ static void tcp_seg_split__by_the_window(void **state)
 	trig_close(&r);
 }
 
+/* Hazard 5: many segments of one must not take the chunks that ACKs come in by. */
+static void tcp_seg_split__below_low_water(void **state)
+{
+	struct tcp_rig r;
+	uint32_t pinned, payload;
+
+	rig_connected(&r, &rig_plain);
+	r.c->snd_wnd = 0;
+	rig_write(&r, rig_pattern(), 1000);
+	r.h.pinned.low_water = pinned = r.h.pinned.n_free;
+	payload = r.h.payload.n_free;
+	r.c->max_wnd = 400;
+	rig_seg_in(&r, (struct rig_seg){ .window = 400 });
+	expect_data(&r, 0, 400, 0);
+	assert_int_equal(r.h.pinned.n_free, pinned);
+	assert_int_equal(r.h.payload.n_free, payload - 1);
+	r.h.pinned.low_water = 0;
+	trig_close(&r);
+}
+
 /* What was sent already and is longer than the path takes: it goes again in parts, which count each. */
 static void tcp_seg_split__by_a_lower_mtu(void **state)
 {
@@ -642,6 +662,7 @@ int main(void)
 		cmocka_unit_test(tcp_send__urgent_far_away),
 		cmocka_unit_test(tcp_send__errors),
 		cmocka_unit_test(tcp_seg_split__by_the_window),
+		cmocka_unit_test(tcp_seg_split__below_low_water),
 		cmocka_unit_test(tcp_seg_split__by_a_lower_mtu),
 		cmocka_unit_test(tcp_seg_trim_front__rest_is_sent_again),
 	};
