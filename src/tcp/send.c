@@ -326,6 +326,8 @@ int tcp_seg_split(struct tcp_conn *c, struct fbuf *seg, uint32_t len)
 		seg->len = seg->total = len;
 	uncharge(c, seg, rest);
 	charge(c, f, rest + SEG_OVERHEAD);
+	if (!tcp_is_writable(c)) /* it may have been until now: whoever polls is to hear when it is again */
+		c->flags |= TCP_CONN_NO_SPACE;
 	list_put(c, f, seg);
 	if (s->sent_at != 0) {
 		c->packets_out++;

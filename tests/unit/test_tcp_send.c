@@ -623,6 +623,28 @@ static void tcp_seg_split__by_a_lower_mtu(void **state)
 	trig_close(&r);
 }
 
+/* Two chunks take more than one: a buffer that was writable may be so no longer, and then tells when it is again. */
+static void tcp_seg_split__that_fills_the_buffer(void **state)
+{
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_plain);
+	r.c->snd_wnd = 0;
+	rig_write(&r, rig_pattern(), 1000);
+	r.c->options.sndbuf = r.c->sndbuf = r.c->snd_charge + r.c->snd_charge / 2;
+	assert_true(tcp_ready(r.c) & TCP_READY_OUT);
+	r.c->max_wnd = 400;
+	rig_seg_in(&r, (struct rig_seg){ .window = 400 });
+	expect_data(&r, 0, 400, 0);
+	assert_false(tcp_ready(r.c) & TCP_READY_OUT);
+	r.edges = 0;
+	rig_seg_in(&r, (struct rig_seg){ .ack = 400, .window = 1000 });
+	expect_data(&r, 400, 600, TCP_PSH);
+	rig_seg_in(&r, (struct rig_seg){ .ack = 1000 });
+	assert_true(r.edges & TCP_READY_OUT);
+	trig_close(&r);
+}
+
 /* An ACK in the middle of a segment: the rest is what is sent again. */
 static void tcp_seg_trim_front__rest_is_sent_again(void **state)
 {
@@ -664,6 +686,7 @@ int main(void)
 		cmocka_unit_test(tcp_seg_split__by_the_window),
 		cmocka_unit_test(tcp_seg_split__below_low_water),
 		cmocka_unit_test(tcp_seg_split__by_a_lower_mtu),
+		cmocka_unit_test(tcp_seg_split__that_fills_the_buffer),
 		cmocka_unit_test(tcp_seg_trim_front__rest_is_sent_again),
 	};
 
