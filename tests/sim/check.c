@@ -212,9 +212,12 @@ static void check_timers(struct sim_world *w, const struct tcp_conn *c)
 	CHECK(rto <= config->rto_max_us, "RTO %u us", WHO, rto);
 	if (frozen || c->state == TCP_CLOSED)
 		return;
-	CHECK(!is_outstanding(c) || c->due[TCP_TIMER_RTX] != FS_NEVER || c->due[TCP_TIMER_LOSS] != FS_NEVER,
+	CHECK(!is_outstanding(c) || c->due[TCP_TIMER_RTX] != FS_NEVER ||
+		      (c->due[TCP_TIMER_LOSS] != FS_NEVER && c->loss_timer == TCP_LOSS_TIMER_TLP),
 	      "%u..%u is outstanding and no timer runs", WHO, c->snd_una, c->snd_nxt);
-	CHECK(!tcp_has(c, TCP_CONN_DST_BLOCKED) || first != FS_NEVER, "blocked, and nobody tries again", WHO);
+	/* The mark may be left over where nothing is to be sent any more; FIN and ACKs are looked at below. */
+	CHECK(!tcp_has(c, TCP_CONN_DST_BLOCKED) || first != FS_NEVER || !(is_outstanding(c) || c->send_next),
+	      "blocked, and nobody tries again", WHO);
 	CHECK(!(c->ack_flags & TCP_ACK_DELAYED) || (c->ack_flags & TCP_ACK_NOW) ||
 		      c->due[TCP_TIMER_ACK] <= w->now + FS_MS(500),
 	      "an ACK is delayed until %lld", WHO, (long long)c->due[TCP_TIMER_ACK]);
@@ -248,8 +251,8 @@ static uint32_t reading(const struct tcp_conn *c)
 		n--;
 	if (ends)
 		ready |= TCP_READY_IN | TCP_READY_RDHUP;
-	/* Linux also says so where the low mark cannot be reached for the window is used up. */
-	if (n >= target || (n > 0 && tcp_receive_window(c) <= c->rcv_mss))
+	/* Linux also says so where the low mark cannot be reached: the window or the buffer is used up. */
+	if (n >= target || (n > 0 && (tcp_receive_window(c) <= c->rcv_mss || c->rcv_charge >= c->rcvbuf - c->rcvbuf / 8)))
 		ready |= TCP_READY_IN;
 	return ready;
 }

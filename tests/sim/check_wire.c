@@ -118,6 +118,13 @@ void sim_check_edge(struct sim_end *e, tcp_seq edge)
 		e->track.send_edge = seq_max(e->track.send_edge, edge);
 }
 
+/* DCTCP marks every segment (RFC 8257 3.1): as the connection does now, or did when a frame was built that waits. */
+static bool marks_all(const struct sim_end *end)
+{
+	return tcp_cc_at(end->conn->cc.algorithm)->wants_ecn ||
+	       tcp_cc_at(end->host->tcp.config.congestion)->wants_ecn;
+}
+
 static void check_data(struct sim_world *w, struct sim_end *end, const struct segment *s)
 {
 	const struct tcp_conn *c = end->conn;
@@ -125,7 +132,6 @@ static void check_data(struct sim_world *w, struct sim_end *end, const struct se
 	uint32_t options = s->h.hdr_len - (uint32_t)TCP_HDR_LEN;
 	tcp_seq edge = c->snd_una + c->snd_wnd;
 	bool is_new = !t->sent_any || seq_gt(s->end, t->high_sent);
-	const struct tcp_cc_ops *cc = tcp_cc_at(c->cc.algorithm);
 
 	sim_check_edge(end, edge);
 	CHECK(seq_le(s->end, c->snd_end), "beyond what is queued, %u", WHAT, c->snd_end);
@@ -138,7 +144,7 @@ static void check_data(struct sim_world *w, struct sim_end *end, const struct se
 	CHECK(s->size + options <= c->peer_mss, "%u bytes with options, the peer takes %u", WHAT, s->size + options,
 	      c->peer_mss);
 	/* ECT on what was sent before would let a loss pass unnoticed (RFC 3168 6.1.5). */
-	CHECK(is_new || (s->p.tos & ECT_MASK) == 0 || (cc && cc->wants_ecn), "a retransmission with ECT", WHAT);
+	CHECK(is_new || (s->p.tos & ECT_MASK) == 0 || marks_all(end), "a retransmission with ECT", WHAT);
 	CHECK(tcp_has(c, TCP_CONN_ECN) || (s->p.tos & ECT_MASK) == 0, "ECT, which was not agreed on", WHAT);
 	if (is_new)
 		t->high_sent = s->end;
@@ -223,7 +229,7 @@ void sim_check_sending(struct sim_world *w, struct sim_host *host, unsigned port
 	if (s->p.payload_len > 0)
 		check_data(w, end, s);
 	else
-		CHECK((s->p.tos & ECT_MASK) == 0 || tcp_cc_at(end->conn->cc.algorithm)->wants_ecn,
+		CHECK((s->p.tos & ECT_MASK) == 0 || marks_all(end),
 		      "ECT without data (RFC 3168 6.1.4)", WHAT);
 	check_ack(w, end, s);
 }
