@@ -244,7 +244,7 @@ static unsigned port_towards(const struct sim_host *h, const struct ip_addr *rem
 		if (ip_addr_equal(remote, &peer->v4) || ip_addr_equal(remote, &peer->v6))
 			return i;
 	}
-	return 0; /* the rest of the world is behind the first one */
+	return h->default_port;
 }
 
 static struct ip_dst *resolve(void *context, const struct ip_addr *remote, const struct ip_addr *local, uint64_t choice)
@@ -396,6 +396,8 @@ static void flush_port(struct sim_host *h, unsigned index)
 			sim_pcap_frame(w->pcap, p->name, true, frame, w->now);
 		if (w->watch.sending)
 			w->watch.sending(w, h, index, frame);
+		if (w->watch.mangle)
+			w->watch.mangle(w, h, index, frame);
 		if (ops->transmit(&p->handle, &frame, 1) == 0) {
 			push_front(&h->ip.port[index].out, frame);
 			sim_fail(w, "the device refused what it has room for");

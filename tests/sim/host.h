@@ -71,6 +71,7 @@ struct sim_host {
 	struct sim_host *sibling; /* has its addresses and links, too, and receives nothing itself; NULL = none */
 	bool is_sibling;
 	bool unreachable;	  /* resolve() says so: no route */
+	unsigned default_port;	  /* to where nobody is known */
 	bool quiet;		  /* not looked at after each step: scenarios with many connections */
 	struct sim_random random;
 	fs_ns driven_at;	  /* last time */

@@ -133,6 +133,7 @@ static void wake_event(struct sim_world *w, void *object, uint64_t argument)
 	(void)argument;
 	if (!e->conn || e->wakes_at > w->now)
 		return; /* finished meanwhile, or woken before and to come again later */
+	e->wakes_at = FS_NEVER;
 	e->host->env.now = w->now;
 	end_wake(e);
 	sim_host_settle(e->host);
@@ -167,7 +168,7 @@ static void programs(struct sim_world *w, struct sim_host *h)
 	struct sim_end *e;
 
 	while ((e = woken_pop(play, h->index))) {
-		if (e->conn && e->host == h)
+		if (e->conn && e->host == h && !e->frozen)
 			sim_program_run(e);
 	}
 	sim_doing = h->name;
@@ -182,6 +183,7 @@ void sim_end_adopt(struct sim_end *e, struct sim_host *host, struct tcp_conn *co
 	map_remove(play, e);
 	e->host = host;
 	e->conn = conn;
+	e->frozen = false;
 	e->local = conn->end.local;
 	e->remote = conn->end.remote;
 	e->local_port = conn->end.local_port;
@@ -282,13 +284,14 @@ static void end_begin(struct sim_world *w, void *object, uint64_t argument)
 		connect_later(e);
 	} else {
 		e->local = conn->end.local;
+		e->iss = conn->iss;
 	}
 	sim_host_settle(h);
 }
 
 /* --- accepting --- */
 
-/* The flow whose client has that address and port, and no server yet; the latest. */
+/* The flow whose client began it: ports are used again, numbers are not. */
 static struct sim_end *expected(struct sim_play *play, const struct sim_host *server, const struct tcp_conn *conn)
 {
 	struct sim_end *found = NULL;
@@ -296,7 +299,8 @@ static struct sim_end *expected(struct sim_play *play, const struct sim_host *se
 	for (struct sim_flow *f = play->flows; f; f = f->next) {
 		struct sim_end *e = &f->end[1], *c = &f->end[0];
 
-		if (!f->mutual && !e->done && !e->conn && e->host == server && c->local_port == conn->end.remote_port &&
+		if (!f->mutual && !e->done && !e->conn && e->host == server && c->iss == conn->irs &&
+		    c->local_port == conn->end.remote_port &&
 		    c->remote_port == conn->end.local_port && ip_addr_equal(&c->remote, &conn->end.local) &&
 		    (ip_addr_equal(&c->host->v4, &conn->end.remote) || ip_addr_equal(&c->host->v6, &conn->end.remote)))
 			found = e;

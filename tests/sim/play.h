@@ -50,6 +50,7 @@ struct sim_plan {
 	fs_ns read_gap;
 	uint64_t pause_after;	 /* bytes received, then nothing is read for */
 	fs_ns pause_for;	 /* so long; 0 = never */
+	fs_ns stay_for;		 /* SHUT, PASSIVE: between both ends and close() */
 	uint64_t abort_after;	 /* ABORT: bytes moved in both directions */
 	uint32_t urgent_every;	 /* every so many bytes one is urgent; 0 = none */
 	uint8_t ending;		 /* enum sim_ending */
@@ -58,6 +59,7 @@ struct sim_plan {
 	uint8_t skip_percent;	 /* of reads throw bytes away */
 	bool in_place;		 /* reads frames where they lie */
 	bool fiddles;		 /* changes options now and then */
+	bool by_hand;		 /* does nothing by itself: sim_program_call() */
 	struct tcp_options options;
 	bool use_options;
 };
@@ -93,13 +95,16 @@ struct sim_end {
 	bool server, woken, mapped;
 	uint16_t local_port, remote_port;
 	struct ip_addr local, remote;
+	tcp_seq iss;		/* a client's */
 	uint64_t key;		/* of what it sends */
 	uint64_t sent, received;
 	uint64_t next_urgent;
 	uint32_t edges;
 	bool readable, writable; /* as far as the program knows */
 	bool connected, eof, shut, done, paused;
+	bool frozen;		/* its connection is on the move: no calls */
 	fs_ns reads_at, writes_at; /* not before */
+	fs_ns leaves_at;	/* close() not before; 0 = not known yet */
 	fs_ns wakes_at;		/* an event is under way for then; FS_NEVER = none */
 	int error;		/* positive */
 	uint32_t connect_tries;
@@ -139,6 +144,7 @@ struct sim_play {
 	struct sim_end *woken[SIM_MAX_HOSTS], **woken_tail[SIM_MAX_HOSTS];
 	struct sim_random random;
 	bool harsh;	 /* the network may kill a connection: its errors are no failure */
+	bool spoiled;	 /* forged segments may have been taken for the peer's: streams are not compared any more */
 	bool starved;	 /* memory is made to fail: calls may say so, connections may die of it */
 	uint64_t strays; /* connections accepted that nobody began: late duplicates */
 	uint64_t bytes;	 /* received and right */
@@ -196,6 +202,9 @@ void sim_play_released(void *context, struct tcp_conn *conn, void *user);
 
 /* --- program.c: one turn of an end's program --- */
 void sim_program_run(struct sim_end *end);
+
+/* One call by hand: @what chooses which. */
+void sim_program_call(struct sim_end *end, uint8_t what, uint16_t argument);
 
 /* Its user aborts it. */
 void sim_program_kill(struct sim_end *end);

@@ -26,11 +26,18 @@ static bool is_memory_error(const struct sim_end *e, ssize_t rc)
 	return rc == -ENOMEM || rc == -ENOBUFS;
 }
 
+static bool is_spoiled(const struct sim_end *e)
+{
+	return ((const struct sim_play *)e->host->world->above)->spoiled;
+}
+
 /* Errors the plan or the network may cause. */
 static bool is_allowed(const struct sim_end *e, int error)
 {
 	const struct sim_play *play = e->host->world->above;
 
+	if (play->spoiled)
+		return true;
 	if (error == ECONNREFUSED)
 		return e->flow->refused || play->harsh || play->starved;
 	if (error == ETIMEDOUT)
@@ -80,6 +87,8 @@ static void check_bytes(struct sim_end *e, uint64_t position, const uint8_t *byt
 {
 	size_t good = sim_pattern_match(e->peer->key, position, bytes, len);
 
+	if (is_spoiled(e))
+		return;
 	SIM_CHECK(e->host->world, good == len, "%s: byte %llu is %02x instead of %02x", sim_end_name(e),
 		  (unsigned long long)(position + good), bytes[good],
 		  sim_pattern(e->peer->key, position + good));
@@ -91,7 +100,7 @@ static void arrived(struct sim_end *e, size_t len)
 
 	e->received += len;
 	play->bytes += len;
-	SIM_CHECK(e->host->world, e->received <= e->peer->sent, "%s: %llu bytes, and only %llu were sent",
+	SIM_CHECK(e->host->world, e->received <= e->peer->sent || is_spoiled(e), "%s: %llu bytes, and only %llu were sent",
 		  sim_end_name(e), (unsigned long long)e->received, (unsigned long long)e->peer->sent);
 	if (e->plan.pause_for > 0 && !e->paused && e->received >= e->plan.pause_after) {
 		e->paused = true;
@@ -103,7 +112,7 @@ static void arrived(struct sim_end *e, size_t len)
 
 static void at_end(struct sim_end *e)
 {
-	SIM_CHECK(e->host->world, e->received == e->peer->sent && e->peer->shut, "%s: the end after %llu of %llu bytes",
+	SIM_CHECK(e->host->world, (e->received == e->peer->sent && e->peer->shut) || is_spoiled(e), "%s: the end after %llu of %llu bytes",
 		  sim_end_name(e), (unsigned long long)e->received, (unsigned long long)e->peer->sent);
 	e->eof = true;
 	e->readable = false;
@@ -133,7 +142,7 @@ static void leave_out_before(struct sim_end *e, uint32_t n)
 
 	if (e->conn->copied_seq == 0 && e->conn->irs == 0)
 		return; /* it never was synchronised */
-	SIM_CHECK(e->host->world, left_out == 0 || (left_out == 1 && e->peer->plan.urgent_every > 0),
+	SIM_CHECK(e->host->world, left_out == 0 || (left_out == 1 && e->peer->plan.urgent_every > 0) || is_spoiled(e),
 		  "%s: %u bytes left out", sim_end_name(e), left_out);
 	e->received += left_out;
 }
@@ -205,7 +214,7 @@ static void read_urgent(struct sim_end *e)
 	ssize_t n = tcp_recv(e->conn, &e->host->env, &iov, 1, TCP_RECV_OOB, 0, e->host->world->now);
 
 	if (n == 1)
-		SIM_CHECK(e->host->world, byte == sim_pattern(e->peer->key, position), "%s: urgent byte %llu",
+		SIM_CHECK(e->host->world, is_spoiled(e) || byte == sim_pattern(e->peer->key, position), "%s: urgent byte %llu",
 			  sim_end_name(e), (unsigned long long)position);
 }
 
@@ -363,8 +372,14 @@ static void end_somehow(struct sim_end *e)
 		e->shut = true; /* before the call: its FIN may be there at once */
 		tcp_shutdown(e->conn, &e->host->env, TCP_SHUT_WR, e->host->world->now);
 	}
-	if (e->shut && e->eof)
+	if (!e->shut || !e->eof)
+		return;
+	if (e->leaves_at == 0)
+		e->leaves_at = e->host->world->now + e->plan.stay_for;
+	if (e->host->world->now >= e->leaves_at)
 		leave(e, false);
+	else
+		sim_end_wake_at(e, e->leaves_at);
 }
 
 static void take_edges(struct sim_end *e)
@@ -387,6 +402,8 @@ void sim_program_run(struct sim_end *e)
 	sim_doing = sim_end_name(e);
 	e->wakes_at = FS_NEVER;
 	take_edges(e);
+	if (e->plan.by_hand)
+		return;
 	if (e->plan.fiddles && sim_chance(&e->random, 5))
 		fiddle(e);
 	if (!read_some(e) || !write_some(e))
@@ -399,4 +416,98 @@ void sim_program_kill(struct sim_end *e)
 	while (e->n_held > 0)
 		give_back_one(e);
 	let_go(e, true);
+}
+
+/* Reads at most @len bytes, as the plan has it. */
+static void read_by_hand(struct sim_end *e, uint16_t len)
+{
+	ssize_t n;
+
+	e->plan.read_max = FS_MAX(len, (uint16_t)1);
+	n = e->plan.in_place ? read_in_place(e) : read_copied(e);
+	if (n > 0)
+		arrived(e, (size_t)n);
+	else if (n < 0 && n != -EAGAIN && n != -ENOTCONN)
+		failed(e, (int)-n);
+}
+
+static void write_by_hand(struct sim_end *e, uint16_t len, uint32_t flags)
+{
+	struct iovec iov = { buffer, FS_MAX(len, (uint16_t)1) };
+	ssize_t n;
+
+	sim_pattern_fill(e->key, e->sent, buffer, iov.iov_len);
+	n = tcp_send(e->conn, &e->host->env, &iov, 1, flags, e->host->world->now);
+	if (n > 0)
+		e->sent += (uint64_t)n;
+	if (flags & TCP_SEND_OOB)
+		e->plan.urgent_every = 1;
+}
+
+static void set_by_hand(struct sim_end *e, uint16_t argument)
+{
+	struct tcp_options o = *tcp_get_options(e->conn);
+
+	switch (argument & 7) {
+	case 0:
+		o.rcvbuf = argument;
+		break;
+	case 1:
+		o.sndbuf = argument;
+		break;
+	case 2:
+		o.cork = argument >> 3 & 1;
+		o.nodelay = argument >> 4 & 1;
+		break;
+	case 3:
+		o.keepalive = argument >> 3 & 1;
+		o.keep_idle_s = 1 + (argument >> 4 & 15);
+		o.keep_interval_s = 1 + (argument >> 8 & 15);
+		break;
+	case 4:
+		o.user_timeout_ms = argument;
+		break;
+	case 5:
+		o.notsent_lowat = argument;
+		break;
+	case 6:
+		o.congestion = (uint8_t)(argument >> 3);
+		break;
+	default:
+		o.window_clamp = argument;
+	}
+	tcp_set_options(e->conn, &e->host->env, &o, e->host->world->now);
+}
+
+void sim_program_call(struct sim_end *e, uint8_t what, uint16_t argument)
+{
+	sim_doing = sim_end_name(e);
+	switch (what % 10) {
+	case 0:
+	case 1:
+		write_by_hand(e, argument, what & 16 ? TCP_SEND_MORE : 0);
+		break;
+	case 2:
+		write_by_hand(e, argument, TCP_SEND_OOB);
+		break;
+	case 3:
+	case 4:
+		read_by_hand(e, argument);
+		break;
+	case 5:
+		set_by_hand(e, argument);
+		break;
+	case 6:
+		e->shut |= argument & TCP_SHUT_WR;
+		tcp_shutdown(e->conn, &e->host->env, argument & 3, e->host->world->now);
+		break;
+	case 7:
+		tcp_quickack(e->conn, &e->host->env, argument & 1, e->host->world->now);
+		break;
+	case 8:
+		tcp_take_error(e->conn);
+		break;
+	default:
+		leave(e, argument & 1);
+	}
 }

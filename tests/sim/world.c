@@ -68,6 +68,12 @@ bool sim_world_run(struct sim_world *w, void (*body)(struct sim_world *w, void *
 	return good;
 }
 
+void sim_world_resume(struct sim_world *w)
+{
+	running = w;
+	sim_alloc_direct(&w->alloc);
+}
+
 void sim_fail(struct sim_world *w, const char *format, ...)
 {
 	va_list args;

@@ -61,6 +61,8 @@ struct sim_watch {
 	struct sim_host *(*steer)(struct sim_world *w, struct sim_host *host, const struct fbuf *frame);
 	/* Frames and timers were worked off: let programs run. */
 	void (*programs)(struct sim_world *w, struct sim_host *host);
+	/* Change a frame on its way out. */
+	void (*mangle)(struct sim_world *w, struct sim_host *host, unsigned port, struct fbuf *frame);
 	/* @host rests: look at it. */
 	void (*resting)(struct sim_world *w, struct sim_host *host);
 };
@@ -80,6 +82,7 @@ struct sim_world {
 	struct sim_watch watch;
 	void *above;		/* the layer above: struct sim_play */
 	void *trouble;		/* trouble.c */
+	void *more;		/* a scenario's */
 	struct sim_pcap *pcap;	/* NULL = nobody wants it */
 	struct sim_alloc_plan alloc;
 	struct sim_memory *memory;
@@ -96,6 +99,9 @@ void sim_world_destroy(struct sim_world *w);
 
 /* Run @body; false: it failed, w->message says why. Assertions of the code under test end here, too. */
 bool sim_world_run(struct sim_world *w, void (*body)(struct sim_world *w, void *argument), void *argument);
+
+/* @w runs again, after another world ran within it. */
+void sim_world_resume(struct sim_world *w);
 
 /* It failed. Time, event number and the name of what is running are put in front. */
 _Noreturn void sim_fail(struct sim_world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
