@@ -13,9 +13,11 @@
 #include "base/err.h"
 #include "check.h"
 #include "host.h"
+#include "isn.h"
 #include "pcap.h"
 #include "play.h"
 #include "tcp/cc.h"
+#include "tcp/conn.h"
 #include "trouble.h"
 #include "world.h"
 
@@ -26,6 +28,7 @@ enum {
 	WIRE_CHUNKS = 6000,
 	HARSH_LOSS = 120000, /* per million: from here on connections may die of it */
 	MIN_V6_MTU = 1280,
+	ISN_RANGE = 1 << 18, /* before the wrap */
 };
 
 struct draw {
@@ -35,6 +38,7 @@ struct draw {
 	struct sim_host *client, *server, *other; /* other: a second client; NULL mostly */
 	struct fault_config good[2];		  /* of the first link, by end: what it is like without faults */
 	fs_ns heals_at;
+	bool reorders;
 	bool verbose;
 };
 
@@ -92,7 +96,8 @@ static struct sim_host *draw_host(struct draw *d, uint32_t mtu)
 	draw_tcp(r, &c.tcp);
 	c.pinned = (uint32_t)(sim_chance(r, 70) ? 2048 : sim_spread(r, 160, 2048));
 	c.payload = (uint32_t)(sim_chance(r, 70) ? 1024 : sim_spread(r, 64, 1024));
-	c.low_water = sim_chance(r, 50) ? c.pinned / 8 : (uint32_t)sim_below(r, c.pinned / 2);
+	/* What is queued to send must never keep ACKs from coming in. */
+	c.low_water = sim_chance(r, 50) ? c.pinned / 8 : (uint32_t)sim_range(r, c.pinned / 12, c.pinned / 2);
 	if (sim_chance(r, 30))
 		c.chunk = 2048; /* long frames come in parts, then */
 	c.lazy = sim_chance(r, 60) ? 0 : (fs_ns)sim_spread(r, FS_US(10), FS_MS(5));
@@ -191,6 +196,7 @@ static void draw_link(struct draw *d, struct sim_host *a, struct sim_host *b)
 	for (unsigned e = 0; e < 2; e++) {
 		link->fault.to[e].config = config[e];
 		d->play->harsh |= is_harsh(&config[e]);
+		d->reorders |= config[e].reorder > 0;
 	}
 	link->fault.hold = sim_chance(r, 60) ? 0 : (fs_ns)sim_spread(r, FS_US(10), FS_MS(300));
 	/* A path narrower than its ends; below 1280 none has IPv6. */
@@ -288,6 +294,8 @@ static void draw_plan(struct sim_random *r, struct sim_plan *p, const struct sim
 		p->pause_after = sim_spread(r, 1, 50000);
 		p->pause_for = (fs_ns)sim_spread(r, FS_MS(1), FS_SEC(30));
 	}
+	if (sim_chance(r, 12))
+		p->stay_for = (fs_ns)sim_spread(r, FS_MS(1), FS_SEC(5));
 	p->abort_after = sim_spread(r, 1, 100000);
 	p->more_percent = (uint8_t)(sim_chance(r, 20) ? sim_below(r, 90) : 0);
 	p->peek_percent = (uint8_t)(sim_chance(r, 15) ? sim_below(r, 60) : 0);
@@ -314,6 +322,11 @@ static void reconcile(struct sim_plan plan[2])
 		if (plan[i].ending == SIM_END_ABORT && plan[i].abort_after > plan[0].send + plan[1].send)
 			plan[i].ending = SIM_END_SHUT;
 	}
+	/* Without congestion control the receiver's buffer must hold whatever comes. */
+	for (unsigned i = 0; i < 2; i++)
+		if (strcmp(tcp_cc_at(plan[i].options.congestion)->name, "none") == 0 &&
+		    (plan[!i].options.rcvbuf || plan[!i].fiddles || plan[!i].options.window_clamp))
+			plan[i].options.congestion = 0;
 	if (plan[0].ending == SIM_END_PASSIVE && plan[1].ending == SIM_END_PASSIVE)
 		plan[0].ending = SIM_END_SHUT;
 	/* One waits for the other's end, which does not come by FIN. */
@@ -356,6 +369,27 @@ static void draw_flow(struct draw *d, fs_ns start)
 		sim_play_mutual(d->play, f, (uint16_t)(9000 + f->index));
 }
 
+/* The first connection's numbers wrap in mid-transfer, in one direction or in both. */
+static void draw_numbers(struct draw *d)
+{
+	struct sim_random *r = &d->flow;
+	struct sim_end *client = &d->play->flows->end[0], *server = &d->play->flows->end[1];
+	struct sim_end *ends[] = { client, server };
+
+	if (!sim_chance(r, 10))
+		return;
+	for (unsigned i = 0; i < 2; i++) {
+		struct sim_end *e = ends[i];
+
+		if (sim_chance(r, 30))
+			continue;
+		e->plan.send = FS_MAX(e->plan.send, e->plan.write_gap || e->peer->plan.read_gap ? 0u : LONG_BYTES / 2);
+		sim_isn_before_wrap(e->host, i == 0 ? SIM_CLIENT_PORT : SIM_PORT,
+				    i == 0 ? &client->remote : sim_host_addr(client->host, client->flow->v6),
+				    i == 0 ? SIM_PORT : SIM_CLIENT_PORT, d->play->flows->start, ISN_RANGE);
+	}
+}
+
 static void draw_flows(struct draw *d)
 {
 	struct sim_random *r = &d->flow;
@@ -368,8 +402,9 @@ static void draw_flows(struct draw *d)
 		fs_ns delay = sim_chance(r, 60) ? 0 : (fs_ns)sim_spread(r, FS_US(10), FS_SEC(1));
 
 		sim_play_listen(d->play, hosts[i], SIM_PORT, backlog, NULL, delay);
-		/* Who overflows forgets what cookies stand for: what follows the first segment is reset (as Linux). */
-		d->play->harsh |= backlog < n && hosts[i]->config.tcp.syncookies != 0;
+		/* Who overflows forgets what cookies stand for, and resets what follows; without cookies a handshake that
+		 * nobody ends may keep others out for longer than they try (as Linux). */
+		d->play->harsh |= backlog < n || hosts[i]->config.reqs < n;
 	}
 	d->play->port_span = sim_chance(r, 20) ? (uint16_t)sim_range(r, n, n + 3) : 0;
 	for (unsigned i = 0; i < n; i++) {
@@ -377,6 +412,7 @@ static void draw_flows(struct draw *d)
 		if (sim_chance(r, 60))
 			at += (fs_ns)sim_spread(r, FS_US(1), FS_SEC(2));
 	}
+	draw_numbers(d);
 }
 
 /* --- the run --- */
@@ -430,6 +466,33 @@ static void print_counters(const struct sim_world *w)
 	}
 }
 
+/* What is left in the engines. */
+static void print_connections(const struct sim_world *w)
+{
+	for (unsigned i = 0; i < w->n_hosts; i++) {
+		const struct sim_host *h = w->host[i];
+		struct table_cursor at = { 0 };
+		struct table_node *node;
+
+		while ((node = table_next(&h->tcp.ends, &at))) {
+			const struct tcp_end *end = FS_CONTAINER_OF(node, struct tcp_end, node);
+			const struct tcp_conn *c = (const struct tcp_conn *)(const void *)end;
+
+			if (end->kind != TCP_END_CONN)
+				continue;
+			fprintf(stderr, "%s %u-%u %s flags %x: una %u nxt %u end %u wnd %u cwnd %u mss %u segs %u out %u lost %u "
+				"retrans %u sacked %u; rx %u ooo %u charge %u/%u window %u; due %lld %lld %lld %lld %lld\n",
+				h->name, end->local_port, end->remote_port, tcp_state_name[c->state], c->flags, c->snd_una,
+				c->snd_nxt, c->snd_end, c->snd_wnd, c->cc.cwnd, c->mss, c->n_segs, c->packets_out, c->lost_out,
+				c->retrans_out, c->sacked_out, c->rx.frames, c->n_ooo, c->rcv_charge, c->rcvbuf,
+				tcp_receive_window(c), (long long)c->due[0], (long long)c->due[1], (long long)c->due[2],
+				(long long)c->due[3], (long long)c->due[4]);
+		}
+		fprintf(stderr, "%s: pinned %u of %u free, payload %u of %u\n", h->name, h->pinned.n_free, h->pinned.n_total,
+			h->payload.n_free, h->payload.n_total);
+	}
+}
+
 static void build(struct draw *d)
 {
 	struct sim_world *w = d->world;
@@ -451,6 +514,9 @@ static void build(struct draw *d)
 	}
 	draw_flows(d);
 	sim_trouble_draw(d->play, sim_random_stream(seed, 14));
+	/* A cookie comes back with the first segment of the handshake's number; what overtakes it is reset (as Linux). */
+	for (unsigned i = 0; i < w->n_hosts; i++)
+		d->play->harsh |= w->host[i]->config.tcp.syncookies == 2 && d->reorders;
 	d->heals_at = w->now + (fs_ns)sim_spread(&d->time, FS_MS(200), FS_SEC(40));
 	sim_at(w, d->heals_at, heal, d, 0);
 }
@@ -464,7 +530,7 @@ static fs_ns leisure(const struct sim_play *play)
 		for (unsigned s = 0; s < 2; s++) {
 			const struct sim_plan *p = &f->end[s].plan, *q = &f->end[!s].plan;
 
-			sum += p->pause_for + p->write_gap * (fs_ns)p->send + p->read_gap * (fs_ns)q->send;
+			sum += p->pause_for + p->stay_for + p->write_gap * (fs_ns)p->send + p->read_gap * (fs_ns)q->send;
 		}
 	return sum;
 }
@@ -503,6 +569,8 @@ bool sim_run_seed(const struct sim_run_args *args, struct sim_result *result, ch
 
 	w->pcap = args->pcap ? sim_pcap_open(args->pcap) : NULL;
 	good = sim_world_run(w, body, (void *)(uintptr_t)args);
+	if (args->verbose && !good)
+		print_connections(w);
 	if (args->verbose)
 		print_counters(w);
 	if (!good)

@@ -24,6 +24,7 @@ static const char usage[] =
 	"  --seed N        run this one\n"
 	"  --seeds A..B    run these\n"
 	"  --seconds N     run fresh ones for so long; the first is printed\n"
+	"  --keep-going    go on after a failure, without capture\n"
 	"  --twice N       run every N-th seed twice and compare what happened\n"
 	"  --pcap FILE     capture; of several seeds the last one's remains\n"
 	"  --trace-hash    print a hash of all that happened for each seed\n"
@@ -37,7 +38,7 @@ struct options {
 	unsigned seconds;
 	unsigned twice;
 	const char *pcap;
-	bool trace_hash, verbose;
+	bool trace_hash, verbose, keep_going;
 	uint8_t poison;
 };
 
@@ -114,7 +115,8 @@ static bool run(const struct options *o, uint64_t seed, struct sim_result *sum)
 	current_seed = seed;
 	if (!sim_run_seed(&args, &result, message)) {
 		fprintf(stderr, "seed %llu failed: %s\n", (unsigned long long)seed, message);
-		keep_capture(o, seed);
+		if (!o->keep_going)
+			keep_capture(o, seed);
 		return false;
 	}
 	if (o->trace_hash)
@@ -149,6 +151,7 @@ static int parse(struct options *o, int argc, char **argv)
 		{ "seconds", required_argument, NULL, 'n' }, { "twice", required_argument, NULL, 't' },
 		{ "pcap", required_argument, NULL, 'p' },    { "trace-hash", no_argument, NULL, 'h' },
 		{ "poison", required_argument, NULL, 'm' },  { "verbose", no_argument, NULL, 'v' },
+		{ "keep-going", no_argument, NULL, 'k' },
 		{ "help", no_argument, NULL, '?' },	     { 0 },
 	};
 	int c;
@@ -184,6 +187,9 @@ static int parse(struct options *o, int argc, char **argv)
 		case 'v':
 			o->verbose = true;
 			break;
+		case 'k':
+			o->keep_going = true;
+			break;
 		default:
 			return -1;
 		}
@@ -197,7 +203,7 @@ int main(int argc, char **argv)
 {
 	struct options o = { .first = 1, .last = 200 };
 	struct sim_result sum = { 0 };
-	uint64_t runs = 0;
+	uint64_t runs = 0, failed = 0;
 	int64_t end;
 
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
@@ -217,8 +223,11 @@ int main(int argc, char **argv)
 	}
 	end = clock_ms() + (int64_t)o.seconds * 1000;
 	for (uint64_t seed = o.first; seed <= o.last; seed++) {
-		if (!run(&o, seed, &sum))
-			return 1;
+		if (!run(&o, seed, &sum)) {
+			failed++;
+			if (!o.keep_going)
+				return 1;
+		}
 		runs++;
 		if (o.seconds > 0 && clock_ms() >= end)
 			break;
@@ -226,5 +235,5 @@ int main(int argc, char **argv)
 	printf("%llu seeds, %llu flows, %llu bytes, %llu events, %lld virtual seconds\n", (unsigned long long)runs,
 	       (unsigned long long)sum.flows, (unsigned long long)sum.bytes, (unsigned long long)sum.steps,
 	       (long long)(sum.virtual_ms / 1000));
-	return 0;
+	return failed > 0;
 }
