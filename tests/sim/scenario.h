@@ -21,6 +21,7 @@ struct sim_scenario_args {
 typedef void sim_scenario_fn(struct sim_world *w, const struct sim_scenario_args *args);
 
 sim_scenario_fn sim_scenario_alloc;	/* alloc_runs.c */
+sim_scenario_fn sim_scenario_move;	/* move.c */
 sim_scenario_fn sim_scenario_regress;	/* regress.c */
 
 /* Two hosts on a link, the second one listening on SIM_PORT, everything checked. */

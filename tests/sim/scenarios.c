@@ -21,6 +21,7 @@ static const struct {
 	const char *help;
 } scenarios[] = {
 	{ "alloc", sim_scenario_alloc, "each allocation of a fixed run fails in its turn" },
+	{ "move", sim_scenario_move, "connections move between two engines in mid-transfer, under loss, in all states" },
 	{ "regress", sim_scenario_regress, "what the simulator found, made small" },
 };
 
