@@ -22,6 +22,9 @@ typedef void sim_scenario_fn(struct sim_world *w, const struct sim_scenario_args
 
 sim_scenario_fn sim_scenario_alloc;	/* alloc_runs.c */
 sim_scenario_fn sim_scenario_move;	/* move.c */
+sim_scenario_fn sim_scenario_flood;	/* attack.c */
+sim_scenario_fn sim_scenario_blind;
+sim_scenario_fn sim_scenario_liars;	/* liars.c */
 sim_scenario_fn sim_scenario_regress;	/* regress.c */
 
 /* Two hosts on a link, the second one listening on SIM_PORT, everything checked. */

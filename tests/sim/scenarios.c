@@ -22,6 +22,9 @@ static const struct {
 } scenarios[] = {
 	{ "alloc", sim_scenario_alloc, "each allocation of a fixed run fails in its turn" },
 	{ "move", sim_scenario_move, "connections move between two engines in mid-transfer, under loss, in all states" },
+	{ "flood", sim_scenario_flood, "a million forged SYNs: connections go on, new ones get in" },
+	{ "blind", sim_scenario_blind, "RST, SYN, FIN, data and ICMP errors of strangers fail" },
+	{ "liars", sim_scenario_liars, "receivers that lie harm themselves only" },
 	{ "regress", sim_scenario_regress, "what the simulator found, made small" },
 };
 
