@@ -25,6 +25,9 @@ sim_scenario_fn sim_scenario_move;	/* move.c */
 sim_scenario_fn sim_scenario_flood;	/* attack.c */
 sim_scenario_fn sim_scenario_blind;
 sim_scenario_fn sim_scenario_liars;	/* liars.c */
+sim_scenario_fn sim_scenario_fairness;	/* figures.c */
+sim_scenario_fn sim_scenario_goodput;
+sim_scenario_fn sim_scenario_side_by_side;
 sim_scenario_fn sim_scenario_regress;	/* regress.c */
 
 /* Two hosts on a link, the second one listening on SIM_PORT, everything checked. */

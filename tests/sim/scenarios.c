@@ -25,6 +25,9 @@ static const struct {
 	{ "flood", sim_scenario_flood, "a million forged SYNs: connections go on, new ones get in" },
 	{ "blind", sim_scenario_blind, "RST, SYN, FIN, data and ICMP errors of strangers fail" },
 	{ "liars", sim_scenario_liars, "receivers that lie harm themselves only" },
+	{ "fairness", sim_scenario_fairness, "four CUBIC flows against four at one drop-tail queue" },
+	{ "goodput", sim_scenario_goodput, "goodput under random loss against the response functions" },
+	{ "side_by_side", sim_scenario_side_by_side, "BBR beside CUBIC; FILE gets the curves" },
 	{ "regress", sim_scenario_regress, "what the simulator found, made small" },
 };
 
