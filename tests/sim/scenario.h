@@ -28,6 +28,7 @@ sim_scenario_fn sim_scenario_liars;	/* liars.c */
 sim_scenario_fn sim_scenario_fairness;	/* figures.c */
 sim_scenario_fn sim_scenario_goodput;
 sim_scenario_fn sim_scenario_side_by_side;
+sim_scenario_fn sim_scenario_idle;	/* idle.c */
 sim_scenario_fn sim_scenario_regress;	/* regress.c */
 
 /* Two hosts on a link, the second one listening on SIM_PORT, everything checked. */

@@ -28,6 +28,7 @@ static const struct {
 	{ "fairness", sim_scenario_fairness, "four CUBIC flows against four at one drop-tail queue" },
 	{ "goodput", sim_scenario_goodput, "goodput under random loss against the response functions" },
 	{ "side_by_side", sim_scenario_side_by_side, "BBR beside CUBIC; FILE gets the curves" },
+	{ "idle", sim_scenario_idle, "idle connections: memory, and what an active one costs beside them" },
 	{ "regress", sim_scenario_regress, "what the simulator found, made small" },
 };
 
