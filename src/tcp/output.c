@@ -405,6 +405,23 @@ static INLINE void count_new(struct tcp_conn *c, const struct tcp_run *run, fs_n
 	}
 }
 
+/* The rarer ones of these; @last: of @run. */
+static NOINLINE uint16_t rare_flags(const struct tcp_conn *c, const struct tcp_run *run, struct fbuf *last,
+				    int32_t window)
+{
+	uint16_t flags = 0;
+
+	if (!tcp_seg(last)->next && tcp_has(c, TCP_CONN_FIN_QUEUED | TCP_CONN_PUSH_ALL)) {
+		/* MUST-61: what was held back for more to come empties the queue now, and no more will. */
+		tcp_seg(last)->marks |= TCP_SEG_PUSH;
+		if (tcp_has(c, TCP_CONN_FIN_QUEUED) && window > (int32_t)run->len)
+			flags |= TCP_FIN;
+	}
+	if (tcp_has(c, TCP_CONN_CWR_PENDING) && tcp_has(c, TCP_CONN_ECN))
+		flags |= TCP_CWR;
+	return flags;
+}
+
 /* Control bits that depend on where in the stream @run ends. */
 static INLINE uint16_t new_flags(const struct tcp_conn *c, const struct tcp_run *run, int32_t window)
 {
@@ -415,17 +432,9 @@ static INLINE uint16_t new_flags(const struct tcp_conn *c, const struct tcp_run 
 		flags |= tcp_seg(last)->marks & TCP_SEG_PUSH ? TCP_PSH : 0;
 		last = tcp_seg(last)->next;
 	}
-	/* MUST-61: what was held back for more to come empties the queue now, and no more will. */
-	if (__builtin_expect(tcp_has(c, TCP_CONN_FIN_QUEUED | TCP_CONN_PUSH_ALL), 0) && !tcp_seg(last)->next)
-		tcp_seg(last)->marks |= TCP_SEG_PUSH;
-	flags |= tcp_seg(last)->marks & TCP_SEG_PUSH ? TCP_PSH : 0;
-	if (__builtin_expect(tcp_has(c, TCP_CONN_FIN_QUEUED | TCP_CONN_CWR_PENDING), 0)) {
-		if (tcp_has(c, TCP_CONN_FIN_QUEUED) && !tcp_seg(last)->next && window > (int32_t)run->len)
-			flags |= TCP_FIN;
-		if (tcp_has(c, TCP_CONN_CWR_PENDING) && tcp_has(c, TCP_CONN_ECN))
-			flags |= TCP_CWR;
-	}
-	return flags;
+	if (__builtin_expect(tcp_has(c, TCP_CONN_FIN_QUEUED | TCP_CONN_PUSH_ALL | TCP_CONN_CWR_PENDING), 0))
+		flags |= rare_flags(c, run, last, window);
+	return flags | (tcp_seg(last)->marks & TCP_SEG_PUSH ? TCP_PSH : 0);
 }
 
 /*
