@@ -55,8 +55,8 @@ uint64_t csum_pseudo(const struct ip_addr *src, const struct ip_addr *dst, uint8
 /* inline definitions */
 
 /* Up to this length a call and vector set-up cost more than they save: 64-byte messages with their
- * headers stay below it. */
-#define CSUM_INLINE_MAX 96
+ * headers, TCP's with timestamps, stay below it. */
+#define CSUM_INLINE_MAX 128
 
 static inline uint64_t csum_add(uint64_t a, uint64_t b)
 {
@@ -91,6 +91,13 @@ static inline uint64_t csum_combine(uint64_t a, uint64_t b, size_t offset)
 static inline be16_t csum_finish(uint64_t sum)
 {
 	return (be16_t){ (uint16_t)~csum_fold(sum) };
+}
+
+/* The same of a sum of few words, which 32 bits hold. */
+static inline be16_t csum_finish32(uint32_t sum)
+{
+	sum += sum >> 16 | sum << 16;
+	return (be16_t){ (uint16_t)~(sum >> 16) };
 }
 
 /* The same for UDP, where 0 would mean "none": all ones instead (RFC 768). */
@@ -148,22 +155,29 @@ static inline uint64_t csum_tail_word(const uint8_t *p, size_t len)
 	return word;
 }
 
-/* Sum without a call; for short data. */
+/* Sum without a call; for short data. What is left after whole 32 bytes goes by its bits: one branch each. */
 static inline uint64_t csum_inline(const void *from, size_t len)
 {
-	const uint8_t *p = from;
+	const uint8_t *p = from, *end = p + (len & ~(size_t)31);
 	uint64_t sum = 0, carries = 0;
 
-	for (; len >= 32; len -= 32, p += 32) {
+	for (; p != end; p += 32) {
 		carries += __builtin_add_overflow(sum, csum_load64(p), &sum);
 		carries += __builtin_add_overflow(sum, csum_load64(p + 8), &sum);
 		carries += __builtin_add_overflow(sum, csum_load64(p + 16), &sum);
 		carries += __builtin_add_overflow(sum, csum_load64(p + 24), &sum);
 	}
-	for (; len >= 8; len -= 8, p += 8)
+	if (len & 16) {
 		carries += __builtin_add_overflow(sum, csum_load64(p), &sum);
-	if (len)
-		sum = csum_add(sum, csum_tail_word(p, len));
+		carries += __builtin_add_overflow(sum, csum_load64(p + 8), &sum);
+		p += 16;
+	}
+	if (len & 8) {
+		carries += __builtin_add_overflow(sum, csum_load64(p), &sum);
+		p += 8;
+	}
+	if (len & 7)
+		sum = csum_add(sum, csum_tail_word(p, len & 7));
 	return csum_add(sum, carries);
 }
 
@@ -172,13 +186,51 @@ static inline uint64_t csum_bytes(const struct csum_ops *ops, const void *p, siz
 	return len <= CSUM_INLINE_MAX ? csum_inline(p, len) : ops->sum(p, len);
 }
 
+/* The last 0 to 7 bytes, in pieces: a memcpy() of unknown length would be a call. */
+static inline uint64_t csum_copy_tail(uint8_t *to, const uint8_t *from, size_t len)
+{
+	size_t at = 0;
+
+	if (len & 4) {
+		memcpy(to, from, 4);
+		at = 4;
+	}
+	if (len & 2) {
+		memcpy(to + at, from + at, 2);
+		at += 2;
+	}
+	if (len & 1)
+		to[at] = from[at];
+	return csum_tail_word(from, len);
+}
+
+/* Copy and sum without a call; for short data. */
+static inline uint64_t csum_copy_inline(void *to, const void *from, size_t len)
+{
+	const uint8_t *p = from, *end = p + (len & ~(size_t)31);
+	uint64_t sum = 0, carries = 0;
+	uint8_t *q = to;
+
+	for (; p != end; p += 32, q += 32) {
+		memcpy(q, p, 32);
+		carries += __builtin_add_overflow(sum, csum_load64(p), &sum);
+		carries += __builtin_add_overflow(sum, csum_load64(p + 8), &sum);
+		carries += __builtin_add_overflow(sum, csum_load64(p + 16), &sum);
+		carries += __builtin_add_overflow(sum, csum_load64(p + 24), &sum);
+	}
+	for (end = p + (len & 24); p != end; p += 8, q += 8) {
+		memcpy(q, p, 8);
+		carries += __builtin_add_overflow(sum, csum_load64(p), &sum);
+	}
+	if (len & 7)
+		sum = csum_add(sum, csum_copy_tail(q, p, len & 7));
+	return csum_add(sum, carries);
+}
+
 /* Copy @len bytes that do not overlap, and sum them. */
 static inline uint64_t csum_copy(const struct csum_ops *ops, void *to, const void *from, size_t len)
 {
-	if (len > CSUM_INLINE_MAX)
-		return ops->copy(to, from, len);
-	memcpy(to, from, len);
-	return csum_inline(to, len);
+	return len <= CSUM_INLINE_MAX ? csum_copy_inline(to, from, len) : ops->copy(to, from, len);
 }
 
 #endif

@@ -98,18 +98,6 @@ struct fbuf *fbuf_alloc_chain(struct fbuf_pool *pool, uint32_t len)
 	return head;
 }
 
-static inline void give_back(struct fbuf *part)
-{
-	struct fbuf_pool *pool = part->pool;
-
-	fs_assert(part->data != NULL); /* freed twice */
-	part->data = NULL;
-	part->next = NULL;
-	part->link = pool->free;
-	pool->free = part;
-	pool->n_free++;
-}
-
 void fbuf_free(struct fbuf *frame)
 {
 	while (frame) {
@@ -119,7 +107,7 @@ void fbuf_free(struct fbuf *frame)
 			frame->holds--;
 			frame->next = NULL;
 		} else {
-			give_back(frame);
+			fbuf_give_back(frame);
 		}
 		frame = next;
 	}
@@ -130,7 +118,7 @@ void fbuf_free_part(struct fbuf *part)
 	if (part->holds > 0)
 		part->holds--; /* next is the other owner's */
 	else
-		give_back(part);
+		fbuf_give_back(part);
 }
 
 struct fbuf *fbuf_from_offset(const struct fbuf_pool *pool, uint64_t offset)
@@ -282,17 +270,6 @@ struct fbuf *fbuf_cut_front(struct fbuf *frame)
 	frame->total = frame->len;
 	frame->gso_size = 0;
 	return rest;
-}
-
-void fbuf_queue_push(struct fbuf_queue *q, struct fbuf *frame)
-{
-	frame->link = NULL;
-	if (q->tail)
-		q->tail->link = frame;
-	else
-		q->head = frame;
-	q->tail = frame;
-	q->frames++;
 }
 
 struct fbuf *fbuf_queue_pop(struct fbuf_queue *q)

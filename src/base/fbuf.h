@@ -48,13 +48,13 @@ struct fbuf {
 	uint32_t total;		/* head only: valid bytes of the whole chain */
 	uint32_t index;		/* position in its pool: chunk address = pool->memory + index * chunk */
 	uint16_t gso_size;	/* head only: payload bytes per segment of a super-frame; 0 = ordinary */
+	uint16_t vlan;		/* head only: 802.1Q TCI the provider stripped, host order; 0 = none */
 	uint8_t csum;		/* head only: enum fbuf_csum */
 	uint8_t port;		/* head only: index of the stack's port it came by or leaves by */
-	fs_ns stamp;		/* head only: when it arrived, CLOCK_REALTIME; 0 = unknown: nobody asked */
-	uint16_t vlan;		/* head only: 802.1Q TCI the provider stripped, host order; 0 = none */
 	uint8_t l3_offset;	/* head only: offset of the IP header from the frame's start */
 	uint8_t holds;		/* owners beside the one who frees next, see fbuf_hold() */
 	uint32_t charge;	/* bytes accounted against the socket that holds it */
+	fs_ns stamp;		/* head only: when it arrived, CLOCK_REALTIME; 0 = unknown: nobody asked */
 
 	/* --- second line --- */
 	union {
@@ -151,7 +151,7 @@ struct fbuf *fbuf_clone_part(const struct fbuf *frame, struct fbuf_pool *pool, u
  * described as the whole was, for the caller to own; NULL = there is none. */
 struct fbuf *fbuf_cut_front(struct fbuf *frame);
 
-void fbuf_queue_push(struct fbuf_queue *q, struct fbuf *frame); /* takes ownership */
+static inline void fbuf_queue_push(struct fbuf_queue *q, struct fbuf *frame); /* takes ownership */
 struct fbuf *fbuf_queue_pop(struct fbuf_queue *q);		/* gives ownership; NULL = empty */
 void fbuf_queue_free(struct fbuf_queue *q);			/* frees every frame */
 
@@ -161,6 +161,43 @@ void fbuf_queue_free(struct fbuf_queue *q);			/* frees every frame */
 static inline uint64_t fbuf_offset(const struct fbuf *part)
 {
 	return (uint64_t)(part->data - part->pool->memory);
+}
+
+/*
+ * The next buffer of a pool that is not empty, for who builds a frame at once: next, pool, index, chunk and holds (0) are
+ * right, all the rest is the caller's to write. Else fbuf_alloc().
+ */
+static inline struct fbuf *fbuf_take(struct fbuf_pool *pool)
+{
+	struct fbuf *f = pool->free;
+
+	pool->free = f->link;
+	pool->n_free--;
+	return f;
+}
+
+static inline void fbuf_queue_push(struct fbuf_queue *q, struct fbuf *frame)
+{
+	frame->link = NULL;
+	if (q->tail)
+		q->tail->link = frame;
+	else
+		q->head = frame;
+	q->tail = frame;
+	q->frames++;
+}
+
+/* fbuf_free_part() of one that nobody holds, without a call. */
+static inline void fbuf_give_back(struct fbuf *part)
+{
+	struct fbuf_pool *pool = part->pool;
+
+	fs_assert(part->data != NULL); /* freed twice */
+	part->data = NULL;
+	part->next = NULL;
+	part->link = pool->free;
+	pool->free = part;
+	pool->n_free++;
 }
 
 /*

@@ -60,14 +60,19 @@ static inline void list_push_front(struct list *head, struct list *element)
 	list_insert_before(head->next, element);
 }
 
-/* Take @element out of whatever list it is in; it may be in none. */
-static inline void list_remove(struct list *element)
+/* Take @element out of the list it is in. */
+static inline void list_take(struct list *element)
 {
-	if (!list_is_linked(element))
-		return;
 	element->prev->next = element->next;
 	element->next->prev = element->prev;
 	list_init(element);
+}
+
+/* The same of one that may be in none. */
+static inline void list_remove(struct list *element)
+{
+	if (list_is_linked(element))
+		list_take(element);
 }
 
 /* First or last element, NULL when empty. */

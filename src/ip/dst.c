@@ -224,7 +224,7 @@ static void build_ip(struct ip_dst *dst, uint8_t *at)
 		ipv4_emit(&ip4, at, IPV4_HDR_LEN);
 		memset(at + 2, 0, 2);
 		memset(at + 10, 0, 2);
-		dst->ip_sum = csum_inline(at, IPV4_HDR_LEN);
+		dst->ip_sum = csum_fold(csum_inline(at, IPV4_HDR_LEN));
 	}
 }
 
@@ -241,7 +241,7 @@ static void build_template(struct ip_stack *ip, struct ip_dst *dst)
 	memset(dst->header, 0, sizeof(dst->header));
 	eth_emit(&eth, end - ip_len - ETH_HDR_LEN, ETH_HDR_LEN);
 	build_ip(dst, end - ip_len);
-	dst->pseudo_sum = csum_pseudo(&dst->local, &dst->remote, WIRE_PROTO_UDP, 0);
+	dst->pseudo_sum = csum_fold(csum_pseudo(&dst->local, &dst->remote, WIRE_PROTO_UDP, 0));
 	dst->header_len = (uint8_t)(ETH_HDR_LEN + ip_len);
 	dst->neigh_generation = dst->neigh->generation;
 }

@@ -259,7 +259,7 @@ bool tcp_frame_data(struct tcp_conn *c, const struct ip_env *env, struct ip_dst 
 	len = (uint32_t)tcp_emit_common_len(&h);
 	l4 = frame->data - len;
 	len += run->len;
-	sum += tcp_emit_common(&h, l4);
+	sum = csum_add(sum, tcp_emit_common(&h, l4));
 	put_checksum(dst, frame, l4, sum, len);
 	if (__builtin_expect(tcp_has(c, TCP_CONN_ECN), 0))
 		ect = wants_ect(c, !run->again);

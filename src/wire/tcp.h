@@ -162,13 +162,13 @@ static inline size_t tcp_emit_common_len(const struct tcp_hdr *hdr)
 	return hdr->options & TCP_HAS_TIMESTAMP ? TCP_HDR_LEN + TCP_TS_LAYOUT_LEN : TCP_HDR_LEN;
 }
 
-/* The words are summed while they are in registers: eight of 32 bits do not overflow the sum. */
-static inline uint64_t tcp_emit_word(uint8_t *p, uint32_t word)
+/* Two words of 32 bits, which are summed while they are in registers. */
+static inline uint64_t tcp_emit_words(uint8_t *p, uint32_t first, uint32_t second)
 {
-	be32_t net = be32_make(word);
+	be64_t net = be64_make((uint64_t)first << 32 | second);
 
 	memcpy(p, &net, sizeof(net));
-	return csum_word(net);
+	return net.raw;
 }
 
 static inline uint64_t tcp_emit_common(const struct tcp_hdr *hdr, void *bytes)
@@ -177,17 +177,15 @@ static inline uint64_t tcp_emit_common(const struct tcp_hdr *hdr, void *bytes)
 	uint8_t *p = bytes;
 	uint64_t sum;
 
-	sum = tcp_emit_word(p, (uint32_t)hdr->src_port << 16 | hdr->dst_port);
-	sum += tcp_emit_word(p + 4, hdr->seq);
-	sum += tcp_emit_word(p + 8, hdr->ack);
-	sum += tcp_emit_word(p + 12, offset | (uint32_t)(hdr->flags & TCP_FLAGS) << 16 | hdr->window);
-	sum += tcp_emit_word(p + 16, hdr->urgent);
+	sum = tcp_emit_words(p, (uint32_t)hdr->src_port << 16 | hdr->dst_port, hdr->seq);
+	sum = csum_add(sum, tcp_emit_words(p + 8, hdr->ack,
+					   offset | (uint32_t)(hdr->flags & TCP_FLAGS) << 16 | hdr->window));
 	if (hdr->options & TCP_HAS_TIMESTAMP) {
-		sum += tcp_emit_word(p + 20, TCP_TS_LAYOUT);
-		sum += tcp_emit_word(p + 24, hdr->ts_val);
-		sum += tcp_emit_word(p + 28, hdr->ts_ecr);
+		sum = csum_add(sum, tcp_emit_words(p + 16, hdr->urgent, TCP_TS_LAYOUT));
+		return csum_add(sum, tcp_emit_words(p + 24, hdr->ts_val, hdr->ts_ecr));
 	}
-	return sum;
+	be32_store(p + 16, hdr->urgent);
+	return csum_add(sum, csum_word(be32_make(hdr->urgent)));
 }
 
 #endif
