@@ -156,15 +156,16 @@ static void cubic_acked(struct tcp_cc *cc, const struct tcp_cc_ack *ack)
 	uint32_t left = ack->acked_sacked;
 	struct cubic *c = cubic(cc);
 
-	if (cc->ssthresh == TCP_SSTHRESH_NONE && hystart_ack(&c->hystart, ack->round_start, ack->rtt_us)) {
-		cc->ssthresh = cc->cwnd;
-		c->now.cwnd_prior = cc->cwnd;
-	}
 	if (!ack->cwnd_limited) {
 		shift_epoch(c, ack->now);
 		return;
 	}
 	c->last_at = ack->now;
+	/* Round trips of a window that is not used say nothing of its size: RFC 9406 4.2 wants eight of each round. */
+	if (cc->ssthresh == TCP_SSTHRESH_NONE && hystart_ack(&c->hystart, ack->round_start, ack->rtt_us)) {
+		cc->ssthresh = cc->cwnd;
+		c->now.cwnd_prior = cc->cwnd;
+	}
 	if (tcp_cc_in_slow_start(cc)) {
 		if (cc->ssthresh == TCP_SSTHRESH_NONE)
 			left = hystart_growth(&c->hystart, left);
