@@ -123,8 +123,8 @@ static void make_stack(struct bench *b)
 	add_slab(&b->ip.neigh.slab);
 	tcp_init(&b->tcp, &b->ip, &key, secret, b->ends, BUCKETS, b->listeners, BUCKETS, b->now);
 	add_slab(&b->tcp.conns);
-	b->env = (struct ip_env){ .csum = csum_ops(CSUM_SSE2), .tcp_input = tcp_input, .tcp = &b->tcp,
-				  .tcp_ops = &ops, .context = b, .now = b->now };
+	b->env = (struct ip_env){ .csum = csum_ops(CSUM_SSE2), .tcp_input = tcp_input, .tcp_quick = tcp_quick_input,
+				  .tcp = &b->tcp, .tcp_ops = &ops, .context = b, .now = b->now };
 	port.mac = (struct eth_addr){ { 2, 0, 0, 0, 0, 1 } };
 	port.local[0] = ip_addr_v4(us);
 	port.pool = &b->pinned;

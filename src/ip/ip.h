@@ -124,6 +124,9 @@ struct ip_env {
 	void (*input)(const struct ip_env *env, const struct packet *p, struct fbuf *frame, fs_ns now);
 	/* The same for TCP; in products tcp_input(). NULL = segments are dropped. */
 	void (*tcp_input)(const struct ip_env *env, const struct packet *p, struct fbuf *frame, fs_ns now);
+	/* Before anything else is looked at: takes a frame of TCP that it knows, or leaves it untouched (false). In
+	 * products tcp_quick_input(). NULL = none is known; else tcp_ops has an event(). */
+	bool (*tcp_quick)(const struct ip_env *env, struct fbuf *frame, fs_ns now);
 	/* @pcb's queue went from empty to readable, or gained a datagram. NULL = nobody listens. */
 	void (*readable)(void *context, void *pcb);
 	void *context; /* the caller's, for the callbacks */

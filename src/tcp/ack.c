@@ -214,7 +214,7 @@ static inline void clamp(struct tcp_conn *c)
 
 static inline void control(struct tcp_conn *c, const struct tcp_cc_ops *cc, const struct tcp_ack_state *a)
 {
-	c->cc.delivered = c->delivered;
+	tcp_cc_inform(c);
 	if (cc->observe && a->cc.acked_sacked > 0)
 		cc->observe(&c->cc, &a->cc);
 	if (cc->owns_window) {
@@ -331,7 +331,7 @@ static inline void ack_plain(struct tcp_conn *c, const struct ip_env *env, const
 	tcp_seg_pop(c);
 	advance(c, in->h.ack);
 	take_sample(c, ack.rtt_us, ack.rtt_us, ack.ack_delayed, in->now);
-	c->cc.delivered = c->delivered;
+	tcp_cc_inform(c);
 	if (cc->observe)
 		cc->observe(&c->cc, &ack);
 	cc->acked(&c->cc, &ack);

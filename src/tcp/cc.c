@@ -22,19 +22,19 @@
 #undef CC
 
 #define CC(name) &tcp_cc_##name,
-static const struct tcp_cc_ops *const algorithms[] = {
+const struct tcp_cc_ops *const tcp_cc_table[] = {
 #include TCP_CC_DEF
 };
 #undef CC
 
 unsigned tcp_cc_count(void)
 {
-	return FS_ARRAY_SIZE(algorithms);
+	return FS_ARRAY_SIZE(tcp_cc_table);
 }
 
 const struct tcp_cc_ops *tcp_cc_at(unsigned algorithm)
 {
-	return algorithm < FS_ARRAY_SIZE(algorithms) ? algorithms[algorithm] : NULL;
+	return algorithm < FS_ARRAY_SIZE(tcp_cc_table) ? tcp_cc_table[algorithm] : NULL;
 }
 
 /* @name is what a program gave to setsockopt(): @len bytes, with or without a NUL among them. */
@@ -49,20 +49,21 @@ static bool name_is(const char *ours, const char *name, size_t len)
 
 int tcp_cc_by_name(const char *name, size_t len)
 {
-	for (unsigned i = 0; i < FS_ARRAY_SIZE(algorithms); i++)
-		if (name_is(algorithms[i]->name, name, len))
+	for (unsigned i = 0; i < FS_ARRAY_SIZE(tcp_cc_table); i++)
+		if (name_is(tcp_cc_table[i]->name, name, len))
 			return (int)i;
 	return -ENOENT;
 }
 
 void tcp_cc_set(struct tcp_cc *cc, unsigned algorithm, fs_ns now)
 {
-	fs_assert(algorithm < FS_ARRAY_SIZE(algorithms));
+	fs_assert(algorithm < FS_ARRAY_SIZE(tcp_cc_table));
 	memset(cc->private, 0, sizeof(cc->private));
 	cc->algorithm = (uint8_t)algorithm;
 	cc->cwnd_count = 0;
 	cc->pacing_rate = 0;
-	algorithms[algorithm]->init(cc, now);
+	cc->times_idle = false;
+	tcp_cc_table[algorithm]->init(cc, now);
 }
 
 uint32_t tcp_cc_initial_window(uint32_t segments, uint32_t mss)

@@ -85,6 +85,8 @@ struct tcp_cc {
 	uint32_t srtt_us;	/* smoothed, 0 = no sample yet */
 	uint32_t min_rtt_us;	/* over the last minutes, UINT32_MAX = none */
 	uint8_t ca_state;	/* enum tcp_ca_state */
+	bool times_idle;	/* the algorithm's: TX_START is to be told, and acked() called, while the window is not used,
+				   too. Else both may be left out for a segment that was out alone */
 	uint8_t algorithm;	/* index in cc.def */
 	uint64_t delivered;	/* segments delivered in the connection's life */
 
@@ -124,6 +126,8 @@ struct tcp_cc_ops {
 
 unsigned tcp_cc_count(void);
 const struct tcp_cc_ops *tcp_cc_at(unsigned algorithm); /* NULL when out of range */
+static inline const struct tcp_cc_ops *tcp_cc_of(const struct tcp_cc *cc); /* never NULL */
+extern const struct tcp_cc_ops *const tcp_cc_table[]; /* for the line above */
 int tcp_cc_by_name(const char *name, size_t len);	/* index or -ENOENT; @name need not end in NUL */
 
 /* Begin with @algorithm: cwnd and ssthresh stay, private memory is zeroed. For a connection that changes its
@@ -142,6 +146,11 @@ uint32_t tcp_cc_slow_start(struct tcp_cc *cc, uint32_t acked);
 void tcp_cc_avoid(struct tcp_cc *cc, uint32_t per, uint32_t acked);
 
 /* inline definitions */
+
+static inline const struct tcp_cc_ops *tcp_cc_of(const struct tcp_cc *cc)
+{
+	return tcp_cc_table[cc->algorithm];
+}
 
 static inline bool tcp_cc_in_slow_start(const struct tcp_cc *cc)
 {

@@ -85,12 +85,13 @@ static void cubic_init(struct tcp_cc *cc, fs_ns now)
 }
 
 /* A stage of congestion avoidance begins. */
-static void begin_epoch(struct cubic *c, const struct tcp_cc *cc, fs_ns now)
+static void begin_epoch(struct cubic *c, struct tcp_cc *cc, fs_ns now)
 {
 	uint64_t cwnd = (uint64_t)cc->cwnd << TCP_CUBIC_SHIFT;
 
 	c->fraction = 0;
 	c->now.epoch_at = now;
+	cc->times_idle = true;
 	c->now.w_est = (uint64_t)cc->cwnd << FINE_SHIFT;
 	/* 4.8, 4.10: after a timeout or without any loss before there is nothing to return to: K is 0. */
 	if (c->now.w_max < cwnd)

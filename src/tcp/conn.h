@@ -46,7 +46,7 @@ enum tcp_seg_mark {
 	TCP_SEG_APP_LIMITED = 1 << 4, /* rate sample, see tcp_cc_ack.app_limited */
 	TCP_SEG_SUMMED = 1 << 5,  /* `sum` is valid */
 	TCP_SEG_PUSH = 1 << 6,	  /* ends a write: PSH when sent (RFC 9293 3.9.1.2) */
-	TCP_SEG_CE_ECHO = 1 << 7, /* spare for DCTCP accounting: acked with ECE */
+	TCP_SEG_LONE = 1 << 7,	  /* lone.c sent it: nothing else was out, and the window allowed more than it */
 };
 
 /* A segment's own words in its fbuf (fbuf.own). Times in us are wrapped to 32 bits: compare by difference. */
@@ -140,6 +140,9 @@ enum tcp_conn_flag {
 	TCP_CONN_FIN_AHEAD = 1 << 29, /* the peer's FIN is known, at rcv_fin, and something before it is missing */
 	/* listener */
 	TCP_CONN_QUEUED = 1 << 30,    /* in its listener's accept queue */
+	/* dialogues */
+	TCP_CONN_PLAIN = INT32_MIN,   /* neither options nor what was negotiated ask for more than the short ways do
+					 (lone.c, quick.c): tcp_plain_update() */
 };
 
 enum tcp_ack_flag {
@@ -253,7 +256,6 @@ struct tcp_conn {
 	uint8_t oob_byte;
 	uint16_t last_segment;	/* bytes of the last segment shorter than rcv_mss: two alike are the new estimate */
 	uint8_t blocked;	/* sender: tries in a row that failed for local reasons */
-	bool persist;		/* sender: TCP_TIMER_RTX is for the probe of a closed window */
 	uint32_t data_in;	/* segments with payload in life, acceptable or not (TCP_INFO) */
 	fs_ns last_received_at;	/* data */
 	uint32_t ato_us;	/* delayed-ACK timeout now */
@@ -302,15 +304,22 @@ struct tcp_conn {
 	uint32_t max_packets_out; /* largest packets_out since cwnd_usage_seq was snd_nxt */
 	tcp_seq cwnd_usage_seq;
 	uint32_t dsack_dups;	/* segments the peer said it had twice */
-	uint16_t dup_acks;	/* in a row, of the strict kind (RFC 5681 2) */
-	uint8_t frto;		/* enum tcp_frto */
-	uint8_t loss_timer;	/* enum tcp_loss_timer */
-	uint8_t retransmits;	/* timeouts in a row without progress */
-	uint8_t probes_out;	/* window probes in a row unanswered */
-	uint8_t keepalive_probes;
+	union {
+		struct {
+			uint16_t dup_acks; /* in a row, of the strict kind (RFC 5681 2) */
+			uint8_t frto;	   /* enum tcp_frto */
+			uint8_t retransmits; /* timeouts in a row without progress */
+			uint8_t probes_out; /* window probes in a row unanswered */
+			uint8_t keepalive_probes;
+			bool persist;	   /* TCP_TIMER_RTX is for the probe of a closed window */
+			bool tlp_out;	   /* a tail loss probe is not answered */
+		};
+		uint64_t unsettled;	   /* all of these at once: 0 = nothing is odd about what was sent */
+	};
+	bool tlp_retrans;	/* the probe sent old data again */
 	bool can_undo;		/* the window was reduced, and might go back (undo_marker) */
-	bool tlp_out, tlp_retrans; /* a tail loss probe is not answered; it sent old data again */
 	bool reneged;		/* the peer dropped what it had SACKed: no rate samples until recovery ends */
+	uint8_t loss_timer;	/* enum tcp_loss_timer */
 	bool rate_app_limited;	/* of the rate below */
 
 	/* --- timers: timer.c --- */
@@ -377,7 +386,7 @@ static inline bool tcp_has(const struct tcp_conn *c, uint32_t flags)
 /* Our clock in a segment's timestamp: ms (RFC 7323 5.4), wrapped. */
 static inline uint32_t tcp_ts_now(const struct tcp_conn *c, fs_ns now)
 {
-	return (uint32_t)(now / FS_MS(1)) + c->ts_offset;
+	return (uint32_t)((uint64_t)now / FS_MS(1)) + c->ts_offset;
 }
 
 /* Wrapped units of 2^20 ns, a ms roughly: for what may be long ago and costs little this way. */
@@ -391,7 +400,7 @@ static inline uint32_t tcp_coarse(fs_ns t)
 /* Wrapped us, for what is compared by difference only. */
 static inline uint32_t tcp_us(fs_ns t)
 {
-	return (uint32_t)(t / FS_US(1));
+	return (uint32_t)((uint64_t)t / FS_US(1));
 }
 
 static inline uint32_t tcp_rto_us(const struct tcp_conn *c)

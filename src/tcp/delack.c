@@ -104,20 +104,6 @@ void tcp_ack_overdue(struct tcp_conn *c)
 	tcp_ack_now(c);
 }
 
-void tcp_ack_sent(struct tcp_conn *c)
-{
-	c->last_ack_sent = c->rcv_nxt;
-	if (c->ack_flags & (TCP_ACK_NOW | TCP_ACK_DELAYED)) {
-		if (c->quick_acks > 0 && --c->quick_acks == 0)
-			c->ato_us = c->stack->config.delack_min_us;
-		if (c->ack_flags & TCP_ACK_DELAYED)
-			tcp_timer_stop(c, TCP_TIMER_ACK);
-	}
-	if (c->ack_flags & TCP_ACK_DSACK)
-		tcp_count(c, FS_CTR_tcp_dsacks_out);
-	c->ack_flags &= TCP_ACK_QUICK | TCP_ACK_PINGPONG;
-}
-
 /*
  * The program read @n bytes: is that worth an ACK? What was held back for it (see tcp_ack_owed()); the last of a
  * small message, which no further data follow; and a window that opened much.

@@ -120,23 +120,6 @@ struct fbuf *tcp_loss_next(struct tcp_conn *c, struct fbuf *from)
 	return f;
 }
 
-/* RFC 7661's question, answered as Linux does: the strongest sign of a round trip counts for all of it. */
-void tcp_cwnd_validate(struct tcp_conn *c, bool limited)
-{
-	bool was_limited = tcp_has(c, TCP_CONN_CWND_LIMITED);
-
-	limited |= tcp_in_flight(c) >= c->cc.cwnd;
-	if (!limited && seq_lt(c->snd_una, c->cwnd_usage_seq) &&
-	    (was_limited || c->packets_out <= c->max_packets_out))
-		return;
-	if (limited)
-		c->flags |= TCP_CONN_CWND_LIMITED;
-	else
-		c->flags &= ~(uint32_t)TCP_CONN_CWND_LIMITED;
-	c->max_packets_out = c->packets_out;
-	c->cwnd_usage_seq = c->snd_nxt;
-}
-
 /* --- the retransmission timer --- */
 
 /*

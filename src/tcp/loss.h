@@ -26,6 +26,7 @@
 
 enum {
 	TCP_DUP_THRESHOLD = 3, /* RFC 5681 3.2: duplicate ACKs that mean a loss, on a path that does not reorder */
+	TCP_TLP_MAX_ACK_DELAY_US = 200000, /* RFC 8985 7.2: a peer delays the ACK of a lone segment for so long */
 };
 
 /* What an ACK found out. Zeroed but for what says so. */

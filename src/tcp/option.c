@@ -116,8 +116,11 @@ int tcp_set_options(struct tcp_conn *conn, const struct ip_env *env, const struc
 	push = (o.nodelay && !old.nodelay) || (!o.cork && old.cork);
 	conn->options = o;
 	apply_memory(conn);
-	if (o.congestion != old.congestion)
+	if (o.congestion != old.congestion) {
+		tcp_cc_inform(conn);
 		tcp_cc_set(&conn->cc, o.congestion, now);
+	}
+	tcp_plain_update(conn);
 	if (o.choice != old.choice && conn->dst) {
 		/* Another mark or interface may lead another way: ask again at the next segment. */
 		ip_dst_put(conn->stack->ip, conn->dst);

@@ -115,6 +115,7 @@ void tcp_update_mss(struct tcp_conn *c)
 		pool = c->stack->ip->port[c->dst->port].pool;
 	room = pool->chunk_size - IP_TX_HEADROOM;
 	c->cc.mss = FS_MIN(mss, room);
+	tcp_plain_update(c);
 }
 
 /* --- pacing --- */
@@ -672,7 +673,7 @@ void tcp_output(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 	tcp_output_hold(c, env, false, now);
 }
 
-void tcp_burst_end(struct tcp_stack *tcp, const struct ip_env *env, fs_ns now)
+static NOINLINE void send_dirty(struct tcp_stack *tcp, const struct ip_env *env, fs_ns now)
 {
 	struct list *e;
 
@@ -682,6 +683,12 @@ void tcp_burst_end(struct tcp_stack *tcp, const struct ip_env *env, fs_ns now)
 		c->flags &= ~(uint32_t)TCP_CONN_DIRTY;
 		tcp_output(c, env, now);
 	}
+}
+
+void tcp_burst_end(struct tcp_stack *tcp, const struct ip_env *env, fs_ns now)
+{
+	if (!list_is_empty(&tcp->dirty))
+		send_dirty(tcp, env, now);
 }
 
 /* --- single segments --- */

@@ -364,8 +364,12 @@ static inline bool may_owe_ack(const struct tcp_conn *c)
 /* What follows from reading @n bytes, for the window and for what is acknowledged. */
 static inline void after_read(struct tcp_conn *c, const struct ip_env *env, uint32_t n, fs_ns now)
 {
-	if (tcp_us(now) - c->rcv_space_us >= c->rcv_rtt_us)
-		tcp_window_adapt(c, now);
+	if (tcp_us(now) - c->rcv_space_us >= c->rcv_rtt_us) {
+		if (__builtin_expect(c->copied_seq - c->rcv_space_seq > c->rcv_space, 0))
+			tcp_window_adapt(c, now);
+		else if (c->rcv_rtt_us != 0)
+			tcp_rx_round(c, now);
+	}
 	if (may_owe_ack(c))
 		tcp_ack_after_read(c, env, n, now);
 }
@@ -404,7 +408,10 @@ static inline uint32_t take_only(struct tcp_conn *c, struct fbuf *frame, void *t
 	frame->charge = 0;
 	if (is_pinned(c, frame))
 		tcp_rx_unpin(c, 1);
-	fbuf_free_part(frame);
+	if (__builtin_expect(fbuf_is_shared(frame), 0))
+		fbuf_free_part(frame);
+	else
+		fbuf_give_back(frame);
 	return len;
 }
 
@@ -415,8 +422,8 @@ ssize_t tcp_recv(struct tcp_conn *c, const struct ip_env *env, const struct iove
 	uint32_t got;
 
 	/* A message that came in one frame, into one buffer that holds it. */
-	if (__builtin_expect(!frame || frame->link || frame->next || flags || n != 1 || iov->iov_len < frame->total ||
-				     tcp_has(c, TCP_CONN_URG_IN),
+	if (__builtin_expect(!frame || ((uintptr_t)frame->link | (uintptr_t)frame->next) || (flags | (unsigned)(n ^ 1)) ||
+				     iov->iov_len < frame->total || tcp_has(c, TCP_CONN_URG_IN),
 			     0)) {
 		struct sink s = { .iov = iov, .left = n };
 

@@ -24,6 +24,8 @@ enum {
 	TCP_RX_PINNED_PART = 8,
 	/* Bytes: copying more into the frame before it costs more than the chunk is worth. */
 	TCP_RX_MERGE_MAX = 512,
+	/* Of the payload pool: below it every window is kept small. */
+	TCP_RX_RESERVE_PART = 16,
 };
 
 /* inline definitions */
@@ -40,7 +42,7 @@ static inline void tcp_rx_unpin(struct tcp_conn *c, uint32_t n)
 {
 	c->rcv_pinned -= n;
 	if (c->rcv_pinned == 0)
-		list_remove(&c->holder);
+		list_take(&c->holder);
 }
 
 /* The part shrinks with what is free (the dynamic thresholds of Choudhury and Hahne): see src/udp/input.c. */
@@ -57,10 +59,34 @@ static inline uint32_t tcp_full_window(const struct tcp_conn *c)
 	return FS_MIN(c->rcvbuf / 2, c->window_clamp);
 }
 
+/* A round trip as the receiver sees it is over: the next one's bytes count from here. */
+static inline void tcp_rx_round(struct tcp_conn *c, fs_ns now)
+{
+	c->rcv_space_seq = c->copied_seq;
+	c->rcv_space_us = tcp_us(now);
+}
+
 /* May the peer send less than half of that? Then reading may be worth a window update. */
 static inline bool tcp_window_is_low(const struct tcp_conn *c)
 {
 	return 2 * tcp_receive_window(c) <= tcp_full_window(c);
+}
+
+/*
+ * tcp_announce_window() while nothing waits to be read and the window is what it can be, as it was announced last. With a
+ * scale; not for SYNs. False: it is not that simple, and nothing changed.
+ */
+static inline bool tcp_announce_plain(struct tcp_conn *c, uint16_t *field)
+{
+	const struct fbuf_pool *payload = c->stack->ip->payload;
+	uint32_t most = FS_MIN(tcp_full_window(c), c->rcv_ssthresh), window = c->rcv_wnd;
+
+	if ((window - most) >> c->rcv_wscale != 0 ||
+	    payload->n_free < payload->n_total / TCP_RX_RESERVE_PART)
+		return false;
+	c->rcv_wup = c->rcv_nxt;
+	*field = (uint16_t)(window >> c->rcv_wscale);
+	return true;
 }
 
 /* tcp_rx_append() of a frame of one chunk for which there is room and that is not to be merged. False: none of these,

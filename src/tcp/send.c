@@ -21,6 +21,7 @@
 #include "base/err.h"
 #include "ip/ip.h"
 #include "tcp/conn.h"
+#include "tcp/send_internal.h"
 #include "tcp/tcp.h"
 #include "tcp/tcp_internal.h"
 
@@ -28,9 +29,6 @@
 #define INLINE	 inline __attribute__((always_inline))
 
 enum {
-	/* What a segment costs beside its payload: its description and the room in front. Linux counts some
-	 * more for each; a buffer of given size holds about as much here. */
-	SEG_OVERHEAD = 256,
 	SNDBUF_ROUNDS = 2, /* the buffer holds so many windows: one in flight, one that waits for ACKs */
 };
 
@@ -79,7 +77,7 @@ void tcp_send_tune(struct tcp_conn *c)
 	if (c->options.sndbuf)
 		return;
 	segments = FS_MAX(FS_MAX(config->initial_cwnd, c->cc.cwnd), c->reordering + 1);
-	want = SNDBUF_ROUNDS * segments * ((uint64_t)c->mss + SEG_OVERHEAD);
+	want = SNDBUF_ROUNDS * segments * ((uint64_t)c->mss + TCP_SEG_OVERHEAD);
 	if (want > c->sndbuf)
 		c->sndbuf = (uint32_t)FS_MAX(FS_MIN(want, (uint64_t)config->sndbuf[2]), (uint64_t)c->sndbuf);
 }
@@ -167,7 +165,7 @@ static INLINE struct fbuf *seg_begin(struct tcp_conn *c, const struct ip_port *p
 	seg_init(f, c->snd_end);
 	if (!port || !port->tx_csum_partial)
 		tcp_seg(f)->marks = TCP_SEG_SUMMED;
-	charge(c, f, SEG_OVERHEAD);
+	charge(c, f, TCP_SEG_OVERHEAD);
 	list_put(c, f, c->last);
 	if (!c->send_next)
 		c->send_next = f;
@@ -325,7 +323,7 @@ int tcp_seg_split(struct tcp_conn *c, struct fbuf *seg, uint32_t len)
 	if (!fbuf_is_shared(seg))
 		seg->len = seg->total = len;
 	uncharge(c, seg, rest);
-	charge(c, f, rest + SEG_OVERHEAD);
+	charge(c, f, rest + TCP_SEG_OVERHEAD);
 	if (!tcp_is_writable(c)) /* it may have been until now: whoever polls is to hear when it is again */
 		c->flags |= TCP_CONN_NO_SPACE;
 	list_put(c, f, seg);
@@ -449,8 +447,8 @@ static void mark_urgent(struct tcp_conn *c)
 	c->flags |= TCP_CONN_URG_OUT;
 }
 
-ssize_t tcp_send(struct tcp_conn *c, const struct ip_env *env, const struct iovec *iov, int n, uint32_t flags,
-		 fs_ns now)
+ssize_t tcp_send_any(struct tcp_conn *c, const struct ip_env *env, const struct iovec *iov, int n, uint32_t flags,
+		     fs_ns now)
 {
 	struct source s = { .iov = iov, .left = n };
 	bool hold = flags & TCP_SEND_MORE;

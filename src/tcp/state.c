@@ -301,6 +301,7 @@ void tcp_established(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 	c->retransmits = 0;
 	c->rtx_began = 0;
 	c->heard = tcp_coarse(now);
+	tcp_plain_update(c);
 	tcp_count(c, tcp_has(c, TCP_CONN_PASSIVE) ? FS_CTR_tcp_opened_passive : FS_CTR_tcp_opened_active);
 	tcp_set_state(c, env, TCP_ESTABLISHED);
 	tcp_keepalive_arm(c, now); /* which looks at the state */

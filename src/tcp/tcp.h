@@ -260,6 +260,10 @@ void tcp_init(struct tcp_stack *tcp, struct ip_stack *ip, const struct siphash_k
 /* ip_env.tcp_input of a stack: one segment, its header at frame->data. Takes the frame. */
 void tcp_input(const struct ip_env *env, const struct packet *p, struct fbuf *frame, fs_ns now);
 
+/* ip_env.tcp_quick: the same for a whole frame with its link header, if it is the next one of a dialogue: takes it. False:
+ * it is not, and nothing happened. */
+bool tcp_quick_input(const struct ip_env *env, struct fbuf *frame, fs_ns now);
+
 /* A burst of input is over: send what it asks for. Also after calls that say they only mark. */
 void tcp_burst_end(struct tcp_stack *tcp, const struct ip_env *env, fs_ns now);
 

@@ -23,6 +23,7 @@
 #include "tcp/fastopen.h"
 #include "tcp/reply.h"
 #include "tcp/request.h"
+#include "tcp/rtt.h"
 #include "tcp/tcp.h"
 #include "tcp/timewait.h"
 #include "wire/packet.h"
@@ -179,7 +180,7 @@ void tcp_ack_overdue(struct tcp_conn *c);
 void tcp_ack_after_read(struct tcp_conn *c, const struct ip_env *env, uint32_t n, fs_ns now);
 
 /* A segment with ACK = rcv_nxt left: nothing is owed any more. Every one of them calls it. */
-void tcp_ack_sent(struct tcp_conn *c);
+static inline void tcp_ack_sent(struct tcp_conn *c);
 
 /* New data left: soon after data came it is an answer, so a dialogue. */
 static inline void tcp_answered(struct tcp_conn *c, fs_ns now);
@@ -255,13 +256,16 @@ void tcp_loss_purge(struct tcp_conn *c);
 static inline uint32_t tcp_cwnd_room(const struct tcp_conn *c);
 
 /* After sending: was the window what @limited it (RFC 7661)? A window that is not used does not grow. */
-void tcp_cwnd_validate(struct tcp_conn *c, bool limited);
+static inline void tcp_cwnd_validate(struct tcp_conn *c, bool limited);
 
 /* Congestion told otherwise: enter CWR with a reduced window (ECN, local drops). */
 void tcp_enter_cwr(struct tcp_conn *c, fs_ns now);
 
 /* Path MTU fell, conn->mss with it: oversized segments in flight count as lost, without reducing the window. */
 void tcp_loss_on_mtu(struct tcp_conn *c, fs_ns now);
+
+/* What congestion control reads of the connection is as the connection has it. Before it is asked. */
+static inline void tcp_cc_inform(struct tcp_conn *c);
 
 /* --- rate.c: delivery rate (draft-cheng-iccrg-delivery-rate-estimation) --- */
 
@@ -270,16 +274,6 @@ void tcp_rate_sent(struct tcp_conn *c, struct fbuf *seg, fs_ns now);
 
 /* Sending stopped: because there was nothing to send? */
 void tcp_rate_check_app_limited(struct tcp_conn *c);
-
-/* --- rtt.c: RFC 6298 --- */
-
-void tcp_rtt_init(struct tcp_rtt *rtt, uint32_t rto_initial_us);
-
-/* A sample of data never sent twice, or by timestamps (Karn), us. @una, @nxt: for rounds. Clears backoff. */
-void tcp_rtt_sample(struct tcp_rtt *rtt, uint32_t rtt_us, const struct tcp_config *config, tcp_seq una, tcp_seq nxt);
-
-/* The same for the smallest one; @delayed: the peer's delayed-ACK timer is probably in it. */
-void tcp_rtt_min(struct tcp_rtt *rtt, uint32_t rtt_us, bool delayed, fs_ns now);
 
 /* --- send.c: from the user's memory into segments --- */
 
@@ -303,6 +297,13 @@ void tcp_send_space(struct tcp_conn *c, const struct ip_env *env);
 
 /* The send buffer grows with the window: auto-tuning. */
 void tcp_send_tune(struct tcp_conn *c);
+
+/* Options, handshake or path changed: is TCP_CONN_PLAIN true (lone.c)? */
+void tcp_plain_update(struct tcp_conn *c);
+
+/* tcp_send() of whatever lone.c does not do itself. */
+ssize_t tcp_send_any(struct tcp_conn *c, const struct ip_env *env, const struct iovec *iov, int n, uint32_t flags,
+		     fs_ns now);
 
 /* --- output.c: from segments to frames --- */
 
@@ -364,8 +365,8 @@ void tcp_attach_path(struct tcp_conn *c, const struct ip_env *env, uint32_t mtu)
 
 /* --- timer.c --- */
 
-void tcp_timer_set(struct tcp_conn *c, enum tcp_timer which, fs_ns deadline);
-void tcp_timer_stop(struct tcp_conn *c, enum tcp_timer which);
+static inline void tcp_timer_set(struct tcp_conn *c, enum tcp_timer which, fs_ns deadline);
+static inline void tcp_timer_stop(struct tcp_conn *c, enum tcp_timer which);
 void tcp_timers_stop(struct tcp_conn *c);
 
 /* Arm RTX after data was sent or acked: TLP if it applies, else RTO from @now; off if nothing is outstanding; window
@@ -463,6 +464,57 @@ static inline void tcp_age_mtu(struct tcp_conn *c, fs_ns now)
 static inline bool tcp_is_outstanding(const struct tcp_conn *c)
 {
 	return c->snd_una != c->snd_nxt;
+}
+
+static inline void tcp_cc_inform(struct tcp_conn *c)
+{
+	c->cc.delivered = c->delivered;
+	c->cc.srtt_us = c->rtt.srtt_us;
+	c->cc.min_rtt_us = c->rtt.min_us;
+}
+
+static inline void tcp_timer_set(struct tcp_conn *c, enum tcp_timer which, fs_ns deadline)
+{
+	c->due[which] = deadline;
+	if (__builtin_expect(!timer_is_pending(&c->timer) || deadline < c->timer.deadline, 0))
+		timer_add(&c->stack->wheel, &c->timer, deadline);
+}
+
+static inline void tcp_timer_stop(struct tcp_conn *c, enum tcp_timer which)
+{
+	c->due[which] = FS_NEVER;
+}
+
+static inline void tcp_ack_sent(struct tcp_conn *c)
+{
+	uint8_t flags = c->ack_flags;
+
+	c->last_ack_sent = c->rcv_nxt;
+	c->ack_flags = flags & (TCP_ACK_QUICK | TCP_ACK_PINGPONG);
+	if (flags & (TCP_ACK_NOW | TCP_ACK_DELAYED)) {
+		if (__builtin_expect(c->quick_acks > 0, 0) && --c->quick_acks == 0)
+			c->ato_us = c->stack->config.delack_min_us;
+		tcp_timer_stop(c, TCP_TIMER_ACK);
+	}
+	if (__builtin_expect(flags & TCP_ACK_DSACK, 0))
+		tcp_count(c, FS_CTR_tcp_dsacks_out);
+}
+
+/* RFC 7661's question, answered as Linux does: the strongest sign of a round trip counts for all of it. */
+static inline void tcp_cwnd_validate(struct tcp_conn *c, bool limited)
+{
+	bool was_limited = tcp_has(c, TCP_CONN_CWND_LIMITED);
+
+	limited |= tcp_in_flight(c) >= c->cc.cwnd;
+	if (!limited && seq_lt(c->snd_una, c->cwnd_usage_seq) &&
+	    (was_limited || c->packets_out <= c->max_packets_out))
+		return;
+	if (limited)
+		c->flags |= TCP_CONN_CWND_LIMITED;
+	else
+		c->flags &= ~(uint32_t)TCP_CONN_CWND_LIMITED;
+	c->max_packets_out = c->packets_out;
+	c->cwnd_usage_seq = c->snd_nxt;
 }
 
 #endif

@@ -31,18 +31,6 @@ enum {
 
 /* --- deadlines --- */
 
-void tcp_timer_set(struct tcp_conn *c, enum tcp_timer which, fs_ns deadline)
-{
-	c->due[which] = deadline;
-	if (!timer_is_pending(&c->timer) || deadline < c->timer.deadline)
-		timer_add(&c->stack->wheel, &c->timer, deadline);
-}
-
-void tcp_timer_stop(struct tcp_conn *c, enum tcp_timer which)
-{
-	c->due[which] = FS_NEVER;
-}
-
 void tcp_timers_stop(struct tcp_conn *c)
 {
 	for (unsigned i = 0; i < TCP_N_TIMERS; i++)

@@ -11,7 +11,6 @@
 #include "tcp/loss.h"
 
 enum {
-	MAX_ACK_DELAY_US = 200000, /* 7.2, TLP.max_ack_delay: a peer delays the ACK of a lone segment for so long */
 	ALLOWANCE_US = 2000,	   /* where more are in flight: a peer that was just not running (Linux: two jiffies) */
 	NO_SAMPLE_US = 1000000,	   /* 7.2: without a round-trip sample */
 };
@@ -28,7 +27,7 @@ static uint64_t probe_timeout_us(const struct tcp_conn *c)
 	uint64_t pto = NO_SAMPLE_US;
 
 	if (c->rtt.srtt_us > 0)
-		pto = 2 * (uint64_t)c->rtt.srtt_us + (c->packets_out == 1 ? MAX_ACK_DELAY_US : ALLOWANCE_US);
+		pto = 2 * (uint64_t)c->rtt.srtt_us + (c->packets_out == 1 ? TCP_TLP_MAX_ACK_DELAY_US : ALLOWANCE_US);
 	return FS_MIN(pto, (uint64_t)tcp_rto_us(c));
 }
 

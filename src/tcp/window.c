@@ -21,7 +21,6 @@ enum {
 	INITIAL_SEGMENTS = 10,
 	/* A segment of at least this many bytes uses its frame well enough for the window to open. */
 	WELL_FILLED = 512,
-	RESERVE_PART = 16, /* of the payload pool: below it every window is kept small */
 };
 
 static inline uint32_t window_of(uint32_t space)
@@ -51,7 +50,7 @@ static bool is_memory_scarce(const struct tcp_conn *c)
 {
 	const struct fbuf_pool *payload = c->stack->ip->payload;
 
-	return payload->n_free < payload->n_total / RESERVE_PART;
+	return payload->n_free < payload->n_total / TCP_RX_RESERVE_PART;
 }
 
 static uint32_t clamp_of(const struct tcp_options *options)
@@ -216,6 +215,5 @@ void tcp_window_adapt(struct tcp_conn *c, fs_ns now)
 					   (uint32_t)FS_MIN(2 * window, (uint64_t)c->stack->config.rcvbuf[2]));
 		c->rcv_space = copied;
 	}
-	c->rcv_space_seq = c->copied_seq;
-	c->rcv_space_us = tcp_us(now);
+	tcp_rx_round(c, now);
 }

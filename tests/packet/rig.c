@@ -159,6 +159,7 @@ struct rig *rig_create(const struct rig_config *config)
 	fill_slab(r, &r->tcp.tws, RIG_CONNS);
 	r->env = (struct ip_env){ .csum = csum_ops(CSUM_SCALAR),
 				  .tcp_input = tcp_input,
+				  .tcp_quick = tcp_quick_input,
 				  .context = r,
 				  .tcp = &r->tcp,
 				  .tcp_ops = &ops,

@@ -136,6 +136,7 @@ static struct sim_host *host_create(struct sim_world *w, const struct sim_host_c
 	h->env = (struct ip_env){ .csum = csum_ops(CSUM_SCALAR),
 				  .input = no_datagrams,
 				  .tcp_input = tcp_input,
+				  .tcp_quick = tcp_quick_input,
 				  .tcp = &h->tcp,
 				  .tcp_ops = &host_ops,
 				  .context = h,

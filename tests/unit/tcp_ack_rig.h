@@ -73,16 +73,6 @@ static inline int rig_number(const struct rig *r, tcp_seq seq)
 
 /* --- the rest of the engine --- */
 
-void tcp_timer_set(struct tcp_conn *c, enum tcp_timer which, fs_ns deadline)
-{
-	c->due[which] = deadline;
-}
-
-void tcp_timer_stop(struct tcp_conn *c, enum tcp_timer which)
-{
-	c->due[which] = FS_NEVER;
-}
-
 void tcp_rto_arm(struct tcp_conn *c, fs_ns now)
 {
 	tcp_timer_set(c, TCP_TIMER_RTX, now + FS_US(tcp_rto_us(c)));
@@ -188,6 +178,8 @@ static inline void rig_open_as(struct rig *r, uint32_t flags, const char *algori
 	r->memory[0] = aligned_alloc(64, RIG_SEGMENTS * sizeof(struct fbuf));
 	r->memory[1] = aligned_alloc(64, (size_t)RIG_SEGMENTS * RIG_CHUNK);
 	fbuf_pool_add(&r->pool, r->memory[0], r->memory[1], RIG_SEGMENTS);
+	timer_wheel_init(&r->tcp.wheel, r->now);
+	timer_init(&r->c.timer, TCP_WHEEL_CONN);
 	r->ip.counters = r->counters;
 	r->tcp.ip = &r->ip;
 	r->tcp.config = (struct tcp_config){ .rto_min_us = 200000, .rto_initial_us = 1000000,

@@ -89,6 +89,7 @@ static inline void pair_host_open(struct pair_host *p, unsigned i, const struct 
 	rig_open_ip(&p->h, i, sizes);
 	p->h.env = (struct ip_env){ .csum = csum_ops(CSUM_SCALAR),
 				    .tcp_input = tcp_input,
+				    .tcp_quick = tcp_quick_input,
 				    .context = p,
 				    .tcp = &p->tcp,
 				    .tcp_ops = &pair_ops,

@@ -132,6 +132,7 @@ static inline void raw_open_sized(struct raw_rig *r, const struct rig_sizes *siz
 	rig_open_ip(&r->h, 0, sizes);
 	r->h.env = (struct ip_env){ .csum = csum_ops(CSUM_SCALAR),
 				    .tcp_input = tcp_input,
+				    .tcp_quick = tcp_quick_input,
 				    .context = r,
 				    .tcp = &r->tcp,
 				    .tcp_ops = &rig_tcp_ops,

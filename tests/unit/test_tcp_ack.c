@@ -626,6 +626,7 @@ static void expect_same(const char *algorithm, uint16_t len, uint32_t marks)
 		r->c.send_next = r->c.first = r->c.last = NULL;
 		r->c.rate_delivered = r->c.rate_interval_us = 0;
 		r->c.rate_app_limited = false;
+		memset(&r->c.timer.link, 0, sizeof(r->c.timer.link));
 	}
 	assert_int_equal(b.counters[FS_CTR_tcp_sacks_ignored], 1);
 	assert_memory_equal(&a.c, &b.c, sizeof(a.c));
