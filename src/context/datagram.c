@@ -185,7 +185,7 @@ static ssize_t take_fast(struct context *ctx, struct sock *s, struct datagram *d
 
 	if (s->kernel_hot)
 		s->kernel_hot--;
-	s->kernel_turn = true;
+	s->kernel_turn = !(d->flags & MSG_PEEK); /* what was shown is taken next */
 	if (__builtin_expect(s->pcb.flags & UDP_PCB_GRO, 0))
 		return take_merged(s, d);
 	if (d->flags & MSG_PEEK)
@@ -223,11 +223,16 @@ static void took_kernel(struct context *ctx, int fd, ssize_t n, struct datagram 
 {
 	struct sock *s;
 
-	if (n < 0 || (d->flags & MSG_PEEK))
+	if (n < 0)
 		return;
 	s = context_enter(ctx, fd);
 	if (!s)
 		return;
+	if (d->flags & MSG_PEEK) {
+		context_promise(s, true);
+		context_leave(ctx);
+		return;
+	}
 	control_merge_drops(s, d);
 	stamp_by_shadow(s);
 	s->kernel_hot = KERNEL_HOT;
@@ -395,8 +400,20 @@ int datagram_next_length(struct context *ctx, int fd)
 		return -1;
 	}
 	n = s->pcb.queue.head ? (int)s->pcb.queue.head->total : 0;
+	if (n > 0)
+		context_promise(s, false);
 	context_leave(ctx);
 	return n;
+}
+
+void datagram_shadow_told(struct context *ctx, int fd)
+{
+	struct sock *s = context_enter(ctx, fd);
+
+	if (!s)
+		return;
+	context_promise(s, true);
+	context_leave(ctx);
 }
 
 /* --- sending --- */

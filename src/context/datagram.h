@@ -68,7 +68,9 @@ void datagram_sent_by_kernel(struct context *ctx, int fd, ssize_t bytes, const s
  * From now on arrivals are stamped. */
 bool datagram_last_stamp(struct context *ctx, int fd, fs_ns *stamp);
 
-/* FIONREAD: bytes of the next datagram in the stack's queue, 0 = none: ask the shadow. -1: not ours. */
+/* FIONREAD: bytes of the next datagram in the stack's queue, which the next receive takes. 0 = none: ask
+ * the shadow, and call datagram_shadow_told() when it has one. -1: not ours. */
 int datagram_next_length(struct context *ctx, int fd);
+void datagram_shadow_told(struct context *ctx, int fd);
 
 #endif

@@ -98,6 +98,14 @@ static inline bool context_kernel_due(const struct context *ctx, const struct so
 	       ctx->now - s->kernel_looked >= FS_US(ctx->config.kernel_look);
 }
 
+/* A call showed the datagram that is next on one way: the receive that follows takes that one. */
+static inline void context_promise(struct sock *s, bool shadows)
+{
+	s->kernel_turn = shadows;
+	if (shadows && s->kernel_hot == 0)
+		s->kernel_hot = 1;
+}
+
 /* The live socket behind @fd, or NULL. */
 static inline struct sock *context_live_sock(struct context *ctx, int fd)
 {

@@ -19,11 +19,16 @@ static void took_kernel(struct take *t, int n)
 {
 	struct sock *s;
 
-	if (n <= 0 || t->peek)
+	if (n <= 0)
 		return;
 	s = context_enter(t->ctx, t->fd);
 	if (!s)
 		return;
+	if (t->peek) {
+		context_promise(s, true);
+		context_leave(t->ctx);
+		return;
+	}
 	s->kernel_hot = KERNEL_HOT;
 	s->record->rx_kernel += (uint64_t)n;
 	s->record->rx_bytes += t->bytes;
@@ -39,7 +44,7 @@ static int take_fast(struct take *t, struct sock *s)
 		return -EAGAIN;
 	if (s->kernel_hot)
 		s->kernel_hot--;
-	s->kernel_turn = true;
+	s->kernel_turn = !t->peek; /* what was shown is taken next */
 	return t->take(t, s);
 }
 

@@ -220,6 +220,21 @@ static int last_stamp(struct context *ctx, int fd, unsigned long request, int64_
 	return 0;
 }
 
+/* FIONREAD: of the way that the next receive looks at first. */
+static int next_length(struct context *ctx, int fd, int *to)
+{
+	int length = to ? datagram_next_length(ctx, fd) : 0, ret; /* without a place the kernel says EFAULT */
+
+	if (length > 0) {
+		*to = length;
+		return 0;
+	}
+	ret = LIBC(ioctl)(fd, FIONREAD, to);
+	if (ret == 0 && *to > 0)
+		datagram_shadow_told(ctx, fd);
+	return ret;
+}
+
 FSOCK_EXPORT int ioctl(int fd, unsigned long request, ...)
 {
 	struct context *ctx = fsock_context;
@@ -230,13 +245,8 @@ FSOCK_EXPORT int ioctl(int fd, unsigned long request, ...)
 	va_start(args, request);
 	arg = va_arg(args, void *);
 	va_end(args);
-	if (request == FIONREAD && datagram_sock(ctx, fd)) {
-		ret = datagram_next_length(ctx, fd);
-		if (ret > 0 && arg) { /* else the kernel says EFAULT */
-			*(int *)arg = ret;
-			return 0;
-		}
-	}
+	if (request == FIONREAD && datagram_sock(ctx, fd))
+		return next_length(ctx, fd, arg);
 	ret = LIBC(ioctl)(fd, request, arg);
 	if (asks_for_stamp(request) && datagram_sock(ctx, fd))
 		return last_stamp(ctx, fd, request, arg, ret, saved);

@@ -100,6 +100,36 @@ CASE_FAST(peek)
 	CALL(recv(fd, buf, 200, MSG_PEEK | MSG_DONTWAIT));
 }
 
+/* However both ways take turns: what a call showed, and its length, is what the next one takes. */
+CASE_PART(what_was_peeked_is_received)
+{
+	enum { EACH = 6, LARGE = 3000 };
+	int fd = udp_bound(PORT_HERE), size = -1, shown = 0, told = 0;
+	static char other[4096];
+
+	deliver(PORT_HERE, LARGE, 2);
+	CALL(recv(fd, buf, 200, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC));
+	CALL(recv(fd, buf, sizeof(buf), MSG_DONTWAIT));
+	CALL(ioctl(fd, FIONREAD, &size));
+	CALL(recv(fd, buf, sizeof(buf), MSG_DONTWAIT));
+	for (int i = 0; i < EACH; i++) {
+		deliver(PORT_HERE, 20 + i, 1);
+		deliver(PORT_HERE, LARGE + i, 1);
+	}
+	for (int i = 0; i < EACH; i++) {
+		long peeked = recv(fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
+
+		settle();
+		if (peeked > 0 && recv(fd, other, sizeof(other), MSG_DONTWAIT) == peeked)
+			shown += memcmp(buf, other, (size_t)peeked) == 0;
+		size = -1;
+		ioctl(fd, FIONREAD, &size);
+		settle();
+		told += recv(fd, buf, sizeof(buf), MSG_DONTWAIT) == size;
+	}
+	say("shown %d, told %d of %d", shown, told, EACH);
+}
+
 CASE_FAST(flags)
 {
 	int fd = udp_bound(PORT_HERE);
