@@ -2,6 +2,8 @@
 """The three-column tests: every case of every program of api/, in the families that matter to it."""
 import concurrent.futures
 
+import pytest
+
 import columns
 
 
@@ -57,3 +59,13 @@ def test_api(shared_pairs, program, request, outcomes, api_case):
         holds(on, *claim)
         if column == "A":
             outcomes.append({"program": name, "case": case, "family": family, "claim": claim, "differs": used})
+
+
+@pytest.mark.parametrize("case", ["level", "edge", "mixed", "one_at_a_time", "neither_side_starves"])
+def test_epoll_where_io_uring_is_denied(shared_pairs, program, monkeypatch, case):
+    """The kernel's half of a set is then looked at every so often."""
+    monkeypatch.setitem(columns.OPTIONS, "epoll", {"io_uring": "off"})
+    kernel, on = (columns.execute(shared_pairs[0], program("api_epoll"), program("api_peer"), case, "v4", column)
+                  for column in "KA")
+    assert kernel.lines[-1:] == ["end"], kernel.err
+    agree(kernel, on, columns.deviations("epoll", case))

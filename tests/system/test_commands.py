@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """./demo and what ./check is made of: nothing remains, whatever happens on the way."""
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
 
-from lab import fsock, proc, state
+import race
+from lab import fsock, net, proc, state
 
 PYTHON = "/usr/bin/python3"
 RACE = str(fsock.ROOT / "scripts" / "race.py")
@@ -84,6 +87,43 @@ def test_without_root_the_sudo_form_is_offered(command):
     """, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "sudo" in done.stderr and "root" in done.stderr
+
+
+def lacking(error):
+    """In place of a call that the kernel cannot serve."""
+    def call(*_, **__):
+        raise error
+    return call
+
+
+@pytest.mark.parametrize("place,error,said", [
+    (net.Pair, net.Unable("ip failed: Error: Unknown device type."), "veth: this kernel cannot make a veth pair"),
+    (net.Pair, net.Unable('ip failed: mount --make-shared /run/netns failed'), "network namespaces: "),
+    (net.Pair, FileNotFoundError("ip"), "the command ip (package iproute2)"),
+    (net.socket, OSError(errno.EAFNOSUPPORT, ""), "AF_XDP: this kernel was built without CONFIG_XDP_SOCKETS"),
+    (net.socket, OSError(errno.EPERM, ""), "CAP_NET_RAW: opening an AF_XDP socket is forbidden here"),
+])
+def test_what_is_missing_is_said_plainly(monkeypatch, capsys, place, error, said):
+    monkeypatch.setattr(place, "__enter__" if place is net.Pair else "socket", lacking(error))
+    monkeypatch.setattr(state, "end_on_signals", lambda: None)
+    monkeypatch.setattr(state, "sweep", lambda: [])
+    monkeypatch.setattr("sys.argv", ["demo"])
+    assert race.main() == 2
+    assert "demo: cannot run here, missing " + said in capsys.readouterr().err
+
+
+def test_an_archive_needs_no_git(tmp_path):
+    """Configured, and one of each kind of file made, where there is neither a repository nor git."""
+    tree, bin_dir = tmp_path / "fsock-1", tmp_path / "bin"
+    shutil.copytree(fsock.ROOT, tree, ignore=shutil.ignore_patterns(".git", "build*", "results", "corpus"))
+    bin_dir.mkdir()
+    (bin_dir / "git").write_text("#!/bin/sh\nexit 127\n")
+    (bin_dir / "git").chmod(0o755)
+    where = {**os.environ, "PATH": f"{bin_dir}:{os.environ['PATH']}"}
+    for argv in (["meson", "setup", "build"], ["ninja", "-C", "build", "docs/fsock.1", "src/stats/libfs_stats.a",
+                                            "src/steer/steer_insns.h"]):
+        done = subprocess.run(argv, cwd=tree, env=where, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stdout[-3000:]
 
 
 def demo_leftovers(pid):
