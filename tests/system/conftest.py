@@ -46,6 +46,7 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "af_xdp: looks at what only AF_XDP has; left out with another --provider")
+    config.addinivalue_line("markers", "early: takes so long that others would wait for its end; begun first")
     config.addinivalue_line("markers", "alone: other tests beside it would change what it sees")
     state.end_on_signals()
     state.sweep()

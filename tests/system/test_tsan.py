@@ -45,6 +45,7 @@ def races(text):
             or not all("libsanitizer" in top for top in re.findall(r"^ +#0 .*$", one, re.M))]
 
 
+@pytest.mark.early
 def test_threads_on_shared_sockets_do_not_race(pair, front_door):
     report = fsock.Report()
     server = fsock.run(["/usr/bin/python3", ECHO, "socket", net.B4, 9000])

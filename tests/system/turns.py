@@ -15,7 +15,8 @@ class Turns:
     def __init__(self, folder, items):
         self.folder = folder
         self.alone = [item for item in items if item.get_closest_marker("alone")]
-        self.beside = [item for item in items if not item.get_closest_marker("alone")]
+        self.beside = sorted((item for item in items if not item.get_closest_marker("alone")),
+                             key=lambda item: item.get_closest_marker("early") is None)
         (folder / "collected").write_text(str(len(items)))
 
     def _claim(self, name, items):
