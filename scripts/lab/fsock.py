@@ -64,7 +64,7 @@ def run(argv, **options):
 def stat(pid):
     """What `fsock stat --json PID` prints, None when there is nothing to see."""
     done = subprocess.run([str(tool()), "stat", "--json", str(pid)], capture_output=True, text=True,
-                          check=False, timeout=20)
+                          check=False, timeout=60)
     try:
         return json.loads(done.stdout)
     except ValueError:

@@ -43,7 +43,7 @@ class Namespace:
         """Start @argv inside; see proc.Process. It ends with the run at the latest."""
         return proc.Process(self.argv(argv), **options)
 
-    def run(self, argv, timeout=30, **options):
+    def run(self, argv, timeout=proc.GUARD, **options):
         """Run @argv inside to its end; returns proc.Result."""
         with self.popen(argv, **options) as process:
             return process.finish(timeout)

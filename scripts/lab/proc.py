@@ -18,6 +18,8 @@ from . import state
 _libc = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
 
+GUARD = 60  # seconds after which a program hangs, however little of a processor it got
+
 Result = collections.namedtuple("Result", "status out err seconds")
 
 
@@ -118,7 +120,7 @@ class Process:
     def err(self):
         return self._read(self._err)
 
-    def wait_for(self, text, timeout=5):
+    def wait_for(self, text, timeout=GUARD):
         """Until @text shows in the output. False when it ended or the time is up."""
         until = time.monotonic() + timeout
         while time.monotonic() < until:
@@ -129,7 +131,7 @@ class Process:
             time.sleep(0.01)
         return False
 
-    def finish(self, timeout=30):
+    def finish(self, timeout=GUARD):
         """Wait for the end; a child that does not come to one is killed and status is None."""
         try:
             status = self.child.wait(timeout)
@@ -138,7 +140,7 @@ class Process:
             status = None
         return Result(status, self.out, self.err, time.monotonic() - self.began)
 
-    def stop(self, timeout=5, number=signal.SIGINT):
+    def stop(self, timeout=GUARD, number=signal.SIGINT):
         """Ask for the end with @number, then insist."""
         self.send(number)
         return self.finish(timeout)

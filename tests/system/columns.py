@@ -128,7 +128,7 @@ def _on_control_fd(end):
     return move
 
 
-def execute(pair, path, peer_path, case, family, column, timeout=25):
+def execute(pair, path, peer_path, case, family, column, timeout=60):
     """Run one case in one column."""
     _reserve_control_fd()
     mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -143,7 +143,7 @@ def execute(pair, path, peer_path, case, family, column, timeout=25):
         # No settimeout() here: it would make the program's end non-blocking, too.
         mine.send(b"ready")
         try:
-            started = select.select([mine], [], [], 10)[0] and mine.recv(64) == b"1"
+            started = select.select([mine], [], [], 60)[0] and mine.recv(64) == b"1"
         except ConnectionResetError:
             started = False
         if not started:

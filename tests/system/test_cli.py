@@ -52,7 +52,7 @@ def cli(place):
         clean.update(env or {})
         tool = str(place / "tools" / "fsock" / "fsock")
         return subprocess.run([*prefix, tool, *map(str, args)], env=clean, capture_output=True,
-                              text=True, timeout=30, check=False, **options)
+                              text=True, timeout=60, check=False, **options)
     return run
 
 

@@ -41,7 +41,7 @@ def python(code, *args):
 
 def tool(*args):
     done = subprocess.run([str(fsock.tool()), *map(str, args)], capture_output=True, text=True,
-                          timeout=20, check=False)
+                          timeout=60, check=False)
     return done
 
 

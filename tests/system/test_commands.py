@@ -133,7 +133,7 @@ def demo_leftovers(pid):
 def test_demo_race(program):
     """One round: all rows, the fast path taken, nothing left."""
     with proc.Process([PYTHON, RACE, "--json", "--rounds", "1"], env=WHERE) as race:
-        done = race.finish(60)
+        done = race.finish()
     assert done.status == 0, done.err
     table = json.loads(done.out)
     assert table["fast_path"] is True
@@ -146,11 +146,11 @@ def test_demo_race(program):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_demo_interrupted(number):
     with proc.Process([PYTHON, RACE], env=WHERE) as race:
-        assert race.wait_for("round 1", 10), race.err
+        assert race.wait_for("round 1"), race.err
         time.sleep(1)
         assert demo_leftovers(race.pid)
         race.send(number)
-        done = race.finish(15)
+        done = race.finish()
     assert done.status == 128 + number, done.err
     assert not demo_leftovers(race.pid)
     assert not os.path.exists(f"/run/fsock-lab/{race.pid}-")
@@ -159,12 +159,12 @@ def test_demo_interrupted(number):
 @pytest.mark.alone
 def test_demo_killed_then_run_again():
     with proc.Process([PYTHON, RACE], env=WHERE) as race:
-        assert race.wait_for("round 1", 10), race.err
+        assert race.wait_for("round 1"), race.err
         time.sleep(1)
         race.send(signal.SIGKILL)
         race.child.wait()
     assert demo_leftovers(race.pid)
     with proc.Process([PYTHON, RACE], env=WHERE) as again:
-        assert again.wait_for("removed what a former run left", 10), again.out
-        again.stop(timeout=15)
+        assert again.wait_for("removed what a former run left"), again.out
+        again.stop()
     assert not demo_leftovers(race.pid)

@@ -25,7 +25,7 @@ def bash(line):
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
     done = subprocess.run(["bash", "-c", script, "bash", fsock.build_dir() / "docs" / "fsock", line, *words],
-                          capture_output=True, text=True, check=True, timeout=20)
+                          capture_output=True, text=True, check=True, timeout=60)
     return set(done.stdout.split())
 
 

@@ -57,7 +57,7 @@ class Namespace:
         return ["ip", "netns", "exec", self.name, *drop, *map(str, argv)]
 
     def run(self, *argv, uid=None, check=True):
-        done = subprocess.run(self.argv(argv, uid), text=True, capture_output=True, timeout=20,
+        done = subprocess.run(self.argv(argv, uid), text=True, capture_output=True, timeout=60,
                               check=False)
         if check and done.returncode:
             raise AssertionError(f"{' '.join(map(str, argv))}: {done.stderr or done.stdout}")
@@ -718,7 +718,7 @@ def test_hazard_10_cgroup_program(net, cgroup, prog_type, attach, family, proto,
         for enter in (["ip", "netns", "exec", net.a.name], ["nsenter", f"--net=/run/netns/{net.a.name}"]):
             argv = ["sh", "-c", f"echo $$ > {cgroup}/cgroup.procs && exec \"$@\"", "sh", *enter, PROBE,
                     "policy", "dev=fst0", *options]
-            out = subprocess.run(argv, text=True, check=True, capture_output=True, timeout=20).stdout
+            out = subprocess.run(argv, text=True, check=True, capture_output=True, timeout=60).stdout
             results.append(json.loads(out))
         assert results[0] == results[1] and results[0]["unchecked"] == 0
         return results[0]["found"], results[0]["what"]

@@ -131,12 +131,12 @@ class Agent(proc.Process):
         super().__init__(side.argv(argv), env=fsock.CLEAN, stdin=read)
         os.close(read)
         self.answers = 0
-        assert self.wait_for("ready", 10), self.err
+        assert self.wait_for("ready"), self.err
 
     def order(self, text):
         os.write(self.to, (text + "\n").encode())
 
-    def answer(self, timeout=20):
+    def answer(self, timeout=60):
         self.answers += 1
         proc.until(lambda: len(self._lines()) >= self.answers or not self.alive(), timeout)
         assert len(self._lines()) >= self.answers, (self.out, self.err)
@@ -169,7 +169,7 @@ class Scene:
         argv = [PYTHON, "-u", "-c", ECHO, peer]
         argv = fsock.run(argv, **options) if self.fast else argv
         self.server = stack.enter_context(proc.Process(self.pair.b.argv(argv), env=fsock.CLEAN))
-        assert self.server.wait_for("ready", 10), self.server.err
+        assert self.server.wait_for("ready"), self.server.err
         self.agent = stack.enter_context(Agent(self.pair.a, peer, how, options))
 
     def ip(self, *words):
@@ -452,7 +452,7 @@ def test_sleepers_across_an_event(how):
         said = []
         for scene in (ours, kernel):
             scene.agent.order(f"wait {how}")
-            assert scene.agent.wait_for("waiting", 5)
+            assert scene.agent.wait_for("waiting")
             for event in (down, moved):
                 steps = event(scene)
                 next(steps)
@@ -641,7 +641,7 @@ def test_bound_while_the_interface_is_down():
         ip(pair.b.name, "link", "set", net.LINK, "down")
         argv = fsock.run([PYTHON, "-u", "-c", ECHO, PEER], profile="latency")
         server = stack.enter_context(proc.Process(pair.b.argv(argv), env=fsock.CLEAN))
-        assert server.wait_for("ready", 10), server.err
+        assert server.wait_for("ready"), server.err
         assert fsock.reasons(fsock.stat(server.pid)) == {"interface_down"}
         ip(pair.b.name, "link", "set", net.LINK, "up")
         pair.meet()

@@ -51,7 +51,7 @@ class Life:
     """One client against an echo server, both on the fast path: .done, .said (its words), .sockets."""
 
     def __init__(self, pair, tmp_path, script, options=None, around=(), before=(), env=None,
-                 preexec=None, timeout=30, args=()):
+                 preexec=None, timeout=60, args=()):
         """@around wraps the client inside `fsock run`, @before outside; None leaves `fsock run` out."""
         words = tmp_path / "said"
         words.write_text("")
@@ -75,7 +75,7 @@ class Life:
     def echo(pair):
         argv = [PYTHON, PROGRAMS / "echo_server.py", "socket", net.B4, 9000]
         server = pair.b.popen(fsock.run(argv, **LATENCY), env=fsock.CLEAN, cpu=proc.cpus()[1])
-        assert server.wait_for("ready", 10), server.err
+        assert server.wait_for("ready"), server.err
         return server
 
     def reasons(self):
@@ -738,7 +738,7 @@ SHOW_COUNTERS = f"""
 import json, subprocess
 def show():
     done = subprocess.run([{str(fsock.tool())!r}, "stat", "--json", str(os.getpid())], capture_output=True,
-                          env={{}}, timeout=20)
+                          env={{}}, timeout=60)
     with open(sys.argv[2] + ".stat", "wb") as file:
         file.write(done.stdout)
 """
@@ -993,7 +993,7 @@ import signal
 def ports():
     "Local ports that somebody's record still calls accelerated."
     done = subprocess.run([TOOL, "stat", "--json", "--all", str(os.getpid())], capture_output=True, env={},
-                          timeout=20, close_fds=False)
+                          timeout=60, close_fds=False)
     socks = [sock for stack in json.loads(done.stdout)["stacks"] for sock in stack["sockets"]]
     return {int(sock["local"].rsplit(":", 1)[1]) for sock in socks
             if sock.get("accelerated") and sock["fd"] >= 0}

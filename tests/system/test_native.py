@@ -29,7 +29,7 @@ def echo_server(pair, accelerated=True):
     """example_echo at the other end."""
     env = {**fsock.CLEAN, **LATENCY, "FSOCK_ACCELERATE": "1" if accelerated else "0"}
     with pair.b.popen([example("echo"), net.B4, PORT], env=env, cpu=proc.cpus()[1]) as server:
-        assert server.wait_for("ready", 10), server.err
+        assert server.wait_for("ready"), server.err
         assert ("ready, none: accelerated" in server.err) == accelerated, server.err
         yield server
 
@@ -68,7 +68,7 @@ def test_case_without_a_stack(pair, program, case):
     """No descriptors for the stack: the kernel's sockets, by the same calls."""
     with echo_server(pair, accelerated=False):
         argv = ["prlimit", "--nofile=12:12", program("native"), case, net.A4, net.B4, PORT]
-        done = pair.a.run(argv, timeout=30, env=fsock.CLEAN)
+        done = pair.a.run(argv, env=fsock.CLEAN)
         assert done.status == 0 and done.err.endswith("well\n"), done.err
         assert "no stack" in done.err
 
@@ -80,7 +80,7 @@ def test_kernel_peers_both_ways(pair, program):
         # The kernel's partial checksums take the kernel's way on veth; see the hazards, number 3.
         done = pair.a.run(["ethtool", "-K", net.LINK, "tx", "off"])
         pair.b.run(["ethtool", "-K", net.LINK, "tx", "off"])
-        done = pair.a.run([*argv, "fast"], timeout=30, env={**fsock.CLEAN, **LATENCY})
+        done = pair.a.run([*argv, "fast"], env={**fsock.CLEAN, **LATENCY})
         assert done.status == 0, done.err
 
 
@@ -98,10 +98,10 @@ def test_preload_and_library_share_one_stack(pair, program):
     argv = fsock.run([program("native"), "both", net.A4, net.B4, PORT, "fast"], profile="latency")
     wait, end = os.pipe()
     with echo_server(pair), pair.a.popen(argv, env=fsock.CLEAN, stdin=wait) as both:
-        assert both.wait_for("ready", 20), both.err
+        assert both.wait_for("ready"), both.err
         report = fsock.stat(both.pid)
         os.close(end)
-        assert both.finish(10).status == 0
+        assert both.finish().status == 0
     os.close(wait)
     assert len(report["stacks"]) == 1
     sockets = list(fsock.sockets(report))
@@ -141,19 +141,19 @@ def test_counter(pair, sender):
     # A kernel peer's by the shadow alone: when packet sockets are opened for them, a burst may be too much.
     env = {**fsock.CLEAN, **LATENCY, "FSOCK_KERNEL_PEERS": "0"}
     with pair.a.popen([example("counter"), net.A4, 9000, 999], env=env) as counter:
-        assert counter.wait_for("ready", 10), counter.err
+        assert counter.wait_for("ready"), counter.err
         # Until neighbours know each other datagrams take the kernel's way, and later ones overtake them.
         pair.b.run(["sh", "-c", f"echo hello | socat -t 0.1 - UDP4:{net.A4}:9009"])
         done = pair.b.run(wrap(["/usr/bin/python3", "-c", SEQUENCE, net.A4, 1]), env=fsock.CLEAN)
         assert done.status == 0, done.err
-        said = counter.finish(10).out
+        said = counter.finish().out
     assert said == "999 datagrams, 107892 bytes, 1 gaps\n"
 
 
 def test_channels_keep_the_queue(pair):
     """A channel that asks for no stamps: its datagrams stay in the queue."""
     with pair.a.popen([example("counter"), net.A4, 9000], env={**fsock.CLEAN, **LATENCY}) as counter:
-        assert counter.wait_for("ready", 10), counter.err
+        assert counter.wait_for("ready"), counter.err
 
         def total(name):
             return sum(port["counters"][name] for stack in fsock.stat(counter.pid)["stacks"]
@@ -161,7 +161,7 @@ def test_channels_keep_the_queue(pair):
 
         sender = fsock.run(["/usr/bin/python3", "-c", SEQUENCE, net.A4, 1000], profile="latency")
         with pair.b.popen(sender, env=fsock.CLEAN) as running:
-            assert proc.until(lambda: total("rx_frames") > 900, 10), running.err
+            assert proc.until(lambda: total("rx_frames") > 900, 60), running.err
             assert running.alive(), running.err
             # One full checksum in 65,536 looks partial.
             assert total("side_frames") <= 2
@@ -180,12 +180,12 @@ for i in range(3):
 def test_multicast(pair, source):
     argv = [example("multicast"), "239.7.7.7", 9000, net.LINK, *source]
     with pair.a.popen(argv, env={**fsock.CLEAN, **LATENCY}) as receiver:
-        assert receiver.wait_for("ready", 10), receiver.err
+        assert receiver.wait_for("ready"), receiver.err
         feed(pair, GROUP, net.B4)
         if source == ("10.77.0.99",):
             assert not receiver.wait_for("bytes", 0.3)
             return
-        assert receiver.wait_for("bytes", 5), receiver.err
+        assert receiver.wait_for("bytes"), receiver.err
         line = receiver.out.splitlines()[0]
         assert re.fullmatch(rf"\d{{10}}\.\d{{9}} 5 bytes from {net.B4} by {net.LINK}", line), line
 
@@ -206,13 +206,13 @@ def test_events_in_a_foreign_loop(pair, sender):
     wrap = (lambda argv: fsock.run(argv, profile="latency")) if sender == "fsock" else list
     argv = [example("events"), net.A4, 9000, 9001, 9002]
     with pair.a.popen(argv, env={**fsock.CLEAN, **LATENCY}, stdin=wait) as events:
-        assert events.wait_for("ready", 10), events.err
+        assert events.wait_for("ready"), events.err
         done = pair.b.run(wrap(["/usr/bin/python3", "-c", WORDS, net.A4]), env=fsock.CLEAN)
         assert done.status == 0, done.err
-        events.wait_for("9002: 59\n", 5)
+        events.wait_for("9002: 59\n")
         counts = fsock.counts(events.pid)
         os.close(end)
-        said = events.finish(10)
+        said = events.finish()
     os.close(wait)
     assert sorted(said.out.splitlines()) == sorted(f"{9000 + i % 3}: {i}" for i in range(60))
     if sender == "fsock":
@@ -223,11 +223,11 @@ def test_events_sleeps_when_idle(pair):
     """The group's descriptor is quiet where there is nothing: the loop takes no processor time."""
     wait, end = os.pipe()
     with pair.a.popen([example("events"), net.A4, 9000], env={**fsock.CLEAN, **LATENCY}, stdin=wait) as events:
-        assert events.wait_for("ready", 10), events.err
+        assert events.wait_for("ready"), events.err
         pair.a.run(["sleep", "1"])
         with open(f"/proc/{events.pid}/stat", encoding="ascii") as file:
             ticks = file.read().rsplit(")", 1)[1].split()
         os.close(end)
-        assert events.finish(10).status == 0
+        assert events.finish().status == 0
     os.close(wait)
     assert int(ticks[11]) + int(ticks[12]) < 20, ticks

@@ -41,14 +41,14 @@ class Sniffer:
 
     def __enter__(self):
         self.process.__enter__()
-        assert self.process.wait_for("ready", 10), self.process.err
+        assert self.process.wait_for("ready"), self.process.err
         return self
 
     def __exit__(self, *about):
         return self.process.__exit__(*about)
 
     def seen(self):
-        done = self.process.finish(15)
+        done = self.process.finish()
         lines = done.out.replace("true", "True").replace("false", "False").splitlines()[1:]
         found = [eval(line, {}) for line in lines]  # noqa: S307 - our own sniffer's words
         assert len(found) == self.count, done.out + done.err
@@ -59,7 +59,7 @@ def send(side, options, script, kernel=0, args=()):
     """Run @script in @side; all but at most @kernel datagrams leave by the fast path."""
     argv = [PYTHON, "-c", "import socket, struct, sys\n" + script, *args]
     report = fsock.Report()
-    done = side.run(fsock.run(argv, **options) if options is not None else argv, timeout=20,
+    done = side.run(fsock.run(argv, **options) if options is not None else argv,
                     env={**fsock.CLEAN, **report.env}, fds=(report.fd,))
     counts = report.counts()
     report.close()
@@ -151,7 +151,7 @@ sys.stdin.readline()
 """
     with pair.b.popen(fsock.run([PYTHON, "-c", receiver, net.B4], **LATENCY), env=fsock.CLEAN,
                       stdin=subprocess.PIPE) as running:
-        assert running.wait_for("ready", 10), running.err
+        assert running.wait_for("ready"), running.err
         send(pair.a, LATENCY, f"""
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.connect(({net.B4!r}, 9000))
@@ -159,14 +159,14 @@ for i in range(500): s.send(b"x" * 100)
 """)
         running.child.stdin.write(b"\n")
         running.child.stdin.flush()
-        assert running.wait_for("reading", 10), running.err
+        assert running.wait_for("reading"), running.err
         send(pair.a, LATENCY, f"""
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.sendto(b"last", ({net.B4!r}, 9000))
 """)
         running.child.stdin.write(b"\n")
         running.child.stdin.flush()
-        assert running.wait_for("sum", 10), running.out + running.err
+        assert running.wait_for("sum"), running.out + running.err
         assert "sum 501 True" in running.out, running.out
         seen = fsock.counts(running.pid)
         assert seen.rx_kernel == 0 and seen.drops > 0, seen
@@ -195,13 +195,13 @@ sys.stdin.readline()
     pair.meet()
     with pair.b.popen(fsock.run([PYTHON, "-c", script], **LATENCY), env=fsock.CLEAN,
                       stdin=subprocess.PIPE) as running:
-        assert running.wait_for("ready", 10), running.err
+        assert running.wait_for("ready"), running.err
         send(pair.a, LATENCY, f"""
 for i in range(20):
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     s.sendto(b"to the second", ({net.B4!r}, 9000))
 """)
-        assert running.wait_for("all", 10), running.out + running.err
+        assert running.wait_for("all"), running.out + running.err
         records = list(fsock.sockets(fsock.stat(running.pid)))
         assert len(records) == 2 and not any(r["accelerated"] for r in records), records
 
@@ -245,7 +245,7 @@ def test_hazard_19_fragmentation_needed(pair, column, family, how):
     """A router says that the path takes less than before: the next datagrams keep to it."""
     pair.meet()
     with pair.b.popen([PYTHON, NARROW, pair.b.address(family), 9000]) as router:
-        assert router.wait_for("ready", 10), router.err
+        assert router.wait_for("ready"), router.err
         done = send(pair.a, COLUMNS[column], "import errno, time\n" + NARROWED, kernel=1,
                     args=(pair.b.address(family), how))
     size = 48 if family == "v6" else 28

@@ -99,11 +99,11 @@ def test_hazard_03_super_frames_of_a_kernel_peer(pair):
     """The fast path itself gives the datagrams their boundaries back."""
     argv = [PYTHON, "-c", RECEIVER % (net.B4, 30)]
     with pair.b.popen(fsock.run(argv, **PACKET), env=fsock.CLEAN) as running:
-        assert running.wait_for("ready", 10), running.err
+        assert running.wait_for("ready"), running.err
         with contextlib.closing(kernel_socket(pair.a, socket.SOCK_DGRAM, net.A4)) as sender:
             sender.setsockopt(SOL_UDP, UDP_SEGMENT, 1000)
             sender.sendto(b"".join(bytes([i]) * 1000 for i in range(29)) + bytes([29]) * 10, (net.B4, 9000))
-        assert running.wait_for("got", 10), running.out + running.err
+        assert running.wait_for("got"), running.out + running.err
         assert str([1000] * 29 + [10]) + " True" in running.out
         assert fsock.counts(running.pid).rx_fast == 30
 
@@ -142,7 +142,7 @@ def test_chosen_where_the_better_one_cannot(pair):
         argv = [PYTHON, "-c", "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM);"
                 "s.settimeout(5); s.connect(('10.79.0.2', 9000));"
                 "print(sum(s.send(b'x' * 100) and len(s.recv(999)) for _ in range(100)))"]
-        done = pair.a.run(argv, timeout=20, cpu=proc.cpus()[0])
+        done = pair.a.run(argv, cpu=proc.cpus()[0])
         assert done.out.strip() == "10000", done.err + json.dumps(fsock.stat(running.pid))
         assert providers_of(running.pid) == ["packet"], fsock.stat(running.pid)
         assert fsock.counts(running.pid).share > 0.9, fsock.stat(running.pid)

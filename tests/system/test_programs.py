@@ -42,7 +42,7 @@ class Run:
     such end: @late datagrams of a client excepted, and all of those @by_kernel names, "client" or "server".
     """
 
-    def __init__(self, pair, server, client, sides, options=None, ready=None, timeout=30,
+    def __init__(self, pair, server, client, sides, options=None, ready=None, timeout=60,
                  stop=signal.SIGTERM, stdin=None, late=0, by_kernel=()):
         options = LATENCY if options is None else options
         serve, ask = sides
@@ -52,7 +52,7 @@ class Run:
                 pair.b.popen(wrap(server, serve, options), cpu=cpu[1], fds=(other.fd,),
                              env={**fsock.CLEAN, **other.env}) as running:
             if ready:
-                assert running.wait_for(ready, 10), running.out + running.err
+                assert running.wait_for(ready), running.out + running.err
             else:
                 self._listening(pair, running)
             self.done = pair.a.run(wrap(client, ask, options), cpu=cpu[0], timeout=timeout,

@@ -208,7 +208,7 @@ def test_program_is_served_on_every_queue(wire, kind):
     argv = fsock.run([PYTHON, PROGRAMS / "echo_server.py", kind, wire.b.v4, 9000],
                      profile="default", xdp_mode=wire.mode)
     with wire.b.popen(argv, env=fsock.CLEAN) as server:
-        assert server.wait_for("ready", 10), server.err
+        assert server.wait_for("ready"), server.err
         ask_all(wire, 20)
         ask_all(wire, 2, pause=0.1)
         port = port_of(server)
@@ -256,7 +256,7 @@ def test_child_is_served_on_every_queue(wire):
     """The child joins and receives from all queues; its parent sleeps."""
     argv = fsock.run([PYTHON, "-c", FORKED, wire.b.v4], profile="default", xdp_mode=wire.mode)
     with wire.b.popen(argv, env=fsock.CLEAN) as server:
-        assert server.wait_for("ready", 10), server.err
+        assert server.wait_for("ready"), server.err
         ask_all(wire, 1)  # it joins at its first call
         before = fsock.counts(server.pid)
         ask_all(wire, 20)
@@ -274,7 +274,7 @@ def test_every_queue_outlives_the_owner(wire, joined):
     argv = fsock.run([PYTHON, "-c", FORKED if joined else ORPHANED, wire.b.v4], profile="latency",
                      xdp_mode=wire.mode)
     with wire.b.popen(argv, env=fsock.CLEAN) as server:
-        assert server.wait_for("ready", 10), server.err
+        assert server.wait_for("ready"), server.err
         child = int(server.out.split()[1])
         if joined:
             ask_all(wire, 2)
@@ -317,7 +317,7 @@ def test_memlock_is_short(wire, mib, queues, frames):
             *fsock.run([PYTHON, PROGRAMS / "echo_server.py", "socket", wire.b.v4, 9000],
                        profile="latency", xdp_mode=wire.mode)]
     with wire.b.popen(argv, env=fsock.CLEAN) as server:
-        assert server.wait_for("ready", 10), server.err
+        assert server.wait_for("ready"), server.err
         ask_all(wire, 20)
         port = port_of(server)
         ask_all(wire, 1)

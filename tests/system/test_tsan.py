@@ -50,7 +50,7 @@ def test_threads_on_shared_sockets_do_not_race(pair, front_door):
     report = fsock.Report()
     server = fsock.run(["/usr/bin/python3", ECHO, "socket", net.B4, 9000])
     with pair.b.popen(server, env=fsock.CLEAN) as echo:
-        assert echo.wait_for("ready", 10), echo.err
+        assert echo.wait_for("ready"), echo.err
         done = pair.a.run([front_door, net.B4, 9000], timeout=300, fds=(report.fd,), env={
             **fsock.CLEAN, **report.env, "FSOCK_CLIENT_DATAGRAMS": "0",
             "TSAN_OPTIONS": "exitcode=66 halt_on_error=0 history_size=4"})
