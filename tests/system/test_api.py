@@ -18,7 +18,7 @@ def holds(on, kind, detail):
     """What the case claims about the fast path, see api/record.h."""
     seen = on.counts
     if kind in ("FAST", "BUT", "PART"):
-        assert seen.fast > 0, f"no datagram took the fast path: {seen}"
+        assert seen.fast > 0, f"no datagram took the fast path: {seen}, {on.reasons()}\n{on.err}"
     if kind == "FAST":
         assert seen.all_fast() and seen.rx_fast >= seen.rx_kernel, f"datagrams left to the kernel: {seen}"
     if kind == "BUT":

@@ -133,8 +133,9 @@ class Loss:
     """
     A one-way load on kernel sockets, then on fsock: it loses no more than the kernel under the same load
     of the machine, but for 2 % of the datagrams, by which two runs of either differ; and each lost one is
-    in a counter, where the receiver's @counters can still be read. The load of the machine is seldom the
-    same in two seconds that follow each other, so that up to four pairs of runs are compared.
+    in a counter, where the receiver's @counters can still be read. Where even the kernel loses, the machine has
+    other work, seldom as much in one second as in the next: then it may be half as many again, in one of four
+    pairs of runs.
     """
 
     def __init__(self, pair, sides, load, counters=True):
@@ -145,10 +146,11 @@ class Loss:
             self.counted = run.drops + dropped_by_kernel(pair) - before
             assert not counters or self.lost <= self.counted, \
                 f"{self.lost} of {self.sent} lost, only {self.counted} of them counted"
-            if self.sent >= sent / 2 and self.lost <= self.by_kernel + self.sent // 50:
+            allowed = self.by_kernel * 3 // 2 + self.sent // 50
+            if self.sent >= sent / 2 and self.lost <= allowed:
                 break
         assert self.sent >= sent / 2, f"{self.sent} were sent, {sent} on the kernel"
-        assert self.lost <= self.by_kernel + self.sent // 50, \
+        assert self.lost <= allowed, \
             f"{self.lost} of {self.sent} lost, {self.by_kernel} of {sent} on the kernel"
 
 
