@@ -402,7 +402,7 @@ static void queue_fin(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 
 int tcp_shutdown(struct tcp_conn *c, const struct ip_env *env, uint32_t how, fs_ns now)
 {
-	bool begun = tcp_has(c, TCP_CONN_FIN_QUEUED);
+	bool begun = tcp_has(c, TCP_CONN_FIN_QUEUED), begins = (how & TCP_SHUT_WR) && !begun;
 
 	if (c->state == TCP_CLOSED)
 		return -ENOTCONN;
@@ -411,12 +411,12 @@ int tcp_shutdown(struct tcp_conn *c, const struct ip_env *env, uint32_t how, fs_
 		return 0;
 	}
 	if ((how & TCP_SHUT_RD) && !tcp_has(c, TCP_CONN_SHUT_RD)) {
-		bool both = begun || (how & TCP_SHUT_WR);
-
 		c->flags |= TCP_CONN_SHUT_RD;
-		tcp_tell(c, env, TCP_READY_IN | TCP_READY_RDHUP | (both ? TCP_READY_HUP : 0U));
+		tcp_tell(c, env, TCP_READY_IN | TCP_READY_RDHUP | (begun || begins ? TCP_READY_HUP : 0U));
+	} else if (begins && tcp_has(c, TCP_CONN_SHUT_RD)) {
+		tcp_tell(c, env, TCP_READY_HUP);
 	}
-	if ((how & TCP_SHUT_WR) && !begun)
+	if (begins)
 		queue_fin(c, env, now);
 	return 0;
 }

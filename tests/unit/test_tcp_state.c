@@ -513,7 +513,9 @@ static void tcp_shutdown__reading(void **state)
 	assert_int_equal(r.edges, TCP_READY_IN | TCP_READY_RDHUP);
 	assert_int_equal(tcp_ready(r.c), TCP_READY_IN | TCP_READY_OUT | TCP_READY_RDHUP);
 	rig_no_out(&r);
+	r.edges = 0;
 	assert_int_equal(tcp_shutdown(r.c, &r.h.env, TCP_SHUT_WR, r.now), 0);
+	assert_true(r.edges & TCP_READY_HUP);
 	assert_int_equal(tcp_ready(r.c), ALL_HUP);
 	trig_close(&r);
 }
