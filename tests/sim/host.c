@@ -392,6 +392,8 @@ static void flush_port(struct sim_host *h, unsigned index)
 	while (ops->tx_pending(&p->handle) < h->config.slots &&
 	       (frame = fbuf_queue_pop(&h->ip.port[index].out))) {
 		note_frame(w, frame);
+		p->waited = p->n_waiting > 0;
+		p->n_waiting -= p->waited;
 		h->resets_out += is_reset(frame);
 		if (w->pcap)
 			sim_pcap_frame(w->pcap, p->name, true, frame, w->now);
@@ -404,6 +406,7 @@ static void flush_port(struct sim_host *h, unsigned index)
 			sim_fail(w, "the device refused what it has room for");
 		}
 	}
+	p->n_waiting = h->ip.port[index].out.frames;
 	if (h->busy_percent > 0 && sim_chance(&h->random, h->busy_percent))
 		fault_port_busy(&p->handle, 1);
 	ops->kick(&p->handle);

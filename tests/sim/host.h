@@ -52,6 +52,8 @@ struct sim_port {
 	struct sim_link *link;
 	unsigned end; /* of the link */
 	char name[12]; /* in captures */
+	uint32_t n_waiting; /* frames the device had no room for when it was last given some */
+	bool waited;	    /* the frame on its way out was one of them: the engine has moved on since */
 };
 
 struct sim_host {
