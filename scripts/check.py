@@ -147,6 +147,33 @@ def step_unit():
     yield from meson_tests("build", "test", without=("long", "tsan"))
 
 
+def fresh_seeds(seconds, *options):
+    """A failing one prints how to replay it, and leaves its capture in ./build."""
+    status, out = shell(["env", "-C", "build", "tests/sim/sim", "--seconds", str(seconds), *options], seconds + 300)
+    return Result(f"sim, {seconds} s of fresh seeds", "passed" if status == 0 else "failed", last_lines(out, 40))
+
+
+def idle_instructions():
+    """What an exchange costs beside many idle connections: instructions, for times depend on who else runs."""
+    counted = {}
+    for name in ("sim_idle_alone", "sim_idle_among"):
+        with tempfile.NamedTemporaryFile() as result:
+            status, out = shell(["valgrind", "--tool=callgrind", f"--toggle-collect={name}",
+                                 f"--callgrind-out-file={result.name}", "build/tests/sim/scenarios", "idle", "10"], 300)
+        found = re.search(r"Collected : (\d+)", out)
+        if status != 0 or not found or int(found[1]) == 0:
+            return Result("sim, instructions beside idle connections", "failed", last_lines(out))
+        counted[name] = int(found[1])
+    ratio = counted["sim_idle_among"] / counted["sim_idle_alone"]
+    return Result("sim, instructions beside idle connections", "passed" if ratio <= 1.1 else "failed",
+                  f"{ratio:.3f} times those of one alone")
+
+
+def step_sim():
+    yield fresh_seeds(60)
+    yield idle_instructions()
+
+
 def step_system(pattern=None):
     outcomes = LOGS / "columns.json"
     for part in LOGS.glob(outcomes.name + "-*"):
@@ -267,7 +294,8 @@ def step_asan():
                                 "-Db_lundef=false"], "gcc", TEST_PROGRAMS)
     yield made
     if made.status == "passed":
-        yield from meson_tests("build-asan", "asan", suites=("unit", "fuzz"), scale=4)
+        yield from meson_tests("build-asan", "asan", suites=("unit", "fuzz", "sim"),
+                               without=("sim-large", "sim-kernel"), scale=4)
 
 
 def step_clang():
@@ -293,6 +321,7 @@ def step_tsan():
 STEPS = (
     ("gcc, warnings are errors", step_gcc),
     ("unit, layout, platform and corpus tests", step_unit),
+    ("the simulator with fresh seeds", step_sim),
     ("whole programs in namespaces", step_system),
     ("address and undefined behaviour sanitizers", step_asan),
     ("clang, warnings are errors", step_clang),
@@ -361,6 +390,19 @@ def long_kill():
     yield Result("kill, 200 rounds", "passed", "")
 
 
+def long_sim():
+    """half an hour of fresh seeds (FSOCK_SIM_SECONDS), written worlds at length, traces against the kernel"""
+    seconds = int(os.environ.get("FSOCK_SIM_SECONDS", "1800"))
+    worlds = (("fairness", "500"), ("goodput", "1000"), ("side_by_side", "500"), ("alloc", "100"), ("flood", "300"),
+              ("blind", "500"))
+    for name, percent in worlds:
+        status, out = shell(["build/tests/sim/scenarios", name, percent], 1200)
+        yield Result(f"sim {name} {percent} %", "passed" if status == 0 else "failed", last_lines(out))
+    status, out = shell(["build/tests/sim/against_kernel", "1..5000"], 1200)
+    yield Result("sim against the kernel, 5000 traces", "passed" if status == 0 else "failed", last_lines(out))
+    yield fresh_seeds(seconds, "--twice", "50", "--keep-going")
+
+
 PYTHON_MODULES = ("test_socket", "test_asyncore", "test_socketserver", "test_selectors", "test_epoll",
                   "test_poll", "test_select", "test_subprocess", "test_signal", "test_eintr")
 PYTHON_FAILED = re.compile(r"^(?:FAIL|ERROR): (\S+ \([\w.]+\))", re.M)
@@ -406,8 +448,8 @@ def long_bench():
     yield Result("bench/run", "passed" if status == 0 else "failed", last_lines(out, 60))
 
 
-LONG = {"fuzz": long_fuzz, "demo": long_demo, "kill": long_kill, "python": long_python, "families": long_families,
-        "packet": long_packet,
+LONG = {"fuzz": long_fuzz, "sim": long_sim, "demo": long_demo, "kill": long_kill, "python": long_python,
+        "families": long_families, "packet": long_packet,
         "bench": long_bench}
 
 
