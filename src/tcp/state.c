@@ -484,9 +484,9 @@ static bool is_readable(const struct tcp_conn *c)
 	uint32_t n = c->rcv_nxt - c->copied_seq;
 	uint32_t target = FS_MAX(c->options.rcvlowat, 1U);
 
-	if (tcp_has(c, TCP_CONN_URG_IN) && c->rcv_up == c->copied_seq && !c->options.oob_inline)
-		target++; /* the urgent byte is not read as data */
-	return n >= target || (n > 0 && target > 1 && tcp_is_full(c));
+	if (tcp_has(c, TCP_CONN_URG_IN) && c->rcv_up == c->copied_seq && !c->options.oob_inline && n > 0)
+		n--; /* the urgent byte is not read as data */
+	return n >= target || (n > 0 && tcp_is_full(c));
 }
 
 static uint32_t ready_when_connected(const struct tcp_conn *c)

@@ -127,6 +127,20 @@ static void tcp_urgent__only_the_urgent_byte_is_not_readable(void **state)
 	trig_close(&r);
 }
 
+/* Nor where the low mark does not count, as the buffer is used up: who was told would read nothing, again and again. */
+static void tcp_urgent__only_the_urgent_byte_in_a_full_buffer(void **state)
+{
+	struct tcp_rig r;
+	char got;
+
+	rig_connected(&r, &rig_sacking);
+	send_text(&r, "U", URG, 1);
+	r.c->rcvbuf = r.c->rcv_charge;
+	assert_false(tcp_ready(r.c) & TCP_READY_IN);
+	assert_int_equal(rig_recv(&r, &got, 1), -EAGAIN);
+	trig_close(&r);
+}
+
 static void tcp_urgent__the_mark_comes_before_the_byte(void **state)
 {
 	struct tcp_rig r;
@@ -277,6 +291,7 @@ int main(void)
 		cmocka_unit_test(tcp_urgent__inline_is_part_of_the_stream),
 		cmocka_unit_test(tcp_urgent__not_read_it_is_lost_when_passed),
 		cmocka_unit_test(tcp_urgent__only_the_urgent_byte_is_not_readable),
+		cmocka_unit_test(tcp_urgent__only_the_urgent_byte_in_a_full_buffer),
 		cmocka_unit_test(tcp_urgent__the_mark_comes_before_the_byte),
 		cmocka_unit_test(tcp_urgent__out_of_order),
 		cmocka_unit_test(tcp_urgent__a_later_mark_overtakes),
