@@ -121,16 +121,20 @@ static bool keep(struct tcp_conn *c, struct fbuf *piece, tcp_seq from, tcp_seq t
 	if (run && tcp_rx_merge(c, tcp_ooo(run)->tail, piece)) {
 		fbuf_free(piece);
 	} else {
+		struct fbuf *kept;
+
 		if (!run && !make_place(c, from)) {
 			tcp_count(c, FS_CTR_drop_tcp_rcvbuf);
 			fbuf_free(piece);
 			return false;
 		}
-		piece = tcp_rx_settle(c, piece);
-		if (!piece) {
+		kept = tcp_rx_settle(c, piece);
+		if (!kept) {
 			tcp_count(c, FS_CTR_drop_tcp_no_memory);
+			fbuf_free(piece);
 			return false;
 		}
+		piece = kept;
 		next = find(c, from); /* the place may have been next's */
 		if (run) {
 			tcp_ooo(run)->tail->link = piece;

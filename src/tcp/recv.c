@@ -103,7 +103,7 @@ static bool evict(struct tcp_stack *tcp, const struct fbuf_pool *pool)
 	return true;
 }
 
-/* The frame to keep where tcp_rx_may_hold() says no: itself, or its copy. NULL: no memory, frame freed. */
+/* The frame to keep where tcp_rx_may_hold() says no: itself, or its copy, and the frame is freed. NULL: no memory. */
 static __attribute__((noinline)) struct fbuf *settle_scarce(struct tcp_conn *c, struct fbuf *frame)
 {
 	struct fbuf_pool *pool = frame->pool;
@@ -113,10 +113,10 @@ static __attribute__((noinline)) struct fbuf *settle_scarce(struct tcp_conn *c, 
 
 	if (!reserve || !evict(c->stack, pool)) {
 		copy = copy_out(c, frame);
-		if (copy || !reserve) {
+		if (copy)
 			fbuf_free(frame);
+		if (copy || !reserve)
 			return copy;
-		}
 	}
 	tcp_rx_pin(c, chunks(frame));
 	return frame;
@@ -182,7 +182,7 @@ bool tcp_rx_merge(struct tcp_conn *c, struct fbuf *tail, const struct fbuf *fram
 
 int tcp_rx_append(struct tcp_conn *c, struct tcp_in *in)
 {
-	struct fbuf *frame = in->frame;
+	struct fbuf *frame = in->frame, *kept;
 	uint32_t len = frame->total;
 
 	in->frame = NULL;
@@ -198,14 +198,18 @@ int tcp_rx_append(struct tcp_conn *c, struct tcp_in *in)
 				return -ENOBUFS;
 			}
 		}
-		frame = tcp_rx_settle(c, frame);
-		if (__builtin_expect(!frame, 0)) {
-			/* So that there is room when it comes again: what waits behind it may be what takes the memory. */
+		kept = tcp_rx_settle(c, frame);
+		if (__builtin_expect(!kept && c->ooo_first, 0)) {
+			/* What waits behind it may be what takes the memory, and would again when it comes again. */
 			tcp_ooo_purge(c);
+			kept = tcp_rx_settle(c, frame);
+		}
+		if (__builtin_expect(!kept, 0)) {
 			tcp_count(c, FS_CTR_drop_tcp_no_memory);
+			fbuf_free(frame);
 			return -ENOBUFS;
 		}
-		fbuf_queue_push(&c->rx, frame);
+		fbuf_queue_push(&c->rx, kept);
 	}
 	c->rcv_nxt += len;
 	c->bytes_received += len;

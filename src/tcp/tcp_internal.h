@@ -109,7 +109,7 @@ void tcp_dsack(struct tcp_conn *c, tcp_seq left, tcp_seq right);
 int tcp_rx_append(struct tcp_conn *c, struct tcp_in *in);
 
 /* Charge and pin @frame to the connection's receive side, which takes it; or copies it to the payload pool and frees
- * it. NULL: no memory, @frame is freed. */
+ * it. NULL: no memory, @frame is still the caller's. */
 struct fbuf *tcp_rx_settle(struct tcp_conn *c, struct fbuf *frame);
 void tcp_rx_unsettle(struct tcp_conn *c, struct fbuf *frame); /* undo the charge, the caller owns @frame */
 void tcp_rx_purge(struct tcp_conn *c);
