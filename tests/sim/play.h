@@ -98,6 +98,7 @@ struct sim_end {
 	tcp_seq iss;		/* a client's */
 	uint64_t key;		/* of what it sends */
 	uint64_t sent, received;
+	fs_ns received_at; /* the last of it */
 	uint64_t next_urgent;
 	uint32_t edges;
 	bool readable, writable; /* as far as the program knows */

@@ -99,6 +99,7 @@ static void arrived(struct sim_end *e, size_t len)
 	struct sim_play *play = e->host->world->above;
 
 	e->received += len;
+	e->received_at = e->host->world->now;
 	play->bytes += len;
 	SIM_CHECK(e->host->world, e->received <= e->peer->sent || is_spoiled(e), "%s: %llu bytes, and only %llu were sent",
 		  sim_end_name(e), (unsigned long long)e->received, (unsigned long long)e->peer->sent);
