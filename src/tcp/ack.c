@@ -40,7 +40,10 @@ static bool update_window(struct tcp_conn *c, const struct tcp_in *in)
 {
 	uint32_t prior = c->snd_wnd;
 
-	if (seq_lt(c->snd_wl1, in->h.seq) || (c->snd_wl1 == in->h.seq && seq_le(c->snd_wl2, in->h.ack)))
+	/* What acknowledges more is newer whatever its number (as Linux): from the new edge on, an older window would reach
+	 * beyond what was ever allowed. */
+	if (seq_gt(in->h.ack, c->snd_una) || seq_lt(c->snd_wl1, in->h.seq) ||
+	    (c->snd_wl1 == in->h.seq && seq_le(c->snd_wl2, in->h.ack)))
 		set_window(c, in);
 	return c->snd_wnd != prior;
 }

@@ -131,6 +131,25 @@ static void tcp_ack_input__older_segment_keeps_window(void **state)
 	rig_close(&r);
 }
 
+/* But one that acknowledges more does bring its window: from what it acknowledges on, the former one reaches further than
+ * the peer ever said. */
+static void tcp_ack_input__older_segment_with_a_newer_ack(void **state)
+{
+	struct rig r;
+	struct tcp_in in;
+
+	rig_open(&r, TCP_CONN_SACK);
+	rig_write(&r, 2);
+	rig_send(&r, 2);
+	in = rig_in(&r, 1);
+	in.h.seq = r.c.snd_wl1 - 10;
+	in.h.window = 1000;
+	tcp_ack_input(&r.c, &r.env, &in);
+	assert_int_equal(r.c.packets_out, 1);
+	assert_int_equal(r.c.snd_wnd, 1000 << RIG_WSCALE);
+	rig_close(&r);
+}
+
 /* MUST-34, SHLD-14..16: the peer takes window back: what is out stays out and is acked; nothing new would fit. */
 static void tcp_ack_input__window_shrinks_below_what_is_out(void **state)
 {
@@ -675,6 +694,7 @@ int main(void)
 		cmocka_unit_test(tcp_ack_input__old_changes_no_window),
 		cmocka_unit_test(tcp_ack_input__window_is_scaled),
 		cmocka_unit_test(tcp_ack_input__older_segment_keeps_window),
+		cmocka_unit_test(tcp_ack_input__older_segment_with_a_newer_ack),
 		cmocka_unit_test(tcp_ack_input__window_shrinks_below_what_is_out),
 		cmocka_unit_test(tcp_ack_input__window_shrinks_to_zero),
 		cmocka_unit_test(tcp_ack_input__opening_ends_probing),
