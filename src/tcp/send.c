@@ -290,8 +290,10 @@ static INLINE ssize_t queue_one(struct tcp_conn *c, const struct ip_env *env, st
 static struct fbuf *alloc_rest(struct tcp_conn *c, const struct fbuf *seg, uint32_t rest)
 {
 	struct fbuf_pool *payload = c->stack->ip->payload;
+	/* What is to be acked next may go further: until it is, nothing is given back. */
+	uint32_t keep = seg == c->first ? seg->pool->low_water / 2 : seg->pool->low_water;
 
-	if (seg->pool->n_free > seg->pool->low_water)
+	if (seg->pool->n_free > keep)
 		return fbuf_alloc(seg->pool);
 	return rest <= payload->chunk_size - IP_TX_HEADROOM ? fbuf_alloc(payload) : NULL;
 }

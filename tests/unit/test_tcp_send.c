@@ -580,7 +580,8 @@ static void tcp_seg_split__below_low_water(void **state)
 	rig_connected(&r, &rig_plain);
 	r.c->snd_wnd = 0;
 	rig_write(&r, rig_pattern(), 1000);
-	r.h.pinned.low_water = pinned = r.h.pinned.n_free;
+	pinned = r.h.pinned.n_free;
+	r.h.pinned.low_water = 2 * pinned; /* half of it is for what is to be acked next, which this is */
 	payload = r.h.payload.n_free;
 	r.c->max_wnd = 400;
 	rig_seg_in(&r, (struct rig_seg){ .window = 400 });
@@ -588,6 +589,29 @@ static void tcp_seg_split__below_low_water(void **state)
 	assert_int_equal(r.h.pinned.n_free, pinned);
 	assert_int_equal(r.h.payload.n_free, payload - 1);
 	r.h.pinned.low_water = 0;
+	trig_close(&r);
+}
+
+/* Where nothing is left but the connection's own data: its oldest is cut nevertheless, or nothing would ever be acked. */
+static void tcp_seg_split__the_oldest_goes_below_low_water(void **state)
+{
+	struct fbuf *taken[RIG_PAYLOAD];
+	struct tcp_rig r;
+	uint32_t pinned, n = 0;
+
+	rig_connected(&r, &rig_plain);
+	r.c->snd_wnd = 0;
+	rig_write(&r, rig_pattern(), 1000);
+	while (r.h.payload.n_free > 0)
+		taken[n++] = fbuf_alloc(&r.h.payload);
+	r.h.pinned.low_water = pinned = r.h.pinned.n_free;
+	r.c->max_wnd = 400;
+	rig_seg_in(&r, (struct rig_seg){ .window = 400 });
+	expect_data(&r, 0, 400, 0);
+	assert_int_equal(r.h.pinned.n_free, pinned - 1);
+	r.h.pinned.low_water = 0;
+	while (n > 0)
+		fbuf_free(taken[--n]);
 	trig_close(&r);
 }
 
@@ -685,6 +709,7 @@ int main(void)
 		cmocka_unit_test(tcp_send__errors),
 		cmocka_unit_test(tcp_seg_split__by_the_window),
 		cmocka_unit_test(tcp_seg_split__below_low_water),
+		cmocka_unit_test(tcp_seg_split__the_oldest_goes_below_low_water),
 		cmocka_unit_test(tcp_seg_split__by_a_lower_mtu),
 		cmocka_unit_test(tcp_seg_split__that_fills_the_buffer),
 		cmocka_unit_test(tcp_seg_trim_front__rest_is_sent_again),
