@@ -17,9 +17,10 @@
 enum {
 	MSS = 1448,
 	GROUP = 4,
-	MANY = 1 << 30, /* bytes: more than is sent */
 	ROOM = 16 << 20,
 };
+
+#define MANY (1ULL << 40) /* bytes: more than is sent */
 
 struct lane {
 	struct sim_host *from, *to;
