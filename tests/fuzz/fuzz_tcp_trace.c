@@ -189,6 +189,7 @@ static void fault(struct trace *t)
 	uint8_t bits = byte(&t->in), strength = byte(&t->in);
 	struct fault_config *c = &t->link->fault.to[bits & 1].config;
 
+	t->play->harsh = true; /* it may stay so for minutes, which ends connections */
 	switch (bits >> 1 & 7) {
 	case 0:
 		c->loss = strength * 4000u;
