@@ -155,30 +155,70 @@ static inline uint64_t csum_tail_word(const uint8_t *p, size_t len)
 	return word;
 }
 
+/*
+ * csum_add() of the 8, 16 or 32 bytes at @p. Each carry goes on into the next word, and the last one comes back: an
+ * instruction a word, which compilers do not find in the portable form.
+ */
+#ifdef __x86_64__
+static inline uint64_t csum_add8(uint64_t sum, const uint8_t *p)
+{
+	__asm__("addq %1, %0\n\tadcq $0, %0" : "+r"(sum) : "m"(*(const uint8_t(*)[8])p) : "cc");
+	return sum;
+}
+
+static inline uint64_t csum_add16(uint64_t sum, const uint8_t *p)
+{
+	__asm__("addq (%1), %0\n\tadcq 8(%1), %0\n\tadcq $0, %0"
+		: "+r"(sum)
+		: "r"(p), "m"(*(const uint8_t(*)[16])p)
+		: "cc");
+	return sum;
+}
+
+static inline uint64_t csum_add32(uint64_t sum, const uint8_t *p)
+{
+	__asm__("addq (%1), %0\n\tadcq 8(%1), %0\n\tadcq 16(%1), %0\n\tadcq 24(%1), %0\n\tadcq $0, %0"
+		: "+r"(sum)
+		: "r"(p), "m"(*(const uint8_t(*)[32])p)
+		: "cc");
+	return sum;
+}
+#else
+static inline uint64_t csum_add8(uint64_t sum, const uint8_t *p)
+{
+	return csum_add(sum, csum_load64(p));
+}
+
+static inline uint64_t csum_add16(uint64_t sum, const uint8_t *p)
+{
+	return csum_add8(csum_add8(sum, p), p + 8);
+}
+
+static inline uint64_t csum_add32(uint64_t sum, const uint8_t *p)
+{
+	return csum_add16(csum_add16(sum, p), p + 16);
+}
+#endif
+
 /* Sum without a call; for short data. What is left after whole 32 bytes goes by its bits: one branch each. */
 static inline uint64_t csum_inline(const void *from, size_t len)
 {
 	const uint8_t *p = from, *end = p + (len & ~(size_t)31);
-	uint64_t sum = 0, carries = 0;
+	uint64_t sum = 0;
 
-	for (; p != end; p += 32) {
-		carries += __builtin_add_overflow(sum, csum_load64(p), &sum);
-		carries += __builtin_add_overflow(sum, csum_load64(p + 8), &sum);
-		carries += __builtin_add_overflow(sum, csum_load64(p + 16), &sum);
-		carries += __builtin_add_overflow(sum, csum_load64(p + 24), &sum);
-	}
+	for (; p != end; p += 32)
+		sum = csum_add32(sum, p);
 	if (len & 16) {
-		carries += __builtin_add_overflow(sum, csum_load64(p), &sum);
-		carries += __builtin_add_overflow(sum, csum_load64(p + 8), &sum);
+		sum = csum_add16(sum, p);
 		p += 16;
 	}
 	if (len & 8) {
-		carries += __builtin_add_overflow(sum, csum_load64(p), &sum);
+		sum = csum_add8(sum, p);
 		p += 8;
 	}
 	if (len & 7)
 		sum = csum_add(sum, csum_tail_word(p, len & 7));
-	return csum_add(sum, carries);
+	return sum;
 }
 
 static inline uint64_t csum_bytes(const struct csum_ops *ops, const void *p, size_t len)
@@ -208,23 +248,20 @@ static inline uint64_t csum_copy_tail(uint8_t *to, const uint8_t *from, size_t l
 static inline uint64_t csum_copy_inline(void *to, const void *from, size_t len)
 {
 	const uint8_t *p = from, *end = p + (len & ~(size_t)31);
-	uint64_t sum = 0, carries = 0;
+	uint64_t sum = 0;
 	uint8_t *q = to;
 
 	for (; p != end; p += 32, q += 32) {
 		memcpy(q, p, 32);
-		carries += __builtin_add_overflow(sum, csum_load64(p), &sum);
-		carries += __builtin_add_overflow(sum, csum_load64(p + 8), &sum);
-		carries += __builtin_add_overflow(sum, csum_load64(p + 16), &sum);
-		carries += __builtin_add_overflow(sum, csum_load64(p + 24), &sum);
+		sum = csum_add32(sum, p);
 	}
 	for (end = p + (len & 24); p != end; p += 8, q += 8) {
 		memcpy(q, p, 8);
-		carries += __builtin_add_overflow(sum, csum_load64(p), &sum);
+		sum = csum_add8(sum, p);
 	}
 	if (len & 7)
 		sum = csum_add(sum, csum_copy_tail(q, p, len & 7));
-	return csum_add(sum, carries);
+	return sum;
 }
 
 /* Copy @len bytes that do not overlap, and sum them. */
