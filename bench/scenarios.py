@@ -707,5 +707,36 @@ def engine_tcp_rr(rounds):
               fsock=each, n=1, failed="" if each <= ENGINE_LIMIT else f"more than {ENGINE_LIMIT}")
 
 
+# --- congestion control in virtual time ----------------------------------------------------------
+
+def _world(name, *more):
+    """What a written world of the simulator prints; it fails where its own bounds are not kept."""
+    done = subprocess.run([str(fsock.build_dir() / "tests" / "sim" / "scenarios"), name, "100", *map(str, more)],
+                          capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode != 0:
+        raise Failed(f"{name}: " + (done.stderr.strip().splitlines() or ["it failed"])[0])
+    return done.stdout
+
+
+def sim_tcp(rounds):
+    """fairness, goodput against the model, BBR beside CUBIC: in the simulator, the same every time"""
+    say("sim_tcp")
+    jain, share = map(float, re.search(r"Jain ([\d.]+), payload takes ([\d.]+) %", _world("fairness")).groups())
+    world = {"flows": "4 cubic and 4 cubic", "queue": "drop-tail"}
+    yield Row("sim_tcp", world, "fairness", "Jain", fsock=jain, n=1)
+    yield Row("sim_tcp", world, "goodput", "% of the line", fsock=share, n=1)
+    for name, loss, rtt, got in re.findall(r"(\w+) +loss ([\d.]+) % rtt +(\d+) ms:.*: ([\d.]+)$", _world("goodput"), re.M):
+        yield Row("sim_tcp", {"algorithm": name, "loss": loss + " %", "rtt": rtt + " ms"}, "goodput", "x the model",
+                  fsock=float(got), n=1)
+    with tempfile.NamedTemporaryFile("r") as file:
+        out = _world("side_by_side", file.name)
+        blocks = file.read().split("\n\n")
+    sim_tcp.curves = [[[float(word) for word in line.split()] for line in block.splitlines() if line[:1] != "#"]
+                      for block in blocks if block.strip()]
+    for world, cubic, bbr in re.findall(r"^(.*): CUBIC ([\d.]+) Mbit/s, BBR ([\d.]+)", out, re.M):
+        for name, rate in (("cubic", cubic), ("bbr", bbr)):
+            yield Row("sim_tcp", {"algorithm": name, "world": world}, "goodput", "Mbit/s of 50", fsock=float(rate), n=1)
+
+
 ALL = {job.__name__: job for job in (udp_pp, udp_pp_raw, udp_pp_packet, udp_tp, udp_gso, udp_mcast,
-                                     empty_recv, idle, unread, udp_inplace, ptp, engine_tcp_rr, start, bystander)}
+                                     empty_recv, idle, unread, udp_inplace, ptp, engine_tcp_rr, sim_tcp, start, bystander)}
