@@ -12,10 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "base/counter.h"
-#include "ip/ip.h"
+#include "engine_rig.h"
 #include "tcp/tcp.h"
 #include "wire/eth.h"
 #include "wire/ipv4.h"
@@ -24,9 +22,6 @@
 
 enum {
 	CHUNK = 4096,
-	FRAMES = 4096,
-	BUCKETS = 1024,
-	SLAB_BYTES = 1 << 16,
 	MAX_PAYLOAD = 1400,
 	L4 = ETH_HDR_LEN + IPV4_HDR_LEN,
 	HDR = TCP_HDR_LEN + TCP_TS_LAYOUT_LEN,
@@ -36,14 +31,10 @@ enum {
 };
 
 struct bench {
-	struct ip_stack ip;
+	struct engine_rig rig;
 	struct tcp_stack tcp;
-	struct ip_env env;
 	struct tcp_conn *conn;
-	struct ip_dst *dst;
-	struct fbuf_pool pinned, payload;
-	uint64_t counters[FS_CTR_N];
-	struct table_node *dsts[BUCKETS], *neighs[BUCKETS], *ends[BUCKETS], *listeners[BUCKETS];
+	struct table_node *ends[RIG_BUCKETS], *listeners[RIG_BUCKETS];
 	fs_ns now;
 	struct tcp_hdr peer;  /* its next segment */
 	uint8_t frame[CHUNK]; /* as bytes, headers in front */
@@ -51,41 +42,12 @@ struct bench {
 	unsigned events;
 };
 
-_Noreturn void fs_assert_failed(const char *expression, const char *file, int line)
-{
-	fprintf(stderr, "%s:%d: %s\n", file, line, expression);
-	abort();
-}
-
 static void check(bool good, const char *what)
 {
 	if (good)
 		return;
 	fprintf(stderr, "engine_tcp_rr: %s\n", what);
 	exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-static void *memory(size_t len)
-{
-	void *p = aligned_alloc(64, len);
-
-	if (!p)
-		abort();
-	memset(p, 0, len);
-	return p;
-}
-
-static void add_slab(struct slab *slab)
-{
-	slab_add(slab, memory(SLAB_BYTES), SLAB_BYTES);
 }
 
 static void on_event(void *context, struct tcp_conn *conn, uint32_t edges)
@@ -98,53 +60,34 @@ static void on_event(void *context, struct tcp_conn *conn, uint32_t edges)
 static struct ip_dst *on_resolve(void *context, const struct ip_addr *remote, const struct ip_addr *local,
 				 uint64_t choice)
 {
-	return ((struct bench *)context)->dst;
+	return ((struct bench *)context)->rig.dst;
 }
 
 static const struct tcp_ops ops = { .event = on_event, .resolve = on_resolve };
 
 static void make_stack(struct bench *b)
 {
-	static const uint8_t us[4] = { 10, 0, 0, 1 }, them[4] = { 10, 0, 0, 2 };
-	static const struct eth_addr peer = { { 2, 0, 0, 0, 0, 2 } };
-	static const struct siphash_key key = { { 1, 2 } };
 	static const struct siphash_key secret[TCP_N_SECRETS];
-	struct ip_port port = { .ifindex = 1, .mtu = 1500, .up = true, .n_local = 1 };
-	struct ip_dst answer = { .way = IP_DST_FAST, .mtu = 1500 };
 
 	b->now = FS_SEC(1000);
-	fbuf_pool_init(&b->pinned, CHUNK, IP_TX_HEADROOM);
-	fbuf_pool_init(&b->payload, CHUNK, 0);
-	fbuf_pool_add(&b->pinned, memory(FRAMES * sizeof(struct fbuf)), memory(FRAMES * CHUNK), FRAMES);
-	b->pinned.low_water = FRAMES / 4;
-	ip_init(&b->ip, &key, &b->payload, b->counters, b->dsts, BUCKETS);
-	neigh_table_init(&b->ip.neigh, &key, b->neighs, BUCKETS);
-	add_slab(&b->ip.dst_slab);
-	add_slab(&b->ip.neigh.slab);
-	tcp_init(&b->tcp, &b->ip, &key, secret, b->ends, BUCKETS, b->listeners, BUCKETS, b->now);
-	add_slab(&b->tcp.conns);
-	b->env = (struct ip_env){ .csum = csum_ops(CSUM_SSE2), .tcp_input = tcp_input, .tcp_quick = tcp_quick_input,
-				  .tcp = &b->tcp, .tcp_ops = &ops, .context = b, .now = b->now };
-	port.mac = (struct eth_addr){ { 2, 0, 0, 0, 0, 1 } };
-	port.local[0] = ip_addr_v4(us);
-	port.pool = &b->pinned;
-	ip_port_set(&b->ip, 0, &port);
-	answer.local = ip_addr_v4(us);
-	answer.remote = ip_addr_v4(them);
-	answer.neigh = neigh_learn(&b->ip.neigh, 0, &answer.remote, &peer, NEIGH_VALID, 1);
-	b->dst = ip_dst_add(&b->ip, &answer);
+	engine_rig_open(&b->rig, CHUNK, IP_TX_HEADROOM);
+	b->rig.pinned.low_water = RIG_FRAMES / 4;
+	tcp_init(&b->tcp, &b->rig.ip, &rig_key, secret, b->ends, RIG_BUCKETS, b->listeners, RIG_BUCKETS, b->now);
+	rig_add_slab(&b->tcp.conns);
+	b->rig.env = (struct ip_env){ .csum = csum_ops(CSUM_SSE2), .tcp_input = tcp_input, .tcp_quick = tcp_quick_input,
+				      .tcp = &b->tcp, .tcp_ops = &ops, .context = b, .now = b->now };
 }
 
 /* The peer's segment @b->peer with @len bytes, as receive() would give it. */
 static struct fbuf *provide(struct bench *b, uint32_t len)
 {
 	uint32_t hdr_len = (uint32_t)tcp_emit_len(&b->peer);
-	struct eth_hdr eth = { .dst = b->ip.port[0].mac, .src = b->dst->neigh->mac, .type = ETH_TYPE_IPV4 };
-	struct ipv4_hdr ip = { .src = b->dst->remote, .dst = b->dst->local, .hdr_len = IPV4_HDR_LEN, .ttl = 64,
+	struct eth_hdr eth = { .dst = b->rig.ip.port[0].mac, .src = b->rig.dst->neigh->mac, .type = ETH_TYPE_IPV4 };
+	struct ipv4_hdr ip = { .src = b->rig.dst->remote, .dst = b->rig.dst->local, .hdr_len = IPV4_HDR_LEN, .ttl = 64,
 			       .dont_fragment = true, .total_len = (uint16_t)(IPV4_HDR_LEN + hdr_len + len),
 			       .protocol = WIRE_PROTO_TCP };
 	uint8_t *l4 = b->frame + L4;
-	struct fbuf *f = fbuf_alloc(&b->pinned);
+	struct fbuf *f = fbuf_alloc(&b->rig.pinned);
 	be16_t field;
 
 	eth_emit(&eth, b->frame, ETH_HDR_LEN);
@@ -164,8 +107,8 @@ static void take_out(struct bench *b)
 {
 	struct fbuf *f;
 
-	check(b->ip.port[0].out.frames > 0, "nothing left");
-	while ((f = fbuf_queue_pop(&b->ip.port[0].out)) != NULL) {
+	check(b->rig.ip.port[0].out.frames > 0, "nothing left");
+	while ((f = fbuf_queue_pop(&b->rig.ip.port[0].out)) != NULL) {
 		struct tcp_hdr h;
 		int hdr_len = tcp_parse(&h, f->data + L4, f->total - L4);
 
@@ -178,20 +121,20 @@ static void take_out(struct bench *b)
 static void set_time(struct bench *b, fs_ns step)
 {
 	b->now += step;
-	b->env.now = b->now;
+	b->rig.env.now = b->now;
 	b->peer.ts_val = (uint32_t)(b->now / FS_MS(1));
 }
 
 static void burst(struct bench *b, struct fbuf *frame)
 {
-	ip_input(&b->ip, &b->env, &frame, 1, b->now);
-	tcp_burst_end(&b->tcp, &b->env, b->now);
+	ip_input(&b->rig.ip, &b->rig.env, &frame, 1, b->now);
+	tcp_burst_end(&b->tcp, &b->rig.env, b->now);
 }
 
 static void establish(struct bench *b)
 {
 	b->conn = tcp_open(&b->tcp, NULL);
-	check(tcp_connect(b->conn, &b->env, &b->dst->local, PORT, &b->dst->remote, PEER_PORT, b->now) == 0, "connect");
+	check(tcp_connect(b->conn, &b->rig.env, &b->rig.dst->local, PORT, &b->rig.dst->remote, PEER_PORT, b->now) == 0, "connect");
 	b->peer = (struct tcp_hdr){ .src_port = PEER_PORT, .dst_port = PORT, .seq = 5000,
 				    .flags = TCP_SYN | TCP_ACK, .window = 65535, .mss = 1460, .wscale = 7,
 				    .options = TCP_HAS_MSS | TCP_HAS_SACK_PERMITTED | TCP_HAS_TIMESTAMP |
@@ -215,16 +158,16 @@ static uint64_t exchange(struct bench *b)
 	struct fbuf *frame = provide(b, b->payload_len);
 	uint64_t began, took;
 
-	began = now_ns();
+	began = rig_now_ns();
 	burst(b, frame);
-	check(tcp_recv(b->conn, &b->env, &iov, 1, 0, 0, b->now) == (ssize_t)b->payload_len, "short request");
-	check(tcp_send(b->conn, &b->env, &iov, 1, 0, b->now) == (ssize_t)b->payload_len, "short answer");
-	took = now_ns() - began;
+	check(tcp_recv(b->conn, &b->rig.env, &iov, 1, 0, 0, b->now) == (ssize_t)b->payload_len, "short request");
+	check(tcp_send(b->conn, &b->rig.env, &iov, 1, 0, b->now) == (ssize_t)b->payload_len, "short answer");
+	took = rig_now_ns() - began;
 	b->peer.seq += b->payload_len;
 	take_out(b);
 	set_time(b, FS_US(20));
 	if (tcp_next(&b->tcp) <= b->now)
-		tcp_advance(&b->tcp, &b->env, b->now);
+		tcp_advance(&b->tcp, &b->rig.env, b->now);
 	return took;
 }
 

@@ -14,10 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "base/counter.h"
-#include "ip/ip.h"
+#include "engine_rig.h"
 #include "udp/udp.h"
 #include "wire/eth.h"
 #include "wire/ipv4.h"
@@ -27,96 +25,39 @@
 enum {
 	CHUNK = 2048,
 	HEADROOM = 128,
-	FRAMES = 4096,
-	BUCKETS = 1024,
 	MAX_BURST = 64,
 	MAX_PAYLOAD = 1472,
-	SLAB_BYTES = 1 << 16,
 	BATCHES = 50,
 };
 
 struct bench {
-	struct ip_stack ip;
+	struct engine_rig rig;
 	struct udp_stack udp;
-	struct ip_env env;
 	struct udp_pcb pcb;
-	struct ip_dst *dst;
-	struct fbuf_pool pinned, payload;
-	uint64_t counters[FS_CTR_N];
-	struct table_node *dsts[BUCKETS], *neighs[BUCKETS], *ports[BUCKETS], *flows[BUCKETS];
+	struct table_node *ports[RIG_BUCKETS], *flows[RIG_BUCKETS];
 	uint8_t frame[CHUNK];
 	uint32_t frame_len;
 	unsigned long rounds; /* of one batch */
 	unsigned payload_len, burst;
 };
 
-_Noreturn void fs_assert_failed(const char *expression, const char *file, int line)
-{
-	fprintf(stderr, "%s:%d: %s\n", file, line, expression);
-	abort();
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-static void *memory(size_t len)
-{
-	void *p = aligned_alloc(64, len);
-
-	if (!p)
-		abort();
-	memset(p, 0, len);
-	return p;
-}
-
-static void add_slab(struct slab *slab)
-{
-	slab_add(slab, memory(SLAB_BYTES), SLAB_BYTES);
-}
-
 static void make_stack(struct bench *b)
 {
-	static const uint8_t us[4] = { 10, 0, 0, 1 }, them[4] = { 10, 0, 0, 2 };
-	static const struct eth_addr peer = { { 2, 0, 0, 0, 0, 2 } };
-	static const struct siphash_key key = { { 1, 2 } };
-	struct ip_port port = { .ifindex = 1, .mtu = 1500, .up = true, .n_local = 1 };
-	struct ip_dst answer = { .way = IP_DST_FAST, .mtu = 1500 };
-
-	fbuf_pool_init(&b->pinned, CHUNK, HEADROOM);
-	fbuf_pool_init(&b->payload, CHUNK, 0);
-	fbuf_pool_add(&b->pinned, memory(FRAMES * sizeof(struct fbuf)), memory(FRAMES * CHUNK),
-		      FRAMES);
-	ip_init(&b->ip, &key, &b->payload, b->counters, b->dsts, BUCKETS);
-	neigh_table_init(&b->ip.neigh, &key, b->neighs, BUCKETS);
-	add_slab(&b->ip.dst_slab);
-	add_slab(&b->ip.neigh.slab);
-	udp_init(&b->udp, &b->ip, &key, b->ports, BUCKETS, b->flows, BUCKETS);
-	b->env = (struct ip_env){ .csum = csum_ops(CSUM_SSE2), .input = udp_input, .udp = &b->udp };
-	port.mac = (struct eth_addr){ { 2, 0, 0, 0, 0, 1 } };
-	port.local[0] = ip_addr_v4(us);
-	port.pool = &b->pinned;
-	ip_port_set(&b->ip, 0, &port);
+	engine_rig_open(&b->rig, CHUNK, HEADROOM);
+	udp_init(&b->udp, &b->rig.ip, &rig_key, b->ports, RIG_BUCKETS, b->flows, RIG_BUCKETS);
+	b->rig.env = (struct ip_env){ .csum = csum_ops(CSUM_SSE2), .input = udp_input, .udp = &b->udp };
 	b->pcb = (struct udp_pcb){ .local_port = 1000, .limit = 212992 };
 	udp_insert(&b->udp, &b->pcb);
-	answer.local = ip_addr_v4(us);
-	answer.remote = ip_addr_v4(them);
-	answer.neigh = neigh_learn(&b->ip.neigh, 0, &answer.remote, &peer, NEIGH_VALID, 1);
-	b->dst = ip_dst_add(&b->ip, &answer);
 }
 
 static void make_frame(struct bench *b)
 {
 	uint16_t len = (uint16_t)(UDP_HEADER + b->payload_len);
-	struct eth_hdr eth = { .dst = b->ip.port[0].mac,
-			       .src = b->dst->neigh->mac,
+	struct eth_hdr eth = { .dst = b->rig.ip.port[0].mac,
+			       .src = b->rig.dst->neigh->mac,
 			       .type = ETH_TYPE_IPV4 };
-	struct ipv4_hdr ip = { .src = b->dst->remote,
-			       .dst = b->dst->local,
+	struct ipv4_hdr ip = { .src = b->rig.dst->remote,
+			       .dst = b->rig.dst->local,
 			       .hdr_len = 20,
 			       .ttl = 64,
 			       .total_len = (uint16_t)(len + 20),
@@ -138,7 +79,7 @@ static void make_frame(struct bench *b)
 static void provide(struct bench *b, struct fbuf **frames)
 {
 	for (unsigned i = 0; i < b->burst; i++) {
-		frames[i] = fbuf_alloc(&b->pinned);
+		frames[i] = fbuf_alloc(&b->rig.pinned);
 		memcpy(frames[i]->data, b->frame, b->frame_len);
 		frames[i]->len = frames[i]->total = b->frame_len;
 	}
@@ -148,14 +89,14 @@ static void provide(struct bench *b, struct fbuf **frames)
 static uint64_t time_frame(struct bench *b)
 {
 	struct fbuf *frames[MAX_BURST];
-	uint64_t start = now_ns();
+	uint64_t start = rig_now_ns();
 
 	for (unsigned long r = 0; r < b->rounds; r += b->burst) {
 		provide(b, frames);
 		for (unsigned i = 0; i < b->burst; i++)
 			fbuf_free(frames[i]);
 	}
-	return now_ns() - start;
+	return rig_now_ns() - start;
 }
 
 static uint64_t time_engine(struct bench *b)
@@ -163,22 +104,22 @@ static uint64_t time_engine(struct bench *b)
 	uint8_t answer[MAX_PAYLOAD] = { 0 };
 	struct iovec iov = { answer, b->payload_len };
 	struct fbuf *frames[MAX_BURST], *f;
-	uint64_t start = now_ns();
+	uint64_t start = rig_now_ns();
 
 	for (unsigned long r = 0; r < b->rounds; r += b->burst) {
 		provide(b, frames);
-		ip_input(&b->ip, &b->env, frames, b->burst, (fs_ns)r);
+		ip_input(&b->rig.ip, &b->rig.env, frames, b->burst, (fs_ns)r);
 		while ((f = udp_receive(&b->pcb)) != NULL) {
 			fbuf_free(f);
-			if (!ip_dst_ready(&b->ip, b->dst))
+			if (!ip_dst_ready(&b->rig.ip, b->rig.dst))
 				abort();
-			if (udp_send(&b->udp, &b->env, &b->pcb, b->dst, 2000, &iov, 1,
+			if (udp_send(&b->udp, &b->rig.env, &b->pcb, b->rig.dst, 2000, &iov, 1,
 				     b->payload_len) < 0)
 				abort();
 		}
-		fbuf_queue_free(&b->ip.port[0].out);
+		fbuf_queue_free(&b->rig.ip.port[0].out);
 	}
-	return now_ns() - start;
+	return rig_now_ns() - start;
 }
 
 static unsigned long argument(int argc, char **argv, int i, unsigned long otherwise)
@@ -189,7 +130,7 @@ static unsigned long argument(int argc, char **argv, int i, unsigned long otherw
 int main(int argc, char **argv)
 {
 	unsigned long payload = argument(argc, argv, 2, 64), burst = argument(argc, argv, 3, 1);
-	struct bench *b = memory(sizeof(*b));
+	struct bench *b = rig_memory(sizeof(*b));
 	uint64_t best_engine = UINT64_MAX, best_frame = UINT64_MAX;
 
 	b->rounds = argument(argc, argv, 1, 1000000) / BATCHES + 1;
@@ -203,7 +144,7 @@ int main(int argc, char **argv)
 		best_frame = FS_MIN(best_frame, frame);
 		best_engine = FS_MIN(best_engine, engine);
 	}
-	if (b->counters[FS_CTR_rx_datagrams] < BATCHES * b->rounds)
+	if (b->rig.counters[FS_CTR_rx_datagrams] < BATCHES * b->rounds)
 		abort();
 	printf("payload %u burst %u: engine %.1f ns, with buffers and copy of the frame %.1f ns\n",
 	       b->payload_len, b->burst, (double)(best_engine - best_frame) / (double)b->rounds,
