@@ -119,6 +119,7 @@ static inline int ipv4_parse(struct ipv4_hdr *out, const void *bytes, size_t len
 	return out->hdr_len;
 }
 
+/* A word of 32 bits as it lies in memory. */
 static inline uint64_t ipv4_word(const uint8_t *p)
 {
 	uint32_t word;

@@ -41,22 +41,6 @@ static inline bool usual_tcp4_intact(const struct csum_ops *ops, const uint8_t *
 
 /* inline definitions */
 
-static inline uint32_t usual_word(const uint8_t *p)
-{
-	uint32_t word;
-
-	memcpy(&word, p, sizeof(word));
-	return word;
-}
-
-static inline uint16_t usual_half(const uint8_t *p)
-{
-	uint16_t half;
-
-	memcpy(&half, p, sizeof(half));
-	return half;
-}
-
 static inline bool usual_tcp4(struct usual_tcp4 *out, const uint8_t *frame, uint32_t len)
 {
 	const uint8_t *ip = frame + ETH_HDR_LEN, *tcp = ip + IPV4_HDR_LEN;
@@ -67,15 +51,15 @@ static inline bool usual_tcp4(struct usual_tcp4 *out, const uint8_t *frame, uint
 	offset_flags_window = be32_load(tcp + 12);
 	/* EtherType, version and header length; fragment and protocol, whatever the TTL; data offset, and no flag but ACK and
 	 * PSH; the options. */
-	if ((usual_word(ip - 2) & FS_BE32(0xffffff00u)) != FS_BE32(0x08004500u) ||
-	    (usual_word(ip + 6) & FS_BE32(0x3fff00ffu)) != FS_BE32(WIRE_PROTO_TCP) ||
+	if ((ipv4_word(ip - 2) & FS_BE32(0xffffff00u)) != FS_BE32(0x08004500u) ||
+	    (ipv4_word(ip + 6) & FS_BE32(0x3fff00ffu)) != FS_BE32(WIRE_PROTO_TCP) ||
 	    (offset_flags_window & 0xfff70000) != (8u << 28 | (uint32_t)TCP_ACK << 16) ||
-	    usual_word(tcp + TCP_HDR_LEN) != FS_BE32((uint32_t)TCP_TS_LAYOUT))
+	    ipv4_word(tcp + TCP_HDR_LEN) != FS_BE32((uint32_t)TCP_TS_LAYOUT))
 		return false;
 	if (be16_load(ip + 2) != len - ETH_HDR_LEN || ipv4_sum_plain(ip) % 0xffff != 0)
 		return false;
-	out->src = usual_word(ip + 12);
-	out->dst = usual_word(ip + 16);
+	out->src = (uint32_t)ipv4_word(ip + 12);
+	out->dst = (uint32_t)ipv4_word(ip + 16);
 	out->ports = be32_load(tcp);
 	out->seq = be32_load(tcp + 4);
 	out->ack = be32_load(tcp + 8);
