@@ -7,11 +7,15 @@
 
 #include "base/err.h"
 #include "host/log.h"
+#include "host/mem.h"
 #include "sys/sys.h"
 
-enum {
-	TEXT_MAX = 8192, /* memory.stat has some 2 KB, /proc/self/cgroup a line per hierarchy */
-	NAME_MAX_LEN = 1024,
+/* Mapped for the time of the question: the thread of a program that asks may have no stack for it. */
+struct scratch {
+	const char *root;
+	char name[1024];
+	char text[8192];   /* memory.stat has some 2 KB */
+	char groups[8192]; /* /proc/self/cgroup: a line per hierarchy */
 };
 
 /* One version of the hierarchy: where it is mounted, and its names for the same things. */
@@ -67,35 +71,38 @@ static uint64_t field(const char *text, const char *name)
 	return line ? number(line + strlen(name)) : 0;
 }
 
-/* What the group at @path itself allows. */
-static uint64_t left_in(const struct hierarchy *h, const char *root, const char *path)
+/* Read @file of the group at @path into s->text. */
+static bool read_of(struct scratch *s, const struct hierarchy *h, const char *path, const char *file)
 {
-	char name[NAME_MAX_LEN], text[TEXT_MAX];
+	host_format(s->name, sizeof(s->name), "%s%s%s/%s", s->root, h->mount, path, file);
+	return read_text(s->name, s->text, sizeof(s->text));
+}
+
+/* What the group at @path itself allows. */
+static uint64_t left_in(struct scratch *s, const struct hierarchy *h, const char *path)
+{
 	uint64_t limit, used, cache = 0;
 
-	host_format(name, sizeof(name), "%s%s%s/%s", root, h->mount, path, h->limit);
-	if (!read_text(name, text, sizeof(text)))
+	if (!read_of(s, h, path, h->limit))
 		return UINT64_MAX;
-	limit = number(text);
-	host_format(name, sizeof(name), "%s%s%s/%s", root, h->mount, path, h->usage);
-	if (limit > INT64_MAX / 2 || !read_text(name, text, sizeof(text)))
+	limit = number(s->text);
+	if (limit > INT64_MAX / 2 || !read_of(s, h, path, h->usage))
 		return UINT64_MAX;
-	used = number(text);
-	host_format(name, sizeof(name), "%s%s%s/%s", root, h->mount, path, "memory.stat");
-	if (read_text(name, text, sizeof(text)))
-		cache = field(text, h->inactive_file) + field(text, h->active_file);
+	used = number(s->text);
+	if (read_of(s, h, path, "memory.stat"))
+		cache = field(s->text, h->inactive_file) + field(s->text, h->active_file);
 	used -= FS_MIN(used, cache);
 	return limit - FS_MIN(limit, used);
 }
 
 /* The least that it and those above it allow. A path that leads nowhere here, as in a container that sees its own
  * group as the root of the mount, is skipped up to what there is. */
-static uint64_t left_up_from(const struct hierarchy *h, const char *root, char *path)
+static uint64_t left_up_from(struct scratch *s, const struct hierarchy *h, char *path)
 {
 	uint64_t least = UINT64_MAX;
 
 	for (;;) {
-		uint64_t left = left_in(h, root, path);
+		uint64_t left = left_in(s, h, path);
 		char *slash = strrchr(path, '/');
 
 		least = FS_MIN(least, left);
@@ -120,34 +127,46 @@ static bool has_memory(const char *controllers, const char *end)
 }
 
 /* A line of /proc/self/cgroup: number:controllers:path. */
-static uint64_t left_by_line(const char *root, char *line)
+static uint64_t left_by_line(struct scratch *s, char *line)
 {
 	char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
 
 	if (!path)
 		return UINT64_MAX;
 	if (path == controllers + 1)
-		return left_up_from(&version_2, root, path + 1);
-	return has_memory(controllers + 1, path) ? left_up_from(&version_1, root, path + 1) : UINT64_MAX;
+		return left_up_from(s, &version_2, path + 1);
+	return has_memory(controllers + 1, path) ? left_up_from(s, &version_1, path + 1) : UINT64_MAX;
+}
+
+/* The least that a line of s->groups allows. */
+static uint64_t left_by_groups(struct scratch *s)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (char *line = s->groups, *next; *line; line = next) {
+		char *end = strchr(line, '\n');
+		uint64_t left;
+
+		next = end ? end + 1 : line + strlen(line);
+		if (end)
+			*end = '\0';
+		left = left_by_line(s, line);
+		least = FS_MIN(least, left);
+	}
+	return least;
 }
 
 uint64_t host_memory_left(const char *root)
 {
-	char name[NAME_MAX_LEN], text[TEXT_MAX], *line = text;
-	uint64_t least = UINT64_MAX;
+	struct scratch *s = mem_private(sizeof(*s));
+	uint64_t left = UINT64_MAX;
 
-	host_format(name, sizeof(name), "%s/proc/self/cgroup", root);
-	if (!read_text(name, text, sizeof(text)))
-		return least;
-	while (*line) {
-		char *end = strchr(line, '\n'), *next = end ? end + 1 : line + strlen(line);
-		uint64_t left;
-
-		if (end)
-			*end = '\0';
-		left = left_by_line(root, line);
-		least = FS_MIN(least, left);
-		line = next;
-	}
-	return least;
+	if (!s)
+		return 0;
+	s->root = root;
+	host_format(s->name, sizeof(s->name), "%s/proc/self/cgroup", root);
+	if (read_text(s->name, s->groups, sizeof(s->groups)))
+		left = left_by_groups(s);
+	sys_munmap(s, sizeof(*s));
+	return left;
 }

@@ -6,7 +6,7 @@
  * Who goes beyond the limit is killed, so it is looked at before much is taken.
  *
  * Threads:  any.
- * Errors:   none: what cannot be read is no limit.
+ * Errors:   none: what cannot be read is no limit. Without address space for the question nothing is left.
  */
 #ifndef FSOCK_HOST_MEMLIMIT_H
 #define FSOCK_HOST_MEMLIMIT_H
