@@ -360,5 +360,6 @@ void tcp_thaw(struct tcp_conn *conn, const struct ip_env *env, fs_ns now)
 	tcp_ack_now(conn);
 	if (!tcp_is_writable(conn))
 		conn->flags |= TCP_CONN_NO_SPACE;
+	tcp_plain_update(conn);
 	tcp_tell(conn, env, tcp_ready(conn));
 }

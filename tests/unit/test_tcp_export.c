@@ -107,8 +107,10 @@ static void tcp_import__idle(void **state)
 	struct raw_seg s, out;
 
 	setup(&f);
+	assert_true(tcp_has(f.c, TCP_CONN_PLAIN));
 	move(&f);
 	assert_int_equal(f.c->state, TCP_ESTABLISHED);
+	assert_true(tcp_has(f.c, TCP_CONN_PLAIN)); /* the short ways are open to it there, too */
 	/* It tells the peer where it is, with the numbers and the clock that were. */
 	rig_expect_one(&f.to, &out, TCP_ACK);
 	assert_int_equal(out.h.seq, f.synack.h.seq + 1);
