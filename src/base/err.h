@@ -15,6 +15,7 @@
 
 #define FS_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define FS_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+/* One argument is evaluated twice: a call with effects has no place in them. */
 #define FS_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define FS_MAX(a, b) ((a) > (b) ? (a) : (b))
 #define FS_CACHE_LINE 64
