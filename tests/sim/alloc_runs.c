@@ -6,7 +6,6 @@
  * be worse. Each run is a world of its own within this one.
  */
 #include <stdio.h>
-#include <string.h>
 
 #include "base/err.h"
 #include "check.h"
@@ -25,11 +24,6 @@ static const struct sim_plan plans[FLOWS][2] = {
 	{ { .send = 5000, .write_max = 64 }, { .send = 5000, .read_max = 1000, .pause_after = 2000, .pause_for = FS_MS(700) } },
 };
 
-struct run {
-	const struct sim_alloc_plan *plan;
-	uint64_t seen; /* allocations of the run */
-};
-
 static void fill(struct sim_world *w)
 {
 	const struct fault_config config = { .delay = FS_MS(3), .rate_bps = 20000000, .queue_bytes = 30000, .loss = 20000,
@@ -46,32 +40,33 @@ static void fill(struct sim_world *w)
 	sim_pair_finish(&pair, FS_SEC(WITHIN_S));
 }
 
+struct run {
+	uint64_t first, count; /* which allocations fail */
+	uint64_t seen, failed;
+};
+
 static void body(struct sim_world *w, void *argument)
 {
-	(void)argument;
+	struct run *run = argument;
+
+	w->alloc.first = run->first;
+	w->alloc.count = run->count;
 	fill(w);
+	run->seen = w->alloc.seen;
+	run->failed = w->alloc.failed;
 }
 
 /* A run in a world of its own. Returns how many allocations it made. */
 static uint64_t run_once(struct sim_world *outer, uint64_t first, uint64_t count, uint64_t *failed)
 {
-	struct sim_world *w = sim_world_create(outer->seed, outer->began, 0);
-	char message[SIM_MESSAGE];
-	uint64_t seen;
-	bool good;
+	struct run run = { .first = first, .count = count };
+	char what[80];
 
-	w->alloc.first = first;
-	w->alloc.count = count;
-	good = sim_world_run(w, body, NULL);
-	memcpy(message, w->message, sizeof(message));
-	seen = w->alloc.seen;
-	*failed += w->alloc.failed;
-	sim_world_destroy(w);
-	sim_world_resume(outer);
-	if (!good)
-		sim_fail(outer, "allocation %llu and %llu behind it: %.400s", (unsigned long long)first,
-			 (unsigned long long)count - 1, message);
-	return seen;
+	snprintf(what, sizeof(what), "allocation %llu and %llu behind it", (unsigned long long)first,
+		 (unsigned long long)count - 1);
+	sim_world_within(outer, outer->seed, what, body, &run);
+	*failed += run.failed;
+	return run.seen;
 }
 
 void sim_scenario_alloc(struct sim_world *w, const struct sim_scenario_args *args)

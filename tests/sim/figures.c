@@ -189,15 +189,8 @@ void sim_scenario_goodput(struct sim_world *outer, const struct sim_scenario_arg
 		double p = c->loss / 1e6, rtt = c->rtt_ms / 1e3;
 		double expected = strcmp(c->algorithm, "reno") == 0 ? window_reno(p) : window_cubic(p, rtt);
 		struct goodput_run run = { c, FS_SEC(150) / 100 * args->scale, 0 };
-		struct sim_world *w = sim_world_create(outer->seed + i, outer->began, 0);
-		char message[SIM_MESSAGE];
-		bool good = sim_world_run(w, goodput_body, &run);
 
-		memcpy(message, w->message, sizeof(message));
-		sim_world_destroy(w);
-		sim_world_resume(outer);
-		if (!good)
-			sim_fail(outer, "%.500s", message);
+		sim_world_within(outer, outer->seed + i, c->algorithm, goodput_body, &run);
 		printf("%-5s loss %.2f %% rtt %3u ms: %6.1f segments a round trip, the model says %6.1f: %.2f\n",
 		       c->algorithm, p * 100, c->rtt_ms, run.window, expected, run.window / expected);
 		SIM_CHECK(outer, run.window > expected / 2 && run.window < expected * 2,
@@ -265,17 +258,10 @@ void sim_scenario_side_by_side(struct sim_world *outer, const struct sim_scenari
 		sim_fail(outer, "cannot write %s", args->output);
 	for (unsigned i = 0; i < 2; i++) {
 		struct side_run run = { to, i == 1, FS_SEC(60) / 100 * args->scale, { 0 } };
-		struct sim_world *w = sim_world_create(outer->seed + i, outer->began, 0);
-		char message[SIM_MESSAGE];
-		bool good = sim_world_run(w, side_body, &run);
+		const char *what = i ? "1 % random loss, alone" : "one queue for both";
 
-		memcpy(message, w->message, sizeof(message));
-		sim_world_destroy(w);
-		sim_world_resume(outer);
-		if (!good)
-			sim_fail(outer, "%.500s", message);
-		printf("%s: CUBIC %.1f Mbit/s, BBR %.1f Mbit/s\n", i ? "1 % random loss, alone" : "one queue for both",
-		       run.mbit[0], run.mbit[1]);
+		sim_world_within(outer, outer->seed + i, what, side_body, &run);
+		printf("%s: CUBIC %.1f Mbit/s, BBR %.1f Mbit/s\n", what, run.mbit[0], run.mbit[1]);
 		/* BBR is made for lossy paths, and must not starve beside CUBIC, nor starve it (RFC 9743 asks for no
 		 * less of a new algorithm). */
 		if (i == 1)

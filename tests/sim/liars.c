@@ -138,15 +138,8 @@ void sim_scenario_liars(struct sim_world *outer, const struct sim_scenario_args 
 	(void)args;
 	for (unsigned i = 0; i < LIES; i++) {
 		struct run run = { .lie = (enum lie)i };
-		struct sim_world *w = sim_world_create(outer->seed + i, outer->began, 0);
-		char message[SIM_MESSAGE];
-		bool good = sim_world_run(w, body, &run);
 
-		memcpy(message, w->message, sizeof(message));
-		sim_world_destroy(w);
-		sim_world_resume(outer);
-		if (!good)
-			sim_fail(outer, "%s: %.500s", lie_name[i], message);
+		sim_world_within(outer, outer->seed + i, lie_name[i], body, &run);
 		SIM_CHECK(outer, run.told > 3, "%s: %u lies only", lie_name[i], run.told);
 		printf("%s: %u lies told\n", lie_name[i], run.told);
 	}

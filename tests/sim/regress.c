@@ -96,15 +96,7 @@ void sim_scenario_regress(struct sim_world *outer, const struct sim_scenario_arg
 {
 	(void)args;
 	for (unsigned i = 0; i < FS_ARRAY_SIZE(cases); i++) {
-		struct sim_world *w = sim_world_create(outer->seed, outer->began, 0);
-		char message[SIM_MESSAGE];
-		bool good = sim_world_run(w, body, &i);
-
-		memcpy(message, w->message, sizeof(message));
-		sim_world_destroy(w);
-		sim_world_resume(outer);
-		if (!good)
-			sim_fail(outer, "%s: %.500s", cases[i].name, message);
+		sim_world_within(outer, outer->seed, cases[i].name, body, &i);
 		printf("%s\n", cases[i].name);
 	}
 }

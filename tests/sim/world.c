@@ -68,10 +68,19 @@ bool sim_world_run(struct sim_world *w, void (*body)(struct sim_world *w, void *
 	return good;
 }
 
-void sim_world_resume(struct sim_world *w)
+void sim_world_within(struct sim_world *outer, uint64_t seed, const char *what,
+		      void (*body)(struct sim_world *w, void *argument), void *argument)
 {
-	running = w;
-	sim_alloc_direct(&w->alloc);
+	struct sim_world *w = sim_world_create(seed, outer->began, 0);
+	char message[SIM_MESSAGE];
+	bool good = sim_world_run(w, body, argument);
+
+	memcpy(message, w->message, sizeof(message));
+	sim_world_destroy(w);
+	running = outer;
+	sim_alloc_direct(&outer->alloc);
+	if (!good)
+		sim_fail(outer, "%s: %.400s", what, message);
 }
 
 void sim_fail(struct sim_world *w, const char *format, ...)

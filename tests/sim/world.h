@@ -100,8 +100,9 @@ void sim_world_destroy(struct sim_world *w);
 /* Run @body; false: it failed, w->message says why. Assertions of the code under test end here, too. */
 bool sim_world_run(struct sim_world *w, void (*body)(struct sim_world *w, void *argument), void *argument);
 
-/* @w runs again, after another world ran within it. */
-void sim_world_resume(struct sim_world *w);
+/* Run @body in a world of its own while @outer's own stops; it begins when that did. @outer fails with it, and says @what. */
+void sim_world_within(struct sim_world *outer, uint64_t seed, const char *what,
+		      void (*body)(struct sim_world *w, void *argument), void *argument);
 
 /* It failed. Time, event number and the name of what is running are put in front. */
 _Noreturn void sim_fail(struct sim_world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
