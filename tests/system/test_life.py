@@ -715,20 +715,21 @@ say("well")
 """, options={"profile": "latency"}, args=(fsock.tool(),)).good().fast(least=1300)
 
 
+@pytest.mark.alone
 def test_who_makes_a_set_ready_wakes_its_sleepers(pair, tmp_path):
     """A member that is readable when it is added, or armed anew, ends the wait of another thread."""
     Life(pair, tmp_path, RUNG + """
 members.unregister(quiet)
 members.register(active, 0)
 for how in members.register, members.modify:
-    thread = start(lambda: len(members.poll(25)))
+    thread = start(lambda: len(members.poll(2)))
     quiet.send(b"1")
     assert arrived()
     time.sleep(0.02) # what woke the thread by the way is over
     begin = time.monotonic()
     how(quiet, select.EPOLLIN | select.EPOLLONESHOT)
     thread.join()
-    assert time.monotonic() - begin < 15 and got == [1], (got, time.monotonic() - begin)
+    assert time.monotonic() - begin < 1 and got == [1], (got, time.monotonic() - begin)
     got.clear()
 say("well")
 """, options={"profile": "default", "client_datagrams": 0}, args=(fsock.tool(),)).good()

@@ -629,6 +629,7 @@ def test_hazard_06_killed_owner_leaves_nothing(wires, pair):
         os.kill(child, 0)  # and the child still lives
 
 
+@pytest.mark.alone
 def test_hazard_06_stale_heartbeat_passes(wires, pair):
     """With a child that inherited every descriptor and does nothing: after a second frames pass."""
     wire = wires("generic")
@@ -640,12 +641,12 @@ def test_hazard_06_stale_heartbeat_passes(wires, pair):
     assert xdp_attached(pair.b), "this test needs the inherited attachment"
     sock.settimeout(0.05)
     began, passed = time.monotonic(), None
-    while passed is None and time.monotonic() < began + 20:
+    while passed is None and time.monotonic() < began + 3:
         wire.send(V4)
         with contextlib.suppress(TimeoutError):
             sock.recv(100)
             passed = time.monotonic() - began
-    assert passed is not None and 0.9 < passed
+    assert passed is not None and 0.9 < passed < 2
     os.kill(child, 9)
     wait_until(lambda: not xdp_attached(pair.b))
 
