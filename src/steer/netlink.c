@@ -25,6 +25,7 @@ enum {
 	PRIORITY = 0x0f50, /* unlikely to be anybody's; lower runs earlier */
 	HANDLE = 1,
 	ANSWER_BYTES = 16384, /* one RTM_NEWLINK with all its attributes */
+	ACK_BYTES = 256,      /* an acknowledgement, which quotes the request, as far as it is looked at */
 };
 
 struct hook {
@@ -121,32 +122,63 @@ static int talk(struct request *req, void *answer, size_t len)
 	return (int)head->nlmsg_len;
 }
 
-int steer_netlink_xdp(uint32_t ifindex, uint32_t *prog_id)
+/* The same for a request whose answer is an acknowledgement. */
+static int ask(struct request *req)
+{
+	char answer[ACK_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
+
+	return talk(req, answer, sizeof(answer));
+}
+
+/* Room for any other answer: mapped, since a thread of the program asks, whose stack may be as small. NULL = none. */
+static char *answer_map(void)
+{
+	void *p = sys_mmap(NULL, ANSWER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return sys_is_err(p) ? NULL : p;
+}
+
+static void answer_unmap(char *answer)
+{
+	sys_munmap(answer, ANSWER_BYTES);
+}
+
+/* The program that a link's attributes name; 0 = none. */
+static uint32_t xdp_id(const char *attrs, size_t len)
 {
 	static const unsigned short ids[] = { IFLA_XDP_PROG_ID, IFLA_XDP_DRV_PROG_ID,
 					      IFLA_XDP_SKB_PROG_ID, IFLA_XDP_HW_PROG_ID };
-	char answer[ANSWER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
+	const struct rtattr *xdp = attr_find(attrs, len, IFLA_XDP), *id;
+	uint32_t found = 0;
+
+	for (unsigned i = 0; xdp && i < FS_ARRAY_SIZE(ids) && found == 0; i++) {
+		id = attr_find(RTA_DATA(xdp), RTA_PAYLOAD(xdp), ids[i]);
+		if (id && RTA_PAYLOAD(id) >= sizeof(found))
+			memcpy(&found, RTA_DATA(id), sizeof(found));
+	}
+	return found;
+}
+
+int steer_netlink_xdp(uint32_t ifindex, uint32_t *prog_id)
+{
 	struct request req = { .head = { .nlmsg_len = NLMSG_LENGTH(sizeof(req.link)),
 					 .nlmsg_type = RTM_GETLINK,
 					 .nlmsg_flags = NLM_F_REQUEST },
 			       .link = { .ifi_index = (int)ifindex } };
-	const struct rtattr *xdp, *id;
 	const size_t skip = NLMSG_LENGTH(sizeof(req.link));
+	char *answer = answer_map();
 	int len;
 
 	*prog_id = 0;
-	len = talk(&req, answer, sizeof(answer));
-	if (len < 0)
-		return len;
-	if ((size_t)len < skip)
-		return -EPROTO;
-	xdp = attr_find(answer + skip, (size_t)len - skip, IFLA_XDP);
-	for (unsigned i = 0; xdp && i < FS_ARRAY_SIZE(ids) && *prog_id == 0; i++) {
-		id = attr_find(RTA_DATA(xdp), RTA_PAYLOAD(xdp), ids[i]);
-		if (id && RTA_PAYLOAD(id) >= sizeof(*prog_id))
-			memcpy(prog_id, RTA_DATA(id), sizeof(*prog_id));
-	}
-	return 0;
+	if (!answer)
+		return -ENOMEM;
+	len = talk(&req, answer, ANSWER_BYTES);
+	if (len >= 0 && (size_t)len < skip)
+		len = -EPROTO;
+	if (len >= 0)
+		*prog_id = xdp_id(answer + skip, (size_t)len - skip);
+	answer_unmap(answer);
+	return len < 0 ? len : 0;
 }
 
 static struct request tc_request(uint32_t ifindex, uint16_t type, uint16_t flags)
@@ -176,13 +208,12 @@ static struct request filter_request(uint32_t ifindex, enum steer_hook hook, uin
 static int qdisc_make(uint32_t ifindex)
 {
 	struct request req = tc_request(ifindex, RTM_NEWQDISC, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
-	char answer[ANSWER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
 	int ret;
 
 	req.tc.tcm_parent = TC_H_CLSACT;
 	req.tc.tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0);
 	attr_put(&req, TCA_KIND, "clsact", sizeof("clsact"));
-	ret = talk(&req, answer, sizeof(answer));
+	ret = ask(&req);
 	if (ret == -EEXIST)
 		return 0;
 	return ret < 0 ? ret : 1;
@@ -192,11 +223,14 @@ static int qdisc_make(uint32_t ifindex)
 static int has_filters(uint32_t ifindex, uint32_t hook)
 {
 	struct request req = tc_request(ifindex, RTM_GETTFILTER, NLM_F_DUMP);
-	char answer[ANSWER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
+	char *answer = answer_map();
 	int ret;
 
+	if (!answer)
+		return -ENOMEM;
 	req.tc.tcm_parent = TC_H_MAKE(TC_H_CLSACT, hook);
-	ret = talk(&req, answer, sizeof(answer));
+	ret = talk(&req, answer, ANSWER_BYTES);
+	answer_unmap(answer);
 	return ret > 0 ? 1 : ret;
 }
 
@@ -204,13 +238,12 @@ static int has_filters(uint32_t ifindex, uint32_t hook)
 static int qdisc_remove(uint32_t ifindex)
 {
 	struct request req = tc_request(ifindex, RTM_DELQDISC, NLM_F_ACK);
-	char answer[ANSWER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
 
 	if (has_filters(ifindex, TC_H_MIN_INGRESS) != 0 || has_filters(ifindex, TC_H_MIN_EGRESS) != 0)
 		return 0;
 	req.tc.tcm_parent = TC_H_CLSACT;
 	req.tc.tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0);
-	return talk(&req, answer, sizeof(answer));
+	return ask(&req);
 }
 
 static bool is_name(const struct rtattr *attr, const char *name, size_t len)
@@ -218,25 +251,11 @@ static bool is_name(const struct rtattr *attr, const char *name, size_t len)
 	return attr && RTA_PAYLOAD(attr) == len && memcmp(RTA_DATA(attr), name, len) == 0;
 }
 
-/* What sits at the hook's place: 0 nothing, 1 ours, 2 ours with its qdisc, -EEXIST foreign, -errno.
- * Its program's id goes to @prog_id. */
-static int filter_find(uint32_t ifindex, enum steer_hook hook, uint32_t *prog_id)
+/* Whose filter do these attributes describe? As filter_find(). */
+static int filter_owner(const char *attrs, size_t len, enum steer_hook hook, uint32_t *prog_id)
 {
-	struct request req = filter_request(ifindex, hook, RTM_GETTFILTER, 0);
-	char answer[ANSWER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
-	const size_t skip = NLMSG_LENGTH(sizeof(req.tc));
-	const struct rtattr *options, *name, *id;
-	int len;
+	const struct rtattr *options = attr_find(attrs, len, TCA_OPTIONS), *name, *id;
 
-	*prog_id = 0;
-	len = talk(&req, answer, sizeof(answer));
-	if (len == -ENOENT || len == -EINVAL) /* no such filter; no clsact at all */
-		return 0;
-	if (len < 0)
-		return len;
-	if ((size_t)len < skip)
-		return -EPROTO;
-	options = attr_find(answer + skip, (size_t)len - skip, TCA_OPTIONS);
 	if (!options)
 		return -EEXIST;
 	name = attr_find(RTA_DATA(options), RTA_PAYLOAD(options), TCA_BPF_NAME);
@@ -246,6 +265,27 @@ static int filter_find(uint32_t ifindex, enum steer_hook hook, uint32_t *prog_id
 	if (is_name(name, hooks[hook].name_made, hooks[hook].name_len + MADE_LEN))
 		return 2;
 	return is_name(name, hooks[hook].name, hooks[hook].name_len) ? 1 : -EEXIST;
+}
+
+/* What sits at the hook's place: 0 nothing, 1 ours, 2 ours with its qdisc, -EEXIST foreign, -errno.
+ * Its program's id goes to @prog_id. */
+static int filter_find(uint32_t ifindex, enum steer_hook hook, uint32_t *prog_id)
+{
+	struct request req = filter_request(ifindex, hook, RTM_GETTFILTER, 0);
+	const size_t skip = NLMSG_LENGTH(sizeof(req.tc));
+	char *answer = answer_map();
+	int ret;
+
+	*prog_id = 0;
+	if (!answer)
+		return -ENOMEM;
+	ret = talk(&req, answer, ANSWER_BYTES);
+	if (ret == -ENOENT || ret == -EINVAL) /* no such filter; no clsact at all */
+		ret = 0;
+	else if (ret >= 0)
+		ret = (size_t)ret < skip ? -EPROTO : filter_owner(answer + skip, (size_t)ret - skip, hook, prog_id);
+	answer_unmap(answer);
+	return ret;
 }
 
 int steer_netlink_id(uint32_t ifindex, enum steer_hook hook, uint32_t *prog_id)
@@ -258,14 +298,13 @@ int steer_netlink_id(uint32_t ifindex, enum steer_hook hook, uint32_t *prog_id)
 int steer_netlink_detach(uint32_t ifindex, enum steer_hook hook)
 {
 	struct request req = filter_request(ifindex, hook, RTM_DELTFILTER, NLM_F_ACK);
-	char answer[ANSWER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
 	uint32_t prog_id;
 	int found = filter_find(ifindex, hook, &prog_id);
 	int ret;
 
 	if (found <= 0)
 		return found == -EEXIST ? 0 : found;
-	ret = talk(&req, answer, sizeof(answer));
+	ret = ask(&req);
 	if (ret < 0 || found == 1)
 		return ret;
 	return qdisc_remove(ifindex);
@@ -275,7 +314,6 @@ int steer_netlink_attach(uint32_t ifindex, enum steer_hook hook, int prog_fd)
 {
 	struct request req = filter_request(ifindex, hook, RTM_NEWTFILTER,
 					    NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
-	char answer[ANSWER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
 	const uint32_t flags = TCA_BPF_FLAG_ACT_DIRECT;
 	struct rtattr *options;
 	int made, ret;
@@ -294,7 +332,7 @@ int steer_netlink_attach(uint32_t ifindex, enum steer_hook hook, int prog_fd)
 		attr_put(&req, TCA_BPF_NAME, hooks[hook].name, hooks[hook].name_len);
 	attr_put(&req, TCA_BPF_FLAGS, &flags, sizeof(flags));
 	attr_nest_end(&req, options);
-	ret = talk(&req, answer, sizeof(answer));
+	ret = ask(&req);
 	if (ret < 0 && made)
 		qdisc_remove(ifindex);
 	return ret;

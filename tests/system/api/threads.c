@@ -2,6 +2,7 @@
 /* threads.c - several threads on the same sockets and sets. P40, P53, EP16, EP17, EP19, EP22. */
 #include "record.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -226,4 +227,28 @@ CASE_FAST(sockets_come_and_go)
 	for (i = 0; i < 3; i++)
 		pthread_join(w[i].thread, NULL);
 	say("failed %d", w[0].count + w[1].count + w[2].count);
+}
+
+static void *ask_and_answer(void *arg)
+{
+	int fd = udp_connected(PORT_HERE, PORT_ECHO);
+	char byte;
+
+	(void)arg;
+	CALL(send(fd, "x", 1, 0));
+	CALL(recv(fd, &byte, 1, 0));
+	return NULL;
+}
+
+/* The process's first socket, in a thread that has as little stack as a thread may have. */
+CASE_FAST(least_stack)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, PTHREAD_STACK_MIN);
+	if (pthread_create(&thread, &attr, ask_and_answer, NULL) != 0)
+		fail("pthread_create");
+	pthread_join(thread, NULL);
 }
