@@ -78,17 +78,25 @@ static INLINE bool is_clear(const struct ip_dst *dst, const struct ip_port *port
 
 /* --- the frame --- */
 
-/* The TCP header at @l4, checksum included, of a segment of @len bytes with header; @payload: folded sum. */
-static INLINE void put_header(const struct tcp_conn *c, const struct ip_dst *dst, uint8_t *l4, uint32_t len,
-			      uint16_t payload, bool partial, uint16_t window, fs_ns now)
+/* The one that is sent. */
+struct lone {
+	uint32_t len;	 /* payload bytes */
+	uint16_t window; /* as the header has it */
+	uint16_t sum;	 /* of the payload, folded; 0 where the device sums */
+	bool partial;	 /* it does */
+	fs_ns now;
+};
+
+/* The TCP header at @l4, checksum included. */
+static INLINE void put_header(const struct tcp_conn *c, const struct ip_dst *dst, uint8_t *l4, const struct lone *lone)
 {
 	struct tcp_hdr h = { .src_port = c->end.local_port, .dst_port = c->end.remote_port, .seq = c->snd_nxt,
-			     .ack = c->rcv_nxt, .flags = TCP_ACK | TCP_PSH, .window = window,
-			     .options = TCP_HAS_TIMESTAMP, .ts_val = tcp_ts_now(c, now), .ts_ecr = c->ts_recent };
+			     .ack = c->rcv_nxt, .flags = TCP_ACK | TCP_PSH, .window = lone->window,
+			     .options = TCP_HAS_TIMESTAMP, .ts_val = tcp_ts_now(c, lone->now), .ts_ecr = c->ts_recent };
 	/* These are short: nothing is carried out of 64 bits. */
-	uint64_t pseudo = ip_pseudo_sum(dst, WIRE_PROTO_TCP) + ip_sum16((uint16_t)len);
-	uint64_t sum = csum_add(pseudo + payload, tcp_emit_common(&h, l4));
-	be16_t field = partial ? csum_partial(pseudo) : csum_finish(sum);
+	uint64_t pseudo = ip_pseudo_sum(dst, WIRE_PROTO_TCP) + ip_sum16((uint16_t)(HEADER + lone->len));
+	uint64_t sum = csum_add(pseudo + lone->sum, tcp_emit_common(&h, l4));
+	be16_t field = lone->partial ? csum_partial(pseudo) : csum_finish(sum);
 
 	memcpy(l4 + CHECKSUM_AT, &field, sizeof(field));
 }
@@ -114,24 +122,24 @@ static INLINE struct fbuf *take(struct ip_port *port, uint8_t number, uint32_t l
 /* --- changes --- */
 
 /* The segment that @f is: all of the list. */
-static INLINE void put_segment(struct tcp_conn *c, struct fbuf *f, uint32_t len, uint16_t sum, bool partial, fs_ns now)
+static INLINE void put_segment(struct tcp_conn *c, struct fbuf *f, const struct lone *lone)
 {
 	struct tcp_seg *s = tcp_seg(f);
-	uint32_t now_us = tcp_us(now);
+	uint32_t now_us = tcp_us(lone->now);
 
 	c->app_limited = (uint32_t)c->delivered; /* it is all the program has */
 	c->first_sent_us = c->delivered_us = now_us;
 	s->prev = s->next = NULL;
-	s->sent_at = now;
+	s->sent_at = lone->now;
 	s->seq = c->snd_nxt;
-	s->len = (uint16_t)len;
+	s->len = (uint16_t)lone->len;
 	s->offset = IP_TX_HEADROOM;
 	s->first_sent_us = s->delivered_us = now_us;
 	s->delivered = (uint32_t)c->delivered;
-	s->sum = sum;
-	s->marks = TCP_SEG_PUSH | TCP_SEG_APP_LIMITED | TCP_SEG_LONE | (partial ? 0 : TCP_SEG_SUMMED);
+	s->sum = lone->sum;
+	s->marks = TCP_SEG_PUSH | TCP_SEG_APP_LIMITED | TCP_SEG_LONE | (lone->partial ? 0 : TCP_SEG_SUMMED);
 	s->retransmits = 0;
-	f->charge = c->snd_charge = TCP_SEG_OVERHEAD + len;
+	f->charge = c->snd_charge = TCP_SEG_OVERHEAD + lone->len;
 	c->first = c->last = f;
 	c->n_segs = 1;
 }
@@ -161,33 +169,33 @@ __attribute__((hot)) ssize_t tcp_send(struct tcp_conn *c, const struct ip_env *e
 				      uint32_t flags, fs_ns now)
 {
 	struct ip_stack *ip = c->stack->ip;
+	struct lone lone = { .now = now };
 	struct ip_dst *dst = c->dst;
 	struct ip_port *port;
 	size_t len;
-	uint16_t window, sum = 0;
 	uint8_t *payload;
 	struct fbuf *f;
-	bool partial;
 
 	if (n != 1 || flags != 0 || !is_quiet(c, now) || !is_answer(c) || !dst || dst->stale)
 		return tcp_send_any(c, env, iov, n, flags, now);
 	len = iov->iov_len;
 	port = &ip->port[dst->port];
-	if (len - 1 >= c->cc.mss - 1u || len > c->snd_wnd || !is_clear(dst, port) || !tcp_announce_plain(c, &window))
+	if (len - 1 >= c->cc.mss - 1u || len > c->snd_wnd || !is_clear(dst, port) || !tcp_announce_plain(c, &lone.window))
 		return tcp_send_any(c, env, iov, n, flags, now);
+	lone.len = (uint32_t)len;
 	ip->counters[FS_CTR_tcp_segments_out]++;
 	ip->counters[FS_CTR_tcp_bytes_out] += len;
 	dst->neigh->used_at = env->now;
-	f = take(port, dst->port, (uint32_t)len);
+	f = take(port, dst->port, lone.len);
 	payload = f->chunk + IP_TX_HEADROOM;
-	partial = port->tx_csum_partial;
-	if (partial)
+	lone.partial = port->tx_csum_partial;
+	if (lone.partial)
 		memcpy(payload, iov->iov_base, len);
 	else
-		sum = csum_fold(csum_copy(env->csum, payload, iov->iov_base, len));
-	put_header(c, dst, payload - HEADER, HEADER + (uint32_t)len, sum, partial, window, now);
-	ip_header_put_v4(dst, payload - HEADER, HEADER + (uint32_t)len, WIRE_PROTO_TCP);
-	put_segment(c, f, (uint32_t)len, sum, partial, now);
-	count(c, (uint32_t)len, now);
+		lone.sum = csum_fold(csum_copy(env->csum, payload, iov->iov_base, len));
+	put_header(c, dst, payload - HEADER, &lone);
+	ip_header_put_v4(dst, payload - HEADER, HEADER + lone.len, WIRE_PROTO_TCP);
+	put_segment(c, f, &lone);
+	count(c, lone.len, now);
 	return (ssize_t)len;
 }
