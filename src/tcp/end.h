@@ -21,7 +21,7 @@ uint32_t tcp_end_hash(const struct tcp_stack *tcp, const struct ip_addr *local, 
 		      const struct ip_addr *remote, uint16_t remote_port);
 
 /* NULL = there is none. */
-struct tcp_end *tcp_end_find(struct tcp_stack *tcp, const struct ip_addr *local, uint16_t local_port,
+struct tcp_end *tcp_end_find(const struct tcp_stack *tcp, const struct ip_addr *local, uint16_t local_port,
 			     const struct ip_addr *remote, uint16_t remote_port);
 void tcp_end_insert(struct tcp_stack *tcp, struct tcp_end *end); /* hash computed here */
 void tcp_end_remove(struct tcp_stack *tcp, struct tcp_end *end);

@@ -204,6 +204,14 @@ static void set_sizes(struct tcp_conn *c)
 	tcp_update_mss(c);
 }
 
+bool tcp_tuple_is_free(const struct tcp_stack *tcp, const struct ip_addr *local, uint16_t local_port,
+		       const struct ip_addr *remote, uint16_t remote_port, fs_ns now)
+{
+	const struct tcp_end *taken = tcp_end_find(tcp, local, local_port, remote, remote_port);
+
+	return !taken || (taken->kind == TCP_END_TW && tcp_tw_may_go((const struct tcp_tw *)(const void *)taken, tcp, now));
+}
+
 /* The 4-tuple is free, or a TIME-WAIT that gives way. Sets iss and timestamp offset. */
 static int claim(struct tcp_conn *c, fs_ns now)
 {

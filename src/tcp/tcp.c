@@ -99,7 +99,7 @@ static inline bool is_between(const struct tcp_end *end, const struct ip_addr *l
 	       ip_addr_equal(&end->remote, remote) && ip_addr_equal(&end->local, local);
 }
 
-struct tcp_end *tcp_end_find(struct tcp_stack *tcp, const struct ip_addr *local, uint16_t local_port,
+struct tcp_end *tcp_end_find(const struct tcp_stack *tcp, const struct ip_addr *local, uint16_t local_port,
 			     const struct ip_addr *remote, uint16_t remote_port)
 {
 	uint32_t hash = tcp_end_hash(tcp, local, local_port, remote, remote_port);

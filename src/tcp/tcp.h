@@ -307,6 +307,10 @@ struct tcp_conn *tcp_open(struct tcp_stack *tcp, void *user);
 int tcp_connect(struct tcp_conn *conn, const struct ip_env *env, const struct ip_addr *local,
 		uint16_t local_port, const struct ip_addr *remote, uint16_t remote_port, fs_ns now);
 
+/* Would tcp_connect() take this 4-tuple? @local: not any. */
+bool tcp_tuple_is_free(const struct tcp_stack *tcp, const struct ip_addr *local, uint16_t local_port,
+		       const struct ip_addr *remote, uint16_t remote_port, fs_ns now);
+
 enum tcp_send_flags { TCP_SEND_MORE = 1 << 0, TCP_SEND_OOB = 1 << 1 };
 
 /*

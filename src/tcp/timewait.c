@@ -201,12 +201,17 @@ void tcp_tw_input(struct tcp_tw *tw, const struct ip_env *env, struct tcp_in *in
 	answer(tcp, env, tw, in);
 }
 
+bool tcp_tw_may_go(const struct tcp_tw *tw, const struct tcp_stack *tcp, fs_ns now)
+{
+	/* Only timestamps tell the peer that our SYN is none of the old connection's (RFC 6191). */
+	return tw->timestamps && tcp->config.timestamps && now - tw->ts_recent_at > FS_SEC(REUSE_AFTER_S);
+}
+
 bool tcp_tw_reuse(struct tcp_tw *tw, struct tcp_conn *c, fs_ns now)
 {
 	struct tcp_stack *tcp = c->stack;
 
-	/* Only timestamps tell the peer that our SYN is none of the old connection's (RFC 6191). */
-	if (!tw->timestamps || !tcp->config.timestamps || now - tw->ts_recent_at <= FS_SEC(REUSE_AFTER_S))
+	if (!tcp_tw_may_go(tw, tcp, now))
 		return false;
 	c->iss = tw->snd_nxt + ISS_DISTANCE;
 	c->ts_offset = tw->ts_offset;

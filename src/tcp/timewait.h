@@ -45,7 +45,10 @@ void tcp_tw_input(struct tcp_tw *tw, const struct ip_env *env, struct tcp_in *in
 bool tcp_tw_start(struct tcp_conn *c, fs_ns now);
 void tcp_tw_timer(struct tcp_stack *tcp, struct tcp_tw *tw);
 
-/* May @c connect over this entry (T6191-1)? Then the entry is gone and iss, ts_offset and ts_recent are set. */
+/* May a connection of ours take the entry's place (T6191-1)? */
+bool tcp_tw_may_go(const struct tcp_tw *tw, const struct tcp_stack *tcp, fs_ns now);
+
+/* May @c connect over this entry? Then the entry is gone and iss, ts_offset and ts_recent are set. */
 bool tcp_tw_reuse(struct tcp_tw *tw, struct tcp_conn *c, fs_ns now);
 
 #endif

@@ -296,6 +296,11 @@ static void tcp_tw_input__syn_with_full_queue(void **state)
 
 /* --- our own connect: T6191-1 --- */
 
+static bool is_free(const struct fixture *f)
+{
+	return tcp_tuple_is_free(&f->r.tcp, &f->r.h.v4, RIG_PORT, &f->r.peer4, PORT, rig_now(&f->r));
+}
+
 static void tcp_tw_reuse__by_our_connect(void **state)
 {
 	struct fixture f;
@@ -306,15 +311,20 @@ static void tcp_tw_reuse__by_our_connect(void **state)
 	tcp_unlisten(&f.l, &f.r.h.env, rig_now(&f.r));
 	c = tcp_open(&f.r.tcp, &f);
 	/* Within a second the peer's clock may not have ticked. */
+	assert_false(is_free(&f));
 	assert_int_equal(tcp_connect(c, &f.r.h.env, &f.r.h.v4, RIG_PORT, &f.r.peer4, PORT, rig_now(&f.r)), -EADDRNOTAVAIL);
 	rig_run(&f.r, FS_SEC(1) + 1);
+	assert_true(is_free(&f));
+	assert_int_equal(f.r.tcp.n_tw, 1); /* to ask changes nothing */
 	assert_int_equal(tcp_connect(c, &f.r.h.env, &f.r.h.v4, RIG_PORT, &f.r.peer4, PORT, rig_now(&f.r)), 0);
+	assert_false(is_free(&f)); /* a connection's never is */
 	assert_int_equal(f.r.tcp.n_tw, 0);
 	rig_expect_one(&f.r, &s, TCP_SYN);
 	assert_int_equal(s.h.seq, f.snd_nxt + 65535 + 2);
 	assert_int_equal(s.h.ts_val - f.ts_ours, 1000); /* the same clock goes on */
 	assert_int_equal(f.r.h.counters[FS_CTR_tcp_time_waits_reused], 1);
 	tcp_abort(c, &f.r.h.env, rig_now(&f.r));
+	assert_true(is_free(&f));
 	rig_forget_out(&f.r);
 	raw_close(&f.r);
 }
@@ -327,6 +337,7 @@ static void tcp_tw_reuse__needs_timestamps(void **state)
 	setup_options(&f, (uint8_t)~TCP_HAS_TIMESTAMP);
 	c = tcp_open(&f.r.tcp, &f);
 	rig_run(&f.r, FS_SEC(30));
+	assert_false(is_free(&f));
 	assert_int_equal(tcp_connect(c, &f.r.h.env, &f.r.h.v4, RIG_PORT, &f.r.peer4, PORT, rig_now(&f.r)), -EADDRNOTAVAIL);
 	tcp_abort(c, &f.r.h.env, rig_now(&f.r));
 	teardown(&f);
