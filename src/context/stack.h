@@ -24,6 +24,7 @@
 #include "ip/ip.h"
 #include "provider/provider.h"
 #include "stats/format/stats.h"
+#include "tcp/tcp.h"
 #include "udp/udp.h"
 
 enum {
@@ -68,6 +69,7 @@ struct stack {
 
 	struct ip_stack ip __attribute__((aligned(FS_CACHE_LINE)));
 	struct udp_stack udp;
+	struct tcp_stack tcp;
 
 	struct fbuf_pool pinned[IP_MAX_PORTS];
 	uint32_t pinned_room[IP_MAX_PORTS]; /* chunks there is memory for, at pinned[].memory */
