@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-net - two namespaces and the veth pair between them.
+net - two namespaces and the veth pair between them, or a third one that joins them.
 
 The pair has the addresses below on both sides and the kernel's defaults everywhere else; IPv6
 without duplicate address detection, or the first seconds would fail. Both ends of the pair are
@@ -22,8 +22,9 @@ class Unable(Exception):
     """The machine lacks something; the text says what, in words for its user."""
 
 
-def _ip(lines):
-    done = subprocess.run(["ip", "-batch", "-"], input="\n".join(lines) + "\n", text=True,
+def _ip(lines, namespace=None):
+    where = ["-n", namespace] if namespace else []
+    done = subprocess.run(["ip", *where, "-batch", "-"], input="\n".join(lines) + "\n", text=True,
                           capture_output=True, check=False)
     if done.returncode:
         raise Unable("ip failed: " + done.stderr.strip())
@@ -76,27 +77,53 @@ class Pair:
             how += "numrxqueues %d numtxqueues %d " % self.queues
         _ip([f"link add {LINK} {how}netns {a} type veth peer name {LINK} {how}netns {b}"])
         for side in (self.a, self.b):
-            done = subprocess.run(["ip", "-n", side.name, "-batch", "-"], text=True, input="\n".join([
-                "link set lo up", f"addr add {side.v4}/24 dev {LINK}",
-                f"addr add {side.v6}/64 dev {LINK} nodad", f"link set {LINK} up"]) + "\n",
-                capture_output=True, check=False)
-            if done.returncode:
-                raise Unable("ip failed: " + done.stderr.strip())
+            _ip(["link set lo up", f"addr add {side.v4}/24 dev {LINK}",
+                 f"addr add {side.v6}/64 dev {LINK} nodad", f"link set {LINK} up"], side.name)
 
     def meet(self):
         """Each side knows the other's station, as after a first exchange: no datagram has to ask."""
+        self._introduce((self.a.v4, self.a.v6, self.b.v4, self.b.v6), "reachable")
+
+    def _introduce(self, addresses, state_of_entries):
         for side, other in ((self.a, self.b), (self.b, self.a)):
             station = other.run(["cat", f"/sys/class/net/{LINK}/address"]).out.strip()
-            done = subprocess.run(["ip", "-n", side.name, "-batch", "-"], text=True, input="".join(
-                f"neigh replace {address} lladdr {station} dev {LINK} nud reachable\n"
-                for address in (other.v4, other.v6)), capture_output=True, check=False)
-            if done.returncode:
-                raise Unable("ip failed: " + done.stderr.strip())
+            _ip([f"neigh replace {address} lladdr {station} dev {LINK} nud {state_of_entries}"
+                 for address in addresses if address in (other.v4, other.v6)], side.name)
 
     def __exit__(self, *_):
         for side in (self.a, self.b):
             if side is not None:
                 state.drop_namespace(side.name)
+
+
+class Line(Pair):
+    """
+    A Pair whose ends are joined in a namespace between them, .m, by whatever runs there between ENDS; nothing
+    passes before. Only IPv4, the stations known to each other for good: no frame is on the line but the ends' own.
+    """
+    ENDS = ("end0", "end1")
+
+    def __init__(self, prefix="fst"):
+        super().__init__(prefix)
+        self.m = None
+
+    def __enter__(self):
+        self.m = Namespace(state.record().name(self.prefix, "m"), None, None)
+        return super().__enter__()
+
+    def _make(self):
+        _ip([f"netns add {side.name}" for side in (self.a, self.b, self.m)])
+        _ip([f"link add {LINK} netns {side.name} type veth peer name {end} netns {self.m.name}"
+             for side, end in zip((self.a, self.b), self.ENDS)])
+        for side, links in ((self.m, self.ENDS), (self.a, ("lo", LINK)), (self.b, ("lo", LINK))):
+            side.run(["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"])
+            addresses = [f"addr add {side.v4}/24 dev {LINK}"] if side.v4 else []
+            _ip([f"link set {link} up" for link in links] + addresses, side.name)
+        self._introduce((A4, B4), "permanent")
+
+    def __exit__(self, *_):
+        super().__exit__()
+        state.drop_namespace(self.m.name)
 
 
 def lacks(af_xdp=True):
