@@ -290,6 +290,9 @@ void context_neigh_refresh(struct context *ctx);
 /* As context_enter(), after a look whether @fd still is the socket it was: for calls that are rare. */
 struct sock *context_enter_checked(struct context *ctx, int fd);
 
+/* Was the socket @fd made in the network namespace the stack knows? */
+bool context_same_namespace(const struct context *ctx, int fd);
+
 /* Which interface has the address @local: its index, or 0. */
 uint32_t context_interface_of(struct context *ctx, const struct ip_addr *local);
 

@@ -492,8 +492,7 @@ static void open_datagram(struct context *ctx, int fd, int domain, int type)
 	context_fd_set(ctx, fd, FD_SOCK, s, s->generation);
 }
 
-/* Was the socket made in the network namespace the stack knows? */
-static bool same_namespace(const struct context *ctx, int fd)
+bool context_same_namespace(const struct context *ctx, int fd)
 {
 	uint64_t ours = 0, its = 0;
 	socklen_t len = sizeof(ours);
@@ -517,7 +516,7 @@ static void opened(struct context *ctx, int fd, int domain, int type, int protoc
 		record_only(ctx, fd, domain, protocol, FS_REASON_disabled);
 	else if (!datagram)
 		record_only(ctx, fd, domain, protocol ? protocol : IPPROTO_TCP, FS_REASON_protocol);
-	else if (!same_namespace(ctx, fd))
+	else if (!context_same_namespace(ctx, fd))
 		record_only(ctx, fd, domain, IPPROTO_UDP, FS_REASON_namespace);
 	else if (!context_joined(ctx))
 		record_only(ctx, fd, domain, IPPROTO_UDP, context_join_reason(ctx));

@@ -12,6 +12,7 @@
 
 #include "base/reason.h"
 #include "context/internal.h"
+#include "context/lease.h"
 #include "context/pool.h"
 #include "host/link.h"
 #include "host/netns.h"
@@ -337,6 +338,7 @@ static void announce(struct context *ctx, unsigned slot, const struct host_link 
 	ctx->stack->port_opened[slot] = ++ctx->stack->ports_serial;
 	ctx->handle_opened[slot] = ctx->stack->port_opened[slot];
 	context_note_hold(ctx, slot);
+	context_lease_resteer(ctx, slot);
 	ctx->to_ring = SLEEPERS_ALL; /* threads asleep already do not wait for this port yet */
 	host_log(&ctx->log, plan->short_of ? LOG_WARN : LOG_INFO,
 		 "%s: attached by %s, %u of %u queues, %u frames%s%s", link->name,

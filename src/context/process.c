@@ -9,6 +9,7 @@
 
 #include "base/reason.h"
 #include "context/internal.h"
+#include "context/lease.h"
 #include "context/take.h"
 #include "context/thread.h"
 #include "host/netns.h"
@@ -38,6 +39,7 @@ void process_before_fork(void)
 		return;
 	context_thread.lock_frame = 0; /* held beyond the frame that took it */
 	make_doorbells(ctx);
+	context_lease_before_fork(ctx);
 	context_heir_expected(ctx);
 	ctx->forking = true;
 }

@@ -40,6 +40,8 @@ enum {
 	STACK_PORT_STATE = 16384,     /* room for a provider's shared half */
 };
 
+struct lease_table;
+
 /* Who drives the stack. */
 struct stack_proc {
 	uint32_t pid;	   /* 0 = free */
@@ -98,6 +100,9 @@ struct stack {
 	bool unsteered;		/* some socket has been found so: look who goes to the kernel for good */
 	bool waiting;		/* sockets wait for their interfaces: sock.missing */
 	bool entries_left;	/* sockets left to the kernel that are still steered to the stack */
+
+	struct lease_table *leases; /* local ports (lease.h); NULL = none were needed yet */
+	bool leases_held;	/* some process has made the pair that keeps them, or tried */
 
 	uint32_t stamped;	/* sockets that want to know when frames arrive */
 
