@@ -68,7 +68,7 @@ class Row:
         if self.floor and self.fsock:
             self.of_floor = self.floor / self.fsock if more_is_better else self.fsock / self.floor
         if self.share is not None and self.share < ENOUGH and not self.failed:
-            self.failed = f"only {self.share * 100:.1f} % of the datagrams took the fast path"
+            self.failed = f"only {self.share * 100:.1f} % of the traffic took the fast path"
         return self
 
 
@@ -463,7 +463,7 @@ def unread(rounds):
                   spread=spread(slower["fsock"])).finish(more_is_better=False)
 
 
-def _timed(argv, env=None):
+def timed(argv, env=None):
     began = time.perf_counter()
     done = subprocess.run(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                           stdin=subprocess.DEVNULL, check=False)
@@ -479,9 +479,9 @@ def start(rounds):
     preloaded = {**os.environ, "LD_PRELOAD": str(library)}
     seen = {"kernel": [], "LD_PRELOAD": [], "fsock run": []}
     for _ in range(rounds * 40):
-        seen["kernel"].append(_timed(["/bin/true"]))
-        seen["LD_PRELOAD"].append(_timed(["/bin/true"], preloaded))
-        seen["fsock run"].append(_timed(fsock.run(["/bin/true"])))
+        seen["kernel"].append(timed(["/bin/true"]))
+        seen["LD_PRELOAD"].append(timed(["/bin/true"], preloaded))
+        seen["fsock run"].append(timed(fsock.run(["/bin/true"])))
     for way in ("LD_PRELOAD", "fsock run"):
         yield Row("start", {"program": "/bin/true", "by": way}, "run time", "ms", fsock=median(seen[way]),
                   kernel_block=median(seen["kernel"]), n=rounds * 40,
@@ -496,8 +496,8 @@ def start(rounds):
                 time.sleep(0.5)
                 dig = ["dig", "+tries=1", "+time=2", f"@{net.B4}", "test.example"]
                 for _ in range(rounds * 8):
-                    seen["kernel"].append(_timed(pair.a.argv(dig)))
-                    seen["fsock"].append(_timed(pair.a.argv(fsock.run(dig, **options))))
+                    seen["kernel"].append(timed(pair.a.argv(dig)))
+                    seen["fsock"].append(timed(pair.a.argv(fsock.run(dig, **options))))
         yield Row("start", {"program": "dig", "options": name}, "run time", "ms",
                   fsock=median(seen["fsock"]), kernel_block=median(seen["kernel"]),
                   n=rounds * 8, spread=spread(seen["fsock"])).finish(more_is_better=False)

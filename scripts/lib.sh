@@ -14,7 +14,7 @@ packages_demo="iproute2 sockperf"
 packages_check="iproute2 util-linux procps ethtool nftables sockperf iperf3 bind9-dnsutils
 	dnsmasq-base linuxptp socat strace mandoc bash-completion zsh python3-pytest valgrind libclang-rt-14-dev binutils libjemalloc2"
 packages_long_python="libpython3.11-testsuite"
-packages_bench="iproute2 sockperf bind9-dnsutils dnsmasq-base ethtool linuxptp gnuplot-nox"
+packages_bench="iproute2 sockperf bind9-dnsutils dnsmasq-base ethtool linuxptp gnuplot-nox nginx-light curl"
 
 # --- ends -------------------------------------------------------------------------------------
 

@@ -34,15 +34,17 @@ def parse(out):
     return row
 
 
-def ping_pong(pair, seconds=1, size=64, spin=False, options=None, family="v4", port=11111):
+def ping_pong(pair, seconds=1, size=64, spin=False, options=None, family="v4", port=11111,
+              tcp=False):
     """
     One race: server in pair.b, client in pair.a, each on its own processor. @options None means
     kernel sockets, else they go to `fsock run` at both ends. The row's 'share' is the part of the
-    server's datagrams that took the fast path, from fsock's own counters.
+    server's traffic that took the fast path, from fsock's own counters.
     """
     cpu = proc.cpus()
     address = net.B4 if family == "v4" else net.B6
     common = ["-i", address, "-p", str(port)] + (["--nonblocked"] if spin else [])
+    common += ["--tcp"] if tcp else []
     server = _wrap(["sockperf", "sr", *common], options)
     client = _wrap(["sockperf", "pp", *common, "-t", str(seconds), "-m", str(size)], options)
     with pair.b.popen(server, cpu=cpu[1], env=fsock.CLEAN) as sr:

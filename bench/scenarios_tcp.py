@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+scenarios_tcp - what bench/run measures of TCP. Rows and rounds are those of scenarios.py.
+
+Processor time per gigabyte counts what both programs used, in themselves and in the kernel, and what the two
+processors' ksoftirqd did meanwhile. A kernel that has no clock of its own for interrupts (TICK_CPU_ACCOUNTING)
+books the rest of the network's soft interrupts on the program they interrupt, which here is one of the two.
+"""
+import contextlib
+import json
+import os
+import pathlib
+import tempfile
+
+from lab import fsock, net, proc, sockperf
+from scenarios import DEFAULT, LATENCY, POINTS, Failed, Row, median, raw, say, spread, timed
+
+# Measured of fsock, once sockets are joined to the engine: latency, default.
+PROFILES = ()
+OPTIONS = {"latency": LATENCY, "default": DEFAULT}
+
+
+def _tool(*words):
+    return [str(fsock.build_dir() / "bench" / "plain_tcp"), *map(str, words)]
+
+
+def _wrap(argv, options):
+    return argv if options is None else fsock.run(argv, **options)
+
+
+def _last(done, what):
+    """The JSON that a program ended with, or is at."""
+    try:
+        return json.loads(done.out.strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        raise Failed(f"{what}: {done.err.strip()[-300:]}") from None
+
+
+def _started(process, what, text="ready", timeout=60):
+    if not process.wait_for(text, timeout):
+        raise Failed(f"{what}: " + process.err.strip()[-300:])
+
+
+def _share(*pids):
+    """The smallest part of the traffic that took the fast path, of living processes."""
+    seen = [fsock.counts(pid) for pid in pids]
+    return min(one.share if one else 0.0 for one in seen)
+
+
+def _columns(kernel, fast):
+    """Columns of a row: the kernel's by @kernel(spin), one per profile by @fast(options)."""
+    return {"kernel_block": lambda: kernel(False), "kernel_spin": lambda: kernel(True),
+            **{profile: lambda profile=profile: fast(OPTIONS[profile]) for profile in PROFILES}}
+
+
+def _measure(what, rounds, columns):
+    seen = {name: [] for name in columns}
+    for n in range(rounds):
+        for name, run in columns.items():
+            say(f"{what}, round {n + 1} of {rounds}: {name}")
+            seen[name].append(run())
+    return seen
+
+
+def _rows(scenario, params, metric, unit, rounds, seen, key, more_is_better):
+    """One row per profile, or the kernel's columns alone; @key is the figure within what a run returned."""
+    cells = {name: median(r[key] for r in runs) for name, runs in seen.items()}
+    fixed = {name: cells[name] for name in ("kernel_block", "kernel_spin", "floor") if name in cells}
+    for profile in PROFILES:
+        runs = seen[profile]
+        yield Row(scenario, {**params, "profile": profile}, metric, unit, n=rounds, fsock=cells[profile],
+                  share=min(r["share"] for r in runs), spread=spread([r[key] for r in runs]),
+                  **fixed).finish(more_is_better)
+    if not PROFILES:
+        yield Row(scenario, params, metric, unit, n=rounds, **fixed).finish(more_is_better)
+
+
+# --- latency ----------------------------------------------------------------------------------
+
+def _sockperf(pair, **how):
+    row = sockperf.ping_pong(pair, tcp=True, **how)
+    if "share" in row:
+        row["share"] = min(row["share"], row["client_share"])
+    return row
+
+
+def tcp_pp(rounds, size=64):
+    """unmodified sockperf over TCP, ping-pong, half round trip; the floor is udp_pp_raw's"""
+    with net.Pair("fsock-bench") as pair:
+        columns = _columns(lambda spin: _sockperf(pair, size=size, spin=spin),
+                           lambda options: _sockperf(pair, size=size, options=options))
+        columns["floor"] = lambda: raw(pair, size=size)
+        seen = _measure(f"tcp_pp {size} B", rounds, columns)
+    for point in POINTS:
+        yield from _rows("tcp_pp", {"size": size, "tool": "sockperf", "mtu": 1500}, "p" + point, "us", rounds, seen,
+                         point, more_is_better=False)
+
+
+# --- one stream -------------------------------------------------------------------------------
+
+def _softirq_seconds():
+    """What the ksoftirqd of the processors in use did so far."""
+    names = {f"ksoftirqd/{cpu}" for cpu in proc.cpus()[:2]}
+    ticks = 0
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            head, _, rest = path.read_text().rpartition(")")
+            if head.partition("(")[2] in names:
+                ticks += sum(map(int, rest.split()[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def stream(pair, sender=None, receiver=None, seconds=2):
+    """Gbit/s that one flow delivers, and the processor seconds per GB; each end on the kernel or by its options."""
+    cpu = proc.cpus()
+    reports = [fsock.Report(), fsock.Report()]
+    with contextlib.ExitStack() as stack:
+        for report in reports:
+            stack.callback(report.close)
+
+        def more(i):
+            return {"cpu": cpu[i], "env": {**fsock.CLEAN, **reports[i].env}, "fds": (reports[i].fd,)}
+        soft = _softirq_seconds()
+        end = stack.enter_context(pair.b.popen(_wrap(_tool("sink", net.B4, 5001), receiver), **more(1)))
+        _started(end, "plain_tcp sink")
+        sent = _last(pair.a.run(_wrap(_tool("pour", net.B4, 5001, seconds), sender), timeout=seconds + 30, **more(0)),
+                     "plain_tcp pour")
+        got = _last(end.finish(30), "plain_tcp sink")
+        soft = _softirq_seconds() - soft
+        if got["bytes"] != sent["bytes"]:
+            raise Failed(f"{sent['bytes']} bytes were sent, {got['bytes']} arrived")
+        fast = [report.counts().share for report, options in zip(reports, (sender, receiver)) if options is not None]
+    row = {"rate": got["bytes"] * 8 / got["seconds"] / 1e9, "cpu": (sent["cpu"] + got["cpu"] + soft) / got["bytes"] * 1e9}
+    return {**row, "share": min(fast)} if fast else row
+
+
+# (sender, receiver) on fsock; its ratio is against kernel to kernel in all of them.
+STREAM_ENDS = {"both": (True, True), "sender": (True, False), "receiver": (False, True)}
+
+
+def tcp_stream(rounds):
+    """one flow at MTU 1500 and default offloads: both ends fsock, one of them; Gbit/s and processor time"""
+    def ends(name):
+        return [LATENCY if fast else None for fast in STREAM_ENDS[name]]
+    with net.Pair("fsock-bench") as pair:
+        columns = {"kernel_block": lambda: stream(pair)}
+        if PROFILES:
+            columns |= {name: lambda name=name: stream(pair, *ends(name)) for name in STREAM_ENDS}
+        seen = _measure("tcp_stream", rounds, columns)
+    for metric, key, unit, more in (("received", "rate", "Gbit/s", True), ("cpu", "cpu", "s/GB", False)):
+        kernel = median(r[key] for r in seen["kernel_block"])
+        params = {"mtu": 1500, "block": "128 KiB"}
+        for name in STREAM_ENDS if PROFILES else ():
+            values = [r[key] for r in seen[name]]
+            yield Row("tcp_stream", {**params, "profile": "latency", "on fsock": name}, metric, unit, n=rounds,
+                      fsock=median(values), kernel_block=kernel, share=min(r["share"] for r in seen[name]),
+                      spread=spread(values)).finish(more)
+        if not PROFILES:
+            yield Row("tcp_stream", params, metric, unit, n=rounds, kernel_block=kernel,
+                      spread=spread([r[key] for r in seen["kernel_block"]]))
+
+
+# --- short connections ------------------------------------------------------------------------
+
+def calls(pair, parallel, spin=False, options=None, seconds=2):
+    """
+    Connections a second: connect, 64 bytes, 64 bytes back, close. The server closes first, so that TIME-WAIT,
+    of which the kernel keeps as many as it likes, is its own, and the client never waits for a port number.
+    """
+    cpu = proc.cpus()
+    how = ["spin"] if spin else []
+    with pair.b.popen(_wrap(_tool("serve", net.B4, 5002, *how), options), cpu=cpu[1], env=fsock.CLEAN) as server:
+        _started(server, "plain_tcp serve")
+        with pair.a.popen(_wrap(_tool("call", net.B4, 5002, seconds, parallel, *how), options), cpu=cpu[0],
+                          env=fsock.CLEAN) as client:
+            _started(client, "plain_tcp call", "done", seconds + 30)
+            row = _last(client, "plain_tcp call")
+            row["rate"] = row["calls"] / row["seconds"]
+            if options is not None:
+                row["share"] = _share(server.pid, client.pid)
+    return row
+
+
+def tcp_cps(rounds):
+    """connect, one request, answer, close: connections a second, one at a time and 16"""
+    for parallel in (1, 16):
+        with net.Pair("fsock-bench") as pair:
+            seen = _measure(f"tcp_cps {parallel}", rounds, _columns(
+                lambda spin: calls(pair, parallel, spin), lambda options: calls(pair, parallel, options=options)))
+        yield from _rows("tcp_cps", {"size": 64, "parallel": parallel, "tool": "plain_tcp", "closes": "server"},
+                         "connections", "1/s", rounds, seen, "rate", more_is_better=True)
+
+
+# --- many connections -------------------------------------------------------------------------
+
+IDLE = 100000
+EACH = 15000  # idle connections of one program: descriptors are limited, and ports
+
+
+def _start(stack, side, cpu, mode, port, *more):
+    end = stack.enter_context(side.popen(_tool(mode, net.B4, port, *more), cpu=cpu, env=fsock.CLEAN))
+    _started(end, f"plain_tcp {mode}")
+
+
+@contextlib.contextmanager
+def _idle(pair, count):
+    """So many connections that do nothing, of programs that do nothing else."""
+    cpu = proc.cpus()
+    with contextlib.ExitStack() as stack:
+        for i, first in enumerate(range(0, count, EACH)):
+            some = min(EACH, count - first)
+            _start(stack, pair.b, cpu[1], "keep", 9001 + i, some)
+            _start(stack, pair.a, cpu[0], "hold", 9001 + i, some)
+        yield
+
+
+def _echo(pair, spin, count=50000):
+    """Percentiles of an echo on one connection."""
+    cpu = proc.cpus()
+    how = ["spin"] if spin else []
+    with contextlib.ExitStack() as stack:
+        _start(stack, pair.b, cpu[1], "echo", 9000, *how)
+        return _last(pair.a.run(_tool("ask", net.B4, 9000, count, *how), cpu=cpu[0], env=fsock.CLEAN, timeout=60),
+                     "plain_tcp ask")
+
+
+def tcp_conns(rounds):
+    """one active connection alone, and beside 100,000 that are idle"""
+    columns = {"kernel_block": False, "kernel_spin": True}
+    seen = {(column, idle): [] for column in columns for idle in (0, IDLE)}
+    with net.Pair("fsock-bench") as pair:
+        for n in range(rounds):
+            for idle in (0, IDLE):
+                with _idle(pair, idle):
+                    for column, spin in columns.items():
+                        say(f"tcp_conns, round {n + 1} of {rounds}: {column}, {idle} idle")
+                        seen[column, idle].append(_echo(pair, spin))
+    params = {"size": 64, "tool": "plain_tcp"}
+    for point in ("50", "99"):
+        cells = {key: median(r["p" + point] for r in runs) for key, runs in seen.items()}
+        for idle in (0, IDLE):
+            yield Row("tcp_conns", {**params, "idle": idle}, "p" + point, "us", n=rounds,
+                      **{column: cells[column, idle] for column in columns})
+        yield Row("tcp_conns", {**params, "idle": "many against none"}, "p" + point, "x", n=rounds,
+                  **{column: cells[column, IDLE] / cells[column, 0] for column in columns})
+
+
+# --- a short client ---------------------------------------------------------------------------
+
+WEB = """daemon off;
+master_process off;
+error_log stderr;
+pid {folder}/pid;
+events {{ }}
+http {{ access_log off; server {{ listen {address}:8080; location / {{ return 200 "ok"; }} }} }}
+"""
+
+
+@contextlib.contextmanager
+def _web_server(pair):
+    with tempfile.TemporaryDirectory() as folder:
+        config = pathlib.Path(folder, "config")
+        config.write_text(WEB.format(folder=folder, address=net.B4))
+        with pair.b.popen(["nginx", "-p", folder, "-c", config], env=fsock.CLEAN) as server:
+            if not proc.until(lambda: ":8080" in pair.b.run(["ss", "-Hltn"]).out):
+                raise Failed("nginx did not start: " + server.err.strip()[-300:])
+            yield
+
+
+def curl(rounds):
+    """how much later curl ends that fetches one small page"""
+    seen = {"kernel": [], "fsock": []}
+    with net.Pair("fsock-bench") as pair, _web_server(pair):
+        argv = ["curl", "-s", "-o", "/dev/null", f"http://{net.B4}:8080/"]
+        for _ in range(rounds * 8):
+            seen["kernel"].append(timed(pair.a.argv(argv)))
+            seen["fsock"].append(timed(pair.a.argv(fsock.run(argv))))
+    yield Row("curl", {"program": "curl", "profile": "default"}, "run time", "ms", fsock=median(seen["fsock"]),
+              kernel_block=median(seen["kernel"]), n=rounds * 8,
+              spread=spread(seen["fsock"])).finish(more_is_better=False)
+
+
+ALL = {job.__name__: job for job in (tcp_pp, tcp_stream, tcp_cps, tcp_conns, curl)}
