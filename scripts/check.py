@@ -448,9 +448,15 @@ def long_bench():
     yield Result("bench/run", "passed" if status == 0 else "failed", last_lines(out, 60))
 
 
+def long_tcp_loss():
+    """goodput under loss beside the kernel's, ten paired runs of 20 s over each link: 40 minutes"""
+    status, out = shell([str(ROOT / "bench/run"), "--rounds", "10", "--seconds", "20", "tcp_loss"], 3600)
+    yield Result("bench/run tcp_loss", "passed" if status == 0 else "failed", last_lines(out, 60))
+
+
 LONG = {"fuzz": long_fuzz, "sim": long_sim, "demo": long_demo, "kill": long_kill, "python": long_python,
         "families": long_families, "packet": long_packet,
-        "bench": long_bench}
+        "bench": long_bench, "tcp_loss": long_tcp_loss}
 
 
 # --- the whole --------------------------------------------------------------------------------

@@ -18,10 +18,10 @@ class Emulator:
     names them, forward being from .a to .b.
     """
 
-    def __init__(self, line, settings, cpu=None):
+    def __init__(self, line, settings):
         argv = [fsock.build_dir() / "bench" / "emulator", *line.ENDS,
                 *(f"{key}={value}" for key, value in settings.items())]
-        self.process = line.m.popen(argv, cpu=cpu, env=fsock.CLEAN)
+        self.process = line.m.popen(argv, env=fsock.CLEAN)
 
     def __enter__(self):
         if not self.process.wait_for("ready", proc.GUARD):
