@@ -22,6 +22,9 @@ def pytest_addoption(parser):
                      help="what programs under fsock use where the test does not say")
     parser.addoption("--families", default="useful", choices=("useful", "all"),
                      help="all: every API program in every address family")
+    parser.addoption("--streams", default="some", choices=("some", "all"),
+                     help="all: the stream programs in their accelerated columns, too")
+    parser.addoption("--cases", metavar="GLOB", default="*", help="cases of the stream programs to run")
     parser.addoption("--outcomes", metavar="FILE",
                      help="write what the accelerated columns showed there, for docs/fill_fidelity.py")
     parser.addoption("--turns", metavar="DIR",
@@ -33,6 +36,10 @@ def pytest_generate_tests(metafunc):
         import columns
         chosen = columns.selection(metafunc.config.getoption("--families") == "all")
         metafunc.parametrize("api_case", chosen, ids=["-".join(map(str, c[:3])) for c in chosen])
+    if "stream_program" in metafunc.fixturenames:
+        import streams
+        chosen = streams.selection(metafunc.config.getoption("--families") == "all")
+        metafunc.parametrize("stream_program", chosen, ids=["-".join(c) for c in chosen])
 
 
 def pytest_collection_modifyitems(config, items):

@@ -268,20 +268,34 @@ unsigned char pattern(int seq, size_t at)
 	return (unsigned char)(seq * 31 + (int)at * 7 + (int)(at >> 8));
 }
 
+void (*record_before)(const char *name);
+void (*record_after)(void);
+
+static void run(const char *name)
+{
+	struct test_case *c = cases;
+
+	while (c && strcmp(c->name, name) != 0)
+		c = c->next;
+	if (!c)
+		fail("no case %s", name);
+	if (record_before)
+		record_before(name);
+	c->run();
+	say("end");
+	if (record_after)
+		record_after();
+}
+
 int main(int argc, char **argv)
 {
-	struct test_case *c;
+	char *name;
 
 	if (argc != 3)
-		fail("usage: %s CASE v4|v6|mapped", argv[0]);
+		fail("usage: %s CASE[,CASE...] v4|v6|mapped", argv[0]);
 	family_name = argv[2];
 	fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC);
-	for (c = cases; c; c = c->next) {
-		if (strcmp(c->name, argv[1]) == 0) {
-			c->run();
-			say("end");
-			return 0;
-		}
-	}
-	fail("no case %s", argv[1]);
+	for (name = strtok(argv[1], ","); name; name = strtok(NULL, ","))
+		run(name);
+	return 0;
 }

@@ -66,6 +66,10 @@ struct test_case {
 
 void record_case(struct test_case *c);
 
+/* Called before and after each case, where set. */
+extern void (*record_before)(const char *name);
+extern void (*record_after)(void);
+
 #define CASE(name) \
 	static void run_##name(void); \
 	static struct test_case case_##name = { #name, run_##name, NULL }; \

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+streams - the stream programs of api/ in the columns K, N, A and M of columns.py.
+
+A stream program runs many cases in one process (api/stream.h), so that 300 cases take a minute. Where one ends
+it, by a crash or because it hung, the rest is run by another process.
+"""
+import pathlib
+import re
+
+import columns
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+# Streams of the preload take no fast path yet: the accelerated columns run where --streams=all asks for them.
+ACCELERATED = False
+
+# Programs in which the address family makes no difference; others run in all. Of linked() in api/stream.h
+# the program is the client in v4, the server in v6.
+ALL_FAMILIES = ("stream_connect", "stream_listen")
+FEWER = ("v4", "v6")
+
+RECORD = 224  # bytes of one record in the marks on stderr
+RESTARTS = 20
+
+
+def programs():
+    return (HERE / "api" / "streams.list").read_text().split()
+
+
+def selection(everything):
+    """What to run: (program, family)."""
+    return [(name, family) for name in programs()
+            for family in (columns.FAMILIES if everything or name in ALL_FAMILIES else FEWER)]
+
+
+def split(done):
+    """(case, Outcome) of each case that a process began, in order, and whether it ended well after the last."""
+    marks = [0] + [int(size) // RECORD for size in re.findall(r"^records (\d+)$", done.err, re.M)]
+    parts = []
+    for line in done.lines:
+        if line.startswith("case "):
+            parts.append((line[5:], []))
+        elif parts:
+            parts[-1][1].append(line)
+    found = []
+    for number, (case, lines) in enumerate(parts):
+        over = number + 1 < len(marks)
+        records = done.sockets[marks[number]:marks[number + 1] if over else None]
+        found.append((case, columns.Outcome(done.column, lines, 0 if over else done.status, done.err, records)))
+    return found, done.status == 0 or len(marks) <= len(parts)
+
+
+def execute(pair, path, peer_path, names, family, column):
+    """Outcomes of the cases @names by name, in one column."""
+    found, left = {}, list(names)
+    for _ in range(RESTARTS):
+        done = columns.execute(pair, path, peer_path, ",".join(left), family, column, timeout=120)
+        parts, well = split(done)
+        found.update(parts)
+        left = left[len(parts):]
+        if not parts or not well:
+            found["(end of the program)"] = done
+        if not left or not parts:
+            break
+    return found
+
+
+def differences(case, kernel, other, allowed=()):
+    """What one case shows in another column than it should, as text."""
+    if case not in other:
+        return ["did not run"], []
+    return columns.differences(kernel[case], other[case], allowed)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The three-column tests of streams: every case of every stream program of api/, see streams.py."""
+import concurrent.futures
+import fnmatch
+
+import pytest
+
+import columns
+import streams
+from lab import net
+from test_api import holds
+
+# What goes to these addresses is lost: no station has that link address.
+NOWHERE = ("10.77.0.99", "fd77::99")
+SETTINGS = ("ipv4/icmp_ratelimit=0", "ipv6/icmp/ratelimit=0",
+            # Ports of one column are free for the next.
+            "ipv4/tcp_max_tw_buckets=0")
+
+
+@pytest.fixture(scope="module")
+def stream_pairs():
+    """Two pairs for all tests of this module."""
+    with net.Pair() as one, net.Pair() as two:
+        for pair in (one, two):
+            pair.meet()
+            for side in (pair.a, pair.b):
+                side.run(["sh", "-c", ";".join(
+                    f"echo {setting.split('=')[1]} >/proc/sys/net/{setting.split('=')[0]}" for setting in SETTINGS)])
+            for address in NOWHERE:
+                pair.a.run(["ip", "neigh", "replace", address, "lladdr", "02:00:00:00:00:99", "dev", net.LINK,
+                            "nud", "permanent"])
+        yield one, two
+
+
+def judge(case, claim, kernel, other, allowed, claims):
+    """What is wrong with a case in one column: lines of text; and the reasons of what may differ."""
+    bad, used = streams.differences(case, kernel, other, allowed)
+    if claims and not bad:
+        try:
+            holds(other[case], *claim)
+        except AssertionError as error:
+            bad = [str(error).partition("\n")[0]]
+    return bad, used
+
+
+def test_api_stream(stream_pairs, program, request, outcomes, stream_program):
+    name, family = stream_program
+    wanted = request.config.getoption("--columns")
+    if not streams.ACCELERATED and request.config.getoption("--streams") != "all":
+        wanted = wanted.replace("A", "").replace("M", "")
+    claims = {case: claim for case, claim in columns.cases(name)
+              if fnmatch.fnmatchcase(case, request.config.getoption("--cases"))}
+    path, peer = program("api_" + name), program("api_stream_peer")
+
+    def run(pair, column):
+        return streams.execute(pair, path, peer, claims, family, column)
+
+    # As in test_api: the two kernel columns side by side, the accelerated ones alone.
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        off = pool.submit(run, stream_pairs[1], "N") if "N" in wanted else None
+        kernel = run(stream_pairs[0], "K")
+    for case, seen in kernel.items():
+        assert seen.status == 0 and seen.lines[-1:] == ["end"], \
+            f"on the kernel itself, {case}: {seen.status}\n" + "\n".join(seen.lines) + seen.err
+    bad = []
+    for column in "NMA":
+        if column not in wanted:
+            continue
+        other = off.result() if column == "N" else run(stream_pairs[0], column)
+        ended = other.get("(end of the program)")
+        if ended:
+            bad.append(f"{column}, end of the program: status {ended.status}\n{ended.err}")
+        for case, claim in claims.items():
+            allowed = columns.deviations(name, case) if column != "N" else ()
+            wrong, used = judge(case, claim, kernel, other, allowed, column != "N")
+            bad += [f"--- {case}, column {column}\n" + "\n".join(wrong)] if wrong else []
+            if column == "A" and not wrong:
+                outcomes.append({"program": name, "case": case, "family": family, "claim": claim, "differs": used})
+    assert not bad, f"{len(bad)} cases\n" + "\n".join(bad)
