@@ -404,7 +404,8 @@ def long_sim():
 
 
 PYTHON_MODULES = ("test_socket", "test_asyncore", "test_socketserver", "test_selectors", "test_epoll",
-                  "test_poll", "test_select", "test_subprocess", "test_signal", "test_eintr")
+                  "test_poll", "test_select", "test_subprocess", "test_signal", "test_eintr", "test_asyncio",
+                  "test_ssl", "test_ftplib", "test_httpservers", "test_smtplib")
 PYTHON_FAILED = re.compile(r"^(?:FAIL|ERROR): (\S+ \([\w.]+\))", re.M)
 
 
@@ -435,6 +436,11 @@ def long_families():
     yield from pytest_results("families", ["tests/system/test_api.py", "--families=all"])
 
 
+def long_programs():
+    """programs over TCP with bodies of 1 GB and loads of seconds"""
+    yield from pytest_results("programs", ["tests/system/test_tcp_programs.py", "--lengths=whole"])
+
+
 def long_packet():
     """every API program, and the tests of programs, on packet sockets"""
     yield from pytest_results("packet", ["tests/system/test_api.py", "tests/system/test_programs.py",
@@ -455,7 +461,7 @@ def long_tcp_loss():
 
 
 LONG = {"fuzz": long_fuzz, "sim": long_sim, "demo": long_demo, "kill": long_kill, "python": long_python,
-        "families": long_families, "packet": long_packet,
+        "families": long_families, "packet": long_packet, "programs": long_programs,
         "bench": long_bench, "tcp_loss": long_tcp_loss}
 
 

@@ -7,12 +7,14 @@ export PATH=$PATH:/usr/sbin:/sbin
 # The programs of these packages; a python of the user's own would lack Debian's pytest.
 python=/usr/bin/python3
 
-# One list per purpose. Libraries of the daemon packages only (dnsmasq-base): nothing to start.
+# One list per purpose. The daemon alone where Debian has a package of it (dnsmasq-base): nothing to start. What
+# comes with a service is installed while services are held.
 packages_build="gcc libc6-dev linux-libc-dev meson ninja-build pkg-config clang llvm bpftool
 	libbpf-dev libmnl-dev libcjson-dev libcmocka-dev python3"
 packages_demo="iproute2 sockperf"
 packages_check="iproute2 util-linux procps ethtool nftables sockperf iperf3 bind9-dnsutils
-	dnsmasq-base linuxptp socat strace mandoc bash-completion zsh python3-pytest valgrind libclang-rt-14-dev binutils libjemalloc2"
+	dnsmasq-base linuxptp socat netcat-openbsd curl nginx-light redis-server redis-tools openssh-server openssh-client
+	strace mandoc bash-completion zsh python3-pytest valgrind libclang-rt-14-dev binutils libjemalloc2"
 packages_long_python="libpython3.11-testsuite"
 packages_bench="iproute2 sockperf bind9-dnsutils dnsmasq-base ethtool linuxptp gnuplot-nox nginx-light curl"
 

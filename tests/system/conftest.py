@@ -25,6 +25,8 @@ def pytest_addoption(parser):
     parser.addoption("--streams", default="some", choices=("some", "all"),
                      help="all: the stream programs in their accelerated columns, too")
     parser.addoption("--cases", metavar="GLOB", default="*", help="cases of the stream programs to run")
+    parser.addoption("--lengths", default="short", choices=("short", "whole"),
+                     help="whole: programs over TCP move as much as their users do")
     parser.addoption("--outcomes", metavar="FILE",
                      help="write what the accelerated columns showed there, for docs/fill_fidelity.py")
     parser.addoption("--turns", metavar="DIR",

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+Unmodified Debian programs over TCP, between two namespaces: each test says what has to come out, whatever way
+the bytes take, and is run on kernel sockets, with the library loaded and switched off, and on fsock at both
+ends and at either.
+
+An end on fsock must have taken the fast path with at least 99 % of its traffic, by fsock's own counters; one
+that is switched off with none. Bodies are small in ./check; --lengths=whole makes them as large as users do.
+"""
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import os
+import pathlib
+import shlex
+import signal
+
+import pytest
+
+from lab import fsock, net, proc
+
+# (server, client): on kernel sockets, with the library switched off, on fsock.
+COLUMNS = {"kernel": ("kernel", "kernel"), "off": ("off", "off")}
+LATENCY = {"profile": "latency"}
+ENOUGH = 0.99
+MIB = 1 << 20
+
+
+@pytest.fixture(params=COLUMNS)
+def ends(request, pair):
+    pair.meet()
+    return Ends(pair, *COLUMNS[request.param])
+
+
+@pytest.fixture
+def whole(pytestconfig):
+    return pytestconfig.getoption("--lengths") == "whole"
+
+
+class Ends:
+    """Servers in pair.b and clients in pair.a, each on its way."""
+
+    def __init__(self, pair, serve, ask):
+        self.pair, self.serve, self.ask = pair, serve, ask
+
+    @staticmethod
+    def _how(way, argv, report):
+        argv = list(map(str, argv))
+        env = {**fsock.CLEAN, **report.env}
+        if way == "off":
+            return fsock.run(argv), {**env, "FSOCK_ACCELERATE": "0"}
+        return fsock.run(argv, **LATENCY) if way == "fast" else argv, env
+
+    @staticmethod
+    def _took(who, way, seen):
+        if way == "off":
+            assert seen.fast == 0, f"the {who} is switched off: {seen}"
+        elif way == "fast":
+            assert seen.share >= ENOUGH, f"the {who} took the kernel's way: {seen}"
+
+    @contextlib.contextmanager
+    def server(self, argv, port, counted=True, stop=signal.SIGTERM, **more):
+        """A server that listens on @port. Not @counted: it gives its connections to programs that it starts."""
+        with contextlib.closing(fsock.Report()) as report:
+            argv, env = self._how(self.serve, argv, report)
+            with self.pair.b.popen(argv, cpu=proc.cpus()[1], env=env, fds=(report.fd,), **more) as running:
+                assert proc.until(lambda: f":{port} " in self.pair.b.run(["ss", "-Hltn"]).out or not running.alive(), 20)
+                assert running.alive(), running.out + running.err
+                yield running
+                live = fsock.sum_counts(fsock.sockets(fsock.settled(running.pid))) if running.alive() else None
+                running.stop(number=stop)
+            closed = report.counts()
+            if counted:
+                # A connection that is closed has left its record, one that lived to the end has not.
+                self._took("server", self.serve, max(live or closed, closed, key=lambda seen: seen.total))
+
+    def client(self, argv, counted=True, timeout=60, **more):
+        """Run a client to its end, which has to be a good one."""
+        with contextlib.closing(fsock.Report()) as report:
+            argv, env = self._how(self.ask, argv, report)
+            done = self.pair.a.run(argv, cpu=proc.cpus()[0], env=env, fds=(report.fd,), timeout=timeout, **more)
+            assert done.status == 0, done.out[-2000:] + done.err[-2000:]
+            if counted:
+                self._took("client", self.ask, report.counts())
+        return done
+
+
+def body(path, size):
+    """A file of @size bytes that compress badly and repeat nowhere near; its digest."""
+    digest = hashlib.sha256()
+    with open(path, "wb") as file:
+        for at in range(0, size, MIB):
+            part = os.urandom(min(MIB, size - at))
+            file.write(part)
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def digest_of(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def shell(text):
+    return ["sh", "-c", text]
+
+
+# --- measuring programs -----------------------------------------------------------------------
+
+def test_sockperf(ends):
+    with ends.server(["sockperf", "sr", "--tcp", "-i", net.B4, "-p", 11111], 11111, stop=signal.SIGINT):
+        done = ends.client(["sockperf", "pp", "--tcp", "-i", net.B4, "-p", 11111, "-t", 1, "-m", 64, "--data-integrity"])
+    assert "# dropped messages = 0; # duplicated messages = 0; # out-of-order messages = 0" in done.out
+    assert "percentile 99.900" in done.out
+
+
+def test_sockperf_throughput(ends):
+    with ends.server(["sockperf", "sr", "--tcp", "-i", net.B4, "-p", 11111], 11111, stop=signal.SIGINT):
+        done = ends.client(["sockperf", "tp", "--tcp", "-i", net.B4, "-p", 11111, "-t", 1, "-m", 1000])
+    assert "Total of " in done.out
+
+
+@pytest.mark.parametrize("how", ["", "-R", "-P 8", "-6", "-6 -R -P 8"])
+def test_iperf3(ends, whole, how):
+    address = net.B6 if "-6" in how else net.B4
+    length = ["-t", 10] if whole else ["-n", "64M"]
+    with ends.server(["iperf3", "-s", "-B", address, "--forceflush"], 5201):
+        done = ends.client(["iperf3", "-c", address, *how.split(), *length, "-J"])
+    end = json.loads(done.out)["end"]
+    # It stops counting what is received once all is sent.
+    assert 0 < end["sum_received"]["bytes"] <= end["sum_sent"]["bytes"] >= 64 * MIB
+    assert len(end["streams"]) == (8 if "-P" in how else 1)
+
+
+# --- files ------------------------------------------------------------------------------------
+
+NGINX = """daemon off;
+{process}
+user root;
+error_log stderr;
+pid {folder}/pid;
+events {{ }}
+http {{
+    access_log off;
+    sendfile {sendfile};
+    client_body_temp_path {folder}/client;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    scgi_temp_path {folder}/scgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    server {{ listen {v4}:8080; listen [{v6}]:8080; root {folder}/files; }}
+}}
+"""
+
+
+def nginx(folder, sendfile="on", process="master_process off;"):
+    (folder / "files").mkdir()
+    config = folder / "config"
+    config.write_text(NGINX.format(folder=folder, v4=net.B4, v6=net.B6, sendfile=sendfile, process=process))
+    return ["nginx", "-p", folder, "-c", config, "-e", "stderr"]
+
+
+@pytest.mark.parametrize("family, sendfile", [("v4", "on"), ("v6", "off")])
+def test_nginx_and_curl(ends, tmp_path, whole, family, sendfile):
+    """Bodies of several sizes over one connection, and the same again over one each."""
+    host = net.B4 if family == "v4" else f"[{net.B6}]"
+    server = nginx(tmp_path, sendfile)
+    sizes = (64 << 10, MIB, 64 * MIB) + ((1024 * MIB,) if whole else ())
+    want = [body(tmp_path / "files" / str(size), size) for size in sizes]
+    with ends.server(server, 8080):
+        words = [word for size in sizes for word in ("-o", tmp_path / f"got-{size}", f"http://{host}:8080/{size}")]
+        done = ends.client(["curl", "-sS", "-f", "-w", "%{num_connects} ", *words], timeout=120)
+        assert done.out.split() == ["1"] + ["0"] * (len(sizes) - 1)
+        assert [digest_of(tmp_path / f"got-{size}") for size in sizes] == want
+        ends.client(["curl", "-sS", "-f", "-H", "Connection: close", "-o", tmp_path / "again",
+                     f"http://{host}:8080/{sizes[1]}"])
+        assert digest_of(tmp_path / "again") == want[1]
+
+
+def test_nginx_with_workers(ends, tmp_path):
+    """The ordinary way: a master that only listens, workers that accept, and a reload in between."""
+    server = nginx(tmp_path, process="worker_processes 2;")
+    want = body(tmp_path / "files" / "a", 4 * MIB)
+    with ends.server(server, 8080) as running:
+        for turn in ("before", "after"):
+            got = [tmp_path / f"{turn}-{n}" for n in range(4)]
+            words = [word for path in got for word in ("-o", path, f"http://{net.B4}:8080/a")]
+            ends.client(["curl", "-sS", "-f", "--parallel", "--parallel-immediate", *words])
+            assert [digest_of(path) for path in got] == [want] * 4
+            if turn == "before":
+                running.send(signal.SIGHUP)
+
+
+# --- a database -------------------------------------------------------------------------------
+
+def test_redis(ends, tmp_path, whole):
+    """Commands, a value of some MiB, a child that saves, and the load that comes with it."""
+    value = tmp_path / "value"
+    want = body(value, 8 * MIB)
+    cli = ["redis-cli", "-h", net.B4]
+    server = ["redis-server", "--bind", net.B4, "--protected-mode", "no", "--save", "", "--dir", tmp_path]
+    with ends.server(server, 6379):
+        assert ends.client([*cli, "SET", "name", "value"]).out == "OK\n"
+        with value.open() as stdin:
+            assert ends.client([*cli, "-x", "SET", "large"], stdin=stdin).out == "OK\n"
+        ends.client(shell(shlex.join([*cli, "--raw", "GET", "large"]) + f" | head -c {8 * MIB} >{tmp_path}/got"),
+                    counted=False)
+        assert digest_of(tmp_path / "got") == want
+        assert "saving started" in ends.client([*cli, "BGSAVE"]).out
+        load = ends.client(["redis-benchmark", "-h", net.B4, "-n", 200000 if whole else 20000, "-c", 50, "-P", 16,
+                            "-t", "set,get,lpush,lrange_100", "--csv"], timeout=120)
+        assert proc.until((tmp_path / "dump.rdb").exists, 20)
+        assert ends.client([*cli, "GET", "name"]).out == "value\n"
+    rows = list(csv.DictReader(io.StringIO(load.out)))
+    assert len(rows) >= 4 and all(float(row["rps"]) > 0 for row in rows), load.out
+
+
+# --- a shell far away -------------------------------------------------------------------------
+
+SSHD = """Port 2222
+ListenAddress {address}
+HostKey {folder}/host
+AuthorizedKeysFile {folder}/user.pub
+PidFile none
+UsePAM no
+StrictModes no
+PermitRootLogin yes
+PasswordAuthentication no
+"""
+
+
+@pytest.fixture
+def ssh(tmp_path):
+    """(server, client): argv of an sshd and of an ssh with keys of their own."""
+    for name in ("host", "user"):
+        done = proc.Process(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name]).finish()
+        assert done.status == 0, done.err
+    config = tmp_path / "sshd_config"
+    config.write_text(SSHD.format(address=net.B4, folder=tmp_path))
+    separate = pathlib.Path("/run/sshd")
+    made = not separate.exists()
+    separate.mkdir(mode=0o755, exist_ok=True)
+    yield (["/usr/sbin/sshd", "-D", "-e", "-f", config],
+           ["ssh", "-F", "none", "-i", tmp_path / "user", "-p", 2222, "-o", "StrictHostKeyChecking=no", "-o",
+            f"UserKnownHostsFile={tmp_path}/known", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes", f"root@{net.B4}"])
+    if made:
+        with contextlib.suppress(OSError):
+            separate.rmdir()
+
+
+def test_ssh(ends, tmp_path, whole, ssh):
+    """A command, a large copy there and one back; sshd starts itself anew for each connection."""
+    size = 1024 * MIB if whole else 32 * MIB
+    want = body(tmp_path / "file", size)
+    server, client = ssh
+    with ends.server(server, 2222, counted=False):
+        assert ends.client([*client, "echo", "$((6 * 7))"]).out == "42\n"
+        with (tmp_path / "file").open() as stdin:
+            ends.client([*client, f"cat >{tmp_path}/there"], stdin=stdin, timeout=120)
+        assert digest_of(tmp_path / "there") == want
+        ends.client(shell(f"exec {shlex.join(map(str, client))} cat {tmp_path}/there >{tmp_path}/back"), timeout=120)
+    assert digest_of(tmp_path / "back") == want
+
+
+# --- plumbing ---------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("family", ["v4", "v6"])
+def test_socat_copies(ends, tmp_path, whole, family):
+    want = body(tmp_path / "file", (256 if whole else 16) * MIB)
+    version, host = ("4", net.B4) if family == "v4" else ("6", f"[{net.B6}]")
+    with ends.server(["socat", "-u", f"TCP{version}-LISTEN:9000,bind={host}", f"CREATE:{tmp_path}/got"], 9000) as running:
+        ends.client(["socat", "-u", f"FILE:{tmp_path}/file", f"TCP{version}:{host}:9000"])
+        assert running.finish(20).status == 0
+    assert digest_of(tmp_path / "got") == want
+
+
+def test_socat_forks_for_each_connection(ends, tmp_path):
+    """A child for each, a half that is closed, and the answer after it."""
+    text = tmp_path / "text"
+    text.write_text("a line for a child\n" * 1000)
+    with ends.server(["socat", f"TCP4-LISTEN:9000,bind={net.B4},fork,reuseaddr", "SYSTEM:tr a-z A-Z"], 9000):
+        for _ in range(3):
+            with text.open() as stdin:
+                done = ends.client(["socat", "-t", 10, "-", f"TCP4:{net.B4}:9000"], stdin=stdin)
+            assert done.out == "A LINE FOR A CHILD\n" * 1000
+
+
+@pytest.mark.parametrize("direction", ["there", "back"])
+def test_netcat(ends, tmp_path, whole, direction):
+    """The file goes from the client, or from the server, which has to be told to end after it."""
+    want = body(tmp_path / "file", (256 if whole else 16) * MIB)
+    take, give = f">{tmp_path}/got", f"<{tmp_path}/file"
+    server, client = (take, "-N " + give) if direction == "there" else ("-N " + give, take)
+    with ends.server(shell(f"exec nc -l {net.B4} 9000 {server}"), 9000) as running:
+        ends.client(shell(f"exec nc {net.B4} 9000 {client}"))
+        assert running.finish(20).status == 0
+    assert digest_of(tmp_path / "got") == want
