@@ -15,6 +15,7 @@
 
 #include "provider/packet/packet_rx.h"
 #include "provider/provider.h"
+#include "provider/vnet/vnet.h"
 #include "steer/steer.h"
 
 /* Meaning of provider_handle.fd[]. Each socket sends what is of its protocol. */
@@ -34,7 +35,7 @@ static_assert((int)PACKET_FDS <= (int)PROVIDER_MAX_FDS, "a handle holds all desc
 enum {
 	PACKET_TX_MAX = 512,   /* frames accepted and not yet sent */
 	PACKET_TX_BURST = 32,  /* frames per system call */
-	PACKET_MAX_PARTS = 32, /* of one frame */
+	PACKET_MAX_PARTS = VNET_MAX_PARTS, /* of one frame */
 };
 
 /* Shared half of a port. */

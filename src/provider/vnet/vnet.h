@@ -24,7 +24,7 @@
 
 enum {
 	VNET_MAX_FRAME = 65535 + 14, /* longest super-frame: an IPv4 datagram and its link header */
-	VNET_MAX_PARTS = 32,	     /* longest chain */
+	VNET_MAX_PARTS = 48,	     /* longest chain. 45 segments of 1,448 bytes, each in its chunk, fill a frame */
 };
 
 /* Where a super-frame's headers are, and how it is to be cut. */
