@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * raw_port.c - a provider port without a stack: memory, interface facts, hand-made UDP frames.
+ * raw_port.c - a provider port without a stack: memory, interface facts, hand-made frames.
  */
 #include "raw_port.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
@@ -34,6 +36,14 @@ int64_t raw_now(void)
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+double raw_cpu_seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 int raw_pin(int cpu)
 {
 	cpu_set_t set;
@@ -42,6 +52,60 @@ int raw_pin(int cpu)
 	CPU_SET(cpu, &set);
 	return sched_setaffinity(0, sizeof(set), &set) == 0 ? 0 : -errno;
 }
+
+/* --- words --- */
+
+const char *raw_value(int argc, char **argv, const char *key, const char *missing)
+{
+	size_t len = strlen(key);
+
+	for (int i = 1; i < argc; i++)
+		if (strncmp(argv[i], key, len) == 0 && argv[i][len] == '=')
+			return argv[i] + len + 1;
+	return missing;
+}
+
+static int parse_mac(const char *text, struct eth_addr *mac)
+{
+	unsigned b[6];
+
+	if (sscanf(text, "%x:%x:%x:%x:%x:%x", b, b + 1, b + 2, b + 3, b + 4, b + 5) != 6)
+		return -EINVAL;
+	for (int i = 0; i < 6; i++)
+		mac->b[i] = (uint8_t)b[i];
+	return 0;
+}
+
+static int parse_addr(const char *text, struct ip_addr *addr)
+{
+	uint8_t bytes[16];
+
+	if (inet_pton(AF_INET, text, bytes) == 1)
+		*addr = ip_addr_v4(bytes);
+	else if (inet_pton(AF_INET6, text, bytes) == 1)
+		*addr = ip_addr_v6(bytes);
+	else
+		return -EINVAL;
+	return 0;
+}
+
+int raw_parse(int argc, char **argv, struct raw_port_args *args, struct raw_flow *flow)
+{
+	args->provider = raw_value(argc, argv, "provider", "xdp");
+	args->ifname = raw_value(argc, argv, "interface", "");
+	args->option = raw_value(argc, argv, "option", "");
+	args->chunks = (uint32_t)atoi(raw_value(argc, argv, "chunks", "4096"));
+	args->queues = (uint32_t)atoi(raw_value(argc, argv, "queues", "1"));
+	flow->src_port = flow->dst_port = (uint16_t)atoi(raw_value(argc, argv, "port", "5000"));
+	if (parse_addr(raw_value(argc, argv, "local", ""), &args->local) < 0 ||
+	    parse_addr(raw_value(argc, argv, "remote", ""), &flow->dst) < 0 ||
+	    parse_mac(raw_value(argc, argv, "mac", ""), &flow->dst_mac) < 0)
+		return -EINVAL;
+	flow->src = args->local;
+	return ip_addr_is_v4(&flow->src) == ip_addr_is_v4(&flow->dst) ? 0 : -EINVAL;
+}
+
+/* --- the port --- */
 
 static int interface_facts(struct raw_port *rp, const char *ifname)
 {
@@ -125,16 +189,32 @@ int raw_port_open(struct raw_port *rp, const struct raw_port_args *args)
 	return ops->set_local_addrs(&rp->handle, &args->local, 1);
 }
 
-int raw_port_steer(struct raw_port *rp, uint16_t udp_port)
+int raw_port_steer(struct raw_port *rp, uint8_t protocol, uint16_t port)
 {
 	struct steer_rule rule = {
-		.protocol = IPPROTO_UDP,
-		.local_port = udp_port,
+		.protocol = protocol,
+		.local_port = port,
 		.verdict = STEER_STACK,
 	};
 
 	return rp->handle.ops->steer_add(&rp->handle, &rule);
 }
+
+void raw_port_print(struct raw_port *rp)
+{
+	const struct provider_stats *s = &rp->port->stats;
+
+	rp->handle.ops->refresh_stats(&rp->handle);
+	printf("\"rx\":%" PRIu64 ",\"tx\":%" PRIu64 ",\"kicks\":%" PRIu64 ",\"kick_again\":%" PRIu64
+	       ",\"tx_full\":%" PRIu64 ",\"tx_bad\":%" PRIu64 ",\"rx_bad\":%" PRIu64 ",\"rx_no_frame\":%" PRIu64
+	       ",\"rx_dropped\":%" PRIu64 ",\"rx_ring_full\":%" PRIu64 ",\"fill_empty\":%" PRIu64
+	       ",\"passed_stale\":%" PRIu64 ",\"passed_partial\":%" PRIu64,
+	       s->rx_frames, s->tx_frames, s->kicks, s->kick_again, s->tx_full, s->tx_bad, s->rx_bad,
+	       s->rx_no_frame, s->kernel_rx_dropped, s->kernel_rx_ring_full, s->kernel_fill_empty,
+	       s->steer_passed_stale, s->steer_passed_partial);
+}
+
+/* --- frames --- */
 
 static void put16(uint8_t *p, uint32_t v)
 {
@@ -142,30 +222,82 @@ static void put16(uint8_t *p, uint32_t v)
 	p[1] = (uint8_t)v;
 }
 
-void raw_headers(const struct raw_flow *flow, uint32_t payload, uint8_t *at)
+static void put32(uint8_t *p, uint32_t v)
 {
-	uint8_t *ip = at + 14, *udp = at + 34;
-	uint32_t sum = 0;
+	put16(p, v >> 16);
+	put16(p + 2, v & 0xffff);
+}
 
-	memset(at, 0, RAW_HEADERS);
+/* @sum and @n bytes (an even number), folded to 16 bits. */
+static uint32_t sum16(uint32_t sum, const uint8_t *p, int n)
+{
+	for (int i = 0; i < n; i += 2)
+		sum += (uint32_t)p[i] << 8 | p[i + 1];
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (sum & 0xffff) + (sum >> 16);
+}
+
+/* Link and IP header in front of @l4_len bytes of @protocol. Returns their length. */
+static uint32_t put_ip(const struct raw_flow *flow, uint8_t protocol, uint32_t l4_len, uint8_t *at)
+{
+	bool v4 = ip_addr_is_v4(&flow->src);
+	uint8_t *ip = at + 14;
+
 	memcpy(at, flow->dst_mac.b, 6);
 	memcpy(at + 6, flow->src_mac.b, 6);
-	put16(at + 12, 0x0800);
-	ip[0] = 0x45;
-	put16(ip + 2, 28 + payload);
-	ip[6] = 0x40; /* don't fragment */
+	put16(at + 12, v4 ? 0x0800 : 0x86dd);
+	if (!v4) {
+		put32(ip, 0x60000000);
+		put16(ip + 4, l4_len);
+		ip[6] = protocol;
+		ip[7] = 64;
+		memcpy(ip + 8, flow->src.b, 16);
+		memcpy(ip + 24, flow->dst.b, 16);
+		return 14 + 40;
+	}
+	put16(ip, 0x4500);
+	put16(ip + 2, 20 + l4_len);
+	put32(ip + 4, 0x4000); /* don't fragment */
 	ip[8] = 64;
-	ip[9] = IPPROTO_UDP;
+	ip[9] = protocol;
+	put16(ip + 10, 0);
 	memcpy(ip + 12, flow->src.b + 12, 4);
 	memcpy(ip + 16, flow->dst.b + 12, 4);
-	for (int i = 0; i < 20; i += 2)
-		sum += (uint32_t)ip[i] << 8 | ip[i + 1];
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	put16(ip + 10, ~sum & 0xffff);
+	put16(ip + 10, ~sum16(0, ip, 20) & 0xffff);
+	return 14 + 20;
+}
+
+uint32_t raw_headers(const struct raw_flow *flow, uint32_t payload, uint8_t *at)
+{
+	uint32_t l4 = put_ip(flow, IPPROTO_UDP, 8 + payload, at);
+	uint8_t *udp = at + l4;
+
 	put16(udp, flow->src_port);
 	put16(udp + 2, flow->dst_port);
 	put16(udp + 4, 8 + payload);
+	put16(udp + 6, 0);
+	return l4 + 8;
+}
+
+/* Addresses of IPv4 are mapped, whose ffff changes no sum. */
+void raw_partial(const struct raw_flow *flow, uint8_t protocol, uint32_t len, uint8_t *field)
+{
+	put16(field, sum16(sum16(protocol + len, flow->src.b, 16), flow->dst.b, 16));
+}
+
+uint32_t raw_tcp_headers(const struct raw_flow *flow, uint32_t seq, uint32_t payload, uint8_t *at)
+{
+	static const uint8_t usual[RAW_TCP_HEADER] = { [12] = RAW_TCP_HEADER / 4 << 4, [13] = 0x18 /* PSH, ACK */,
+						       [14] = 0xff, [20] = 1, 1, 8, 10 /* timestamps */ };
+	uint32_t len = RAW_TCP_HEADER + payload, l4 = put_ip(flow, IPPROTO_TCP, len, at);
+	uint8_t *tcp = at + l4;
+
+	memcpy(tcp, usual, sizeof(usual));
+	put16(tcp, flow->src_port);
+	put16(tcp + 2, flow->dst_port);
+	put32(tcp + 4, seq);
+	raw_partial(flow, IPPROTO_TCP, len, tcp + 16);
+	return l4 + RAW_TCP_HEADER;
 }
 
 static void swap(uint8_t *a, uint8_t *b, size_t n)

@@ -15,9 +15,9 @@
  * size: bytes of UDP data. batch: frames per kick (flood). count 0 (pong): until the peer is silent
  * for a second.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,63 +48,20 @@ struct histogram {
 	uint64_t n;
 };
 
-static const char *value_of(int argc, char **argv, const char *key, const char *missing)
-{
-	size_t len = strlen(key);
-
-	for (int i = 2; i < argc; i++)
-		if (strncmp(argv[i], key, len) == 0 && argv[i][len] == '=')
-			return argv[i] + len + 1;
-	return missing;
-}
-
-static int parse_mac(const char *text, struct eth_addr *mac)
-{
-	unsigned b[6];
-
-	if (sscanf(text, "%x:%x:%x:%x:%x:%x", b, b + 1, b + 2, b + 3, b + 4, b + 5) != 6)
-		return -EINVAL;
-	for (int i = 0; i < 6; i++)
-		mac->b[i] = (uint8_t)b[i];
-	return 0;
-}
-
-static int parse_addr(const char *text, struct ip_addr *addr)
-{
-	uint8_t four[4];
-
-	if (inet_pton(AF_INET, text, four) != 1)
-		return -EINVAL;
-	*addr = ip_addr_v4(four);
-	return 0;
-}
-
 static int parse(int argc, char **argv, struct options *o)
 {
-	uint16_t port = (uint16_t)atoi(value_of(argc, argv, "port", "5000"));
-
 	if (argc < 2)
 		return -EINVAL;
 	o->mode = argv[1];
-	o->port.provider = value_of(argc, argv, "provider", "xdp");
-	o->port.ifname = value_of(argc, argv, "interface", "");
-	o->port.option = value_of(argc, argv, "option", "");
-	o->port.chunks = (uint32_t)atoi(value_of(argc, argv, "chunks", "4096"));
-	o->count = strtoull(value_of(argc, argv, "count", "200000"), NULL, 0);
-	o->warmup = strtoull(value_of(argc, argv, "warmup", "20000"), NULL, 0);
-	o->size = (uint32_t)atoi(value_of(argc, argv, "size", "64"));
-	o->batch = (uint32_t)atoi(value_of(argc, argv, "batch", "1"));
-	o->seconds = atof(value_of(argc, argv, "seconds", "3"));
-	o->cpu = atoi(value_of(argc, argv, "cpu", "-1"));
-	o->flow.src_port = o->flow.dst_port = port;
+	o->count = strtoull(raw_value(argc, argv, "count", "200000"), NULL, 0);
+	o->warmup = strtoull(raw_value(argc, argv, "warmup", "20000"), NULL, 0);
+	o->size = (uint32_t)atoi(raw_value(argc, argv, "size", "64"));
+	o->batch = (uint32_t)atoi(raw_value(argc, argv, "batch", "1"));
+	o->seconds = atof(raw_value(argc, argv, "seconds", "3"));
+	o->cpu = atoi(raw_value(argc, argv, "cpu", "-1"));
 	if (o->size < sizeof(uint64_t) || o->size > 65507 || o->batch == 0 || o->batch > BURST)
 		return -EINVAL;
-	if (parse_addr(value_of(argc, argv, "local", ""), &o->port.local) < 0 ||
-	    parse_addr(value_of(argc, argv, "remote", ""), &o->flow.dst) < 0 ||
-	    parse_mac(value_of(argc, argv, "mac", ""), &o->flow.dst_mac) < 0)
-		return -EINVAL;
-	o->flow.src = o->port.local;
-	return 0;
+	return raw_parse(argc, argv, &o->port, &o->flow);
 }
 
 static struct fbuf *new_frame(struct raw_port *rp, const struct options *o, const uint8_t *headers,
@@ -179,19 +136,6 @@ static uint32_t percentile(const struct histogram *h, double p)
 	return h->n == 0 ? 0 : h->ns[FS_MIN(i, h->n - 1)];
 }
 
-static void print_provider(struct raw_port *rp)
-{
-	const struct provider_stats *s = &rp->port->stats;
-
-	rp->handle.ops->refresh_stats(&rp->handle);
-	printf("\"rx\":%" PRIu64 ",\"tx\":%" PRIu64 ",\"kicks\":%" PRIu64 ",\"kick_again\":%" PRIu64
-	       ",\"tx_full\":%" PRIu64 ",\"rx_bad\":%" PRIu64 ",\"rx_ring_full\":%" PRIu64
-	       ",\"fill_empty\":%" PRIu64 ",\"passed_stale\":%" PRIu64 ",\"passed_partial\":%" PRIu64 "}\n",
-	       s->rx_frames, s->tx_frames, s->kicks, s->kick_again, s->tx_full, s->rx_bad,
-	       s->kernel_rx_ring_full, s->kernel_fill_empty, s->steer_passed_stale,
-	       s->steer_passed_partial);
-}
-
 static int ping(struct raw_port *rp, const struct options *o, const uint8_t *headers)
 {
 	struct histogram h = { .ns = calloc(o->count, sizeof(uint32_t)) };
@@ -220,7 +164,8 @@ static int ping(struct raw_port *rp, const struct options *o, const uint8_t *hea
 	       "\"max\":%u,\"lost\":%" PRIu64 ",\"stale\":%" PRIu64 ",",
 	       o->size, h.n, percentile(&h, 50), percentile(&h, 99), percentile(&h, 99.9),
 	       percentile(&h, 100), lost, stale);
-	print_provider(rp);
+	raw_port_print(rp);
+	printf("}\n");
 	free(h.ns);
 	return stale == 0 && h.n > 0 ? 0 : -EPROTO;
 }
@@ -246,7 +191,8 @@ static int flood(struct raw_port *rp, const struct options *o, const uint8_t *he
 	       "\"per_second\":%.0f,\"no_frame\":%" PRIu64 ",",
 	       o->size, o->batch, sent, (double)(now - begin) / 1e9,
 	       (double)sent / ((double)(now - begin) / 1e9), no_frame);
-	print_provider(rp);
+	raw_port_print(rp);
+	printf("}\n");
 	return 0;
 }
 
@@ -298,7 +244,8 @@ static int answer(struct raw_port *rp, bool reply)
 	printf("{\"mode\":\"%s\",\"n\":%" PRIu64 ",\"seconds\":%.3f,\"per_second\":%.0f,",
 	       reply ? "pong" : "sink", n, (double)(last - first) / 1e9,
 	       last > first ? (double)n / ((double)(last - first) / 1e9) : 0.0);
-	print_provider(rp);
+	raw_port_print(rp);
+	printf("}\n");
 	return 0;
 }
 
@@ -335,7 +282,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "raw_pp: cannot pin to CPU %d\n", o.cpu);
 	rc = raw_port_open(rp, &o.port);
 	if (rc == 0)
-		rc = raw_port_steer(rp, o.flow.dst_port);
+		rc = raw_port_steer(rp, IPPROTO_UDP, o.flow.dst_port);
 	if (rc < 0) {
 		fprintf(stderr, "raw_pp: %s: %s (%s)\n", o.port.ifname, rp->why, strerror(-rc));
 		return 1;

@@ -94,8 +94,8 @@ def _mac(namespace):
     return out.strip()
 
 
-def _raw_argv(mode, mine, theirs, their_mac, cpu, **more):
-    tool = fsock.build_dir() / "bench" / "raw_pp"
+def _raw_argv(mode, mine, theirs, their_mac, cpu, tool="raw_pp", **more):
+    tool = fsock.build_dir() / "bench" / tool
     words = dict(interface=net.LINK, local=mine, remote=theirs, mac=their_mac, cpu=cpu, **more)
     return [str(tool), mode, *(f"{key}={value}" for key, value in words.items())]
 
@@ -302,6 +302,45 @@ def udp_tp(rounds):
             if missing > 0:
                 row.failed = f"{missing} datagrams are lost without a counter saying so"
         yield row.finish(more_is_better=False)
+
+
+# One flow of frames that look like TCP's: MTU, family, and how raw_stream makes them. The third has a segment in
+# each chunk, as the engine lays its out.
+_STREAMS = ((1500, "v4", {"size": 60000}), (1500, "v6", {"size": 60000, "mss": 1428}),
+            (1500, "v4", {"size": 65160, "part": 1448}), (1500, "v4", {"size": 1448}),
+            (9000, "v4", {"size": 8948, "mss": 8948}))
+
+
+def _stream(pair, family, words, seconds=2):
+    """Gbit/s that arrive, and CPU seconds per GB of both ends, which spin, together."""
+    cpu, (a, b) = proc.cpus(), (pair.a.address(family), pair.b.address(family))
+    sink = _raw_argv("sink", b, a, _mac(pair.a), cpu[1], "raw_stream", **words)
+    send = _raw_argv("send", a, b, _mac(pair.b), cpu[0], "raw_stream", seconds=seconds, **words)
+    with pair.b.popen(sink) as end:
+        if not end.wait_for("ready", 10):
+            raise Failed("raw_stream sink: " + end.err.strip())
+        done = pair.a.run(send, timeout=seconds + 20)
+        got = end.finish(20)
+    try:
+        sent, received = (json.loads(text.strip().splitlines()[-1]) for text in (done.out, got.out))
+    except (ValueError, IndexError):
+        raise Failed(f"raw_stream: {done.err.strip()} {got.err.strip()}") from None
+    return {"gbit": sent["gbit"], "cpu": (sent["cpu"] + received["cpu"]) / received["bytes"] * 1e9}
+
+
+def raw_stream(rounds):
+    """raw frames of one TCP flow, super-frames and frame by frame, copied in and out: the floor of streams"""
+    for mtu, family, words in _STREAMS:
+        seen = []
+        with net.Pair("fsock-bench", mtu=mtu) as pair:
+            for n in range(rounds):
+                say(f"raw_stream {family} mtu {mtu} {words['size']} B, round {n + 1} of {rounds}")
+                seen.append(_stream(pair, family, words))
+        for name, unit in (("gbit", "Gbit/s"), ("cpu", "s/GB")):
+            values = [r[name] for r in seen]
+            yield Row("raw_stream", {"tool": "raw_stream", "mtu": mtu, "family": family, **words},
+                      {"gbit": "received", "cpu": "cpu"}[name], unit, floor=median(values), n=rounds,
+                      spread=spread(values))
 
 
 # --- groups -----------------------------------------------------------------------------------
@@ -738,5 +777,5 @@ def sim_tcp(rounds):
             yield Row("sim_tcp", {"algorithm": name, "world": world}, "goodput", "Mbit/s of 50", fsock=float(rate), n=1)
 
 
-ALL = {job.__name__: job for job in (udp_pp, udp_pp_raw, udp_pp_packet, udp_tp, udp_gso, udp_mcast,
+ALL = {job.__name__: job for job in (udp_pp, udp_pp_raw, raw_stream, udp_pp_packet, udp_tp, udp_gso, udp_mcast,
                                      empty_recv, idle, unread, udp_inplace, ptp, engine_tcp_rr, sim_tcp, start, bystander)}

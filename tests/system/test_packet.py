@@ -50,7 +50,7 @@ def test_frames_of_several_buffers(jumbo, probes, size):
     assert b("close")["free"] == b("pool")["total"] == free
 
 
-@pytest.mark.parametrize("kind,header", [("tcp", 54), ("udp", 42)])
+@pytest.mark.parametrize("kind,header", [("tcp", 66), ("udp", 42)])
 def test_super_frames_arrive_whole(pair, probes, kind, header):
     a, b = probes(pair.a, pair.b), probes(pair.b, pair.a)
     assert a("open")["max_gso"] == 65535

@@ -8,17 +8,19 @@
  *      open | close | exit                    exit leaves without close
  *      steer PORT [tcp] | unsteer PORT [tcp]
  *      send PORT SIZE COUNT                   datagrams with a checked pattern, kicked once each
- *      fill PORT SIZE                         transmit without kick until refused
+ *      fill PORT SIZE [LIMIT]                 transmit without kick until refused, or LIMIT of them
  *      kick | arm | stats | pool
- *      recv COUNT MS                          take COUNT frames, or what comes within MS; check them
- *      super tcp|udp SIZE GSO                 one super-frame of SIZE payload bytes
+ *      recv COUNT MS                          take COUNT frames, or what comes within MS; check them. gso and
+ *                                             csum are the last one's; partial: TCP whose field is a partial sum
+ *      super tcp|udp SIZE GSO [PART [EMPTY]]  one super-frame of SIZE payload bytes, PART of them in each part;
+ *                                             EMPTY parts have none
  *      wait MS                                poll the port's descriptor
  *      fork idle                              a child that drops the port and stays
  *      fork drive                             a child that joins and takes the following commands
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +32,7 @@
 
 #include "../../bench/raw_port.h"
 
-enum { BURST = 32, LINE = 256, FILL_LIMIT = 100000, TCP_LEN = 20 };
+enum { BURST = 32, LINE = 256, FILL_LIMIT = 100000 };
 
 struct probe {
 	struct raw_port_args args;
@@ -42,16 +44,6 @@ struct probe {
 static const struct provider_ops *ops_of(const struct probe *p)
 {
 	return p->rp->handle.ops;
-}
-
-static const char *value_of(int argc, char **argv, const char *key, const char *missing)
-{
-	size_t len = strlen(key);
-
-	for (int i = 1; i < argc; i++)
-		if (strncmp(argv[i], key, len) == 0 && argv[i][len] == '=')
-			return argv[i] + len + 1;
-	return missing;
 }
 
 /* --- frames with a checked pattern --- */
@@ -75,14 +67,15 @@ static void fill_parts(struct fbuf *f, uint32_t total, const uint8_t *headers, u
 
 static struct fbuf *datagram(struct probe *p, uint16_t port, uint32_t size)
 {
-	struct fbuf *f = fbuf_alloc_chain(p->rp->pool, RAW_HEADERS + size);
-	uint8_t headers[RAW_HEADERS];
+	uint8_t headers[RAW_TCP_HEADERS];
+	uint32_t n_headers;
+	struct fbuf *f;
 
-	if (!f)
-		return NULL;
 	p->flow.src_port = p->flow.dst_port = port;
-	raw_headers(&p->flow, size, headers);
-	fill_parts(f, RAW_HEADERS + size, headers, RAW_HEADERS);
+	n_headers = raw_headers(&p->flow, size, headers);
+	f = fbuf_alloc_chain(p->rp->pool, n_headers + size);
+	if (f)
+		fill_parts(f, n_headers + size, headers, n_headers);
 	return f;
 }
 
@@ -98,6 +91,26 @@ static bool intact(const struct fbuf *f, uint32_t n_headers)
 		sum += part->len;
 	}
 	return sum == f->total;
+}
+
+/* Link, IP and transport header of a frame, whose first part has them. */
+static uint32_t headers_of(const struct fbuf *f)
+{
+	bool v6 = f->data[12] == 0x86;
+	uint32_t l4 = v6 ? 54 : 34;
+
+	return l4 + (f->data[v6 ? 20 : 23] == IPPROTO_TCP ? f->data[l4 + 12] / 16 * 4u : 8);
+}
+
+/* Does TCP's checksum field hold the sum of the pseudo-header alone? */
+static bool is_partial(const struct probe *p, const struct fbuf *f)
+{
+	const struct raw_flow back = { .src = p->flow.dst, .dst = p->flow.src };
+	uint32_t l4 = f->data[12] == 0x86 ? 54 : 34;
+	uint8_t sum[2];
+
+	raw_partial(&back, IPPROTO_TCP, f->total - l4, sum);
+	return memcmp(sum, f->data + l4 + 16, sizeof(sum)) == 0;
 }
 
 static uint32_t parts_of(const struct fbuf *f)
@@ -160,10 +173,10 @@ static void do_send(struct probe *p, const char *arguments)
 
 static void do_fill(struct probe *p, const char *arguments)
 {
-	unsigned port = 0, size = 0, n = 0;
+	unsigned port = 0, size = 0, limit = FILL_LIMIT, n = 0;
 
-	sscanf(arguments, "%u %u", &port, &size);
-	while (n < FILL_LIMIT) {
+	sscanf(arguments, "%u %u %u", &port, &size, &limit);
+	while (n < limit) {
 		struct fbuf *f = datagram(p, (uint16_t)port, size);
 
 		if (!f || ops_of(p)->transmit(&p->rp->handle, &f, 1) != 1) {
@@ -193,7 +206,8 @@ static void do_arm(struct probe *p)
 
 static void do_recv(struct probe *p, const char *arguments)
 {
-	unsigned count = 0, ms = 0, n = 0, bad = 0, parts = 0;
+	unsigned count = 0, ms = 0, n = 0, bad = 0, parts = 0, partial = 0;
+	struct fbuf last = { 0 };
 	uint64_t bytes = 0;
 	uint32_t longest = 0;
 	int64_t end;
@@ -207,11 +221,11 @@ static void do_recv(struct probe *p, const char *arguments)
 
 		ops_of(p)->heartbeat(&p->rp->handle, now);
 		for (unsigned i = 0; i < got; i++) {
-			bool tcp = frames[i]->data[23] == IPPROTO_TCP;
-
 			bytes += frames[i]->total;
 			longest = FS_MAX(longest, frames[i]->total);
-			bad += !intact(frames[i], RAW_HEADERS + (tcp ? TCP_LEN - 8 : 0));
+			bad += !intact(frames[i], headers_of(frames[i]));
+			partial += is_partial(p, frames[i]);
+			last = *frames[i];
 			parts = FS_MAX(parts, parts_of(frames[i]));
 			fbuf_free(frames[i]);
 		}
@@ -219,47 +233,55 @@ static void do_recv(struct probe *p, const char *arguments)
 		if (got == 0 && now > end)
 			break;
 	}
-	printf("{\"frames\":%u,\"bytes\":%" PRIu64 ",\"longest\":%u,\"bad\":%u,\"parts\":%u,\"error\":%d}\n", n,
-	       bytes, longest, bad, parts, p->rp->port->error);
+	printf("{\"frames\":%u,\"bytes\":%" PRIu64 ",\"longest\":%u,\"bad\":%u,\"parts\":%u,\"gso\":%u,\"csum\":%u,"
+	       "\"partial\":%u,\"error\":%d}\n",
+	       n, bytes, longest, bad, parts, last.gso_size, last.csum, partial, p->rp->port->error);
+}
+
+/* A frame of @total bytes in parts of @part of payload, 0 = as many as fit; @empty ones of none behind the first. */
+static struct fbuf *chain(struct probe *p, uint32_t total, uint32_t part, int empty, const uint8_t *headers,
+			  uint32_t n_headers)
+{
+	struct fbuf *head = NULL, **next = &head;
+
+	for (uint32_t at = 0; at < total;) {
+		struct fbuf *f = *next = fbuf_alloc(p->rp->pool);
+
+		if (!f) {
+			fbuf_free(head);
+			return NULL;
+		}
+		next = &f->next;
+		if (at > 0 && empty-- > 0)
+			continue;
+		f->len = FS_MIN(total - at, fbuf_tailroom(f));
+		if (part)
+			f->len = FS_MIN(f->len, part + (at == 0 ? n_headers : 0));
+		for (uint32_t i = 0; i < f->len; i++, at++)
+			f->data[i] = at < n_headers ? headers[at] : pattern(at);
+	}
+	head->total = total;
+	return head;
 }
 
 static void do_super(struct probe *p, const char *arguments)
 {
-	uint8_t headers[RAW_HEADERS + TCP_LEN - 8];
-	unsigned size = 0, gso = 0, n_headers, taken = 0;
+	uint8_t headers[RAW_TCP_HEADERS];
+	unsigned size = 0, gso = 0, part = 0, n_headers, taken = 0;
+	int empty = 0;
 	char kind[8] = "";
 	struct fbuf *f;
-	uint32_t sum;
 
-	sscanf(arguments, "%7s %u %u", kind, &size, &gso);
+	sscanf(arguments, "%7s %u %u %u %d", kind, &size, &gso, &part, &empty);
 	p->flow.src_port = p->flow.dst_port = 5000;
-	memset(headers, 0, sizeof(headers));
-	raw_headers(&p->flow, size + (strcmp(kind, "tcp") == 0 ? TCP_LEN - 8 : 0), headers);
-	n_headers = RAW_HEADERS;
 	if (strcmp(kind, "tcp") == 0) {
-		n_headers += TCP_LEN - 8;
-		sum = headers[24] << 8 | headers[25]; /* RFC 1624: the protocol changes from 17 to 6 */
-		headers[23] = IPPROTO_TCP;
-		sum += 11;
-		sum = (sum & 0xffff) + (sum >> 16);
-		headers[24] = (uint8_t)(sum >> 8);
-		headers[25] = (uint8_t)sum;
-		memset(headers + 38, 0, 16);
-		headers[46] = TCP_LEN / 4 << 4;
-		headers[47] = 0x18; /* PSH, ACK */
+		n_headers = raw_tcp_headers(&p->flow, 0, size, headers);
+	} else {
+		n_headers = raw_headers(&p->flow, size, headers);
+		raw_partial(&p->flow, IPPROTO_UDP, 8 + size, headers + n_headers - 2);
 	}
-	/* The folded pseudo-header sum, not complemented. */
-	sum = headers[23] + size + n_headers - 34;
-	for (int i = 26; i < 34; i += 2)
-		sum += (uint32_t)headers[i] << 8 | headers[i + 1];
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	headers[34 + (n_headers > RAW_HEADERS ? 16 : 6)] = (uint8_t)(sum >> 8);
-	headers[35 + (n_headers > RAW_HEADERS ? 16 : 6)] = (uint8_t)sum;
-
-	f = fbuf_alloc_chain(p->rp->pool, n_headers + size);
+	f = chain(p, n_headers + size, part, empty, headers, n_headers);
 	if (f) {
-		fill_parts(f, n_headers + size, headers, n_headers);
 		f->gso_size = (uint16_t)gso;
 		f->csum = FBUF_CSUM_PARTIAL;
 		taken = ops_of(p)->transmit(&p->rp->handle, &f, 1);
@@ -390,38 +412,12 @@ static bool read_line(char *line)
 	return false;
 }
 
-static int parse(int argc, char **argv, struct probe *p)
-{
-	unsigned char four[4];
-	unsigned m[6];
-
-	p->args = (struct raw_port_args){
-		.provider = value_of(argc, argv, "provider", "xdp"),
-		.ifname = value_of(argc, argv, "interface", ""),
-		.option = value_of(argc, argv, "option", ""),
-		.chunks = (uint32_t)atoi(value_of(argc, argv, "chunks", "1024")),
-		.queues = (uint32_t)atoi(value_of(argc, argv, "queues", "1")),
-	};
-	if (inet_pton(AF_INET, value_of(argc, argv, "local", ""), four) != 1)
-		return -1;
-	p->args.local = p->flow.src = ip_addr_v4(four);
-	if (inet_pton(AF_INET, value_of(argc, argv, "remote", ""), four) != 1)
-		return -1;
-	p->flow.dst = ip_addr_v4(four);
-	if (sscanf(value_of(argc, argv, "mac", ""), "%x:%x:%x:%x:%x:%x", m, m + 1, m + 2, m + 3, m + 4,
-		   m + 5) != 6)
-		return -1;
-	for (int i = 0; i < 6; i++)
-		p->flow.dst_mac.b[i] = (uint8_t)m[i];
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
 	struct probe p = { 0 };
 	char line[LINE];
 
-	if (parse(argc, argv, &p) < 0)
+	if (raw_parse(argc, argv, &p.args, &p.flow) < 0)
 		return 2;
 	p.rp = raw_port_create(&p.args);
 	if (!p.rp)
