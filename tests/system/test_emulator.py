@@ -25,14 +25,14 @@ print(json.dumps(seen[:-1]))
 SEND = """
 import socket, sys, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.connect((sys.argv[1], 5001))
+to = (sys.argv[1], 5001)  # not connected: whoever ended says so, which is nothing to stop for
 count, ends, size = map(int, sys.argv[2:])
 for n in range(count):
-    s.send(b"%d" % n + b" " * size)
+    s.sendto(b"%d" % n + b" " * size, to)
     if n % 100 == 99 and size == 0:
         time.sleep(0.001)
 for _ in range(ends):
-    s.send(b"-1")
+    s.sendto(b"-1", to)
 """
 ECHO = """
 import socket, sys
