@@ -156,6 +156,7 @@ static int arm(struct blocker *b)
 	}
 	refresh_sleep_set(ctx);
 	tell(b);
+	b->timers_at = segments_next(ctx);
 	count_sleeper(b);
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		if (ctx->handle[i].ops)
@@ -204,6 +205,8 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 		left = FS_MIN(left, UNTOLD_NS);
 	if (b->deadline != FS_NEVER)
 		left = FS_MIN(left, FS_MAX(b->deadline - host_clock_kernel(), 0));
+	if (b->timers_at != FS_NEVER)
+		left = FS_MIN(left, FS_MAX(b->timers_at - host_clock_now(&ctx->clock), 0));
 	if (left != FS_NEVER) {
 		limit = to_timespec(left);
 		until = &limit;

@@ -49,6 +49,7 @@ struct blocker {
 	bool user_mask, blocked, armed, slept, ever_slept;
 	bool owner_ended;	/* a process that owns a port ended while this one slept */
 	bool untold;		/* figures of ports are still to be published */
+	fs_ns timers_at;	/* when TCP's timers want somebody awake; FS_NEVER = not */
 };
 
 /* @mask: signal mask for the duration (ppoll and friends), kernel form; NULL = leave it. */

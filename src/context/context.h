@@ -64,6 +64,8 @@ struct context {
 		int fd, domain;
 	} late[8];
 	unsigned n_late;       /* places taken; may exceed them */
+	uint32_t n_connects;   /* of TCP, tried by this process */
+	int somaxconn;	       /* the kernel's; 0 = not read yet */
 	bool forking;	       /* this thread holds the lock across fork() */
 	uint32_t to_flush;     /* ports, by bit, with frames of the send under way: datagram_send_many() */
 	uint32_t to_ring;      /* processes, by bit of their slot, whose sleepers must know: context_ring() */

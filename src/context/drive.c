@@ -62,6 +62,8 @@ void context_lend(struct context *ctx)
 	ctx->env.readable = readable;
 	ctx->env.context = ctx;
 	ctx->env.udp = &ctx->stack->udp;
+	if (ctx->stack->tcp.ip)
+		segments_lend(ctx);
 }
 
 /* One port's burst. Once in each of its two callers: the usual one shall not pay for the other. */
@@ -80,6 +82,8 @@ __attribute__((always_inline)) static inline unsigned poll_port(struct context *
 	if (__builtin_expect(ctx->stack->payload.n_free <
 				     STACK_PAYLOAD_LOW + udp_payload_reserve(&ctx->stack->udp), 0))
 		context_payload_reserve(ctx);
+	if (ctx->env.tcp)
+		segments_expect(ctx);
 	ip_input(&ctx->stack->ip, &ctx->env, frames, n, ctx->now);
 	return n;
 }
@@ -106,6 +110,8 @@ unsigned context_take(struct context *ctx)
 			context_port_failed(ctx, i);
 		taken += n;
 	}
+	if (ctx->env.tcp && (taken || ctx->now >= segments_next(ctx)))
+		segments_tick(ctx);
 	return taken;
 }
 

@@ -17,16 +17,21 @@
 
 #define BIRTH_NS FS_SEC(3) /* a child that has not said its number by then was never born */
 
+static void take_bit_of(struct list *socks, uint64_t bit)
+{
+	struct list *e;
+
+	LIST_FOR_EACH(e, socks)
+		FS_CONTAINER_OF(e, struct sock, all)->heirs &= ~bit;
+}
+
 static void take_bit(struct context *ctx, unsigned heir)
 {
 	uint64_t bit = 1ULL << heir;
 	struct list *e;
 
-	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
-		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
-
-		s->heirs &= ~bit;
-	}
+	take_bit_of(&ctx->stack->all_socks, bit);
+	take_bit_of(&ctx->stack->all_streams, bit);
 	LIST_FOR_EACH(e, &ctx->stack->all_sets) {
 		struct epoll_set *set = FS_CONTAINER_OF(e, struct epoll_set, all);
 
@@ -46,11 +51,11 @@ static enum context_presence presence(const struct context *ctx, const struct st
 
 /* Whether it will ever read cannot be known: what waits for it alone waits with its queue, and without
  * taking frames that somebody else may have a use for by now. */
-static void stop_steering_for(struct context *ctx, unsigned heir)
+static void stop_steering_for(struct context *ctx, struct list *socks, unsigned heir)
 {
 	struct list *e;
 
-	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
+	LIST_FOR_EACH(e, socks) {
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
 
 		if (!(s->heirs & 1ULL << heir) || sock_refs(s) || s->way == SOCK_KERNEL)
@@ -69,8 +74,10 @@ static void forget_the_gone(struct context *ctx)
 		seen = presence(ctx, &ctx->stack->heir[i]);
 		if (seen == CONTEXT_GONE)
 			take_bit(ctx, i);
-		else if (seen == CONTEXT_UNSEEN && ctx->slot < STATS_MAX_PROCS)
-			stop_steering_for(ctx, i);
+		if (seen != CONTEXT_UNSEEN || ctx->slot >= STATS_MAX_PROCS)
+			continue;
+		stop_steering_for(ctx, &ctx->stack->all_socks, i);
+		stop_steering_for(ctx, &ctx->stack->all_streams, i);
 	}
 }
 
@@ -190,6 +197,8 @@ void context_settle(struct context *ctx)
 
 	ctx->stack->lingering = false; /* what lingers on sets it again */
 	LIST_FOR_EACH_SAFE(e, following, &ctx->stack->all_socks)
+		context_sock_settle(ctx, FS_CONTAINER_OF(e, struct sock, all));
+	LIST_FOR_EACH_SAFE(e, following, &ctx->stack->all_streams)
 		context_sock_settle(ctx, FS_CONTAINER_OF(e, struct sock, all));
 	LIST_FOR_EACH_SAFE(e, following, &ctx->stack->all_sets)
 		context_set_settle(ctx, FS_CONTAINER_OF(e, struct epoll_set, all));

@@ -245,6 +245,8 @@ void context_publish(struct context *ctx)
 	publish_ports(ctx, ctx->now);
 	LIST_FOR_EACH(e, &ctx->stack->all_socks)
 		sock_publish(FS_CONTAINER_OF(e, struct sock, all));
+	LIST_FOR_EACH(e, &ctx->stack->all_streams)
+		sock_publish(FS_CONTAINER_OF(e, struct sock, all));
 }
 
 /* --- ports --- */
@@ -295,17 +297,24 @@ static void check_some_descriptors(struct context *ctx, fs_ns elapsed)
 		context_check_descriptor(ctx, ctx->unchecked_fd++);
 }
 
+/* And put it last. */
+static void publish_first(struct list *socks)
+{
+	struct list *e = list_pop_front(socks);
+
+	if (!e)
+		return;
+	list_push_back(socks, e);
+	sock_publish(FS_CONTAINER_OF(e, struct sock, all));
+}
+
 static void publish_some(struct context *ctx, fs_ns elapsed)
 {
 	uint32_t n = slice_of(ctx->stack->socks.in_use, elapsed);
 
 	for (; n > 0 && ctx->unpublished > 0; n--, ctx->unpublished--) {
-		struct list *e = list_pop_front(&ctx->stack->all_socks);
-
-		if (!e)
-			break;
-		list_push_back(&ctx->stack->all_socks, e);
-		sock_publish(FS_CONTAINER_OF(e, struct sock, all));
+		publish_first(&ctx->stack->all_socks);
+		publish_first(&ctx->stack->all_streams);
 	}
 }
 

@@ -86,6 +86,7 @@ static void forget_entries(struct context *ctx, unsigned port)
 {
 	struct list *e;
 
+	stream_forget_port(ctx, port);
 	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
 

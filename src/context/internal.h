@@ -106,16 +106,16 @@ static inline void context_promise(struct sock *s, bool shadows)
 		s->kernel_hot = 1;
 }
 
-/* The live socket behind @fd, or NULL. */
+/* The live socket behind @fd, of either protocol, or NULL. */
 static inline struct sock *context_live_sock(struct context *ctx, int fd)
 {
 	struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
 	struct sock *s = e ? e->object : NULL;
 
-	return e && e->kind == FD_SOCK && s->generation == e->generation ? s : NULL;
+	return e && fd_kind_is_sock(e->kind) && s->generation == e->generation ? s : NULL;
 }
 
-/* Take the lock for a call on @fd: its live socket, or NULL without the lock. No lock before. */
+/* Take the lock for a call on the datagram socket @fd: its live socket, or NULL without the lock. No lock before. */
 static inline struct sock *context_enter(struct context *ctx, int fd)
 {
 	struct sock *s;
@@ -123,7 +123,7 @@ static inline struct sock *context_enter(struct context *ctx, int fd)
 	if (fd_kind_of(&ctx->fds, fd) != FD_SOCK || !context_lock(ctx))
 		return NULL;
 	s = context_live_sock(ctx, fd);
-	if (s && context_joined(ctx)) {
+	if (s && s->protocol == SOCK_UDP && context_joined(ctx)) {
 		if (__builtin_expect(ctx->ports_seen != ctx->stack->ports_serial, 0))
 			context_ports_compare(ctx);
 		return s;
@@ -254,6 +254,10 @@ struct context_choice {
 void context_choice(const struct sock *s, bool v6, struct context_choice *choice);
 
 void context_choice_tos(struct context_choice *choice, uint8_t tos);
+
+/* The choice but for the address, as one word, and back: what tcp_options.choice holds. */
+uint64_t context_choice_pack(const struct context_choice *choice);
+void context_choice_unpack(uint64_t packed, struct context_choice *choice);
 
 /* Where a datagram to @remote goes. Borrowed until the next call here; NULL = not to be cached. */
 struct ip_dst *context_resolve_by(struct context *ctx, const struct ip_addr *remote,
@@ -426,6 +430,64 @@ void context_engine_init(struct context *ctx, const struct siphash_key key[3],
 
 /* Functions and this process's context for the engine: at start, and in a child. */
 void context_lend(struct context *ctx);
+
+/* --- segments.c --- */
+
+/* Prepare the TCP engine, if it is not. 0, -ENOMEM, -EIO. */
+int segments_open(struct context *ctx);
+
+/* Lend it this process's functions. */
+void segments_lend(struct context *ctx);
+
+/* Room for what a burst of frames may begin. */
+void segments_expect(struct context *ctx);
+
+/* Everything that input and calls asked for is built and leaves. */
+void segments_send(struct context *ctx);
+
+/* Timers that are due; then the same. */
+void segments_tick(struct context *ctx);
+
+/* What waits at the ports leaves. */
+void segments_flush(struct context *ctx);
+
+/* When segments_tick() has to do something, FS_NEVER = not before something else happens. */
+static inline fs_ns segments_next(const struct context *ctx)
+{
+	return ctx->stack->tcp.ip ? tcp_next(&ctx->stack->tcp) : FS_NEVER;
+}
+
+/* --- stream_end.c --- */
+
+/* A socket of TCP was made: @fd. */
+void stream_open(struct context *ctx, int fd, bool v6, bool nonblock);
+
+/* Leave it to the kernel for good, as context_demote(): not one that has a connection of the engine's. */
+void stream_demote(struct context *ctx, struct sock *s, int reason, const char *detail);
+
+/* Its last descriptor is gone. */
+void stream_end(struct context *ctx, struct sock *s);
+
+/* The engine is done with a connection. */
+void stream_released(struct context *ctx, struct tcp_conn *conn);
+
+/* --- stream_listen.c --- */
+
+/* Take the entries of a listener out; what it accepted keeps flow entries. */
+void stream_unsteer(struct context *ctx, struct sock *s);
+
+/* @port was opened or opened anew: its tables are empty. */
+void stream_resteer(struct context *ctx, unsigned port);
+
+/* Its tables are no more. */
+void stream_forget_port(struct context *ctx, unsigned port);
+
+/* --- multiplex.c --- */
+
+/* Tell the kernel's set @epfd of @item: what the program asked for, or, where the stack knows all there is, a
+ * registration that reports nothing. 0 or -errno. */
+struct epoll_item;
+int context_tell_epoll(int epfd, int op, int fd, const struct epoll_item *item);
 
 /* --- memory.c --- */
 

@@ -15,6 +15,7 @@
 #include "context/internal.h"
 #include "context/stamp.h"
 #include "context/stay.h"
+#include "context/stream_internal.h"
 #include "context/take.h"
 #include "host/link.h"
 #include "host/watch.h"
@@ -100,7 +101,13 @@ static bool entry_needed(const struct context *ctx, const struct sock *s, unsign
 /* A process that did not join has no hold on a port: the entry stays until one that has looks. */
 void context_unsteer(struct context *ctx, struct sock *s)
 {
-	struct steer_rule rule = rule_of(s);
+	struct steer_rule rule;
+
+	if (s->protocol == SOCK_TCP) {
+		stream_unsteer(ctx, s);
+		return;
+	}
+	rule = rule_of(s);
 
 	for (unsigned i = 0; s->steered && i < IP_MAX_PORTS; i++) {
 		struct provider_handle *h = &ctx->handle[i];
@@ -119,20 +126,26 @@ void context_unsteer(struct context *ctx, struct sock *s)
 
 bool context_is_steered(const struct sock *s)
 {
-	return s->steered || context_groups_left(s);
+	return s->steered || (s->protocol == SOCK_UDP && context_groups_left(s));
 }
 
-void context_unsteer_left(struct context *ctx)
+static void unsteer_left(struct context *ctx, struct list *socks)
 {
 	struct list *e;
 
-	ctx->stack->entries_left = false;
-	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
+	LIST_FOR_EACH(e, socks) {
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
 
 		if (s->way == SOCK_KERNEL && context_is_steered(s))
 			context_unsteer(ctx, s);
 	}
+}
+
+void context_unsteer_left(struct context *ctx)
+{
+	ctx->stack->entries_left = false;
+	unsteer_left(ctx, &ctx->stack->all_socks);
+	unsteer_left(ctx, &ctx->stack->all_streams);
 }
 
 /* Out of the tables, if it was in; what has arrived by now is taken first. */
@@ -379,11 +392,15 @@ static void leave_shared(struct context *ctx, const struct sock *s)
 
 void context_demote(struct context *ctx, struct sock *s, int reason, const char *detail)
 {
-	bool listed = s->pcb.flags & UDP_PCB_BOUND;
-	bool was_fast = s->way == SOCK_FAST;
+	bool listed, was_fast = s->way == SOCK_FAST;
 
+	if (s->protocol == SOCK_TCP) {
+		stream_demote(ctx, s, reason, detail);
+		return;
+	}
 	if (s->way == SOCK_KERNEL)
 		return;
+	listed = s->pcb.flags & UDP_PCB_BOUND;
 	context_unsteer(ctx, s);
 	s->missing = 0;
 	if (listed)
@@ -404,7 +421,7 @@ void context_demote(struct context *ctx, struct sock *s, int reason, const char 
 
 void context_dismiss(struct context *ctx, struct sock *s, int reason, const char *detail)
 {
-	if (s->way == SOCK_FAST) {
+	if (s->way == SOCK_FAST && s->protocol == SOCK_UDP) {
 		context_unsteer(ctx, s);
 		context_drain(ctx);
 	}
@@ -483,13 +500,27 @@ static void open_datagram(struct context *ctx, int fd, int domain, int type)
 		context_fd_set(ctx, fd, record ? FD_RECORD : FD_NONE, record, 0);
 		return;
 	}
-	sock_init(s, record, domain == AF_INET6, ++ctx->stack->generation);
+	sock_init(s, record, SOCK_UDP, domain == AF_INET6, ++ctx->stack->generation);
 	s->cookie = record->cookie;
 	s->nonblock = type & SOCK_NONBLOCK;
 	context_read_options(s, fd);
 	s->refs[ctx->slot] = 1;
 	list_push_back(&ctx->stack->all_socks, &s->all);
 	context_fd_set(ctx, fd, FD_SOCK, s, s->generation);
+}
+
+void lifecycle_accepted(struct context *ctx, int fd)
+{
+	int domain = 0;
+	socklen_t len = sizeof(domain);
+
+	lifecycle_reused(ctx, fd);
+	if (!context_lock(ctx))
+		return;
+	sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len);
+	record_only(ctx, fd, domain, IPPROTO_TCP, FS_REASON_kernel_arrival);
+	context_unlock(ctx);
+	lifecycle_named(ctx, fd, NULL, 0);
 }
 
 bool context_same_namespace(const struct context *ctx, int fd)
@@ -506,6 +537,8 @@ bool context_same_namespace(const struct context *ctx, int fd)
 static void opened(struct context *ctx, int fd, int domain, int type, int protocol)
 {
 	bool datagram = (type & 0xf) == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP);
+	bool stream = (type & 0xf) == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP);
+	int protocol_of = protocol ? protocol : stream ? IPPROTO_TCP : IPPROTO_UDP;
 
 	if (!context_lock_unless_stopped(ctx)) {
 		if (fs_load_relaxed(&ctx->stack->lock.stopped))
@@ -513,13 +546,15 @@ static void opened(struct context *ctx, int fd, int domain, int type, int protoc
 		return;
 	}
 	if (!ctx->config.accelerate)
-		record_only(ctx, fd, domain, protocol, FS_REASON_disabled);
-	else if (!datagram)
-		record_only(ctx, fd, domain, protocol ? protocol : IPPROTO_TCP, FS_REASON_protocol);
+		record_only(ctx, fd, domain, protocol_of, FS_REASON_disabled);
+	else if (!datagram && !stream)
+		record_only(ctx, fd, domain, protocol_of, FS_REASON_protocol);
 	else if (!context_same_namespace(ctx, fd))
-		record_only(ctx, fd, domain, IPPROTO_UDP, FS_REASON_namespace);
+		record_only(ctx, fd, domain, protocol_of, FS_REASON_namespace);
 	else if (!context_joined(ctx))
-		record_only(ctx, fd, domain, IPPROTO_UDP, context_join_reason(ctx));
+		record_only(ctx, fd, domain, protocol_of, context_join_reason(ctx));
+	else if (stream)
+		stream_open(ctx, fd, domain == AF_INET6, type & SOCK_NONBLOCK);
 	else
 		open_datagram(ctx, fd, domain, type);
 	context_unlock(ctx);
@@ -555,13 +590,27 @@ struct sock *context_enter_checked(struct context *ctx, int fd)
 	return context_enter(ctx, fd);
 }
 
+static void stream_bound(struct context *ctx, int fd)
+{
+	struct sock *s = stream_enter_checked(ctx, fd);
+
+	if (!s)
+		return;
+	stream_read_names(s, fd);
+	sock_publish(s);
+	context_leave(ctx);
+}
+
 void lifecycle_bound(struct context *ctx, int fd, bool port_asked)
 {
 	struct sock *s = context_enter_checked(ctx, fd);
 	int saved = errno;
 
-	if (!s)
+	if (!s) {
+		stream_bound(ctx, fd);
+		errno = saved;
 		return;
+	}
 	renamed(ctx, s, fd);
 	/* A server attaches at once; who lets the kernel choose a port is a client (DESIGN D4). */
 	if (port_asked || ctx->config.profile == CONFIG_PROFILE_LATENCY)
@@ -667,9 +716,16 @@ void lifecycle_shut_down(struct context *ctx, int fd)
 	context_leave(ctx);
 }
 
-void lifecycle_nonblock(struct context *ctx, int fd, bool on)
+static struct sock *enter_either(struct context *ctx, int fd)
 {
 	struct sock *s = context_enter(ctx, fd);
+
+	return s ? s : stream_enter(ctx, fd);
+}
+
+void lifecycle_nonblock(struct context *ctx, int fd, bool on)
+{
+	struct sock *s = enter_either(ctx, fd);
 
 	if (!s)
 		return;
@@ -679,7 +735,7 @@ void lifecycle_nonblock(struct context *ctx, int fd, bool on)
 
 static void leave_to_kernel(struct context *ctx, int fd, const char *detail)
 {
-	struct sock *s = context_enter(ctx, fd);
+	struct sock *s = enter_either(ctx, fd);
 
 	if (!s)
 		return;
@@ -699,21 +755,29 @@ void lifecycle_stream(struct context *ctx, int fd)
 
 /* --- going --- */
 
-void context_sock_free(struct context *ctx, struct sock *s)
+static void datagram_end(struct context *ctx, struct sock *s)
 {
-	struct list *e;
-
 	context_unsteer(ctx, s);
 	if (s->pcb.flags & UDP_PCB_BOUND)
 		udp_remove(&ctx->stack->udp, &s->pcb);
 	context_groups_forget(ctx, s);
-	sock_publish(s);
 	take_release_all(s, STATS_MAX_PROCS);
 	udp_purge(&s->pcb);
 	errqueue_purge(s);
 	stamp_forget(ctx, s);
 	if (s->dst)
 		ip_dst_put(&ctx->stack->ip, s->dst);
+}
+
+void context_sock_free(struct context *ctx, struct sock *s)
+{
+	struct list *e;
+
+	sock_publish(s);
+	if (s->protocol == SOCK_TCP)
+		stream_end(ctx, s);
+	else
+		datagram_end(ctx, s);
 	while ((e = list_first(&s->items)) != NULL)
 		epoll_item_remove(FS_CONTAINER_OF(e, struct epoll_item, of_sock));
 	list_remove(&s->all);
@@ -742,6 +806,7 @@ static void forget(struct context *ctx, struct fd_entry *e)
 
 	switch ((enum fd_kind)e->kind) {
 	case FD_SOCK:
+	case FD_STREAM:
 		if (s->generation == e->generation)
 			put_sock(ctx, s);
 		break;
@@ -773,7 +838,7 @@ void context_check_descriptor(struct context *ctx, int fd)
 	struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
 	struct sock *s = e ? e->object : NULL;
 
-	if (!e || e->kind != FD_SOCK || s->generation != e->generation || !is_stale(fd, s))
+	if (!e || !fd_kind_is_sock(e->kind) || s->generation != e->generation || !is_stale(fd, s))
 		return;
 	record_reason(s->record, FS_REASON_fd_passed, "closed or replaced outside fsock's sight");
 	forget(ctx, e);
@@ -818,13 +883,13 @@ void lifecycle_duplicated(struct context *ctx, int from, int to)
 		return;
 	e = fd_entry_at(&ctx->fds, from);
 	counted = ctx->slot < STATS_MAX_PROCS; /* else joining counts what there is */
-	if (e->kind == FD_SOCK) {
+	if (fd_kind_is_sock(e->kind)) {
 		struct sock *s = e->object;
 
 		if (s->generation == e->generation) {
 			if (counted)
 				s->refs[ctx->slot]++;
-			context_fd_set(ctx, to, FD_SOCK, s, s->generation);
+			context_fd_set(ctx, to, (enum fd_kind)e->kind, s, s->generation);
 		}
 	} else if (e->kind == FD_EPOLL) {
 		if (counted)

@@ -24,6 +24,9 @@ void lifecycle_opened(int fd, int domain, int type, int protocol, context_ppoll_
 /* bind() on @fd succeeded; @port_asked: the program named a port, it did not leave it to the kernel. */
 void lifecycle_bound(struct context *ctx, int fd, bool port_asked);
 
+/* @fd is a connection that the kernel accepted, for a listener whose shadow it arrived at. */
+void lifecycle_accepted(struct context *ctx, int fd);
+
 /* connect() on @fd succeeded, or dissolved the association (AF_UNSPEC). */
 void lifecycle_connected(struct context *ctx, int fd);
 

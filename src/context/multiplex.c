@@ -32,7 +32,7 @@ bool multiplex_concerns(struct context *ctx, int fd)
 {
 	enum fd_kind kind = ctx ? fd_kind_of(&ctx->fds, fd) : FD_NONE;
 
-	return kind == FD_SOCK || kind == FD_EPOLL;
+	return fd_kind_is_sock(kind) || kind == FD_EPOLL;
 }
 
 static fs_ns deadline_of(fs_ns limit)
@@ -60,7 +60,7 @@ static short stack_events(struct context *ctx, int fd, short wanted)
 	struct sock *s = context_live_sock(ctx, fd);
 
 	if (s)
-		return (short)(sock_ready(s) & ((uint32_t)wanted | POLLERR));
+		return (short)(sock_ready(s) & ((uint32_t)wanted | POLLERR | POLLHUP));
 	if (e && e->kind == FD_EPOLL && epoll_set_ready(e->object))
 		return (short)((POLLIN | POLLRDNORM) & wanted);
 	return 0;
@@ -73,6 +73,14 @@ static void expect_kernel(struct context *ctx, int fd, short revents)
 
 	if (s && (revents & (POLLIN | POLLERR)) && s->kernel_hot == 0)
 		s->kernel_hot = 1;
+}
+
+/* What the kernel is asked about for member @fd: itself, or nothing where the stack knows it all. Lock held. */
+static int kernels_number(struct context *ctx, int fd)
+{
+	const struct sock *s = context_live_sock(ctx, fd);
+
+	return s && sock_is_engines(s) ? -1 : fd;
 }
 
 /* One look at both sides: number of members with events, -EINTR and the like, -EAGAIN for none. */
@@ -95,6 +103,7 @@ static int poll_once(struct poll_call *c, bool must_look)
 	look = must_look || now >= c->next_look;
 	for (unsigned i = 0; i < c->n; i++) {
 		c->fds[i].revents = stack_events(ctx, c->fds[i].fd, c->fds[i].events);
+		c->own[i].fd = kernels_number(ctx, c->fds[i].fd);
 		c->own[i].revents = 0;
 	}
 	context_ring(ctx);
@@ -253,10 +262,20 @@ static struct epoll_set *get_set(struct context *ctx, int epfd)
 	return set;
 }
 
-static int tell_kernel(int epfd, int op, int fd, const struct epoll_item *item)
+/*
+ * A fresh socket, which a connection's shadow is, hangs up all the time. Edge triggered it says so once, and the
+ * stack, which knows better, does not pass it on.
+ */
+int context_tell_epoll(int epfd, int op, int fd, const struct epoll_item *item)
 {
 	struct epoll_event event = { .events = item->events, .data.u64 = epoll_tag(item) };
 
+	if (sock_is_engines(item->sock))
+		event.events = EPOLLET | (item->events & EPOLLEXCLUSIVE);
+	if (op == EPOLL_CTL_MOD && (item->events & EPOLLEXCLUSIVE)) { /* cannot be modified */
+		sys_epoll_ctl(epfd, EPOLL_CTL_DEL, fd, NULL);
+		op = EPOLL_CTL_ADD;
+	}
 	return sys_epoll_ctl(epfd, op, fd, &event);
 }
 
@@ -278,7 +297,7 @@ static int ctl_add(struct context *ctx, int epfd, int fd, struct sock *s, const 
 	ret = epoll_item_add(set, s, fd, event, &item);
 	if (ret < 0)
 		return ret;
-	ret = tell_kernel(epfd, EPOLL_CTL_ADD, fd, item);
+	ret = context_tell_epoll(epfd, EPOLL_CTL_ADD, fd, item);
 	if (ret < 0)
 		epoll_item_remove(item);
 	else
@@ -290,7 +309,12 @@ static int ctl_mod(struct context *ctx, int epfd, int fd, struct epoll_item *ite
 		   const struct epoll_event *event)
 {
 	struct epoll_event kernel = { .events = event->events, .data.u64 = epoll_tag(item) };
-	int ret = sys_epoll_ctl(epfd, EPOLL_CTL_MOD, fd, &kernel);
+	int ret;
+
+	/* Asked with what the program says, for the errors; what the stack knows alone stays parked. */
+	if (sock_is_engines(item->sock) && !((event->events | item->events) & EPOLLEXCLUSIVE))
+		kernel.events = EPOLLET;
+	ret = sys_epoll_ctl(epfd, EPOLL_CTL_MOD, fd, &kernel);
 
 	if (ret < 0)
 		return ret;
@@ -384,6 +408,8 @@ static int translate(struct wait_call *c, struct epoll_event *events, int n)
 		}
 		item = epoll_item_from_tag(c->set, out.data.u64, &gone);
 		if (gone)
+			continue;
+		if (item && sock_is_engines(item->sock))
 			continue;
 		if (item) {
 			if ((out.events & (EPOLLIN | EPOLLERR)) && item->sock->kernel_hot == 0)

@@ -340,6 +340,7 @@ static void announce(struct context *ctx, unsigned slot, const struct host_link 
 	context_note_hold(ctx, slot);
 	context_lease_resteer(ctx, slot);
 	ctx->to_ring = SLEEPERS_ALL; /* threads asleep already do not wait for this port yet */
+	stream_resteer(ctx, slot);
 	host_log(&ctx->log, plan->short_of ? LOG_WARN : LOG_INFO,
 		 "%s: attached by %s, %u of %u queues, %u frames%s%s", link->name,
 		 ctx->handle[slot].ops->name, ctx->handle[slot].port->n_queues, link->rx_queues,

@@ -89,7 +89,7 @@ static void cut_off(struct context *ctx)
 		struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
 		struct sock *s = e ? e->object : NULL;
 
-		if (!e || e->kind != FD_SOCK)
+		if (!e || !fd_kind_is_sock(e->kind))
 			continue;
 		if (fs_load_relaxed(&s->generation) == e->generation)
 			fs_store_relaxed(&s->let_go, true);
@@ -112,12 +112,11 @@ bool context_is_here(struct context *ctx)
 	return false;
 }
 
-void context_let_go(struct context *ctx)
+static void let_marked_go(struct context *ctx, struct list *socks)
 {
 	struct list *e;
 
-	fs_store_relaxed(&ctx->stack->let_go, false);
-	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
+	LIST_FOR_EACH(e, socks) {
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
 
 		if (!fs_load_relaxed(&s->let_go))
@@ -125,6 +124,13 @@ void context_let_go(struct context *ctx)
 		fs_store_relaxed(&s->let_go, false);
 		context_demote(ctx, s, FS_REASON_pid_namespace, NULL);
 	}
+}
+
+void context_let_go(struct context *ctx)
+{
+	fs_store_relaxed(&ctx->stack->let_go, false);
+	let_marked_go(ctx, &ctx->stack->all_socks);
+	let_marked_go(ctx, &ctx->stack->all_streams);
 }
 
 void context_after_fork(struct context *ctx)
@@ -213,7 +219,7 @@ static void count_descriptors(struct context *ctx)
 		struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
 		struct sock *s = e ? e->object : NULL;
 
-		if (e && e->kind == FD_SOCK && s->generation == e->generation) {
+		if (e && fd_kind_is_sock(e->kind) && s->generation == e->generation) {
 			revive_record(ctx, s, fd);
 			s->refs[ctx->slot]++;
 		} else if (is_live_set(e)) {
@@ -258,7 +264,7 @@ static void demote_inherited(struct context *ctx, int reason)
 
 		if (is_live_set(e))
 			release_set(ctx, fd, e->object);
-		if (!e || e->kind != FD_SOCK)
+		if (!e || !fd_kind_is_sock(e->kind))
 			continue;
 		if (s->generation == e->generation)
 			context_demote(ctx, s, reason, NULL);
@@ -398,14 +404,36 @@ static void adopt_record(struct context *ctx, struct sock *s)
 	}
 }
 
-void context_hand_on_records(struct context *ctx)
+static void hand_on_records(struct context *ctx, struct list *socks)
 {
 	struct list *e;
 
-	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
+	LIST_FOR_EACH(e, socks) {
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
 
 		if (s->record->pid == ctx->pid)
+			adopt_record(ctx, s);
+	}
+}
+
+void context_hand_on_records(struct context *ctx)
+{
+	hand_on_records(ctx, &ctx->stack->all_socks);
+	hand_on_records(ctx, &ctx->stack->all_streams);
+}
+
+static void bury_socks(struct context *ctx, struct list *socks, unsigned slot, uint32_t pid)
+{
+	struct list *e, *following;
+
+	LIST_FOR_EACH_SAFE(e, following, socks) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+
+		s->refs[slot] = 0;
+		s->users[slot] = 0;
+		sleepers_forget(&s->sleepers, slot);
+		take_release_all(s, slot);
+		if (!context_sock_settle(ctx, s) && s->record->pid == pid)
 			adopt_record(ctx, s);
 	}
 }
@@ -420,16 +448,8 @@ static void bury(struct context *ctx, unsigned slot)
 	ctx->stack->proc[slot] = (struct stack_proc){ 0 };
 	ctx->stack->head.procs[slot] = 0;
 	context_forget_holds(ctx, slot);
-	LIST_FOR_EACH_SAFE(e, following, &ctx->stack->all_socks) {
-		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
-
-		s->refs[slot] = 0;
-		s->users[slot] = 0;
-		sleepers_forget(&s->sleepers, slot);
-		take_release_all(s, slot);
-		if (!context_sock_settle(ctx, s) && s->record->pid == pid)
-			adopt_record(ctx, s);
-	}
+	bury_socks(ctx, &stack->all_socks, slot, pid);
+	bury_socks(ctx, &stack->all_streams, slot, pid);
 	LIST_FOR_EACH_SAFE(e, following, &stack->all_sets) {
 		struct epoll_set *set = FS_CONTAINER_OF(e, struct epoll_set, all);
 

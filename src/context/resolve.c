@@ -104,15 +104,25 @@ static struct ip_dst *ask(struct context *ctx, const struct ip_addr *remote,
 
 /* The part of the choice beside the address, as one word: 32 bits of mark, 24 of interface, 6 of TOS, and
  * the lowest for groups. */
-static uint64_t packed(const struct context_choice *choice)
+uint64_t context_choice_pack(const struct context_choice *choice)
 {
 	return (uint64_t)choice->mark << 32 | choice->oif << 8 | choice->tos | choice->quiet;
+}
+
+void context_choice_unpack(uint64_t packed, struct context_choice *choice)
+{
+	*choice = (struct context_choice){
+		.mark = (uint32_t)(packed >> 32),
+		.oif = (uint32_t)packed >> 8,
+		.tos = packed & DSCP_MASK,
+		.quiet = packed & 1,
+	};
 }
 
 struct ip_dst *context_resolve_by(struct context *ctx, const struct ip_addr *remote,
 				  const struct context_choice *choice)
 {
-	uint64_t key = packed(choice);
+	uint64_t key = context_choice_pack(choice);
 	struct ip_dst *d;
 
 	if (choice->oif > CHOICE_MAX_OIF)

@@ -71,7 +71,7 @@ struct stack {
 
 	struct ip_stack ip __attribute__((aligned(FS_CACHE_LINE)));
 	struct udp_stack udp;
-	struct tcp_stack tcp;
+	struct tcp_stack tcp; /* tcp.ip NULL = nobody wanted it yet */
 
 	struct fbuf_pool pinned[IP_MAX_PORTS];
 	uint32_t pinned_room[IP_MAX_PORTS]; /* chunks there is memory for, at pinned[].memory */
@@ -88,7 +88,7 @@ struct stack {
 
 	struct slab socks, items, sets;
 	struct slab groups;	/* struct udp_group: memberships */
-	struct list all_socks, all_sets;
+	struct list all_socks, all_streams, all_sets; /* sockets of UDP, of TCP; epoll sets */
 	struct stack_heir heir[STACK_HEIRS];
 	bool let_go;		/* a socket is marked so; written without the lock */
 	bool lingering;		/* sockets or sets without references wait for heirs */
@@ -105,6 +105,7 @@ struct stack {
 	bool leases_held;	/* some process has made the pair that keeps them, or tried */
 
 	uint32_t stamped;	/* sockets that want to know when frames arrive */
+	uint32_t flows;		/* flow entries ever made */
 
 	uint64_t *counter;	/* FS_CTR_N, in the head's part */
 	struct stats_sock *records;

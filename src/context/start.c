@@ -132,6 +132,7 @@ static int fill_stack(struct context *ctx, const struct layout *l)
 	fill_head(ctx, l);
 	s->arena_len = ctx->arena.mapped;
 	list_init(&s->all_socks);
+	list_init(&s->all_streams);
 	list_init(&s->all_sets);
 	slab_init(&s->socks, sizeof(struct sock));
 	slab_init(&s->items, sizeof(struct epoll_item));

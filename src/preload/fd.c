@@ -13,6 +13,7 @@
 #include "context/datagram.h"
 #include "context/internal_fds.h"
 #include "context/lifecycle.h"
+#include "context/stream.h"
 #include "preload/libc.h"
 #include "sys/sys.h"
 
@@ -26,6 +27,7 @@ FSOCK_EXPORT int close(int fd)
 		return LIBC(close)(fd);
 	if (context_fd_is_internal(ctx, fd))
 		return (int)libc_result(-EBADF);
+	stream_linger(ctx, fd);
 	lifecycle_closing(ctx, fd);
 	return LIBC(close)(fd);
 }
@@ -164,10 +166,16 @@ static void set_flags(struct context *ctx, int fd, long flags)
 
 static int control(int (*libc_fcntl)(int, int, ...), int fd, int cmd, void *arg)
 {
-	int ret = libc_fcntl(fd, cmd, arg);
+	int ret, nonblock = -1;
 
+	/* A listener's shadow never waits; what the program set is remembered. */
+	if ((cmd == F_SETFL || cmd == F_GETFL) && stream_is(fsock_context, fd))
+		nonblock = stream_nonblock(fsock_context, fd);
+	ret = libc_fcntl(fd, cmd, cmd == F_SETFL && nonblock >= 0 ? (void *)((long)arg | O_NONBLOCK) : arg);
 	if (ret < 0 || !fsock_context)
 		return ret;
+	if (cmd == F_GETFL && nonblock == 0)
+		return ret & ~O_NONBLOCK;
 	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
 		return duplicated(fd, ret);
 	if (cmd == F_SETFL)
@@ -235,6 +243,11 @@ static int next_length(struct context *ctx, int fd, int *to)
 	return ret;
 }
 
+static bool asks_of_queue(unsigned long request)
+{
+	return request == SIOCINQ || request == SIOCOUTQ || request == SIOCOUTQNSD || request == SIOCATMARK;
+}
+
 FSOCK_EXPORT int ioctl(int fd, unsigned long request, ...)
 {
 	struct context *ctx = fsock_context;
@@ -247,6 +260,13 @@ FSOCK_EXPORT int ioctl(int fd, unsigned long request, ...)
 	va_end(args);
 	if (request == FIONREAD && datagram_sock(ctx, fd))
 		return next_length(ctx, fd, arg);
+	ret = stream_is(ctx, fd) && asks_of_queue(request) ? stream_ioctl(ctx, fd, request) : CONTEXT_KERNEL;
+	if (ret >= 0) {
+		if (!arg)
+			return (int)libc_result(-EFAULT);
+		*(int *)arg = ret;
+		return 0;
+	}
 	ret = LIBC(ioctl)(fd, request, arg);
 	if (asks_for_stamp(request) && datagram_sock(ctx, fd))
 		return last_stamp(ctx, fd, request, arg, ret, saved);

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "context/datagram.h"
+#include "context/stream.h"
 #include "host/clock.h"
 #include "preload/libc.h"
 
@@ -22,7 +23,17 @@ static struct context *ours(int fd)
 {
 	struct context *ctx = fsock_context;
 
-	return datagram_sock(ctx, fd) ? ctx : NULL;
+	return datagram_sock(ctx, fd) || stream_is(ctx, fd) ? ctx : NULL;
+}
+
+static ssize_t give(struct context *ctx, int fd, const struct datagram *d)
+{
+	return stream_is(ctx, fd) ? stream_send(ctx, fd, d) : datagram_send(ctx, fd, d);
+}
+
+static ssize_t take(struct context *ctx, int fd, struct datagram *d)
+{
+	return stream_is(ctx, fd) ? stream_receive(ctx, fd, d) : datagram_receive(ctx, fd, d);
 }
 
 /* --- sending --- */
@@ -47,7 +58,7 @@ FSOCK_EXPORT ssize_t sendto(int fd, const void *from, size_t len, int flags, con
 
 	if (!ctx)
 		return LIBC(sendto)(fd, from, len, flags, name, name_len);
-	ret = datagram_send(ctx, fd, &d);
+	ret = give(ctx, fd, &d);
 	if (ret != DATAGRAM_KERNEL)
 		return libc_result(ret);
 	return sent(ctx, fd, LIBC(sendto)(fd, from, len, flags, name, name_len), &d);
@@ -62,7 +73,7 @@ FSOCK_EXPORT ssize_t send(int fd, const void *from, size_t len, int flags)
 
 	if (!ctx)
 		return LIBC(send)(fd, from, len, flags);
-	ret = datagram_send(ctx, fd, &d);
+	ret = give(ctx, fd, &d);
 	if (ret != DATAGRAM_KERNEL)
 		return libc_result(ret);
 	return sent(ctx, fd, LIBC(send)(fd, from, len, flags), &d);
@@ -77,7 +88,7 @@ FSOCK_EXPORT ssize_t write(int fd, const void *from, size_t len)
 
 	if (!ctx)
 		return LIBC(write)(fd, from, len);
-	ret = datagram_send(ctx, fd, &d);
+	ret = give(ctx, fd, &d);
 	if (ret != DATAGRAM_KERNEL)
 		return libc_result(ret);
 	return sent(ctx, fd, LIBC(write)(fd, from, len), &d);
@@ -107,7 +118,7 @@ FSOCK_EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 		return LIBC(writev)(fd, iov, n);
 	if (!regular(n) || total(iov, n) == 0) /* unlike write(), nothing at all is no datagram */
 		return LIBC(writev)(fd, iov, n);
-	ret = datagram_send(ctx, fd, &d);
+	ret = give(ctx, fd, &d);
 	if (ret != DATAGRAM_KERNEL)
 		return libc_result(ret);
 	return sent(ctx, fd, LIBC(writev)(fd, iov, n), &d);
@@ -136,7 +147,7 @@ FSOCK_EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int n, off_t offs
 
 	if (!ctx)
 		return LIBC(pwritev2)(fd, iov, n, offset, flags);
-	ret = datagram_send(ctx, fd, &d);
+	ret = give(ctx, fd, &d);
 	if (ret != DATAGRAM_KERNEL)
 		return libc_result(ret);
 	return sent(ctx, fd, LIBC(pwritev2)(fd, iov, n, offset, flags), &d);
@@ -171,7 +182,7 @@ static struct datagram datagram_of(const struct msghdr *msg, int flags)
 static ssize_t send_message(struct context *ctx, int fd, const struct msghdr *msg, int flags)
 {
 	struct datagram d = datagram_of(msg, flags);
-	ssize_t ret = msg->msg_iovlen <= IOV_MAX ? datagram_send(ctx, fd, &d) : DATAGRAM_KERNEL;
+	ssize_t ret = msg->msg_iovlen <= IOV_MAX ? give(ctx, fd, &d) : DATAGRAM_KERNEL;
 
 	if (ret != DATAGRAM_KERNEL)
 		return libc_result(ret);
@@ -200,6 +211,14 @@ static ssize_t send_burst(struct context *ctx, int fd, struct mmsghdr *vec, unsi
 	unsigned count = 0, sent_now;
 	ssize_t ret;
 
+	if (stream_is(ctx, fd)) {
+		d[0] = datagram_of(&vec[*done].msg_hdr, flags);
+		ret = stream_send(ctx, fd, &d[0]);
+		if (ret < 0)
+			return ret;
+		vec[(*done)++].msg_len = (unsigned)ret;
+		return 0;
+	}
 	while (count < BURST && *done + count < n) {
 		d[count] = datagram_of(&vec[*done + count].msg_hdr, flags);
 		count++;
@@ -256,7 +275,7 @@ FSOCK_EXPORT ssize_t recvfrom(int fd, void *to, size_t len, int flags, struct so
 		d.name = name;
 		d.name_len = *name_len;
 	}
-	ret = datagram_receive(ctx, fd, &d);
+	ret = take(ctx, fd, &d);
 	if (ret == DATAGRAM_KERNEL)
 		return LIBC(recvfrom)(fd, to, len, flags, name, name_len);
 	if (ret >= 0 && name) {
@@ -278,7 +297,7 @@ FSOCK_EXPORT ssize_t recv(int fd, void *to, size_t len, int flags)
 
 	if (!ctx)
 		return LIBC(recv)(fd, to, len, flags);
-	ret = datagram_receive(ctx, fd, &d);
+	ret = take(ctx, fd, &d);
 	return ret == DATAGRAM_KERNEL ? LIBC(recv)(fd, to, len, flags) : libc_result(ret);
 }
 
@@ -291,7 +310,7 @@ FSOCK_EXPORT ssize_t read(int fd, void *to, size_t len)
 
 	if (!ctx || len == 0) /* reading nothing takes no datagram (sock_read_iter()) */
 		return LIBC(read)(fd, to, len);
-	ret = datagram_receive(ctx, fd, &d);
+	ret = take(ctx, fd, &d);
 	return ret == DATAGRAM_KERNEL ? LIBC(read)(fd, to, len) : libc_result(ret);
 }
 
@@ -303,7 +322,7 @@ FSOCK_EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 
 	if (!ctx || !regular(n) || total(iov, n) == 0)
 		return LIBC(readv)(fd, iov, n);
-	ret = datagram_receive(ctx, fd, &d);
+	ret = take(ctx, fd, &d);
 	return ret == DATAGRAM_KERNEL ? LIBC(readv)(fd, iov, n) : libc_result(ret);
 }
 
@@ -315,7 +334,7 @@ FSOCK_EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int n, off_t offse
 
 	if (!ctx)
 		return LIBC(preadv2)(fd, iov, n, offset, flags);
-	ret = datagram_receive(ctx, fd, &d);
+	ret = take(ctx, fd, &d);
 	return ret == DATAGRAM_KERNEL ? LIBC(preadv2)(fd, iov, n, offset, flags) : libc_result(ret);
 }
 
@@ -336,7 +355,7 @@ static ssize_t receive_message(struct context *ctx, int fd, struct msghdr *msg, 
 	ssize_t ret = DATAGRAM_KERNEL;
 
 	if ((int)msg->msg_namelen >= 0 || !msg->msg_name)
-		ret = datagram_receive(ctx, fd, &d);
+		ret = take(ctx, fd, &d);
 	if (ret == DATAGRAM_KERNEL)
 		return LIBC(recvmsg)(fd, msg, flags);
 	if (ret < 0)

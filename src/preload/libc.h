@@ -41,6 +41,10 @@ int __sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags);
 	SYM(int, bind, (int, const struct sockaddr *, socklen_t))                                  \
 	SYM(int, connect, (int, const struct sockaddr *, socklen_t))                               \
 	SYM(int, listen, (int, int))                                                               \
+	SYM(int, accept, (int, struct sockaddr *, socklen_t *))                                    \
+	SYM(int, accept4, (int, struct sockaddr *, socklen_t *, int))                              \
+	SYM(int, getsockname, (int, struct sockaddr *, socklen_t *))                               \
+	SYM(int, getpeername, (int, struct sockaddr *, socklen_t *))                               \
 	SYM(int, shutdown, (int, int))                                                             \
 	SYM(int, setsockopt, (int, int, int, const void *, socklen_t))                             \
 	SYM(int, getsockopt, (int, int, int, void *, socklen_t *))                                 \

@@ -2,8 +2,8 @@
 /*
  * socket.c - making sockets and changing what they are: the kernel acts first, then the context hears.
  *
- * getsockname(), getpeername() are not here: the shadow's answers are the right ones. So are those of
- * getsockopt(), but for one.
+ * Of datagram sockets the shadow's answers are the right ones to getsockname(), getpeername() and, but for one option,
+ * getsockopt(). Of a connection the engine's are.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -11,6 +11,7 @@
 
 #include "context/lifecycle.h"
 #include "context/process.h"
+#include "context/stream.h"
 #include "preload/libc.h"
 #include "preload/process.h"
 
@@ -53,8 +54,11 @@ FSOCK_EXPORT int bind(int fd, const struct sockaddr *addr, socklen_t len)
 
 FSOCK_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
-	int ret = LIBC(connect)(fd, addr, len);
+	int ret = stream_connect(fsock_context, fd, addr, len);
 
+	if (ret != CONTEXT_KERNEL)
+		return (int)libc_result(ret);
+	ret = LIBC(connect)(fd, addr, len);
 	if (!fsock_context)
 		return ret;
 	if (ret == 0)
@@ -67,16 +71,59 @@ FSOCK_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
 /* Unbound, it gets its port here. */
 FSOCK_EXPORT int listen(int fd, int backlog)
 {
-	int ret = LIBC(listen)(fd, backlog);
+	int ret = stream_listen(fsock_context, fd, backlog);
 
+	if (ret != CONTEXT_KERNEL)
+		return (int)libc_result(ret);
+	ret = LIBC(listen)(fd, backlog);
 	if (ret == 0 && fsock_context)
 		lifecycle_named(fsock_context, fd, NULL, 0);
 	return ret;
 }
 
+/* A connection of the kernel's for a listener that only the kernel has. */
+static int accepted(int fd)
+{
+	if (fd >= 0 && fsock_context)
+		lifecycle_reused(fsock_context, fd);
+	return fd;
+}
+
+FSOCK_EXPORT int accept(int fd, struct sockaddr *name, socklen_t *len)
+{
+	int ret = stream_accept(fsock_context, fd, name, len, 0);
+
+	return ret == CONTEXT_KERNEL ? accepted(LIBC(accept)(fd, name, len)) : (int)libc_result(ret);
+}
+
+FSOCK_EXPORT int accept4(int fd, struct sockaddr *name, socklen_t *len, int flags)
+{
+	int ret = stream_accept(fsock_context, fd, name, len, flags);
+
+	return ret == CONTEXT_KERNEL ? accepted(LIBC(accept4)(fd, name, len, flags)) : (int)libc_result(ret);
+}
+
+FSOCK_EXPORT int getsockname(int fd, struct sockaddr *name, socklen_t *len)
+{
+	int ret = stream_name(fsock_context, fd, false, name, len);
+
+	return ret == CONTEXT_KERNEL ? LIBC(getsockname)(fd, name, len) : (int)libc_result(ret);
+}
+
+FSOCK_EXPORT int getpeername(int fd, struct sockaddr *name, socklen_t *len)
+{
+	int ret = stream_name(fsock_context, fd, true, name, len);
+
+	return ret == CONTEXT_KERNEL ? LIBC(getpeername)(fd, name, len) : (int)libc_result(ret);
+}
+
 FSOCK_EXPORT int shutdown(int fd, int how)
 {
-	int ret = LIBC(shutdown)(fd, how);
+	int ret = stream_shutdown(fsock_context, fd, how);
+
+	if (ret != CONTEXT_KERNEL)
+		return (int)libc_result(ret);
+	ret = LIBC(shutdown)(fd, how);
 
 	/* On an unconnected datagram socket the kernel says ENOTCONN and shuts it down all the same. */
 	if (fsock_context && (ret == 0 || errno == ENOTCONN)) {
@@ -92,15 +139,22 @@ FSOCK_EXPORT int setsockopt(int fd, int level, int name, const void *value, sock
 {
 	int ret = LIBC(setsockopt)(fd, level, name, value, len);
 
-	if (ret == 0 && fsock_context)
+	if (ret < 0 || !fsock_context)
+		return ret;
+	if (!stream_is(fsock_context, fd))
 		lifecycle_option(fsock_context, fd, level, name, value, len);
+	else
+		ret = (int)libc_result(stream_option(fsock_context, fd, level, name, value, len));
 	return ret;
 }
 
 FSOCK_EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 {
-	int ret = LIBC(getsockopt)(fd, level, name, value, len), limit;
+	int ret = stream_get_option(fsock_context, fd, level, name, value, len), limit;
 
+	if (ret != CONTEXT_KERNEL)
+		return (int)libc_result(ret);
+	ret = LIBC(getsockopt)(fd, level, name, value, len);
 	if (ret == 0 && fsock_context && level == SOL_SOCKET && name == SO_RCVBUF) {
 		limit = lifecycle_rcvbuf(fsock_context, fd);
 		if (limit >= 0)

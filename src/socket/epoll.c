@@ -6,7 +6,8 @@
  * error queue, which like the kernel's need not be asked for: a datagram socket's other conditions
  * (EPOLLOUT, other errors, hang-up) are the shadow's, which sits in the kernel's set and reports them there.
  * An event from the stack carries EPOLLOUT too when asked for, as the kernel would report all that
- * holds: an accelerated datagram socket can always take one more.
+ * holds: an accelerated datagram socket can always take one more. Of a connection of the stack's everything
+ * comes from the stack; its shadow is in the kernel's set only for the kernel's own book-keeping.
  */
 #include "socket/epoll.h"
 
@@ -76,11 +77,19 @@ struct epoll_item *epoll_item_find(struct epoll_set *set, const struct sock *s, 
 static uint32_t item_events(const struct epoll_item *item)
 {
 	const struct sock *s = item->sock;
-	uint32_t have = s->pcb.queue.head ? READABLE | WRITABLE : 0;
+	uint32_t have = sock_ready(s);
 
-	if (__builtin_expect(s->errors.head != NULL, 0))
-		have |= WRITABLE | EPOLLERR | (s->error_is_pri ? EPOLLPRI : 0);
-	return have & (item->events | EPOLLERR);
+	if (have && s->protocol == SOCK_UDP)
+		have |= WRITABLE;
+	return have & (item->events | EPOLLERR | EPOLLHUP);
+}
+
+/* Of these, what is worth an event by itself. */
+static uint32_t item_news(const struct epoll_item *item)
+{
+	uint32_t events = item_events(item);
+
+	return item->sock->protocol == SOCK_UDP ? events & (READABLE | ERROR) : events;
 }
 
 static void item_queue(struct epoll_item *item)
@@ -93,7 +102,7 @@ static void item_queue(struct epoll_item *item)
 static void item_evaluate(struct epoll_item *item)
 {
 	item->reported = false;
-	if (item_events(item) & (READABLE | ERROR))
+	if (item_news(item))
 		item_queue(item);
 }
 
@@ -150,7 +159,7 @@ struct epoll_item *epoll_item_from_tag(struct epoll_set *set, uint64_t data, boo
 	return *gone ? NULL : item;
 }
 
-static uint32_t sock_news(struct sock *s, uint32_t kind)
+uint32_t epoll_sock_news(struct sock *s, uint32_t kind)
 {
 	struct list *e;
 	uint32_t slots = 0;
@@ -158,9 +167,9 @@ static uint32_t sock_news(struct sock *s, uint32_t kind)
 	LIST_FOR_EACH(e, &s->items) {
 		struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, of_sock);
 
-		if (item->disarmed || !((item->events | EPOLLERR) & kind))
+		if (item->disarmed || !((item->events | EPOLLERR | EPOLLHUP) & kind))
 			continue;
-		item->reported = false; /* each datagram is an edge, as in the kernel */
+		item->reported = false; /* each datagram or segment is an edge, as in the kernel */
 		item_queue(item);
 		slots |= item->set->sleepers.slots;
 	}
@@ -169,12 +178,12 @@ static uint32_t sock_news(struct sock *s, uint32_t kind)
 
 uint32_t epoll_sock_readable(struct sock *s)
 {
-	return sock_news(s, READABLE);
+	return epoll_sock_news(s, READABLE);
 }
 
 uint32_t epoll_sock_error(struct sock *s)
 {
-	return sock_news(s, ERROR);
+	return epoll_sock_news(s, ERROR);
 }
 
 static void mark_reported(struct epoll_item *item)
@@ -189,7 +198,7 @@ static bool item_report(struct epoll_item *item, struct epoll_event *out)
 {
 	uint32_t events = item_events(item);
 
-	if (item->disarmed || !(events & (READABLE | ERROR)) || ((item->events & EPOLLET) && item->reported))
+	if (item->disarmed || !item_news(item) || ((item->events & EPOLLET) && item->reported))
 		return false;
 	out->events = events;
 	out->data.u64 = item->data;
@@ -243,7 +252,7 @@ bool epoll_set_ready(const struct epoll_set *set)
 	LIST_FOR_EACH(e, &set->ready) {
 		const struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, ready);
 
-		if (!item->disarmed && (item_events(item) & (READABLE | ERROR)) &&
+		if (!item->disarmed && item_news(item) &&
 		    !((item->events & EPOLLET) && item->reported))
 			return true;
 	}

@@ -114,6 +114,10 @@ static inline uint64_t epoll_tag(const struct epoll_item *item)
  * the kernel reported it gives NULL and sets *gone. */
 struct epoll_item *epoll_item_from_tag(struct epoll_set *set, uint64_t data, bool *gone);
 
+/* Something of @kind (EPOLLIN, ...) became true of @s, or more so: queue the registrations that ask for it. As the
+ * next two. */
+uint32_t epoll_sock_news(struct sock *s, uint32_t kind);
+
 /* A socket gained a datagram: queue its registrations. Who sleeps for sets that have something new by it,
  * by bit of the process's slot. */
 uint32_t epoll_sock_readable(struct sock *s);

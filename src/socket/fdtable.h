@@ -12,6 +12,7 @@
 #ifndef FSOCK_SOCKET_FDTABLE_H
 #define FSOCK_SOCKET_FDTABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,13 +27,14 @@ enum {
  * enum fd_kind - what stands behind a number
  *
  * FD_NONE    not ours: libc.
- * FD_SOCK    struct sock, accelerated or undecided.
+ * FD_SOCK    struct sock of UDP, accelerated or undecided.
+ * FD_STREAM  struct sock of TCP, likewise.
  * FD_RECORD  struct stats_sock of a socket left to the kernel for good: calls go to libc, only
  *            close() and dup() are noticed.
  * FD_EPOLL   struct epoll_set: an epoll descriptor with accelerated members.
  * FD_OURS    struct context_thread: what that thread of this process sleeps on.
  */
-enum fd_kind { FD_NONE, FD_SOCK, FD_RECORD, FD_EPOLL, FD_OURS };
+enum fd_kind { FD_NONE, FD_SOCK, FD_RECORD, FD_EPOLL, FD_OURS, FD_STREAM };
 
 struct fd_entry {
 	void *object;	     /* by kind; borrowed */
@@ -46,6 +48,11 @@ struct fd_table {
 };
 
 /* inline definitions */
+
+static inline bool fd_kind_is_sock(uint32_t kind)
+{
+	return kind == FD_SOCK || kind == FD_STREAM;
+}
 
 /* The entry of @fd, or NULL when nothing of ours was ever near that number. */
 static inline struct fd_entry *fd_entry_at(struct fd_table *t, int fd)

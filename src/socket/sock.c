@@ -5,17 +5,56 @@
 #include "socket/sock.h"
 
 #include <string.h>
+#include <sys/epoll.h>
 
 #include "socket/epoll.h"
+#include "tcp/conn.h"
 
-void sock_init(struct sock *s, struct stats_sock *record, bool v6, uint32_t generation)
+void sock_init(struct sock *s, struct stats_sock *record, uint8_t protocol, bool v6, uint32_t generation)
 {
 	memset(s, 0, sizeof(*s));
 	list_init(&s->all);
 	list_init(&s->items);
 	s->record = record;
 	s->generation = generation;
-	s->pcb.flags = v6 ? UDP_PCB_V6 : 0;
+	s->protocol = protocol;
+	if (protocol == SOCK_TCP) {
+		s->stream.v6 = v6;
+		s->stream.peek_off = -1;
+	} else {
+		s->pcb.flags = v6 ? UDP_PCB_V6 : 0;
+	}
+}
+
+static uint32_t datagram_ready(const struct sock *s)
+{
+	uint32_t ready = s->pcb.queue.head ? EPOLLIN | EPOLLRDNORM : 0;
+
+	if (__builtin_expect(s->errors.head != NULL, 0))
+		ready |= s->error_is_pri ? EPOLLERR | EPOLLPRI : EPOLLERR;
+	return ready;
+}
+
+/* As tcp_poll() in the kernel. */
+static uint32_t stream_ready(const struct stream *s)
+{
+	uint32_t told = s->copied != s->told ? EPOLLERR : 0;
+
+	return s->conn ? sock_poll_bits(tcp_ready(s->conn)) | told :
+	       stream_listens(s) && s->listener.n_ready ? EPOLLIN | EPOLLRDNORM : 0;
+}
+
+uint32_t sock_ready(const struct sock *s)
+{
+	return s->protocol == SOCK_TCP ? stream_ready(&s->stream) : datagram_ready(s);
+}
+
+uint32_t sock_poll_bits(uint32_t ready)
+{
+	return (ready & TCP_READY_IN ? EPOLLIN | EPOLLRDNORM : 0) | (ready & TCP_READY_OUT ? EPOLLOUT | EPOLLWRNORM : 0) |
+	       (ready & TCP_READY_PRI ? EPOLLPRI : 0) | (ready & TCP_READY_ERR ? EPOLLERR : 0) |
+	       (ready & TCP_READY_HUP ? EPOLLHUP : 0) |
+	       (ready & TCP_READY_RDHUP ? EPOLLRDHUP | EPOLLIN | EPOLLRDNORM : 0);
 }
 
 unsigned sock_refs(const struct sock *s)
@@ -45,11 +84,35 @@ uint32_t sock_sleepers(const struct sock *s)
 	return slots;
 }
 
+static void publish_stream(const struct stream *s, struct stats_sock *r)
+{
+	const struct tcp_conn *c = s->conn;
+	const struct tcp_end *end = c ? &c->end : NULL;
+
+	r->local_port = end ? end->local_port : s->local_port;
+	r->remote_port = end ? end->remote_port : 0;
+	memcpy(r->local, end ? end->local.b : s->local.b, sizeof(r->local));
+	if (c) {
+		memcpy(r->remote, end->remote.b, sizeof(r->remote));
+		r->rx_fast = c->data_in;
+		r->tx_fast = c->data_out;
+		r->rx_bytes = c->bytes_received;
+		r->tx_bytes = c->bytes_acked + tcp_outq(c);
+	}
+	r->drops = stream_listens(s) ? s->listener.overflows : 0;
+	r->queued_bytes = c ? tcp_inq(s->conn) : 0;
+	r->queued_frames = stream_listens(s) ? s->listener.n_ready : 0;
+}
+
 void sock_publish(struct sock *s)
 {
 	struct stats_sock *r = s->record;
 
 	r->accelerated = s->way == SOCK_FAST && !s->unsteered;
+	if (s->protocol == SOCK_TCP) {
+		publish_stream(&s->stream, r);
+		return;
+	}
 	r->local_port = s->pcb.local_port;
 	r->remote_port = s->pcb.remote_port;
 	memcpy(r->local, s->pcb.local.b, sizeof(r->local));

@@ -17,13 +17,14 @@
 #include "base/list.h"
 #include "socket/sleepers.h"
 #include "socket/stamp.h"
+#include "socket/stream.h"
 #include "stats/format/stats.h"
 #include "udp/udp.h"
 
 struct ip_dst;
 
 /*
- * enum sock_way - by which way do this socket's datagrams go?
+ * enum sock_way - by which way does what this socket sends and receives go?
  *
  * SOCK_UNDECIDED the kernel's way so far; nothing steered. from: creation.
  *                allowed: everything, on the shadow; sends are counted. exits: FAST, KERNEL.
@@ -37,15 +38,22 @@ struct ip_dst;
  */
 enum sock_way { SOCK_UNDECIDED, SOCK_FAST, SOCK_KERNEL, SOCK_N_WAYS };
 
+/* struct sock.protocol: IPPROTO_TCP, IPPROTO_UDP. */
+enum { SOCK_TCP = 6, SOCK_UDP = 17 };
+
 struct sock {
-	struct udp_pcb pcb;	/* addresses as the shadow has them; queue of received datagrams */
-	struct list all;	/* in the stack's list of sockets */
+	union {
+		struct udp_pcb pcb; /* UDP: addresses as the shadow has them; queue of received datagrams */
+		struct stream stream; /* TCP */
+	};
+	struct list all;	/* in the stack's list of datagram or of stream sockets */
 	struct list items;	/* struct epoll_item.of_sock: registrations with epoll sets */
 	struct stats_sock *record; /* borrowed from the statistics table, never NULL */
 	struct ip_dst *dst;	/* last destination used, counted; NULL = none */
 	uint64_t cookie;	/* SO_COOKIE of the shadow */
 	uint32_t generation;	/* differs from that of any earlier socket in this memory; 0 = free */
 	uint8_t way;		/* enum sock_way */
+	uint8_t protocol;	/* SOCK_UDP or SOCK_TCP: which half counts */
 	bool nonblock;		/* O_NONBLOCK of the open file description */
 	bool bound;		/* the shadow has a local port */
 	bool no_unicast;	/* SOCK_FAST, but the port is shared or the address a group: groups only */
@@ -105,7 +113,7 @@ struct sock {
 };
 
 /* A fresh socket in zeroed memory. */
-void sock_init(struct sock *s, struct stats_sock *record, bool v6, uint32_t generation);
+void sock_init(struct sock *s, struct stats_sock *record, uint8_t protocol, bool v6, uint32_t generation);
 
 /* Descriptors of all processes. */
 unsigned sock_refs(const struct sock *s);
@@ -113,15 +121,17 @@ unsigned sock_refs(const struct sock *s);
 /* Does a call of any process wait for it? */
 bool sock_is_used(const struct sock *s);
 
-/* POLLIN, POLLOUT, ... as far as the stack knows; the caller adds what the shadow says. */
-static inline uint32_t sock_ready(const struct sock *s)
+/* Does all that is known of its readiness come from the stack? Then the shadow's says nothing. */
+static inline bool sock_is_engines(const struct sock *s)
 {
-	uint32_t ready = s->pcb.queue.head ? 0x001u | 0x040u : 0; /* POLLIN | POLLRDNORM */
-
-	if (__builtin_expect(s->errors.head != NULL, 0))
-		ready |= s->error_is_pri ? 0x008u | 0x002u : 0x008u; /* POLLERR | POLLPRI */
-	return ready;
+	return s->protocol == SOCK_TCP && s->stream.conn;
 }
+
+/* POLLIN, POLLOUT, ... (= EPOLLIN, ...) as far as the stack knows; the caller adds what the shadow says. */
+uint32_t sock_ready(const struct sock *s);
+
+/* The same of what the engine says, enum tcp_ready. */
+uint32_t sock_poll_bits(uint32_t ready);
 
 /* One of the options changed that make sending look closer. */
 static inline void sock_set_special(struct sock *s)

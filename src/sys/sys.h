@@ -366,6 +366,11 @@ static inline int sys_kill(int pid, int sig)
 	return (int)sys_call2(__NR_kill, pid, sig);
 }
 
+static inline int sys_tgkill(int pid, int tid, int sig)
+{
+	return (int)sys_call3(__NR_tgkill, pid, tid, sig);
+}
+
 static inline int sys_pidfd_open(int pid, unsigned flags)
 {
 	return (int)sys_call2(__NR_pidfd_open, pid, (long)flags);

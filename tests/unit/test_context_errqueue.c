@@ -44,7 +44,7 @@ static int setup(void **state)
 	fbuf_pool_add(&f.stack.payload, f.bufs, f.memory, CHUNKS);
 	fbuf_pool_init(&f.frames, sizeof(f.frame_memory), 0);
 	fbuf_pool_add(&f.frames, &f.frame_buf, f.frame_memory, 1);
-	sock_init(&f.s, &f.record, false, 1);
+	sock_init(&f.s, &f.record, SOCK_UDP, false, 1);
 	f.s.pcb.limit = LIMIT;
 	f.s.stamps.flags = STAMP_OPT_ID;
 	frame = fbuf_alloc(&f.frames);

@@ -72,12 +72,13 @@ static int setup(void **state)
 	f->stack.counter = f->counter;
 	f->stack.port_stats = f->port_stats;
 	list_init(&f->stack.all_socks);
+	list_init(&f->stack.all_streams);
 	ip_init(&f->stack.ip, &key, &f->stack.payload, f->counter, f->dst_buckets, BUCKETS);
 	neigh_table_init(&f->stack.ip.neigh, &key, f->neigh_buckets, BUCKETS);
 	for (unsigned i = 0; i < PORTS; i++)
 		open_port(i);
 	for (unsigned i = 0; i < SOCKS; i++) {
-		sock_init(&f->sock[i], &f->record[i], false, i + 1);
+		sock_init(&f->sock[i], &f->record[i], SOCK_UDP, false, i + 1);
 		f->sock[i].way = SOCK_FAST;
 		list_push_back(&f->stack.all_socks, &f->sock[i].all);
 	}

@@ -51,6 +51,7 @@ static int setup(void **state)
 		assert_true(slab_add(slabs[i], memory[i], sizeof(memory[i])) >= OBJECTS);
 	}
 	list_init(&stack.all_socks);
+	list_init(&stack.all_streams);
 	list_init(&stack.all_sets);
 	stack.counter = counter;
 	ctx.stack = &stack;
@@ -61,7 +62,7 @@ static int setup(void **state)
 	stack.proc[GONE].pid = ended();
 
 	s = slab_alloc(&stack.socks);
-	sock_init(s, &record, false, 1);
+	sock_init(s, &record, SOCK_UDP, false, 1);
 	list_push_back(&stack.all_socks, &s->all);
 	set = slab_alloc(&stack.sets);
 	epoll_set_init(set, &stack.items, KEY);

@@ -31,7 +31,7 @@ static int setup(void **state)
 	memset(&f, 0, sizeof(f));
 	rig_open(&f.h, 0);
 	f.peer = rig_v4(10, 0, 0, 2);
-	sock_init(&f.s, &f.record, false, 1);
+	sock_init(&f.s, &f.record, SOCK_UDP, false, 1);
 	rig_bind(&f.h, &f.s.pcb, (struct ip_addr){ 0 }, PORT, 0);
 	f.ctx.slot = HERE;
 	*state = &f;

@@ -41,7 +41,7 @@ static int setup(void **state)
 	epoll_set_init(&r->set, &r->items, KEY);
 	epoll_set_init(&r->other, &r->items, KEY << 1);
 	for (unsigned i = 0; i < SOCKS; i++)
-		sock_init(&r->sock[i], &r->record[i], false, i + 1);
+		sock_init(&r->sock[i], &r->record[i], SOCK_UDP, false, i + 1);
 	return 0;
 }
 

@@ -25,7 +25,7 @@ static int setup(void **state)
 
 static void sock_init__whatever_was_there(void **state)
 {
-	sock_init(&sock, &record, false, 7);
+	sock_init(&sock, &record, SOCK_UDP, false, 7);
 	assert_ptr_equal(sock.record, &record);
 	assert_int_equal(sock.generation, 7);
 	assert_int_equal(sock.way, SOCK_UNDECIDED);
@@ -35,13 +35,13 @@ static void sock_init__whatever_was_there(void **state)
 	assert_int_equal(sock_refs(&sock), 0);
 	assert_null(sock.dst);
 	assert_false(sock.nonblock || sock.bound);
-	sock_init(&sock, &record, true, 8);
+	sock_init(&sock, &record, SOCK_UDP, true, 8);
 	assert_int_equal(sock.pcb.flags, UDP_PCB_V6);
 }
 
 static void sock_refs__adds_all_processes(void **state)
 {
-	sock_init(&sock, &record, false, 1);
+	sock_init(&sock, &record, SOCK_UDP, false, 1);
 	sock.refs[0] = 1;
 	sock.refs[3] = 2;
 	sock.refs[STATS_MAX_PROCS - 1] = 4;
@@ -56,7 +56,7 @@ static void sock_sleepers__of_the_socket_and_of_its_sets(void **state)
 	static struct epoll_set set;
 	static struct epoll_item item;
 
-	sock_init(&sock, &record, false, 1);
+	sock_init(&sock, &record, SOCK_UDP, false, 1);
 	assert_int_equal(sock_sleepers(&sock), 0);
 	sleepers_add(&sock.sleepers, 0);
 	sleepers_add(&sock.sleepers, STATS_MAX_PROCS - 1);
@@ -88,7 +88,7 @@ static void sock_ready__follows_the_queue(void **state)
 {
 	struct fbuf frame;
 
-	sock_init(&sock, &record, false, 1);
+	sock_init(&sock, &record, SOCK_UDP, false, 1);
 	assert_int_equal(sock_ready(&sock), 0);
 	sock.pcb.queue.head = &frame;
 	assert_int_equal(sock_ready(&sock), POLLIN | POLLRDNORM);
@@ -106,7 +106,7 @@ static void sock_of__is_the_way_back(void **state)
 
 static void sock_publish__copies_what_tools_show(void **state)
 {
-	sock_init(&sock, &record, false, 1);
+	sock_init(&sock, &record, SOCK_UDP, false, 1);
 	sock.pcb.local_port = 9000;
 	sock.pcb.remote_port = 53;
 	memset(sock.pcb.local.b, 0x11, 16);

@@ -170,7 +170,8 @@ static void explain_accelerated(const struct stats_sock *sock, const struct stat
 	if (port)
 		fprintf(to, " by %s on %s%s%s, %u of %u queues", port->provider, port->ifname,
 			port->mode[0] ? ", " : "", port->mode, port->queues, port->rx_queues);
-	fprintf(to, "; %" PRIu64 " of %" PRIu64 " datagrams took the fast path\n", fast, all);
+	fprintf(to, "; %" PRIu64 " of %" PRIu64 " %s took the fast path\n", fast, all,
+		sock->protocol == IPPROTO_TCP ? "segments" : "datagrams");
 	if (sock->detail[0])
 		fprintf(to, "    %s\n", sock->detail);
 }

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stream.c - bytes in and out of connections.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <limits.h>
+#include <linux/errqueue.h>
+#include <signal.h>
+#include <string.h>
+
+#include "context/control.h"
+#include "context/stay.h"
+#include "context/stream_internal.h"
+#include "socket/epoll.h"
+#include "sys/sys.h"
+
+/* --- entering and waiting --- */
+
+struct sock *stream_enter(struct context *ctx, int fd)
+{
+	struct sock *s;
+
+	if (fd_kind_of(&ctx->fds, fd) != FD_STREAM || !context_lock(ctx))
+		return NULL;
+	s = context_live_sock(ctx, fd);
+	if (s && s->protocol == SOCK_TCP && context_joined(ctx)) {
+		if (__builtin_expect(ctx->ports_seen != ctx->stack->ports_serial, 0))
+			context_ports_compare(ctx);
+		return s;
+	}
+	context_unlock(ctx);
+	return NULL;
+}
+
+struct sock *stream_enter_checked(struct context *ctx, int fd)
+{
+	if (fd_kind_of(&ctx->fds, fd) != FD_STREAM || !context_lock(ctx))
+		return NULL;
+	context_check_descriptor(ctx, fd);
+	context_leave(ctx);
+	return stream_enter(ctx, fd);
+}
+
+void stream_now(struct context *ctx)
+{
+	ctx->now = host_clock_now(&ctx->clock);
+	ctx->env.now = ctx->now;
+}
+
+static int begin_wait(struct context *ctx, int fd, struct blocker *b, fs_ns limit)
+{
+	struct sock *s = stream_enter(ctx, fd);
+	struct stay *stay;
+
+	if (!s)
+		return CONTEXT_KERNEL;
+	stay = stay_begin(ctx, 1);
+	if (stay) {
+		/* The kernel restarts a call only where no timeout is set (sock_intr_errno()). */
+		blocker_init(b, ctx, limit ? host_clock_kernel() + limit : FS_NEVER, limit == 0, NULL);
+		stay_on_sock(ctx, stay, s);
+		b->stay = stay;
+		b->spin_allowed = s->way == SOCK_FAST && !s->unsteered;
+	}
+	context_leave(ctx);
+	return stay ? 0 : -ENOMEM;
+}
+
+int stream_pause(struct context *ctx, int fd, struct blocker *b, fs_ns limit, struct pollfd *fds, unsigned n)
+{
+	int ret = b->ctx ? 0 : begin_wait(ctx, fd, b, limit);
+
+	if (ret == 0)
+		ret = blocker_pause(b, fds, n);
+	return ret == -ETIMEDOUT ? -EAGAIN : ret;
+}
+
+/* As import_iovec() in the kernel. */
+static int check_iov(const struct iovec *iov, size_t n, size_t *total)
+{
+	*total = 0;
+	if (n > IOV_MAX)
+		return -EMSGSIZE;
+	for (size_t i = 0; i < n; i++) {
+		if (iov[i].iov_len > SSIZE_MAX)
+			return -EINVAL;
+		*total += iov[i].iov_len;
+	}
+	*total = FS_MIN(*total, (size_t)INT32_MAX & ~(size_t)4095); /* MAX_RW_COUNT */
+	return 0;
+}
+
+/* Of @d's buffers, what lies behind the first @done bytes: all of them, or one's rest. Returns how many. */
+static int rest_of(const struct datagram *d, size_t done, struct iovec *part, const struct iovec **iov)
+{
+	size_t i = 0;
+
+	*iov = d->iov;
+	if (done == 0)
+		return (int)d->n_iov;
+	while (done >= d->iov[i].iov_len)
+		done -= d->iov[i++].iov_len;
+	*part = (struct iovec){ (uint8_t *)d->iov[i].iov_base + done, d->iov[i].iov_len - done };
+	*iov = part;
+	return 1;
+}
+
+/* --- receiving --- */
+
+/* One receive under way. */
+struct receipt {
+	struct context *ctx;
+	int fd;
+	struct datagram *d;
+	size_t total, done;
+	fs_ns limit;	/* SO_RCVTIMEO */
+	bool may_wait;
+};
+
+static uint32_t recv_flags(int flags)
+{
+	return (flags & MSG_PEEK ? TCP_RECV_PEEK : 0) | (flags & MSG_OOB ? TCP_RECV_OOB : 0) |
+	       (flags & MSG_TRUNC ? TCP_RECV_TRUNC : 0);
+}
+
+/* How much is enough (sock_rcvlowat()). */
+static size_t target_of(const struct receipt *r, const struct stream *s)
+{
+	if (r->d->flags & MSG_WAITALL)
+		return r->total;
+	return FS_MIN((size_t)FS_MAX(s->options.rcvlowat, 1u), r->total);
+}
+
+/* Move what is there. True: the call is over, with *@result. */
+static bool take(struct receipt *r, struct sock *s, ssize_t *result)
+{
+	struct context *ctx = r->ctx;
+	struct tcp_conn *conn = s->stream.conn;
+	uint32_t offset = r->d->flags & MSG_PEEK ? (uint32_t)r->done : 0;
+	const struct iovec *iov;
+	struct iovec part;
+	int n = rest_of(r->d, r->done, &part, &iov);
+	ssize_t got;
+
+	if ((r->d->flags & MSG_PEEK) && s->stream.peek_off > 0)
+		offset += (uint32_t)s->stream.peek_off;
+	if (r->done && (tcp_ready(conn) & TCP_READY_ERR))
+		got = 0; /* the next call's */
+	else
+		got = tcp_recv(conn, &ctx->env, iov, n, recv_flags(r->d->flags), offset, ctx->now);
+	if (got == -EAGAIN)
+		return false;
+	if (got <= 0) {
+		*result = r->done ? (ssize_t)r->done : got;
+		return true;
+	}
+	r->done += (size_t)got;
+	*result = (ssize_t)r->done;
+	return (r->d->flags & MSG_OOB) || r->done >= target_of(r, &s->stream) || tcp_at_mark(conn);
+}
+
+/* SO_PEEK_OFF: a peek moves it on, a read back. */
+static void move_peek(struct sock *s, const struct receipt *r)
+{
+	int32_t *off = &s->stream.peek_off;
+
+	if (__builtin_expect(*off < 0, 1) || (r->d->flags & MSG_OOB))
+		return;
+	if (r->d->flags & MSG_PEEK)
+		*off += (int32_t)r->done;
+	else
+		*off = FS_MAX(*off - (int32_t)r->done, 0);
+}
+
+/* One look. -EAGAIN: the call goes on. */
+static ssize_t receive_once(struct receipt *r)
+{
+	struct context *ctx = r->ctx;
+	struct sock *s = stream_enter(ctx, r->fd);
+	ssize_t ret = CONTEXT_KERNEL;
+	bool over = true;
+
+	if (!s)
+		return CONTEXT_KERNEL;
+	if (s->stream.conn && tcp_inq(s->stream.conn) > 0)
+		stream_now(ctx);
+	else
+		context_poll(ctx);
+	/* Housekeeping may have found that the number means something else by now. */
+	if (context_live_sock(ctx, r->fd) != s || !s->stream.conn) {
+		context_leave(ctx);
+		return CONTEXT_KERNEL;
+	}
+	r->limit = s->rcvtimeo;
+	r->may_wait = !s->nonblock && !(r->d->flags & MSG_DONTWAIT);
+	if (r->total == 0 && !(r->d->flags & MSG_OOB)) {
+		context_leave(ctx);
+		return 0;
+	}
+	do
+		over = take(r, s, &ret);
+	while (!over && r->done < r->total && tcp_inq(s->stream.conn) > 0 && !(r->d->flags & MSG_PEEK));
+	if (over)
+		move_peek(s, r);
+	segments_flush(ctx);
+	context_leave(ctx);
+	return over ? ret : -EAGAIN;
+}
+
+ssize_t stream_receive(struct context *ctx, int fd, struct datagram *d)
+{
+	struct receipt r = { .ctx = ctx, .fd = fd, .d = d };
+	struct pollfd fds[2];
+	BLOCKER(b);
+	ssize_t n;
+
+	if (!stream_is(ctx, fd))
+		return CONTEXT_KERNEL;
+	if (d->flags & MSG_ERRQUEUE)
+		return stream_receive_error(ctx, fd, d);
+	n = check_iov(d->iov, d->n_iov, &r.total);
+	if (n < 0)
+		return n;
+	while ((n = receive_once(&r)) == -EAGAIN && r.may_wait && !((d->flags & MSG_PEEK) && r.done)) {
+		n = stream_pause(ctx, fd, &b, r.limit, fds, 0);
+		if (n < 0)
+			break;
+	}
+	if (n < 0 && r.done)
+		n = (ssize_t)r.done;
+	if (n >= 0) {
+		d->name_len = 0;
+		d->control_len = 0;
+		d->msg_flags = d->flags & (MSG_OOB | MSG_CMSG_CLOEXEC);
+	}
+	return n;
+}
+
+/* --- sending --- */
+
+/* One send under way. */
+struct dispatch {
+	struct context *ctx;
+	int fd;
+	const struct datagram *d;
+	size_t total, done;
+	fs_ns limit;	/* SO_SNDTIMEO */
+	bool may_wait;
+};
+
+static uint32_t send_flags(int flags)
+{
+	return (flags & MSG_MORE ? TCP_SEND_MORE : 0) | (flags & MSG_OOB ? TCP_SEND_OOB : 0);
+}
+
+/* Lock held. Queue what there is room for. */
+static ssize_t give(struct dispatch *t, struct sock *s)
+{
+	struct context *ctx = t->ctx;
+	const struct iovec *iov;
+	struct iovec part;
+	int n = rest_of(t->d, t->done, &part, &iov);
+	ssize_t sent;
+
+	if (t->done && (tcp_ready(s->stream.conn) & TCP_READY_ERR))
+		return (ssize_t)t->done; /* the next call's */
+	sent = tcp_send(s->stream.conn, &ctx->env, iov, n, send_flags(t->d->flags), ctx->now);
+	if (sent < 0)
+		return sent;
+	t->done += (size_t)sent;
+	return t->done >= t->total ? (ssize_t)t->done : -EAGAIN;
+}
+
+/* The program's pages are outside the frame pool: nothing is sent from where it lies. */
+static void note_copied(struct context *ctx, struct sock *s)
+{
+	s->stream.copied++;
+	ctx->to_ring |= s->sleepers.slots | epoll_sock_error(s);
+}
+
+static ssize_t send_once(struct dispatch *t)
+{
+	struct context *ctx = t->ctx;
+	struct sock *s = stream_enter(ctx, t->fd);
+	size_t before = t->done;
+	ssize_t ret;
+
+	if (!s)
+		return CONTEXT_KERNEL;
+	/* What is out may be acknowledged by now; a program that only sends must hear of it. */
+	if (s->stream.conn && s->stream.conn->packets_out)
+		context_poll(ctx);
+	else
+		stream_now(ctx);
+	if (context_live_sock(ctx, t->fd) != s || !s->stream.conn) {
+		context_leave(ctx);
+		return CONTEXT_KERNEL;
+	}
+	t->limit = s->stream.sndtimeo;
+	t->may_wait = !s->nonblock && !(t->d->flags & MSG_DONTWAIT);
+	do {
+		before = t->done;
+		ret = give(t, s);
+	} while (ret == -EAGAIN && t->done > before);
+	if (ret >= 0 && (t->d->flags & MSG_ZEROCOPY) && s->stream.zerocopy)
+		note_copied(ctx, s);
+	segments_flush(ctx);
+	context_leave(ctx);
+	return ret;
+}
+
+static void raise_pipe(int flags)
+{
+	if (!(flags & MSG_NOSIGNAL))
+		sys_tgkill(sys_getpid(), sys_gettid(), SIGPIPE);
+}
+
+ssize_t stream_send(struct context *ctx, int fd, const struct datagram *d)
+{
+	struct dispatch t = { .ctx = ctx, .fd = fd, .d = d };
+	struct pollfd fds[2];
+	BLOCKER(b);
+	ssize_t n;
+
+	if (!stream_is(ctx, fd))
+		return CONTEXT_KERNEL;
+	n = check_iov(d->iov, d->n_iov, &t.total);
+	if (n < 0)
+		return n;
+	while ((n = send_once(&t)) == -EAGAIN && t.may_wait) {
+		n = stream_pause(ctx, fd, &b, t.limit, fds, 0);
+		if (n < 0)
+			break;
+	}
+	blocker_end(&b); /* before the signal */
+	if (n < 0 && t.done)
+		return (ssize_t)t.done;
+	if (n == -EPIPE)
+		raise_pipe(d->flags);
+	return n;
+}
+
+/* --- MSG_ZEROCOPY: the bytes were copied, so every send is complete at once --- */
+
+ssize_t stream_receive_error(struct context *ctx, int fd, struct datagram *d)
+{
+	struct sock *s = stream_enter(ctx, fd);
+	struct {
+		struct sock_extended_err error;
+		struct sockaddr_in6 offender;
+	} message = { .error = { .ee_origin = SO_EE_ORIGIN_ZEROCOPY, .ee_code = SO_EE_CODE_ZEROCOPY_COPIED } };
+	struct control_writer w = { .at = d->control, .room = d->control_len };
+	bool v6;
+
+	if (!s)
+		return CONTEXT_KERNEL;
+	if (!s->stream.conn) {
+		context_leave(ctx);
+		return CONTEXT_KERNEL;
+	}
+	if (s->stream.told == s->stream.copied) {
+		context_leave(ctx);
+		return -EAGAIN;
+	}
+	message.error.ee_info = s->stream.told;
+	message.error.ee_data = s->stream.copied - 1;
+	if (!(d->flags & MSG_PEEK))
+		s->stream.told = s->stream.copied;
+	v6 = s->stream.v6;
+	context_leave(ctx);
+	control_write(&w, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_RECVERR : IP_RECVERR, &message,
+		      sizeof(message.error) + (v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)));
+	d->control_len -= w.room;
+	d->name_len = 0;
+	d->msg_flags = MSG_ERRQUEUE | w.flags | (d->flags & MSG_CMSG_CLOEXEC);
+	return 0;
+}
+
+/* --- names --- */
+
+void stream_put_name(bool v6, const struct ip_addr *addr, uint16_t port, void *to, socklen_t *len)
+{
+	union stream_name name;
+	socklen_t whole = v6 ? sizeof(name.in6) : sizeof(name.in);
+
+	memset(&name, 0, sizeof(name));
+	if (v6) {
+		name.in6.sin6_family = AF_INET6;
+		name.in6.sin6_port = htons(port);
+		memcpy(&name.in6.sin6_addr, addr->b, sizeof(name.in6.sin6_addr));
+	} else {
+		name.in.sin_family = AF_INET;
+		name.in.sin_port = htons(port);
+		memcpy(&name.in.sin_addr, addr->b + 12, sizeof(name.in.sin_addr));
+	}
+	memcpy(to, &name, FS_MIN(*len, whole));
+	*len = whole;
+}
+
+int stream_name(struct context *ctx, int fd, bool peer, struct sockaddr *name, socklen_t *len)
+{
+	struct sock *s = stream_is(ctx, fd) ? stream_enter(ctx, fd) : NULL;
+	const struct tcp_end *end;
+	int ret = 0;
+
+	if (!s)
+		return CONTEXT_KERNEL;
+	if (!s->stream.conn) {
+		ret = CONTEXT_KERNEL;
+	} else if (peer && (s->stream.conn->state == TCP_CLOSED || s->stream.conn->state == TCP_SYN_SENT)) {
+		ret = -ENOTCONN;
+	} else if (!name || !len) {
+		ret = -EFAULT;
+	} else if ((int)*len < 0) {
+		ret = -EINVAL;
+	} else {
+		end = &s->stream.conn->end;
+		stream_put_name(s->stream.v6, peer ? &end->remote : &end->local, peer ? end->remote_port : end->local_port,
+				name, len);
+	}
+	context_leave(ctx);
+	return ret;
+}

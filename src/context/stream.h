@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stream.h - TCP sockets, as front doors call them.
+ *
+ * Does:     connect, listen, accept, send, receive, shut down, names and options of sockets whose connection or
+ *           listener is the engine's; the choice between engine and kernel at connect() and listen().
+ * Does not: make or close descriptors, but that of an accepted connection: its shadow.
+ *
+ * A descriptor that the kernel serves alone is answered with CONTEXT_KERNEL: the caller makes libc's call.
+ *
+ * Threads:  any; the functions take the stack's lock unless marked.
+ * Errors:   -errno. errno itself is left alone. SIGPIPE is raised as the kernel does.
+ */
+#ifndef FSOCK_CONTEXT_STREAM_H
+#define FSOCK_CONTEXT_STREAM_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "context/context.h"
+#include "context/datagram.h"
+
+/* Is @fd a TCP socket that the context looks after? Cheap, no lock. */
+static inline bool stream_is(struct context *ctx, int fd)
+{
+	return ctx && fd_kind_of(&ctx->fds, fd) == FD_STREAM;
+}
+
+/* connect(2), which waits where the socket does. */
+int stream_connect(struct context *ctx, int fd, const struct sockaddr *name, socklen_t len);
+
+/* listen(2): the shadow's as well. */
+int stream_listen(struct context *ctx, int fd, int backlog);
+
+/* accept4(2): a descriptor. @name and @len as given by the program. */
+int stream_accept(struct context *ctx, int fd, struct sockaddr *name, socklen_t *len, int flags);
+
+/* Bytes, 0 at the end. @d as for datagrams; the name and control data of a receive become empty. */
+ssize_t stream_send(struct context *ctx, int fd, const struct datagram *d);
+ssize_t stream_receive(struct context *ctx, int fd, struct datagram *d);
+
+int stream_shutdown(struct context *ctx, int fd, int how);
+
+/* getsockname(2), @peer: getpeername(2). */
+int stream_name(struct context *ctx, int fd, bool peer, struct sockaddr *name, socklen_t *len);
+
+/* setsockopt(2) on @fd succeeded on the shadow: follow. 0 or -errno that the engine has for it. */
+int stream_option(struct context *ctx, int fd, int level, int name, const void *value, socklen_t len);
+
+/* getsockopt(2) of what the engine knows better than the shadow; CONTEXT_KERNEL for the rest. */
+int stream_get_option(struct context *ctx, int fd, int level, int name, void *value, socklen_t *len);
+
+/* SIOCINQ (FIONREAD), SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK: the answer, CONTEXT_KERNEL or -errno. */
+int stream_ioctl(struct context *ctx, int fd, unsigned long request);
+
+/* O_NONBLOCK as the program knows it, where the shadow's own differs; -1 = ask the shadow. */
+int stream_nonblock(struct context *ctx, int fd);
+
+/* Before close(@fd): waits as SO_LINGER asks. */
+void stream_linger(struct context *ctx, int fd);
+
+#endif

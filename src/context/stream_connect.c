@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stream_connect.c - connections that the program begins (DESIGN D4: who attaches, and when).
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/reason.h"
+#include "context/lease.h"
+#include "context/stream_internal.h"
+#include "host/neigh.h"
+#include "sys/sys.h"
+
+/* Where to. False: irregular, or nothing that leaves this host; the kernel knows what to say. */
+static bool get_name(const struct stream *s, const struct sockaddr *name, socklen_t len, struct ip_addr *addr,
+		     uint16_t *port)
+{
+	union stream_name to;
+
+	if (!name || len > sizeof(struct sockaddr_storage) || len < (s->v6 ? sizeof(to.in6) : sizeof(to.in)))
+		return false;
+	memcpy(&to, name, FS_MIN((size_t)len, sizeof(to)));
+	if (to.sa.sa_family != (s->v6 ? AF_INET6 : AF_INET))
+		return false;
+	if (s->v6 && (to.in6.sin6_flowinfo || to.in6.sin6_scope_id))
+		return false;
+	*addr = s->v6 ? ip_addr_v6(&to.in6.sin6_addr) : ip_addr_v4(&to.in.sin_addr);
+	*port = ntohs(s->v6 ? to.in6.sin6_port : to.in.sin_port);
+	return *port != 0 && !ip_addr_is_any(addr) && !ip_addr_is_multicast(addr) &&
+	       !(s->v6_only && ip_addr_is_v4(addr));
+}
+
+/* --- whether --- */
+
+/* A client attaches at its first connect under the latency profile or where a port stands already, else from its
+ * second on. */
+static bool may_attach(const struct context *ctx)
+{
+	return ctx->config.profile == CONFIG_PROFILE_LATENCY || ctx->n_connects >= ctx->config.client_connects;
+}
+
+/* The way to @remote by the fast path, or NULL and the reason. */
+static struct ip_dst *find_way(struct context *ctx, const struct stream *s, const struct ip_addr *remote, int *reason)
+{
+	struct context_choice choice;
+	struct ip_dst *d;
+	uint32_t ifindex;
+
+	context_choice_unpack(s->options.choice, &choice);
+	choice.bound = s->local;
+	d = context_resolve_by(ctx, remote, &choice);
+	if (d && d->way == IP_DST_KERNEL && d->reason == FS_REASON_no_interface && may_attach(ctx)) {
+		ifindex = context_interface_of(ctx, &d->local);
+		*reason = FS_REASON_no_interface;
+		if (!ifindex || context_port(ctx, ifindex, reason) < 0)
+			return NULL;
+		d = context_resolve_by(ctx, remote, &choice);
+	}
+	if (d && d->way == IP_DST_FAST && ctx->handle[d->port].ops)
+		return d;
+	*reason = !d || d->way == IP_DST_FAST ? FS_REASON_join_denied :
+		  d->reason == FS_REASON_no_interface && !may_attach(ctx) ? FS_REASON_short_lived : d->reason;
+	return NULL;
+}
+
+/* A local port for the connection that nobody else has. 0 = none, and *error. */
+static uint16_t choose_port(struct context *ctx, struct sock *s, const struct ip_addr *local,
+			    const struct ip_addr *remote, uint16_t remote_port, int *error)
+{
+	int port = s->stream.local_port;
+
+	if (port == 0)
+		port = context_lease(ctx, local, remote, remote_port);
+	*error = port < 0 ? port : 0;
+	return port < 0 ? 0 : (uint16_t)port;
+}
+
+/* The engine's tables hold it: what arrives for it must come to the stack. */
+static int steer_bound(struct context *ctx, struct sock *s)
+{
+	/* A lease is steered itself. */
+	return s->stream.local_port ? stream_steer_flow(ctx, &s->stream.conn->end) : 0;
+}
+
+/* --- beginning --- */
+
+static int decline(struct context *ctx, struct sock *s, int reason)
+{
+	record_reason(s->record, reason, ctx->why[0] ? ctx->why : NULL);
+	sock_publish(s);
+	return CONTEXT_KERNEL;
+}
+
+/* The engine's half is given back: the socket is as before. */
+static void abandon(struct context *ctx, struct sock *s)
+{
+	s->stream.conn->user = NULL;
+	tcp_abort(s->stream.conn, &ctx->env, ctx->now);
+	s->stream.conn = NULL;
+}
+
+/* The neighbour is not known: have the kernel ask for it. The engine tries again within a millisecond or two. */
+static void provoke(struct context *ctx, struct ip_dst *d)
+{
+	if (ip_dst_ready(&ctx->stack->ip, d) || context_neigh_retry(ctx, d))
+		return;
+	host_neigh_use(&ctx->nl, (int)ctx->stack->ip.port[d->port].ifindex, &d->neigh->addr);
+}
+
+static int begin(struct context *ctx, struct sock *s, struct ip_dst *d, const struct ip_addr *remote,
+		 uint16_t remote_port)
+{
+	struct ip_addr local = d->local;
+	int error;
+	uint16_t port = choose_port(ctx, s, &local, remote, remote_port, &error);
+
+	if (!port)
+		return error == -EADDRNOTAVAIL ? error : decline(ctx, s, FS_REASON_descriptors);
+	s->stream.conn = tcp_open(&ctx->stack->tcp, s);
+	if (!s->stream.conn)
+		return decline(ctx, s, FS_REASON_memory);
+	tcp_set_options(s->stream.conn, &ctx->env, &s->stream.options, ctx->now);
+	provoke(ctx, d);
+	error = tcp_connect(s->stream.conn, &ctx->env, &local, port, remote, remote_port, ctx->now);
+	if (error == 0)
+		error = steer_bound(ctx, s);
+	if (error < 0) {
+		abandon(ctx, s);
+		return error == -EADDRNOTAVAIL ? error : decline(ctx, s, FS_REASON_memory);
+	}
+	s->way = SOCK_FAST;
+	s->stream.connecting = true;
+	s->record->port_index = d->port;
+	record_reason(s->record, FS_REASON_none, NULL);
+	sock_publish(s);
+	stream_park(ctx, s);
+	segments_send(ctx);
+	return -EINPROGRESS;
+}
+
+static int connect_first(struct context *ctx, struct sock *s, const struct sockaddr *name, socklen_t len)
+{
+	struct ip_addr remote;
+	struct ip_dst *d;
+	uint16_t port;
+	int reason = FS_REASON_none;
+
+	if (!get_name(&s->stream, name, len, &remote, &port))
+		return CONTEXT_KERNEL;
+	ctx->why[0] = '\0';
+	ctx->n_connects++;
+	if (config_bypass_has(ctx->config.bypass, IPPROTO_TCP, port))
+		return decline(ctx, s, FS_REASON_bypass);
+	if (s->stream.declined)
+		return decline(ctx, s, FS_REASON_option);
+	if (segments_open(ctx) < 0)
+		return decline(ctx, s, FS_REASON_memory);
+	d = find_way(ctx, &s->stream, &remote, &reason);
+	return d ? begin(ctx, s, d, &remote, port) : decline(ctx, s, reason);
+}
+
+/* --- going on --- */
+
+static bool is_on_the_way(const struct tcp_conn *conn)
+{
+	return conn->state == TCP_SYN_SENT || conn->state == TCP_SYN_RECEIVED;
+}
+
+/* The connection came to nothing: the socket may connect again, as a fresh one. */
+static int failed(struct context *ctx, struct sock *s)
+{
+	int error = tcp_take_error(s->stream.conn);
+
+	stream_disconnect(ctx, s);
+	return error ? -error : -ECONNABORTED;
+}
+
+/* What has become of it: 0, -EINPROGRESS, or how it failed. */
+static int outcome(struct context *ctx, struct sock *s)
+{
+	if (is_on_the_way(s->stream.conn))
+		return -EINPROGRESS;
+	s->stream.connecting = false;
+	return s->stream.conn->state == TCP_CLOSED && !tcp_has(s->stream.conn, TCP_CONN_CONNECTED) ? failed(ctx, s) : 0;
+}
+
+/* connect() on a socket that is the engine's already. */
+static int connect_again(struct context *ctx, struct sock *s, const struct sockaddr *name, socklen_t len)
+{
+	sa_family_t family;
+	int ret;
+
+	if (len < sizeof(family))
+		return -EINVAL;
+	memcpy(&family, name, sizeof(family));
+	if (family == AF_UNSPEC) {
+		stream_disconnect(ctx, s);
+		return 0;
+	}
+	if (!s->stream.connecting)
+		return -EISCONN;
+	ret = outcome(ctx, s);
+	return ret == -EINPROGRESS && s->nonblock ? -EALREADY : ret;
+}
+
+static int wait_connected(struct context *ctx, int fd, fs_ns limit)
+{
+	struct pollfd fds[2];
+	BLOCKER(b);
+	int ret;
+
+	for (;;) {
+		struct sock *s;
+
+		ret = stream_pause(ctx, fd, &b, limit, fds, 0);
+		if (ret < 0)
+			return ret == -EAGAIN ? -EINPROGRESS : ret;
+		s = stream_enter(ctx, fd);
+		if (!s)
+			return CONTEXT_KERNEL;
+		context_poll(ctx);
+		ret = context_live_sock(ctx, fd) == s && s->stream.conn ? outcome(ctx, s) : CONTEXT_KERNEL;
+		context_leave(ctx);
+		if (ret != -EINPROGRESS)
+			return ret;
+	}
+}
+
+int stream_connect(struct context *ctx, int fd, const struct sockaddr *name, socklen_t len)
+{
+	struct sock *s = stream_is(ctx, fd) ? stream_enter_checked(ctx, fd) : NULL;
+	int ret = CONTEXT_KERNEL;
+	bool nonblock;
+	fs_ns limit;
+
+	if (!s)
+		return CONTEXT_KERNEL;
+	context_poll(ctx);
+	if (context_live_sock(ctx, fd) != s) {
+		context_leave(ctx);
+		return CONTEXT_KERNEL;
+	}
+	if (s->stream.conn)
+		ret = connect_again(ctx, s, name, len);
+	else if (s->way == SOCK_UNDECIDED)
+		ret = connect_first(ctx, s, name, len);
+	nonblock = s->nonblock;
+	limit = s->stream.sndtimeo;
+	context_leave(ctx);
+	return ret == -EINPROGRESS && !nonblock ? wait_connected(ctx, fd, limit) : ret;
+}

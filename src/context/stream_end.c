@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stream_end.c - TCP sockets come, change sides, and go.
+ *
+ * close() gives a connection to the engine, which finishes it alone: FIN, retransmissions, TIME-WAIT.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/reason.h"
+#include "context/lease.h"
+#include "context/stream_internal.h"
+#include "socket/epoll.h"
+#include "sys/sys.h"
+
+/* --- coming --- */
+
+void stream_read_names(struct sock *s, int fd)
+{
+	union stream_name name;
+	socklen_t len = sizeof(name);
+
+	if (sys_getsockname(fd, &name, &len) < 0)
+		return;
+	if (name.sa.sa_family == AF_INET6) {
+		s->stream.local = ip_addr_v6(&name.in6.sin6_addr);
+		s->stream.local_port = __builtin_bswap16(name.in6.sin6_port);
+	} else {
+		s->stream.local = ip_addr_v4(&name.in.sin_addr);
+		s->stream.local_port = __builtin_bswap16(name.in.sin_port);
+	}
+	if (ip_addr_is_any(&s->stream.local))
+		s->stream.local = (struct ip_addr){ 0 };
+}
+
+static struct sock *new_sock(struct context *ctx, int fd, bool v6, bool nonblock)
+{
+	struct stats_sock *record = context_record(ctx, fd, v6 ? AF_INET6 : AF_INET, IPPROTO_TCP);
+	struct sock *s = record ? context_sock_alloc(ctx) : NULL;
+
+	if (!s) {
+		bool full = ctx->stack->socks.in_use >= ctx->config.max_sockets;
+
+		record_reason(record, full ? FS_REASON_too_many_sockets : FS_REASON_memory, NULL);
+		context_fd_set(ctx, fd, record ? FD_RECORD : FD_NONE, record, 0);
+		return NULL;
+	}
+	sock_init(s, record, SOCK_TCP, v6, ++ctx->stack->generation);
+	s->cookie = record->cookie;
+	s->nonblock = nonblock;
+	s->refs[ctx->slot] = 1;
+	list_push_back(&ctx->stack->all_streams, &s->all);
+	context_fd_set(ctx, fd, FD_STREAM, s, s->generation);
+	return s;
+}
+
+void stream_open(struct context *ctx, int fd, bool v6, bool nonblock)
+{
+	struct sock *s = new_sock(ctx, fd, v6, nonblock);
+
+	if (s)
+		stream_read_options(ctx, s, fd);
+}
+
+struct sock *stream_adopt(struct context *ctx, int fd, const struct sock *listener, int flags)
+{
+	struct sock *s = new_sock(ctx, fd, listener->stream.v6, flags & SOCK_NONBLOCK);
+
+	if (!s)
+		return NULL;
+	s->rcvtimeo = listener->rcvtimeo;
+	s->stream.sndtimeo = listener->stream.sndtimeo;
+	s->stream.options = listener->stream.options;
+	s->stream.v6_only = listener->stream.v6_only;
+	s->stream.ifindex = listener->stream.ifindex;
+	memcpy(s->stream.inherit, listener->stream.inherit, sizeof(s->stream.inherit));
+	return s;
+}
+
+/* --- the kernel's epoll sets --- */
+
+/* The number of @set in this process, or -1. */
+static int number_of(struct context *ctx, const struct epoll_set *set)
+{
+	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
+		const struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
+
+		if (e && e->kind == FD_EPOLL && e->object == set)
+			return fd;
+	}
+	return -1;
+}
+
+void stream_park(struct context *ctx, struct sock *s)
+{
+	struct list *e;
+
+	LIST_FOR_EACH(e, &s->items) {
+		struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, of_sock);
+		int epfd = number_of(ctx, item->set);
+
+		if (epfd >= 0)
+			context_tell_epoll(epfd, EPOLL_CTL_MOD, item->fd, item);
+	}
+	ctx->to_ring |= epoll_sock_news(s, sock_ready(s));
+}
+
+/* --- changing sides --- */
+
+/* O_NONBLOCK of a listener's shadow is ours (stream_listen.c). */
+static void give_flags_back(struct context *ctx, const struct sock *s)
+{
+	for (int fd = 0; !s->nonblock && fd <= ctx->fds.highest; fd++) {
+		long flags;
+
+		if (context_live_sock(ctx, fd) != s)
+			continue;
+		flags = sys_fcntl(fd, F_GETFL, 0);
+		if (flags >= 0)
+			sys_fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+		return;
+	}
+}
+
+void stream_demote(struct context *ctx, struct sock *s, int reason, const char *detail)
+{
+	if (s->way == SOCK_KERNEL)
+		return;
+	if (stream_listens(&s->stream)) {
+		stream_unsteer(ctx, s);
+		tcp_unlisten(&s->stream.listener, &ctx->env, ctx->now);
+		s->stream.listener.stack = NULL;
+		give_flags_back(ctx, s);
+		segments_send(ctx);
+	} else if (s->stream.conn) {
+		return; /* it moves, or stays (handover.c) */
+	}
+	s->way = SOCK_KERNEL;
+	record_reason(s->record, reason, detail);
+	sock_publish(s);
+	ctx->stack->counter[FS_CTR_moved_to_kernel]++;
+	ctx->to_ring |= sock_sleepers(s);
+}
+
+/* The engine's half goes; what is left to be said to the peer, the engine says. */
+static void let_conn_go(struct context *ctx, struct sock *s)
+{
+	struct tcp_conn *conn = s->stream.conn;
+
+	s->stream.conn = NULL;
+	conn->user = NULL;
+	tcp_close(conn, &ctx->env, ctx->now);
+	segments_send(ctx);
+}
+
+void stream_disconnect(struct context *ctx, struct sock *s)
+{
+	struct tcp_conn *conn = s->stream.conn;
+
+	s->stream.conn = NULL;
+	s->stream.connecting = false;
+	conn->user = NULL;
+	tcp_abort(conn, &ctx->env, ctx->now);
+	s->way = SOCK_UNDECIDED;
+	stream_park(ctx, s);
+	segments_send(ctx);
+}
+
+/* --- going --- */
+
+void stream_end(struct context *ctx, struct sock *s)
+{
+	stream_now(ctx);
+	if (stream_listens(&s->stream)) {
+		stream_unsteer(ctx, s);
+		tcp_unlisten(&s->stream.listener, &ctx->env, ctx->now);
+		segments_send(ctx);
+	}
+	if (s->stream.conn)
+		let_conn_go(ctx, s);
+}
+
+/* Is what arrives for this port steered by an entry of the port's? */
+static bool port_is_steered(const struct context *ctx, uint16_t port)
+{
+	struct list *e;
+
+	if (context_lease_covers(ctx, port))
+		return true;
+	LIST_FOR_EACH(e, &ctx->stack->all_streams) {
+		const struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (s->steered && s->rule_port == port)
+			return true;
+	}
+	return false;
+}
+
+void stream_released(struct context *ctx, struct tcp_conn *conn)
+{
+	if (ctx->stack->flows && !port_is_steered(ctx, conn->end.local_port))
+		stream_unsteer_flow(ctx, &conn->end);
+}
+
+int stream_shutdown(struct context *ctx, int fd, int how)
+{
+	static const uint32_t bits[] = { TCP_SHUT_RD, TCP_SHUT_WR, TCP_SHUT_RD | TCP_SHUT_WR };
+	struct sock *s = stream_is(ctx, fd) ? stream_enter_checked(ctx, fd) : NULL;
+	int ret = CONTEXT_KERNEL;
+
+	if (!s)
+		return CONTEXT_KERNEL;
+	stream_now(ctx);
+	if (s->stream.conn) {
+		ret = how < SHUT_RD || how > SHUT_RDWR ? -EINVAL :
+		      tcp_shutdown(s->stream.conn, &ctx->env, bits[how], ctx->now);
+		segments_send(ctx);
+	} else if (stream_listens(&s->stream) && (how == SHUT_RD || how == SHUT_RDWR)) {
+		stream_demote(ctx, s, FS_REASON_shutdown, NULL);
+	}
+	context_leave(ctx);
+	return ret;
+}
+
+/* Is everything it was to say, FIN included, with the peer? */
+static bool is_settled(const struct tcp_conn *conn)
+{
+	return conn->state == TCP_CLOSED || conn->state == TCP_FIN_WAIT2 || conn->state == TCP_TIME_WAIT;
+}
+
+/* As tcp_close() with sk_stream_wait_close(): the FIN goes, then we wait for what SO_LINGER allows. */
+void stream_linger(struct context *ctx, int fd)
+{
+	struct sock *s = stream_is(ctx, fd) ? stream_enter(ctx, fd) : NULL;
+	bool waits = s && s->stream.conn && s->stream.options.linger_s > 0 && sock_refs(s) == 1 &&
+		     tcp_has(s->stream.conn, TCP_CONN_CONNECTED) && !tcp_inq(s->stream.conn);
+	fs_ns limit = waits ? FS_SEC((int64_t)s->stream.options.linger_s) : 0;
+	struct pollfd fds[2];
+	BLOCKER(b);
+
+	if (!s)
+		return;
+	stream_now(ctx);
+	if (waits) {
+		tcp_shutdown(s->stream.conn, &ctx->env, TCP_SHUT_WR, ctx->now);
+		segments_send(ctx);
+		waits = !is_settled(s->stream.conn);
+	}
+	context_leave(ctx);
+	while (waits && stream_pause(ctx, fd, &b, limit, fds, 0) == 0) {
+		s = stream_enter(ctx, fd);
+		if (!s)
+			return;
+		context_poll(ctx);
+		waits = context_live_sock(ctx, fd) == s && s->stream.conn && !is_settled(s->stream.conn);
+		context_leave(ctx);
+	}
+}

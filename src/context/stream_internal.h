@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stream_internal.h - what the files of TCP sockets share. All with the stack's lock held.
+ */
+#ifndef FSOCK_CONTEXT_STREAM_INTERNAL_H
+#define FSOCK_CONTEXT_STREAM_INTERNAL_H
+
+#include <netinet/in.h>
+
+#include "context/block.h"
+#include "context/internal.h"
+#include "context/stream.h"
+#include "tcp/conn.h"
+
+/* A socket address of either family. */
+union stream_name {
+	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+
+/* --- stream.c --- */
+
+/* As context_enter(), for a stream. No lock before. */
+struct sock *stream_enter(struct context *ctx, int fd);
+
+/* The same after a look whether @fd is what it was. */
+struct sock *stream_enter_checked(struct context *ctx, int fd);
+
+/* This moment, for what follows. */
+void stream_now(struct context *ctx);
+
+/*
+ * Wait a little for the socket behind @fd; @b is zero before the first time. @limit: ns from the first time on,
+ * 0 = none. fds has room for two more entries behind @n. 0: look again; -EAGAIN: time is up; -EINTR;
+ * CONTEXT_KERNEL; -ENOMEM. No lock before.
+ */
+int stream_pause(struct context *ctx, int fd, struct blocker *b, fs_ns limit, struct pollfd *fds, unsigned n);
+
+/* recvmsg(MSG_ERRQUEUE). No lock before. */
+ssize_t stream_receive_error(struct context *ctx, int fd, struct datagram *d);
+
+/* The kernel's form of (@addr, @port) for a socket of the family, cut at *@len, which becomes the whole length. */
+void stream_put_name(bool v6, const struct ip_addr *addr, uint16_t port, void *name, socklen_t *len);
+
+/* --- stream_option.c --- */
+
+/* What a new socket's options are, as the system presets them. */
+void stream_read_options(struct context *ctx, struct sock *s, int fd);
+
+/* The shadow @to of a connection accepted by @listener, whose own is @from, gets the options that an accepted one
+ * inherits. */
+void stream_inherit(const struct sock *listener, int from, int to);
+
+/* --- stream_listen.c --- */
+
+/* Put the entries of listener @s in wherever they are missing. 0 or why not. */
+int stream_steer(struct context *ctx, struct sock *s);
+
+/* One more flow is the stack's, or no longer, on all ports. */
+int stream_steer_flow(struct context *ctx, const struct tcp_end *end);
+void stream_unsteer_flow(struct context *ctx, const struct tcp_end *end);
+
+/* --- stream_end.c --- */
+
+/* The shadow's address, into the socket. */
+void stream_read_names(struct sock *s, int fd);
+
+/* The socket of the fresh descriptor @fd that @listener accepts; NULL = no memory. Its connection is to be set. */
+struct sock *stream_adopt(struct context *ctx, int fd, const struct sock *listener, int flags);
+
+/* The connection, if it is one still, is reset; the socket may connect anew. */
+void stream_disconnect(struct context *ctx, struct sock *s);
+
+/* From now on everything about @s comes from the engine, or from the shadow again: what the kernel's epoll sets are
+ * told follows. */
+void stream_park(struct context *ctx, struct sock *s);
+
+#endif

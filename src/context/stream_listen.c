@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stream_listen.c - listeners: in the engine and, by their shadows, in the kernel.
+ *
+ * The port entry goes in before the shadow listens, and out before it closes (DESIGN D4). What a listener
+ * accepted goes on without it: when the entry leaves, each of its connections gets a flow entry.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/reason.h"
+#include "context/lease.h"
+#include "context/lifecycle.h"
+#include "context/stream_internal.h"
+#include "host/diag.h"
+#include "sys/sys.h"
+
+enum {
+	OWN_MAX = 32,	   /* listeners of ours on one port; with more, the rest count as strangers */
+	SOMAXCONN_DEFAULT = 4096,
+	KERNEL_HOT = 8,	   /* after a connection from the shadow, look there for so many accepts */
+};
+
+/* --- steering --- */
+
+static struct steer_rule rule_of(const struct sock *s)
+{
+	return (struct steer_rule){
+		.protocol = IPPROTO_TCP,
+		.v6_only = s->stream.v6 && s->stream.v6_only,
+		.v4_only = !s->stream.v6,
+		.local_port = s->rule_port,
+		.local = s->rule_local,
+		.verdict = STEER_STACK,
+	};
+}
+
+static bool same_rule(const struct steer_rule *a, const struct steer_rule *b)
+{
+	return a->local_port == b->local_port && a->v6_only == b->v6_only && a->v4_only == b->v4_only &&
+	       ip_addr_equal(&a->local, &b->local);
+}
+
+/* Another listener of the stack needs the same entry (SO_REUSEPORT). */
+static bool entry_needed(const struct context *ctx, const struct sock *s, unsigned port)
+{
+	struct steer_rule rule = rule_of(s), its;
+	struct list *e;
+
+	LIST_FOR_EACH(e, &ctx->stack->all_streams) {
+		const struct sock *other = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (other == s || !(other->steered & (1u << port)))
+			continue;
+		its = rule_of(other);
+		if (same_rule(&rule, &its))
+			return true;
+	}
+	return false;
+}
+
+static int steer_on(struct context *ctx, struct sock *s, unsigned port)
+{
+	struct provider_handle *h = &ctx->handle[port];
+	struct steer_rule rule = rule_of(s);
+
+	if (!h->ops)
+		return FS_REASON_join_denied;
+	if (h->ops->steer_add && h->ops->steer_add(h, &rule) < 0)
+		return FS_REASON_too_many_sockets;
+	s->steered |= (uint16_t)(1u << port);
+	s->record->port_index = s->record->port_index == 0xff ? (uint8_t)port : s->record->port_index;
+	return 0;
+}
+
+int stream_steer(struct context *ctx, struct sock *s)
+{
+	uint32_t ifindex[IP_MAX_PORTS];
+	int reason = FS_REASON_no_interface, refused = 0;
+	unsigned n = 1;
+
+	if (!ip_addr_is_any(&s->rule_local)) {
+		ifindex[0] = context_interface_of(ctx, &s->rule_local);
+		n = ifindex[0] && (!s->stream.ifindex || s->stream.ifindex == ifindex[0]);
+	} else if (s->stream.ifindex) {
+		ifindex[0] = s->stream.ifindex;
+	} else {
+		n = context_interfaces(ctx, ifindex, IP_MAX_PORTS, &reason);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		int port = context_port(ctx, ifindex[i], &reason);
+
+		if (port >= 0)
+			reason = s->steered & (1u << port) ? 0 : steer_on(ctx, s, (unsigned)port);
+		if (reason)
+			refused = reason;
+	}
+	return s->steered ? 0 : refused ? refused : reason;
+}
+
+static struct steer_rule flow_of(const struct tcp_end *end)
+{
+	return (struct steer_rule){
+		.protocol = IPPROTO_TCP,
+		.flow = true,
+		.local_port = end->local_port,
+		.remote_port = end->remote_port,
+		.local = end->local,
+		.remote = end->remote,
+		.verdict = STEER_STACK,
+	};
+}
+
+int stream_steer_flow(struct context *ctx, const struct tcp_end *end)
+{
+	struct steer_rule rule = flow_of(end);
+	int ret = 0;
+
+	for (unsigned i = 0; ret == 0 && i < ctx->n_handles; i++) {
+		struct provider_handle *h = &ctx->handle[i];
+
+		if (h->ops && h->ops->steer_add)
+			ret = h->ops->steer_add(h, &rule);
+	}
+	ctx->stack->flows += ret == 0;
+	return ret;
+}
+
+void stream_unsteer_flow(struct context *ctx, const struct tcp_end *end)
+{
+	struct steer_rule rule = flow_of(end);
+
+	for (unsigned i = 0; i < ctx->n_handles; i++) {
+		struct provider_handle *h = &ctx->handle[i];
+
+		if (h->ops && h->ops->steer_remove)
+			h->ops->steer_remove(h, &rule);
+	}
+}
+
+/* The entry that brought what @s accepted is about to go. */
+static void keep_flows(struct context *ctx, const struct sock *s)
+{
+	struct table_cursor cursor = { 0 };
+	struct table_node *node;
+
+	while ((node = table_next(&ctx->stack->tcp.ends, &cursor)) != NULL) {
+		const struct tcp_end *end = FS_CONTAINER_OF(node, struct tcp_end, node);
+
+		if (end->kind == TCP_END_CONN && end->local_port == s->rule_port)
+			stream_steer_flow(ctx, end);
+	}
+}
+
+void stream_unsteer(struct context *ctx, struct sock *s)
+{
+	struct steer_rule rule = rule_of(s);
+	bool kept = false;
+
+	for (unsigned i = 0; s->steered && i < IP_MAX_PORTS; i++) {
+		struct provider_handle *h = &ctx->handle[i];
+
+		if (!(s->steered & (1u << i)) || (ctx->stack->port[i] && !h->ops))
+			continue;
+		if (h->ops && h->ops->steer_remove && !entry_needed(ctx, s, i)) {
+			if (!kept)
+				keep_flows(ctx, s);
+			kept = true;
+			h->ops->steer_remove(h, &rule);
+		}
+		s->steered &= (uint16_t)~(1u << i);
+	}
+	if (s->steered)
+		ctx->stack->entries_left = true;
+}
+
+/* Is what listener @s takes found on interface @ifindex? */
+static bool belongs_on(struct context *ctx, const struct sock *s, uint32_t ifindex)
+{
+	if (s->stream.ifindex && s->stream.ifindex != ifindex)
+		return false;
+	return ip_addr_is_any(&s->rule_local) || context_interface_of(ctx, &s->rule_local) == ifindex;
+}
+
+void stream_resteer(struct context *ctx, unsigned port)
+{
+	struct list *e;
+
+	stream_forget_port(ctx, port);
+	LIST_FOR_EACH(e, &ctx->stack->all_streams) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (stream_listens(&s->stream) && belongs_on(ctx, s, ctx->stack->ip.port[port].ifindex))
+			steer_on(ctx, s, port);
+	}
+}
+
+void stream_forget_port(struct context *ctx, unsigned port)
+{
+	struct list *e;
+
+	LIST_FOR_EACH(e, &ctx->stack->all_streams) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+
+		s->steered &= (uint16_t)~(1u << port);
+		if (s->record->port_index == port)
+			s->record->port_index = 0xff;
+	}
+}
+
+/* --- whether --- */
+
+/* Does a socket outside this stack listen on the port, too? It would lose what it shares. */
+static bool is_foreign(struct context *ctx, const struct sock *s)
+{
+	uint64_t own[OWN_MAX];
+	struct host_port_query query = {
+		.addr = s->stream.local,
+		.port = s->stream.local_port,
+		.proto = IPPROTO_TCP,
+		.v4 = !s->stream.v6 || !s->stream.v6_only,
+		.v6 = s->stream.v6,
+		.ifindex = (int)s->stream.ifindex,
+		.own = own,
+	};
+	struct list *e;
+
+	LIST_FOR_EACH(e, &ctx->stack->all_streams) {
+		const struct sock *other = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (other->stream.local_port == s->stream.local_port && query.n_own < OWN_MAX)
+			own[query.n_own++] = other->cookie;
+	}
+	return s->stream.reuseport && host_port_shared(&query, ctx->nl_buf, HOST_NL_BUF_GOOD) > 0;
+}
+
+static int verdict(struct context *ctx, const struct sock *s)
+{
+	if (config_bypass_has(ctx->config.bypass, IPPROTO_TCP, s->stream.local_port))
+		return FS_REASON_bypass;
+	if (s->stream.declined)
+		return FS_REASON_option;
+	if (ip_addr_is_loopback(&s->stream.local))
+		return FS_REASON_loopback;
+	if (ip_addr_is_link_local(&s->stream.local) && !ip_addr_is_v4(&s->stream.local))
+		return FS_REASON_scoped;
+	if (is_foreign(ctx, s))
+		return FS_REASON_port_shared;
+	return segments_open(ctx) < 0 ? FS_REASON_memory : 0;
+}
+
+/* What the kernel makes of a backlog (__sys_listen()). */
+static uint32_t backlog_of(struct context *ctx, int backlog)
+{
+	char text[16] = "";
+	int fd, max = ctx->somaxconn;
+
+	if (max == 0) {
+		fd = sys_openat(AT_FDCWD, "/proc/sys/net/core/somaxconn", O_RDONLY | O_CLOEXEC, 0);
+		if (fd >= 0) {
+			sys_read(fd, text, sizeof(text) - 1);
+			sys_close(fd);
+		}
+		for (const char *c = text; *c >= '0' && *c <= '9'; c++)
+			max = 10 * max + (*c - '0');
+		ctx->somaxconn = max = max ? max : SOMAXCONN_DEFAULT;
+	}
+	return (uint32_t)backlog > (uint32_t)max ? (uint32_t)max : (uint32_t)backlog;
+}
+
+/* --- listening --- */
+
+static int begin(struct context *ctx, struct sock *s, uint32_t backlog)
+{
+	struct tcp_listener *l = &s->stream.listener;
+	int reason = verdict(ctx, s);
+
+	if (reason)
+		return reason;
+	*l = (struct tcp_listener){
+		.local = s->stream.local,
+		.local_port = s->stream.local_port,
+		.is_v6 = s->stream.v6,
+		.reuseport = s->stream.reuseport,
+		.ifindex = s->stream.ifindex,
+		.options = s->stream.options,
+		.user = s,
+	};
+	l->options.v6_only = s->stream.v6_only;
+	if (ip_addr_is_any(&l->local))
+		l->local = (struct ip_addr){ 0 };
+	s->rule_port = l->local_port;
+	s->rule_local = l->local;
+	/* The engine first: a SYN that is steered must find its listener. */
+	if (tcp_listen(&ctx->stack->tcp, l, backlog) < 0)
+		return FS_REASON_port_shared;
+	reason = stream_steer(ctx, s);
+	if (reason == 0)
+		return 0;
+	tcp_unlisten(l, &ctx->env, ctx->now);
+	l->stack = NULL;
+	return reason;
+}
+
+/* The shadow's calls must not wait: who waits, waits for both. The program's own O_NONBLOCK is in s->nonblock. */
+static void make_nonblocking(int fd)
+{
+	long flags = sys_fcntl(fd, F_GETFL, 0);
+
+	if (flags >= 0 && !(flags & O_NONBLOCK))
+		sys_fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+static void accelerate(struct context *ctx, struct sock *s, int fd, int backlog)
+{
+	int reason;
+
+	ctx->why[0] = '\0';
+	stream_now(ctx);
+	reason = begin(ctx, s, backlog_of(ctx, backlog));
+	if (reason) {
+		record_reason(s->record, reason, ctx->why[0] ? ctx->why : NULL);
+		s->way = SOCK_KERNEL;
+		return;
+	}
+	make_nonblocking(fd);
+	s->way = SOCK_FAST;
+	record_reason(s->record, FS_REASON_none, NULL);
+	sock_publish(s);
+}
+
+int stream_listen(struct context *ctx, int fd, int backlog)
+{
+	struct sock *s = stream_is(ctx, fd) ? stream_enter_checked(ctx, fd) : NULL;
+	int ret;
+
+	if (!s)
+		return CONTEXT_KERNEL;
+	if (s->way == SOCK_UNDECIDED && s->stream.local_port)
+		accelerate(ctx, s, fd, backlog);
+	else if (stream_listens(&s->stream))
+		tcp_listen(&ctx->stack->tcp, &s->stream.listener, backlog_of(ctx, backlog));
+	/* A connection's shadow could listen as well as not: it is fresh. */
+	ret = s->stream.conn ? -EINVAL : sys_listen(fd, backlog);
+	if (ret == 0 && s->way == SOCK_UNDECIDED) {
+		stream_read_names(s, fd); /* which gave it a port */
+		accelerate(ctx, s, fd, backlog);
+	} else if (ret < 0 && stream_listens(&s->stream)) {
+		stream_demote(ctx, s, FS_REASON_pending, NULL);
+	}
+	context_leave(ctx);
+	return ret;
+}
+
+/* --- accepting --- */
+
+struct acceptance {
+	struct context *ctx;
+	int fd;
+	struct sockaddr *name;
+	socklen_t *len;
+	int flags;
+	fs_ns limit;
+	bool may_wait, kernel_next;
+};
+
+/* The engine has one. A descriptor or -errno. */
+static int accept_fast(struct acceptance *a, struct sock *s)
+{
+	struct context *ctx = a->ctx;
+	int fd, type = SOCK_STREAM | (a->flags & (SOCK_NONBLOCK | SOCK_CLOEXEC));
+	struct sock *child;
+
+	if (a->name && !a->len)
+		return -EFAULT;
+	if (a->name && (int)*a->len < 0)
+		return -EINVAL;
+	fd = sys_socket(s->stream.v6 ? AF_INET6 : AF_INET, type, 0);
+	if (fd < 0)
+		return fd;
+	child = stream_adopt(ctx, fd, s, a->flags);
+	if (!child) {
+		sys_close(fd);
+		return -ENOBUFS;
+	}
+	child->stream.conn = tcp_accept(&s->stream.listener);
+	child->stream.conn->user = child;
+	child->way = SOCK_FAST;
+	child->record->port_index = s->record->port_index;
+	record_reason(child->record, FS_REASON_none, NULL);
+	sock_publish(child);
+	if (s->stream.inherit[0] | s->stream.inherit[1])
+		stream_inherit(s, a->fd, fd);
+	if (a->name)
+		stream_put_name(s->stream.v6, &child->stream.conn->end.remote, child->stream.conn->end.remote_port, a->name,
+				a->len);
+	return fd;
+}
+
+static int accept_kernel(struct acceptance *a)
+{
+	int fd = sys_accept4(a->fd, a->name, a->len, a->flags);
+	struct sock *s;
+
+	if (fd < 0)
+		return fd;
+	lifecycle_accepted(a->ctx, fd);
+	s = stream_enter(a->ctx, a->fd);
+	if (s) {
+		s->kernel_hot = KERNEL_HOT;
+		s->stream.took_kernel = true;
+		context_leave(a->ctx);
+	}
+	return fd;
+}
+
+static bool kernel_due(const struct context *ctx, const struct sock *s)
+{
+	if (s->stream.listener.n_ready && s->stream.took_kernel)
+		return false;
+	return s->kernel_hot || ctx->now - s->kernel_looked >= FS_US(ctx->config.kernel_look);
+}
+
+/* One look at both sides, which take turns while both have connections. */
+static int accept_once(struct acceptance *a, bool must)
+{
+	struct context *ctx = a->ctx;
+	struct sock *s = stream_enter(ctx, a->fd);
+	int ret = -EAGAIN;
+
+	if (!s)
+		return CONTEXT_KERNEL;
+	context_poll(ctx);
+	if (context_live_sock(ctx, a->fd) != s || !stream_listens(&s->stream)) {
+		context_leave(ctx);
+		return CONTEXT_KERNEL;
+	}
+	a->limit = s->rcvtimeo;
+	a->may_wait = !s->nonblock;
+	a->kernel_next = kernel_due(ctx, s) || (must && !s->stream.listener.n_ready);
+	if (a->kernel_next)
+		s->kernel_looked = ctx->now;
+	else if (s->stream.listener.n_ready)
+		ret = accept_fast(a, s);
+	s->stream.took_kernel = false;
+	s->kernel_hot -= s->kernel_hot > 0;
+	segments_flush(ctx);
+	context_leave(ctx);
+	if (!a->kernel_next)
+		return ret;
+	ret = accept_kernel(a);
+	if (ret != -EAGAIN)
+		return ret;
+	s = stream_enter(ctx, a->fd);
+	if (!s)
+		return CONTEXT_KERNEL;
+	ret = stream_listens(&s->stream) && s->stream.listener.n_ready ? accept_fast(a, s) : -EAGAIN;
+	context_leave(ctx);
+	return ret;
+}
+
+int stream_accept(struct context *ctx, int fd, struct sockaddr *name, socklen_t *len, int flags)
+{
+	struct acceptance a = { .ctx = ctx, .fd = fd, .name = name, .len = len, .flags = flags };
+	struct pollfd fds[3] = { { .fd = fd, .events = POLLIN } };
+	bool must = true;
+	BLOCKER(b);
+	int ret;
+
+	if (!stream_is(ctx, fd) || (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
+		return CONTEXT_KERNEL;
+	while ((ret = accept_once(&a, must)) == -EAGAIN && a.may_wait) {
+		ret = stream_pause(ctx, fd, &b, a.limit, fds, 1);
+		if (ret < 0)
+			break;
+		must = b.slept;
+		b.slept = false;
+	}
+	return ret;
+}

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stream_option.c - options of TCP sockets: the shadow has them first, the engine follows.
+ *
+ * Values are read back from the shadow, which has checked, doubled and clamped them as the kernel does.
+ */
+#include <errno.h>
+#include <linux/sockios.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/time.h>
+
+#include "base/reason.h"
+#include "context/stream_internal.h"
+#include "sys/sys.h"
+#include "tcp/cc.h"
+
+/* <netinet/tcp.h> and <linux/tcp.h> meet names of the engine's; the numbers are the kernel's ABI. */
+enum {
+	OPT_NODELAY = 1,
+	OPT_MAXSEG = 2,
+	OPT_CORK = 3,
+	OPT_KEEPIDLE = 4,
+	OPT_KEEPINTVL = 5,
+	OPT_KEEPCNT = 6,
+	OPT_SYNCNT = 7,
+	OPT_LINGER2 = 8,
+	OPT_DEFER_ACCEPT = 9,
+	OPT_WINDOW_CLAMP = 10,
+	OPT_INFO = 11,
+	OPT_QUICKACK = 12,
+	OPT_CONGESTION = 13,
+	OPT_MD5SIG = 14,
+	OPT_USER_TIMEOUT = 18,
+	OPT_REPAIR = 19,
+	OPT_FASTOPEN = 23,
+	OPT_TIMESTAMP = 24,
+	OPT_NOTSENT_LOWAT = 25,
+	OPT_FASTOPEN_CONNECT = 30,
+	OPT_ULP = 31,
+	OPT_FASTOPEN_KEY = 33,
+	OPT_FASTOPEN_NO_COOKIE = 34,
+	OPT_INQ = 36,
+	OPT_TX_DELAY = 37,
+	OPT_RCVTIMEO_OLD = 20,
+	OPT_SNDTIMEO_OLD = 21,
+	OPT_RCVTIMEO_NEW = 66,
+	OPT_SNDTIMEO_NEW = 67,
+	CONGESTION_NAME = 16,
+};
+
+/* --- reading back --- */
+
+static int read_int(int fd, int level, int name, int otherwise)
+{
+	int v = otherwise;
+	socklen_t len = sizeof(v);
+
+	return sys_getsockopt(fd, level, name, &v, &len) == 0 ? v : otherwise;
+}
+
+static fs_ns read_timeout(int fd, int name)
+{
+	struct timeval tv = { 0 };
+	socklen_t len = sizeof(tv);
+
+	return sys_getsockopt(fd, SOL_SOCKET, name, &tv, &len) < 0 ? 0 : fs_span(tv.tv_sec, FS_US(tv.tv_usec));
+}
+
+static int32_t read_linger(int fd)
+{
+	struct linger l = { 0 };
+	socklen_t len = sizeof(l);
+
+	sys_getsockopt(fd, SOL_SOCKET, SO_LINGER, &l, &len);
+	return l.l_onoff ? l.l_linger : -1;
+}
+
+static uint8_t read_congestion(int fd, uint8_t otherwise)
+{
+	char name[CONGESTION_NAME + 1] = "";
+	socklen_t len = CONGESTION_NAME;
+	int found;
+
+	if (sys_getsockopt(fd, IPPROTO_TCP, OPT_CONGESTION, name, &len) < 0)
+		return otherwise;
+	found = tcp_cc_by_name(name, strlen(name));
+	return found < 0 ? otherwise : (uint8_t)found;
+}
+
+/* --- the table --- */
+
+/* What an option is to the engine. */
+enum act {
+	SHADOW,	    /* nothing */
+	DECLINE,    /* it cannot have it: the socket stays with the kernel if it is there still */
+	NODELAY, MAXSEG, CORK, KEEPIDLE, KEEPINTVL, KEEPCNT, SYNCNT, LINGER2, DEFER_ACCEPT, WINDOW_CLAMP, QUICKACK,
+	CONGESTION, USER_TIMEOUT, FASTOPEN, NOTSENT_LOWAT, FASTOPEN_CONNECT, FASTOPEN_NO_COOKIE,
+	SNDBUF, RCVBUF, RCVLOWAT, LINGER, KEEPALIVE, OOBINLINE, PACING, RCVTIMEO, SNDTIMEO, PEEK_OFF, MARK, DEVICE,
+	REUSEPORT, ZEROCOPY, TOS, TCLASS, TTL, HOPS, V6ONLY, RECVERR, UNICAST_IF,
+};
+
+struct option {
+	int level, name;
+	enum act act;
+	bool inherited; /* by the shadow of an accepted connection */
+};
+
+static const struct option options[] = {
+	{ IPPROTO_TCP, OPT_NODELAY, NODELAY, true },
+	{ IPPROTO_TCP, OPT_MAXSEG, MAXSEG, true },
+	{ IPPROTO_TCP, OPT_CORK, CORK, true },
+	{ IPPROTO_TCP, OPT_KEEPIDLE, KEEPIDLE, true },
+	{ IPPROTO_TCP, OPT_KEEPINTVL, KEEPINTVL, true },
+	{ IPPROTO_TCP, OPT_KEEPCNT, KEEPCNT, true },
+	{ IPPROTO_TCP, OPT_SYNCNT, SYNCNT, true },
+	{ IPPROTO_TCP, OPT_LINGER2, LINGER2, true },
+	{ IPPROTO_TCP, OPT_DEFER_ACCEPT, DEFER_ACCEPT, true },
+	{ IPPROTO_TCP, OPT_WINDOW_CLAMP, WINDOW_CLAMP, true },
+	{ IPPROTO_TCP, OPT_QUICKACK, QUICKACK, false },
+	{ IPPROTO_TCP, OPT_CONGESTION, CONGESTION, true },
+	{ IPPROTO_TCP, OPT_USER_TIMEOUT, USER_TIMEOUT, true },
+	{ IPPROTO_TCP, OPT_FASTOPEN, FASTOPEN, false },
+	{ IPPROTO_TCP, OPT_FASTOPEN_KEY, SHADOW, false },
+	{ IPPROTO_TCP, OPT_NOTSENT_LOWAT, NOTSENT_LOWAT, true },
+	{ IPPROTO_TCP, OPT_FASTOPEN_CONNECT, FASTOPEN_CONNECT, false },
+	{ IPPROTO_TCP, OPT_FASTOPEN_NO_COOKIE, FASTOPEN_NO_COOKIE, false },
+	{ IPPROTO_TCP, OPT_TIMESTAMP, SHADOW, false },
+	{ IPPROTO_TCP, OPT_TX_DELAY, DECLINE, false },
+	{ IPPROTO_TCP, OPT_INQ, DECLINE, false },
+	{ IPPROTO_TCP, OPT_MD5SIG, DECLINE, false },
+	{ IPPROTO_TCP, OPT_REPAIR, DECLINE, false },
+	{ IPPROTO_TCP, OPT_ULP, DECLINE, false },
+
+	{ SOL_SOCKET, SO_SNDBUF, SNDBUF, true },
+	{ SOL_SOCKET, SO_SNDBUFFORCE, SNDBUF, false },
+	{ SOL_SOCKET, SO_RCVBUF, RCVBUF, true },
+	{ SOL_SOCKET, SO_RCVBUFFORCE, RCVBUF, false },
+	{ SOL_SOCKET, SO_RCVLOWAT, RCVLOWAT, true },
+	{ SOL_SOCKET, SO_LINGER, LINGER, true },
+	{ SOL_SOCKET, SO_KEEPALIVE, KEEPALIVE, true },
+	{ SOL_SOCKET, SO_OOBINLINE, OOBINLINE, true },
+	{ SOL_SOCKET, SO_MAX_PACING_RATE, PACING, true },
+	{ SOL_SOCKET, OPT_RCVTIMEO_OLD, RCVTIMEO, true },
+	{ SOL_SOCKET, OPT_RCVTIMEO_NEW, RCVTIMEO, false },
+	{ SOL_SOCKET, OPT_SNDTIMEO_OLD, SNDTIMEO, true },
+	{ SOL_SOCKET, OPT_SNDTIMEO_NEW, SNDTIMEO, false },
+	{ SOL_SOCKET, SO_PEEK_OFF, PEEK_OFF, false },
+	{ SOL_SOCKET, SO_MARK, MARK, true },
+	{ SOL_SOCKET, SO_BINDTODEVICE, DEVICE, false },
+	{ SOL_SOCKET, SO_BINDTOIFINDEX, DEVICE, true },
+	{ SOL_SOCKET, SO_REUSEADDR, SHADOW, true },
+	{ SOL_SOCKET, SO_REUSEPORT, REUSEPORT, true },
+	{ SOL_SOCKET, SO_ZEROCOPY, ZEROCOPY, true },
+	{ SOL_SOCKET, SO_PRIORITY, SHADOW, true },
+	{ SOL_SOCKET, SO_BROADCAST, SHADOW, true },
+	{ SOL_SOCKET, SO_DEBUG, SHADOW, false },
+	{ SOL_SOCKET, SO_BSDCOMPAT, SHADOW, false },
+	{ SOL_SOCKET, SO_BUSY_POLL, SHADOW, false },
+	{ SOL_SOCKET, SO_PREFER_BUSY_POLL, SHADOW, false },
+	{ SOL_SOCKET, SO_BUSY_POLL_BUDGET, SHADOW, false },
+	{ SOL_SOCKET, SO_INCOMING_CPU, SHADOW, false },
+	{ SOL_SOCKET, SO_PASSCRED, SHADOW, false },
+	{ SOL_SOCKET, SO_TIMESTAMP, SHADOW, false }, /* of datagrams; the kernel gives none with streams but on request */
+	{ SOL_SOCKET, SO_DETACH_FILTER, SHADOW, false },
+	{ SOL_SOCKET, SO_LOCK_FILTER, SHADOW, false },
+	{ SOL_SOCKET, SO_CNX_ADVICE, SHADOW, false },
+	{ SOL_SOCKET, SO_NO_CHECK, SHADOW, false },
+
+	{ IPPROTO_IP, IP_TOS, TOS, true },
+	{ IPPROTO_IP, IP_TTL, TTL, true },
+	{ IPPROTO_IP, IP_RECVERR, RECVERR, true },
+	{ IPPROTO_IP, IP_MTU_DISCOVER, SHADOW, true },
+	{ IPPROTO_IP, IP_UNICAST_IF, UNICAST_IF, true },
+	{ IPPROTO_IP, IP_FREEBIND, SHADOW, false },
+	{ IPPROTO_IP, IP_TRANSPARENT, SHADOW, false },
+	{ IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, SHADOW, false },
+	{ IPPROTO_IP, IP_PKTINFO, SHADOW, false }, /* of datagrams, as the next ones */
+	{ IPPROTO_IP, IP_RECVTTL, SHADOW, false },
+	{ IPPROTO_IP, IP_RECVTOS, SHADOW, false },
+	{ IPPROTO_IP, IP_MINTTL, DECLINE, false },
+	{ IPPROTO_IPV6, IPV6_V6ONLY, V6ONLY, true },
+	{ IPPROTO_IPV6, IPV6_TCLASS, TCLASS, true },
+	{ IPPROTO_IPV6, IPV6_UNICAST_HOPS, HOPS, true },
+	{ IPPROTO_IPV6, IPV6_RECVERR, RECVERR, true },
+	{ IPPROTO_IPV6, IPV6_MTU_DISCOVER, SHADOW, true },
+	{ IPPROTO_IPV6, IPV6_RECVPKTINFO, SHADOW, false },
+	{ IPPROTO_IPV6, IPV6_RECVHOPLIMIT, SHADOW, false },
+	{ IPPROTO_IPV6, IPV6_RECVTCLASS, SHADOW, false },
+};
+
+_Static_assert(FS_ARRAY_SIZE(options) <= 128, "bits of stream.inherit");
+
+static const struct option *find(int level, int name)
+{
+	for (size_t i = 0; i < FS_ARRAY_SIZE(options); i++)
+		if (options[i].level == level && options[i].name == name)
+			return &options[i];
+	return NULL;
+}
+
+/* --- setting --- */
+
+static void set_choice(struct stream *s, void (*change)(struct context_choice *, uint32_t), uint32_t value)
+{
+	struct context_choice choice;
+
+	context_choice_unpack(s->options.choice, &choice);
+	change(&choice, value);
+	s->options.choice = context_choice_pack(&choice);
+}
+
+static void choose_mark(struct context_choice *c, uint32_t mark)
+{
+	c->mark = mark;
+}
+
+static void choose_device(struct context_choice *c, uint32_t ifindex)
+{
+	c->oif = ifindex;
+}
+
+static void choose_tos(struct context_choice *c, uint32_t tos)
+{
+	context_choice_tos(c, (uint8_t)tos);
+}
+
+/* Options of IPPROTO_TCP. */
+static void note_tcp(struct tcp_options *o, const struct option *opt, int fd)
+{
+	int v = read_int(fd, opt->level, opt->name, 0);
+
+	switch (opt->act) {
+	case NODELAY: o->nodelay = v != 0; break;
+	case MAXSEG: o->mss = (uint16_t)v; break;
+	case CORK: o->cork = v != 0; break;
+	case KEEPIDLE: o->keep_idle_s = (uint16_t)v; break;
+	case KEEPINTVL: o->keep_interval_s = (uint16_t)v; break;
+	case KEEPCNT: o->keep_count = (uint8_t)v; break;
+	case SYNCNT: o->syn_count = (uint8_t)v; break;
+	case LINGER2: o->linger2_s = (int16_t)v; break;
+	case WINDOW_CLAMP: o->window_clamp = (uint32_t)v; break;
+	case CONGESTION: o->congestion = read_congestion(fd, o->congestion); break;
+	case USER_TIMEOUT: o->user_timeout_ms = (uint32_t)v; break;
+	case FASTOPEN: o->fastopen_queue = (uint16_t)v; break;
+	case NOTSENT_LOWAT: o->notsent_lowat = (uint32_t)v; break;
+	case FASTOPEN_CONNECT: o->fastopen_connect = v != 0; break;
+	case FASTOPEN_NO_COOKIE: o->fastopen_no_cookie = v != 0; break;
+	default: break;
+	}
+}
+
+/* Those of the other levels. */
+static void note_socket(struct sock *s, const struct option *opt, int fd)
+{
+	struct tcp_options *o = &s->stream.options;
+	int v = read_int(fd, opt->level, opt->name, 0);
+
+	switch (opt->act) {
+	case SNDBUF: o->sndbuf = (uint32_t)read_int(fd, SOL_SOCKET, SO_SNDBUF, 0); break;
+	case RCVBUF: o->rcvbuf = (uint32_t)read_int(fd, SOL_SOCKET, SO_RCVBUF, 0); break;
+	case RCVLOWAT: o->rcvlowat = (uint32_t)v; break;
+	case LINGER: o->linger_s = read_linger(fd); break;
+	case KEEPALIVE: o->keepalive = v != 0; break;
+	case OOBINLINE: o->oob_inline = v != 0; break;
+	case PACING: o->max_pacing_rate = (uint32_t)v == UINT32_MAX ? 0 : (uint32_t)v; break;
+	case RCVTIMEO: s->rcvtimeo = read_timeout(fd, OPT_RCVTIMEO_OLD); break;
+	case SNDTIMEO: s->stream.sndtimeo = read_timeout(fd, OPT_SNDTIMEO_OLD); break;
+	case PEEK_OFF: s->stream.peek_off = v; break;
+	case MARK: set_choice(&s->stream, choose_mark, (uint32_t)v); break;
+	case DEVICE:
+		s->stream.ifindex = (uint32_t)read_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, 0);
+		set_choice(&s->stream, choose_device, s->stream.ifindex);
+		break;
+	case REUSEPORT: s->stream.reuseport = v != 0; break;
+	case ZEROCOPY: s->stream.zerocopy = v != 0; break;
+	case TOS:
+		o->style[0].tos = (uint8_t)v;
+		set_choice(&s->stream, choose_tos, (uint32_t)v);
+		break;
+	case TCLASS: o->style[1].tos = (uint8_t)FS_MAX(v, 0); break;
+	case TTL: o->style[0].hop_limit = (uint8_t)FS_MAX(v, 0); break;
+	case HOPS: o->style[1].hop_limit = (uint8_t)FS_MAX(v, 0); break;
+	case V6ONLY: s->stream.v6_only = v != 0; break;
+	case RECVERR: o->recverr = v != 0; break;
+	case UNICAST_IF: set_choice(&s->stream, choose_device, __builtin_bswap32((uint32_t)v)); break;
+	default: break;
+	}
+}
+
+static void decline(struct context *ctx, struct sock *s, int level, int name)
+{
+	host_format(ctx->why, sizeof(ctx->why), "option level %d name %d", level, name);
+	if (s->stream.conn)
+		return; /* the shadow, unconnected, has refused what a connection's would take */
+	s->stream.declined = true;
+	if (stream_listens(&s->stream))
+		stream_demote(ctx, s, FS_REASON_option, ctx->why);
+	else
+		record_reason(s->record, FS_REASON_option, ctx->why);
+}
+
+/* TCP_DEFER_ACCEPT: the kernel keeps it as retransmissions, and shows seconds. */
+static uint8_t retransmissions_of(int seconds)
+{
+	int n = 0, timeout = 1, period = 1;
+
+	while (seconds > period && n < UINT8_MAX) {
+		n++;
+		timeout = FS_MIN(2 * timeout, 120);
+		period += timeout;
+	}
+	return (uint8_t)(seconds > 0 ? n + 1 : 0);
+}
+
+int stream_option(struct context *ctx, int fd, int level, int name, const void *value, socklen_t len)
+{
+	struct sock *s = stream_is(ctx, fd) ? stream_enter_checked(ctx, fd) : NULL;
+	const struct option *opt = find(level, name);
+	int given = 0, ret = 0;
+
+	if (!s)
+		return 0;
+	stream_now(ctx);
+	memcpy(&given, value, FS_MIN((size_t)len, sizeof(given)));
+	if (!opt || opt->act == DECLINE) {
+		decline(ctx, s, level, name);
+	} else if (opt->act == QUICKACK) {
+		s->stream.options.quickack_off = given == 0;
+		if (s->stream.conn)
+			tcp_quickack(s->stream.conn, &ctx->env, given != 0, ctx->now);
+	} else if (opt->act == DEFER_ACCEPT) {
+		s->stream.options.defer_accept = retransmissions_of(given);
+	} else if (opt->act != SHADOW) {
+		if (level == IPPROTO_TCP)
+			note_tcp(&s->stream.options, opt, fd);
+		else
+			note_socket(s, opt, fd);
+	}
+	if (opt && opt->inherited)
+		s->stream.inherit[(opt - options) / 64] |= 1ULL << (opt - options) % 64;
+	if (s->stream.conn)
+		ret = tcp_set_options(s->stream.conn, &ctx->env, &s->stream.options, ctx->now);
+	else if (stream_listens(&s->stream))
+		s->stream.listener.options = s->stream.options;
+	segments_send(ctx);
+	context_leave(ctx);
+	return ret;
+}
+
+void stream_inherit(const struct sock *listener, int from, int fd)
+{
+	for (size_t i = 0; i < FS_ARRAY_SIZE(options); i++) {
+		char value[64];
+		socklen_t len = sizeof(value);
+
+		if (!(listener->stream.inherit[i / 64] >> i % 64 & 1) ||
+		    sys_getsockopt(from, options[i].level, options[i].name, value, &len) < 0)
+			continue;
+		if (options[i].act == SNDBUF || options[i].act == RCVBUF) {
+			int doubled; /* the kernel doubles what it is given */
+
+			memcpy(&doubled, value, sizeof(doubled));
+			doubled /= 2;
+			memcpy(value, &doubled, sizeof(doubled));
+		}
+		sys_setsockopt(fd, options[i].level, options[i].name, value, len);
+	}
+}
+
+void stream_read_options(struct context *ctx, struct sock *s, int fd)
+{
+	struct tcp_config config;
+
+	tcp_config_default(&config);
+	config.congestion = read_congestion(fd, config.congestion);
+	tcp_options_default(&s->stream.options, &config);
+	if (s->stream.v6)
+		s->stream.v6_only = read_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) != 0;
+	(void)ctx;
+}
+
+/* --- getting --- */
+
+static int put(void *to, socklen_t *len, const void *from, socklen_t have)
+{
+	if (!len || (*len && !to))
+		return -EFAULT;
+	if ((int)*len < 0)
+		return -EINVAL;
+	*len = FS_MIN(*len, have);
+	memcpy(to, from, *len);
+	return 0;
+}
+
+static int get_info(const struct sock *s, void *to, socklen_t *len, fs_ns now)
+{
+	if (!len || (*len && !to))
+		return -EFAULT;
+	if ((int)*len < 0)
+		return -EINVAL;
+	*len = (socklen_t)(s->stream.conn ? tcp_info(s->stream.conn, to, *len, now) :
+					    tcp_listener_info(&s->stream.listener, to, *len));
+	return 0;
+}
+
+static int get_of_conn(struct sock *s, int level, int name, void *value, socklen_t *len)
+{
+	struct tcp_conn *conn = s->stream.conn;
+	int v;
+
+	if (level == SOL_SOCKET && name == SO_ERROR)
+		v = tcp_take_error(conn);
+	else if (level == SOL_SOCKET && name == SO_RCVBUF)
+		v = (int)conn->rcvbuf;
+	else if (level == SOL_SOCKET && name == SO_SNDBUF)
+		v = (int)conn->sndbuf;
+	else if (level == IPPROTO_TCP && name == OPT_MAXSEG)
+		v = conn->mss;
+	else if (level == IPPROTO_TCP && name == OPT_QUICKACK)
+		v = !(conn->ack_flags & TCP_ACK_PINGPONG);
+	else
+		return CONTEXT_KERNEL;
+	return put(value, len, &v, sizeof(v));
+}
+
+int stream_get_option(struct context *ctx, int fd, int level, int name, void *value, socklen_t *len)
+{
+	struct sock *s = stream_is(ctx, fd) ? stream_enter(ctx, fd) : NULL;
+	int ret = CONTEXT_KERNEL;
+
+	if (!s)
+		return CONTEXT_KERNEL;
+	if (s->stream.conn || stream_listens(&s->stream)) {
+		context_poll(ctx);
+		if (context_live_sock(ctx, fd) != s)
+			ret = CONTEXT_KERNEL;
+		else if (level == IPPROTO_TCP && name == OPT_INFO)
+			ret = get_info(s, value, len, ctx->now);
+		else if (s->stream.conn)
+			ret = get_of_conn(s, level, name, value, len);
+	}
+	context_leave(ctx);
+	return ret;
+}
+
+int stream_ioctl(struct context *ctx, int fd, unsigned long request)
+{
+	struct sock *s = stream_is(ctx, fd) ? stream_enter(ctx, fd) : NULL;
+	int ret = CONTEXT_KERNEL;
+
+	if (!s)
+		return CONTEXT_KERNEL;
+	context_poll(ctx);
+	if (context_live_sock(ctx, fd) == s && s->stream.conn) {
+		const struct tcp_conn *conn = s->stream.conn;
+
+		ret = request == SIOCINQ      ? (int)tcp_inq(conn) :
+		      request == SIOCOUTQ     ? (int)tcp_outq(conn) :
+		      request == SIOCOUTQNSD  ? (int)tcp_outq_unsent(conn) :
+		      request == SIOCATMARK   ? tcp_at_mark(conn) :
+						CONTEXT_KERNEL;
+	}
+	context_leave(ctx);
+	return ret;
+}
+
+int stream_nonblock(struct context *ctx, int fd)
+{
+	struct sock *s = stream_is(ctx, fd) ? stream_enter(ctx, fd) : NULL;
+	int ret;
+
+	if (!s)
+		return -1;
+	ret = stream_listens(&s->stream) ? s->nonblock : -1;
+	context_leave(ctx);
+	return ret;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stream.h - the TCP half of a socket: what it has beside the engine's connection or listener.
+ *
+ * A stream socket is SOCK_UNDECIDED until it connects or listens. As SOCK_FAST it has either a connection or
+ * a listener of the engine. A listener's shadow listens, too, in the kernel. The shadow of a connection is a
+ * fresh kernel socket that is used for nothing but options and descriptors, until the connection moves
+ * there (DESIGN D3, D13).
+ *
+ * Lives in: stack memory, in struct sock.
+ * Threads:  holder of the stack's lock only.
+ */
+#ifndef FSOCK_SOCKET_STREAM_H
+#define FSOCK_SOCKET_STREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/clock.h"
+#include "tcp/tcp.h"
+
+struct stream {
+	struct tcp_conn *conn;	      /* the engine's; its `user` is the sock. NULL = none */
+	struct tcp_listener listener; /* listens while listener.stack is set */
+	struct tcp_options options;   /* as the program set them: what a connection or listener begins with */
+	struct ip_addr local;	      /* the shadow is bound to, any = no address */
+	uint16_t local_port;	      /* likewise; 0 = not bound, or to an address only. Host order */
+	bool v6, v6_only;
+	bool connecting;	      /* connect() has not said yet what became of it */
+	bool reuseport;
+	bool took_kernel;	      /* listener: the fast path's turn at accept(), after the shadow's */
+	uint32_t ifindex;	      /* SO_BINDTODEVICE; 0 = any */
+	int32_t peek_off;	      /* SO_PEEK_OFF; -1 = off */
+	fs_ns sndtimeo;		      /* SO_SNDTIMEO; 0 = none */
+	uint64_t inherit[2];	      /* options set that accepted ones inherit, by bit of their table */
+	bool declined;		      /* an option is set that only the kernel carries */
+	bool zerocopy;		      /* SO_ZEROCOPY */
+	uint32_t copied, told;	      /* sends with MSG_ZEROCOPY; of them, completed and reported */
+};
+
+static inline bool stream_listens(const struct stream *s)
+{
+	return s->listener.stack != NULL;
+}
+
+#endif
