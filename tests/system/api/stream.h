@@ -11,7 +11,7 @@
 
 #include "record.h"
 
-#include <netinet/tcp.h>
+#include <linux/tcp.h>
 
 enum {
 	PORT_PEER = 7010,	/* the peer listens here, see peer("accept ...") */

@@ -17,7 +17,7 @@
  * source SLOT SIZE             send in the background
  * take SLOT SIZE               receive so much or up to the end of the stream, bytes
  * rest SLOT                    receive to the end of the stream, bytes; a reset is -ECONNRESET
- * sum SLOT                     hash over all bytes received
+ * sum SLOT, sent SLOT          hash over all bytes received; offset of the next byte to send
  * echo SLOT, sink SLOT         do that in the background
  * oob SLOT                     one urgent byte
  * urgent SLOT                  receive one urgent byte
@@ -433,6 +433,8 @@ static long obey_slot(struct conn *c, const char *verb, long size)
 		return take(c, 1L << 40);
 	if (strcmp(verb, "sum") == 0)
 		return c->hash;
+	if (strcmp(verb, "sent") == 0)
+		return c->sent;
 	if (strcmp(verb, "urgent") == 0)
 		return urgent(c);
 	if (strcmp(verb, "oob") == 0) {

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* stream_life.c - streams and descriptors, processes, threads. P18, P20, P22, P25, P28, P37, P40, P53. */
+#include "stream.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+static unsigned char buf[65536];
+
+static void ended(pid_t pid)
+{
+	int status = -1;
+
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (WIFSIGNALED(status))
+		say("child: signal %d", WTERMSIG(status));
+	else
+		say("child: status %d", WEXITSTATUS(status));
+}
+
+CASE_FAST(copies_share_the_connection)
+{
+	int slot, fd = linked(&slot), copy = dup(fd), third = fcntl(fd, F_DUPFD_CLOEXEC, 40);
+
+	CALL(close(fd));
+	CALL(send(copy, "one", 3, 0));
+	CALL(send(third, "two", 3, 0));
+	order("take %d 6", slot);
+	bring(slot, 10);
+	receive_all(third, 5);
+	CALL(close(third));
+	receive_all(copy, 5);
+	CALL(close(copy));
+	order("rest %d", slot);
+}
+
+CASE_FAST(copy_over_a_connection)
+{
+	int first, second, one = linked(&first), two = linked(&second);
+
+	CALL(dup2(one, two) == two);
+	order("rest %d", second);
+	CALL(close(one));
+	bring(first, 10);
+	receive_all(two, 10);
+	CALL(dup2(two, two) == two);
+	CALL(dup3(two, two, 0));
+	CALL(send(two, "x", 1, 0));
+	order("take %d 1", first);
+}
+
+CASE_FAST(shutdown_by_a_copy)
+{
+	int slot, fd = linked(&slot), copy = dup(fd);
+
+	CALL(shutdown(copy, SHUT_WR));
+	CALL(send(fd, "x", 1, MSG_NOSIGNAL));
+	order("rest %d", slot);
+}
+
+CASE_FAST(flags_of_a_copy)
+{
+	int slot, fd = linked(&slot), copy = dup(fd), on = 1;
+
+	CALL(ioctl(copy, FIONBIO, &on));
+	say("status %#x", (unsigned)fcntl(fd, F_GETFL));
+	CALL(recv(fd, buf, 1, 0));
+	CALL(fcntl(fd, F_SETFL, 0));
+	say("status %#x", (unsigned)fcntl(copy, F_GETFL));
+	bring(slot, 1);
+	CALL(recv(copy, buf, 1, 0));
+}
+
+CASE_FAST(lowest_free_number)
+{
+	int slot, fd = linked_out(&slot), next = tcp(), listener, got;
+
+	say("next %d", next == fd + 1);
+	close(fd);
+	listener = tcp_listening(PORT_HERE, 4);
+	say("reused %d", listener == fd);
+	close(next);
+	got = taken_in(listener, PORT_HERE, &slot);
+	say("accepted at %d", got == next);
+	bring(slot, 10);
+	receive_all(got, 10);
+}
+
+CASE_FAST(closed_twice)
+{
+	int slot, fd = linked(&slot);
+
+	CALL(close(fd));
+	CALL(close(fd));
+	CALL(recv(fd, buf, 1, 0));
+	order("rest %d", slot);
+}
+
+CASE_FAST(kind_of_file)
+{
+	struct stat st;
+	int slot, fd = linked(&slot);
+
+	CALL(fstat(fd, &st));
+	say("socket %d", S_ISSOCK(st.st_mode));
+	CALL(fsync(fd));
+	CALL(ftruncate(fd, 0));
+	say("mapped %d", mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0) != MAP_FAILED);
+}
+
+CASE_FAST(closing_a_range)
+{
+	int slot, fd = linked(&slot), kept = linked_out(&(int){ 0 });
+
+	CALL(close_range((unsigned)fd, (unsigned)fd, 0));
+	order("rest %d", slot);
+	CALL(send(kept, "x", 1, 0));
+}
+
+CASE_FAST(child_takes_over)
+{
+	int slot, fd = linked(&slot);
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (send(fd, "child", 5, 0) != 5 || recv(fd, buf, 10, MSG_WAITALL) != 10)
+			_exit(1);
+		_exit(0);
+	}
+	CALL(close(fd));
+	order("take %d 5", slot);
+	order("send %d 10", slot);
+	ended(pid);
+	order("rest %d", slot);
+}
+
+CASE_FAST(child_ends_without_a_word)
+{
+	int slot, fd = linked(&slot);
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(0);
+	ended(pid);
+	CALL(send(fd, "x", 1, 0));
+	order("take %d 1", slot);
+	bring(slot, 10);
+	receive_all(fd, 10);
+}
+
+CASE_FAST(child_shuts_down)
+{
+	int slot, fd = linked(&slot);
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(shutdown(fd, SHUT_WR) != 0);
+	ended(pid);
+	CALL(send(fd, "x", 1, MSG_NOSIGNAL));
+	order("rest %d", slot);
+}
+
+CASE_FAST(child_accepts)
+{
+	int fd = tcp_listening(PORT_HERE, 8), got;
+	pid_t pid;
+
+	peer("begin %d", PORT_HERE);
+	pid = fork();
+	if (pid == 0) {
+		got = accept(fd, NULL, NULL);
+		if (got < 0 || send(got, "child", 5, 0) != 5 || recv(got, buf, 1, 0) != 0)
+			_exit(1);
+		_exit(0);
+	}
+	order("take 0 5");
+	order("fin 0");
+	ended(pid);
+	order("rest 0");
+	peer("begin %d", PORT_HERE);
+	CALL_FD(accept(fd, NULL, NULL));
+}
+
+CASE_FAST(child_connects)
+{
+	struct addr to = there(PORT_PEER);
+	int slot, fd = linked(&slot), own;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		own = tcp();
+		_exit(connect(own, SA(&to), to.len) != 0 || send(own, "child", 5, 0) != 5);
+	}
+	order("accept %d", PORT_PEER);
+	order("rest %d", slot + 1);
+	ended(pid);
+	CALL(send(fd, "x", 1, 0));
+	order("take %d 1", slot);
+}
+
+/* A program started with the connection as its standard output. */
+CASE_PART(another_program_writes)
+{
+	int slot, fd = linked(&slot);
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		dup2(fd, 1);
+		execl("/bin/echo", "echo", "from another program", (char *)NULL);
+		_exit(1);
+	}
+	CALL(close(fd));
+	ended(pid);
+	order("rest %d", slot);
+	order("sum %d", slot);
+}
+
+CASE_FAST(another_program_beside)
+{
+	char *argv[] = { "true", NULL }, *none[] = { NULL };
+	int slot, fd = linked(&slot);
+	pid_t pid;
+
+	CALL(posix_spawn(&pid, "/bin/true", NULL, NULL, argv, none));
+	ended(pid);
+	bring(slot, 10);
+	receive_all(fd, 10);
+}
+
+static void send_later(int fd)
+{
+	if (send(fd, "later", 5, 0) != 5)
+		say("send of the other thread failed");
+}
+
+CASE_FAST(one_reads_one_writes)
+{
+	int slot, fd = linked(&slot);
+
+	order("echo %d", slot);
+	later(80, send_later, fd);
+	CALL(recv(fd, buf, 5, MSG_WAITALL));
+	later_done();
+}
+
+static void *talk(void *argument)
+{
+	int fd = *(int *)argument, i;
+	unsigned char mine[64];
+	intptr_t bad = 0;
+
+	for (i = 0; i < 100; i++) {
+		memset(mine, fd + i, sizeof(mine));
+		bad += send(fd, mine, sizeof(mine), 0) != (ssize_t)sizeof(mine);
+		bad += recv(fd, mine, sizeof(mine), MSG_WAITALL) != (ssize_t)sizeof(mine) || mine[63] != (unsigned char)(fd + i);
+	}
+	return (void *)bad;
+}
+
+CASE_FAST(threads_with_their_own)
+{
+	pthread_t threads[4];
+	int fds[4], i, slot;
+	void *bad;
+
+	for (i = 0; i < 4; i++) {
+		fds[i] = linked_out(&slot);
+		order("echo %d", slot);
+	}
+	for (i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, talk, &fds[i]);
+	for (i = 0; i < 4; i++) {
+		pthread_join(threads[i], &bad);
+		say("wrong %ld", (long)(intptr_t)bad);
+	}
+}
+
+/* A connection outlives the thread that made it. */
+static int made, made_slot;
+
+static void make(int unused)
+{
+	(void)unused;
+	made = linked_out(&made_slot);
+}
+
+CASE_FAST(made_by_another_thread)
+{
+	later(0, make, 0);
+	later_done();
+	bring(made_slot, 10);
+	receive_all(made, 10);
+}
+
+static int passing[2];
+
+static void pass(int fd)
+{
+	char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec part = { "x", 1 };
+	struct msghdr msg = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	CALL(sendmsg(passing[0], &msg, 0));
+}
+
+static int taken(void)
+{
+	char control[CMSG_SPACE(sizeof(int))];
+	struct iovec part = { buf, 1 };
+	struct msghdr msg = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	int fd = -1;
+
+	CALL(recvmsg(passing[1], &msg, 0));
+	if (CMSG_FIRSTHDR(&msg))
+		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
+	return fd;
+}
+
+CASE_PART(passed_within_the_process)
+{
+	int slot, fd = linked(&slot), copy;
+
+	CALL(socketpair(AF_UNIX, SOCK_STREAM, 0, passing));
+	pass(fd);
+	copy = taken();
+	say("another number %d", copy != fd);
+	bring(slot, 10);
+	receive_all(copy, 10);
+	CALL(close(fd));
+	CALL(send(copy, "x", 1, 0));
+	order("take %d 1", slot);
+}
+
+CASE_PART(stream_of_stdio)
+{
+	int slot, fd = linked(&slot);
+	FILE *file = fdopen(fd, "r+");
+
+	CALL(fputs("printed", file) >= 0);
+	CALL(fflush(file));
+	order("take %d 7", slot);
+	order("send %d 10", slot);
+	CALL(fread(buf, 1, 10, file));
+	CALL(fclose(file));
+	order("rest %d", slot);
+}
+
+static void *block(void *argument)
+{
+	recv(*(int *)argument, buf, 1, 0);
+	return NULL;
+}
+
+CASE_FAST(cancelled_in_recv)
+{
+	int slot, fd = linked(&slot);
+	pthread_t thread;
+	void *result;
+
+	pthread_create(&thread, NULL, block, &fd);
+	settle();
+	CALL(pthread_cancel(thread));
+	CALL(pthread_join(thread, &result));
+	say("cancelled %d", result == PTHREAD_CANCELED);
+	bring(slot, 10);
+	receive_all(fd, 10);
+}
+
+static volatile int in_handler_fd;
+
+static void from_handler(int number)
+{
+	(void)number;
+	if (send(in_handler_fd, "handler", 7, MSG_DONTWAIT) != 7)
+		signals_seen = -100;
+	signals_seen++;
+}
+
+CASE_FAST(handler_sends_while_recv_waits)
+{
+	struct itimerval soon = { .it_value.tv_usec = 80000 };
+	int slot, fd = linked(&slot);
+
+	in_handler_fd = fd;
+	order("echo %d", slot);
+	on_signal(SIGALRM, from_handler, SA_RESTART);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	CALL(recv(fd, buf, 7, MSG_WAITALL));
+	say("signals %d", signals_seen);
+}
+
+CASE_FAST(mixed_with_datagrams)
+{
+	struct addr a = here(PORT_HERE2), to = there(9);
+	int slot, fd = linked(&slot), datagrams = udp();
+
+	CALL(bind(datagrams, SA(&a), a.len));
+	CALL(sendto(datagrams, "x", 1, 0, SA(&to), to.len));
+	bring(slot, 10);
+	receive_all(fd, 10);
+	CALL(close(datagrams));
+	CALL(send(fd, "x", 1, 0));
+	order("take %d 1", slot);
+}
+
+/* What a program leaves when it ends in the middle of everything. */
+CASE_PART(child_is_killed)
+{
+	struct addr to = there(PORT_PEER);
+	pid_t pid = fork();
+	int own;
+
+	if (pid == 0) {
+		own = tcp();
+		if (connect(own, SA(&to), to.len) != 0 || send(own, "child", 5, 0) != 5)
+			_exit(1);
+		pause();
+	}
+	order("accept %d", PORT_PEER);
+	order("take 0 5");
+	kill(pid, SIGKILL);
+	ended(pid);
+	order("rest 0");
+}
