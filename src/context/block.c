@@ -98,6 +98,9 @@ static void refresh_sleep_set(struct context *ctx)
 	event.events = EPOLLIN;
 	/* An AF_XDP socket does not tell that its interface went; the link's event does. */
 	sys_epoll_ctl(t->epfd, EPOLL_CTL_ADD, ctx->monitor.nl.fd, &event);
+	for (unsigned i = 0; i < FS_ARRAY_SIZE(ctx->icmp); i++)
+		if (ctx->icmp[i] > 0)
+			sys_epoll_ctl(t->epfd, EPOLL_CTL_ADD, ctx->icmp[i], &event);
 	event.events = EPOLLIN | EPOLLET;
 	event.data.u64 = OWNER_ENDED;
 	for (unsigned i = 0; i < IP_MAX_PORTS; i++)

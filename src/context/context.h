@@ -82,6 +82,8 @@ struct context {
 	uint8_t *nl_buf, *monitor_buf; /* owned pages */
 	struct host_policy *policy;    /* opened at the first look; owned pages, NULL = not yet */
 	int leases[2];	       /* unix sockets that hold the leased ports (lease.h); 0 = none */
+	int icmp[2];	       /* raw sockets, IPv4 and IPv6 (icmp.h); 0 = none */
+	int icmp_error;	       /* why there is none; 0 = none was asked for, or there is */
 	int doorbell[STATS_MAX_PROCS]; /* eventfds, by slot; -1 = not made. Never read: edge triggered */
 	bool watch_tried;      /* this process has its io_uring, or was refused one */
 	struct host_watch *watch; /* io_uring over epoll sets; NULL = denied or off. This process only */

@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 
 #include "base/reason.h"
+#include "context/icmp.h"
 #include "context/internal.h"
 #include "host/diag.h"
 #include "host/policy.h"
@@ -356,6 +357,7 @@ void context_housekeep(struct context *ctx)
 		context_ports_refresh(ctx);
 	if (changed & (HOST_CHANGED_LINK | HOST_CHANGED_ADDR | HOST_CHANGED_ROUTE))
 		ip_dst_flush(&ctx->stack->ip);
+	context_icmp_read(ctx);
 	if (fs_load_acquire(&ctx->stack->let_go))
 		context_let_go(ctx);
 	if (ctx->stack->lock.stopped == 0 && fs_load_relaxed(&ctx->n_late))

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 
 #include "base/reason.h"
+#include "context/icmp.h"
 #include "context/internal.h"
 #include "host/neigh.h"
 #include "host/route.h"
@@ -48,7 +49,7 @@ static void resolved(struct context *ctx, const struct host_route *route, struct
 	int port = context_port_find(ctx, (uint32_t)route->ifindex);
 
 	d->local = route->prefsrc;
-	d->mtu = route->mtu;
+	d->mtu = context_icmp_mtu(ctx, &d->remote, route->mtu);
 	d->hop_limit = route->hop_limit;
 	if (route->type == HOST_ROUTE_LOCAL) {
 		d->reason = FS_REASON_loopback;

@@ -40,6 +40,7 @@ enum {
 	STACK_PORT_STATE = 16384,     /* room for a provider's shared half */
 };
 
+struct icmp_paths;
 struct lease_table;
 
 /* Who drives the stack. */
@@ -102,6 +103,7 @@ struct stack {
 	bool entries_left;	/* sockets left to the kernel that are still steered to the stack */
 
 	struct lease_table *leases; /* local ports (lease.h); NULL = none were needed yet */
+	struct icmp_paths *paths;   /* what ICMP taught of paths (icmp.h); NULL = nobody listens yet */
 	bool leases_held;	/* some process has made the pair that keeps them, or tried */
 
 	uint32_t stamped;	/* sockets that want to know when frames arrive */

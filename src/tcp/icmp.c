@@ -159,8 +159,8 @@ void tcp_raise_mtu(struct tcp_conn *c, fs_ns now)
 	tcp_update_mss(c);
 }
 
-/* T1191-1, T8201-1. The quoted number is in flight. */
-static void too_big(struct tcp_conn *c, const struct tcp_icmp *icmp, fs_ns now)
+/* T1191-1, T8201-1. The quoted number is in flight. The path's MTU from here on; 0 = as before. */
+static uint32_t too_big(struct tcp_conn *c, const struct tcp_icmp *icmp, fs_ns now)
 {
 	uint32_t mtu = icmp->mtu;
 
@@ -175,10 +175,11 @@ static void too_big(struct tcp_conn *c, const struct tcp_icmp *icmp, fs_ns now)
 	}
 	if (mtu < c->path_mtu) {
 		tcp_lower_mtu(c, mtu, now);
-		return;
+		return mtu;
 	}
 ignored:
 	tcp_count(c, FS_CTR_tcp_icmp_ignored);
+	return 0;
 }
 
 /* Did we send a segment with that number which is not acked yet (RFC 5927 4)? */
@@ -203,18 +204,19 @@ static void soft_error(struct tcp_conn *c, const struct ip_env *env, int error)
 	tcp_tell(c, env, TCP_READY_ERR);
 }
 
-static void conn_error(struct tcp_conn *c, const struct ip_env *env, const struct tcp_icmp *icmp, fs_ns now)
+static uint32_t conn_error(struct tcp_conn *c, const struct ip_env *env, const struct tcp_icmp *icmp, fs_ns now)
 {
 	if (tcp_has(c, TCP_CONN_FROZEN) || !is_in_flight(c, icmp->seq)) {
 		tcp_count(c, FS_CTR_tcp_icmp_ignored);
-		return;
+		return 0;
 	}
 	if (icmp->kind == TCP_ICMP_TOO_BIG)
-		too_big(c, icmp, now);
-	else if (icmp->kind == TCP_ICMP_HARD && is_opening(c))
+		return too_big(c, icmp, now);
+	if (icmp->kind == TCP_ICMP_HARD && is_opening(c))
 		tcp_drop(c, env, icmp->error);
 	else
 		soft_error(c, env, icmp->error);
+	return 0;
 }
 
 /* No program knows of it, so there is nobody to tell. */
@@ -226,15 +228,16 @@ static void req_error(struct tcp_req *req, const struct tcp_icmp *icmp)
 		req->listener->stack->ip->counters[FS_CTR_tcp_icmp_ignored]++;
 }
 
-void tcp_icmp_input(struct tcp_stack *tcp, const struct ip_env *env, const struct tcp_icmp *icmp, fs_ns now)
+uint32_t tcp_icmp_input(struct tcp_stack *tcp, const struct ip_env *env, const struct tcp_icmp *icmp, fs_ns now)
 {
 	struct tcp_end *end =
 		tcp_end_find(tcp, &icmp->local, icmp->local_port, &icmp->remote, icmp->remote_port);
 
 	if (end && end->kind == TCP_END_CONN)
-		conn_error((struct tcp_conn *)(void *)end, env, icmp, now);
-	else if (end && end->kind == TCP_END_REQ)
+		return conn_error((struct tcp_conn *)(void *)end, env, icmp, now);
+	if (end && end->kind == TCP_END_REQ)
 		req_error((struct tcp_req *)(void *)end, icmp);
 	else
 		tcp->ip->counters[FS_CTR_tcp_icmp_ignored]++;
+	return 0;
 }

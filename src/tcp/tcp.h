@@ -290,7 +290,10 @@ enum tcp_icmp_kind { TCP_ICMP_SOFT, TCP_ICMP_HARD, TCP_ICMP_TOO_BIG };
  * of TCP's: no error, one that has no say any more (source quench: MUST-55), or about somebody else's packet.
  */
 bool tcp_icmp_read(struct tcp_icmp *icmp, bool v6, const void *message, size_t len);
-void tcp_icmp_input(struct tcp_stack *tcp, const struct ip_env *env, const struct tcp_icmp *icmp, fs_ns now);
+
+/* What it does. Returns the MTU of the path to @icmp->remote where it taught a smaller one, for other connections to
+ * begin with; else 0. */
+uint32_t tcp_icmp_input(struct tcp_stack *tcp, const struct ip_env *env, const struct tcp_icmp *icmp, fs_ns now);
 
 /* --- connections --- */
 

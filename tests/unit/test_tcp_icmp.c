@@ -48,8 +48,8 @@ static void teardown(struct fixture *f)
 	raw_close(&f->r);
 }
 
-/* An error that quotes number @seq of the connection. */
-static void error(struct fixture *f, enum tcp_icmp_kind kind, tcp_seq seq, uint32_t mtu)
+/* An error that quotes number @seq of the connection. What it taught of the path. */
+static uint32_t error(struct fixture *f, enum tcp_icmp_kind kind, tcp_seq seq, uint32_t mtu)
 {
 	struct tcp_icmp icmp = { .local = f->v6 ? f->r.h.v6 : f->r.h.v4,
 				 .remote = f->v6 ? f->r.peer6 : f->r.peer4,
@@ -60,7 +60,7 @@ static void error(struct fixture *f, enum tcp_icmp_kind kind, tcp_seq seq, uint3
 				 .mtu = mtu,
 				 .error = kind == TCP_ICMP_SOFT ? EHOSTUNREACH : ECONNREFUSED };
 
-	tcp_icmp_input(&f->r.tcp, &f->r.h.env, &icmp, rig_now(&f->r));
+	return tcp_icmp_input(&f->r.tcp, &f->r.h.env, &icmp, rig_now(&f->r));
 }
 
 /* @n bytes, sent. */
@@ -246,7 +246,8 @@ static void tcp_icmp_input__too_big(void **state)
 	put(&f, 3 * 1448);
 	cwnd = f.c->cc.cwnd;
 	rig_forget_out(&f.r);
-	error(&f, TCP_ICMP_TOO_BIG, f.c->snd_una + 1448, 1200);
+	assert_int_equal(error(&f, TCP_ICMP_TOO_BIG, f.c->snd_una + 1448, 1200), 1200);
+	assert_int_equal(error(&f, TCP_ICMP_TOO_BIG, f.c->snd_una + 1448, 1200), 0); /* known */
 	assert_int_equal(f.c->path_mtu, 1200);
 	assert_int_equal(f.c->mss, 1200 - 52);
 	assert_int_equal(f.r.h.counters[FS_CTR_tcp_mtu_lowered], 1);
@@ -291,7 +292,7 @@ static void tcp_icmp_input__floor_and_ceiling(void **state)
 	error(&f, TCP_ICMP_TOO_BIG, f.c->snd_una, 9000);
 	error(&f, TCP_ICMP_TOO_BIG, f.c->snd_una, UINT32_MAX);
 	assert_int_equal(f.c->path_mtu, RIG_MTU);
-	error(&f, TCP_ICMP_TOO_BIG, f.c->snd_una, 68);
+	assert_int_equal(error(&f, TCP_ICMP_TOO_BIG, f.c->snd_una, 68), 552);
 	assert_int_equal(f.c->path_mtu, 552);
 	assert_true(f.c->mss > 0);
 	teardown(&f);
