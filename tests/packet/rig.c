@@ -122,8 +122,13 @@ static void open_port(struct rig *r, const struct rig_config *config)
 	conf.local[3] = r->other6;
 	if (ip_port_set(&r->ip, 0, &conf) < 0)
 		abort();
-	r->ip.port[0].tcp_gso = config->gso;
-	r->ip.port[0].gso_parts = config->gso ? GSO_PARTS : 0;
+	rig_gso(r, config->gso);
+}
+
+void rig_gso(struct rig *r, uint16_t bytes)
+{
+	r->ip.port[0].tcp_gso = bytes;
+	r->ip.port[0].gso_parts = bytes ? GSO_PARTS : 0;
 }
 
 struct rig *rig_create(const struct rig_config *config)

@@ -106,6 +106,8 @@ void rig_advance(struct rig *r, fs_ns until);
 /* The next segment sent, the caller's to free(); NULL = none. */
 struct rig_out *rig_take(struct rig *r);
 
+/* The longest super-frame the port takes from now on, bytes; 0 = none. */
+void rig_gso(struct rig *r, uint16_t bytes);
 /* Next hop known, or not. */
 void rig_link(struct rig *r, bool up);
 

@@ -202,7 +202,7 @@ static bool run_clock(struct script *s, struct words *w)
 	return words_number(s, w, &s->config.start);
 }
 
-/* device gso N, device csum: what the port takes. */
+/* device gso N, device csum: what the port takes. The former may change. */
 static bool run_device(struct script *s, struct words *w)
 {
 	int64_t gso = s->config.gso;
@@ -212,6 +212,8 @@ static bool run_device(struct script *s, struct words *w)
 	else if (!words_take(w, "gso") || !words_number(s, w, &gso))
 		return script_fail(s, "device gso N | device csum");
 	s->config.gso = (uint16_t)gso;
+	if (s->rig)
+		rig_gso(s->rig, (uint16_t)gso);
 	return true;
 }
 
