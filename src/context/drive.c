@@ -131,7 +131,8 @@ unsigned context_take_port(struct context *ctx, unsigned port)
 int context_flush(struct context *ctx, unsigned port)
 {
 	struct provider_handle *h = &ctx->handle[port];
-	struct fbuf_queue *out = &ctx->stack->ip.port[port].out;
+	struct ip_port *ip = &ctx->stack->ip.port[port];
+	struct fbuf_queue *out = &ip->out;
 	int ret = 0;
 
 	for (unsigned tries = 0; out->head && tries < KICKS_MAX; tries++) {
@@ -143,6 +144,7 @@ int context_flush(struct context *ctx, unsigned port)
 		sent = h->ops->transmit(h, frames, n);
 		if (h->port->caps.needs_kick)
 			ret = h->ops->kick(h);
+		ip->tcp_gso = FS_MIN(ip->tcp_gso, h->port->caps.max_gso); /* the device may have given it up just now */
 		/* What was refused goes back to the front, in order. */
 		while (n > sent) {
 			frames[--n]->link = out->head;

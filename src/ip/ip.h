@@ -51,7 +51,7 @@ struct ip_port {
 	bool up;
 	bool tx_csum_partial;	/* provider completes checksums */
 	uint16_t udp_gso;	/* longest super-frame of UDP it takes, bytes; 0 = none. Written at any time */
-	uint16_t tcp_gso;	/* the same of TCP */
+	uint16_t tcp_gso;	/* the same of TCP. Falls when the device gives segmentation up */
 	uint8_t gso_parts;	/* longest chain of a super-frame */
 	uint8_t max_parts;	/* longest chain of an ordinary frame; 0 = 1 */
 	bool trust_partial;	/* frames with a partial checksum come from this host and are accepted
