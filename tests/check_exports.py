@@ -26,6 +26,7 @@ recv recvfrom recvmsg recvmmsg read readv preadv2
 poll ppoll select pselect epoll_ctl epoll_wait epoll_pwait epoll_pwait2
 close close_range closefrom fclose freopen fdopen dup dup2 dup3 fcntl ioctl
 _exit
+setuid setgid seteuid setegid setreuid setregid setresuid setresgid setgroups initgroups unshare setns
 """.split()
 
 # By it libfsock.so finds that it is not alone (src/api/table.h).
@@ -46,7 +47,9 @@ SHADOWS = {
 # Uses each call so that headers can put their other names in: sizes known, lengths not.
 CLIENT = r"""
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -88,6 +91,8 @@ int use(int fd, size_t n, char **more)
 	sum += epoll_pwait2(fd, events, n, NULL, NULL);
 	sum += dup(fd) + dup2(fd, fd) + dup3(fd, fd, 0) + fcntl(fd, F_SETFL, 0) + ioctl(fd, FIONREAD, &sum);
 	sum += close_range(3, 4, 0) + close(fd) + fork();
+	sum += setuid(n) + setgid(n) + seteuid(n) + setegid(n) + setreuid(n, n) + setregid(n, n) + setresuid(n, n, n);
+	sum += setresgid(n, n, n) + setgroups(0, NULL) + initgroups(buf, n) + unshare(0) + setns(fd, 0);
 	closefrom(3);
 	sum += freopen("x", "r", stdin) == fdopen(fd, "r");
 	fclose(stdin);

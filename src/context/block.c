@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 
 #include "base/barrier.h"
+#include "context/helper.h"
 #include "context/internal.h"
 #include "context/stay.h"
 #include "context/thread.h"
@@ -24,6 +25,7 @@
 #define SLICE_NS FS_US(20)
 #define LINGER_NS FS_SEC(1)
 #define BLIND_NS FS_MS(1) /* of sleep where no doorbell or no signal can end it */
+#define HELPER_SOON FS_MS(20) /* a helper that looks later than that hears of a thread that goes on to the program */
 #define UNTOLD_NS FS_MS(2) /* of sleep before the ports' figures are published */
 
 enum { OWNER_ENDED = 1 }; /* what the sleep set says of the end of a port's owner */
@@ -178,6 +180,7 @@ static void disarm(struct blocker *b)
 		return;
 	b->armed = false;
 	uncount_sleeper(b);
+	helper_heed(ctx, ctx->now + HELPER_SOON);
 	if (b->owner_ended)
 		ctx->next_look = 0; /* the call's next turn takes over */
 	b->owner_ended = false;

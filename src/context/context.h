@@ -13,6 +13,7 @@
 #define FSOCK_CONTEXT_CONTEXT_H
 
 #include <poll.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -64,6 +65,14 @@ struct context {
 		int fd, domain;
 	} late[8];
 	unsigned n_late;       /* places taken; may exceed them */
+	struct {	       /* the thread that goes on while the program computes (helper.h) */
+		uint32_t state;	       /* whether there is one */
+		bool stop;
+		int kick, epfd;	       /* eventfd that wakes it, set of the ports' descriptors; 0 = none */
+		uint32_t ports_serial; /* of the stack, when epfd was brought up to date */
+		fs_ns until;	       /* it looks again by then; 0 = at once, or there is none. Lock held */
+		pthread_t thread;
+	} helper;
 	uint32_t n_connects;   /* of TCP, tried by this process */
 	int somaxconn;	       /* the kernel's; 0 = not read yet */
 	bool forking;	       /* this thread holds the lock across fork() */

@@ -92,6 +92,7 @@ unsigned context_poll(struct context *ctx)
 {
 	ctx->now = host_clock_now(&ctx->clock);
 	ctx->env.now = ctx->now;
+	ctx->stack->driven_at = ctx->now;
 	if (__builtin_expect(ctx->ports_seen != ctx->stack->ports_serial, 0))
 		context_ports_compare(ctx);
 	if (__builtin_expect(ctx->now >= ctx->next_look, 0))

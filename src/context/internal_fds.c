@@ -17,7 +17,7 @@ static bool for_each(struct context *ctx, visit_fn *visit, void *arg)
 {
 	int *fixed[] = { &ctx->arena.fd,  &ctx->nl.fd,	&ctx->monitor.nl.fd, &ctx->signal_fd,
 			 &ctx->report_fd, &ctx->log.fd, &ctx->leases[0],     &ctx->leases[1],
-			 &ctx->icmp[0],	  &ctx->icmp[1] };
+			 &ctx->icmp[0],	  &ctx->icmp[1], &ctx->helper.kick,   &ctx->helper.epfd };
 
 	for (unsigned i = 0; i < FS_ARRAY_SIZE(fixed); i++)
 		if (*fixed[i] > 2 && visit(fixed[i], arg))

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/reason.h"
+#include "context/helper.h"
 #include "context/internal.h"
 #include "context/lease.h"
 #include "context/take.h"
@@ -140,6 +141,7 @@ void context_after_fork(struct context *ctx)
 			ctx->handle[i].ops->fork_child(&ctx->handle[i]);
 	memset(ctx->handle, 0, sizeof(ctx->handle));
 	context_unwatch_owners(ctx);
+	helper_after_fork(ctx);
 	/* Threads, their sleep sets and the io_uring stayed behind. */
 	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
 		if (fd_kind_of(&ctx->fds, fd) != FD_OURS)

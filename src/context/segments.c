@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "context/helper.h"
 #include "context/internal.h"
 #include "context/stream.h"
 #include "socket/epoll.h"
@@ -154,6 +155,7 @@ void segments_flush(struct context *ctx)
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		if (ctx->handle[i].ops && ctx->stack->ip.port[i].out.head)
 			context_flush(ctx, i);
+	helper_heed(ctx, segments_next(ctx));
 }
 
 void segments_send(struct context *ctx)

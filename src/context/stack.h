@@ -108,6 +108,7 @@ struct stack {
 
 	uint32_t stamped;	/* sockets that want to know when frames arrive */
 	uint32_t flows;		/* flow entries ever made */
+	fs_ns driven_at;	/* when a call of some program's drove it last */
 
 	uint64_t *counter;	/* FS_CTR_N, in the head's part */
 	struct stats_sock *records;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/reason.h"
+#include "context/helper.h"
 #include "context/lease.h"
 #include "context/stream_internal.h"
 #include "host/neigh.h"
@@ -248,5 +249,7 @@ int stream_connect(struct context *ctx, int fd, const struct sockaddr *name, soc
 	nonblock = s->nonblock;
 	limit = s->stream.sndtimeo;
 	context_leave(ctx);
+	if (ret == -EINPROGRESS)
+		helper_want(ctx);
 	return ret == -EINPROGRESS && !nonblock ? wait_connected(ctx, fd, limit) : ret;
 }

@@ -11,6 +11,7 @@
 
 #include "base/reason.h"
 #include "context/lease.h"
+#include "context/helper.h"
 #include "context/lifecycle.h"
 #include "context/stream_internal.h"
 #include "host/diag.h"
@@ -350,6 +351,8 @@ int stream_listen(struct context *ctx, int fd, int backlog)
 		stream_demote(ctx, s, FS_REASON_pending, NULL);
 	}
 	context_leave(ctx);
+	if (ret == 0)
+		helper_want(ctx);
 	return ret;
 }
 

@@ -92,6 +92,18 @@ int __sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags);
 	SYM(int, ioctl, (int, unsigned long, ...))                                                 \
 	SYM(int, close_range, (unsigned, unsigned, int))                                           \
 	SYM(void, closefrom, (int))                                                                \
+	SYM(int, setuid, (uid_t))                                                                  \
+	SYM(int, setgid, (gid_t))                                                                  \
+	SYM(int, seteuid, (uid_t))                                                                 \
+	SYM(int, setegid, (gid_t))                                                                 \
+	SYM(int, setreuid, (uid_t, uid_t))                                                         \
+	SYM(int, setregid, (gid_t, gid_t))                                                         \
+	SYM(int, setresuid, (uid_t, uid_t, uid_t))                                                 \
+	SYM(int, setresgid, (gid_t, gid_t, gid_t))                                                 \
+	SYM(int, setgroups, (size_t, const gid_t *))                                               \
+	SYM(int, initgroups, (const char *, gid_t))                                                \
+	SYM(int, unshare, (int))                                                                   \
+	SYM(int, setns, (int, int))                                                                \
 	SYM(void, _exit, (int))
 
 /* One cached address per symbol; NULL = not looked up yet. */

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * helper.c - see helper.h.
+ */
+#include "context/helper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "context/internal.h"
+#include "context/thread.h"
+#include "sys/sys.h"
+
+#define QUIET_NS FS_MS(5)     /* without a call from the program before it is taken to compute */
+#define LOOK_NS FS_MS(10)     /* between looks whether it still calls */
+#define LOOK_LAST_NS FS_SEC(1) /* the same while nothing changes at all */
+#define BUSY_NS FS_MS(1)      /* until another try when somebody else has the lock: who has it drives */
+
+enum { STACK_BYTES = 128 << 10 };
+
+/* context.helper.state. */
+enum { STATE_NONE, STATE_CHANGING, STATE_RUNNING };
+
+/* What a look at the stack decides. */
+struct plan {
+	fs_ns until;  /* sleep so long... */
+	bool watches; /* ... or until frames come */
+};
+
+/* --- deciding --- */
+
+static bool anyone_sleeps(const struct stack *s)
+{
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
+		if (s->proc[i].sleepers)
+			return true;
+	return false;
+}
+
+/* Lock held. The ports' descriptors, once each. */
+static void refresh_watch(struct context *ctx)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	if (ctx->helper.ports_serial == ctx->stack->ports_serial)
+		return;
+	ctx->helper.ports_serial = ctx->stack->ports_serial;
+	for (unsigned i = 0; i < ctx->n_handles; i++)
+		if (ctx->handle[i].ops)
+			sys_epoll_ctl(ctx->helper.epfd, EPOLL_CTL_ADD, ctx->handle[i].ops->wait_fd(&ctx->handle[i]), &event);
+}
+
+/* Lock held. Frames that come from here on wake it. False: there are some already. */
+static bool arm(struct context *ctx, bool on)
+{
+	bool work = false;
+
+	for (unsigned i = 0; i < ctx->n_handles; i++) {
+		struct provider_handle *h = &ctx->handle[i];
+
+		if (h->ops && on)
+			work |= h->ops->arm(h);
+		else if (h->ops)
+			h->ops->disarm(h);
+	}
+	return !work;
+}
+
+static void drive(struct context *ctx)
+{
+	context_take(ctx);
+	context_ring(ctx);
+}
+
+/* Lock held. */
+static struct plan look(struct context *ctx)
+{
+	struct stack *s = ctx->stack;
+	fs_ns now = host_clock_now(&ctx->clock), quiet = now - s->driven_at;
+	struct plan p = { .watches = quiet >= QUIET_NS && !anyone_sleeps(s) };
+
+	ctx->helper.until = 0; /* what it does itself needs no kick */
+	if (p.watches || segments_next(ctx) <= now) {
+		ctx->now = ctx->env.now = now;
+		drive(ctx);
+	}
+	if (p.watches) {
+		refresh_watch(ctx);
+		if (!arm(ctx, true))
+			drive(ctx);
+		p.until = now + LOOK_LAST_NS;
+	} else {
+		/* Nothing but sleepers for a long time: look less and less often. */
+		p.until = now + FS_MAX(LOOK_NS, FS_MIN(quiet, LOOK_LAST_NS));
+	}
+	p.until = FS_MIN(p.until, segments_next(ctx));
+	ctx->helper.until = p.until;
+	return p;
+}
+
+/* --- the thread --- */
+
+static void rest(struct context *ctx, const struct plan *p)
+{
+	fs_ns left = FS_MAX(p->until - host_clock_now(&ctx->clock), 0);
+	struct timespec limit = { .tv_sec = left / FS_SEC(1), .tv_nsec = left % FS_SEC(1) };
+	struct pollfd fds[] = { { .fd = ctx->helper.kick, .events = POLLIN },
+				{ .fd = p->watches ? ctx->helper.epfd : -1, .events = POLLIN } };
+	uint64_t kicks;
+
+	sys_ppoll(fds, FS_ARRAY_SIZE(fds), &limit, NULL);
+	if (fds[0].revents)
+		sys_read(ctx->helper.kick, &kicks, sizeof(kicks));
+}
+
+static bool step(struct context *ctx)
+{
+	struct plan p = { .until = host_clock_now(&ctx->clock) + BUSY_NS };
+
+	if (fs_load_relaxed(&ctx->stack->broken) || fs_load_relaxed(&ctx->helper.stop))
+		return false;
+	if (fs_load_relaxed(&ctx->stack->lock.owner) == 0 && context_lock(ctx)) {
+		p = look(ctx);
+		context_unlock(ctx);
+	}
+	rest(ctx, &p);
+	if (p.watches && context_lock(ctx)) {
+		arm(ctx, false);
+		context_unlock(ctx);
+	}
+	return true;
+}
+
+/* A thread's own: the program keeps what it has. */
+static void drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3];
+
+	memset(none, 0, sizeof(none));
+	sys_call2(__NR_capset, (long)&header, (long)none);
+	sys_call5(__NR_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+}
+
+static void *run(void *arg)
+{
+	struct context *ctx = arg;
+
+	sys_call5(__NR_prctl, PR_SET_NAME, (long)"fsock-helper", 0, 0, 0);
+	drop_capabilities();
+	while (step(ctx))
+		continue;
+	return NULL;
+}
+
+/* --- coming and going --- */
+
+static void close_descriptors(struct context *ctx)
+{
+	if (ctx->helper.kick > 0)
+		sys_close(ctx->helper.kick);
+	if (ctx->helper.epfd > 0)
+		sys_close(ctx->helper.epfd);
+	ctx->helper.kick = ctx->helper.epfd = 0;
+}
+
+static int start(struct context *ctx)
+{
+	pthread_attr_t attr;
+	sigset_t all, saved;
+	pthread_t thread;
+	int ret;
+
+	ctx->helper.kick = sys_fd_raise(sys_eventfd(0, O_CLOEXEC | O_NONBLOCK), ctx->fd_floor);
+	ctx->helper.epfd = sys_fd_raise(sys_epoll_create1(EPOLL_CLOEXEC), ctx->fd_floor);
+	if (ctx->helper.kick < 0 || ctx->helper.epfd < 0)
+		return -EMFILE;
+	ctx->helper.ports_serial = ctx->stack->ports_serial - 1;
+	ctx->helper.until = 0;
+	fs_store_relaxed(&ctx->helper.stop, false);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	/* Signals are the program's threads' affair; libc keeps its own two out of the set. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &saved);
+	ret = pthread_create(&thread, &attr, run, ctx);
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	pthread_attr_destroy(&attr);
+	if (ret == 0)
+		ctx->helper.thread = thread;
+	return -ret;
+}
+
+void helper_want(struct context *ctx)
+{
+	uint32_t none = STATE_NONE;
+	int saved = errno, ret;
+
+	if (fs_load_relaxed(&ctx->helper.state) != STATE_NONE || !ctx->config.helper || context_is_borrowed(ctx))
+		return;
+	if (ctx->slot >= STATS_MAX_PROCS || !fs_compare_exchange(&ctx->helper.state, &none, STATE_CHANGING))
+		return;
+	ret = start(ctx);
+	if (ret < 0) {
+		/* Timers run with the program's calls; it is not tried again at every call. */
+		host_log(&ctx->log, LOG_WARN, "no helper thread (error %d): timers wait for the program's calls", -ret);
+		close_descriptors(ctx);
+		ctx->config.helper = false;
+	}
+	fs_store_release(&ctx->helper.state, ret < 0 ? (uint32_t)STATE_NONE : (uint32_t)STATE_RUNNING);
+	errno = saved;
+}
+
+void helper_kick(struct context *ctx)
+{
+	uint64_t one = 1;
+
+	if (ctx->helper.kick <= 0)
+		return;
+	ctx->helper.until = 0; /* it looks again at once: no second kick before */
+	sys_write(ctx->helper.kick, &one, sizeof(one));
+}
+
+void helper_stop(struct context *ctx)
+{
+	uint32_t running = STATE_RUNNING;
+	uint64_t one = 1;
+	int saved = errno;
+
+	if (context_is_borrowed(ctx) || !fs_compare_exchange(&ctx->helper.state, &running, STATE_CHANGING))
+		return;
+	fs_store_release(&ctx->helper.stop, true);
+	sys_write(ctx->helper.kick, &one, sizeof(one));
+	pthread_join(ctx->helper.thread, NULL);
+	close_descriptors(ctx);
+	fs_store_release(&ctx->helper.state, (uint32_t)STATE_NONE);
+	errno = saved;
+}
+
+void helper_after_fork(struct context *ctx)
+{
+	close_descriptors(ctx);
+	ctx->helper.until = 0;
+	ctx->helper.state = STATE_NONE;
+}

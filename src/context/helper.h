@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * helper.h - the thread that keeps connections going while the program computes (DESIGN D7).
+ *
+ * Whoever calls drives the stack. Between calls nobody does: timers come due, the peer's segments want to be
+ * acknowledged. The helper then takes the lock's place, and only then:
+ *
+ *	the program calls, or its threads sleep	 asleep. Who sleeps in fsock wakes for frames and timers
+ *	nobody does, for QUIET_NS		 it waits for frames and timers itself, and takes them
+ *
+ * It starts with the first connection or listener of the engine's, and has no capabilities. It does no housekeeping:
+ * what needs the rights of the program waits for the program.
+ *
+ * A second thread is in the way of calls that change the process as a whole: helper_stop() goes before them. libc's
+ * setuid() and the like make every thread change, and abort the program when one is not allowed to.
+ */
+#ifndef FSOCK_CONTEXT_HELPER_H
+#define FSOCK_CONTEXT_HELPER_H
+
+#include "context/context.h"
+
+/* Have one, if the stack has connections or listeners; a load where it runs already. No lock. Any thread. */
+void helper_want(struct context *ctx);
+
+/* It ends, and is gone from the process. No lock. helper_want() starts another one. */
+void helper_stop(struct context *ctx);
+
+/* A child has none. No lock. */
+void helper_after_fork(struct context *ctx);
+
+/* --- lock held --- */
+
+/* A timer was set that may be due before the helper looks again; or a thread that slept goes on to the program. */
+static inline void helper_heed(struct context *ctx, fs_ns due);
+void helper_kick(struct context *ctx);
+
+/* inline definitions */
+
+static inline void helper_heed(struct context *ctx, fs_ns due)
+{
+	if (__builtin_expect(due < ctx->helper.until, 0))
+		helper_kick(ctx);
+}
+
+#endif
