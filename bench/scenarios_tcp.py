@@ -15,9 +15,8 @@ import tempfile
 from lab import fsock, net, proc, sockperf
 from scenarios import DEFAULT, LATENCY, POINTS, Failed, Row, median, raw, say, spread, timed
 
-# Measured of fsock, once sockets are joined to the engine: latency, default.
-PROFILES = ()
-OPTIONS = {"latency": LATENCY, "default": DEFAULT}
+# The default profile takes a client's second connection; these programs make one.
+PROFILES = {"latency": LATENCY, "default": {**DEFAULT, "client_connects": 1}}
 
 
 def _tool(*words):
@@ -50,7 +49,7 @@ def _share(*pids):
 def _columns(kernel, fast):
     """Columns of a row: the kernel's by @kernel(spin), one per profile by @fast(options)."""
     return {"kernel_block": lambda: kernel(False), "kernel_spin": lambda: kernel(True),
-            **{profile: lambda profile=profile: fast(OPTIONS[profile]) for profile in PROFILES}}
+            **{profile: lambda options=options: fast(options) for profile, options in PROFILES.items()}}
 
 
 def _measure(what, rounds, columns):
@@ -63,7 +62,7 @@ def _measure(what, rounds, columns):
 
 
 def _rows(scenario, params, metric, unit, rounds, seen, key, more_is_better):
-    """One row per profile, or the kernel's columns alone; @key is the figure within what a run returned."""
+    """One row per profile; @key is the figure within what a run returned."""
     cells = {name: median(r[key] for r in runs) for name, runs in seen.items()}
     fixed = {name: cells[name] for name in ("kernel_block", "kernel_spin", "floor") if name in cells}
     for profile in PROFILES:
@@ -71,8 +70,6 @@ def _rows(scenario, params, metric, unit, rounds, seen, key, more_is_better):
         yield Row(scenario, {**params, "profile": profile}, metric, unit, n=rounds, fsock=cells[profile],
                   share=min(r["share"] for r in runs), spread=spread([r[key] for r in runs]),
                   **fixed).finish(more_is_better)
-    if not PROFILES:
-        yield Row(scenario, params, metric, unit, n=rounds, **fixed).finish(more_is_better)
 
 
 # --- latency ----------------------------------------------------------------------------------
@@ -143,21 +140,17 @@ def tcp_stream(rounds):
     def ends(name):
         return [LATENCY if fast else None for fast in STREAM_ENDS[name]]
     with net.Pair("fsock-bench") as pair:
-        columns = {"kernel_block": lambda: stream(pair)}
-        if PROFILES:
-            columns |= {name: lambda name=name: stream(pair, *ends(name)) for name in STREAM_ENDS}
-        seen = _measure("tcp_stream", rounds, columns)
+        seen = _measure("tcp_stream", rounds, {
+            "kernel_block": lambda: stream(pair),
+            **{name: lambda name=name: stream(pair, *ends(name)) for name in STREAM_ENDS}})
     for metric, key, unit, more in (("received", "rate", "Gbit/s", True), ("cpu", "cpu", "s/GB", False)):
         kernel = median(r[key] for r in seen["kernel_block"])
         params = {"mtu": 1500, "block": "128 KiB"}
-        for name in STREAM_ENDS if PROFILES else ():
+        for name in STREAM_ENDS:
             values = [r[key] for r in seen[name]]
             yield Row("tcp_stream", {**params, "profile": "latency", "on fsock": name}, metric, unit, n=rounds,
                       fsock=median(values), kernel_block=kernel, share=min(r["share"] for r in seen[name]),
                       spread=spread(values)).finish(more)
-        if not PROFILES:
-            yield Row("tcp_stream", params, metric, unit, n=rounds, kernel_block=kernel,
-                      spread=spread([r[key] for r in seen["kernel_block"]]))
 
 
 # --- short connections ------------------------------------------------------------------------
