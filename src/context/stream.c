@@ -288,8 +288,9 @@ static ssize_t send_once(struct dispatch *t)
 
 	if (!s)
 		return CONTEXT_KERNEL;
-	/* What is out may be acknowledged by now; a program that only sends must hear of it. */
-	if (s->stream.conn && s->stream.conn->packets_out)
+	/* What is out may be acknowledged by now, and what is not may be due (pacing): a program that only sends must
+	 * hear of it. */
+	if (s->stream.conn && s->stream.conn->first)
 		context_poll(ctx);
 	else
 		stream_now(ctx);
