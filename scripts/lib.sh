@@ -11,7 +11,7 @@ python=/usr/bin/python3
 # comes with a service is installed while services are held.
 packages_build="gcc libc6-dev linux-libc-dev meson ninja-build pkg-config clang llvm bpftool
 	libbpf-dev libmnl-dev libcjson-dev libcmocka-dev python3"
-packages_demo="iproute2 sockperf"
+packages_demo="iproute2 sockperf iperf3"
 packages_check="iproute2 util-linux procps ethtool nftables sockperf iperf3 bind9-dnsutils
 	dnsmasq-base linuxptp socat netcat-openbsd curl nginx-light redis-server redis-tools openssh-server openssh-client
 	strace mandoc bash-completion zsh python3-pytest valgrind libclang-rt-14-dev binutils libjemalloc2"

@@ -133,13 +133,15 @@ def demo_leftovers(pid):
 def test_demo_race(program):
     """One round: all rows, the fast path taken, nothing left."""
     with proc.Process([PYTHON, RACE, "--json", "--rounds", "1"], env=WHERE) as race:
-        done = race.finish()
+        done = race.finish(120)
     assert done.status == 0, done.err
     table = json.loads(done.out)
     assert table["fast_path"] is True
-    assert len(table["rows"]) == 4
-    for row in table["rows"].values():
-        assert 0 < row["50"] <= row["99"] <= row["99.9"]
+    for rows in (table["rows"], table["tcp"]):
+        assert len(rows) == 4
+        for row in rows.values():
+            assert 0 < row["50"] <= row["99"] <= row["99.9"]
+    assert len(table["stream"]) == 3 and all(row["gbit"] > 0 for row in table["stream"].values())
     assert not demo_leftovers(race.pid)
 
 
