@@ -88,6 +88,7 @@ struct fbuf_pool {
 	struct fbuf *free;	   /* stack of free buffers through fbuf.link: last used, first out */
 	uint32_t n_free, n_total;  /* chunks */
 	uint32_t low_water;	   /* below this many free, hold no more than a fair share */
+	uint32_t to_come;	   /* chunks that may still be added: whoever adds them keeps ahead of who takes them */
 	uint32_t chunk_size;	   /* bytes per chunk */
 	uint32_t chunk_shift;	   /* log2 of it, 0 = not a power of two */
 	uint32_t headroom;	   /* bytes left in front of data by fbuf_alloc() */

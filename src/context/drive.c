@@ -83,7 +83,7 @@ __attribute__((always_inline)) static inline unsigned poll_port(struct context *
 				     STACK_PAYLOAD_LOW + udp_payload_reserve(&ctx->stack->udp), 0))
 		context_payload_reserve(ctx);
 	if (ctx->env.tcp)
-		segments_expect(ctx);
+		segments_expect(ctx, frames, n);
 	ip_input(&ctx->stack->ip, &ctx->env, frames, n, ctx->now);
 	return n;
 }

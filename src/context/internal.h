@@ -439,8 +439,8 @@ int segments_open(struct context *ctx);
 /* Lend it this process's functions. */
 void segments_lend(struct context *ctx);
 
-/* Room for what a burst of frames may begin. */
-void segments_expect(struct context *ctx);
+/* Room for what a burst of @n frames may begin, and for the bytes of those that are long. */
+void segments_expect(struct context *ctx, struct fbuf *const frames[], unsigned n);
 
 /* Everything that input and calls asked for is built and leaves. */
 void segments_send(struct context *ctx);
@@ -504,8 +504,11 @@ struct epoll_set *context_set_alloc(struct context *ctx);
 struct udp_group *context_group_alloc(struct context *ctx);
 bool context_items_reserve(struct context *ctx);
 
-/* More room for data copied out of the pinned pools, up to the option payload_max. */
-void context_payload_reserve(struct context *ctx);
+/* The pool for data copied out of the pinned pools, empty. */
+void context_payload_init(struct context *ctx);
+
+/* More room for data copied out of the pinned pools, up to the option payload_max. False: there is no more. */
+bool context_payload_reserve(struct context *ctx);
 
 /* --- descriptors (memory.c) --- */
 

@@ -66,23 +66,39 @@ bool context_items_reserve(struct context *ctx)
 	return item != NULL;
 }
 
-void context_payload_reserve(struct context *ctx)
+/* What may still be added, as far as is known. */
+static uint32_t to_come(const struct context *ctx)
+{
+	uint64_t left = ctx->config.payload_max - FS_MIN(ctx->stack->payload_bytes, ctx->config.payload_max);
+
+	return (uint32_t)(left / STACK_PAYLOAD_STEP * (STACK_PAYLOAD_STEP / STACK_PAYLOAD_CHUNK));
+}
+
+void context_payload_init(struct context *ctx)
+{
+	fbuf_pool_init(&ctx->stack->payload, STACK_PAYLOAD_CHUNK, 0);
+	ctx->stack->payload.to_come = to_come(ctx);
+}
+
+bool context_payload_reserve(struct context *ctx)
 {
 	struct stack *s = ctx->stack;
 	uint32_t n = STACK_PAYLOAD_STEP / STACK_PAYLOAD_CHUNK;
-	uint8_t *memory;
+	uint8_t *memory = NULL;
 
 	if (s->payload_bytes + STACK_PAYLOAD_STEP > ctx->config.payload_max || ctx->now < ctx->no_payload_until)
-		return;
-	if (!context_has_memory(STACK_PAYLOAD_STEP)) {
+		return false;
+	if (context_has_memory(STACK_PAYLOAD_STEP))
+		memory = context_grow(ctx, STACK_PAYLOAD_STEP + n * sizeof(struct fbuf));
+	if (!memory) {
 		ctx->no_payload_until = ctx->now + LOOK_AGAIN;
-		return;
+		s->payload.to_come = 0;
+		return false;
 	}
-	memory = context_grow(ctx, STACK_PAYLOAD_STEP + n * sizeof(struct fbuf));
-	if (!memory)
-		return;
 	s->payload_bytes += STACK_PAYLOAD_STEP;
 	fbuf_pool_add(&s->payload, (void *)(memory + STACK_PAYLOAD_STEP), memory, n);
+	s->payload.to_come = to_come(ctx);
+	return true;
 }
 
 struct fd_entry *context_fd_entry(struct context *ctx, int fd)

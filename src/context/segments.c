@@ -137,11 +137,29 @@ void segments_lend(struct context *ctx)
 
 /* --- driving --- */
 
-void segments_expect(struct context *ctx)
+/* Chunks of the payload pool that @n frames fill if none of them may stay where it is, beside those of one chunk:
+ * STACK_PAYLOAD_LOW is enough for them. */
+static uint32_t super_chunks(struct fbuf *const frames[], unsigned n)
+{
+	uint32_t chunks = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		if (frames[i]->next)
+			chunks += frames[i]->total / STACK_PAYLOAD_CHUNK + 1;
+	return chunks;
+}
+
+void segments_expect(struct context *ctx, struct fbuf *const frames[], unsigned n)
 {
 	const struct tcp_stack *tcp = &ctx->stack->tcp;
 	const struct slab *slab[] = { &tcp->conns, &tcp->reqs, &tcp->tws };
+	uint32_t chunks = super_chunks(frames, n);
 
+	if (chunks > 0) {
+		chunks += STACK_PAYLOAD_LOW + udp_payload_reserve(&ctx->stack->udp);
+		while (ctx->stack->payload.n_free < chunks && context_payload_reserve(ctx))
+			continue;
+	}
 	for (unsigned i = 0; i < FS_ARRAY_SIZE(slab); i++) {
 		if (slab[i]->total - slab[i]->in_use < SPARE || table_wants_growth(&tcp->ends)) {
 			reserve_all(ctx);

@@ -138,7 +138,7 @@ static int fill_stack(struct context *ctx, const struct layout *l)
 	slab_init(&s->items, sizeof(struct epoll_item));
 	slab_init(&s->sets, sizeof(struct epoll_set));
 	slab_init(&s->groups, sizeof(struct udp_group));
-	fbuf_pool_init(&s->payload, STACK_PAYLOAD_CHUNK, 0);
+	context_payload_init(ctx);
 	context_engine_init(ctx, key, (void *)(base + l->port_buckets),
 			    (void *)(base + l->flow_buckets),
 			    (void *)(base + l->dst_buckets),

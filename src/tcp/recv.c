@@ -17,7 +17,8 @@
 #include "tcp/tcp_internal.h"
 
 enum {
-	/* One queue holds at most 1/2 of the payload pool above its reserve, which is kept for queues that are empty. */
+	/* One queue holds at most 1/2 of what the payload pool may become above its reserve, which is kept for queues that
+	 * are empty. */
 	PAYLOAD_PART = 2,
 	RESERVE_PART = 8,
 
@@ -43,12 +44,12 @@ static bool is_pinned(const struct tcp_conn *c, const struct fbuf *frame)
 static bool may_copy(const struct tcp_conn *c)
 {
 	const struct fbuf_pool *payload = c->stack->ip->payload;
-	uint32_t reserve = payload->n_total / RESERVE_PART;
+	uint32_t room = payload->n_free + payload->to_come;
+	uint32_t reserve = (payload->n_total + payload->to_come) / RESERVE_PART;
 
 	if (c->rcv_charge == 0)
 		return true;
-	return payload->n_free > reserve &&
-	       c->rcv_charge / payload->chunk_size < (payload->n_free - reserve) / PAYLOAD_PART;
+	return room > reserve && c->rcv_charge / payload->chunk_size < (room - reserve) / PAYLOAD_PART;
 }
 
 /* A copy of @frame in the payload pool, or NULL. @frame stays the caller's. */

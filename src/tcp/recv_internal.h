@@ -20,8 +20,6 @@
 enum {
 	/* What a frame costs beyond its bytes, for each chunk: about what Linux charges. */
 	TCP_RX_OVERHEAD = 512,
-	/* One queue holds at most 1/8 of what is free of a pinned pool above its low water. */
-	TCP_RX_PINNED_PART = 8,
 	/* Bytes: copying more into the frame before it costs more than the chunk is worth. */
 	TCP_RX_MERGE_MAX = 512,
 	/* Of the payload pool: below it every window is kept small. */
@@ -45,11 +43,14 @@ static inline void tcp_rx_unpin(struct tcp_conn *c, uint32_t n)
 		list_take(&c->holder);
 }
 
-/* The part shrinks with what is free (the dynamic thresholds of Choudhury and Hahne): see src/udp/input.c. */
+/*
+ * One queue holds at most as much of a pinned pool as it leaves free above the low water. The share shrinks with what is
+ * free (the dynamic thresholds of Choudhury and Hahne): see src/udp/input.c, where it is smaller: there no window bounds
+ * what comes. Half of the pool is what one stream needs whose reader is as fast as its sender.
+ */
 static inline bool tcp_rx_may_hold(const struct tcp_conn *c, const struct fbuf_pool *pool)
 {
-	return pool->n_free > pool->low_water &&
-	       c->rcv_pinned < (pool->n_free - pool->low_water + TCP_RX_PINNED_PART - 1) / TCP_RX_PINNED_PART;
+	return pool->n_free > pool->low_water && c->rcv_pinned < pool->n_free - pool->low_water;
 }
 
 /* The most that the buffer and the program's clamp allow: half of the buffer, since a frame is charged more than its

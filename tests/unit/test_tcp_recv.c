@@ -275,15 +275,33 @@ static void tcp_rx__beyond_its_share_it_is_copied_out(void **state)
 {
 	struct tcp_rig r;
 
-	open_small(&r, 64, 64);
-	for (unsigned i = 0; i < 20; i++)
+	open_small(&r, 64, 256);
+	r.h.pinned.low_water = 24;
+	for (unsigned i = 0; i < 30; i++)
 		feed(&r, 1448);
-	assert_int_equal(r.c->rx.frames, 20);
-	assert_in_range(r.c->rcv_pinned, 7, 8);
-	assert_int_equal(rig_counter(&r, FS_CTR_copied_out), 20 - r.c->rcv_pinned);
-	rig_reads(&r, text(0), 20 * 1448);
+	assert_int_equal(r.c->rx.frames, 30);
+	assert_in_range(r.c->rcv_pinned, 19, 20);
+	assert_int_equal(rig_counter(&r, FS_CTR_copied_out), 30 - r.c->rcv_pinned);
+	rig_reads(&r, text(0), 30 * 1448);
 	assert_int_equal(r.c->rcv_pinned, 0);
 	trig_close(&r);
+}
+
+/* A pool that is small because little was needed so far lets a stream take more of it than one that is at its end. */
+static void tcp_rx__what_the_payload_pool_may_become_counts(void **state)
+{
+	struct tcp_rig r;
+
+	for (uint32_t to_come = 0; to_come <= 64; to_come += 64) {
+		open_small(&r, 64, 32);
+		r.h.pinned.low_water = 64;
+		r.h.payload.to_come = to_come;
+		for (unsigned i = 0; i < 24; i++)
+			feed(&r, 1448);
+		assert_int_equal(rig_counter(&r, FS_CTR_drop_tcp_no_memory) == 0, to_come > 0);
+		assert_int_equal(r.c->rx.frames == 24, to_come > 0);
+		trig_close(&r);
+	}
 }
 
 static void tcp_rx__below_low_water_everything_is_copied_out(void **state)
@@ -468,6 +486,7 @@ int main(void)
 		cmocka_unit_test(tcp_hold__nothing_is_merged_into_what_the_user_has),
 		cmocka_unit_test(tcp_release__reopens_the_window),
 		cmocka_unit_test(tcp_rx__beyond_its_share_it_is_copied_out),
+		cmocka_unit_test(tcp_rx__what_the_payload_pool_may_become_counts),
 		cmocka_unit_test(tcp_rx__below_low_water_everything_is_copied_out),
 		cmocka_unit_test(tcp_rx__eviction_keeps_order_and_bytes),
 		cmocka_unit_test(tcp_rx__sleepers_do_not_starve_a_reader),
