@@ -520,6 +520,22 @@ static void do_later(struct peer *p)
 	}
 }
 
+/* Send all @size bytes of the buffer; 0: it cannot be. */
+static long give_back(const struct conn *c, long size)
+{
+	long at = 0, n;
+
+	while (at < size) {
+		if (!ready(c->fd, POLLOUT, GUARD_MS))
+			return 0;
+		n = send(c->fd, buffer + at, (size_t)(size - at), MSG_NOSIGNAL);
+		if (n < 0 && errno != EAGAIN)
+			return 0;
+		at += n > 0 ? n : 0;
+	}
+	return at;
+}
+
 /* What goes on in the background with one connection. */
 static void work(struct conn *c, short events)
 {
@@ -532,10 +548,10 @@ static void work(struct conn *c, short events)
 	if (c->mode == HOLD || !(events & (POLLIN | POLLHUP | POLLERR)))
 		return;
 	n = pull(c, sizeof(buffer));
-	if (n > 0 && c->mode == ECHO && ready(c->fd, POLLOUT, GUARD_MS))
-		n = send(c->fd, buffer, (size_t)n, MSG_NOSIGNAL);
-	else if (n == 0 || n != -EAGAIN)
-		c->mode = n > 0 ? c->mode : HOLD;
+	if (n > 0 && c->mode == ECHO)
+		n = give_back(c, n);
+	if (n <= 0 && n != -EAGAIN)
+		c->mode = HOLD;
 }
 
 static void one_round(struct peer *p, struct pollfd *set)
