@@ -25,7 +25,7 @@ send sendto sendmsg sendmmsg write writev pwritev2
 recv recvfrom recvmsg recvmmsg read readv preadv2
 poll ppoll select pselect epoll_ctl epoll_wait epoll_pwait epoll_pwait2
 close close_range closefrom fclose freopen fdopen dup dup2 dup3 fcntl ioctl
-_exit
+_exit execve execv execvp execvpe fexecve execveat execl execlp execle
 setuid setgid seteuid setegid setreuid setregid setresuid setresgid setgroups initgroups unshare setns
 """.split()
 
@@ -93,6 +93,9 @@ int use(int fd, size_t n, char **more)
 	sum += close_range(3, 4, 0) + close(fd) + fork();
 	sum += setuid(n) + setgid(n) + seteuid(n) + setegid(n) + setreuid(n, n) + setregid(n, n) + setresuid(n, n, n);
 	sum += setresgid(n, n, n) + setgroups(0, NULL) + initgroups(buf, n) + unshare(0) + setns(fd, 0);
+	sum += execve(buf, more, more) + execv(buf, more) + execvp(buf, more) + execvpe(buf, more, more);
+	sum += fexecve(fd, more, more) + execveat(fd, buf, more, more, 0) + execl(buf, buf, NULL) + execlp(buf, buf, NULL);
+	sum += execle(buf, buf, NULL, more);
 	closefrom(3);
 	sum += freopen("x", "r", stdin) == fdopen(fd, "r");
 	fclose(stdin);

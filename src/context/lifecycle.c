@@ -12,6 +12,7 @@
 
 #include "base/reason.h"
 #include "context/errqueue.h"
+#include "context/handover.h"
 #include "context/internal.h"
 #include "context/stamp.h"
 #include "context/stay.h"
@@ -739,7 +740,10 @@ static void leave_to_kernel(struct context *ctx, int fd, const char *detail)
 
 	if (!s)
 		return;
-	context_dismiss(ctx, s, FS_REASON_option, detail);
+	if (s->protocol == SOCK_TCP)
+		handover_sock(ctx, s, FS_REASON_option);
+	else
+		context_dismiss(ctx, s, FS_REASON_option, detail);
 	context_leave(ctx);
 }
 
@@ -904,6 +908,7 @@ void lifecycle_exit(struct context *ctx)
 	if (context_is_borrowed(ctx) || !context_lock(ctx))
 		return;
 	context_publish(ctx);
+	handover_at_exit(ctx);
 	context_hand_on_records(ctx);
 	for (uint32_t i = 0; ctx->report_fd >= 0 && i < ctx->stack->head.n_socks; i++)
 		if (ctx->stack->records[i].pid == ctx->pid)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/reason.h"
+#include "context/handover.h"
 #include "context/lease.h"
 #include "context/stream_internal.h"
 #include "socket/epoll.h"
@@ -134,7 +135,8 @@ void stream_demote(struct context *ctx, struct sock *s, int reason, const char *
 		give_flags_back(ctx, s);
 		segments_send(ctx);
 	} else if (s->stream.conn) {
-		return; /* it moves, or stays (handover.c) */
+		handover_sock(ctx, s, reason);
+		return;
 	}
 	s->way = SOCK_KERNEL;
 	record_reason(s->record, reason, detail);

@@ -104,6 +104,12 @@ int __sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags);
 	SYM(int, initgroups, (const char *, gid_t))                                                \
 	SYM(int, unshare, (int))                                                                   \
 	SYM(int, setns, (int, int))                                                                \
+	SYM(int, execve, (const char *, char *const[], char *const[]))                             \
+	SYM(int, execv, (const char *, char *const[]))                                             \
+	SYM(int, execvp, (const char *, char *const[]))                                            \
+	SYM(int, execvpe, (const char *, char *const[], char *const[]))                            \
+	SYM(int, fexecve, (int, char *const[], char *const[]))                                     \
+	SYM(int, execveat, (int, const char *, char *const[], char *const[], int))                 \
 	SYM(void, _exit, (int))
 
 /* One cached address per symbol; NULL = not looked up yet. */

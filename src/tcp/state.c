@@ -431,6 +431,8 @@ int tcp_shutdown(struct tcp_conn *c, const struct ip_env *env, uint32_t how, fs_
 
 static void become_orphan(struct tcp_conn *c)
 {
+	if (tcp_has(c, TCP_CONN_ORPHAN))
+		return; /* closed before, and now aborted */
 	c->flags |= TCP_CONN_ORPHAN;
 	c->stack->n_orphans++;
 }

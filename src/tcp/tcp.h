@@ -348,7 +348,8 @@ int tcp_shutdown(struct tcp_conn *conn, const struct ip_env *env, uint32_t how, 
  * SHLD-3) or linger says 0. The pointer is the engine's from here on. */
 void tcp_close(struct tcp_conn *conn, const struct ip_env *env, fs_ns now);
 
-/* The same with RST at once and everything queued thrown away. */
+/* The same with RST at once and everything queued thrown away. Also after tcp_close(), by whoever knows that the
+ * connection is not gone. */
 void tcp_abort(struct tcp_conn *conn, const struct ip_env *env, fs_ns now);
 
 /* Levels, enum tcp_ready. */

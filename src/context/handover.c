@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * handover.c - see handover.h. What is done to the kernel's socket: host/repair.h, docs/decisions/0023.
+ *
+ * Steering needs no word of it: on a port entry a segment goes to the kernel if the kernel has a socket for it. Only a
+ * flow entry has to go.
+ */
+#include "context/handover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/reason.h"
+#include "context/lease.h"
+#include "context/stream_internal.h"
+#include "host/repair.h"
+#include "sys/sys.h"
+#include "tcp/snapshot.h"
+
+#define DRIVE_NS FS_MS(1) /* between looks at what an exiting process waits for */
+
+static uint32_t read_queue(void *conn, enum tcp_queue which, uint32_t offset, void *to, uint32_t len)
+{
+	return tcp_export_queue(conn, which, offset, to, len);
+}
+
+/* The kernel gets @conn as the socket @fd. @why names the step that failed. */
+static int move(struct context *ctx, struct tcp_conn *conn, int fd, const char **why)
+{
+	struct tcp_snapshot snap;
+	struct host_repair repair = {
+		.snap = &snap,
+		.read = read_queue,
+		.context = conn,
+		.congestion = tcp_cc_at(conn->options.congestion)->name,
+	};
+	uint16_t port = conn->end.local_port;
+	int ret, reuse = 0;
+	socklen_t len = sizeof(reuse);
+
+	*why = "its state does not move";
+	sys_getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, &len);
+	repair.reuseaddr = reuse != 0;
+	ret = tcp_export(conn, &snap, ctx->now);
+	if (ret < 0)
+		return ret;
+	ret = host_repair_build(fd, &repair, why);
+	if (ret < 0) {
+		tcp_thaw(conn, &ctx->env, ctx->now);
+		segments_send(ctx);
+		return ret;
+	}
+	if (ctx->stack->flows)
+		stream_unsteer_flow(ctx, &conn->end);
+	ret = host_repair_start(fd, &repair, why);
+	context_lease_moved(ctx, port);
+	conn->user = NULL;
+	tcp_discard(conn, &ctx->env);
+	ctx->stack->counter[FS_CTR_moved_to_kernel]++;
+	return ret;
+}
+
+/* A number of this process's that means @s, or -1. */
+static int number_of(struct context *ctx, const struct sock *s)
+{
+	for (int fd = 0; fd <= ctx->fds.highest; fd++)
+		if (context_live_sock(ctx, fd) == s)
+			return fd;
+	return -1;
+}
+
+/* A handshake cannot move; its program has nothing on the way yet, so the shadow begins anew. */
+static int begin_anew(struct context *ctx, struct sock *s, int fd)
+{
+	union stream_name to;
+	socklen_t len = sizeof(to);
+	struct tcp_end end = s->stream.conn->end;
+	long flags = sys_fcntl(fd, F_GETFL, 0);
+	int ret;
+
+	stream_disconnect(ctx, s);
+	stream_put_name(s->stream.v6, &end.remote, end.remote_port, &to, &len);
+	sys_fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+	ret = sys_connect(fd, &to, len);
+	sys_fcntl(fd, F_SETFL, flags);
+	return ret == -EINPROGRESS ? 0 : ret;
+}
+
+int handover_sock(struct context *ctx, struct sock *s, int reason)
+{
+	struct tcp_conn *conn = s->stream.conn;
+	const char *why = "";
+	int fd, ret;
+
+	if (!conn) {
+		stream_demote(ctx, s, reason, NULL);
+		return 0;
+	}
+	fd = number_of(ctx, s);
+	if (fd < 0)
+		return -EBADF;
+	stream_now(ctx);
+	if (conn->state == TCP_SYN_SENT) {
+		ret = begin_anew(ctx, s, fd);
+	} else {
+		ret = move(ctx, conn, fd, &why);
+		if (ret < 0 && conn == s->stream.conn && !tcp_has(conn, TCP_CONN_ORPHAN)) {
+			host_log(&ctx->log, LOG_WARN, "a connection stays in the engine (error %d): %s", -ret, why);
+			return ret;
+		}
+	}
+	s->stream.conn = NULL;
+	s->way = SOCK_KERNEL;
+	record_reason(s->record, reason, NULL);
+	stream_park(ctx, s);
+	ctx->to_ring |= sock_sleepers(s); /* they look at the shadow from now on */
+	return ret;
+}
+
+int handover_fd(struct context *ctx, int fd, int reason)
+{
+	struct sock *s = stream_is(ctx, fd) ? stream_enter_checked(ctx, fd) : NULL;
+	int ret;
+
+	if (!s)
+		return -EBADF;
+	ret = handover_sock(ctx, s, reason);
+	context_leave(ctx);
+	return ret;
+}
+
+void handover_before_exec(struct context *ctx)
+{
+	for (int fd = 0; fd <= ctx->fds.highest; fd++)
+		if (stream_is(ctx, fd) && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC))
+			handover_fd(ctx, fd, FS_REASON_executed);
+}
+
+/* --- at exit --- */
+
+/* Close what is this process's alone, as the kernel will close the descriptors. */
+static void close_all(struct context *ctx)
+{
+	struct list *e, *following;
+
+	LIST_FOR_EACH_SAFE(e, following, &ctx->stack->all_streams) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (sock_refs(s) == s->refs[ctx->slot] && !s->heirs && s->stream.conn) {
+			struct tcp_conn *conn = s->stream.conn;
+
+			s->stream.conn = NULL;
+			s->way = SOCK_KERNEL; /* nobody calls any more */
+			conn->user = NULL;
+			tcp_close(conn, &ctx->env, ctx->now);
+		}
+	}
+	segments_send(ctx);
+}
+
+/* Does the peer still have to hear something of it? In FIN-WAIT-2 we have to hear of the peer. */
+static bool is_unfinished(const struct tcp_conn *conn)
+{
+	return tcp_has(conn, TCP_CONN_ORPHAN) && conn->state != TCP_CLOSED && conn->state != TCP_SYN_SENT &&
+	       conn->state != TCP_SYN_RECEIVED;
+}
+
+/* The next one from @cursor on; the table may change between two calls, so it begins anew after each that moved. */
+static struct tcp_conn *next_unfinished(struct context *ctx, struct table_cursor *cursor)
+{
+	struct table_node *node;
+
+	while ((node = table_next(&ctx->stack->tcp.ends, cursor)) != NULL) {
+		struct tcp_end *end = FS_CONTAINER_OF(node, struct tcp_end, node);
+		struct tcp_conn *conn = FS_CONTAINER_OF(end, struct tcp_conn, end);
+
+		if (end->kind == TCP_END_CONN && is_unfinished(conn))
+			return conn;
+	}
+	return NULL;
+}
+
+/* An orphan finds a socket of its own. Only its memory is missing then. */
+static int move_orphan(struct context *ctx, struct tcp_conn *conn)
+{
+	bool v6 = !ip_addr_is_v4(&conn->end.local);
+	int fd = sys_socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), ret;
+	const char *why = "";
+
+	if (fd < 0)
+		return fd;
+	ret = move(ctx, conn, fd, &why);
+	if (ret < 0)
+		host_log(&ctx->log, LOG_INFO, "a closed connection stays in the engine (error %d): %s", -ret, why);
+	sys_close(fd);
+	return ret;
+}
+
+static int move_orphans(struct context *ctx)
+{
+	struct table_cursor cursor = { 0 };
+	struct tcp_conn *conn;
+	int ret = 0;
+
+	while (ret == 0 && (conn = next_unfinished(ctx, &cursor)) != NULL) {
+		ret = move_orphan(ctx, conn);
+		cursor = (struct table_cursor){ 0 };
+	}
+	return ret;
+}
+
+/* Give the peers time to acknowledge; then reset those that did not. */
+static void linger(struct context *ctx)
+{
+	fs_ns end = host_clock_kernel() + FS_MS(ctx->config.exit_linger);
+	struct timespec pause = { .tv_nsec = DRIVE_NS };
+	struct table_cursor cursor = { 0 };
+	struct tcp_conn *conn;
+	unsigned n = 0;
+
+	while (cursor = (struct table_cursor){ 0 }, (conn = next_unfinished(ctx, &cursor)) != NULL &&
+	       host_clock_kernel() < end) {
+		context_leave(ctx);
+		sys_nanosleep(&pause);
+		if (!context_lock(ctx))
+			return;
+		context_poll(ctx);
+	}
+	while (cursor = (struct table_cursor){ 0 }, (conn = next_unfinished(ctx, &cursor)) != NULL) {
+		tcp_abort(conn, &ctx->env, ctx->now);
+		n++;
+	}
+	segments_send(ctx);
+	if (n)
+		host_log(&ctx->log, LOG_WARN, "%u connections were not finished within exit_linger and are reset: "
+			 "CAP_NET_ADMIN would let the kernel finish them", n);
+}
+
+/* Another process of the stack goes on with what is left. */
+static bool is_last(const struct context *ctx)
+{
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
+		if (i != ctx->slot && ctx->stack->proc[i].pid && !context_is_dead(ctx->stack->proc[i].pid))
+			return false;
+	return true;
+}
+
+void handover_at_exit(struct context *ctx)
+{
+	if (!ctx->stack->tcp.ip || ctx->slot >= STATS_MAX_PROCS)
+		return;
+	context_poll(ctx);
+	close_all(ctx);
+	if (is_last(ctx) && move_orphans(ctx) < 0)
+		linger(ctx);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * handover.h - connections of the engine's move to the kernel (DESIGN D13), unnoticed by the peer.
+ *
+ * Used on request, when a program is executed that inherits them, when a process may not go on with what it inherited,
+ * when a descriptor is given to stdio, and at exit for what is not finished. Needs CAP_NET_ADMIN. Without it a
+ * connection stays, and at exit the peer gets what exit_linger allows, then RST.
+ *
+ * Threads:  holder of the stack's lock, unless marked.
+ * Errors:   -errno: -EPERM, or why the connection cannot move now; it goes on in the engine.
+ */
+#ifndef FSOCK_CONTEXT_HANDOVER_H
+#define FSOCK_CONTEXT_HANDOVER_H
+
+#include "context/context.h"
+
+/* The connection of @s goes on in its shadow. 0 also where it has none: what listens or did not connect yet is left to
+ * the kernel. @reason: what its record says from then on. */
+int handover_sock(struct context *ctx, struct sock *s, int reason);
+
+/* The same by number, with the lock not held. -EBADF: no socket of ours. */
+int handover_fd(struct context *ctx, int fd, int reason);
+
+/* What the program about to be executed inherits. Lock not held. */
+void handover_before_exec(struct context *ctx);
+
+/* The process ends: its connections are closed, and those that are not finished move. Lock held, let go of in
+ * between. */
+void handover_at_exit(struct context *ctx);
+
+/* Somebody asked through the stack's memory (`fsock handover`): do it if this process can. */
+void handover_look(struct context *ctx);
+
+#endif
