@@ -437,8 +437,9 @@ def long_families():
 
 
 def long_programs():
-    """programs over TCP with bodies of 1 GB and loads of seconds"""
-    yield from pytest_results("programs", ["tests/system/test_tcp_programs.py", "--lengths=whole"])
+    """programs over TCP with bodies of 1 GB and loads of seconds; faults that last"""
+    yield from pytest_results("programs", ["tests/system/test_tcp_programs.py",
+                                           "tests/system/test_tcp_faults.py", "--lengths=whole"])
 
 
 def long_packet():

@@ -6,6 +6,8 @@ The pair has the addresses below on both sides and the kernel's defaults everywh
 without duplicate address detection, or the first seconds would fail. Both ends of the pair are
 named LINK inside their namespace.
 """
+import contextlib
+import ctypes
 import errno
 import os
 import socket
@@ -13,6 +15,7 @@ import subprocess
 
 from . import proc, state
 
+_LIBC = ctypes.CDLL(None, use_errno=True)
 LINK = "fst0"
 A4, B4 = "10.77.0.1", "10.77.0.2"
 A6, B6 = "fd77::1", "fd77::2"
@@ -36,6 +39,20 @@ class Namespace:
 
     def address(self, family):
         return {"v4": self.v4, "v6": self.v6, "mapped": "::ffff:" + self.v4}[family]
+
+    @contextlib.contextmanager
+    def inside(self):
+        """Sockets that this thread makes in the block belong to the namespace and stay there."""
+        home = os.open("/proc/self/ns/net", os.O_RDONLY)
+        there = os.open(f"/run/netns/{self.name}", os.O_RDONLY)
+        try:
+            if _LIBC.setns(there, 0) != 0:
+                raise OSError(ctypes.get_errno(), "setns")
+            yield
+        finally:
+            _LIBC.setns(home, 0)
+            os.close(home)
+            os.close(there)
 
     def argv(self, argv):
         return ["ip", "netns", "exec", self.name, *map(str, argv)]

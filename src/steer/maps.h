@@ -29,6 +29,7 @@ enum {
 	STEER_F_TAP = 1 << 1,	     /* packet sockets take the frames, not AF_XDP ones */
 	STEER_F_NO_UDP_GSO = 1 << 2, /* tap: packet sockets cannot describe super-frames of UDP */
 	STEER_F_SIDE = 1 << 3,	     /* the tap behind the XDP program takes what that sheds */
+	STEER_F_GUARD_LINK = 1 << 4, /* the guard hangs on a link, so it does not outlive its owner */
 };
 
 /* What the tap puts into the mark of a frame it took. */
@@ -85,7 +86,7 @@ struct steer_counts {
 	__u64 passed_no_queue;	   /* no AF_XDP socket on this queue: UDP and SYN */
 	__u64 dropped_no_queue;	   /* no AF_XDP socket on this queue: flow of the stack */
 	__u64 dropped_verdict;	   /* flow entry says drop */
-	__u64 guard_dropped;	   /* kernel segments of the stack's flows stopped on the way out */
+	__u64 guard_dropped;	   /* kernel segments about the stack's connections, stopped on the way out */
 	__u64 pad[6];
 };
 

@@ -203,6 +203,10 @@ static void guard_attach(struct steer *steer, const struct steer_open_args *args
 	ret = tc_attach(args, STEER_HOOK_GUARD, args->guard, prog, &steer->fd[STEER_FD_GUARD]);
 	if (ret > 0)
 		steer->guard = (uint8_t)ret;
+	if (ret == STEER_GUARD_TCX)
+		__atomic_fetch_or(&steer->shared->flags, STEER_F_GUARD_LINK, __ATOMIC_RELAXED);
+	else
+		__atomic_fetch_and(&steer->shared->flags, ~(uint32_t)STEER_F_GUARD_LINK, __ATOMIC_RELAXED);
 	sys_close(prog);
 }
 

@@ -7,8 +7,8 @@ A frame that is taken shows up at the probe; one that passes shows up at a kerne
 the kernel's answer on the wire.
 """
 import contextlib
-import ctypes
 import errno
+import itertools
 import json
 import os
 import select
@@ -21,7 +21,6 @@ import pytest
 
 from lab import net
 
-LIBC = ctypes.CDLL(None, use_errno=True)
 A4, B4, A6, B6 = net.A4, net.B4, net.A6, net.B6
 OTHER4, OTHER6 = "10.77.0.99", "fd77::99"  # local to nobody
 TCP, UDP, FRAGMENT, HOP_BY_HOP = 6, 17, 44, 0
@@ -32,20 +31,6 @@ PORT, PEER_PORT = 5000, 6000
 
 
 # --- namespaces -------------------------------------------------------------------------------
-
-@contextlib.contextmanager
-def inside(side):
-    """Sockets made in this block belong to namespace @side and stay there."""
-    home = os.open("/proc/self/ns/net", os.O_RDONLY)
-    there = os.open(f"/run/netns/{side.name}", os.O_RDONLY)
-    try:
-        assert LIBC.setns(there, 0) == 0, os.strerror(ctypes.get_errno())
-        yield
-    finally:
-        LIBC.setns(home, 0)
-        os.close(home)
-        os.close(there)
-
 
 def run(side, text):
     return subprocess.run(side.argv(text.split()), capture_output=True, text=True, check=True).stdout
@@ -58,7 +43,7 @@ def mac(side):
 
 
 def packet_socket(side):
-    with inside(side):
+    with side.inside():
         made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
         made.bind((net.LINK, 3))
     made.settimeout(0)
@@ -66,7 +51,7 @@ def packet_socket(side):
 
 
 def kernel_socket(side, kind, address=None, port=0):
-    with inside(side):
+    with side.inside():
         made = socket.socket(socket.AF_INET6 if ":" in (address or "") else socket.AF_INET, kind)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if address:
@@ -754,6 +739,9 @@ def test_hazard_18_kernel_resets_are_stopped(wires, mode, guard):
         assert wire.seen(is_rst)
 
 
+IDENT = itertools.count(100)
+
+
 def guarded(wires, guard, mode="generic"):
     """A wire with @guard and a flow of the stack."""
     wire = wires(mode, guard=guard)
@@ -767,6 +755,113 @@ def resets(wire):
     wire.drain()
     wire.send(ipv4(A4, B4, TCP, tcp(A4, B4, ACK)))
     return wire.seen(is_rst)
+
+
+def reset_by(wire, packet, seconds=0.3):
+    """Does the kernel reset the sender of @packet, which the steering program does not see?"""
+    wire.drain()
+    for part in fragments(packet, next(IDENT)):
+        wire.send(part)
+    return wire.seen(is_rst, seconds)
+
+
+@pytest.mark.parametrize("mode, guard", [("generic", "tcx"), ("generic", "clsact"), ("tap", "tcx"), ("tap", "clsact")])
+@pytest.mark.parametrize("where", ["both", B4])
+def test_hazard_18_ports_are_guarded(wires, pair, mode, guard, where):
+    """Of a port's connections there is no flow entry: all that the kernel does not know are the stack's."""
+    wire = guarded(wires, guard, mode)
+    wire.do(f"flow remove tcp {B4} {PORT} {A4} {PEER_PORT}")
+    listener = kernel_socket(pair.b, socket.SOCK_STREAM, B4, PORT)
+    listener.listen()
+    segment = ipv4(A4, B4, TCP, tcp(A4, B4, ACK, payload=b"x" * 20))
+    assert reset_by(wire, segment), "without an entry the kernel resets"
+    with rules(wire, f"port tcp {where} {PORT}"):
+        assert not reset_by(wire, segment)
+        assert wire.stats()["guard_dropped"] == 1
+        listener.close()
+        assert not reset_by(wire, segment), "with a listener or without"
+        # A refusal kills nothing: the stack's connections have no such segment to send.
+        assert reset_by(wire, ipv4(A4, B4, TCP, tcp(A4, B4, SYN, payload=b"x" * 20)))
+        assert wire.stats()["guard_dropped"] == 2
+    with rules(wire, f"port tcp {OTHER4} {PORT}"):
+        assert reset_by(wire, segment), "another address' port"
+
+
+def test_hazard_18_ports_are_guarded_v6(wires):
+    wire = wires("generic")
+    extension = bytes([TCP, 0, 1, 4, 0, 0, 0, 0])
+    segment = ipv6(A6, B6, HOP_BY_HOP, extension + tcp(A6, B6, ACK))
+    for where, reset in (("v4", True), ("v6", False), ("both", False), (B6, False), (OTHER6, True)):
+        with rules(wire, f"port tcp {where} {PORT}"):
+            wire.drain()
+            wire.send(segment)
+            assert wire.seen(is_rst, 0.3) == reset, where
+
+
+@pytest.mark.parametrize("mode", ["generic", "tap"])
+@pytest.mark.parametrize("family", ["v4", "v6"])
+def test_hazard_18_connections_of_the_kernel_may_speak(wires, pair, mode, family):
+    """On a guarded port: data, FIN, and both resets that end a connection which the kernel has."""
+    local, remote = pair.b.address(family), pair.a.address(family)
+    pair.meet()
+    listener = kernel_socket(pair.b, socket.SOCK_STREAM, local, PORT)
+    listener.listen()
+
+    def connected():
+        client = kernel_socket(pair.a, socket.SOCK_STREAM, remote)
+        client.settimeout(10)
+        client.connect((local, PORT))
+        return client, listener.accept()[0]
+    whole, unread, aborted, late = (connected() for _ in range(4))
+    wire = wires(mode)
+    with rules(wire, f"port tcp both {PORT}"):
+        client, server = whole
+        server.sendall(b"pong")
+        server.close()
+        assert client.recv(10) == b"pong" and client.recv(10) == b""
+        for client, server in (unread, aborted):
+            client.sendall(b"unread")
+            select.select([server], [], [], 2)
+            if server is aborted[1]:
+                assert server.recv(10) == b"unread"
+                server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            server.close()
+            with pytest.raises(ConnectionResetError):
+                client.recv(10)
+        # What comes after close() the kernel answers when it has forgotten the connection: without ACK, stopped.
+        client, server = late
+        server.close()
+        assert client.recv(10) == b""
+        client.sendall(b"late")
+        assert wire.frames() or wire.take(2000), "it is sent again, and the stack's to refuse"
+    for client, _ in (whole, unread, aborted, late):
+        client.close()
+    listener.close()
+
+
+@pytest.mark.parametrize("mode, guard", [("generic", "tcx"), ("generic", "clsact"), ("tap", "tcx")])
+def test_hazard_18_a_stopped_owner_keeps_its_connections(wires, mode, guard):
+    """Stale: segments pass, the kernel takes SYNs and resets nobody. It does once the owner is dead."""
+    wire = guarded(wires, guard, mode)
+    wire.do(f"port add tcp both {PORT + 1}")
+    listener = wire.kernel(socket.SOCK_STREAM, B4, PORT + 1)
+    listener.listen()
+    flow_segment = ipv4(A4, B4, TCP, tcp(A4, B4, ACK))
+    port_segment = ipv4(A4, B4, TCP, tcp(A4, B4, ACK, dport=PORT + 1))
+    wire.send(port_segment)
+    time.sleep(1.2)
+    wire.drain()
+    for segment in (flow_segment, port_segment):
+        wire.send(segment)
+    assert not wire.seen(is_rst, 0.3)
+    late = wire.stats()
+    assert late["passed_stale"] == 2 and late["guard_dropped"] == 2
+    client = kernel_socket(wire.pair.a, socket.SOCK_STREAM, A4)
+    client.connect((B4, PORT + 1))
+    listener.accept()[0].close()
+    client.close()
+    wire.kill()
+    wait_until(lambda: resets(wire))
 
 
 def test_hazard_18_guard_vanishes_with_its_owner(wires, pair):

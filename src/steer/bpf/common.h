@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * common.h - what both programs share: packet headers, helpers, the maps' names.
+ * common.h - what the programs share: packet headers, helpers, the maps' names.
  *
  * Does:     declare the few kernel helpers used, so that the build needs clang but no BPF library.
  * Does not: size the maps: the loader does, the objects only name them (gen_insns.py).
@@ -30,6 +30,7 @@ enum {
 	UDP_HEADER = 8,
 	TCP_HEADER = 20,
 	TCP_SYN = 0x02,
+	TCP_RST = 0x04,
 	TCP_ACK = 0x10,
 };
 
@@ -54,9 +55,12 @@ struct ip6 {
 	__u32 src[4], dst[4];
 } __attribute__((packed, aligned(2)));
 
-struct ports {
+struct tcp {
 	__u16 src, dst;
-};
+	__u32 seq, ack;
+	__u8 offset, flags;
+	__u16 window, sum, urgent;
+} __attribute__((packed, aligned(2)));
 
 struct udp {
 	__u16 src, dst, len, sum;

@@ -16,6 +16,8 @@
  * Does not: keep state but the heartbeat's question and counters; look past the transport header.
  * Reads only the linear first part of frames; one whose headers are not in it passes.
  *
+ * The guard looks for its answers with the same steps, the other way round (guard.bpf.c).
+ *
  * A program of another kind than XDP defines CONTEXT (the struct its context is), PASS and DROP (what
  * it returns) before it includes this file.
  */

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+Faults around TCP connections of programs on fsock: the program stands still or dies, the peer, the interface, the
+route or the path does, strangers flood it. What has to come out is what the kernel's sockets show.
+
+Peers are kernel sockets of the test's own in pair.a; programs run in pair.b. Nothing here is timed, but for guards.
+"""
+import contextlib
+import pathlib
+import select
+import signal
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+from lab import fsock, net, proc
+
+PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
+PYTHON = "/usr/bin/python3"
+PROVIDERS = ("xdp", "packet")
+PORT, BACK_PORT = 5000, 6000
+GUARD = 40  # seconds after which something hangs
+RST, ACK = 4, 16
+
+
+@pytest.fixture
+def pair(pair):
+    pair.meet()
+    return pair
+
+
+@pytest.fixture
+def whole(pytestconfig):
+    return pytestconfig.getoption("--lengths") == "whole"
+
+
+# --- the ends ---------------------------------------------------------------------------------
+
+def stream(side, address):
+    """A TCP socket of the kernel's in namespace @side."""
+    with side.inside():
+        made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.settimeout(GUARD)
+    return made
+
+
+def connected(side, address, port=PORT):
+    made = stream(side, address)
+    made.connect((address, port))
+    return made
+
+
+def listening(side, address, port=BACK_PORT):
+    made = stream(side, address)
+    made.bind((address, port))
+    made.listen()
+    return made
+
+
+@contextlib.contextmanager
+def echo(pair, *back, family="v4", **options):
+    """The program stream_echo.py on fsock in pair.b."""
+    argv = [PYTHON, PROGRAMS / "stream_echo.py", pair.b.address(family), PORT, *back]
+    with pair.b.popen(fsock.run(argv, profile="latency", **options), env=fsock.CLEAN, cpu=proc.cpus()[1]) as running:
+        assert running.wait_for("ready", GUARD), running.out + running.err
+        yield running
+
+
+def assert_fast(running, least=1):
+    """All that the program's TCP sockets said and heard went by the fast path, and it was something."""
+    seen = fsock.sum_counts(fsock.sockets(fsock.settled(running.pid)))
+    assert seen.fast >= least and seen.kernel == 0, seen
+
+
+class Talk(threading.Thread):
+    """Says numbered lines over @sock until told to end, and hears all of them back, in order."""
+
+    def __init__(self, sock):
+        super().__init__(daemon=True)
+        self.sock, self.ending, self.said, self.heard, self.wrong = sock, threading.Event(), 0, 0, None
+        self.start()
+
+    def run(self):
+        try:
+            self._talk()
+        except (OSError, AssertionError) as error:
+            self.wrong = error
+
+    def _talk(self):
+        data = b""
+        while not self.ending.is_set() or self.heard < self.said:
+            if not self.ending.is_set():
+                self.sock.sendall(b"%09d\n" % self.said)
+                self.said += 1
+                self.ending.wait(0.01)
+            elif not select.select([self.sock], [], [], GUARD)[0]:
+                raise AssertionError(f"heard {self.heard} of {self.said}")
+            while select.select([self.sock], [], [], 0)[0]:
+                more = self.sock.recv(65536)
+                assert more, "the end"
+                data += more
+                while len(data) >= 10:
+                    assert data[:10] == b"%09d\n" % self.heard, data[:10]
+                    data, self.heard = data[10:], self.heard + 1
+
+    def end(self):
+        """Nothing was lost; how many lines."""
+        self.ending.set()
+        self.join(2 * GUARD)
+        assert not self.is_alive() and self.wrong is None, (self.wrong, self.said, self.heard)
+        self.sock.close()
+        return self.said
+
+
+class Wire:
+    """What arrives at a side's interface: packets without their link header."""
+
+    def __init__(self, side):
+        with side.inside():
+            self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+            self.sock.bind((net.LINK, 3))
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        self.sock.settimeout(0)
+
+    def resets(self):
+        """(port, flags) of every reset that came since."""
+        found = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                data, where = self.sock.recvfrom(65535)
+                ip = data[14:]
+                tcp = ip[20:] if ip[0] >> 4 == 4 and ip[9] == 6 else ip[40:] if ip[0] >> 4 == 6 and ip[6] == 6 else None
+                if tcp and where[2] != socket.PACKET_OUTGOING and tcp[13] & RST:
+                    found.append((int.from_bytes(tcp[:2], "big"), tcp[13]))
+        return found
+
+    def close(self):
+        self.sock.close()
+
+
+def assert_guarded(running):
+    """Segments passed to the kernel, and what it had to say of them was stopped."""
+    counters = fsock.port_counters(running.pid)
+    assert counters["steer_redirected"] > 20
+    assert counters["steer_passed_stale"] > 0 and counters["guard_dropped"] > 0, counters
+
+
+# --- the program stands still, or dies --------------------------------------------------------
+
+@pytest.mark.parametrize("provider, family", [("xdp", "v4"), ("xdp", "v6"), ("packet", "v4")])
+def test_a_stopped_program_keeps_its_connections(pair, whole, provider, family):
+    """Accepted and connected ones, while the peer goes on talking. New ones are the shadow's meanwhile."""
+    local, remote = pair.b.address(family), pair.a.address(family)
+    back = listening(pair.a, remote)
+    with contextlib.closing(Wire(pair.a)) as wire, echo(pair, remote, BACK_PORT, family=family,
+                                                        provider=provider) as running:
+        talks = [Talk(connected(pair.a, local)), Talk(back.accept()[0])]
+        assert proc.until(lambda: all(talk.heard > 20 for talk in talks)), [talk.wrong for talk in talks]
+        running.send(signal.SIGSTOP)
+        time.sleep(10 if whole else 3)
+        late = connected(pair.a, local)
+        late.sendall(b"late\n")
+        other = pair.b.popen([PYTHON, "-c", "pass"])  # the interface is not in anybody's way
+        with other:
+            assert other.finish().status == 0
+        running.send(signal.SIGCONT)
+        assert late.recv(10) == b"late\n"
+        late.close()
+        before = [talk.heard for talk in talks]
+        assert proc.until(lambda: all(talk.heard > n + 50 for talk, n in zip(talks, before)), GUARD)
+        assert all(talk.end() > 100 for talk in talks)
+        assert wire.resets() == []
+        assert_guarded(running)
+    back.close()
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_computing_program_without_helper(pair, provider):
+    back = listening(pair.a, net.A4)
+    with contextlib.closing(Wire(pair.a)) as wire, echo(pair, net.A4, BACK_PORT, provider=provider,
+                                                        helper=0) as running:
+        talks = [Talk(connected(pair.a, net.B4)), Talk(back.accept()[0])]
+        assert proc.until(lambda: all(talk.heard > 20 for talk in talks))
+        with connected(pair.a, net.B4) as third:
+            third.sendall(b"!")
+            assert third.recv(10) == b"!"
+        assert all(talk.end() > 100 for talk in talks)
+        assert wire.resets() == []
+        assert_guarded(running)
+    back.close()
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_killed_program_resets_at_the_next_segment(pair, provider):
+    back = listening(pair.a, net.A4)
+    with contextlib.closing(Wire(pair.a)) as wire, echo(pair, net.A4, BACK_PORT, provider=provider) as running:
+        peers = [connected(pair.a, net.B4), back.accept()[0]]
+        for peer in peers:
+            peer.sendall(b"x")
+            assert peer.recv(10) == b"x"
+        assert_fast(running)
+        running.kill()
+        for peer in peers:
+            peer.sendall(b"x")
+            with pytest.raises(ConnectionResetError):
+                peer.recv(10)
+        assert {flags for _, flags in wire.resets()} == {RST}
+    back.close()
