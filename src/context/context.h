@@ -70,6 +70,7 @@ struct context {
 		bool stop;
 		int kick, epfd;	       /* eventfd that wakes it, set of the ports' descriptors; 0 = none */
 		uint32_t ports_serial; /* of the stack, when epfd was brought up to date */
+		fs_ns next_look;    /* when it looks next for processes that are gone */
 		fs_ns until;	       /* it looks again by then; 0 = at once, or there is none. Lock held */
 		pthread_t thread;
 	} helper;

@@ -101,6 +101,7 @@ int handover_sock(struct context *ctx, struct sock *s, int reason)
 	if (fd < 0)
 		return -EBADF;
 	stream_now(ctx);
+	sock_publish(s); /* what the engine did for it */
 	if (conn->state == TCP_SYN_SENT) {
 		ret = begin_anew(ctx, s, fd);
 	} else {

@@ -64,7 +64,7 @@ static void stop_steering_for(struct context *ctx, struct list *socks, unsigned 
 	}
 }
 
-static void forget_the_gone(struct context *ctx)
+void context_forget_gone_heirs(struct context *ctx)
 {
 	for (unsigned i = 0; i < STACK_HEIRS; i++) {
 		enum context_presence seen;
@@ -94,7 +94,7 @@ void context_heir_expected(struct context *ctx)
 	int heir = free_note(ctx->stack);
 
 	if (heir < 0) {
-		forget_the_gone(ctx);
+		context_forget_gone_heirs(ctx);
 		heir = free_note(ctx->stack);
 	}
 	ctx->next_heir = heir;
@@ -206,7 +206,7 @@ void context_settle(struct context *ctx)
 
 void context_look_at_heirs(struct context *ctx)
 {
-	forget_the_gone(ctx);
+	context_forget_gone_heirs(ctx);
 	if (ctx->stack->lingering && ctx->slot < STATS_MAX_PROCS)
 		context_settle(ctx);
 }

@@ -21,6 +21,7 @@
 #define QUIET_NS FS_MS(5)     /* without a call from the program before it is taken to compute */
 #define LOOK_NS FS_MS(10)     /* between looks whether it still calls */
 #define LOOK_LAST_NS FS_SEC(1) /* the same while nothing changes at all */
+#define COMPANY_NS FS_MS(200) /* between looks at the other processes of the stack, if there are any */
 #define BUSY_NS FS_MS(1)      /* until another try when somebody else has the lock: who has it drives */
 
 enum { STACK_BYTES = 128 << 10 };
@@ -79,6 +80,25 @@ static void drive(struct context *ctx)
 	context_ring(ctx);
 }
 
+/* Do other processes share the stack, or will they? */
+static bool has_company(const struct context *ctx)
+{
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
+		if (i != ctx->slot && ctx->stack->proc[i].pid)
+			return true;
+	return ctx->stack->lingering;
+}
+
+/* Lock held. Nobody else may look for long what a process that was killed had open. */
+static void look_at_company(struct context *ctx, fs_ns now)
+{
+	if (now < ctx->helper.next_look || !has_company(ctx))
+		return;
+	ctx->helper.next_look = now + COMPANY_NS;
+	context_bury_dead(ctx);
+	context_look_at_heirs(ctx);
+}
+
 /* Lock held. */
 static struct plan look(struct context *ctx)
 {
@@ -87,8 +107,9 @@ static struct plan look(struct context *ctx)
 	struct plan p = { .watches = quiet >= QUIET_NS && !anyone_sleeps(s) };
 
 	ctx->helper.until = 0; /* what it does itself needs no kick */
+	ctx->now = ctx->env.now = now;
+	look_at_company(ctx, now);
 	if (p.watches || segments_next(ctx) <= now) {
-		ctx->now = ctx->env.now = now;
 		drive(ctx);
 	}
 	if (p.watches) {
@@ -100,6 +121,8 @@ static struct plan look(struct context *ctx)
 		/* Nothing but sleepers for a long time: look less and less often. */
 		p.until = now + FS_MAX(LOOK_NS, FS_MIN(quiet, LOOK_LAST_NS));
 	}
+	if (has_company(ctx))
+		p.until = FS_MIN(p.until, FS_MAX(ctx->helper.next_look, now + LOOK_NS));
 	p.until = FS_MIN(p.until, segments_next(ctx));
 	ctx->helper.until = p.until;
 	return p;

@@ -39,6 +39,9 @@ int context_reopen_control(struct context *ctx);
 
 /* --- process.c --- */
 
+/* What processes that are gone held is nobody's any more. */
+void context_bury_dead(struct context *ctx);
+
 /* May this process take the lock? Makes a newborn child ready; false in a foreign one. No lock. */
 bool context_is_here(struct context *ctx);
 
@@ -153,6 +156,9 @@ void context_heir_closed(struct context *ctx, int fd);
 
 /* Forget children that ended or called exec, and end what waited for them. */
 void context_look_at_heirs(struct context *ctx);
+
+/* Heirs that ended inherit nothing any more; what that leaves without a holder is for context_settle(). */
+void context_forget_gone_heirs(struct context *ctx);
 
 /* End @s, or every socket and set, if nobody holds it or uses it; true: it did. */
 bool context_sock_settle(struct context *ctx, struct sock *s);

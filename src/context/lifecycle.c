@@ -790,8 +790,21 @@ void context_sock_free(struct context *ctx, struct sock *s)
 	slab_free(&ctx->stack->socks, s);
 }
 
+/* Its last descriptor here goes: those who ended without a call keep nothing open, as in the kernel. */
+static void forget_the_dead(struct context *ctx, const struct sock *s)
+{
+	if (s->refs[ctx->slot] > 1)
+		return;
+	if (sock_refs(s) > s->refs[ctx->slot])
+		context_bury_dead(ctx);
+	if (s->heirs)
+		context_forget_gone_heirs(ctx);
+}
+
 static void put_sock(struct context *ctx, struct sock *s)
 {
+	if (ctx->slot < STATS_MAX_PROCS)
+		forget_the_dead(ctx, s);
 	if (ctx->slot < STATS_MAX_PROCS && s->refs[ctx->slot])
 		s->refs[ctx->slot]--;
 	if (context_sock_settle(ctx, s) || sock_refs(s))

@@ -464,7 +464,7 @@ static void bury(struct context *ctx, unsigned slot)
 			context_record_close(ctx, &stack->records[i]);
 }
 
-void context_reap(struct context *ctx)
+void context_bury_dead(struct context *ctx)
 {
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++) {
 		const struct stack_proc *p = &ctx->stack->proc[i];
@@ -473,6 +473,11 @@ void context_reap(struct context *ctx)
 		    context_presence(ctx, p->pid, fs_load_relaxed(&p->memory_fd)) == CONTEXT_GONE)
 			bury(ctx, i);
 	}
+}
+
+void context_reap(struct context *ctx)
+{
+	context_bury_dead(ctx);
 	if (ctx->slot < STATS_MAX_PROCS)
 		context_hold_ports(ctx);
 }

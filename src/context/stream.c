@@ -189,6 +189,8 @@ static ssize_t receive_once(struct receipt *r)
 		context_poll(ctx);
 	/* Housekeeping may have found that the number means something else by now. */
 	if (context_live_sock(ctx, r->fd) != s || !s->stream.conn) {
+		if (context_live_sock(ctx, r->fd) == s)
+			stream_retire(ctx, s, r->fd);
 		context_leave(ctx);
 		return CONTEXT_KERNEL;
 	}

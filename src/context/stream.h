@@ -29,6 +29,9 @@ static inline bool stream_is(struct context *ctx, int fd)
 /* connect(2), which waits where the socket does. */
 int stream_connect(struct context *ctx, int fd, const struct sockaddr *name, socklen_t len);
 
+/* libc's connect() did, or began to, after CONTEXT_KERNEL. */
+void stream_connected(struct context *ctx, int fd);
+
 /* listen(2): the shadow's as well. */
 int stream_listen(struct context *ctx, int fd, int backlog);
 

@@ -228,6 +228,20 @@ static int wait_connected(struct context *ctx, int fd, fs_ns limit)
 	}
 }
 
+void stream_connected(struct context *ctx, int fd)
+{
+	struct sock *s = stream_is(ctx, fd) ? stream_enter(ctx, fd) : NULL;
+
+	if (!s)
+		return;
+	if (s->way == SOCK_UNDECIDED)
+		s->way = SOCK_KERNEL; /* a connection begun there stays there (DESIGN D4) */
+	stream_read_names(s, fd);
+	if (!stream_retire(ctx, s, fd))
+		sock_publish(s);
+	context_leave(ctx);
+}
+
 int stream_connect(struct context *ctx, int fd, const struct sockaddr *name, socklen_t len)
 {
 	struct sock *s = stream_is(ctx, fd) ? stream_enter_checked(ctx, fd) : NULL;

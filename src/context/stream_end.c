@@ -169,6 +169,21 @@ void stream_disconnect(struct context *ctx, struct sock *s)
 	segments_send(ctx);
 }
 
+bool stream_retire(struct context *ctx, struct sock *s, int fd)
+{
+	struct stats_sock *record = s->record;
+
+	if (s->way != SOCK_KERNEL || s->stream.conn || sock_is_used(s) || s->heirs || context_is_steered(s))
+		return false;
+	/* Registrations with epoll sets need the object: they translate the kernel's events. */
+	if (!list_is_empty(&s->items) || sock_refs(s) > 1 || s->refs[ctx->slot] == 0)
+		return false;
+	context_fd_set(ctx, fd, FD_RECORD, record, 0);
+	s->record = &(struct stats_sock){ .fd = -1 }; /* the record lives on behind the descriptor */
+	context_sock_free(ctx, s);
+	return true;
+}
+
 /* --- going --- */
 
 void stream_end(struct context *ctx, struct sock *s)

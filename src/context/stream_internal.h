@@ -69,6 +69,9 @@ void stream_read_names(struct sock *s, int fd);
 /* The socket of the fresh descriptor @fd that @listener accepts; NULL = no memory. Its connection is to be set. */
 struct sock *stream_adopt(struct context *ctx, int fd, const struct sock *listener, int flags);
 
+/* A socket that is the kernel's alone: its descriptor is libc's from now on, with a record. False: not yet. */
+bool stream_retire(struct context *ctx, struct sock *s, int fd);
+
 /* The connection, if it is one still, is reset; the socket may connect anew. */
 void stream_disconnect(struct context *ctx, struct sock *s);
 

@@ -6,9 +6,12 @@
  * ones when the descriptor is not ours or the context says DATAGRAM_KERNEL.
  */
 #include <limits.h>
+#include <string.h>
 #include <time.h>
 
+#include "base/reason.h"
 #include "context/datagram.h"
+#include "context/handover.h"
 #include "context/stream.h"
 #include "host/clock.h"
 #include "preload/libc.h"
@@ -189,11 +192,35 @@ static ssize_t send_message(struct context *ctx, int fd, const struct msghdr *ms
 	return sent(ctx, fd, LIBC(sendmsg)(fd, msg, flags), &d);
 }
 
+/* Descriptors in @msg go to somebody who may not have the library: what they mean is the kernel's from now on. */
+static void give_away(const struct msghdr *msg)
+{
+	int saved = errno;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR((struct msghdr *)msg, c)) {
+		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len < CMSG_LEN(0))
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+			handover_fd(fsock_context, fd, FS_REASON_fd_passed);
+		}
+	}
+	errno = saved;
+}
+
 FSOCK_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
 	struct context *ctx = ours(fd);
 
-	return ctx ? send_message(ctx, fd, msg, flags) : LIBC(sendmsg)(fd, msg, flags);
+	if (ctx)
+		return send_message(ctx, fd, msg, flags);
+	if (fsock_context && msg && msg->msg_controllen)
+		give_away(msg);
+	return LIBC(sendmsg)(fd, msg, flags);
 }
 
 static ssize_t send_on_shadow(struct context *ctx, int fd, const struct msghdr *msg, int flags)
@@ -235,8 +262,12 @@ FSOCK_EXPORT int sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
 	int saved = errno;
 	unsigned done = 0;
 
-	if (!ctx)
+	if (!ctx) {
+		for (unsigned i = 0; fsock_context && vec && i < n; i++)
+			if (vec[i].msg_hdr.msg_controllen)
+				give_away(&vec[i].msg_hdr);
 		return LIBC(sendmmsg)(fd, vec, n, flags);
+	}
 	n = FS_MIN(n, (unsigned)SENDMMSG_MAX);
 	while (done < n) {
 		ssize_t ret = send_burst(ctx, fd, vec, n, flags, &done);

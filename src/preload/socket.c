@@ -63,8 +63,13 @@ FSOCK_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
 		return ret;
 	if (ret == 0)
 		lifecycle_connected(fsock_context, fd);
-	if (ret == 0 || errno == EINPROGRESS)
+	if (ret == 0 || errno == EINPROGRESS) {
+		int saved = errno;
+
+		stream_connected(fsock_context, fd);
 		lifecycle_named(fsock_context, fd, addr, len);
+		errno = saved;
+	}
 	return ret;
 }
 

@@ -204,7 +204,7 @@ CASE_FAST(child_connects)
 }
 
 /* A program started with the connection as its standard output. */
-CASE_PART(another_program_writes)
+CASE(another_program_writes)
 {
 	int slot, fd = linked(&slot);
 	pid_t pid = fork();
@@ -326,7 +326,7 @@ static int taken(void)
 	return fd;
 }
 
-CASE_PART(passed_within_the_process)
+CASE_BY(passed_within_the_process, fd_passed)
 {
 	int slot, fd = linked(&slot), copy;
 
@@ -341,7 +341,7 @@ CASE_PART(passed_within_the_process)
 	order("take %d 1", slot);
 }
 
-CASE_PART(stream_of_stdio)
+CASE_BY(stream_of_stdio, option)
 {
 	int slot, fd = linked(&slot);
 	FILE *file = fdopen(fd, "r+");
