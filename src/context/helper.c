@@ -45,7 +45,7 @@ static bool anyone_sleeps(const struct stack *s)
 	return false;
 }
 
-/* Lock held. The ports' descriptors, once each. */
+/* Lock held. The descriptors of ports and of ICMP errors, once each. */
 static void refresh_watch(struct context *ctx)
 {
 	struct epoll_event event = { .events = EPOLLIN };
@@ -56,6 +56,9 @@ static void refresh_watch(struct context *ctx)
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		if (ctx->handle[i].ops)
 			sys_epoll_ctl(ctx->helper.epfd, EPOLL_CTL_ADD, ctx->handle[i].ops->wait_fd(&ctx->handle[i]), &event);
+	for (unsigned i = 0; i < FS_ARRAY_SIZE(ctx->icmp); i++)
+		if (ctx->icmp[i] > 0)
+			sys_epoll_ctl(ctx->helper.epfd, EPOLL_CTL_ADD, ctx->icmp[i], &event);
 }
 
 /* Lock held. Frames that come from here on wake it. False: there are some already. */

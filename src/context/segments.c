@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "context/helper.h"
+#include "context/icmp.h"
 #include "context/internal.h"
 #include "context/stream.h"
 #include "socket/epoll.h"
@@ -113,6 +114,7 @@ int segments_open(struct context *ctx)
 	struct siphash_key key[1 + TCP_N_SECRETS];
 	struct table_node **ends, **listeners;
 
+	context_icmp_open(ctx); /* without, connections go on */
 	if (tcp->ip)
 		return 0;
 	/* RFC 6528 3, RFC 7413 4.1.2: nobody may guess what they are made with. */
