@@ -131,6 +131,22 @@ int handover_fd(struct context *ctx, int fd, int reason)
 	return ret;
 }
 
+void handover_port(struct context *ctx, unsigned port, int reason, const char *detail)
+{
+	struct list *e;
+
+	LIST_FOR_EACH(e, &ctx->stack->all_streams) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (s->way != SOCK_FAST)
+			continue;
+		if (s->stream.conn && s->record->port_index == port)
+			handover_sock(ctx, s, reason);
+		else if (s->steered & (1u << port))
+			stream_demote(ctx, s, reason, detail);
+	}
+}
+
 void handover_before_exec(struct context *ctx)
 {
 	for (int fd = 0; fd <= ctx->fds.highest; fd++)

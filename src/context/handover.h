@@ -21,6 +21,9 @@ int handover_sock(struct context *ctx, struct sock *s, int reason);
 /* The same by number, with the lock not held. -EBADF: no socket of ours. */
 int handover_fd(struct context *ctx, int fd, int reason);
 
+/* All streams of the stack's @port go on in the kernel, as far as they can. */
+void handover_port(struct context *ctx, unsigned port, int reason, const char *detail);
+
 /* What the program about to be executed inherits. Lock not held. */
 void handover_before_exec(struct context *ctx);
 

@@ -61,7 +61,6 @@ int context_policy_verdict(struct context *ctx, int ifindex)
 {
 	struct host_policy_query query = {
 		.ifindex = ifindex,
-		.proto = IPPROTO_UDP,
 		.v4 = true,
 		.v6 = true,
 		.ignore = HOST_POLICY_XDP, /* ours may be attached; a foreign one is open()'s to report */

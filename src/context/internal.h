@@ -254,6 +254,7 @@ struct context_choice {
 	uint32_t mark;
 	uint8_t tos;		/* without ECN bits */
 	bool quiet;		/* to a group: not looped back to members on this host */
+	bool tcp;		/* asked for a segment, not for a datagram: rules may tell them apart */
 };
 
 /* What the options of @s choose for datagrams of one family. */

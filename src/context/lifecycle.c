@@ -440,6 +440,8 @@ void context_demote_all(struct context *ctx, int port, int reason, const char *d
 		    (port < 0 || (s->steered & (1u << port)) || context_groups_on(ctx, s, (unsigned)port)))
 			context_demote(ctx, s, reason, detail);
 	}
+	if (port >= 0)
+		handover_port(ctx, (unsigned)port, reason, detail);
 	context_ring(ctx);
 }
 

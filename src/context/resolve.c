@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * resolve.c - where a datagram goes: the kernel is asked per destination, the answer cached (D5).
+ * resolve.c - where a datagram or a segment goes: the kernel is asked per destination, the answer cached (D5).
  *
  * A destination that the fast path cannot serve is cached too, as IP_DST_KERNEL with its reason, so that
  * a program sending there pays one look-up and no question.
@@ -88,7 +88,7 @@ static struct ip_dst *ask(struct context *ctx, const struct ip_addr *remote,
 	query.oif = (int)choice->oif;
 	query.mark = choice->mark;
 	query.tos = choice->tos;
-	query.proto = IPPROTO_UDP;
+	query.proto = choice->tcp ? IPPROTO_TCP : IPPROTO_UDP;
 	query.connect = true;
 	if (ip_addr_is_any(remote))
 		d.reason = FS_REASON_multicast;
@@ -103,11 +103,12 @@ static struct ip_dst *ask(struct context *ctx, const struct ip_addr *remote,
 	return ip_dst_add(&ctx->stack->ip, &d);
 }
 
-/* The part of the choice beside the address, as one word: 32 bits of mark, 24 of interface, 6 of TOS, and
- * the lowest for groups. */
+/* The part of the choice beside the address, as one word: 32 bits of mark, 24 of interface, 6 of TOS, one
+ * for the protocol, and the lowest for groups. */
 uint64_t context_choice_pack(const struct context_choice *choice)
 {
-	return (uint64_t)choice->mark << 32 | choice->oif << 8 | choice->tos | choice->quiet;
+	return (uint64_t)choice->mark << 32 | choice->oif << 8 | choice->tos | (uint64_t)choice->tcp << 1 |
+	       choice->quiet;
 }
 
 void context_choice_unpack(uint64_t packed, struct context_choice *choice)
@@ -117,6 +118,7 @@ void context_choice_unpack(uint64_t packed, struct context_choice *choice)
 		.oif = (uint32_t)packed >> 8,
 		.tos = packed & DSCP_MASK,
 		.quiet = packed & 1,
+		.tcp = packed >> 1 & 1,
 	};
 }
 

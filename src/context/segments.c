@@ -53,6 +53,7 @@ static struct ip_dst *resolve(void *context, const struct ip_addr *remote, const
 
 	context_choice_unpack(packed, &choice);
 	choice.bound = *local;
+	choice.tcp = true;
 	d = context_resolve_by(ctx, remote, &choice);
 	if (!d || d->way != IP_DST_FAST || !ctx->handle[d->port].ops)
 		return NULL;

@@ -50,6 +50,7 @@ static struct ip_dst *find_way(struct context *ctx, const struct stream *s, cons
 
 	context_choice_unpack(s->options.choice, &choice);
 	choice.bound = s->local;
+	choice.tcp = true;
 	d = context_resolve_by(ctx, remote, &choice);
 	if (d && d->way == IP_DST_KERNEL && d->reason == FS_REASON_no_interface && may_attach(ctx)) {
 		ifindex = context_interface_of(ctx, &d->local);

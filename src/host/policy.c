@@ -195,7 +195,7 @@ static int look_cgroup(struct policy_scan *scan)
 		const struct attach_point *point = &attach_points[i];
 		int64_t prog;
 
-		if ((point->proto && point->proto != query->proto) ||
+		if ((point->proto && query->proto && point->proto != query->proto) ||
 		    !((point->v4 && query->v4) || (point->v6 && query->v6)))
 			continue;
 		prog = policy_progs(query, cgroup, point->type, BPF_F_QUERY_EFFECTIVE);

@@ -44,7 +44,7 @@ struct host_policy {
 /* Whose traffic is asked about. */
 struct host_policy_query {
 	int ifindex;   /* interface; 0 = only what concerns every interface */
-	uint8_t proto; /* IPPROTO_UDP or IPPROTO_TCP */
+	uint8_t proto; /* IPPROTO_UDP or IPPROTO_TCP; 0 = both, what concerns either counts */
 	bool v4;
 	bool v6;	     /* both for a dual-stack socket */
 	unsigned ignore;     /* HOST_POLICY_* not to look for */

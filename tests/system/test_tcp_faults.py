@@ -210,3 +210,62 @@ def test_a_killed_program_resets_at_the_next_segment(pair, provider):
                 peer.recv(10)
         assert {flags for _, flags in wire.resets()} == {RST}
     back.close()
+
+
+# --- the host's rules -------------------------------------------------------------------------
+
+def drop(side, port):
+    """Have the host of @side drop what TCP comes to @port, and nothing else."""
+    done = side.run(["nft", "table inet fst {\nchain input {\ntype filter hook input priority 0\n"
+                            f"tcp dport {port} drop\n}}\n}}"])
+    assert done.status == 0, done.err
+
+
+def is_deaf(side, address, port=PORT):
+    with stream(side, address) as sock:
+        sock.settimeout(0.5)
+        try:
+            sock.connect((address, port))
+        except TimeoutError:
+            return True
+    return False
+
+
+def test_hazard_10_a_rule_for_tcp_holds(pair):
+    drop(pair.b, PORT)
+    with echo(pair) as running:
+        assert is_deaf(pair.a, net.B4), "the SYN went around the rule"
+        assert "policy" in fsock.reasons(fsock.stat(running.pid))
+
+
+def test_hazard_10_a_rule_for_tcp_that_comes_later_holds(pair):
+    """For new connections, and for those that are there: they move to the kernel, which drops their segments."""
+    back = listening(pair.a, net.A4)
+    with echo(pair, net.A4, BACK_PORT) as running, contextlib.closing(Wire(pair.a)) as wire:
+        talk, kept = Talk(connected(pair.a, net.B4)), Talk(back.accept()[0])
+        assert proc.until(lambda: talk.heard > 20 and kept.heard > 20)
+        assert_fast(running, 20)
+        drop(pair.b, PORT)
+        assert proc.until(lambda: is_deaf(pair.a, net.B4), 20), "SYNs go around the rule"
+        heard = talk.heard
+        time.sleep(0.5)
+        assert talk.heard == heard, "segments go around the rule"
+        report = fsock.settled(running.pid)
+        assert fsock.reasons(report) == {"policy"}, report
+        assert fsock.sum_counts(fsock.sockets(report)).rx_fast > 0
+        assert pair.b.run(["nft", "flush", "ruleset"]).status == 0
+        assert talk.end() > 20 and kept.end() > 20
+        assert wire.resets() == []
+    back.close()
+
+
+@pytest.mark.parametrize("table", ["unreachable", "prohibit"])
+def test_a_routing_rule_for_tcp_holds(pair, table):
+    """A rule that names TCP alone decides for streams, on kernel sockets and on fsock."""
+    for words in (["route", "add", table, "default", "table", "100"], ["rule", "add", "ipproto", "tcp", "table", "100"]):
+        assert pair.b.run(["ip", *words]).status == 0
+    code = ("import socket\ns = socket.socket()\ns.settimeout(3)\n"
+            f"try: s.connect(('{net.A4}', {BACK_PORT}))\nexcept OSError as error: print(error.errno)")
+    said = [pair.b.run(argv, env=fsock.CLEAN).out for argv in (
+        [PYTHON, "-c", code], fsock.run([PYTHON, "-c", code], profile="latency"))]
+    assert said[0] == said[1] != "", said
