@@ -475,6 +475,42 @@ struct fbuf *tcp_hold(struct tcp_conn *c)
 	return fbuf_queue_pop(&c->rx);
 }
 
+/* What is behind the oldest frame's first @parts becomes the next frame. */
+static __attribute__((noinline)) void split_oldest(struct tcp_conn *c, unsigned parts)
+{
+	struct fbuf *frame = c->rx.head, *last = frame, *rest = frame->next, *before = NULL;
+	uint32_t charge = frame->charge, pieces = 1, bytes = frame->len;
+
+	for (; pieces < parts && rest; pieces++, rest = rest->next) {
+		last = rest;
+		bytes += rest->len;
+	}
+	if (!rest)
+		return;
+	/* As it is described, of one part first: what was between comes back to it. */
+	before = frame->next;
+	last->next = NULL;
+	frame->next = rest;
+	rest = fbuf_cut_front(frame);
+	rest->total = rest->total + frame->len - bytes;
+	frame->next = before;
+	frame->total = bytes;
+	frame->charge = FS_MIN(bytes + pieces * TCP_RX_OVERHEAD, charge);
+	rest->charge = charge - frame->charge;
+	rest->link = frame->link;
+	frame->link = rest;
+	if (c->rx.tail == frame)
+		c->rx.tail = rest;
+	c->rx.frames++;
+}
+
+struct fbuf *tcp_hold_some(struct tcp_conn *c, unsigned parts)
+{
+	if (c->rx.head && c->rx.head->next)
+		split_oldest(c, parts);
+	return tcp_hold(c);
+}
+
 void tcp_release(struct tcp_conn *c, const struct ip_env *env, struct fbuf *frame, fs_ns now)
 {
 	uint32_t n = frame->charge;

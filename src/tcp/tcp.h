@@ -338,6 +338,8 @@ ssize_t tcp_recv(struct tcp_conn *conn, const struct ip_env *env, const struct i
 /* In place: the oldest frame of received bytes, NULL = none. It counts against the window until
  * tcp_release() takes it back; in any order, also after the connection ended, but before tcp_close(). */
 struct fbuf *tcp_hold(struct tcp_conn *conn);
+/* The same, of at most @parts (1 or more) chunks: what is behind them is the oldest frame then. */
+struct fbuf *tcp_hold_some(struct tcp_conn *conn, unsigned parts);
 void tcp_release(struct tcp_conn *conn, const struct ip_env *env, struct fbuf *frame, fs_ns now);
 
 /* Shut a direction (bits). 0 or -ENOTCONN. */

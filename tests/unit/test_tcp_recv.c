@@ -226,6 +226,43 @@ static void tcp_hold__gives_frames_and_counts_them_until_release(void **state)
 	trig_close(&r);
 }
 
+/* A frame of many chunks, as super-frames are, goes in pieces; the pieces carry what the whole was charged. */
+static void tcp_hold_some__gives_a_frame_in_pieces(void **state)
+{
+	struct fbuf *whole, *piece[2];
+	uint32_t charge, total = 2 * RIG_CHUNK + 100;
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	feed(&r, 1000);
+	whole = fbuf_alloc_chain(&r.h.payload, total);
+	assert_non_null(whole->next->next);
+	fbuf_append(whole, text(0), total);
+	whole->charge = charge = total + 3 * CHUNK_OVERHEAD;
+	r.c->rcv_charge += charge;
+	r.c->rcv_nxt += total;
+	fbuf_queue_push(&r.c->rx, whole);
+	tcp_release(r.c, &r.h.env, tcp_hold_some(r.c, 2), r.now); /* of one chunk: as it is */
+	assert_int_equal(r.c->rcv_charge, charge);
+	piece[0] = tcp_hold_some(r.c, 2);
+	assert_ptr_equal(piece[0], whole);
+	assert_null(piece[0]->next->next);
+	assert_int_equal(piece[0]->total, piece[0]->len + piece[0]->next->len);
+	assert_int_equal(tcp_inq(r.c), total - piece[0]->total);
+	assert_int_equal(r.c->rx.frames, 1);
+	assert_ptr_equal(r.c->rx.tail, r.c->rx.head);
+	piece[1] = tcp_hold_some(r.c, 2);
+	assert_int_equal(piece[0]->total + piece[1]->total, total);
+	assert_memory_equal(piece[1]->data, text(piece[0]->total), piece[1]->len);
+	assert_int_equal(piece[0]->charge + piece[1]->charge, charge);
+	assert_null(tcp_hold_some(r.c, 2));
+	tcp_release(r.c, &r.h.env, piece[1], r.now);
+	tcp_release(r.c, &r.h.env, piece[0], r.now);
+	assert_int_equal(r.c->rcv_charge, 0);
+	rig_drain(&r);
+	trig_close(&r);
+}
+
 static void tcp_hold__nothing_is_merged_into_what_the_user_has(void **state)
 {
 	struct tcp_rig r;
@@ -483,6 +520,7 @@ int main(void)
 		cmocka_unit_test(tcp_rx__low_mark_beyond_the_buffer),
 		cmocka_unit_test(tcp_rx__low_mark_and_a_gap),
 		cmocka_unit_test(tcp_hold__gives_frames_and_counts_them_until_release),
+		cmocka_unit_test(tcp_hold_some__gives_a_frame_in_pieces),
 		cmocka_unit_test(tcp_hold__nothing_is_merged_into_what_the_user_has),
 		cmocka_unit_test(tcp_release__reopens_the_window),
 		cmocka_unit_test(tcp_rx__beyond_its_share_it_is_copied_out),
