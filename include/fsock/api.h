@@ -11,7 +11,8 @@
  * fork:    a child may use the channels it inherited: parent and child share each queue, whoever
  *          receives a datagram first has it. Datagrams received in place belong to the process that
  *          received them; while it holds any of a channel, in-place receives of the other fail with
- *          -EBUSY. Groups stay with the parent; a child makes its own.
+ *          -EBUSY. Groups and connections on the fast path stay with the parent: a child makes its own,
+ *          its calls on the parent's connections fail with -EBADF. A listener both may accept from.
  * exec:    everything is closed.
  */
 #ifndef FSOCK_API_H
@@ -46,8 +47,8 @@ void fsock_fini(void);
 
 /*
  * fsock_open() - an endpoint on the local address @local (@len bytes; its port counts for nothing):
- * AF_INET or AF_INET6, a wildcard address for every interface. @flags: FSOCK_UDP. The interface that
- * carries the address decides how its channels' frames move.
+ * AF_INET or AF_INET6, a wildcard address for every interface. @flags: FSOCK_UDP or FSOCK_TCP. The interface
+ * that carries the address decides how its channels' frames move.
  *
  * Return: 0, and *ep, which fsock_close_ep() ends
  *         -EINVAL           @len too short, @ep NULL, or fsock_init() was not called
@@ -71,8 +72,9 @@ int fsock_close_ep(struct fsock_ep *ep);
 /* --- channels --- */
 
 /*
- * fsock_bind() - a channel on @port (host order) of the endpoint's address; 0 lets the kernel choose, as
- * clients do. @flags: FSOCK_BIND_*.
+ * fsock_bind() - a channel on @port (host order) of the endpoint's address; 0 leaves the choice open, as
+ * clients do. @flags: FSOCK_BIND_*. Of TCP it is what fsock_connect() or fsock_listen() makes of it;
+ * SO_REUSEADDR is set: connections of the past do not keep a server from its port.
  *
  * Return: 0, and *ch, which fsock_close() ends
  *         -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EMFILE, ...  as bind(2) and socket(2)
@@ -81,11 +83,45 @@ int fsock_close_ep(struct fsock_ep *ep);
 int fsock_bind(struct fsock_ep *ep, unsigned flags, uint16_t port, struct fsock_channel **ch);
 
 /*
- * fsock_connect() - exchange datagrams with @peer only, and hear of ICMP errors. AF_UNSPEC dissolves it.
+ * fsock_connect() - UDP: exchange datagrams with @peer only, and hear of ICMP errors. TCP: connect to it, waiting at
+ * most FSOCK_TX_TIMEOUT. AF_UNSPEC dissolves it; a connection is reset.
  *
- * Return: 0; -ENETUNREACH, -EACCES, ... as connect(2)
+ * A connection that takes the fast path has no kernel socket and uses no descriptor. Where it cannot, it is the
+ * kernel's, behind the same calls (FSOCK_REASON).
+ *
+ * Return: 0
+ *         -ENETUNREACH, -EACCES, -ECONNREFUSED, -ETIMEDOUT, ...  as connect(2): a TCP channel may try again
+ *         -EINPROGRESS  TCP, the time is up: it goes on. FSOCK_EVENT_OUT tells of its end; called again, it says
+ *                       how it went
+ *         -EALREADY     TCP, called again with a time limit of 0: it is on its way still
+ *         -EISCONN      TCP: it is connected, or listens
  */
 int fsock_connect(struct fsock_channel *ch, const struct sockaddr *peer, socklen_t len);
+
+/*
+ * fsock_listen() - accept connections on a TCP channel, of which at most @backlog wait; again: change that. Of a channel
+ * bound to port 0 the kernel chooses it: see FSOCK_LOCAL. A kernel socket listens too, so that connections which come
+ * beside the fast path are accepted all the same.
+ *
+ * Return: 0; -EISCONN it is connected; -EOPNOTSUPP not TCP; -EADDRINUSE, -EMFILE, ... as listen(2)
+ */
+int fsock_listen(struct fsock_channel *ch, int backlog);
+
+/*
+ * fsock_accept() - the next connection to @listener, as a channel of the same endpoint; FSOCK_PEER is who it is.
+ * @flags: FSOCK_ACCEPT_*.
+ *
+ * Return: 0, and *ch, which fsock_close() ends
+ *         -EAGAIN     FSOCK_ACCEPT_NONBLOCK, or a time limit of 0, and none there
+ *         -ETIMEDOUT  none came within FSOCK_RX_TIMEOUT
+ *         -EINTR; -ENOMEM; -EMFILE, ... one for the kernel, as accept(2)
+ *         -EINVAL     it does not listen; -EOPNOTSUPP not TCP
+ */
+int fsock_accept(struct fsock_channel *listener, unsigned flags, struct fsock_channel **ch);
+
+/* fsock_shutdown() - end a direction of a connection, or both (FSOCK_SHUT_*).
+ * Return: 0; -ENOTCONN; -EINVAL no or unknown bits; -EOPNOTSUPP not TCP */
+int fsock_shutdown(struct fsock_channel *ch, unsigned how);
 
 /* fsock_setopt(), fsock_getopt() - an option of a channel: FSOCK_RX_TIMEOUT and so on, whose comments
  * tell the type of @value. *len: in, bytes at @value; out, bytes used.
@@ -98,8 +134,9 @@ int fsock_connect(struct fsock_channel *ch, const struct sockaddr *peer, socklen
 int fsock_setopt(struct fsock_channel *ch, int option, const void *value, size_t len);
 int fsock_getopt(struct fsock_channel *ch, int option, void *value, size_t *len);
 
-/* fsock_close() - end @ch. Datagrams it lent are gone: no pointer into them may be used any more. It
- * leaves its groups by itself. Return: 0. */
+/* fsock_close() - end @ch. What it lent is gone: no pointer into it may be used any more. It leaves its group by
+ * itself. What a connection has still to send it sends without the program, whose own end closes what is open.
+ * Return: 0. */
 int fsock_close(struct fsock_channel *ch);
 
 /* --- receiving --- */
@@ -112,7 +149,12 @@ int fsock_close(struct fsock_channel *ch);
  * fsock_release(), and count against the channel's receive queue as long: one who holds much loses what
  * arrives. @info is needed then, and FSOCK_RECV_PEEK not allowed.
  *
- * Return: bytes: of the datagram in place, else copied (info->length tells of more)
+ * Of a connection: the next bytes, as many as there are, up to @len. In place: the next piece of the stream, a
+ * segment's or, where many came as one, as much as the vector has entries for. Pieces count against the window: one
+ * who holds much slows the peer down.
+ *
+ * Return: bytes: of the datagram or piece in place, else copied (info->length tells of more)
+ *         0           TCP: the peer sends no more; nothing to release
  *         -EAGAIN     FSOCK_RECV_NONBLOCK, or a time limit of 0, and nothing there
  *         -ETIMEDOUT  nothing came within FSOCK_RX_TIMEOUT
  *         -ENOBUFS    FSOCK_HOLD_MAX datagrams are lent: release some
@@ -121,6 +163,7 @@ int fsock_close(struct fsock_channel *ch);
  *         -EINTR      a signal handler ran
  *         -EINVAL     unknown flag, or the vector is too short
  *         -ECONNREFUSED, -EHOSTUNREACH, ...  errors by ICMP that a connected channel hears of
+ *         -ECONNRESET, -ETIMEDOUT, ...  how a connection ended; -ENOTCONN
  */
 ssize_t fsock_recv(struct fsock_channel *ch, unsigned flags, void *buf, size_t len,
 		   struct fsock_rxinfo *info);
@@ -130,7 +173,8 @@ ssize_t fsock_recv(struct fsock_channel *ch, unsigned flags, void *buf, size_t l
  * FSOCK_RECV_NONBLOCK is the only flag. Each is to be released, in any order; in the order received
  * costs least.
  *
- * Return: datagrams filled, at least 1; errors as fsock_recv(), which then filled none
+ * Return: datagrams filled, at least 1, of a connection pieces; 0 the peer sends no more; errors as fsock_recv(), which
+ *         then filled none
  */
 int fsock_recv_batch(struct fsock_channel *ch, unsigned flags, struct fsock_datagram *datagrams, unsigned n);
 
@@ -149,9 +193,12 @@ int fsock_release_batch(struct fsock_channel *ch, struct fsock_datagram *datagra
 
 /*
  * fsock_send() - one datagram of the @len bytes at @buf, which is the caller's again on return. @info
- * NULL: to the connected peer.
+ * NULL: to the connected peer. On a connection @info is NULL, or asks for nothing; all bytes are taken, waiting for
+ * room, but for those that FSOCK_TX_TIMEOUT, FSOCK_SEND_NONBLOCK, a signal or the connection's end leave over. No
+ * signal is raised.
  *
- * Return: @len
+ * Return: @len; of a connection bytes taken
+ *         -EPIPE, -ECONNRESET, ...  how a connection ended; -ETIMEDOUT no room within FSOCK_TX_TIMEOUT; -ENOTCONN
  *         -EDESTADDRREQ  no destination and not connected
  *         -EAGAIN        FSOCK_SEND_NONBLOCK, and no room
  *         -EMSGSIZE, -ENETUNREACH, ...  as sendto(2); -EINVAL unknown flag or bit of info->valid

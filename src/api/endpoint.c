@@ -18,6 +18,12 @@
 #include "host/mem.h"
 #include "sys/sys.h"
 
+/* Memory of an endpoint's channels. */
+struct api_region {
+	struct api_region *next;
+	size_t bytes; /* of all, this header included */
+};
+
 struct context *api_context(int *reason)
 {
 	struct context *ctx = context_start(api_host_ppoll, reason);
@@ -55,7 +61,7 @@ int api_open(const struct sockaddr *local, socklen_t len, unsigned flags, struct
 
 	if (!out)
 		return -EINVAL;
-	if (flags != FSOCK_UDP)
+	if (flags != FSOCK_UDP && flags != FSOCK_TCP)
 		return -EPROTONOSUPPORT;
 	ret = copy_local(&addr, local, len);
 	if (ret < 0)
@@ -67,7 +73,9 @@ int api_open(const struct sockaddr *local, socklen_t len, unsigned flags, struct
 	ep->len = (socklen_t)ret;
 	ep->hold_max = API_HOLD_DEFAULT;
 	ep->ctx = api_context(&ep->reason);
+	ep->tcp = flags == FSOCK_TCP;
 	list_init(&ep->channels);
+	slab_init(&ep->slab, sizeof(struct fsock_channel));
 	*out = ep;
 	return 0;
 }
@@ -108,24 +116,72 @@ static struct fsock_channel *first_channel(struct fsock_ep *ep)
 int api_close_ep(struct fsock_ep *ep)
 {
 	struct fsock_channel *ch;
+	struct api_region *region;
 
 	if (!ep)
 		return -EINVAL;
 	while ((ch = first_channel(ep)) != NULL)
 		api_channel_destroy(ch);
+	while ((region = ep->regions) != NULL) {
+		ep->regions = region->next;
+		sys_munmap(region, region->bytes);
+	}
 	sys_munmap(ep, sizeof(*ep));
 	return 0;
 }
 
 /* --- channels --- */
 
+enum { REGION_FIRST = 4096, REGION_MOST = 1 << 20 };
+
+/* The endpoint's lock is held. As much again as there is, within bounds. */
+static void grow(struct fsock_ep *ep)
+{
+	size_t bytes = ep->regions ? FS_MIN(2 * ep->regions->bytes, (size_t)REGION_MOST) : REGION_FIRST;
+	struct api_region *region = mem_private(bytes);
+
+	if (!region)
+		return;
+	*region = (struct api_region){ .next = ep->regions, .bytes = bytes };
+	ep->regions = region;
+	slab_add(&ep->slab, region + 1, bytes - sizeof(*region));
+}
+
+struct fsock_channel *api_channel_alloc(struct fsock_ep *ep, enum api_kind kind)
+{
+	struct fsock_channel *ch;
+
+	api_lock(&ep->lock);
+	if (ep->slab.in_use == ep->slab.total)
+		grow(ep);
+	ch = slab_alloc(&ep->slab);
+	api_unlock(&ep->lock);
+	if (!ch)
+		return NULL;
+	ch->ep = ep;
+	ch->ctx = ep->ctx;
+	ch->v6 = ep->local.sa.sa_family == AF_INET6;
+	ch->rx_timeout = ch->tx_timeout = -1;
+	ch->fd = -1;
+	ch->kind = (uint8_t)kind;
+	if (!api_is_bare(ch))
+		ch->hold_max = ep->hold_max;
+	return ch;
+}
+
+void api_channel_publish(struct fsock_channel *ch)
+{
+	api_lock(&ch->ep->lock);
+	list_push_back(&ch->ep->channels, &ch->of_ep);
+	api_unlock(&ch->ep->lock);
+}
+
 static int set_int(int fd, int level, int name, int value)
 {
 	return sys_setsockopt(fd, level, name, &value, sizeof(value));
 }
 
-/* An option that the context is to know of, as if the program had set it. */
-static int set_told(const struct fsock_channel *ch, int level, int name, int value)
+int api_set_told(const struct fsock_channel *ch, int level, int name, int value)
 {
 	int ret = set_int(ch->fd, level, name, value);
 
@@ -143,8 +199,7 @@ static void ask_for_details(const struct fsock_channel *ch)
 		set_int(ch->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
 }
 
-/* The kernel may have chosen it. */
-static int read_port(struct fsock_channel *ch)
+int api_read_port(struct fsock_channel *ch)
 {
 	union fsock_addr addr;
 	socklen_t len = sizeof(addr);
@@ -154,27 +209,47 @@ static int read_port(struct fsock_channel *ch)
 	return ret;
 }
 
-static int bind_socket(struct fsock_channel *ch, unsigned flags, uint16_t port)
+union fsock_addr api_address(const struct fsock_ep *ep, uint16_t port)
 {
-	union fsock_addr addr = ch->ep->local;
-	int ret = 0;
+	union fsock_addr addr = ep->local;
 
-	if (flags & FSOCK_BIND_SHARED)
-		ret = set_told(ch, SOL_SOCKET, SO_REUSEADDR, 1);
-	if (ret == 0 && ch->ep->ringbuf)
-		ret = set_told(ch, SOL_SOCKET, SO_RCVBUF, (int)(ch->ep->ringbuf / 2)); /* the kernel doubles it */
-	if (ret < 0)
-		return ret;
-	if (ch->v6)
+	if (addr.sa.sa_family == AF_INET6)
 		addr.in6.sin6_port = htons(port);
 	else
 		addr.in.sin_port = htons(port);
+	return addr;
+}
+
+static int bind_socket(struct fsock_channel *ch, unsigned flags, uint16_t port)
+{
+	union fsock_addr addr = api_address(ch->ep, port);
+	int ret = 0;
+
+	if (flags & FSOCK_BIND_SHARED)
+		ret = api_set_told(ch, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (ret == 0 && ch->ep->ringbuf)
+		ret = api_set_told(ch, SOL_SOCKET, SO_RCVBUF, (int)(ch->ep->ringbuf / 2)); /* the kernel doubles it */
+	if (ret < 0)
+		return ret;
 	ret = sys_bind(ch->fd, &addr, ch->ep->len);
 	if (ret == 0 && ch->ctx)
 		lifecycle_bound(ch->ctx, ch->fd, port != 0);
 	if (ret == 0)
-		ret = read_port(ch);
+		ret = api_read_port(ch);
 	return ret;
+}
+
+static int bind_datagram(struct fsock_channel *ch, unsigned flags, uint16_t port)
+{
+	int family = ch->ep->local.sa.sa_family, fd = sys_socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return fd;
+	ch->fd = fd;
+	if (ch->ctx)
+		lifecycle_opened(fd, family, SOCK_DGRAM, 0, api_host_ppoll);
+	ask_for_details(ch);
+	return bind_socket(ch, flags, port);
 }
 
 int api_bind(struct fsock_ep *ep, unsigned flags, uint16_t port, struct fsock_channel **out)
@@ -184,31 +259,15 @@ int api_bind(struct fsock_ep *ep, unsigned flags, uint16_t port, struct fsock_ch
 
 	if (!ep || !out || (flags & ~(unsigned)FSOCK_BIND_SHARED))
 		return -EINVAL;
-	ch = mem_private(sizeof(*ch));
+	ch = api_channel_alloc(ep, ep->tcp ? API_FRESH : API_DATAGRAM);
 	if (!ch)
 		return -ENOMEM;
-	ch->ep = ep;
-	ch->ctx = ep->ctx;
-	ch->v6 = ep->local.sa.sa_family == AF_INET6;
-	ch->hold_max = ep->hold_max;
-	ch->rx_timeout = -1;
-	ch->fd = sys_socket(ep->local.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (ch->fd < 0) {
-		ret = ch->fd;
-		sys_munmap(ch, sizeof(*ch));
-		return ret;
-	}
-	if (ch->ctx)
-		lifecycle_opened(ch->fd, ep->local.sa.sa_family, SOCK_DGRAM, 0, api_host_ppoll);
-	ask_for_details(ch);
-	ret = bind_socket(ch, flags, port);
+	ret = ep->tcp ? api_connection_bind(ch, flags, port) : bind_datagram(ch, flags, port);
 	if (ret < 0) {
 		api_channel_destroy(ch);
 		return ret;
 	}
-	api_lock(&ep->lock);
-	list_push_back(&ep->channels, &ch->of_ep);
-	api_unlock(&ep->lock);
+	api_channel_publish(ch);
 	*out = ch;
 	return 0;
 }
@@ -219,6 +278,8 @@ int api_connect(struct fsock_channel *ch, const struct sockaddr *peer, socklen_t
 
 	if (!ch || !peer)
 		return -EINVAL;
+	if (ch->kind != API_DATAGRAM)
+		return api_connection_connect(ch, peer, len);
 	ret = sys_connect(ch->fd, peer, len);
 	if (ret == 0 && ch->ctx)
 		lifecycle_connected(ch->ctx, ch->fd);
@@ -227,14 +288,23 @@ int api_connect(struct fsock_channel *ch, const struct sockaddr *peer, socklen_t
 
 void api_channel_destroy(struct fsock_channel *ch)
 {
+	struct fsock_ep *ep = ch->ep;
+
 	api_group_forget(ch);
-	if (ch->ctx) { /* before the shadow goes */
-		take_closing(ch->ctx, ch->fd);
-		lifecycle_closing(ch->ctx, ch->fd);
+	if (api_is_bare(ch))
+		bare_close(ch->ctx, &ch->bare);
+	else
+		api_buffer_end(ch);
+	if (ch->fd >= 0) {
+		if (ch->ctx) { /* before the shadow goes */
+			take_closing(ch->ctx, ch->fd);
+			lifecycle_closing(ch->ctx, ch->fd);
+		}
+		sys_close(ch->fd);
 	}
-	sys_close(ch->fd);
-	api_buffer_end(ch);
-	sys_munmap(ch, sizeof(*ch));
+	api_lock(&ep->lock);
+	slab_free(&ep->slab, ch);
+	api_unlock(&ep->lock);
 }
 
 int api_close(struct fsock_channel *ch)

@@ -41,11 +41,22 @@ int api_group_open(struct fsock_group **out)
 	return 0;
 }
 
+/* What is asked of the channel's kernel socket, and of the stack's half of it. */
+static uint32_t interest(const struct fsock_channel *ch)
+{
+	if (ch->kind != API_KERNEL)
+		return EPOLLIN;
+	return (ch->paused ? 0 : EPOLLIN | EPOLLRDHUP) | (ch->wants_out ? EPOLLOUT : 0);
+}
+
 static int control(const struct fsock_group *g, int op, struct fsock_channel *ch)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.ptr = ch };
-	int ret = g->ctx ? multiplex_ctl(g->ctx, g->epfd, op, ch->fd, &event, true) : MULTIPLEX_KERNEL;
+	struct epoll_event event = { .events = api_is_bare(ch) ? 0 : interest(ch), .data.ptr = ch };
+	int ret;
 
+	if (api_is_bare(ch))
+		return multiplex_bare(g->ctx, g->epfd, &ch->bare, op == EPOLL_CTL_ADD);
+	ret = g->ctx ? multiplex_ctl(g->ctx, g->epfd, op, ch->fd, &event, true) : MULTIPLEX_KERNEL;
 	return ret == MULTIPLEX_KERNEL ? sys_epoll_ctl(g->epfd, op, ch->fd, &event) : ret;
 }
 
@@ -92,6 +103,30 @@ void api_group_forget(struct fsock_channel *ch)
 
 	if (g)
 		api_group_remove(g, ch);
+}
+
+void api_group_suspend(struct fsock_channel *ch)
+{
+	const struct fsock_group *g = fs_load_acquire(&ch->group);
+
+	if (g)
+		control(g, EPOLL_CTL_DEL, ch);
+}
+
+void api_group_resume(struct fsock_channel *ch)
+{
+	const struct fsock_group *g = fs_load_acquire(&ch->group);
+
+	if (g)
+		control(g, EPOLL_CTL_ADD, ch);
+}
+
+void api_group_refresh(struct fsock_channel *ch)
+{
+	const struct fsock_group *g = fs_load_acquire(&ch->group);
+
+	if (g)
+		control(g, EPOLL_CTL_MOD, ch);
 }
 
 static struct fsock_channel *any_member(struct fsock_group *g)
@@ -175,6 +210,17 @@ static int look_and_arm(struct fsock_group *g, struct epoll_event *events, int n
 	return ret;
 }
 
+/* The kernel's words for what happened to @ch in the interface's. */
+static uint32_t events_of(const struct fsock_channel *ch, uint32_t found)
+{
+	bool datagram = ch->kind == API_DATAGRAM;
+
+	return (found & EPOLLIN ? FSOCK_EVENT_IN : 0) |
+	       (found & (datagram ? EPOLLERR | EPOLLHUP : EPOLLERR) ? FSOCK_EVENT_ERROR : 0) |
+	       (found & EPOLLOUT && ch->kind != API_LISTENER && !datagram ? FSOCK_EVENT_OUT : 0) |
+	       (found & (EPOLLHUP | EPOLLRDHUP) && !datagram ? FSOCK_EVENT_HANGUP : 0);
+}
+
 int api_poll(struct fsock_group *g, struct fsock_event *events, unsigned n, int64_t timeout)
 {
 	struct epoll_event found[EVENTS_MAX];
@@ -193,8 +239,7 @@ int api_poll(struct fsock_group *g, struct fsock_event *events, unsigned n, int6
 		events[i] = (struct fsock_event){
 			.channel = ch,
 			.data = ch->data,
-			.events = (found[i].events & EPOLLIN ? FSOCK_EVENT_IN : 0) |
-				  (found[i].events & (EPOLLERR | EPOLLHUP) ? FSOCK_EVENT_ERROR : 0),
+			.events = events_of(ch, found[i].events),
 		};
 	}
 	errno = saved;

@@ -83,6 +83,8 @@ int api_setopt(struct fsock_channel *ch, int option, const void *value, size_t l
 
 	if (!ch || !value)
 		return -EINVAL;
+	if (ch->kind != API_DATAGRAM && option != FSOCK_RX_TIMEOUT)
+		return api_stream_setopt(ch, option, value, len);
 	switch (option) {
 	case FSOCK_RX_TIMEOUT:
 		if (len != sizeof(timeout))
@@ -103,7 +105,7 @@ int api_setopt(struct fsock_channel *ch, int option, const void *value, size_t l
 
 /* --- asking --- */
 
-static int put(void *value, size_t *len, const void *from, size_t bytes)
+int api_put(void *value, size_t *len, const void *from, size_t bytes)
 {
 	if (*len < bytes)
 		return -EINVAL;
@@ -114,7 +116,7 @@ static int put(void *value, size_t *len, const void *from, size_t bytes)
 
 static int put_int(void *value, size_t *len, int n)
 {
-	return put(value, len, &n, sizeof(n));
+	return api_put(value, len, &n, sizeof(n));
 }
 
 static int put_name(const struct fsock_channel *ch, int option, void *value, size_t *len)
@@ -124,7 +126,7 @@ static int put_name(const struct fsock_channel *ch, int option, void *value, siz
 	int ret = option == FSOCK_LOCAL ? sys_getsockname(ch->fd, &addr, &bytes)
 					: sys_getpeername(ch->fd, &addr, &bytes);
 
-	return ret < 0 ? ret : put(value, len, &addr, sizeof(addr));
+	return ret < 0 ? ret : api_put(value, len, &addr, sizeof(addr));
 }
 
 /* What the statistics say of the channel; without a context, why there is none. */
@@ -175,10 +177,16 @@ int api_getopt(struct fsock_channel *ch, int option, void *value, size_t *len)
 
 	if (!ch || !value || !len)
 		return -EINVAL;
+	if (ch->kind != API_DATAGRAM && option != FSOCK_RX_TIMEOUT) {
+		int ret = api_stream_getopt(ch, option, value, len);
+
+		if (ret != CONTEXT_KERNEL)
+			return ret;
+	}
 	switch (option) {
 	case FSOCK_RX_TIMEOUT:
 		timeout = fs_load_relaxed(&ch->rx_timeout);
-		return put(value, len, &timeout, sizeof(timeout));
+		return api_put(value, len, &timeout, sizeof(timeout));
 	case FSOCK_RX_STAMPS:
 		return put_int(value, len, fs_load_relaxed(&ch->stamps));
 	case FSOCK_FD:
@@ -193,7 +201,7 @@ int api_getopt(struct fsock_channel *ch, int option, void *value, size_t *len)
 		return put_reason(ch, value, len);
 	case FSOCK_HELD:
 		n = held(ch);
-		return put(value, len, &n, sizeof(n));
+		return api_put(value, len, &n, sizeof(n));
 	default:
 		return -ENOPROTOOPT;
 	}

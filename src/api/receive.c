@@ -18,10 +18,7 @@
 #include "context/take.h"
 #include "sys/sys.h"
 
-enum {
-	HELD_BUFFER = 1,	/* in rxinfo.held: the rest points to an api_buffer, else to a frame */
-	CONTROL_BYTES = 256,
-};
+enum { CONTROL_BYTES = 256 };
 
 struct receive {
 	struct take take;
@@ -114,7 +111,7 @@ static void point_to_buffer(struct fsock_channel *ch, struct fsock_datagram *d, 
 {
 	d->part[0] = (struct iovec){ .iov_base = buffer->data, .iov_len = d->info.length };
 	d->info.parts = 1;
-	d->info.held = (uintptr_t)buffer | HELD_BUFFER;
+	d->info.held = (uintptr_t)buffer | API_HELD_BUFFER;
 	api_buffer_lend(ch, buffer);
 }
 
@@ -345,7 +342,7 @@ int api_recv_batch(struct fsock_channel *ch, unsigned flags, struct fsock_datagr
 
 	if (!ch || !datagrams || n == 0 || (flags & ~(unsigned)FSOCK_RECV_NONBLOCK))
 		return -EINVAL;
-	return run(&r, flags);
+	return ch->kind == API_DATAGRAM ? run(&r, flags) : api_stream_recv_batch(ch, flags, datagrams, r.n);
 }
 
 static ssize_t recv_in_place(struct fsock_channel *ch, unsigned flags, struct iovec *parts,
@@ -378,8 +375,11 @@ ssize_t api_recv(struct fsock_channel *ch, unsigned flags, void *buf, size_t len
 	if (flags & FSOCK_RECV_INPLACE) {
 		if (!info || len < FSOCK_PARTS_MAX * sizeof(struct iovec) || (flags & FSOCK_RECV_PEEK))
 			return -EINVAL;
-		return recv_in_place(ch, flags & ~(unsigned)FSOCK_RECV_INPLACE, buf, info);
 	}
+	if (ch->kind != API_DATAGRAM)
+		return api_stream_recv(ch, flags, buf, len, info);
+	if (flags & FSOCK_RECV_INPLACE)
+		return recv_in_place(ch, flags & ~(unsigned)FSOCK_RECV_INPLACE, buf, info);
 	n = run(&r, flags);
 	return n < 0 ? n : r.copied;
 }
@@ -394,8 +394,8 @@ static int release_one(struct fsock_channel *ch, struct sock *s, struct fsock_rx
 	info->held = 0;
 	if (held == 0)
 		return 0;
-	if (held & HELD_BUFFER)
-		return api_buffer_return(ch, (void *)(uintptr_t)(held & ~(uint64_t)HELD_BUFFER));
+	if (held & API_HELD_BUFFER)
+		return api_buffer_return(ch, (void *)(uintptr_t)(held & ~(uint64_t)API_HELD_BUFFER));
 	if (s)
 		return take_release(ch->ctx, s, (void *)(uintptr_t)held);
 	/* A socket keeps what it lent, unless the stack broke: then its memory serves nobody any more. */
@@ -409,10 +409,22 @@ int api_release(struct fsock_channel *ch, struct fsock_rxinfo *info)
 
 	if (!ch || !info)
 		return -EINVAL;
+	if (ch->kind != API_DATAGRAM)
+		return api_stream_release(ch, info);
 	s = ch->ctx ? context_enter(ch->ctx, ch->fd) : NULL;
 	ret = release_one(ch, s, info);
 	if (s)
 		context_leave(ch->ctx);
+	return ret;
+}
+
+static int release_each(struct fsock_channel *ch, struct fsock_datagram *datagrams, unsigned n)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		if (api_stream_release(ch, &datagrams[i].info) < 0)
+			ret = -EINVAL;
 	return ret;
 }
 
@@ -423,6 +435,8 @@ int api_release_batch(struct fsock_channel *ch, struct fsock_datagram *datagrams
 
 	if (!ch || (!datagrams && n))
 		return -EINVAL;
+	if (ch->kind != API_DATAGRAM)
+		return release_each(ch, datagrams, n);
 	s = ch->ctx ? context_enter(ch->ctx, ch->fd) : NULL;
 	for (unsigned i = 0; i < n; i++)
 		if (release_one(ch, s, &datagrams[i].info) < 0)

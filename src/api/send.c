@@ -40,6 +40,8 @@ ssize_t api_send(struct fsock_channel *ch, unsigned flags, const void *buf, size
 	fs_ns stamp = 0;
 	ssize_t n;
 
+	if (ch && ch->kind != API_DATAGRAM)
+		return api_stream_send(ch, flags, buf, len, info);
 	if (!ch || (!buf && len) || (flags & ~(unsigned)FSOCK_SEND_NONBLOCK) ||
 	    (wanted & ~(unsigned)(FSOCK_TXINFO_DESTINATION | FSOCK_TXINFO_SOFTWARE)))
 		return -EINVAL;

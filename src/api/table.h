@@ -15,7 +15,7 @@
 #include <fsock/fsock.h>
 
 /* Of the struct below and of the calls in it. Both libraries must have the same. */
-#define API_TABLE_VERSION 1
+#define API_TABLE_VERSION 2
 
 /* Exported by the preload library, a function of type api_table_fn. The name stays as it is when the
  * version changes, so that another version is recognised instead of overlooked. */

@@ -18,6 +18,7 @@
 #include "context/internal.h"
 #include "context/stay.h"
 #include "context/thread.h"
+#include "socket/bare.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
 
@@ -119,22 +120,29 @@ static void refresh_sleep_set(struct context *ctx)
 	t->ports_serial = ctx->stack->ports_serial;
 }
 
-static struct sleepers *sleepers_of(const struct stay_object *o)
+static void note_sleeper(const struct stay_object *o, unsigned slot, bool asleep)
 {
-	return o->sock ? &o->sock->sleepers : &o->set->sleepers;
+	struct sleepers *sleepers = o->sock ? &o->sock->sleepers : &o->set->sleepers;
+
+	if (o->bare)
+		bare_asleep(o->bare, asleep);
+	else if (asleep)
+		sleepers_add(sleepers, slot);
+	else
+		sleepers_remove(sleepers, slot);
 }
 
 static void count_sleeper(struct blocker *b)
 {
 	for (unsigned i = 0; i < b->stay->n; i++)
-		sleepers_add(sleepers_of(&b->stay->on[i]), b->ctx->slot);
+		note_sleeper(&b->stay->on[i], b->ctx->slot, true);
 	b->ctx->stack->proc[b->ctx->slot].sleepers++;
 }
 
 static void uncount_sleeper(struct blocker *b)
 {
 	for (unsigned i = 0; i < b->stay->n; i++)
-		sleepers_remove(sleepers_of(&b->stay->on[i]), b->ctx->slot);
+		note_sleeper(&b->stay->on[i], b->ctx->slot, false);
 	b->ctx->stack->proc[b->ctx->slot].sleepers--;
 }
 

@@ -478,6 +478,11 @@ void stream_end(struct context *ctx, struct sock *s);
 /* The engine is done with a connection. */
 void stream_released(struct context *ctx, struct tcp_conn *conn);
 
+/* --- bare.c --- */
+
+/* The process of @slot ends or is gone: its bare connections are closed. */
+void bare_bury(struct context *ctx, unsigned slot);
+
 /* --- stream_listen.c --- */
 
 /* Take the entries of a listener out; what it accepted keeps flow entries. */

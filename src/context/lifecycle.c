@@ -922,6 +922,8 @@ void lifecycle_exit(struct context *ctx)
 {
 	if (context_is_borrowed(ctx) || !context_lock(ctx))
 		return;
+	if (ctx->slot < STATS_MAX_PROCS)
+		bare_bury(ctx, ctx->slot);
 	context_publish(ctx);
 	handover_at_exit(ctx);
 	context_hand_on_records(ctx);

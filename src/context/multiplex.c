@@ -17,6 +17,7 @@
 #include "context/internal.h"
 #include "context/stay.h"
 #include "host/watch.h"
+#include "socket/bare.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
 
@@ -383,6 +384,25 @@ int multiplex_ctl(struct context *ctx, int epfd, int op, int fd, const struct ep
 	return ret;
 }
 
+int multiplex_bare(struct context *ctx, int epfd, struct bare *bare, bool in)
+{
+	bool known = fd_kind_of(&ctx->fds, epfd) == FD_EPOLL;
+	struct epoll_set *set = NULL;
+
+	if (!context_lock(ctx))
+		return -ENOMEM;
+	if (in && context_joined(ctx) && context_items_reserve(ctx))
+		set = get_set(ctx, epfd);
+	if (set || !in)
+		bare_join(bare, set, &ctx->stack->bare_news[ctx->slot]);
+	if (set && !known)
+		wake_sleepers(ctx, epfd, set);
+	else if (set)
+		ctx->to_ring |= set->sleepers.slots;
+	context_leave(ctx);
+	return set || !in ? 0 : -ENOMEM;
+}
+
 /* --- epoll_wait --- */
 
 struct wait_call {
@@ -479,12 +499,26 @@ static int kernel_share(struct wait_call *c)
 {
 	int room = FS_MIN(c->max, (int)BATCH);
 
-	if (!epoll_set_ready(c->set))
+	if (!epoll_set_ready(c->set) && !bare_any(c->set))
 		return room;
 	if (room > 1)
 		return (room + 1) / 2;
 	c->set->stack_turn = !c->set->stack_turn;
 	return c->set->stack_turn ? 0 : 1;
+}
+
+/* What the stack has, sockets and bare connections: who is first takes turns. */
+static int collect(struct wait_call *c, int n)
+{
+	bool bare_first = c->set->batch & 1;
+
+	bare_sort(&c->ctx->stack->bare_news[c->ctx->slot]);
+	if (bare_first)
+		n += (int)bare_collect(c->set, c->events + n, (unsigned)(c->max - n));
+	n += (int)epoll_collect(c->set, c->events + n, (unsigned)(c->max - n));
+	if (!bare_first)
+		n += (int)bare_collect(c->set, c->events + n, (unsigned)(c->max - n));
+	return n;
 }
 
 /* One look at both halves. Events, or -EAGAIN for none. */
@@ -516,7 +550,7 @@ static int wait_once(struct wait_call *c, bool must)
 	}
 	epoll_begin(c->set);
 	n = n > 0 ? translate(c, c->events, n) : 0;
-	n += (int)epoll_collect(c->set, c->events + n, (unsigned)(c->max - n));
+	n = collect(c, n);
 	context_unlock(ctx);
 	return n ? n : -EAGAIN;
 }

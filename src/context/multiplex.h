@@ -33,6 +33,11 @@ bool multiplex_concerns(struct context *ctx, int fd);
 int multiplex_ctl(struct context *ctx, int epfd, int op, int fd, const struct epoll_event *event,
 		  bool waiting);
 
+/* @bare, a connection of this process, is in the set @epfd from now on, or (@in false) no longer; its events have its
+ * address as data. 0 or -ENOMEM. */
+struct bare;
+int multiplex_bare(struct context *ctx, int epfd, struct bare *bare, bool in);
+
 /* epoll_pwait() as a whole. */
 int multiplex_wait(struct context *ctx, int epfd, struct epoll_event *events, int max, fs_ns limit,
 		   const signal_set *mask);

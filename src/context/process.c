@@ -450,6 +450,7 @@ static void bury(struct context *ctx, unsigned slot)
 	ctx->stack->proc[slot] = (struct stack_proc){ 0 };
 	ctx->stack->head.procs[slot] = 0;
 	context_forget_holds(ctx, slot);
+	bare_bury(ctx, slot);
 	bury_socks(ctx, &stack->all_socks, slot, pid);
 	bury_socks(ctx, &stack->all_streams, slot, pid);
 	LIST_FOR_EACH_SAFE(e, following, &stack->all_sets) {

@@ -10,6 +10,7 @@
 #include "context/icmp.h"
 #include "context/internal.h"
 #include "context/stream.h"
+#include "socket/bare.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
 #include "tcp/conn.h"
@@ -30,6 +31,10 @@ static void event(void *context, struct tcp_conn *conn, uint32_t edges)
 
 	if (!s)
 		return; /* in an accept queue, or closed */
+	if (bare_is(conn)) {
+		ctx->to_ring |= bare_event(conn, edges, ctx->slot, ctx->stack->bare_news);
+		return;
+	}
 	ctx->to_ring |= s->sleepers.slots;
 	if (!list_is_empty(&s->items))
 		ctx->to_ring |= epoll_sock_news(s, sock_poll_bits(edges));

@@ -109,6 +109,7 @@ struct stack {
 	uint32_t stamped;	/* sockets that want to know when frames arrive */
 	uint32_t flows;		/* flow entries ever made */
 	fs_ns driven_at;	/* when a call of some program's drove it last */
+	struct list bare_news[STATS_MAX_PROCS]; /* bare connections with news, by slot of their process (socket/bare.h) */
 
 	uint64_t *counter;	/* FS_CTR_N, in the head's part */
 	struct stats_sock *records;

@@ -134,6 +134,8 @@ static int fill_stack(struct context *ctx, const struct layout *l)
 	list_init(&s->all_socks);
 	list_init(&s->all_streams);
 	list_init(&s->all_sets);
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
+		list_init(&s->bare_news[i]);
 	slab_init(&s->socks, sizeof(struct sock));
 	slab_init(&s->items, sizeof(struct epoll_item));
 	slab_init(&s->sets, sizeof(struct epoll_set));

@@ -97,6 +97,11 @@ void stay_on_set(struct context *ctx, struct stay *stay, struct epoll_set *set)
 	stay->on[stay->n++] = (struct stay_object){ .set = set };
 }
 
+void stay_on_bare(struct stay *stay, struct tcp_conn *conn)
+{
+	stay->on[stay->n++] = (struct stay_object){ .bare = conn };
+}
+
 bool stay_is_ours(const struct stay *stay)
 {
 	const struct stay *s = context_thread.stays;
@@ -116,7 +121,7 @@ void stay_end(struct context *ctx, struct stay *stay)
 		if (s) {
 			s->users[ctx->slot]--;
 			context_sock_settle(ctx, s);
-		} else {
+		} else if (stay->on[i].set) {
 			epoll_set_let(stay->on[i].set, ctx->slot);
 			context_set_settle(ctx, stay->on[i].set);
 		}

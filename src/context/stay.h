@@ -23,11 +23,13 @@
 struct context;
 struct epoll_set;
 struct sock;
+struct tcp_conn;
 
-/* One of the two; the other is NULL. */
+/* One of these; the others are NULL. */
 struct stay_object {
 	struct sock *sock;
 	struct epoll_set *set;
+	struct tcp_conn *bare; /* nobody may close it meanwhile: counts no users */
 };
 
 /* Of one call; in private memory. */
@@ -46,6 +48,7 @@ struct stay *stay_begin(struct context *ctx, unsigned room);
 
 void stay_on_sock(struct context *ctx, struct stay *stay, struct sock *s);
 void stay_on_set(struct context *ctx, struct stay *stay, struct epoll_set *set);
+void stay_on_bare(struct stay *stay, struct tcp_conn *conn);
 
 /* Is it still written down? Not in a child that a handler made, which is no user of anything. */
 bool stay_is_ours(const struct stay *stay);

@@ -38,6 +38,11 @@ int stream_listen(struct context *ctx, int fd, int backlog);
 /* accept4(2): a descriptor. @name and @len as given by the program. */
 int stream_accept(struct context *ctx, int fd, struct sockaddr *name, socklen_t *len, int flags);
 
+/* The same without a descriptor where the connection is the engine's: @bare, zeroed, has it then. Else the descriptor of the
+ * kernel's, non-blocking. @wait: ns, 0 = never, -1 = for ever. */
+struct bare;
+int stream_accept_bare(struct context *ctx, int fd, struct bare *bare, fs_ns wait);
+
 /* Bytes, 0 at the end. @d as for datagrams; the name and control data of a receive become empty. */
 ssize_t stream_send(struct context *ctx, int fd, const struct datagram *d);
 ssize_t stream_receive(struct context *ctx, int fd, struct datagram *d);

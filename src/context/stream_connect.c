@@ -13,23 +13,22 @@
 #include "host/neigh.h"
 #include "sys/sys.h"
 
-/* Where to. False: irregular, or nothing that leaves this host; the kernel knows what to say. */
-static bool get_name(const struct stream *s, const struct sockaddr *name, socklen_t len, struct ip_addr *addr,
+bool stream_get_name(bool v6, bool v6_only, const struct sockaddr *name, socklen_t len, struct ip_addr *addr,
 		     uint16_t *port)
 {
 	union stream_name to;
 
-	if (!name || len > sizeof(struct sockaddr_storage) || len < (s->v6 ? sizeof(to.in6) : sizeof(to.in)))
+	if (!name || len > sizeof(struct sockaddr_storage) || len < (v6 ? sizeof(to.in6) : sizeof(to.in)))
 		return false;
 	memcpy(&to, name, FS_MIN((size_t)len, sizeof(to)));
-	if (to.sa.sa_family != (s->v6 ? AF_INET6 : AF_INET))
+	if (to.sa.sa_family != (v6 ? AF_INET6 : AF_INET))
 		return false;
-	if (s->v6 && (to.in6.sin6_flowinfo || to.in6.sin6_scope_id))
+	if (v6 && (to.in6.sin6_flowinfo || to.in6.sin6_scope_id))
 		return false;
-	*addr = s->v6 ? ip_addr_v6(&to.in6.sin6_addr) : ip_addr_v4(&to.in.sin_addr);
-	*port = ntohs(s->v6 ? to.in6.sin6_port : to.in.sin_port);
+	*addr = v6 ? ip_addr_v6(&to.in6.sin6_addr) : ip_addr_v4(&to.in.sin_addr);
+	*port = ntohs(v6 ? to.in6.sin6_port : to.in.sin_port);
 	return *port != 0 && !ip_addr_is_any(addr) && !ip_addr_is_multicast(addr) &&
-	       !(s->v6_only && ip_addr_is_v4(addr));
+	       !(v6_only && ip_addr_is_v4(addr));
 }
 
 /* --- whether --- */
@@ -41,15 +40,15 @@ static bool may_attach(const struct context *ctx)
 	return ctx->config.profile == CONFIG_PROFILE_LATENCY || ctx->n_connects >= ctx->config.client_connects;
 }
 
-/* The way to @remote by the fast path, or NULL and the reason. */
-static struct ip_dst *find_way(struct context *ctx, const struct stream *s, const struct ip_addr *remote, int *reason)
+struct ip_dst *stream_way(struct context *ctx, const struct ip_addr *bound, uint64_t packed, const struct ip_addr *remote,
+			  int *reason)
 {
 	struct context_choice choice;
 	struct ip_dst *d;
 	uint32_t ifindex;
 
-	context_choice_unpack(s->options.choice, &choice);
-	choice.bound = s->local;
+	context_choice_unpack(packed, &choice);
+	choice.bound = *bound;
 	choice.tcp = true;
 	d = context_resolve_by(ctx, remote, &choice);
 	if (d && d->way == IP_DST_KERNEL && d->reason == FS_REASON_no_interface && may_attach(ctx)) {
@@ -102,8 +101,7 @@ static void abandon(struct context *ctx, struct sock *s)
 	s->stream.conn = NULL;
 }
 
-/* The neighbour is not known: have the kernel ask for it. The engine tries again within a millisecond or two. */
-static void provoke(struct context *ctx, struct ip_dst *d)
+void stream_provoke(struct context *ctx, struct ip_dst *d)
 {
 	if (ip_dst_ready(&ctx->stack->ip, d) || context_neigh_retry(ctx, d))
 		return;
@@ -123,7 +121,7 @@ static int begin(struct context *ctx, struct sock *s, struct ip_dst *d, const st
 	if (!s->stream.conn)
 		return decline(ctx, s, FS_REASON_memory);
 	tcp_set_options(s->stream.conn, &ctx->env, &s->stream.options, ctx->now);
-	provoke(ctx, d);
+	stream_provoke(ctx, d);
 	error = tcp_connect(s->stream.conn, &ctx->env, &local, port, remote, remote_port, ctx->now);
 	if (error == 0)
 		error = steer_bound(ctx, s);
@@ -148,7 +146,7 @@ static int connect_first(struct context *ctx, struct sock *s, const struct socka
 	uint16_t port;
 	int reason = FS_REASON_none;
 
-	if (!get_name(&s->stream, name, len, &remote, &port))
+	if (!stream_get_name(s->stream.v6, s->stream.v6_only, name, len, &remote, &port))
 		return CONTEXT_KERNEL;
 	ctx->why[0] = '\0';
 	ctx->n_connects++;
@@ -158,7 +156,7 @@ static int connect_first(struct context *ctx, struct sock *s, const struct socka
 		return decline(ctx, s, FS_REASON_option);
 	if (segments_open(ctx) < 0)
 		return decline(ctx, s, FS_REASON_memory);
-	d = find_way(ctx, &s->stream, &remote, &reason);
+	d = stream_way(ctx, &s->stream.local, s->stream.options.choice, &remote, &reason);
 	return d ? begin(ctx, s, d, &remote, port) : decline(ctx, s, reason);
 }
 

@@ -43,6 +43,19 @@ ssize_t stream_receive_error(struct context *ctx, int fd, struct datagram *d);
 /* The kernel's form of (@addr, @port) for a socket of the family, cut at *@len, which becomes the whole length. */
 void stream_put_name(bool v6, const struct ip_addr *addr, uint16_t port, void *name, socklen_t *len);
 
+/* --- stream_connect.c --- */
+
+/* Where to. False: irregular, or nothing that leaves this host; the kernel knows what to say. */
+bool stream_get_name(bool v6, bool v6_only, const struct sockaddr *name, socklen_t len, struct ip_addr *addr,
+		     uint16_t *port);
+
+/* The way from @bound (any = not bound) to @remote by the fast path, or NULL and the reason. @packed: what else decides. */
+struct ip_dst *stream_way(struct context *ctx, const struct ip_addr *bound, uint64_t packed, const struct ip_addr *remote,
+			  int *reason);
+
+/* The neighbour is not known: have the kernel ask for it. The engine tries again within a millisecond or two. */
+void stream_provoke(struct context *ctx, struct ip_dst *d);
+
 /* --- stream_option.c --- */
 
 /* What a new socket's options are, as the system presets them. */

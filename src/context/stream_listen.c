@@ -15,6 +15,7 @@
 #include "context/lifecycle.h"
 #include "context/stream_internal.h"
 #include "host/diag.h"
+#include "socket/bare.h"
 #include "sys/sys.h"
 
 enum {
@@ -366,6 +367,8 @@ struct acceptance {
 	int flags;
 	fs_ns limit;
 	bool may_wait, kernel_next;
+	struct bare *bare; /* what a connection of the engine's becomes; NULL = a socket */
+	fs_ns wait;	   /* of a bare one, ns; 0 = never, -1 = for ever */
 };
 
 /* The engine has one. A descriptor or -errno. */
@@ -375,6 +378,10 @@ static int accept_fast(struct acceptance *a, struct sock *s)
 	int fd, type = SOCK_STREAM | (a->flags & (SOCK_NONBLOCK | SOCK_CLOEXEC));
 	struct sock *child;
 
+	if (a->bare) {
+		bare_bind(a->bare, tcp_accept(&s->stream.listener), ctx->slot);
+		return 0;
+	}
 	if (a->name && !a->len)
 		return -EFAULT;
 	if (a->name && (int)*a->len < 0)
@@ -439,8 +446,8 @@ static int accept_once(struct acceptance *a, bool must)
 		context_leave(ctx);
 		return CONTEXT_KERNEL;
 	}
-	a->limit = s->rcvtimeo;
-	a->may_wait = !s->nonblock;
+	a->limit = a->bare ? FS_MAX(a->wait, 0) : s->rcvtimeo;
+	a->may_wait = a->bare ? a->wait != 0 : !s->nonblock;
 	a->kernel_next = kernel_due(ctx, s) || (must && !s->stream.listener.n_ready);
 	if (a->kernel_next)
 		s->kernel_looked = ctx->now;
@@ -463,22 +470,35 @@ static int accept_once(struct acceptance *a, bool must)
 	return ret;
 }
 
-int stream_accept(struct context *ctx, int fd, struct sockaddr *name, socklen_t *len, int flags)
+static int accept_one(struct acceptance *a)
 {
-	struct acceptance a = { .ctx = ctx, .fd = fd, .name = name, .len = len, .flags = flags };
-	struct pollfd fds[3] = { { .fd = fd, .events = POLLIN } };
+	struct pollfd fds[3] = { { .fd = a->fd, .events = POLLIN } };
 	bool must = true;
 	BLOCKER(b);
 	int ret;
 
-	if (!stream_is(ctx, fd) || (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
-		return CONTEXT_KERNEL;
-	while ((ret = accept_once(&a, must)) == -EAGAIN && a.may_wait) {
-		ret = stream_pause(ctx, fd, &b, a.limit, fds, 1);
+	while ((ret = accept_once(a, must)) == -EAGAIN && a->may_wait) {
+		ret = stream_pause(a->ctx, a->fd, &b, a->limit, fds, 1);
 		if (ret < 0)
 			break;
 		must = b.slept;
 		b.slept = false;
 	}
 	return ret;
+}
+
+int stream_accept(struct context *ctx, int fd, struct sockaddr *name, socklen_t *len, int flags)
+{
+	struct acceptance a = { .ctx = ctx, .fd = fd, .name = name, .len = len, .flags = flags };
+
+	if (!stream_is(ctx, fd) || (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
+		return CONTEXT_KERNEL;
+	return accept_one(&a);
+}
+
+int stream_accept_bare(struct context *ctx, int fd, struct bare *bare, fs_ns wait)
+{
+	struct acceptance a = { .ctx = ctx, .fd = fd, .flags = SOCK_CLOEXEC | SOCK_NONBLOCK, .bare = bare, .wait = wait };
+
+	return stream_is(ctx, fd) ? accept_one(&a) : CONTEXT_KERNEL;
 }

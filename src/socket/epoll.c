@@ -24,6 +24,7 @@ void epoll_set_init(struct epoll_set *set, struct slab *items, uint64_t key)
 	*set = (struct epoll_set){ .slab = items, .key = key };
 	list_init(&set->items);
 	list_init(&set->ready);
+	list_init(&set->bare);
 }
 
 void epoll_set_hold(struct epoll_set *set, unsigned slot)

@@ -45,6 +45,7 @@ struct epoll_item {
 
 struct epoll_set {
 	struct list items, ready;
+	struct list bare;	/* struct tcp_conn.queue: bare members with news (bare.h) */
 	struct slab *slab;	/* of items; borrowed from the stack */
 	uint64_t key;		/* random, EPOLL_TAG_SHIFT upwards used: our data in the kernel carry it */
 	/* Descriptors that name it and calls that wait for it, by process slot: nobody's any more, it ends. */

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stream.c - bytes in and out of connections: the engine's by context/bare.h, the kernel's by their sockets.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "api/api_internal.h"
+#include "sys/sys.h"
+
+/* What is told of @n bytes. */
+static void describe(struct fsock_rxinfo *info, uint32_t n, bool kernel)
+{
+	memset(info, 0, sizeof(*info));
+	info->flags = kernel ? FSOCK_RX_KERNEL : 0;
+	info->length = n;
+}
+
+static int not_connected(const struct fsock_channel *ch)
+{
+	return ch->kind == API_FRESH || ch->kind == API_LISTENER;
+}
+
+static fs_ns deadline_of(fs_ns wait)
+{
+	return wait < 0 ? FS_NEVER : host_clock_kernel() + wait;
+}
+
+/* --- the kernel's --- */
+
+static ssize_t receive_kernel(struct fsock_channel *ch, void *buf, size_t len, bool peek, fs_ns wait)
+{
+	fs_ns deadline = deadline_of(wait);
+	ssize_t n;
+
+	if (len == 0)
+		return 0;
+	while ((n = sys_recvfrom(ch->fd, buf, len, MSG_DONTWAIT | (peek ? MSG_PEEK : 0), NULL, NULL)) == -EAGAIN &&
+	       wait != 0) {
+		n = api_wait_kernel(ch, POLLIN, deadline);
+		if (n < 0)
+			break;
+	}
+	return n;
+}
+
+/* The next bytes in a buffer of ours, lent. */
+static ssize_t lend_kernel(struct fsock_channel *ch, struct iovec *part, struct fsock_rxinfo *info, fs_ns wait)
+{
+	struct api_buffer *buffer;
+	ssize_t n;
+
+	if (fs_load_relaxed(&ch->n_lent) >= ch->hold_max)
+		return -ENOBUFS;
+	buffer = api_buffer_get(ch);
+	if (!buffer)
+		return -ENOMEM;
+	n = receive_kernel(ch, buffer->data, sizeof(buffer->data), false, wait);
+	describe(info, n > 0 ? (uint32_t)n : 0, true);
+	if (n <= 0) {
+		api_buffer_put(ch, buffer);
+		return n;
+	}
+	*part = (struct iovec){ .iov_base = buffer->data, .iov_len = (size_t)n };
+	info->parts = 1;
+	info->held = (uintptr_t)buffer | API_HELD_BUFFER;
+	api_buffer_lend(ch, buffer);
+	return n;
+}
+
+static ssize_t send_kernel(struct fsock_channel *ch, const void *buf, size_t len, bool more, fs_ns wait)
+{
+	fs_ns deadline = deadline_of(wait);
+	bool wanted = ch->wants_out;
+	size_t done = 0;
+	ssize_t n;
+
+	do {
+		n = sys_sendto(ch->fd, (const uint8_t *)buf + done, len - done,
+			       MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0), NULL, 0);
+		if (n > 0)
+			done += (size_t)n;
+		else if (n == -EAGAIN && wait != 0)
+			n = api_wait_kernel(ch, POLLOUT, deadline);
+	} while (n >= 0 && done < len);
+	ch->wants_out = done < len && (n == -EAGAIN || n == -ETIMEDOUT);
+	if (ch->wants_out != wanted)
+		api_group_refresh(ch);
+	return done || n >= 0 ? (ssize_t)done : n;
+}
+
+/* --- receiving --- */
+
+/* Where pieces of the engine's go, of which @room parts each. */
+struct places {
+	struct fsock_datagram *datagrams; /* a batch; or NULL: one, to */
+	struct iovec *parts;
+	struct fsock_rxinfo *info;
+};
+
+static void give(void *arg, unsigned i, struct fbuf *piece)
+{
+	struct places *to = arg;
+	struct fsock_rxinfo *info = to->datagrams ? &to->datagrams[i].info : to->info;
+	struct iovec *at = to->datagrams ? to->datagrams[i].part : to->parts;
+
+	describe(info, piece->total, false);
+	info->held = (uintptr_t)piece;
+	for (const struct fbuf *part = piece; part; part = part->next)
+		if (part->len || part == piece)
+			at[info->parts++] = (struct iovec){ .iov_base = part->data, .iov_len = part->len };
+}
+
+static ssize_t recv_in_place(struct fsock_channel *ch, struct iovec *parts, unsigned n, struct fsock_rxinfo *info, fs_ns wait)
+{
+	struct places to = { .parts = parts, .info = info };
+	int ret;
+
+	describe(info, 0, false);
+	if (ch->kind == API_KERNEL)
+		return lend_kernel(ch, parts, info, wait);
+	ret = bare_lend(ch->ctx, &ch->bare, 1, n, ch->ep->hold_max, wait, give, &to);
+	return ret > 0 ? (ssize_t)info->length : ret;
+}
+
+ssize_t api_stream_recv(struct fsock_channel *ch, unsigned flags, void *buf, size_t len, struct fsock_rxinfo *info)
+{
+	fs_ns wait = api_patience(&ch->rx_timeout, flags & FSOCK_RECV_NONBLOCK);
+	bool peek = flags & FSOCK_RECV_PEEK, kernel = ch->kind == API_KERNEL;
+	int saved = errno;
+	ssize_t n;
+
+	if (not_connected(ch))
+		return -ENOTCONN;
+	len = FS_MIN(len, (size_t)INT32_MAX);
+	if (flags & FSOCK_RECV_INPLACE)
+		n = recv_in_place(ch, buf, (unsigned)FS_MIN(len / sizeof(struct iovec), (size_t)UINT16_MAX), info, wait);
+	else if (kernel)
+		n = receive_kernel(ch, buf, len, peek, wait);
+	else
+		n = bare_receive(ch->ctx, &ch->bare, buf, len, peek ? TCP_RECV_PEEK : 0, wait);
+	if (info && n >= 0 && !(flags & FSOCK_RECV_INPLACE))
+		describe(info, (uint32_t)n, kernel);
+	errno = saved;
+	return n;
+}
+
+int api_stream_recv_batch(struct fsock_channel *ch, unsigned flags, struct fsock_datagram *datagrams, unsigned n)
+{
+	fs_ns wait = api_patience(&ch->rx_timeout, flags & FSOCK_RECV_NONBLOCK);
+	struct places to = { .datagrams = datagrams };
+	int saved = errno, ret;
+
+	if (not_connected(ch))
+		return -ENOTCONN;
+	if (ch->kind == API_KERNEL) {
+		ssize_t got = lend_kernel(ch, datagrams->part, &datagrams->info, wait);
+
+		ret = got > 0 ? 1 : (int)got;
+	} else {
+		ret = bare_lend(ch->ctx, &ch->bare, n, FSOCK_PARTS_MAX, ch->ep->hold_max, wait, give, &to);
+	}
+	errno = saved;
+	return ret;
+}
+
+int api_stream_release(struct fsock_channel *ch, struct fsock_rxinfo *info)
+{
+	struct fbuf *piece = (void *)(uintptr_t)info->held;
+
+	info->held = 0;
+	if (!piece)
+		return 0;
+	if (ch->kind == API_FAST)
+		return bare_release(ch->ctx, &ch->bare, &piece, 1);
+	if (ch->kind != API_KERNEL || !((uintptr_t)piece & API_HELD_BUFFER))
+		return -EINVAL;
+	return api_buffer_return(ch, (void *)((uintptr_t)piece & ~(uintptr_t)API_HELD_BUFFER));
+}
+
+/* --- sending --- */
+
+ssize_t api_stream_send(struct fsock_channel *ch, unsigned flags, const void *buf, size_t len,
+			const struct fsock_txinfo *info)
+{
+	fs_ns wait = api_patience(&ch->tx_timeout, flags & FSOCK_SEND_NONBLOCK);
+	bool more = flags & FSOCK_SEND_MORE;
+	int saved = errno;
+	ssize_t n;
+
+	if ((!buf && len) || (flags & ~(unsigned)(FSOCK_SEND_NONBLOCK | FSOCK_SEND_MORE)) || (info && info->valid))
+		return -EINVAL;
+	if (not_connected(ch))
+		return -ENOTCONN;
+	len = FS_MIN(len, (size_t)INT32_MAX);
+	n = ch->kind == API_KERNEL ? send_kernel(ch, buf, len, more, wait) :
+				     bare_send(ch->ctx, &ch->bare, buf, len, more ? TCP_SEND_MORE : 0, wait);
+	errno = saved;
+	return n;
+}

@@ -1,0 +1,607 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * bare.c - see bare.h. Calls drive the stack as those of stream.c do.
+ */
+#include "context/bare.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/reason.h"
+#include "context/lease.h"
+#include "context/stay.h"
+#include "context/stream_internal.h"
+#include "socket/epoll.h"
+
+/* --- entering and waiting --- */
+
+/* Take the lock for a call on @bare. 0, or -errno without it. */
+static int enter(struct context *ctx, const struct bare *bare)
+{
+	if (!context_lock(ctx))
+		return -ECONNABORTED;
+	if (context_joined(ctx) && (!bare->conn || bare_slot(bare->conn) == ctx->slot)) {
+		if (__builtin_expect(ctx->ports_seen != ctx->stack->ports_serial, 0))
+			context_ports_compare(ctx);
+		return 0;
+	}
+	context_unlock(ctx);
+	return -EBADF;
+}
+
+/* The same for one that is open. */
+static int enter_open(struct context *ctx, const struct bare *bare)
+{
+	return bare->conn ? enter(ctx, bare) : -ENOTCONN;
+}
+
+static int begin_wait(struct context *ctx, const struct bare *bare, struct blocker *b, fs_ns wait)
+{
+	int ret = enter_open(ctx, bare);
+	struct stay *stay;
+
+	if (ret < 0)
+		return ret;
+	stay = stay_begin(ctx, 1);
+	if (stay) {
+		blocker_init(b, ctx, wait < 0 ? FS_NEVER : host_clock_kernel() + wait, true, NULL);
+		stay_on_bare(stay, bare->conn);
+		b->stay = stay;
+	}
+	context_leave(ctx);
+	return stay ? 0 : -ENOMEM;
+}
+
+/* Wait a little; @b is zero before the first time. 0: look again, or why not. */
+static int pause_for(struct context *ctx, const struct bare *bare, struct blocker *b, fs_ns wait)
+{
+	struct pollfd fds[2];
+	int ret;
+
+	if (wait == 0)
+		return -EAGAIN;
+	ret = b->ctx ? 0 : begin_wait(ctx, bare, b, wait);
+	if (ret == 0)
+		ret = blocker_pause(b, fds, 0);
+	return ret == CONTEXT_KERNEL ? -ECONNABORTED : ret;
+}
+
+/* --- beginning --- */
+
+static int open_locked(struct context *ctx, struct bare *bare)
+{
+	struct tcp_conn *conn;
+	int ret = segments_open(ctx);
+
+	if (ret < 0)
+		return ret;
+	segments_expect(ctx, NULL, 0);
+	conn = tcp_open(&ctx->stack->tcp, NULL);
+	if (!conn)
+		return -ENOMEM;
+	bare_bind(bare, conn, ctx->slot);
+	bare_join(bare, bare->set, &ctx->stack->bare_news[ctx->slot]);
+	return 0;
+}
+
+int bare_open(struct context *ctx, struct bare *bare)
+{
+	int ret = enter(ctx, bare);
+
+	if (ret < 0)
+		return ret;
+	stream_now(ctx);
+	ret = bare->conn ? 0 : open_locked(ctx, bare);
+	context_leave(ctx);
+	return ret;
+}
+
+/* A fresh connection with the options of the one before, which comes to nothing. */
+static int renew(struct context *ctx, struct bare *bare)
+{
+	struct tcp_options options = *tcp_get_options(bare->conn);
+	struct tcp_conn *old = bare->conn;
+	int ret;
+
+	list_remove(&old->queue);
+	old->user = NULL;
+	tcp_abort(old, &ctx->env, ctx->now);
+	bare->conn = NULL;
+	bare->connecting = bare->wants_out = false;
+	ret = open_locked(ctx, bare);
+	if (ret == 0)
+		tcp_set_options(bare->conn, &ctx->env, &options, ctx->now);
+	return ret;
+}
+
+/* The way there, or NULL and why not. */
+static struct ip_dst *find_way(struct context *ctx, const struct bare *bare, const struct bare_from *from,
+			       const struct sockaddr *peer, socklen_t len, struct ip_addr *remote, uint16_t *port, int *reason)
+{
+	*reason = FS_REASON_loopback;
+	if (!stream_get_name(from->v6, false, peer, len, remote, port)) {
+		if (ip_addr_is_link_local(&from->local))
+			*reason = FS_REASON_scoped;
+		return NULL;
+	}
+	*reason = FS_REASON_bypass;
+	if (config_bypass_has(ctx->config.bypass, IPPROTO_TCP, *port))
+		return NULL;
+	return stream_way(ctx, &from->local, tcp_get_options(bare->conn)->choice, remote, reason);
+}
+
+static int begin(struct context *ctx, struct bare *bare, const struct bare_from *from, const struct ip_addr *local,
+		 const struct ip_addr *remote, uint16_t remote_port, int *reason)
+{
+	int port = from->port ? from->port : context_lease(ctx, local, remote, remote_port), ret;
+
+	*reason = FS_REASON_descriptors;
+	if (port < 0)
+		return port == -EADDRNOTAVAIL ? port : CONTEXT_KERNEL;
+	ret = tcp_connect(bare->conn, &ctx->env, local, (uint16_t)port, remote, remote_port, ctx->now);
+	if (ret == 0 && from->port)
+		ret = stream_steer_flow(ctx, &bare->conn->end);
+	if (ret == 0) {
+		bare->connecting = bare->wants_out = true;
+		return -EINPROGRESS;
+	}
+	*reason = FS_REASON_memory;
+	return renew(ctx, bare) < 0 || ret != -EADDRNOTAVAIL ? CONTEXT_KERNEL : ret;
+}
+
+static int connect_first(struct context *ctx, struct bare *bare, const struct bare_from *from, const struct sockaddr *peer,
+			 socklen_t len, int *reason)
+{
+	struct ip_addr remote, local;
+	struct ip_dst *d;
+	uint16_t port;
+
+	ctx->why[0] = '\0';
+	ctx->n_connects++;
+	*reason = FS_REASON_memory;
+	if (!bare->conn && open_locked(ctx, bare) < 0)
+		return CONTEXT_KERNEL;
+	d = find_way(ctx, bare, from, peer, len, &remote, &port, reason);
+	if (!d)
+		return CONTEXT_KERNEL;
+	local = d->local;
+	stream_provoke(ctx, d);
+	return begin(ctx, bare, from, &local, &remote, port, reason);
+}
+
+static bool is_on_the_way(const struct tcp_conn *conn)
+{
+	return conn->state == TCP_SYN_SENT || conn->state == TCP_SYN_RECEIVED;
+}
+
+/* What has become of it: 0, -EINPROGRESS, or how it failed. */
+static int outcome(struct context *ctx, struct bare *bare)
+{
+	int error;
+
+	if (is_on_the_way(bare->conn))
+		return -EINPROGRESS;
+	bare->connecting = bare->wants_out = false;
+	if (bare->conn->state != TCP_CLOSED || tcp_has(bare->conn, TCP_CONN_CONNECTED))
+		return 0;
+	error = tcp_take_error(bare->conn);
+	renew(ctx, bare);
+	return error ? -error : -ECONNABORTED;
+}
+
+/* One look at a connection on its way. */
+static int look_connected(struct context *ctx, struct bare *bare)
+{
+	int ret = enter_open(ctx, bare);
+
+	if (ret < 0)
+		return ret;
+	context_poll(ctx);
+	ret = outcome(ctx, bare);
+	segments_send(ctx);
+	context_leave(ctx);
+	return ret;
+}
+
+static int wait_connected(struct context *ctx, struct bare *bare, fs_ns wait)
+{
+	BLOCKER(b);
+	int ret;
+
+	do {
+		ret = pause_for(ctx, bare, &b, wait);
+		if (ret < 0)
+			return ret == -EAGAIN || ret == -ETIMEDOUT ? -EINPROGRESS : ret;
+		ret = look_connected(ctx, bare);
+	} while (ret == -EINPROGRESS);
+	return ret;
+}
+
+int bare_connect(struct context *ctx, struct bare *bare, const struct bare_from *from, const struct sockaddr *peer,
+		 socklen_t len, fs_ns wait, int *reason)
+{
+	int ret = enter(ctx, bare);
+
+	if (ret < 0)
+		return ret;
+	context_poll(ctx);
+	if (bare->connecting) {
+		ret = outcome(ctx, bare);
+		if (ret == -EINPROGRESS && wait == 0)
+			ret = -EALREADY;
+	} else if (bare->conn && tcp_has(bare->conn, TCP_CONN_CONNECTED)) {
+		ret = -EISCONN;
+	} else {
+		ret = connect_first(ctx, bare, from, peer, len, reason);
+	}
+	segments_send(ctx);
+	context_leave(ctx);
+	return ret == -EINPROGRESS ? wait_connected(ctx, bare, wait) : ret;
+}
+
+/* --- bytes --- */
+
+static ssize_t send_once(struct context *ctx, struct bare *bare, const struct iovec *iov, uint32_t flags)
+{
+	ssize_t n = enter_open(ctx, bare);
+
+	if (n < 0)
+		return n;
+	/* What is out may be acknowledged by now, and what is not may be due. */
+	if (bare->conn->first)
+		context_poll(ctx);
+	else
+		stream_now(ctx);
+	n = tcp_send(bare->conn, &ctx->env, iov, 1, flags, ctx->now);
+	bare->wants_out = bare->connecting || n == -EAGAIN || (n >= 0 && (size_t)n < iov->iov_len);
+	segments_flush(ctx);
+	context_leave(ctx);
+	return n;
+}
+
+ssize_t bare_send(struct context *ctx, struct bare *bare, const void *buf, size_t len, uint32_t flags, fs_ns wait)
+{
+	size_t done = 0;
+	BLOCKER(b);
+	ssize_t n;
+
+	do {
+		struct iovec iov = { .iov_base = (uint8_t *)buf + done, .iov_len = len - done };
+
+		n = send_once(ctx, bare, &iov, flags);
+		if (n > 0)
+			done += (size_t)n;
+		if (n == -EAGAIN)
+			n = pause_for(ctx, bare, &b, wait);
+	} while (n >= 0 && done < len);
+	return done ? (ssize_t)done : n;
+}
+
+/* Drive, unless bytes are there already. */
+static void look(struct context *ctx, const struct bare *bare)
+{
+	if (tcp_inq(bare->conn) > 0)
+		stream_now(ctx);
+	else
+		context_poll(ctx);
+}
+
+static ssize_t receive_once(struct context *ctx, struct bare *bare, const struct iovec *iov, uint32_t flags)
+{
+	ssize_t n = enter_open(ctx, bare);
+
+	if (n < 0)
+		return n;
+	look(ctx, bare);
+	n = tcp_recv(bare->conn, &ctx->env, iov, 1, flags, 0, ctx->now);
+	segments_flush(ctx);
+	context_leave(ctx);
+	return n;
+}
+
+ssize_t bare_receive(struct context *ctx, struct bare *bare, void *buf, size_t len, uint32_t flags, fs_ns wait)
+{
+	struct iovec iov = { .iov_base = buf, .iov_len = len };
+	ssize_t n;
+	BLOCKER(b);
+
+	if (len == 0)
+		return 0;
+	do
+		n = receive_once(ctx, bare, &iov, flags);
+	while (n == -EAGAIN && (n = pause_for(ctx, bare, &b, wait)) == 0);
+	return n;
+}
+
+/* --- in place --- */
+
+static void append_held(struct bare *bare, struct fbuf *piece)
+{
+	piece->link = NULL;
+	if (bare->held_last)
+		bare->held_last->link = piece;
+	else
+		bare->held = piece;
+	bare->held_last = piece;
+	bare->n_held++;
+}
+
+/* No bytes: the end, an error, or nothing yet. */
+static int nothing(struct context *ctx, struct bare *bare)
+{
+	uint8_t byte;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+
+	return (int)tcp_recv(bare->conn, &ctx->env, &iov, 1, TCP_RECV_PEEK, 0, ctx->now);
+}
+
+static int lend_once(struct context *ctx, struct bare *bare, unsigned n, unsigned parts, uint32_t most, bare_give_fn *give,
+		     void *to)
+{
+	int ret = enter_open(ctx, bare);
+	unsigned done = 0;
+
+	if (ret < 0)
+		return ret;
+	look(ctx, bare);
+	while (done < n && bare->n_held < most) {
+		struct fbuf *piece = tcp_hold_some(bare->conn, parts);
+
+		if (!piece)
+			break;
+		append_held(bare, piece);
+		give(to, done++, piece);
+	}
+	if (done)
+		ret = (int)done;
+	else if (tcp_inq(bare->conn) > 0)
+		ret = bare->n_held >= most ? -ENOBUFS : -ENOMEM;
+	else
+		ret = nothing(ctx, bare);
+	segments_flush(ctx);
+	context_leave(ctx);
+	return ret;
+}
+
+int bare_lend(struct context *ctx, struct bare *bare, unsigned n, unsigned parts, uint32_t most, fs_ns wait,
+	      bare_give_fn *give, void *to)
+{
+	BLOCKER(b);
+	int ret;
+
+	do
+		ret = lend_once(ctx, bare, n, parts, most, give, to);
+	while (ret == -EAGAIN && (ret = pause_for(ctx, bare, &b, wait)) == 0);
+	return ret;
+}
+
+/* Who releases in the order received finds it first. */
+static bool unlink_held(struct bare *bare, const struct fbuf *piece)
+{
+	struct fbuf **at = &bare->held, *before = NULL;
+
+	while (*at && *at != piece) {
+		before = *at;
+		at = &before->link;
+	}
+	if (!*at)
+		return false;
+	*at = piece->link;
+	if (bare->held_last == piece)
+		bare->held_last = before;
+	bare->n_held--;
+	return true;
+}
+
+int bare_release(struct context *ctx, struct bare *bare, struct fbuf *const *piece, unsigned n)
+{
+	int ret = bare->conn ? enter(ctx, bare) : -EINVAL;
+
+	if (ret < 0)
+		return ret == -ECONNABORTED ? 0 : -EINVAL; /* a broken stack's memory serves nobody any more */
+	stream_now(ctx);
+	for (unsigned i = 0; i < n; i++) {
+		if (unlink_held(bare, piece[i]))
+			tcp_release(bare->conn, &ctx->env, piece[i], ctx->now);
+		else
+			ret = -EINVAL;
+	}
+	segments_flush(ctx);
+	context_leave(ctx);
+	return ret;
+}
+
+/* --- the rest --- */
+
+int bare_shutdown(struct context *ctx, struct bare *bare, uint32_t how)
+{
+	int ret = enter_open(ctx, bare);
+
+	if (ret < 0)
+		return ret;
+	stream_now(ctx);
+	ret = tcp_shutdown(bare->conn, &ctx->env, how, ctx->now);
+	segments_send(ctx);
+	context_leave(ctx);
+	return ret;
+}
+
+int bare_name(struct context *ctx, struct bare *bare, bool v6, bool peer, void *name, socklen_t *len)
+{
+	int ret = enter_open(ctx, bare);
+	const struct tcp_end *end;
+
+	if (ret < 0)
+		return ret;
+	end = &bare->conn->end;
+	if (end->local_port == 0 || (peer && (bare->connecting || !tcp_has(bare->conn, TCP_CONN_CONNECTED))))
+		ret = -ENOTCONN;
+	else
+		stream_put_name(v6, peer ? &end->remote : &end->local, peer ? end->remote_port : end->local_port, name, len);
+	context_leave(ctx);
+	return ret;
+}
+
+int bare_get_options(struct context *ctx, struct bare *bare, struct tcp_options *options)
+{
+	int ret = enter_open(ctx, bare);
+
+	if (ret < 0)
+		return ret;
+	*options = *tcp_get_options(bare->conn);
+	context_leave(ctx);
+	return 0;
+}
+
+int bare_set_options(struct context *ctx, struct bare *bare, const struct tcp_options *options)
+{
+	int ret = enter_open(ctx, bare);
+
+	if (ret < 0)
+		return ret;
+	stream_now(ctx);
+	ret = tcp_set_options(bare->conn, &ctx->env, options, ctx->now);
+	segments_send(ctx);
+	context_leave(ctx);
+	return ret;
+}
+
+int bare_pause(struct context *ctx, struct bare *bare, bool paused)
+{
+	int ret = enter(ctx, bare);
+
+	if (ret < 0)
+		return ret;
+	bare->paused = paused;
+	if (!paused && bare->set) {
+		bare_join(bare, bare->set, &ctx->stack->bare_news[ctx->slot]);
+		ctx->to_ring |= bare->set->sleepers.slots;
+	}
+	context_leave(ctx);
+	return 0;
+}
+
+int bare_ask(struct context *ctx, struct bare *bare, enum bare_ask what, void *value, size_t *len)
+{
+	int ret = enter_open(ctx, bare), n = 0;
+
+	if (ret < 0)
+		return ret;
+	context_poll(ctx);
+	if (what == BARE_INFO)
+		*len = tcp_info(bare->conn, value, *len, ctx->now);
+	else if (*len < sizeof(n))
+		ret = -EINVAL;
+	else if (what == BARE_ERROR)
+		n = tcp_take_error(bare->conn);
+	else
+		n = (int)(what == BARE_INQ ? tcp_inq(bare->conn) : tcp_outq(bare->conn));
+	if (what != BARE_INFO && ret == 0) {
+		memcpy(value, &n, sizeof(n));
+		*len = sizeof(n);
+	}
+	context_leave(ctx);
+	return ret;
+}
+
+/* --- ending --- */
+
+/* The lock is held. @conn is the engine's alone from now on, or nobody's. */
+static void let_go(struct context *ctx, struct tcp_conn *conn, bool abort)
+{
+	list_remove(&conn->queue);
+	conn->user = NULL;
+	if (abort)
+		tcp_abort(conn, &ctx->env, ctx->now);
+	else
+		tcp_close(conn, &ctx->env, ctx->now);
+}
+
+static void end_own(struct context *ctx, struct bare *bare, bool abort)
+{
+	struct fbuf *piece;
+
+	while ((piece = bare->held) != NULL) {
+		unlink_held(bare, piece);
+		tcp_release(bare->conn, &ctx->env, piece, ctx->now);
+	}
+	let_go(ctx, bare->conn, abort);
+	*bare = (struct bare){ 0 };
+}
+
+static void end(struct context *ctx, struct bare *bare, bool abort)
+{
+	if (!bare->conn || enter(ctx, bare) < 0) {
+		*bare = (struct bare){ 0 };
+		return;
+	}
+	stay_look(ctx);
+	stream_now(ctx);
+	end_own(ctx, bare, abort);
+	segments_send(ctx);
+	context_leave(ctx);
+}
+
+void bare_close(struct context *ctx, struct bare *bare)
+{
+	end(ctx, bare, false);
+}
+
+void bare_abort(struct context *ctx, struct bare *bare)
+{
+	end(ctx, bare, true);
+}
+
+static void bury_one(struct context *ctx, struct tcp_conn *conn, unsigned slot)
+{
+	if (!bare_is(conn) || bare_slot(conn) != slot)
+		return;
+	if (slot == ctx->slot)
+		end_own(ctx, bare_of(conn), false);
+	else
+		let_go(ctx, conn, false);
+}
+
+/* Those in a list of connections with news: ended ones are nowhere else. */
+static void bury_listed(struct context *ctx, struct list *news, unsigned slot)
+{
+	struct list *e, *following;
+
+	LIST_FOR_EACH_SAFE(e, following, news)
+		bury_one(ctx, FS_CONTAINER_OF(e, struct tcp_conn, queue), slot);
+}
+
+void bare_bury(struct context *ctx, unsigned slot)
+{
+	struct table_cursor cursor = { 0 };
+	struct table_node *node;
+	struct list *e;
+
+	if (!ctx->stack->tcp.ip)
+		return;
+	stream_now(ctx);
+	while ((node = table_next(&ctx->stack->tcp.ends, &cursor)) != NULL) {
+		struct tcp_end *end = FS_CONTAINER_OF(node, struct tcp_end, node);
+
+		if (end->kind == TCP_END_CONN)
+			bury_one(ctx, FS_CONTAINER_OF(end, struct tcp_conn, end), slot);
+	}
+	LIST_FOR_EACH(e, &ctx->stack->all_sets)
+		bury_listed(ctx, &FS_CONTAINER_OF(e, struct epoll_set, all)->bare, slot);
+	bury_listed(ctx, &ctx->stack->bare_news[slot], slot);
+	segments_send(ctx);
+}
+
+/* --- what the kernel carries --- */
+
+void bare_declined(struct context *ctx, int fd, int reason)
+{
+	struct sock *s = stream_enter(ctx, fd);
+
+	if (!s)
+		return;
+	s->way = SOCK_KERNEL;
+	record_reason(s->record, reason, ctx->why[0] ? ctx->why : NULL);
+	sock_publish(s);
+	context_leave(ctx);
+}

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+Connections of the native interface: the cases of native_stream.c and the example, with a library of their own and under
+the preload, on the fast path, on the kernel's, with kernel peers, and without privilege.
+"""
+import contextlib
+import os
+
+import pytest
+
+from lab import fsock, net, proc
+
+PORT = 9100
+LATENCY = {"FSOCK_PROFILE": "latency"}
+CASES = ["args", "echo", "descriptors", "inplace", "bulk", "hold", "peek", "timeout", "connect", "shutdown", "options",
+         "group", "threads", "foreign_loop", "fork", "bound"]
+NO_CAPS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+ENDS = {4: (net.A4, net.B4), 6: (net.A6, net.B6)}
+
+
+def _example():
+    return str(fsock.build_dir() / "examples" / "example_stream")
+
+
+@contextlib.contextmanager
+def _echo(pair, accelerated=True, family=4):
+    """example_stream at the other end."""
+    env = {**fsock.CLEAN, **LATENCY, "FSOCK_ACCELERATE": "1" if accelerated else "0"}
+    with pair.b.popen([_example(), ENDS[family][1], PORT], env=env, cpu=proc.cpus()[1]) as server:
+        assert server.wait_for("ready"), server.err
+        assert ("ready, none: accelerated" in server.err) == accelerated, server.err
+        yield server
+
+
+def _run_case(pair, program, case, fast=True, wrap=list, env=None, family=4, timeout=90):
+    argv = [program("native_stream"), case, *ENDS[family], PORT, *(["fast"] if fast else [])]
+    done = pair.a.run(wrap(argv), timeout=timeout, cpu=proc.cpus()[0], env={**fsock.CLEAN, **LATENCY, **(env or {})})
+    assert (done.status, done.err.splitlines()[-1:]) == (0, ["well"]), done.out + done.err
+    return done
+
+
+def _bytes(process):
+    """Payload that the engine of a living process put in order."""
+    return sum(stack["counters"]["tcp_bytes_in"] for stack in fsock.stat(process.pid)["stacks"])
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("way", ["own", "preloaded"])
+def test_case_on_the_fast_path(pair, program, way, case):
+    wrap = {"own": list, "preloaded": lambda argv: fsock.run(argv, profile="latency")}[way]
+    with _echo(pair) as server:
+        _run_case(pair, program, case, wrap=wrap)
+        assert case == "args" or _bytes(server) > 0
+
+
+@pytest.mark.parametrize("case", ["echo", "bulk", "connect", "group", "bound"])
+def test_case_over_ipv6(pair, program, case):
+    pair.meet()
+    with _echo(pair, family=6) as server:
+        _run_case(pair, program, case, family=6)
+        assert _bytes(server) > 0
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_case_on_the_kernel(pair, program, case):
+    """The same calls where nothing is accelerated, against a kernel peer."""
+    with _echo(pair, accelerated=False):
+        _run_case(pair, program, case, fast=False, env={"FSOCK_ACCELERATE": "0"})
+
+
+@pytest.mark.parametrize("case", ["echo", "group", "timeout", "connect"])
+def test_case_without_a_stack(pair, program, case):
+    """No descriptors for the stack: the kernel's sockets, by the same calls."""
+    with _echo(pair, accelerated=False):
+        argv = ["prlimit", "--nofile=12:12", program("native_stream"), case, net.A4, net.B4, PORT]
+        done = pair.a.run(argv, env=fsock.CLEAN)
+        assert done.status == 0 and done.err.endswith("well\n"), done.err
+        assert "no stack" in done.err
+
+
+@pytest.mark.parametrize("case", ["echo", "bulk", "shutdown", "connect"])
+def test_kernel_peer(pair, program, case):
+    """Connections on the fast path, the kernel at the other end, at default offloads."""
+    with _echo(pair, accelerated=False):
+        _run_case(pair, program, case)
+
+
+def test_no_privilege_says_why(pair, program):
+    with _echo(pair, accelerated=False):
+        done = _run_case(pair, program, "reason", fast=False, wrap=lambda argv: [*NO_CAPS, *argv])
+        assert done.out.startswith("privilege: "), done.out
+        done = _run_case(pair, program, "reason", fast=False, env={"FSOCK_INTERFACE": "nowhere0"})
+        assert done.out.startswith("no_interface: "), done.out
+        done = _run_case(pair, program, "reason", fast=False, env={"FSOCK_BYPASS": f"tcp:{PORT}"})
+        assert done.out.startswith("bypass: "), done.out
+        done = _run_case(pair, program, "reason")
+        assert done.out.startswith("none: "), done.out
+
+
+TALK = """
+import socket, sys
+for i in range(int(sys.argv[2])):
+    s = socket.create_connection((sys.argv[1], 5200), 10)
+    s.sendall(b"%d" % i * 3000)
+    s.shutdown(socket.SHUT_WR)
+    got = b""
+    while part := s.recv(65536):
+        got += part
+    assert got == b"%d" % i * 3000, (i, len(got))
+    s.close()
+"""
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("client", ["kernel", "fsock"])
+def test_listener(pair, program, client, family):
+    """Accepted from the fast path; in the namespace itself the kernel's way leads to the same listener."""
+    pair.meet()
+    wait, end = os.pipe()
+    wrap = (lambda argv: fsock.run(argv, profile="latency")) if client == "fsock" else list
+    mine, other = ENDS[family]
+    argv = [program("native_stream"), "serve", mine, other, PORT, "fast"]
+    with pair.a.popen(argv, env={**fsock.CLEAN, **LATENCY}, stdin=wait) as server:
+        assert server.wait_for("ready"), server.err
+        done = pair.b.run(wrap(["/usr/bin/python3", "-c", TALK, mine, 20]), env=fsock.CLEAN, timeout=60)
+        assert done.status == 0, done.err
+        done = pair.a.run(["/usr/bin/python3", "-c", TALK, mine, 5], env=fsock.CLEAN, timeout=60)
+        assert done.status == 0, done.err
+        os.write(end, b"x")
+        said = server.finish()
+    os.close(wait)
+    os.close(end)
+    assert said.status == 0 and said.out == "20 fast, 5 kernel\n", said.out + said.err
+
+
+def test_end_of_the_program_closes(pair, program):
+    """A program that ends with a connection open: its peer hears the end, or a reset, at once."""
+    with _echo(pair) as server:
+        for _ in range(3):
+            _run_case(pair, program, "echo")
+        assert proc.until(lambda: all(stack["counters"]["tcp_opened_passive"] == 3
+                                      for stack in fsock.stat(server.pid)["stacks"])), server.err
