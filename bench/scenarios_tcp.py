@@ -217,8 +217,45 @@ def _echo(pair, spin, count=50000):
                      "plain_tcp ask")
 
 
+PORTS = 128  # of the server that native connections are spread over
+
+
+def _native_conns(pair, options):
+    """One program at either end on the native interface: half round trips alone and among idle ones, bytes of each."""
+    cpu = proc.cpus()
+    env = {**fsock.CLEAN, **{"FSOCK_" + name.upper(): str(value) for name, value in options.items()}}
+    tool = str(fsock.build_dir() / "bench" / "native_tcp")
+    with pair.b.popen([tool, "echo", net.B4, 9000, PORTS], cpu=cpu[1], env=env) as server:
+        _started(server, "native_tcp echo")
+        return _last(pair.a.run([tool, "idle", net.A4, net.B4, 9000, PORTS, IDLE, 50000], cpu=cpu[0], env=env, timeout=300),
+                     "native_tcp idle")
+
+
+def _native_rows(rounds):
+    """The same by the native interface, whose connections have no descriptor; each says that it takes the fast path."""
+    with net.Pair("fsock-bench") as pair:
+        for profile in PROFILES:
+            runs = []
+            for n in range(rounds):
+                say(f"tcp_conns, round {n + 1} of {rounds}: native, {profile}")
+                runs.append(_native_conns(pair, PROFILES[profile]))
+            params = {"size": 64, "tool": "native_tcp", "profile": profile}
+            for point in POINTS[:2]:
+                for idle, key in ((0, "alone"), (IDLE, "among")):
+                    values = [r[key][point] for r in runs]
+                    yield Row("tcp_conns", {**params, "idle": idle}, "p" + point, "us", n=rounds, fsock=median(values),
+                              spread=spread(values), share=1.0)
+                values = [r["among"][point] / r["alone"][point] for r in runs]
+                yield Row("tcp_conns", {**params, "idle": "many against none"}, "p" + point, "x", n=rounds,
+                          fsock=median(values), spread=spread(values), share=1.0)
+            for key in ("stack", "private"):
+                values = [r[key] for r in runs]
+                yield Row("tcp_conns", {**params, "idle": IDLE, "memory": key}, "a connection", "bytes", n=rounds,
+                          fsock=median(values), spread=spread(values), share=1.0)
+
+
 def tcp_conns(rounds):
-    """one active connection alone, and beside 100,000 that are idle"""
+    """one active connection alone, and beside 100,000 that are idle; on the native interface what these take, too"""
     columns = {"kernel_block": False, "kernel_spin": True}
     seen = {(column, idle): [] for column in columns for idle in (0, IDLE)}
     with net.Pair("fsock-bench") as pair:
@@ -236,6 +273,7 @@ def tcp_conns(rounds):
                       **{column: cells[column, idle] for column in columns})
         yield Row("tcp_conns", {**params, "idle": "many against none"}, "p" + point, "x", n=rounds,
                   **{column: cells[column, IDLE] / cells[column, 0] for column in columns})
+    yield from _native_rows(rounds)
 
 
 # --- a short client ---------------------------------------------------------------------------
