@@ -76,6 +76,12 @@ struct context {
 	} helper;
 	uint32_t n_connects;   /* of TCP, tried by this process */
 	int somaxconn;	       /* the kernel's; 0 = not read yet */
+	struct {	       /* what the namespace presets for streams, as a socket showed it */
+		fs_ns read_at;	       /* 0 = never */
+		uint8_t congestion;    /* index in cc.def */
+		bool v6_only;	       /* of IPv6 sockets; known when v6_read */
+		bool v6_read;
+	} presets;
 	bool forking;	       /* this thread holds the lock across fork() */
 	uint32_t to_flush;     /* ports, by bit, with frames of the send under way: datagram_send_many() */
 	uint32_t to_ring;      /* processes, by bit of their slot, whose sleepers must know: context_ring() */
@@ -103,6 +109,7 @@ struct context {
 	int signal_fd;	       /* signalfd over everything, or -1 */
 	int report_fd;	       /* STATS_REPORT_ENV, or -1 */
 	unsigned long netns;   /* inode of the network namespace the stack was made in */
+	uint64_t netns_cookie; /* the kernel's name for it, which sockets tell, too; 0 = it tells none */
 
 	fs_ns now;	       /* of the current drive */
 	fs_ns wall_offset;     /* CLOCK_REALTIME less CLOCK_MONOTONIC, as read at... */

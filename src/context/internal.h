@@ -12,6 +12,10 @@
 
 #include "context/context.h"
 
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
 struct epoll_set;
 
 /* --- lock.c --- */

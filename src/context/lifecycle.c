@@ -23,9 +23,6 @@
 #include "socket/epoll.h"
 #include "sys/sys.h"
 
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71
-#endif
 
 /* --- names --- */
 
@@ -528,13 +525,12 @@ void lifecycle_accepted(struct context *ctx, int fd)
 
 bool context_same_namespace(const struct context *ctx, int fd)
 {
-	uint64_t ours = 0, its = 0;
-	socklen_t len = sizeof(ours);
+	uint64_t its = 0;
+	socklen_t len = sizeof(its);
 
-	if (sys_getsockopt(ctx->nl.fd, SOL_SOCKET, SO_NETNS_COOKIE, &ours, &len) < 0)
-		return true; /* kernels before 5.14 cannot tell */
-	len = sizeof(its);
-	return sys_getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &its, &len) < 0 || its == ours;
+	/* Kernels before 5.14 cannot tell. */
+	return ctx->netns_cookie == 0 || sys_getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &its, &len) < 0 ||
+	       its == ctx->netns_cookie;
 }
 
 static void opened(struct context *ctx, int fd, int domain, int type, int protocol)

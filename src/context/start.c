@@ -261,6 +261,7 @@ int context_reopen_control(struct context *ctx)
 
 static int open_control(struct context *ctx)
 {
+	socklen_t len = sizeof(ctx->netns_cookie);
 	int ret;
 
 	ctx->nl_buf = mem_private(2 * HOST_NL_BUF_GOOD);
@@ -271,6 +272,7 @@ static int open_control(struct context *ctx)
 	if (ret < 0)
 		return ret;
 	ctx->netns = host_netns_inode();
+	sys_getsockopt(ctx->nl.fd, SOL_SOCKET, SO_NETNS_COOKIE, &ctx->netns_cookie, &len);
 	ctx->pidns = host_pidns_inode();
 	ctx->signal_fd = signal_open(ctx->fd_floor);
 	ctx->doorbell[0] = sys_fd_raise(sys_eventfd(0, O_CLOEXEC | O_NONBLOCK), ctx->fd_floor);

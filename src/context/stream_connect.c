@@ -243,7 +243,7 @@ void stream_connected(struct context *ctx, int fd)
 
 int stream_connect(struct context *ctx, int fd, const struct sockaddr *name, socklen_t len)
 {
-	struct sock *s = stream_is(ctx, fd) ? stream_enter_checked(ctx, fd) : NULL;
+	struct sock *s = stream_is(ctx, fd) ? stream_enter(ctx, fd) : NULL;
 	int ret = CONTEXT_KERNEL;
 	bool nonblock;
 	fs_ns limit;

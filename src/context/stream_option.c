@@ -49,6 +49,8 @@ enum {
 	CONGESTION_NAME = 16,
 };
 
+#define PRESETS_FRESH FS_SEC(1)
+
 /* --- reading back --- */
 
 static int read_int(int fd, int level, int name, int otherwise)
@@ -368,16 +370,31 @@ void stream_inherit(const struct sock *listener, int from, int fd)
 	}
 }
 
+/* sysctl(8) may change them; who opens many sockets does not ask for each. */
+static void refresh_presets(struct context *ctx, int fd, bool v6)
+{
+	fs_ns now = host_clock_now(&ctx->clock);
+
+	if (ctx->presets.read_at == 0 || now - ctx->presets.read_at >= PRESETS_FRESH) {
+		ctx->presets.read_at = now;
+		ctx->presets.congestion = read_congestion(fd, ctx->stack->tcp.config.congestion);
+		ctx->presets.v6_read = false;
+	}
+	if (v6 && !ctx->presets.v6_read) {
+		ctx->presets.v6_read = true;
+		ctx->presets.v6_only = read_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) != 0;
+	}
+}
+
 void stream_read_options(struct context *ctx, struct sock *s, int fd)
 {
 	struct tcp_config config;
 
+	refresh_presets(ctx, fd, s->stream.v6);
 	tcp_config_default(&config);
-	config.congestion = read_congestion(fd, config.congestion);
+	config.congestion = ctx->presets.congestion;
 	tcp_options_default(&s->stream.options, &config);
-	if (s->stream.v6)
-		s->stream.v6_only = read_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) != 0;
-	(void)ctx;
+	s->stream.v6_only = s->stream.v6 && ctx->presets.v6_only;
 }
 
 /* --- getting --- */
