@@ -165,7 +165,7 @@ static int connect_first(struct context *ctx, struct bare *bare, const struct ba
 	if (!d)
 		return CONTEXT_KERNEL;
 	local = d->local;
-	stream_provoke(ctx, d);
+	context_neigh_want(ctx, d);
 	return begin(ctx, bare, from, &local, &remote, port, reason);
 }
 

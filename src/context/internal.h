@@ -291,6 +291,10 @@ struct neigh *context_next_hop(struct context *ctx, int ifindex, unsigned port, 
 /* The next hop of @dst was not known: has the kernel found it meanwhile? True: it is now. */
 bool context_neigh_retry(struct context *ctx, struct ip_dst *dst);
 
+/* The same, and if not the kernel asks for it, ten times a second at most: who sends no datagram that would have it
+ * ask. */
+void context_neigh_want(struct context *ctx, struct ip_dst *dst);
+
 /* A neighbour changed in the kernel's table. */
 void context_neigh_changed(struct context *ctx, const struct host_neigh *neigh);
 

@@ -18,6 +18,7 @@
 /* Learned path MTUs come without a notification: ask again after a second. */
 #define DST_FRESH FS_SEC(1)
 #define NEIGH_RETRY FS_US(50)
+#define NEIGH_SOLICIT FS_MS(100)
 #define NEIGH_INTERVAL FS_SEC(25) /* the kernel forgets "in use" after about 30 s (hazard 25) */
 
 enum {
@@ -83,6 +84,7 @@ static struct ip_dst *ask(struct context *ctx, const struct ip_addr *remote,
 	};
 	struct host_route_query query = HOST_ROUTE_QUERY(*remote);
 	struct host_route route;
+	int ret;
 
 	query.src = choice->bound;
 	query.oif = (int)choice->oif;
@@ -94,12 +96,12 @@ static struct ip_dst *ask(struct context *ctx, const struct ip_addr *remote,
 		d.reason = FS_REASON_multicast;
 	else if (ip_addr_is_link_local(remote) && !ip_addr_is_v4(remote))
 		d.reason = FS_REASON_scoped; /* the scope is the shadow's: one address, many links */
-	else if (host_route_get(&ctx->nl, &query, &route) == 0) {
-		if (ip_addr_is_multicast(remote))
-			context_group_resolved(ctx, &route, choice, &d);
-		else
-			resolved(ctx, &route, &d);
-	}
+	else if ((ret = host_route_get(&ctx->nl, &query, &route)) < 0)
+		d.error = (uint8_t)FS_MIN(-ret, UINT8_MAX);
+	else if (ip_addr_is_multicast(remote))
+		context_group_resolved(ctx, &route, choice, &d);
+	else
+		resolved(ctx, &route, &d);
 	return ip_dst_add(&ctx->stack->ip, &d);
 }
 
@@ -195,6 +197,17 @@ bool context_neigh_retry(struct context *ctx, struct ip_dst *dst)
 		return false;
 	context_next_hop(ctx, (int)ctx->stack->ip.port[dst->port].ifindex, dst->port, &n->addr);
 	return ip_dst_ready(&ctx->stack->ip, dst);
+}
+
+void context_neigh_want(struct context *ctx, struct ip_dst *dst)
+{
+	struct neigh *n = dst->neigh;
+
+	if (ip_dst_ready(&ctx->stack->ip, dst) || context_neigh_retry(ctx, dst) ||
+	    (n->used_at && ctx->now - n->used_at < NEIGH_SOLICIT))
+		return;
+	n->used_at = ctx->now;
+	host_neigh_use(&ctx->nl, (int)ctx->stack->ip.port[dst->port].ifindex, &n->addr);
 }
 
 void context_neigh_changed(struct context *ctx, const struct host_neigh *h)

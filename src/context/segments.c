@@ -60,10 +60,10 @@ static struct ip_dst *resolve(void *context, const struct ip_addr *remote, const
 	choice.bound = *local;
 	choice.tcp = true;
 	d = context_resolve_by(ctx, remote, &choice);
+	ctx->env.no_route = d && d->way == IP_DST_KERNEL ? d->error : 0;
 	if (!d || d->way != IP_DST_FAST || !ctx->handle[d->port].ops)
 		return NULL;
-	if (!ip_dst_ready(&ctx->stack->ip, d))
-		context_neigh_retry(ctx, d);
+	context_neigh_want(ctx, d);
 	return d;
 }
 

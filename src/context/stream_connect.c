@@ -10,7 +10,6 @@
 #include "context/helper.h"
 #include "context/lease.h"
 #include "context/stream_internal.h"
-#include "host/neigh.h"
 #include "sys/sys.h"
 
 bool stream_get_name(bool v6, bool v6_only, const struct sockaddr *name, socklen_t len, struct ip_addr *addr,
@@ -101,13 +100,6 @@ static void abandon(struct context *ctx, struct sock *s)
 	s->stream.conn = NULL;
 }
 
-void stream_provoke(struct context *ctx, struct ip_dst *d)
-{
-	if (ip_dst_ready(&ctx->stack->ip, d) || context_neigh_retry(ctx, d))
-		return;
-	host_neigh_use(&ctx->nl, (int)ctx->stack->ip.port[d->port].ifindex, &d->neigh->addr);
-}
-
 static int begin(struct context *ctx, struct sock *s, struct ip_dst *d, const struct ip_addr *remote,
 		 uint16_t remote_port)
 {
@@ -121,7 +113,7 @@ static int begin(struct context *ctx, struct sock *s, struct ip_dst *d, const st
 	if (!s->stream.conn)
 		return decline(ctx, s, FS_REASON_memory);
 	tcp_set_options(s->stream.conn, &ctx->env, &s->stream.options, ctx->now);
-	stream_provoke(ctx, d);
+	context_neigh_want(ctx, d);
 	error = tcp_connect(s->stream.conn, &ctx->env, &local, port, remote, remote_port, ctx->now);
 	if (error == 0)
 		error = steer_bound(ctx, s);

@@ -53,9 +53,6 @@ bool stream_get_name(bool v6, bool v6_only, const struct sockaddr *name, socklen
 struct ip_dst *stream_way(struct context *ctx, const struct ip_addr *bound, uint64_t packed, const struct ip_addr *remote,
 			  int *reason);
 
-/* The neighbour is not known: have the kernel ask for it. The engine tries again within a millisecond or two. */
-void stream_provoke(struct context *ctx, struct ip_dst *d);
-
 /* --- stream_option.c --- */
 
 /* What a new socket's options are, as the system presets them. */

@@ -115,6 +115,7 @@ struct ip_dst *ip_dst_add(struct ip_stack *ip, const struct ip_dst *resolved)
 	dst->reason = resolved->reason;
 	dst->port = resolved->port;
 	dst->hop_limit = resolved->hop_limit;
+	dst->error = resolved->error;
 	dst->mtu = resolved->mtu;
 	dst->neigh = resolved->neigh;
 	dst->checked_at = resolved->checked_at;

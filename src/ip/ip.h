@@ -85,6 +85,7 @@ struct ip_dst {
 	uint8_t reason;		  /* enum fs_reason when IP_DST_KERNEL */
 	uint8_t port;		  /* IP_DST_FAST: index */
 	uint8_t hop_limit;	  /* of the route; 0 = IP_DEFAULT_HOP_LIMIT */
+	uint8_t error;		  /* IP_DST_KERNEL: the host knows no route, positive errno; 0 = it knows one */
 	uint32_t mtu;		  /* of the path, IP bytes */
 	struct neigh *neigh;	  /* next hop, referenced; NULL for IP_DST_KERNEL */
 	fs_ns checked_at;	  /* when the host last asked the kernel */
@@ -134,6 +135,7 @@ struct ip_env {
 	void *tcp;     /* struct tcp_stack of the stack; NULL with tcp_input */
 	const struct tcp_ops *tcp_ops; /* what the caller does for TCP (tcp/tcp.h); as tcp_input */
 	fs_ns now;     /* time of the call, up to a second old: marks next hops as used */
+	int no_route;  /* written by tcp_ops.resolve(): why it returned NULL, positive errno; 0 = there is a route */
 };
 
 /*

@@ -209,7 +209,7 @@ struct tcp_conn {
 	uint8_t snd_wscale, rcv_wscale; /* shifts of windows received and sent */
 	uint8_t ack_flags;	/* enum tcp_ack_flag */
 	int32_t error;		/* pending, positive errno; 0 = none */
-	int32_t soft_error;	/* from ICMP, positive: reported if the connection times out (MUST-56) */
+	int32_t soft_error;	/* from ICMP or the way out, positive: reported if the connection times out (MUST-56) */
 
 	/* --- sender: output.c and send.c; snd_una, snd_wnd, snd_wl* by ack.c --- */
 	tcp_seq snd_una, snd_nxt; /* RFC 9293 3.3.1 */

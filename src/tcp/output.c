@@ -43,6 +43,8 @@ static NOINLINE struct ip_dst *resolve(struct tcp_conn *c, const struct ip_env *
 	if (!dst) {
 		dst = env->tcp_ops->resolve(env->context, &c->end.remote, &c->end.local, c->options.choice);
 		/* The address is the connection's for life (RFC 9293 3.9.1.1, MUST-45). */
+		if (!dst && env->no_route)
+			c->soft_error = env->no_route;
 		if (!dst || !ip_addr_equal(&dst->local, &c->end.local))
 			return NULL;
 		ip_dst_get(ip, dst);

@@ -269,3 +269,88 @@ def test_a_routing_rule_for_tcp_holds(pair, table):
     said = [pair.b.run(argv, env=fsock.CLEAN).out for argv in (
         [PYTHON, "-c", code], fsock.run([PYTHON, "-c", code], profile="latency"))]
     assert said[0] == said[1] != "", said
+
+
+# --- the peer, the interface, the route -------------------------------------------------------
+
+WAYS = ("kernel", "fast")
+
+
+def ip(side, words):
+    done = side.run(["ip", *words.split()])
+    assert done.status == 0, done.err
+
+
+class Fate:
+    """The program stream_fate.py in pair.b, connected to a kernel socket in pair.a that answers nothing by itself."""
+
+    def __init__(self, pair, way, *words, **options):
+        self.back = listening(pair.a, net.A4)
+        argv = [PYTHON, PROGRAMS / "stream_fate.py", net.A4, BACK_PORT, *words]
+        argv = fsock.run(argv, profile="latency", **options) if way == "fast" else argv
+        self.way, self.running = way, pair.b.popen(argv, env=fsock.CLEAN, cpu=proc.cpus()[1])
+        self.peer = self.back.accept()[0]
+        self.peer.sendall(b"x")
+        assert self.running.wait_for("heard", GUARD), self.running.out + self.running.err
+        if way == "fast":
+            counters = fsock.counters(self.running.pid)
+            assert counters["tcp_segments_in"] >= 2 and counters["tcp_opened_active"] == 1, counters
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.running.kill()
+        self.peer.close()
+        self.back.close()
+
+    def said(self, timeout=GUARD):
+        """Its last word."""
+        done = self.running.finish(timeout)
+        return done.out.split()[-1] if done.status == 0 else f"status {done.status}: {done.out[-500:]}{done.err[-500:]}"
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("words", [
+    ("send", "TCP_USER_TIMEOUT=1500"),
+    ("recv", "SO_KEEPALIVE=1", "TCP_KEEPIDLE=1", "TCP_KEEPINTVL=1", "TCP_KEEPCNT=2"),
+    ("recv", "SO_KEEPALIVE=1", "TCP_KEEPIDLE=1", "TCP_KEEPINTVL=1", "TCP_USER_TIMEOUT=1500")])
+@pytest.mark.parametrize("death", ["rule", "interface"])
+def test_a_dead_peer_is_noticed(pair, way, words, death):
+    with Fate(pair, way, *words) as fate:
+        if death == "interface":
+            ip(pair.a, f"link set {net.LINK} down")
+        else:
+            drop(pair.a, BACK_PORT)
+        assert fate.said() == "ETIMEDOUT"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_interface_that_was_down(pair, way):
+    """A connection outlives it, and what was said meanwhile arrives."""
+    with Fate(pair, way, "send") as fate:
+        for side in (pair.b, pair.a):
+            ip(side, f"link set {net.LINK} down")
+            time.sleep(1)
+            ip(side, f"link set {net.LINK} up")
+            fate.peer.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    assert fate.peer.recv(65536)
+            fate.peer.settimeout(GUARD)
+            assert fate.peer.recv(100)
+            heard = fate.running.out.count("heard")
+            fate.peer.sendall(b"x")
+            assert proc.until(lambda n=heard: fate.running.out.count("heard") > n, GUARD), fate.running.out[-300:]
+        assert fate.running.alive()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("loss, error", [
+    (f"link set {net.LINK} down", "ENETUNREACH"), (f"link del {net.LINK}", "ENETUNREACH"),
+    (f"addr del {net.B4}/24 dev {net.LINK}", "ENETUNREACH"), ("route add unreachable 10.77.0.1/32", "EHOSTUNREACH")])
+def test_the_way_is_lost(pair, way, loss, error):
+    """The time runs out; why is told if a segment was sent again meanwhile (the kernel says one or the other)."""
+    with Fate(pair, way, "send", "TCP_USER_TIMEOUT=2000") as fate:
+        ip(pair.b, loss)
+        assert fate.said() in ("ETIMEDOUT", error)
