@@ -144,8 +144,12 @@ uint32_t context_icmp_mtu(const struct context *ctx, const struct ip_addr *remot
 
 static void learn(struct context *ctx, const struct ip_addr *remote, uint32_t mtu)
 {
+	bool known = context_icmp_mtu(ctx, remote, UINT32_MAX) <= mtu;
+
 	if (ctx->stack->paths)
 		*path_to(ctx, remote) = (struct icmp_path){ *remote, ctx->now + PATH_NS, mtu };
+	if (!known)
+		ip_dst_flush(&ctx->stack->ip); /* other connections on that path, and the next one, ask anew */
 }
 
 /* --- messages --- */

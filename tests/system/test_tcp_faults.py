@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from lab import fsock, net, proc
+from lab import fsock, net, proc, state
 
 PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
 PYTHON = "/usr/bin/python3"
@@ -354,3 +354,54 @@ def test_the_way_is_lost(pair, way, loss, error):
     with Fate(pair, way, "send", "TCP_USER_TIMEOUT=2000") as fate:
         ip(pair.b, loss)
         assert fate.said() in ("ETIMEDOUT", error)
+
+
+# --- the path ---------------------------------------------------------------------------------
+
+@contextlib.contextmanager
+def beyond(pair):
+    """A namespace whose way to pair.b leads through pair.a, by addresses for v4 and v6."""
+    far = net.Namespace(state.record().name("fst", "far"), "10.78.0.2", "fd78::2")
+    try:
+        for words in (f"netns add {far.name}", f"-n {pair.a.name} link add far0 type veth peer name far0 netns {far.name}"):
+            assert proc.Process(["ip", *words.split()]).finish().status == 0
+        for side, host in ((pair.a, 1), (far, 2)):
+            ip(side, f"addr add 10.78.0.{host}/24 dev far0")
+            ip(side, f"addr add fd78::{host}/64 dev far0 nodad")
+            ip(side, "link set far0 up")
+        pair.a.run(["sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"])
+        ip(far, "route add default via 10.78.0.1")
+        ip(far, "-6 route add default via fd78::1")
+        ip(pair.b, f"route add 10.78.0.0/24 via {net.A4}")
+        ip(pair.b, f"-6 route add fd78::/64 via {net.A6}")
+        yield far
+    finally:
+        state.drop_namespace(far.name)
+
+
+@pytest.mark.parametrize("family, narrow", [("v4", 1300), ("v6", 1400)])
+def test_a_path_becomes_narrow(pair, family, narrow):
+    """A router in the middle says so to a connection in use; others, and the next one, need not be told."""
+    with beyond(pair) as far, echo(pair, family=family) as running:
+        address, size = far.address(family), 1 << 17
+
+        def exchange(sock):
+            sock.sendall(b"x" * size)
+            got = 0
+            while got < size:
+                more = sock.recv(1 << 16)
+                assert more
+                got += len(more)
+        first, second = (connected(far, pair.b.address(family)) for _ in range(2))
+        exchange(first)
+        assert fsock.counters(running.pid)["tcp_mtu_lowered"] == 0
+        ip(pair.a, ("-6 " if family == "v6" else "") + f"route add {address} dev far0 mtu lock {narrow}")
+        exchange(first)
+        assert fsock.counters(running.pid)["tcp_mtu_lowered"] == 1
+        exchange(second)
+        third = connected(far, pair.b.address(family))
+        exchange(third)
+        assert fsock.counters(running.pid)["tcp_mtu_lowered"] == 1, "others had to learn by themselves"
+        for sock in (first, second, third):
+            sock.close()
+        assert_fast(running)

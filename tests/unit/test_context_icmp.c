@@ -30,7 +30,7 @@ enum { BUCKETS = 64, FD_FLOOR = 100, HEADERS = 20 + 8, MESSAGE = ICMP_HDR_LEN + 
 struct fixture {
 	struct context ctx;
 	struct stack stack;
-	struct table_node *end_buckets[BUCKETS], *listener_buckets[BUCKETS];
+	struct table_node *dst_buckets[BUCKETS], *end_buckets[BUCKETS], *listener_buckets[BUCKETS];
 	uint64_t counter[FS_CTR_N];
 };
 
@@ -62,7 +62,8 @@ static int setup(void **state)
 	f->ctx.nl.fd = f->ctx.log.fd = -1;
 	f->ctx.env.csum = csum_ops(CSUM_SCALAR);
 	f->ctx.now = FS_SEC(100);
-	f->stack.counter = f->stack.ip.counters = f->counter;
+	f->stack.counter = f->counter;
+	ip_init(&f->stack.ip, key, NULL, f->counter, f->dst_buckets, BUCKETS);
 	tcp_init(&f->stack.tcp, &f->stack.ip, key, key, f->end_buckets, BUCKETS, f->listener_buckets, BUCKETS, f->ctx.now);
 	loopback4 = ip_addr_v4(&v4);
 	loopback6 = ip_addr_v6(&in6addr_loopback);
