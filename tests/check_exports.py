@@ -23,6 +23,7 @@ WRAPPED = """
 socket bind connect listen accept accept4 getsockname getpeername shutdown setsockopt getsockopt
 send sendto sendmsg sendmmsg write writev pwritev2
 recv recvfrom recvmsg recvmmsg read readv preadv2
+sendfile splice
 poll ppoll select pselect epoll_ctl epoll_wait epoll_pwait epoll_pwait2
 close close_range closefrom fclose freopen fdopen dup dup2 dup3 fcntl ioctl
 _exit execve execv execvp execvpe fexecve execveat execl execlp execle
@@ -41,6 +42,9 @@ SHADOWS = {
     "pwrite": "likewise",
     "preadv": "likewise",
     "pwritev": "likewise",
+    "tee": "between pipes only",
+    "vmsplice": "between a pipe and memory only",
+    "copy_file_range": "between files only",
     "fork": "pthread_atfork() tells",
 }
 
@@ -54,6 +58,7 @@ CLIENT = r"""
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/select.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -84,6 +89,7 @@ int use(int fd, size_t n, char **more)
 	sum += recvmmsg(fd, &vec, 1, 0, NULL) + read(fd, buf, n) + readv(fd, &iov, 1);
 	sum += pread(fd, buf, n, 0) + pwrite(fd, buf, n, 0) + preadv(fd, &iov, 1, 0) + pwritev(fd, &iov, 1, 0);
 	sum += preadv2(fd, &iov, 1, -1, 0) + pwritev2(fd, &iov, 1, -1, 0);
+	sum += sendfile(fd, fd, NULL, n) + splice(fd, NULL, fd, NULL, n, 0);
 	sum += poll(fds, n, 0) + ppoll(fds, n, NULL, NULL);
 	sum += select(fd, &set, NULL, NULL, NULL) + pselect(fd, &set, NULL, NULL, NULL, NULL);
 	sum += epoll_create(1) + epoll_create1(0) + epoll_ctl(fd, 1, fd, events);
@@ -210,7 +216,7 @@ def selftest(cc):
     """A good library is passed, each broken one is found."""
     names = sorted(set(WRAPPED) | PRIVATE |
                    {"__sendmmsg", "__read_chk", "__recv_chk", "__recvfrom_chk", "__poll_chk", "__ppoll_chk", "fcntl64",
-                    "freopen64", "preadv64v2", "pwritev64v2"})
+                    "freopen64", "sendfile64", "preadv64v2", "pwritev64v2"})
     cases = {
         None: (names, names, []),
         "recv is not exported": ([n for n in names if n != "recv"], names, []),

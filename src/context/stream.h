@@ -47,6 +47,16 @@ int stream_accept_bare(struct context *ctx, int fd, struct bare *bare, fs_ns wai
 ssize_t stream_send(struct context *ctx, int fd, const struct datagram *d);
 ssize_t stream_receive(struct context *ctx, int fd, struct datagram *d);
 
+/*
+ * sendfile(2) from @file into @fd. @offset: read from there on and moved, NULL = the file's own position. The file is
+ * the program's and ordinary, or libc's call has the error.
+ */
+ssize_t stream_send_file(struct context *ctx, int fd, int file, int64_t *offset, size_t count);
+
+/* splice(2) between @fd and a pipe; @flags are its. What is no pipe is libc's. */
+ssize_t stream_from_pipe(struct context *ctx, int fd, int pipe, size_t len, unsigned flags);
+ssize_t stream_to_pipe(struct context *ctx, int fd, int pipe, size_t len, unsigned flags);
+
 int stream_shutdown(struct context *ctx, int fd, int how);
 
 /* getsockname(2), @peer: getpeername(2). */

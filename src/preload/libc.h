@@ -12,11 +12,13 @@
 #define FSOCK_PRELOAD_LIBC_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -62,6 +64,8 @@ int __sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags);
 	SYM(ssize_t, read, (int, void *, size_t))                                                  \
 	SYM(ssize_t, readv, (int, const struct iovec *, int))                                      \
 	SYM(ssize_t, preadv2, (int, const struct iovec *, int, off_t, int))                        \
+	SYM(ssize_t, sendfile, (int, int, off_t *, size_t))                                        \
+	SYM(ssize_t, splice, (int, off64_t *, int, off64_t *, size_t, unsigned))                   \
 	SYM(ssize_t, __read_chk, (int, void *, size_t, size_t))                                    \
 	SYM(ssize_t, __recv_chk, (int, void *, size_t, size_t, int))                               \
 	SYM(ssize_t, __recvfrom_chk,                                                               \

@@ -146,6 +146,24 @@ static inline ssize_t sys_pread(int fd, void *to, size_t len, int64_t at)
 	return sys_call4(__NR_pread64, fd, (long)to, (long)len, (long)at);
 }
 
+struct iovec;
+
+/* @at -1: at the descriptor's position, which moves. @flags: RWF_NOWAIT ... */
+static inline ssize_t sys_preadv2(int fd, const struct iovec *iov, int n, int64_t at, int flags)
+{
+	return sys_call6(__NR_preadv2, fd, (long)iov, n, (long)at, 0, flags);
+}
+
+static inline ssize_t sys_pwritev2(int fd, const struct iovec *iov, int n, int64_t at, int flags)
+{
+	return sys_call6(__NR_pwritev2, fd, (long)iov, n, (long)at, 0, flags);
+}
+
+static inline int64_t sys_lseek(int fd, int64_t at, int whence)
+{
+	return sys_call3(__NR_lseek, fd, (long)at, whence);
+}
+
 static inline int sys_openat(int dir, const char *path, int flags, unsigned mode)
 {
 	return (int)sys_call4(__NR_openat, dir, (long)path, flags, (long)mode);

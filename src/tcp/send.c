@@ -46,12 +46,18 @@ static uint32_t unsent(const struct tcp_conn *c)
 	return c->snd_end - (tcp_has(c, TCP_CONN_FIN_SENT) ? c->snd_end : c->snd_nxt);
 }
 
-/* May another segment be begun? Linux's limit is soft in the same way: the last one may exceed it. */
+/* May another segment be begun behind @segs more that hold @bytes? Linux's limit is soft in the same way: the last
+ * one may exceed it. */
+static INLINE bool has_room_behind(const struct tcp_conn *c, uint32_t bytes, uint32_t segs)
+{
+	if (c->snd_charge + bytes + segs * TCP_SEG_OVERHEAD >= c->sndbuf)
+		return false;
+	return c->options.notsent_lowat == 0 || unsent(c) + bytes < c->options.notsent_lowat;
+}
+
 static INLINE bool has_room(const struct tcp_conn *c)
 {
-	if (c->snd_charge >= c->sndbuf)
-		return false;
-	return c->options.notsent_lowat == 0 || unsent(c) < c->options.notsent_lowat;
+	return has_room_behind(c, 0, 0);
 }
 
 void tcp_send_space(struct tcp_conn *c, const struct ip_env *env)
@@ -155,13 +161,9 @@ static INLINE void list_put(struct tcp_conn *c, struct fbuf *f, struct fbuf *at)
 	c->n_segs++;
 }
 
-/* A new segment at the end. NULL = no memory. */
-static INLINE struct fbuf *seg_begin(struct tcp_conn *c, const struct ip_port *port)
+/* @f becomes an empty segment at the end. */
+static INLINE void seg_put(struct tcp_conn *c, const struct ip_port *port, struct fbuf *f)
 {
-	struct fbuf *f = chunk_alloc(c, port);
-
-	if (!f)
-		return NULL;
 	seg_init(f, c->snd_end);
 	if (!port || !port->tx_csum_partial)
 		tcp_seg(f)->marks = TCP_SEG_SUMMED;
@@ -169,6 +171,15 @@ static INLINE struct fbuf *seg_begin(struct tcp_conn *c, const struct ip_port *p
 	list_put(c, f, c->last);
 	if (!c->send_next)
 		c->send_next = f;
+}
+
+/* A new segment at the end. NULL = no memory. */
+static INLINE struct fbuf *seg_begin(struct tcp_conn *c, const struct ip_port *port)
+{
+	struct fbuf *f = chunk_alloc(c, port);
+
+	if (f)
+		seg_put(c, port, f);
 	return f;
 }
 
@@ -442,6 +453,16 @@ static NOINLINE int refuse(struct tcp_conn *c)
 	return 0;
 }
 
+/* The same, nearly free for a connection that is well. */
+static INLINE int may_send(struct tcp_conn *c)
+{
+	if (__builtin_expect((c->state != TCP_ESTABLISHED && c->state != TCP_CLOSE_WAIT) || c->error ||
+				     tcp_has(c, TCP_CONN_FIN_QUEUED | TCP_CONN_FROZEN),
+			     0))
+		return refuse(c);
+	return 0;
+}
+
 /* RFC 6093 with Linux's and BSD's view: the last byte is urgent, the pointer says what follows it (MUST-62). */
 static void mark_urgent(struct tcp_conn *c)
 {
@@ -449,34 +470,9 @@ static void mark_urgent(struct tcp_conn *c)
 	c->flags |= TCP_CONN_URG_OUT;
 }
 
-ssize_t tcp_send_any(struct tcp_conn *c, const struct ip_env *env, const struct iovec *iov, int n, uint32_t flags,
-		     fs_ns now)
+/* Bytes were queued: what may leave does. @hold: more of them come at once. */
+static INLINE void leave(struct tcp_conn *c, const struct ip_env *env, bool hold, uint32_t flags, fs_ns now)
 {
-	struct source s = { .iov = iov, .left = n };
-	bool hold = flags & TCP_SEND_MORE;
-	ssize_t done;
-
-	if (__builtin_expect((c->state != TCP_ESTABLISHED && c->state != TCP_CLOSE_WAIT) || c->error ||
-				     tcp_has(c, TCP_CONN_FIN_QUEUED | TCP_CONN_FROZEN),
-			     0)) {
-		int ret = refuse(c);
-
-		if (ret < 0)
-			return ret;
-	}
-	tcp_rate_check_app_limited(c);
-	if (n == 1 && !c->send_next && iov->iov_len - 1 < c->mss && has_room(c))
-		done = queue_one(c, env, &s);
-	else
-		done = queue_many(c, env, &s);
-	if (done <= 0) {
-		if (done < 0)
-			c->flags |= TCP_CONN_NO_SPACE;
-		return done;
-	}
-	/* Whoever is told to wait has nothing more to give for now: what is there is pushed (as Linux). */
-	if (!source_is_empty(&s))
-		hold = false;
 	c->flags &= ~(uint32_t)TCP_CONN_PUSH_ALL;
 	tcp_chrono_start(c, TCP_CHRONO_BUSY, now);
 	if (!hold)
@@ -493,5 +489,115 @@ ssize_t tcp_send_any(struct tcp_conn *c, const struct ip_env *env, const struct 
 		if (!c->send_next)
 			tcp_chrono_start(c, TCP_CHRONO_SNDBUF, now);
 	}
+}
+
+ssize_t tcp_send_any(struct tcp_conn *c, const struct ip_env *env, const struct iovec *iov, int n, uint32_t flags,
+		     fs_ns now)
+{
+	struct source s = { .iov = iov, .left = n };
+	bool hold = flags & TCP_SEND_MORE;
+	ssize_t done;
+
+	done = may_send(c);
+	if (done < 0)
+		return done;
+	tcp_rate_check_app_limited(c);
+	if (n == 1 && !c->send_next && iov->iov_len - 1 < c->mss && has_room(c))
+		done = queue_one(c, env, &s);
+	else
+		done = queue_many(c, env, &s);
+	if (done <= 0) {
+		if (done < 0)
+			c->flags |= TCP_CONN_NO_SPACE;
+		return done;
+	}
+	/* Whoever is told to wait has nothing more to give for now: what is there is pushed (as Linux). */
+	if (!source_is_empty(&s))
+		hold = false;
+	leave(c, env, hold, flags, now);
 	return done;
+}
+
+/* --- bytes that others put into segments --- */
+
+static void reserve_part(struct tcp_reservation *r, struct fbuf *f, uint32_t len)
+{
+	const struct tcp_seg *s = tcp_seg(f);
+
+	r->iov[r->n].iov_base = f->chunk + s->offset + s->len;
+	r->iov[r->n].iov_len = len;
+	r->seg[r->n++] = f;
+}
+
+int tcp_reserve(struct tcp_conn *c, struct tcp_reservation *r, size_t len)
+{
+	const struct ip_port *port = port_of(c);
+	struct fbuf *f = c->send_next ? c->last : NULL;
+	uint32_t room, bytes = 0;
+	int ret = may_send(c);
+
+	r->n = 0;
+	r->first = 0;
+	if (ret < 0)
+		return ret;
+	room = f ? (uint32_t)FS_MIN(len, (size_t)seg_room(c, f)) : 0;
+	if (room > 0) {
+		reserve_part(r, f, room);
+		r->first = 1;
+		bytes = room;
+	}
+	while (bytes < len && r->n < TCP_RESERVE_MAX && has_room_behind(c, bytes, r->n - r->first)) {
+		f = chunk_alloc(c, port);
+		if (!f)
+			break;
+		seg_init(f, 0);
+		room = (uint32_t)FS_MIN(len - bytes, (size_t)seg_limit(c, f));
+		reserve_part(r, f, room);
+		bytes += room;
+	}
+	if (r->n > 0)
+		return 0;
+	c->flags |= TCP_CONN_NO_SPACE;
+	return has_room(c) && !c->first ? -ENOMEM : -EAGAIN;
+}
+
+/* @len bytes lie behind what @f holds: they are its own from here on. */
+static void seg_extend(struct tcp_conn *c, const struct ip_env *env, struct fbuf *f, uint32_t len)
+{
+	struct tcp_seg *s = tcp_seg(f);
+
+	if (s->marks & TCP_SEG_SUMMED)
+		s->sum = csum_fold(csum_combine(s->sum, env->csum->sum(f->chunk + s->offset + s->len, len), s->len));
+	s->marks &= (uint8_t)~TCP_SEG_PUSH;
+	s->len = (uint16_t)(s->len + len);
+	f->len = f->total = s->len;
+	charge(c, f, len);
+	c->snd_end += len;
+}
+
+void tcp_commit(struct tcp_conn *c, const struct ip_env *env, struct tcp_reservation *r, size_t len, uint32_t flags,
+		fs_ns now)
+{
+	const struct ip_port *port = port_of(c);
+	size_t left = len;
+
+	if (len > 0)
+		tcp_rate_check_app_limited(c);
+	for (unsigned i = 0; i < r->n; i++) {
+		uint32_t here = (uint32_t)FS_MIN(left, r->iov[i].iov_len);
+
+		if (i >= r->first) {
+			if (here == 0) {
+				fbuf_free_part(r->seg[i]);
+				continue;
+			}
+			seg_put(c, port, r->seg[i]);
+		}
+		if (here > 0)
+			seg_extend(c, env, r->seg[i], here);
+		left -= here;
+	}
+	r->n = 0;
+	if (len > 0 || (c->send_next && !(flags & TCP_SEND_MORE)))
+		leave(c, env, (flags & TCP_SEND_MORE) && has_room(c), flags, now);
 }

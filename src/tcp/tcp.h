@@ -325,6 +325,26 @@ enum tcp_send_flags { TCP_SEND_MORE = 1 << 0, TCP_SEND_OOB = 1 << 1 };
 ssize_t tcp_send(struct tcp_conn *conn, const struct ip_env *env, const struct iovec *iov, int n,
 		 uint32_t flags, fs_ns now);
 
+/*
+ * Room for bytes that the caller's kernel puts into segments itself (sendfile(2), splice(2)): one copy. Lives on the
+ * caller's stack. Nothing else may be done with the connection between tcp_reserve() and tcp_commit(), and each
+ * tcp_reserve() that returned 0 is followed by a tcp_commit().
+ */
+enum { TCP_RESERVE_MAX = 48 };
+struct tcp_reservation {
+	struct iovec iov[TCP_RESERVE_MAX]; /* to be filled in order */
+	struct fbuf *seg[TCP_RESERVE_MAX]; /* whose memory that is: the engine's */
+	unsigned n, first;		   /* entries; before the first fresh segment: 1 = the connection's last goes on */
+};
+
+/* Room for up to @len bytes, fewer where the buffer ends. 0, or why not as tcp_send(). */
+int tcp_reserve(struct tcp_conn *conn, struct tcp_reservation *r, size_t len);
+
+/* The first @len bytes of @r are there, and sent as by tcp_send(); the rest is given back. With neither bytes nor
+ * TCP_SEND_MORE, what was held back for more leaves. */
+void tcp_commit(struct tcp_conn *conn, const struct ip_env *env, struct tcp_reservation *r, size_t len,
+		uint32_t flags, fs_ns now);
+
 enum tcp_recv_flags { TCP_RECV_PEEK = 1 << 0, TCP_RECV_OOB = 1 << 1, TCP_RECV_TRUNC = 1 << 2 /* discard */ };
 
 /*

@@ -483,6 +483,96 @@ static void tcp_send__no_memory(void **state)
 	trig_close(&r);
 }
 
+/* The next bytes of the pattern, put where tcp_reserve() says; of them @len are there, and @asked were asked for. */
+static void give(struct tcp_rig *r, uint32_t at, size_t asked, size_t len, uint32_t flags)
+{
+	struct tcp_reservation room;
+	size_t sum = 0;
+
+	assert_int_equal(tcp_reserve(r->c, &room, asked), 0);
+	for (unsigned i = 0; i < room.n; i++) {
+		memcpy(room.iov[i].iov_base, rig_pattern() + at + sum, room.iov[i].iov_len);
+		sum += room.iov[i].iov_len;
+	}
+	assert_int_equal(sum, asked);
+	tcp_commit(r->c, &r->h.env, &room, len, flags, r->now);
+}
+
+/* Bytes that lie in segments already are summed and sent like others, fewer than asked for too. */
+static void tcp_reserve__bytes_of_others(void **state)
+{
+	struct tcp_rig r;
+	uint32_t before;
+
+	rig_connected(&r, &rig_modern);
+	before = r.h.pinned.n_free;
+	give(&r, 0, 2 * MSS + 101, 2 * MSS + 101, 0);
+	expect_data(&r, 0, MSS, 0);
+	expect_data(&r, MSS, MSS, 0);
+	rig_seg_in(&r, (struct rig_seg){ .ack = 2 * MSS });
+	expect_data(&r, 2 * MSS, 101, TCP_PSH);
+	rig_seg_in(&r, (struct rig_seg){ .ack = 2 * MSS + 101 });
+	give(&r, 2 * MSS + 101, 10 * MSS, 7, 0);
+	expect_data(&r, 2 * MSS + 101, 7, TCP_PSH);
+	assert_int_equal(r.c->n_segs, 1);
+	rig_seg_in(&r, (struct rig_seg){ .ack = 2 * MSS + 108 });
+	assert_int_equal(r.h.pinned.n_free, before);
+	assert_int_equal(r.c->snd_charge, 0);
+	trig_close(&r);
+}
+
+/* A segment that waits goes on, at an odd place; none at all leaves it as it was, or sends it. */
+static void tcp_reserve__behind_what_waits(void **state)
+{
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	set_options(&r, no_delay);
+	write_flags(&r, rig_pattern(), 11, TCP_SEND_MORE);
+	give(&r, 11, 200, 13, TCP_SEND_MORE);
+	rig_no_out(&r);
+	give(&r, 24, MSS, MSS, TCP_SEND_MORE);
+	expect_data(&r, 0, MSS, 0);
+	rig_no_out(&r);
+	give(&r, MSS + 24, 500, 0, TCP_SEND_MORE);
+	rig_no_out(&r);
+	give(&r, MSS + 24, 500, 0, 0);
+	expect_data(&r, MSS, 24, TCP_PSH);
+	trig_close(&r);
+}
+
+/* No more than the buffer has room for, and no more than one reservation holds. */
+static void tcp_reserve__ends_with_the_buffer(void **state)
+{
+	struct tcp_reservation room;
+	struct tcp_rig r;
+	uint32_t at = 0;
+
+	rig_connected(&r, &rig_modern);
+	r.c->options.sndbuf = r.c->sndbuf = 20000;
+	r.tcp.config.initial_cwnd = 100;
+	while (tcp_reserve(r.c, &room, 3000) == 0) {
+		uint32_t len = 0;
+
+		for (unsigned i = 0; i < room.n; i++)
+			len += (uint32_t)room.iov[i].iov_len;
+		tcp_commit(r.c, &r.h.env, &room, len, TCP_SEND_MORE, r.now);
+		at += len;
+	}
+	assert_int_equal(tcp_reserve(r.c, &room, 1), -EAGAIN);
+	assert_true(r.c->flags & TCP_CONN_NO_SPACE);
+	assert_in_range(at, 15000, 20000);
+	r.c->options.sndbuf = r.c->sndbuf = 1 << 20;
+	assert_int_equal(tcp_reserve(r.c, &room, 1 << 20), 0);
+	assert_in_range(room.n, 1, TCP_RESERVE_MAX);
+	tcp_commit(r.c, &r.h.env, &room, 0, TCP_SEND_MORE, r.now);
+	assert_int_equal(tcp_outq(r.c), at);
+	assert_int_equal(tcp_shutdown(r.c, &r.h.env, TCP_SHUT_WR, r.now), 0);
+	assert_int_equal(tcp_reserve(r.c, &room, 1), -EPIPE);
+	rig_drain(&r);
+	trig_close(&r);
+}
+
 /* RFC 6093, MUST-62: the pointer says what follows the urgent byte, on every segment before it. */
 static void tcp_send__urgent(void **state)
 {
@@ -704,6 +794,9 @@ int main(void)
 		cmocka_unit_test(tcp_send__notsent_lowat),
 		cmocka_unit_test(tcp_send__payload_pool),
 		cmocka_unit_test(tcp_send__no_memory),
+		cmocka_unit_test(tcp_reserve__bytes_of_others),
+		cmocka_unit_test(tcp_reserve__behind_what_waits),
+		cmocka_unit_test(tcp_reserve__ends_with_the_buffer),
 		cmocka_unit_test(tcp_send__urgent),
 		cmocka_unit_test(tcp_send__urgent_far_away),
 		cmocka_unit_test(tcp_send__errors),

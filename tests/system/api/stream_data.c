@@ -2,6 +2,7 @@
 /* stream_data.c - the sending and receiving calls on streams, in all their shapes. P49, P39. */
 #include "stream.h"
 
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 
@@ -331,6 +332,42 @@ CASE_FAST(large_file_out)
 	order("later 100 fin %d", slot);
 	CALL(recv(fd, buf, 1, 0));
 	order("sum %d", slot);
+}
+
+/* What was promised and is not there holds nothing back; a socket that does not wait takes a part. */
+CASE_FAST(file_ends_early)
+{
+	int slot, fd = linked(&slot), file = some_file(1000), zeros;
+	off_t at = 0, taken = 0;
+	ssize_t n;
+
+	CALL(sendfile(fd, file, &at, 5000));
+	order("take %d 1000", slot);
+	nonblock(fd);
+	zeros = memfd_create("zeros", MFD_CLOEXEC);
+	CALL(ftruncate(zeros, (off_t)1 << 32));
+	while ((n = sendfile(fd, zeros, NULL, (size_t)3 << 30)) > 0)
+		taken += n;
+	say("errno %d, something %d, position %d", errno, taken > 0, lseek(zeros, 0, SEEK_CUR) == taken);
+	order("sink %d", slot);
+	close(zeros);
+}
+
+CASE_FAST(file_to_nobody)
+{
+	int slot, fd = linked(&slot), file = some_file(1000), pipes[2];
+
+	CALL(shutdown(fd, SHUT_WR));
+	signal(SIGPIPE, SIG_IGN);
+	CALL(sendfile(fd, file, NULL, 10));
+	say("position %ld", (long)lseek(file, 0, SEEK_CUR));
+	CALL(pipe(pipes));
+	CALL(write(pipes[1], "hello", 5));
+	CALL(splice(pipes[0], NULL, fd, NULL, 5, 0));
+	CALL(splice(pipes[0], NULL, fd, &(off64_t){ 0 }, 5, 0));
+	CALL(splice(file, NULL, fd, NULL, 5, 0));
+	CALL(splice(pipes[0], NULL, fd, NULL, 5, 256));
+	signal(SIGPIPE, SIG_DFL);
 }
 
 CASE_PART(pipe_to_stream_and_back)

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stream_splice.c - between streams and other descriptors: sendfile(2) and splice(2).
+ *
+ * Towards a stream the kernel reads file or pipe straight into segments that the engine reserves: one copy. It is asked
+ * for what it has at hand (RWF_NOWAIT), for the stack's lock is held; what has to come from a disk first is read with
+ * the lock free, a little at a time, and that little is copied twice. From a stream into a pipe bytes are copied
+ * twice: those that the pipe has no room for must stay where they are.
+ */
+#include <errno.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <string.h>
+
+#include "context/stream_internal.h"
+#include "sys/sys.h"
+
+enum {
+	RW_MAX = INT32_MAX & ~4095, /* MAX_RW_COUNT: no call of the kernel's moves more */
+	PIECE = 4096,		    /* bytes copied twice at a time */
+};
+
+/* What a step waits for. */
+enum carry_want { WANT_STREAM, WANT_OTHER, WANT_DISK };
+
+/* One such call under way. */
+struct carry {
+	struct context *ctx;
+	int fd, other;	/* the stream, the file or pipe */
+	int64_t at;	/* position in the file; -1 = none: a pipe */
+	size_t left, done;
+	int flags;	/* MSG_MORE: more comes after this call */
+	bool patient;	/* a pipe may be waited for */
+	enum carry_want want;
+	bool nonblock;	/* the stream's own */
+	bool held;	/* bytes were sent with the promise of more */
+	fs_ns limit;	/* SO_SNDTIMEO, SO_RCVTIMEO */
+};
+
+/* --- both ways --- */
+
+/* Lock taken, and the stack looked after. NULL: libc's call. */
+static struct sock *enter(struct carry *c, bool poll)
+{
+	struct sock *s = stream_enter(c->ctx, c->fd);
+
+	if (!s)
+		return NULL;
+	if (poll)
+		context_poll(c->ctx);
+	else
+		stream_now(c->ctx);
+	/* Housekeeping may have found that the number means something else by now. */
+	if (context_live_sock(c->ctx, c->fd) != s || !s->stream.conn) {
+		context_leave(c->ctx);
+		return NULL;
+	}
+	c->nonblock = s->nonblock;
+	return s;
+}
+
+static ssize_t leave(struct carry *c, ssize_t ret)
+{
+	segments_flush(c->ctx);
+	context_leave(c->ctx);
+	return ret;
+}
+
+/* -EAGAIN again, or another error: the call ends. 0 = go on. */
+static int wait_a_little(struct carry *c, struct blocker *b, short events)
+{
+	struct pollfd fds[3] = { { .fd = c->other, .events = events } };
+
+	if (c->want == WANT_STREAM ? c->nonblock : (c->done || !c->patient))
+		return -EAGAIN;
+	return stream_pause(c->ctx, c->fd, b, c->limit, fds, c->want == WANT_OTHER);
+}
+
+static void count(struct carry *c, size_t n)
+{
+	c->done += n;
+	c->left -= n;
+	if (c->at >= 0)
+		c->at += (int64_t)n;
+}
+
+/* The answer, with what came of it before an error. */
+static ssize_t answer(const struct carry *c, struct blocker *b, ssize_t ret)
+{
+	blocker_end(b); /* before the signal */
+	if (c->done)
+		return (ssize_t)c->done;
+	if (ret == -EPIPE)
+		sys_tgkill(sys_getpid(), sys_gettid(), SIGPIPE);
+	return ret;
+}
+
+/* --- towards the stream --- */
+
+/* What is at hand into the memory of @r. A named pipe does not know RWF_NOWAIT. */
+static ssize_t read_now(const struct carry *c, const struct tcp_reservation *r)
+{
+	ssize_t n = sys_preadv2(c->other, r->iov, (int)r->n, c->at, RWF_NOWAIT);
+	struct pollfd readable = { .fd = c->other, .events = POLLIN };
+	struct timespec none = { 0 };
+
+	if (n != -EOPNOTSUPP || c->at >= 0)
+		return n;
+	if (sys_ppoll(&readable, 1, &none, NULL) <= 0)
+		return -EAGAIN;
+	return sys_preadv2(c->other, r->iov, (int)r->n, c->at, 0);
+}
+
+/* Lock held. Move what there is room for: bytes, 0 at the file's end, -EAGAIN with what is wanted. */
+static ssize_t fill(struct carry *c, struct tcp_conn *conn)
+{
+	struct context *ctx = c->ctx;
+	struct tcp_reservation r;
+	ssize_t n;
+
+	c->want = WANT_STREAM;
+	if (c->done && (tcp_ready(conn) & TCP_READY_ERR))
+		return 0; /* the next call's */
+	n = tcp_reserve(conn, &r, c->left);
+	if (n < 0)
+		return n;
+	n = read_now(c, &r);
+	if (n > 0)
+		c->held = (c->flags & MSG_MORE) || (c->at >= 0 && (size_t)n < c->left);
+	tcp_commit(conn, &ctx->env, &r, (size_t)FS_MAX(n, 0), n <= 0 || c->held ? TCP_SEND_MORE : 0, ctx->now);
+	if (n == -EAGAIN || n == -EOPNOTSUPP) {
+		c->want = c->at >= 0 ? WANT_DISK : WANT_OTHER;
+		return -EAGAIN;
+	}
+	return n;
+}
+
+static ssize_t fill_once(struct carry *c)
+{
+	struct sock *s = enter(c, true);
+	ssize_t n;
+
+	if (!s)
+		return CONTEXT_KERNEL;
+	c->limit = s->stream.sndtimeo;
+	do {
+		n = fill(c, s->stream.conn);
+		if (n > 0)
+			count(c, (size_t)n);
+	} while (n > 0 && c->left > 0);
+	return leave(c, n);
+}
+
+/* With the lock free: a piece of the file, whatever it takes. Bytes, 0 at its end. */
+static ssize_t fetch(struct carry *c)
+{
+	uint8_t piece[PIECE];
+	struct iovec iov = { .iov_base = piece, .iov_len = FS_MIN(c->left, sizeof(piece)) };
+	struct datagram d = { .iov = &iov, .n_iov = 1, .flags = MSG_NOSIGNAL };
+	ssize_t n = sys_preadv2(c->other, &iov, 1, c->at, 0);
+
+	if (n <= 0)
+		return n;
+	iov.iov_len = (size_t)n;
+	c->held = (size_t)n < c->left || (c->flags & MSG_MORE);
+	d.flags |= c->held ? MSG_MORE : 0;
+	n = stream_send(c->ctx, c->fd, &d);
+	if (n > 0)
+		count(c, (size_t)n);
+	return n;
+}
+
+/* The file ended before what was promised: what was held back leaves. */
+static void push(struct carry *c)
+{
+	struct tcp_reservation none = { 0 };
+	struct sock *s = enter(c, false);
+
+	if (!s)
+		return;
+	tcp_commit(s->stream.conn, &c->ctx->env, &none, 0, 0, c->ctx->now);
+	leave(c, 0);
+}
+
+/* Until everything is there, the file or pipe has no more for now, or the stream no room. */
+static ssize_t carry_in(struct carry *c)
+{
+	BLOCKER(b);
+	ssize_t n;
+
+	do {
+		n = fill_once(c);
+		if (n == -EAGAIN && c->want == WANT_DISK)
+			n = fetch(c);
+		else if (n == -EAGAIN)
+			n = wait_a_little(c, &b, POLLIN) ?: 1;
+	} while (n > 0 && c->left > 0);
+	if (n == 0 && c->held && !(c->flags & MSG_MORE))
+		push(c);
+	return answer(c, &b, n);
+}
+
+ssize_t stream_send_file(struct context *ctx, int fd, int file, int64_t *offset, size_t count)
+{
+	struct carry c = { .ctx = ctx, .fd = fd, .other = file, .left = FS_MIN(count, (size_t)RW_MAX) };
+	ssize_t ret;
+
+	if (!stream_is(ctx, fd))
+		return CONTEXT_KERNEL;
+	c.at = sys_lseek(file, 0, SEEK_CUR); /* not for pipes and sockets: libc's call knows their errors */
+	if (c.at >= 0 && offset)
+		c.at = *offset;
+	if (c.at < 0 || count == 0)
+		return CONTEXT_KERNEL;
+	ret = carry_in(&c);
+	if (c.done && offset)
+		*offset = c.at;
+	else if (c.done)
+		sys_lseek(file, c.at, SEEK_SET);
+	return ret == -EISDIR ? -EINVAL : ret;
+}
+
+static bool is_pipe(int fd)
+{
+	return sys_fcntl(fd, F_GETPIPE_SZ, 0) >= 0;
+}
+
+ssize_t stream_from_pipe(struct context *ctx, int fd, int pipe, size_t len, unsigned flags)
+{
+	struct carry c = { .ctx = ctx, .fd = fd, .other = pipe, .at = -1, .left = FS_MIN(len, (size_t)RW_MAX),
+			   .flags = flags & SPLICE_F_MORE ? MSG_MORE : 0, .patient = !(flags & SPLICE_F_NONBLOCK) };
+
+	if (!stream_is(ctx, fd) || len == 0 || !is_pipe(pipe))
+		return CONTEXT_KERNEL;
+	return carry_in(&c);
+}
+
+/* --- out of the stream --- */
+
+/* As much of @piece as the pipe has room for. The signal of one that nobody reads must not come in here. */
+static ssize_t write_now(const struct carry *c, const struct iovec *piece)
+{
+	struct pollfd writable = { .fd = c->other, .events = POLLOUT };
+	struct timespec none = { 0 };
+	ssize_t n;
+
+	if (sys_ppoll(&writable, 1, &none, NULL) <= 0)
+		return -EAGAIN;
+	if (writable.revents & POLLERR)
+		return -EPIPE;
+	n = sys_pwritev2(c->other, piece, 1, -1, RWF_NOWAIT);
+	/* A named one does not know the flag, but is writable for a whole page. */
+	return n == -EOPNOTSUPP ? sys_pwritev2(c->other, piece, 1, -1, 0) : n;
+}
+
+/* Lock held. Bytes moved, 0 at the end. */
+static ssize_t drain(struct carry *c, struct tcp_conn *conn)
+{
+	struct context *ctx = c->ctx;
+	uint8_t bytes[PIECE];
+	struct iovec piece = { .iov_base = bytes, .iov_len = FS_MIN(c->left, sizeof(bytes)) };
+	ssize_t n;
+
+	c->want = WANT_STREAM;
+	if (c->done && tcp_inq(conn) == 0)
+		return -EAGAIN; /* an end or an error is the next call's */
+	n = tcp_recv(conn, &ctx->env, &piece, 1, TCP_RECV_PEEK, 0, ctx->now);
+	if (n <= 0)
+		return n;
+	piece.iov_len = (size_t)n;
+	c->want = WANT_OTHER;
+	n = write_now(c, &piece);
+	if (n <= 0)
+		return n;
+	piece.iov_len = (size_t)n;
+	return tcp_recv(conn, &ctx->env, &piece, 1, TCP_RECV_TRUNC, 0, ctx->now);
+}
+
+static ssize_t drain_once(struct carry *c)
+{
+	struct sock *s = enter(c, true);
+	ssize_t n;
+
+	if (!s)
+		return CONTEXT_KERNEL;
+	c->limit = s->rcvtimeo;
+	do {
+		n = drain(c, s->stream.conn);
+		if (n > 0)
+			count(c, (size_t)n);
+	} while (n > 0 && c->left > 0);
+	return leave(c, n);
+}
+
+ssize_t stream_to_pipe(struct context *ctx, int fd, int pipe, size_t len, unsigned flags)
+{
+	struct carry c = { .ctx = ctx, .fd = fd, .other = pipe, .at = -1, .left = FS_MIN(len, (size_t)RW_MAX) };
+	BLOCKER(b);
+	ssize_t n;
+
+	if (!stream_is(ctx, fd) || len == 0 || !is_pipe(pipe))
+		return CONTEXT_KERNEL;
+	c.patient = !(flags & SPLICE_F_NONBLOCK) && !(sys_fcntl(pipe, F_GETFL, 0) & O_NONBLOCK);
+	do {
+		n = drain_once(&c);
+		if (n == -EAGAIN && !c.done)
+			n = wait_a_little(&c, &b, POLLOUT) ?: 1;
+	} while (n > 0 && !c.done);
+	return answer(&c, &b, n);
+}
