@@ -15,6 +15,7 @@
 #include "context/stream.h"
 #include "host/clock.h"
 #include "preload/libc.h"
+#include "sys/sys.h"
 
 enum {
 	SENDMMSG_MAX = 1024, /* UIO_MAXIOV: the kernel stops there too; recvmmsg() has no such limit */
@@ -212,13 +213,22 @@ static void give_away(const struct msghdr *msg)
 	errno = saved;
 }
 
+/* Only such a socket takes descriptors. Before @msg is read: it may be a bad pointer, which is the kernel's to find. */
+static bool is_unix(int fd)
+{
+	int domain = AF_UNSPEC;
+	socklen_t len = sizeof(domain);
+
+	return sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
+}
+
 FSOCK_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
 	struct context *ctx = ours(fd);
 
 	if (ctx)
 		return send_message(ctx, fd, msg, flags);
-	if (fsock_context && msg && msg->msg_controllen)
+	if (fsock_context && msg && is_unix(fd) && msg->msg_controllen)
 		give_away(msg);
 	return LIBC(sendmsg)(fd, msg, flags);
 }
