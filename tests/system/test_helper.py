@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+test_helper - the helper thread: what happens to connections while the program makes no call (EP32 to EP34).
+
+Nothing here measures how long it takes; the peer says what it saw: everything acknowledged while the program computes,
+and nothing sent twice.
+"""
+import contextlib
+import json
+import sys
+import textwrap
+
+import pytest
+
+from lab import fsock, net
+
+PORT = 7300
+COMPUTES = 2  # seconds
+
+# Accepts, computes without a call, then reads all there is and says how its threads stand.
+SERVER = textwrap.dedent("""
+    import json, os, socket, sys, time
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((sys.argv[1], int(sys.argv[2])))
+    listener.listen()
+    print("ready", flush=True)
+    peer = listener.accept()[0]
+    if sys.argv[3] == "send":
+        peer.sendall(b"x" * 200000)
+        peer.shutdown(socket.SHUT_WR)
+    end = time.monotonic() + float(sys.argv[4])
+    while time.monotonic() < end:
+        pass
+    got = 0
+    while True:
+        data = peer.recv(1 << 20)
+        if not data:
+            break
+        got += len(data)
+    tasks = [open(f"/proc/self/task/{task}/status").read() for task in os.listdir("/proc/self/task")]
+    caps = {line.split()[1] for text in tasks if "fsock-helper" in text
+            for line in text.splitlines() if line.startswith(("CapEff", "CapPrm", "CapAmb"))}
+    print(json.dumps({"got": got, "threads": len(tasks), "helper": sorted(caps)}), flush=True)
+""")
+
+# Sends, ends its half, and waits within the time the server computes until all of it is acknowledged.
+CLIENT = textwrap.dedent("""
+    import fcntl, json, socket, struct, sys, time
+    peer = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+    end, left, got = time.monotonic() + float(sys.argv[4]) * 0.8, 1, 0
+    if sys.argv[3] == "send":
+        while got < 200000:
+            got += len(peer.recv(1 << 20))
+    else:
+        peer.sendall(b"y" * 100000)
+    peer.shutdown(socket.SHUT_WR)
+    while left and time.monotonic() < end:
+        left = struct.unpack("i", fcntl.ioctl(peer.fileno(), 0x5411, bytes(4)))[0]
+        time.sleep(0.01)
+    info = peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    print(json.dumps({"left": left, "got": got, "sent_again": struct.unpack_from("I", info, 100)[0]}), flush=True)
+    peer.recv(1)
+""")
+
+
+@pytest.fixture(scope="module")
+def pair():
+    with net.Pair("fsock-help") as pair:
+        yield pair
+
+
+def _run(pair, direction, **options):
+    """What the server said, what its peer saw, and the records of the server's sockets."""
+    arguments = [net.A4, str(PORT), direction, str(COMPUTES)]
+    with contextlib.closing(fsock.Report()) as report:
+        with pair.a.popen(fsock.run([sys.executable, "-c", SERVER, *arguments], **options),
+                          env={**fsock.CLEAN, **report.env}, fds=(report.fd,)) as server:
+            server.wait_for("ready")
+            client = pair.b.run([sys.executable, "-c", CLIENT, *arguments], env=fsock.CLEAN)
+            done = server.finish()
+        assert (client.status, done.status) == (0, 0), client.err + done.err
+        return json.loads(done.out.splitlines()[-1]), json.loads(client.out.splitlines()[-1]), report.sockets()
+
+
+@pytest.mark.parametrize("profile", ["default", "latency"])
+@pytest.mark.parametrize("direction", ["receive", "send"])
+def test_connections_go_on_while_the_program_computes(pair, direction, profile):
+    server, client, sockets = _run(pair, direction, profile=profile)
+    assert client["left"] == 0, "not everything was acknowledged while the program computed"
+    assert client["sent_again"] == 0
+    if direction == "send":
+        assert client["got"] == 200000
+    else:
+        assert server["got"] == 100000
+    assert server["threads"] == 2 and server["helper"] == ["0" * 16], "the helper has capabilities, or there is none"
+    connection = [s for s in sockets if s["remote_port"]]
+    assert connection and all(s["accelerated"] and s["rx_kernel"] == s["tx_kernel"] == 0 for s in connection)
+
+
+def test_without_it_they_wait(pair):
+    """The other half of the test above: it is the helper who does it."""
+    server, client, _ = _run(pair, "receive", profile="latency", helper=0)
+    assert (server["threads"], server["got"]) == (1, 100000)
+    assert client["left"] > 0
+
+
+# Changes who it is with a connection open; libc makes every thread follow.
+CHANGES = textwrap.dedent("""
+    import ctypes, os, socket, sys
+    libc = ctypes.CDLL(None, use_errno=True)
+    listener = socket.socket()
+    listener.bind((sys.argv[1], int(sys.argv[2])))
+    listener.listen()
+    def threads():
+        return len(os.listdir("/proc/self/task"))
+    assert threads() == 2
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+    assert threads() == 2
+    uids = {line.split()[1] for task in os.listdir("/proc/self/task") for line in open(f"/proc/self/task/{task}/status")
+            if line.startswith("Uid")}
+    assert uids == {"65534"}, uids
+    print("changed")
+""")
+
+
+def test_a_program_gives_up_root(pair):
+    done = pair.a.run(fsock.run([sys.executable, "-c", CHANGES, net.A4, PORT + 1], profile="latency"), env=fsock.CLEAN)
+    assert done.status == 0 and "changed" in done.out, done.err
