@@ -25,6 +25,7 @@
 #include "host/mem.h"
 #include "host/monitor.h"
 #include "host/netlink.h"
+#include "host/tcp_sysctl.h"
 #include "ip/ip.h"
 #include "provider/provider.h"
 #include "socket/fdtable.h"
@@ -81,6 +82,7 @@ struct context {
 		uint8_t congestion;    /* index in cc.def */
 		bool v6_only;	       /* of IPv6 sockets; known when v6_read */
 		bool v6_read;
+		struct host_tcp_keep keep; /* read when the engine was prepared */
 	} presets;
 	bool forking;	       /* this thread holds the lock across fork() */
 	uint32_t to_flush;     /* ports, by bit, with frames of the send under way: datagram_send_many() */

@@ -131,6 +131,7 @@ int segments_open(struct context *ctx)
 	if (!listeners)
 		return -ENOMEM;
 	tcp_init(tcp, &ctx->stack->ip, &key[0], &key[1], ends, END_BUCKETS, listeners, LISTENER_BUCKETS, ctx->now);
+	host_tcp_sysctl(HOST_TCP_SYSCTL_DIR, &tcp->config, &ctx->presets.keep);
 	context_lend(ctx);
 	return reserve_all(ctx);
 }

@@ -112,6 +112,7 @@ static int begin(struct context *ctx, struct sock *s, struct ip_dst *d, const st
 	s->stream.conn = tcp_open(&ctx->stack->tcp, s);
 	if (!s->stream.conn)
 		return decline(ctx, s, FS_REASON_memory);
+	stream_preset(ctx, &s->stream.options);
 	tcp_set_options(s->stream.conn, &ctx->env, &s->stream.options, ctx->now);
 	context_neigh_want(ctx, d);
 	error = tcp_connect(s->stream.conn, &ctx->env, &local, port, remote, remote_port, ctx->now);

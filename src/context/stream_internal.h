@@ -55,6 +55,9 @@ struct ip_dst *stream_way(struct context *ctx, const struct ip_addr *bound, uint
 
 /* --- stream_option.c --- */
 
+/* What the namespace's settings say where the program said nothing, once the engine is prepared. */
+void stream_preset(const struct context *ctx, struct tcp_options *o);
+
 /* What a new socket's options are, as the system presets them. */
 void stream_read_options(struct context *ctx, struct sock *s, int fd);
 

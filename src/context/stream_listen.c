@@ -280,6 +280,7 @@ static int begin(struct context *ctx, struct sock *s, uint32_t backlog)
 
 	if (reason)
 		return reason;
+	stream_preset(ctx, &s->stream.options);
 	*l = (struct tcp_listener){
 		.local = s->stream.local,
 		.local_port = s->stream.local_port,

@@ -386,6 +386,18 @@ static void refresh_presets(struct context *ctx, int fd, bool v6)
 	}
 }
 
+void stream_preset(const struct context *ctx, struct tcp_options *o)
+{
+	const struct host_tcp_keep *keep = &ctx->presets.keep;
+
+	if (o->keep_idle_s == 0)
+		o->keep_idle_s = keep->idle_s;
+	if (o->keep_interval_s == 0)
+		o->keep_interval_s = keep->interval_s;
+	if (o->keep_count == 0)
+		o->keep_count = keep->count;
+}
+
 void stream_read_options(struct context *ctx, struct sock *s, int fd)
 {
 	struct tcp_config config;
