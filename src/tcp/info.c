@@ -12,6 +12,8 @@
 #include "ip/ip.h"
 #include "tcp/tcp_internal.h"
 
+enum { TIMESTAMP_LEN = 12 }; /* bytes of every segment that has them */
+
 static uint32_t ms(fs_ns t)
 {
 	return (uint32_t)(t / FS_MS(1));
@@ -129,7 +131,8 @@ static void fill_receiver(const struct tcp_conn *c, struct tcp_info_layout *i, f
 	i->rcv_mss = c->rcv_mss;
 	i->last_data_recv = ms_since(c->last_received_at, now);
 	i->rcv_ssthresh = c->rcv_ssthresh;
-	i->advmss = c->advertised_mss;
+	/* As Linux: of the payload, once timestamps are agreed on. */
+	i->advmss = c->advertised_mss - (tcp_has(c, TCP_CONN_CONNECTED) && tcp_has(c, TCP_CONN_TS) ? TIMESTAMP_LEN : 0);
 	i->rcv_rtt = c->rcv_rtt_us;
 	i->rcv_space = c->rcv_space;
 	i->bytes_received = c->bytes_received;

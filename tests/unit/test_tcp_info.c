@@ -61,7 +61,7 @@ static void tcp_info__fresh_connection(void **state)
 	assert_int_equal(i.snd_wscale, 7);
 	assert_int_equal(i.rcv_wscale, 7);
 	assert_int_equal(i.snd_mss, 1448);
-	assert_int_equal(i.advmss, 1460);
+	assert_int_equal(i.advmss, 1448);
 	assert_int_equal(i.pmtu, RIG_MTU);
 	assert_int_equal(i.snd_cwnd, 10); /* T6928-1 */
 	assert_int_equal(i.snd_ssthresh, 0x7fffffff);
