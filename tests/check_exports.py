@@ -25,7 +25,7 @@ send sendto sendmsg sendmmsg write writev pwritev2
 recv recvfrom recvmsg recvmmsg read readv preadv2
 sendfile splice
 poll ppoll select pselect epoll_ctl epoll_wait epoll_pwait epoll_pwait2
-close close_range closefrom fclose freopen fdopen dup dup2 dup3 fcntl ioctl
+close close_range closefrom fclose freopen fdopen dup dup2 dup3 fcntl ioctl sockatmark
 _exit execve execv execvp execvpe fexecve execveat execl execlp execle
 setuid setgid seteuid setegid setreuid setregid setresuid setresgid setgroups initgroups unshare setns
 """.split()
@@ -95,7 +95,7 @@ int use(int fd, size_t n, char **more)
 	sum += epoll_create(1) + epoll_create1(0) + epoll_ctl(fd, 1, fd, events);
 	sum += epoll_wait(fd, events, n, 0) + epoll_pwait(fd, events, n, 0, NULL);
 	sum += epoll_pwait2(fd, events, n, NULL, NULL);
-	sum += dup(fd) + dup2(fd, fd) + dup3(fd, fd, 0) + fcntl(fd, F_SETFL, 0) + ioctl(fd, FIONREAD, &sum);
+	sum += dup(fd) + dup2(fd, fd) + dup3(fd, fd, 0) + fcntl(fd, F_SETFL, 0) + ioctl(fd, FIONREAD, &sum) + sockatmark(fd);
 	sum += close_range(3, 4, 0) + close(fd) + fork();
 	sum += setuid(n) + setgid(n) + seteuid(n) + setegid(n) + setreuid(n, n) + setregid(n, n) + setresuid(n, n, n);
 	sum += setresgid(n, n, n) + setgroups(0, NULL) + initgroups(buf, n) + unshare(0) + setns(fd, 0);

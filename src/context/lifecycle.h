@@ -42,7 +42,7 @@ int lifecycle_rcvbuf(struct context *ctx, int fd);
 /* O_NONBLOCK of @fd's description was set to @on. */
 void lifecycle_nonblock(struct context *ctx, int fd, bool on);
 
-/* O_ASYNC of @fd's description was set: only the kernel sends SIGIO. */
+/* O_ASYNC of @fd's description, or of a stream's its owner, was set: only the kernel sends SIGIO and SIGURG. */
 void lifecycle_async(struct context *ctx, int fd);
 
 /* @fd, left to the kernel, was bound, listens or is being connected: its record says to what. @peer: an

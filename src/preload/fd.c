@@ -164,6 +164,13 @@ static void set_flags(struct context *ctx, int fd, long flags)
 		lifecycle_async(ctx, fd);
 }
 
+/* Who is told of what happens to a stream: of urgent data even without O_ASYNC. */
+static void set_owner(struct context *ctx, int fd)
+{
+	if (stream_is(ctx, fd))
+		lifecycle_async(ctx, fd);
+}
+
 static int control(int (*libc_fcntl)(int, int, ...), int fd, int cmd, void *arg)
 {
 	int ret, nonblock = -1;
@@ -180,6 +187,8 @@ static int control(int (*libc_fcntl)(int, int, ...), int fd, int cmd, void *arg)
 		return duplicated(fd, ret);
 	if (cmd == F_SETFL)
 		set_flags(fsock_context, fd, (long)arg);
+	if (cmd == F_SETOWN_EX || (cmd == F_SETOWN && arg))
+		set_owner(fsock_context, fd);
 	return ret;
 }
 
@@ -243,6 +252,14 @@ static int next_length(struct context *ctx, int fd, int *to)
 	return ret;
 }
 
+/* libc asks by an ioctl() of its own. */
+FSOCK_EXPORT int sockatmark(int fd)
+{
+	int ret = stream_ioctl(fsock_context, fd, SIOCATMARK);
+
+	return ret >= 0 ? ret : LIBC(sockatmark)(fd);
+}
+
 static bool asks_of_queue(unsigned long request)
 {
 	return request == SIOCINQ || request == SIOCOUTQ || request == SIOCOUTQNSD || request == SIOCATMARK;
@@ -274,5 +291,7 @@ FSOCK_EXPORT int ioctl(int fd, unsigned long request, ...)
 		lifecycle_nonblock(ctx, fd, *(int *)arg != 0);
 	if (ret == 0 && request == FIOASYNC && ctx && *(int *)arg)
 		lifecycle_async(ctx, fd);
+	if (ret == 0 && (request == FIOSETOWN || request == SIOCSPGRP) && *(int *)arg)
+		set_owner(ctx, fd);
 	return ret;
 }

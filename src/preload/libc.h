@@ -94,6 +94,7 @@ int __sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags);
 	SYM(int, fcntl, (int, int, ...))                                                           \
 	SYM(int, fcntl64, (int, int, ...))                                                         \
 	SYM(int, ioctl, (int, unsigned long, ...))                                                 \
+	SYM(int, sockatmark, (int))                                                                \
 	SYM(int, close_range, (unsigned, unsigned, int))                                           \
 	SYM(void, closefrom, (int))                                                                \
 	SYM(int, setuid, (uid_t))                                                                  \

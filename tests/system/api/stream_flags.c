@@ -261,7 +261,7 @@ CASE_FAST(urgent_twice)
 	CALL(recv(fd, buf, 100, 0));
 }
 
-CASE_FAST(urgent_signal)
+CASE_BY(urgent_signal, option)
 {
 	int slot, fd = linked(&slot);
 
@@ -307,7 +307,7 @@ CASE_FAST(low_water)
 	CALL(recv(fd, buf, 100, 0));
 }
 
-CASE_FAST(asynchronous_signal)
+CASE_BY(asynchronous_signal, option)
 {
 	int slot, fd = linked(&slot);
 
