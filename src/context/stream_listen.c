@@ -371,6 +371,16 @@ struct acceptance {
 	struct bare *bare; /* what a connection of the engine's becomes; NULL = a socket */
 	fs_ns wait;	   /* of a bare one, ns; 0 = never, -1 = for ever */
 };
+/* There is no place for the peer's address: as in the kernel, which finds out when it has the connection, that ends. */
+static int waste(struct context *ctx, struct sock *s, int error)
+{
+	struct tcp_conn *conn = tcp_accept(&s->stream.listener);
+
+	tcp_close(conn, &ctx->env, ctx->now);
+	segments_send(ctx);
+	return error;
+}
+
 
 /* The engine has one. A descriptor or -errno. */
 static int accept_fast(struct acceptance *a, struct sock *s)
@@ -384,9 +394,9 @@ static int accept_fast(struct acceptance *a, struct sock *s)
 		return 0;
 	}
 	if (a->name && !a->len)
-		return -EFAULT;
+		return waste(ctx, s, -EFAULT);
 	if (a->name && (int)*a->len < 0)
-		return -EINVAL;
+		return waste(ctx, s, -EINVAL);
 	fd = sys_socket(s->stream.v6 ? AF_INET6 : AF_INET, type, 0);
 	if (fd < 0)
 		return fd;
