@@ -61,6 +61,9 @@ void stream_preset(const struct context *ctx, struct tcp_options *o);
 /* What a new socket's options are, as the system presets them. */
 void stream_read_options(struct context *ctx, struct sock *s, int fd);
 
+/* What its listener gives to what it accepts. */
+void stream_listener_options(struct stream *s);
+
 /* The shadow @to of a connection accepted by @listener, whose own is @from, gets the options that an accepted one
  * inherits. */
 void stream_inherit(const struct sock *listener, int from, int to);

@@ -287,10 +287,9 @@ static int begin(struct context *ctx, struct sock *s, uint32_t backlog)
 		.is_v6 = s->stream.v6,
 		.reuseport = s->stream.reuseport,
 		.ifindex = s->stream.ifindex,
-		.options = s->stream.options,
 		.user = s,
 	};
-	l->options.v6_only = s->stream.v6_only;
+	stream_listener_options(&s->stream);
 	if (ip_addr_is_any(&l->local))
 		l->local = (struct ip_addr){ 0 };
 	s->rule_port = l->local_port;
@@ -371,6 +370,7 @@ struct acceptance {
 	struct bare *bare; /* what a connection of the engine's becomes; NULL = a socket */
 	fs_ns wait;	   /* of a bare one, ns; 0 = never, -1 = for ever */
 };
+
 /* There is no place for the peer's address: as in the kernel, which finds out when it has the connection, that ends. */
 static int waste(struct context *ctx, struct sock *s, int error)
 {
@@ -380,7 +380,6 @@ static int waste(struct context *ctx, struct sock *s, int error)
 	segments_send(ctx);
 	return error;
 }
-
 
 /* The engine has one. A descriptor or -errno. */
 static int accept_fast(struct acceptance *a, struct sock *s)

@@ -344,7 +344,7 @@ int stream_option(struct context *ctx, int fd, int level, int name, const void *
 	if (s->stream.conn)
 		ret = tcp_set_options(s->stream.conn, &ctx->env, &s->stream.options, ctx->now);
 	else if (stream_listens(&s->stream))
-		s->stream.listener.options = s->stream.options;
+		stream_listener_options(&s->stream);
 	segments_send(ctx);
 	context_leave(ctx);
 	return ret;
@@ -407,6 +407,12 @@ void stream_read_options(struct context *ctx, struct sock *s, int fd)
 	config.congestion = ctx->presets.congestion;
 	tcp_options_default(&s->stream.options, &config);
 	s->stream.v6_only = s->stream.v6 && ctx->presets.v6_only;
+}
+
+void stream_listener_options(struct stream *s)
+{
+	s->listener.options = s->options;
+	s->listener.options.v6_only = s->v6_only;
 }
 
 /* --- getting --- */
