@@ -132,23 +132,41 @@ static size_t target_of(const struct receipt *r, const struct stream *s)
 	return FS_MIN((size_t)FS_MAX(s->options.rcvlowat, 1u), r->total);
 }
 
+/* SO_PEEK_OFF: a peek moves it on, a read back. */
+static void move_peek(struct sock *s, int flags, size_t n)
+{
+	int32_t *off = &s->stream.peek_off;
+
+	if (__builtin_expect(*off < 0, 1) || (flags & MSG_OOB))
+		return;
+	if (flags & MSG_PEEK)
+		*off += (int32_t)n;
+	else
+		*off = FS_MAX(*off - (int32_t)n, 0);
+}
+
+/* Where in the queue a peek goes on. */
+static uint32_t peek_from(const struct receipt *r, const struct stream *s)
+{
+	if (!(r->d->flags & MSG_PEEK))
+		return 0;
+	return s->peek_off >= 0 ? (uint32_t)s->peek_off : (uint32_t)r->done;
+}
+
 /* Move what is there. True: the call is over, with *@result. */
 static bool take(struct receipt *r, struct sock *s, ssize_t *result)
 {
 	struct context *ctx = r->ctx;
 	struct tcp_conn *conn = s->stream.conn;
-	uint32_t offset = r->d->flags & MSG_PEEK ? (uint32_t)r->done : 0;
 	const struct iovec *iov;
 	struct iovec part;
 	int n = rest_of(r->d, r->done, &part, &iov);
 	ssize_t got;
 
-	if ((r->d->flags & MSG_PEEK) && s->stream.peek_off > 0)
-		offset += (uint32_t)s->stream.peek_off;
 	if (r->done && (tcp_ready(conn) & TCP_READY_ERR))
 		got = 0; /* the next call's */
 	else
-		got = tcp_recv(conn, &ctx->env, iov, n, recv_flags(r->d->flags), offset, ctx->now);
+		got = tcp_recv(conn, &ctx->env, iov, n, recv_flags(r->d->flags), peek_from(r, &s->stream), ctx->now);
 	if (got == -EAGAIN)
 		return false;
 	if (got <= 0) {
@@ -156,21 +174,9 @@ static bool take(struct receipt *r, struct sock *s, ssize_t *result)
 		return true;
 	}
 	r->done += (size_t)got;
+	move_peek(s, r->d->flags, (size_t)got);
 	*result = (ssize_t)r->done;
 	return (r->d->flags & MSG_OOB) || r->done >= target_of(r, &s->stream) || tcp_at_mark(conn);
-}
-
-/* SO_PEEK_OFF: a peek moves it on, a read back. */
-static void move_peek(struct sock *s, const struct receipt *r)
-{
-	int32_t *off = &s->stream.peek_off;
-
-	if (__builtin_expect(*off < 0, 1) || (r->d->flags & MSG_OOB))
-		return;
-	if (r->d->flags & MSG_PEEK)
-		*off += (int32_t)r->done;
-	else
-		*off = FS_MAX(*off - (int32_t)r->done, 0);
 }
 
 /* One look. -EAGAIN: the call goes on. */
@@ -196,15 +202,9 @@ static ssize_t receive_once(struct receipt *r)
 	}
 	r->limit = s->rcvtimeo;
 	r->may_wait = !s->nonblock && !(r->d->flags & MSG_DONTWAIT);
-	if (r->total == 0 && !(r->d->flags & MSG_OOB)) {
-		context_leave(ctx);
-		return 0;
-	}
 	do
 		over = take(r, s, &ret);
 	while (!over && r->done < r->total && tcp_inq(s->stream.conn) > 0 && !(r->d->flags & MSG_PEEK));
-	if (over)
-		move_peek(s, r);
 	segments_flush(ctx);
 	context_leave(ctx);
 	return over ? ret : -EAGAIN;
@@ -224,7 +224,7 @@ ssize_t stream_receive(struct context *ctx, int fd, struct datagram *d)
 	n = check_iov(d->iov, d->n_iov, &r.total);
 	if (n < 0)
 		return n;
-	while ((n = receive_once(&r)) == -EAGAIN && r.may_wait && !((d->flags & MSG_PEEK) && r.done)) {
+	while ((n = receive_once(&r)) == -EAGAIN && r.may_wait) {
 		n = stream_pause(ctx, fd, &b, r.limit, fds, 0);
 		if (n < 0)
 			break;
