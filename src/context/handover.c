@@ -80,6 +80,7 @@ static int begin_anew(struct context *ctx, struct sock *s, int fd)
 	int ret;
 
 	stream_disconnect(ctx, s);
+	s->stream.error = 0; /* it goes on */
 	stream_put_name(s->stream.v6, &end.remote, end.remote_port, &to, &len);
 	sys_fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	ret = sys_connect(fd, &to, len);

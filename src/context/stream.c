@@ -76,6 +76,14 @@ int stream_pause(struct context *ctx, int fd, struct blocker *b, fs_ns limit, st
 	return ret == -ETIMEDOUT ? -EAGAIN : ret;
 }
 
+int stream_take_error(struct sock *s)
+{
+	int error = s->stream.error;
+
+	s->stream.error = 0;
+	return error ? -error : CONTEXT_KERNEL;
+}
+
 /* As import_iovec() in the kernel. */
 static int check_iov(const struct iovec *iov, size_t n, size_t *total)
 {
@@ -195,10 +203,10 @@ static ssize_t receive_once(struct receipt *r)
 		context_poll(ctx);
 	/* Housekeeping may have found that the number means something else by now. */
 	if (context_live_sock(ctx, r->fd) != s || !s->stream.conn) {
-		if (context_live_sock(ctx, r->fd) == s)
-			stream_retire(ctx, s, r->fd);
+		if (context_live_sock(ctx, r->fd) == s && !stream_retire(ctx, s, r->fd) && !(r->d->flags & MSG_OOB))
+			ret = stream_take_error(s);
 		context_leave(ctx);
-		return CONTEXT_KERNEL;
+		return ret;
 	}
 	r->limit = s->rcvtimeo;
 	r->may_wait = !s->nonblock && !(r->d->flags & MSG_DONTWAIT);
@@ -297,8 +305,9 @@ static ssize_t send_once(struct dispatch *t)
 	else
 		stream_now(ctx);
 	if (context_live_sock(ctx, t->fd) != s || !s->stream.conn) {
+		ret = context_live_sock(ctx, t->fd) == s ? stream_take_error(s) : CONTEXT_KERNEL;
 		context_leave(ctx);
-		return CONTEXT_KERNEL;
+		return ret;
 	}
 	t->limit = s->stream.sndtimeo;
 	t->may_wait = !s->nonblock && !(t->d->flags & MSG_DONTWAIT);
@@ -401,26 +410,33 @@ void stream_put_name(bool v6, const struct ip_addr *addr, uint16_t port, void *t
 	*len = whole;
 }
 
+/* The kernel gives a port back that the program did not bind, and goes on to show it. */
+static bool shows_last_port(const struct sock *s)
+{
+	return s->way == SOCK_UNDECIDED && s->stream.last_port && !s->stream.local_port;
+}
+
 int stream_name(struct context *ctx, int fd, bool peer, struct sockaddr *name, socklen_t *len)
 {
 	struct sock *s = stream_is(ctx, fd) ? stream_enter(ctx, fd) : NULL;
-	const struct tcp_end *end;
+	const struct tcp_conn *conn = s ? s->stream.conn : NULL;
 	int ret = 0;
 
 	if (!s)
 		return CONTEXT_KERNEL;
-	if (!s->stream.conn) {
+	if (!conn && (peer || !shows_last_port(s))) {
 		ret = CONTEXT_KERNEL;
-	} else if (peer && (s->stream.conn->state == TCP_CLOSED || s->stream.conn->state == TCP_SYN_SENT)) {
+	} else if (peer && (conn->state == TCP_CLOSED || conn->state == TCP_SYN_SENT)) {
 		ret = -ENOTCONN;
 	} else if (!name || !len) {
 		ret = -EFAULT;
 	} else if ((int)*len < 0) {
 		ret = -EINVAL;
+	} else if (!conn) {
+		stream_put_name(s->stream.v6, &s->stream.local, s->stream.last_port, name, len);
 	} else {
-		end = &s->stream.conn->end;
-		stream_put_name(s->stream.v6, peer ? &end->remote : &end->local, peer ? end->remote_port : end->local_port,
-				name, len);
+		stream_put_name(s->stream.v6, peer ? &conn->end.remote : &conn->end.local,
+				peer ? conn->end.remote_port : conn->end.local_port, name, len);
 	}
 	context_leave(ctx);
 	return ret;

@@ -87,6 +87,8 @@ static int steer_bound(struct context *ctx, struct sock *s)
 
 static int decline(struct context *ctx, struct sock *s, int reason)
 {
+	s->stream.error = 0;
+	s->stream.last_port = 0;
 	record_reason(s->record, reason, ctx->why[0] ? ctx->why : NULL);
 	sock_publish(s);
 	return CONTEXT_KERNEL;
@@ -123,6 +125,7 @@ static int begin(struct context *ctx, struct sock *s, struct ip_dst *d, const st
 		return error == -EADDRNOTAVAIL ? error : decline(ctx, s, FS_REASON_memory);
 	}
 	s->way = SOCK_FAST;
+	s->stream.error = 0;
 	s->stream.connecting = true;
 	s->record->port_index = d->port;
 	record_reason(s->record, FS_REASON_none, NULL);
@@ -169,9 +172,17 @@ static int failed(struct context *ctx, struct sock *s)
 	return error ? -error : -ECONNABORTED;
 }
 
-/* What has become of it: 0, -EINPROGRESS, or how it failed. */
+/* What has become of it: 0, -EINPROGRESS, how it failed, or CONTEXT_KERNEL: it goes on there. */
 static int outcome(struct context *ctx, struct sock *s)
 {
+	int error;
+
+	if (!s->stream.conn && s->way == SOCK_KERNEL)
+		return CONTEXT_KERNEL;
+	if (!s->stream.conn) { /* another thread dissolved it */
+		error = stream_take_error(s);
+		return error == CONTEXT_KERNEL ? -ECONNABORTED : error;
+	}
 	if (is_on_the_way(s->stream.conn))
 		return -EINPROGRESS;
 	s->stream.connecting = false;
@@ -194,10 +205,11 @@ static int connect_again(struct context *ctx, struct sock *s, const struct socka
 	if (!s->stream.connecting)
 		return -EISCONN;
 	ret = outcome(ctx, s);
-	return ret == -EINPROGRESS && s->nonblock ? -EALREADY : ret;
+	return ret == -EINPROGRESS ? -EALREADY : ret;
 }
 
-static int wait_connected(struct context *ctx, int fd, fs_ns limit)
+/* @late: what is said when time is up. */
+static int wait_connected(struct context *ctx, int fd, fs_ns limit, int late)
 {
 	struct pollfd fds[2];
 	BLOCKER(b);
@@ -208,12 +220,12 @@ static int wait_connected(struct context *ctx, int fd, fs_ns limit)
 
 		ret = stream_pause(ctx, fd, &b, limit, fds, 0);
 		if (ret < 0)
-			return ret == -EAGAIN ? -EINPROGRESS : ret;
+			return ret == -EAGAIN ? late : ret;
 		s = stream_enter(ctx, fd);
 		if (!s)
 			return CONTEXT_KERNEL;
 		context_poll(ctx);
-		ret = context_live_sock(ctx, fd) == s && s->stream.conn ? outcome(ctx, s) : CONTEXT_KERNEL;
+		ret = context_live_sock(ctx, fd) == s ? outcome(ctx, s) : CONTEXT_KERNEL;
 		context_leave(ctx);
 		if (ret != -EINPROGRESS)
 			return ret;
@@ -255,7 +267,21 @@ int stream_connect(struct context *ctx, int fd, const struct sockaddr *name, soc
 	nonblock = s->nonblock;
 	limit = s->stream.sndtimeo;
 	context_leave(ctx);
-	if (ret == -EINPROGRESS)
-		helper_want(ctx);
-	return ret == -EINPROGRESS && !nonblock ? wait_connected(ctx, fd, limit) : ret;
+	if (ret != -EINPROGRESS && ret != -EALREADY)
+		return ret;
+	helper_want(ctx);
+	return nonblock ? ret : wait_connected(ctx, fd, limit, ret);
+}
+
+int stream_bind(struct context *ctx, int fd)
+{
+	struct sock *s = stream_is(ctx, fd) ? stream_enter(ctx, fd) : NULL;
+	int ret = CONTEXT_KERNEL;
+
+	if (!s)
+		return CONTEXT_KERNEL;
+	if (s->stream.conn && s->stream.conn->state != TCP_CLOSED)
+		ret = -EINVAL;
+	context_leave(ctx);
+	return ret;
 }

@@ -156,16 +156,39 @@ static void let_conn_go(struct context *ctx, struct sock *s)
 	segments_send(ctx);
 }
 
+/* What a connection given up in this state leaves in SO_ERROR. */
+static int error_left(const struct tcp_conn *conn)
+{
+	switch (conn->state) {
+	case TCP_SYN_SENT:
+	case TCP_SYN_RECEIVED:
+	case TCP_ESTABLISHED:
+	case TCP_FIN_WAIT1:
+	case TCP_FIN_WAIT2:
+	case TCP_CLOSE_WAIT:
+		return ECONNRESET;
+	case TCP_CLOSING:
+	case TCP_LAST_ACK:
+		return tcp_outq_unsent(conn) ? ECONNRESET : conn->error;
+	default:
+		return conn->error;
+	}
+}
+
 void stream_disconnect(struct context *ctx, struct sock *s)
 {
 	struct tcp_conn *conn = s->stream.conn;
 
+	sock_publish(s); /* what went by it counts */
+	s->stream.error = error_left(conn);
+	s->stream.last_port = conn->end.local_port;
 	s->stream.conn = NULL;
 	s->stream.connecting = false;
 	conn->user = NULL;
 	tcp_abort(conn, &ctx->env, ctx->now);
 	s->way = SOCK_UNDECIDED;
 	stream_park(ctx, s);
+	ctx->to_ring |= sock_sleepers(s);
 	segments_send(ctx);
 }
 
@@ -229,9 +252,13 @@ int stream_shutdown(struct context *ctx, int fd, int how)
 	if (!s)
 		return CONTEXT_KERNEL;
 	stream_now(ctx);
-	if (s->stream.conn) {
-		ret = how < SHUT_RD || how > SHUT_RDWR ? -EINVAL :
-		      tcp_shutdown(s->stream.conn, &ctx->env, bits[how], ctx->now);
+	if (s->stream.conn && (how < SHUT_RD || how > SHUT_RDWR)) {
+		ret = -EINVAL;
+	} else if (s->stream.conn && s->stream.conn->state == TCP_SYN_SENT) {
+		stream_disconnect(ctx, s); /* whichever half it names (inet_shutdown()) */
+		ret = 0;
+	} else if (s->stream.conn) {
+		ret = tcp_shutdown(s->stream.conn, &ctx->env, bits[how], ctx->now);
 		segments_send(ctx);
 	} else if (stream_listens(&s->stream) && (how == SHUT_RD || how == SHUT_RDWR)) {
 		stream_demote(ctx, s, FS_REASON_shutdown, NULL);

@@ -37,6 +37,9 @@ void stream_now(struct context *ctx);
  */
 int stream_pause(struct context *ctx, int fd, struct blocker *b, fs_ns limit, struct pollfd *fds, unsigned n);
 
+/* What the connection that ended left to be told, once: -errno. CONTEXT_KERNEL: the shadow's word counts. */
+int stream_take_error(struct sock *s);
+
 /* recvmsg(MSG_ERRQUEUE). No lock before. */
 ssize_t stream_receive_error(struct context *ctx, int fd, struct datagram *d);
 
@@ -88,7 +91,8 @@ struct sock *stream_adopt(struct context *ctx, int fd, const struct sock *listen
 /* A socket that is the kernel's alone: its descriptor is libc's from now on, with a record. False: not yet. */
 bool stream_retire(struct context *ctx, struct sock *s, int fd);
 
-/* The connection, if it is one still, is reset; the socket may connect anew. */
+/* The connection, if it is one still, is reset; the socket may connect anew. As the kernel's tcp_disconnect(): who asks
+ * then learns of the reset, and the port stays in sight. */
 void stream_disconnect(struct context *ctx, struct sock *s);
 
 /* From now on everything about @s comes from the engine, or from the shadow again: what the kernel's epoll sets are

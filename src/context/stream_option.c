@@ -439,14 +439,20 @@ static int get_info(const struct sock *s, void *to, socklen_t *len, fs_ns now)
 	return 0;
 }
 
+static int get_error(struct sock *s, void *value, socklen_t *len)
+{
+	int v = s->stream.conn ? tcp_take_error(s->stream.conn) : s->stream.error;
+
+	s->stream.error = 0;
+	return put(value, len, &v, sizeof(v));
+}
+
 static int get_of_conn(struct sock *s, int level, int name, void *value, socklen_t *len)
 {
 	struct tcp_conn *conn = s->stream.conn;
 	int v;
 
-	if (level == SOL_SOCKET && name == SO_ERROR)
-		v = tcp_take_error(conn);
-	else if (level == SOL_SOCKET && name == SO_RCVBUF)
+	if (level == SOL_SOCKET && name == SO_RCVBUF)
 		v = (int)conn->rcvbuf;
 	else if (level == SOL_SOCKET && name == SO_SNDBUF)
 		v = (int)conn->sndbuf;
@@ -466,15 +472,16 @@ int stream_get_option(struct context *ctx, int fd, int level, int name, void *va
 
 	if (!s)
 		return CONTEXT_KERNEL;
-	if (s->stream.conn || stream_listens(&s->stream)) {
+	if (s->stream.conn || s->stream.error || stream_listens(&s->stream))
 		context_poll(ctx);
-		if (context_live_sock(ctx, fd) != s)
-			ret = CONTEXT_KERNEL;
-		else if (level == IPPROTO_TCP && name == OPT_INFO)
-			ret = get_info(s, value, len, ctx->now);
-		else if (s->stream.conn)
-			ret = get_of_conn(s, level, name, value, len);
-	}
+	if (context_live_sock(ctx, fd) != s)
+		ret = CONTEXT_KERNEL;
+	else if (level == SOL_SOCKET && name == SO_ERROR && (s->stream.conn || s->stream.error))
+		ret = get_error(s, value, len);
+	else if (level == IPPROTO_TCP && name == OPT_INFO && (s->stream.conn || stream_listens(&s->stream)))
+		ret = get_info(s, value, len, ctx->now);
+	else if (s->stream.conn)
+		ret = get_of_conn(s, level, name, value, len);
 	context_leave(ctx);
 	return ret;
 }

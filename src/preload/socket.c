@@ -43,8 +43,11 @@ static bool names_port(const struct sockaddr *addr, socklen_t len)
 
 FSOCK_EXPORT int bind(int fd, const struct sockaddr *addr, socklen_t len)
 {
-	int ret = LIBC(bind)(fd, addr, len);
+	int ret = stream_bind(fsock_context, fd);
 
+	if (ret != CONTEXT_KERNEL)
+		return (int)libc_result(ret);
+	ret = LIBC(bind)(fd, addr, len);
 	if (ret == 0 && fsock_context) {
 		lifecycle_bound(fsock_context, fd, names_port(addr, len));
 		lifecycle_named(fsock_context, fd, NULL, 0);

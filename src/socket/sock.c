@@ -38,10 +38,10 @@ static uint32_t datagram_ready(const struct sock *s)
 /* As tcp_poll() in the kernel. */
 static uint32_t stream_ready(const struct stream *s)
 {
-	uint32_t told = s->copied != s->told ? EPOLLERR : 0;
+	uint32_t told = s->copied != s->told || s->error ? EPOLLERR : 0;
 
 	return s->conn ? sock_poll_bits(tcp_ready(s->conn)) | told :
-	       stream_listens(s) && s->listener.n_ready ? EPOLLIN | EPOLLRDNORM : 0;
+	       stream_listens(s) && s->listener.n_ready ? EPOLLIN | EPOLLRDNORM : told;
 }
 
 uint32_t sock_ready(const struct sock *s)

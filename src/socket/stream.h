@@ -26,6 +26,8 @@ struct stream {
 	struct tcp_options options;   /* as the program set them: what a connection or listener begins with */
 	struct ip_addr local;	      /* the shadow is bound to, any = no address */
 	uint16_t local_port;	      /* likewise; 0 = not bound, or to an address only. Host order */
+	uint16_t last_port;	      /* of the connection that ended last, which getsockname() still shows; 0 = none */
+	int error;		      /* what it left to be told, as the kernel's tcp_disconnect(); 0 = nothing */
 	bool v6, v6_only;
 	bool connecting;	      /* connect() has not said yet what became of it */
 	bool reuseport;

@@ -236,8 +236,8 @@ static void wait_for(int ep, int timeout)
 {
 	struct epoll_event e = { 0 };
 
-	CALL(epoll_wait(ep, &e, 1, timeout));
-	say("  %#x data %llu", e.events, (unsigned long long)e.data.u64);
+	if (CALL(epoll_wait(ep, &e, 1, timeout)) == 1)
+		say("  %#x data %llu", e.events, (unsigned long long)e.data.u64);
 }
 
 static void watch(int ep, int fd, uint32_t events)
