@@ -124,6 +124,7 @@ struct receipt {
 	size_t total, done;
 	fs_ns limit;	/* SO_RCVTIMEO */
 	bool may_wait;
+	int left;	/* TCP_INQ: bytes still to read when it ended; -1 = nobody asked */
 };
 
 static uint32_t recv_flags(int flags)
@@ -187,6 +188,25 @@ static bool take(struct receipt *r, struct sock *s, ssize_t *result)
 	return (r->d->flags & MSG_OOB) || r->done >= target_of(r, &s->stream) || tcp_at_mark(conn);
 }
 
+/* As tcp_inq_hint(): where only the end is left, there is something to read, too. */
+static int bytes_left(const struct tcp_conn *conn)
+{
+	uint32_t n = tcp_inq(conn);
+
+	return n ? (int)n : tcp_has(conn, TCP_CONN_FIN_RECEIVED);
+}
+
+/* The control messages of a receive. */
+static void put_control(const struct receipt *r, struct datagram *d)
+{
+	struct control_writer w = { .at = d->control, .room = d->control_len };
+
+	if (r->left >= 0)
+		control_write(&w, IPPROTO_TCP, STREAM_OPT_INQ, &r->left, sizeof(r->left));
+	d->control_len -= w.room;
+	d->msg_flags |= w.flags;
+}
+
 /* One look. -EAGAIN: the call goes on. */
 static ssize_t receive_once(struct receipt *r)
 {
@@ -213,6 +233,8 @@ static ssize_t receive_once(struct receipt *r)
 	do
 		over = take(r, s, &ret);
 	while (!over && r->done < r->total && tcp_inq(s->stream.conn) > 0 && !(r->d->flags & MSG_PEEK));
+	if (__builtin_expect(s->stream.tells_inq, 0))
+		r->left = bytes_left(s->stream.conn);
 	segments_flush(ctx);
 	context_leave(ctx);
 	return over ? ret : -EAGAIN;
@@ -220,7 +242,7 @@ static ssize_t receive_once(struct receipt *r)
 
 ssize_t stream_receive(struct context *ctx, int fd, struct datagram *d)
 {
-	struct receipt r = { .ctx = ctx, .fd = fd, .d = d };
+	struct receipt r = { .ctx = ctx, .fd = fd, .d = d, .left = -1 };
 	struct pollfd fds[2];
 	BLOCKER(b);
 	ssize_t n;
@@ -241,8 +263,8 @@ ssize_t stream_receive(struct context *ctx, int fd, struct datagram *d)
 		n = (ssize_t)r.done;
 	if (n >= 0) {
 		d->name_len = 0;
-		d->control_len = 0;
 		d->msg_flags = d->flags & (MSG_OOB | MSG_CMSG_CLOEXEC);
+		put_control(&r, d);
 	}
 	return n;
 }

@@ -75,6 +75,8 @@ struct sock *stream_adopt(struct context *ctx, int fd, const struct sock *listen
 	s->stream.options = listener->stream.options;
 	s->stream.v6_only = listener->stream.v6_only;
 	s->stream.ifindex = listener->stream.ifindex;
+	s->stream.zerocopy = listener->stream.zerocopy;
+	s->stream.tells_inq = listener->stream.tells_inq;
 	memcpy(s->stream.inherit, listener->stream.inherit, sizeof(s->stream.inherit));
 	return s;
 }

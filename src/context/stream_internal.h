@@ -12,6 +12,8 @@
 #include "context/stream.h"
 #include "tcp/conn.h"
 
+enum { STREAM_OPT_INQ = 36 }; /* TCP_INQ, also the type of its message; <netinet/tcp.h> does not go with the engine */
+
 /* A socket address of either family. */
 union stream_name {
 	struct sockaddr sa;

@@ -40,7 +40,6 @@ enum {
 	OPT_ULP = 31,
 	OPT_FASTOPEN_KEY = 33,
 	OPT_FASTOPEN_NO_COOKIE = 34,
-	OPT_INQ = 36,
 	OPT_TX_DELAY = 37,
 	OPT_RCVTIMEO_OLD = 20,
 	OPT_SNDTIMEO_OLD = 21,
@@ -99,7 +98,7 @@ enum act {
 	NODELAY, MAXSEG, CORK, KEEPIDLE, KEEPINTVL, KEEPCNT, SYNCNT, LINGER2, DEFER_ACCEPT, WINDOW_CLAMP, QUICKACK,
 	CONGESTION, USER_TIMEOUT, FASTOPEN, NOTSENT_LOWAT, FASTOPEN_CONNECT, FASTOPEN_NO_COOKIE,
 	SNDBUF, RCVBUF, RCVLOWAT, LINGER, KEEPALIVE, OOBINLINE, PACING, RCVTIMEO, SNDTIMEO, PEEK_OFF, MARK, DEVICE,
-	REUSEPORT, ZEROCOPY, TOS, TCLASS, TTL, HOPS, V6ONLY, RECVERR, UNICAST_IF,
+	REUSEPORT, ZEROCOPY, INQ, TOS, TCLASS, TTL, HOPS, V6ONLY, RECVERR, UNICAST_IF,
 };
 
 struct option {
@@ -129,7 +128,7 @@ static const struct option options[] = {
 	{ IPPROTO_TCP, OPT_FASTOPEN_NO_COOKIE, FASTOPEN_NO_COOKIE, false },
 	{ IPPROTO_TCP, OPT_TIMESTAMP, SHADOW, false },
 	{ IPPROTO_TCP, OPT_TX_DELAY, DECLINE, false },
-	{ IPPROTO_TCP, OPT_INQ, DECLINE, false },
+	{ IPPROTO_TCP, STREAM_OPT_INQ, INQ, true },
 	{ IPPROTO_TCP, OPT_MD5SIG, DECLINE, false },
 	{ IPPROTO_TCP, OPT_REPAIR, DECLINE, false },
 	{ IPPROTO_TCP, OPT_ULP, DECLINE, false },
@@ -228,8 +227,9 @@ static void choose_tos(struct context_choice *c, uint32_t tos)
 }
 
 /* Options of IPPROTO_TCP. */
-static void note_tcp(struct tcp_options *o, const struct option *opt, int fd)
+static void note_tcp(struct stream *s, const struct option *opt, int fd)
 {
+	struct tcp_options *o = &s->options;
 	int v = read_int(fd, opt->level, opt->name, 0);
 
 	switch (opt->act) {
@@ -248,6 +248,7 @@ static void note_tcp(struct tcp_options *o, const struct option *opt, int fd)
 	case NOTSENT_LOWAT: o->notsent_lowat = (uint32_t)v; break;
 	case FASTOPEN_CONNECT: o->fastopen_connect = v != 0; break;
 	case FASTOPEN_NO_COOKIE: o->fastopen_no_cookie = v != 0; break;
+	case INQ: s->tells_inq = v != 0; break;
 	default: break;
 	}
 }
@@ -315,14 +316,38 @@ static uint8_t retransmissions_of(int seconds)
 	return (uint8_t)(seconds > 0 ? n + 1 : 0);
 }
 
+/* What the kernel takes only from a socket without a connection. */
+static bool comes_too_late(const struct stream *s, enum act act)
+{
+	return act == FASTOPEN || act == FASTOPEN_CONNECT || act == FASTOPEN_NO_COOKIE || (act == V6ONLY && s->v6);
+}
+
+int stream_option_refused(struct context *ctx, int fd, int level, int name)
+{
+	const struct option *opt = find(level, name);
+	struct sock *s = opt ? stream_enter(ctx, fd) : NULL;
+	const struct tcp_conn *conn;
+	int ret = 0;
+
+	if (!s)
+		return 0;
+	conn = s->stream.conn;
+	if (conn && conn->state != TCP_CLOSED && comes_too_late(&s->stream, opt->act))
+		ret = -EINVAL;
+	context_leave(ctx);
+	return ret;
+}
+
 int stream_option(struct context *ctx, int fd, int level, int name, const void *value, socklen_t len)
 {
 	struct sock *s = stream_is(ctx, fd) ? stream_enter_checked(ctx, fd) : NULL;
 	const struct option *opt = find(level, name);
+	struct tcp_options before;
 	int given = 0, ret = 0;
 
 	if (!s)
 		return 0;
+	before = s->stream.options;
 	stream_now(ctx);
 	memcpy(&given, value, FS_MIN((size_t)len, sizeof(given)));
 	if (!opt || opt->act == DECLINE) {
@@ -335,7 +360,7 @@ int stream_option(struct context *ctx, int fd, int level, int name, const void *
 		s->stream.options.defer_accept = retransmissions_of(given);
 	} else if (opt->act != SHADOW) {
 		if (level == IPPROTO_TCP)
-			note_tcp(&s->stream.options, opt, fd);
+			note_tcp(&s->stream, opt, fd);
 		else
 			note_socket(s, opt, fd);
 	}
@@ -343,6 +368,8 @@ int stream_option(struct context *ctx, int fd, int level, int name, const void *
 		s->stream.inherit[(opt - options) / 64] |= 1ULL << (opt - options) % 64;
 	if (s->stream.conn)
 		ret = tcp_set_options(s->stream.conn, &ctx->env, &s->stream.options, ctx->now);
+	if (ret < 0)
+		s->stream.options = before;
 	else if (stream_listens(&s->stream))
 		stream_listener_options(&s->stream);
 	segments_send(ctx);
@@ -458,6 +485,10 @@ static int get_of_conn(struct sock *s, int level, int name, void *value, socklen
 		v = (int)conn->sndbuf;
 	else if (level == IPPROTO_TCP && name == OPT_MAXSEG)
 		v = conn->mss;
+	else if ((level == IPPROTO_IP && name == IP_MTU) || (level == IPPROTO_IPV6 && name == IPV6_MTU && s->stream.v6))
+		v = conn->path_mtu;
+	else if (level == SOL_SOCKET && name == SO_PEEK_OFF)
+		v = s->stream.peek_off;
 	else if (level == IPPROTO_TCP && name == OPT_QUICKACK)
 		v = !(conn->ack_flags & TCP_ACK_PINGPONG);
 	else

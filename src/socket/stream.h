@@ -38,6 +38,7 @@ struct stream {
 	uint64_t inherit[2];	      /* options set that accepted ones inherit, by bit of their table */
 	bool declined;		      /* an option is set that only the kernel carries */
 	bool zerocopy;		      /* SO_ZEROCOPY */
+	bool tells_inq;		      /* TCP_INQ: a control message says what is left to read */
 	uint32_t copied, told;	      /* sends with MSG_ZEROCOPY; of them, completed and reported */
 };
 

@@ -266,6 +266,14 @@ CASE(addresses_of_a_wrong_kind)
 	CALL(connect(fd, SA(&to), to.len - 1));
 	CALL(connect(fd, SA(&to), hidden(-1)));
 	CALL(connect(fd, SA(&to), sizeof(to.ss) + 1));
+	say_state(fd);
+}
+
+CASE(address_out_of_reach)
+{
+	struct addr to = there(PORT_PEER);
+	int fd = tcp();
+
 	CALL(connect(fd, (struct sockaddr *)(uintptr_t)hidden(8), to.len));
 	say_state(fd);
 }

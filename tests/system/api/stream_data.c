@@ -393,7 +393,7 @@ CASE_PART(pipe_to_stream_and_back)
 	CALL(splice(fd, NULL, pipes[1], NULL, 5000, 0));
 }
 
-CASE_FAST(bad_pointers)
+CASE(bad_pointers)
 {
 	void *bad = (void *)(uintptr_t)hidden(8);
 	struct iovec part = { bad, 10 };
@@ -409,7 +409,7 @@ CASE_FAST(bad_pointers)
 	order("take %d 1", slot);
 }
 
-CASE_FAST(bad_pointers_with_data)
+CASE(bad_pointers_with_data)
 {
 	void *bad = (void *)(uintptr_t)hidden(8);
 	struct iovec part[2] = { { buf, 10 }, { bad, 10 } };

@@ -324,11 +324,19 @@ CASE_FAST(wrong_on_a_connection)
 
 	CALL(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, bad, 4));
 	CALL(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, bad, &len));
-	CALL(getsockopt(fd, IPPROTO_TCP, TCP_INFO, bad, &len));
 	CALL(setsockopt(fd, IPPROTO_TCP, 9999, &value, 4));
 	CALL(setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN, &value, 4));
 	CALL(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &value, 4));
 	CALL(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, 2));
+}
+
+CASE(information_out_of_reach)
+{
+	void *bad = (void *)(uintptr_t)hidden(8);
+	int slot, fd = linked(&slot);
+	socklen_t len = 4;
+
+	CALL(getsockopt(fd, IPPROTO_TCP, TCP_INFO, bad, &len));
 }
 
 static struct tcp_info info_of(int fd, socklen_t room)
