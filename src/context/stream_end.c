@@ -33,6 +33,8 @@ void stream_read_names(struct sock *s, int fd)
 	}
 	if (ip_addr_is_any(&s->stream.local))
 		s->stream.local = (struct ip_addr){ 0 };
+	else if (s->stream.v6 && !ip_addr_is_v4(&s->stream.local))
+		s->stream.v6_only = true; /* as __inet6_bind() */
 }
 
 static struct sock *new_sock(struct context *ctx, int fd, bool v6, bool nonblock)

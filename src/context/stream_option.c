@@ -487,6 +487,8 @@ static int get_of_conn(struct sock *s, int level, int name, void *value, socklen
 		v = conn->mss;
 	else if ((level == IPPROTO_IP && name == IP_MTU) || (level == IPPROTO_IPV6 && name == IPV6_MTU && s->stream.v6))
 		v = conn->path_mtu;
+	else if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && s->stream.v6)
+		v = s->stream.v6_only;
 	else if (level == SOL_SOCKET && name == SO_PEEK_OFF)
 		v = s->stream.peek_off;
 	else if (level == IPPROTO_TCP && name == OPT_QUICKACK)
