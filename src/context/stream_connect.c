@@ -102,6 +102,12 @@ static void abandon(struct context *ctx, struct sock *s)
 	s->stream.conn = NULL;
 }
 
+/* Fast Open: the SYN waits for data to take along. The program is told that it is connected (TCP_FASTOPEN_CONNECT). */
+static bool is_deferred(const struct tcp_conn *conn)
+{
+	return conn->state == TCP_SYN_SENT && conn->snd_nxt == conn->iss;
+}
+
 static int begin(struct context *ctx, struct sock *s, struct ip_dst *d, const struct ip_addr *remote,
 		 uint16_t remote_port)
 {
@@ -132,7 +138,7 @@ static int begin(struct context *ctx, struct sock *s, struct ip_dst *d, const st
 	sock_publish(s);
 	stream_park(ctx, s);
 	segments_send(ctx);
-	return -EINPROGRESS;
+	return is_deferred(s->stream.conn) ? 0 : -EINPROGRESS;
 }
 
 static int connect_first(struct context *ctx, struct sock *s, const struct sockaddr *name, socklen_t len)
@@ -202,7 +208,7 @@ static int connect_again(struct context *ctx, struct sock *s, const struct socka
 		stream_disconnect(ctx, s);
 		return 0;
 	}
-	if (!s->stream.connecting)
+	if (!s->stream.connecting || is_deferred(s->stream.conn))
 		return -EISCONN;
 	ret = outcome(ctx, s);
 	return ret == -EINPROGRESS ? -EALREADY : ret;

@@ -47,6 +47,8 @@ static ssize_t sent(struct context *ctx, int fd, ssize_t ret, const struct datag
 {
 	if (ret >= 0)
 		datagram_sent_by_kernel(ctx, fd, ret, d);
+	if (__builtin_expect(d->flags & MSG_FASTOPEN, 0) && (ret >= 0 || errno == EINPROGRESS))
+		stream_connected(ctx, fd); /* it was a connect(), too */
 	return ret;
 }
 

@@ -353,12 +353,31 @@ CASE(fast_open_falls_back)
 	CALL(sendto(fd, "early", 5, MSG_FASTOPEN, SA(&to), to.len));
 	order("accept %d", PORT_PEER);
 	order("take 0 5");
+	CALL(connect(fd, SA(&to), to.len));
+	say_state(fd);
 	fd = tcp();
 	set_int(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1);
 	CALL(connect(fd, SA(&to), to.len));
 	CALL(send(fd, "early", 5, 0));
 	order("accept %d", PORT_PEER);
 	order("take 1 5");
+}
+
+CASE_FAST(fast_open_waits_for_data)
+{
+	struct addr to = there(PORT_PEER);
+	int fd = tcp();
+
+	set_int(fd, IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, 1);
+	set_int(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1);
+	CALL(connect(fd, SA(&to), to.len));
+	say_state(fd);
+	events_of(fd, POLLIN | POLLOUT, 0);
+	CALL(send(fd, "early", 5, 0));
+	order("accept %d", PORT_PEER);
+	order("take 0 5");
+	bring(0, 5);
+	receive_all(fd, 5);
 }
 
 /* sendto() with an address on a stream that has no connection. */
