@@ -3,8 +3,9 @@
 """
 fill_fidelity.py [--check] OUTCOMES - put what the three columns showed into fidelity.md, between its markers.
 
-OUTCOMES is what `pytest tests/system/test_api.py --outcomes=FILE` wrote: one entry per case and family in
-which kernel sockets, the switched-off library and the accelerated one agreed. --check compares only.
+OUTCOMES is what `pytest tests/system/test_api.py tests/system/test_api_stream.py --outcomes=FILE` wrote: one
+entry per case and family in which kernel sockets, the switched-off library and the accelerated one agreed.
+--check compares only.
 """
 import json
 import pathlib
@@ -16,11 +17,13 @@ BEGIN, END = "<!-- columns:begin -->\n", "<!-- columns:end -->"
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(ROOT / "tests" / "system"), str(ROOT / "scripts")]
 import columns  # noqa: E402
+import streams  # noqa: E402
 
 
-def way(kind, detail):
-    """What api/record.h lets a case claim of the accelerated column, in words."""
-    return {"FAST": "every datagram", "BUT": f"all but {detail}", "PART": "some",
+def way(name, kind, detail):
+    """What api/record.h lets a case of program @name claim of the accelerated column, in words."""
+    every = "every byte" if name in streams.programs() else "every datagram"
+    return {"FAST": every, "BUT": f"all but {detail}", "PART": "some",
             "BY": f"no: `{detail}`", "": "-"}[kind]
 
 
@@ -33,14 +36,14 @@ def table(name, found):
             continue
         differs = sorted({reason for one in seen for reason in one["differs"]})
         families = ", ".join(family for family in columns.FAMILIES if any(o["family"] == family for o in seen))
-        lines.append(f"| {case.replace('_', ' ')} | {families} | {way(*claim)} | "
+        lines.append(f"| {case.replace('_', ' ')} | {families} | {way(name, *claim)} | "
                      f"{'no: ' + '; '.join(differs) if differs else 'yes'} |")
     return lines
 
 
 def block(found):
     lines = []
-    for name in columns.programs():
+    for name in columns.programs() + streams.programs():
         rows = table(name, found)
         if rows:
             title = columns.title(name)

@@ -258,7 +258,7 @@ CASE_FAST(linger_in_time)
 	order("rest %d", slot);
 }
 
-CASE_FAST(linger_too_long)
+CASE(linger_too_long)
 {
 	struct linger wait = { 1, 1 };
 	struct addr to = there(7021);
