@@ -22,6 +22,7 @@ enum {
 	BLOCKED_DOUBLINGS = 9,
 	PACE_SHIFT = 10,      /* a paced burst is what the rate allows in 2^-10 s, at least two segments */
 	PACE_SEGMENTS = 2,
+	DEFER_PART = 3,	      /* a super-frame that could be longer does not wait for more than 1/3 of the window */
 
 	/* States with a send side that may have data, or a FIN, to send or to send again. */
 	SENDING = 1 << TCP_ESTABLISHED | 1 << TCP_CLOSE_WAIT | 1 << TCP_FIN_WAIT1 | 1 << TCP_CLOSING |
@@ -140,8 +141,9 @@ static NOINLINE uint32_t pacing_quantum(struct tcp_conn *c, uint64_t rate, fs_ns
 		tcp_timer_set(c, TCP_TIMER_PACE, c->pace_at);
 		return 0;
 	}
-	quantum = FS_MAX(quantum, PACE_SEGMENTS * (uint64_t)c->mss);
-	return (uint32_t)FS_MIN(quantum, (uint64_t)UINT16_MAX);
+	quantum = FS_MIN(FS_MAX(quantum, PACE_SEGMENTS * (uint64_t)c->mss), (uint64_t)UINT16_MAX);
+	/* What is left of a super-frame would leave as a frame of its own. */
+	return (uint32_t)(quantum > c->mss ? quantum - quantum % c->mss : quantum);
 }
 
 static INLINE uint32_t pacing_budget(struct tcp_conn *c, fs_ns now)
@@ -348,6 +350,28 @@ static NOINLINE void gather(struct tcp_conn *c, const struct ip_dst *dst, struct
 	}
 }
 
+/*
+ * The windows end within a super-frame, and ACKs are under way that open them: it waits for those, since the stump of
+ * it would come back as an ACK that lets no more than a stump go, for good. As Linux, which does without where a third
+ * of the window would wait. @may: segments that the congestion window lets go.
+ */
+static NOINLINE bool is_worth_waiting(const struct tcp_conn *c, const struct ip_dst *dst, const struct tcp_run *run,
+				      uint32_t may)
+{
+	struct limits most = frame_limits(c, dst, UINT32_MAX, UINT32_MAX);
+	uint32_t full = FS_MIN(most.segments, most.bytes / c->mss);
+	uint32_t window = FS_MIN(c->cc.cwnd, c->snd_wnd / c->mss);
+	struct fbuf *next = tcp_seg(run->first)->next;
+
+	if (run->n >= full || window < 2 * full || run->n > window / DEFER_PART || c->packets_out < full ||
+	    c->cc.ca_state != TCP_CA_OPEN || tcp_has(c, TCP_CONN_PUSH_ALL))
+		return false;
+	for (uint32_t i = 1; next && i < run->n; i++)
+		next = tcp_seg(next)->next;
+	/* Behind it is a full segment, which only the windows keep from joining. */
+	return next && tcp_seg_is_full(c, next) && (run->n >= may || window_from(c, c->snd_nxt + run->len + c->mss) < 0);
+}
+
 /* RFC 5681 4.1: after a pause the window says nothing about the path any more: halved per RTO, down to the initial
  * window, as Linux does (it follows RFC 2861 in that). */
 static NOINLINE void restart_after_idle(struct tcp_conn *c, fs_ns now)
@@ -477,8 +501,11 @@ static INLINE enum sent send_new(struct tcp_conn *c, const struct ip_env *env, s
 			begin_flight(c, now);
 			room = FS_MIN(room, c->cc.cwnd);
 		}
-		if (tcp_seg(seg)->next && room > 1)
+		if (tcp_seg(seg)->next) {
 			gather(c, dst, &run, FS_MIN((uint32_t)window, budget), room, hold);
+			if (c->stack->ip->port[dst->port].tcp_gso && is_worth_waiting(c, dst, &run, room))
+				return run.n >= room ? SENT_LIMITED : SENT_HELD;
+		}
 		run.flags = new_flags(c, &run, window);
 		if (!tcp_frame_data(c, env, dst, &run, now))
 			return SENT_BLOCKED;

@@ -305,6 +305,74 @@ static void tcp_output__super_frame_limits(void **state)
 	trig_close(&r);
 }
 
+/* What a window leaves of a super-frame waits for the ACK that is under way, for a full one. */
+static void tcp_output__super_frame_waits(void **state)
+{
+	struct tcp_rig r;
+
+	for (unsigned peers = 0; peers < 2; peers++) {
+		rig_connected(&r, &rig_modern);
+		take_super(&r, 65535, 4);
+		r.c->sndbuf = 1 << 20;
+		r.c->cc.ssthresh = 2;
+		r.c->cc.cwnd = peers ? 100 : 10;
+		r.c->snd_wnd = peers ? 10 * MSS : 100 * MSS;
+		rig_write(&r, rig_pattern(), 15 * MSS);
+		expect_data(&r, 0, 4 * MSS, 0);
+		expect_data(&r, 4 * MSS, 4 * MSS, 0);
+		rig_no_out(&r);
+		rig_seg_in(&r, (struct rig_seg){ .ack = 4 * MSS, .window = 10 * MSS >> 7 });
+		expect_data(&r, 8 * MSS, 4 * MSS, 0);
+		rig_no_out(&r);
+		rig_seg_in(&r, (struct rig_seg){ .ack = 8 * MSS, .window = 10 * MSS >> 7 });
+		expect_data(&r, 12 * MSS, 3 * MSS, TCP_PSH); /* all there is waits for nothing */
+		trig_close(&r);
+	}
+}
+
+/* Where that is much of the window, or no ACK comes that would bring more, it goes. */
+static void tcp_output__super_frame_does_not_wait(void **state)
+{
+	static const struct {
+		uint32_t cwnd, first;
+	} cases[] = { { 7, 4 }, { 12, 4 }, { 3, 3 } };
+	struct tcp_rig r;
+
+	for (unsigned i = 0; i < FS_ARRAY_SIZE(cases); i++) {
+		rig_connected(&r, &rig_modern);
+		take_super(&r, 65535, 4);
+		r.c->sndbuf = 1 << 20;
+		r.c->cc.cwnd = cases[i].cwnd;
+		rig_write(&r, rig_pattern(), 15 * MSS);
+		expect_data(&r, 0, cases[i].first * MSS, 0);
+		rig_drain(&r);
+		assert_int_equal(r.c->packets_out, cases[i].cwnd);
+		trig_close(&r);
+	}
+}
+
+static void paced_in_parts(struct tcp_options *o)
+{
+	o->max_pacing_rate = 4000000; /* 2.7 segments in 2^-10 s */
+}
+
+/* The rest of a pace would leave as a frame of its own. */
+static void tcp_output__paced_super_frames(void **state)
+{
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	take_super(&r, 65535, 32);
+	set_options(&r, paced_in_parts);
+	rig_write(&r, rig_pattern(), 4 * MSS);
+	expect_data(&r, 0, 2 * MSS, 0);
+	rig_no_out(&r);
+	rig_wait(&r, FS_US(724));
+	expect_data(&r, 2 * MSS, 2 * MSS, TCP_PSH);
+	rig_no_out(&r);
+	trig_close(&r);
+}
+
 /* One pointer, one CWR for many segments would be wrong. */
 static void tcp_output__no_super_frame_of_urgent_data(void **state)
 {
@@ -836,6 +904,9 @@ int main(void)
 		cmocka_unit_test(tcp_output__pacing),
 		cmocka_unit_test(tcp_output__super_frame),
 		cmocka_unit_test(tcp_output__super_frame_limits),
+		cmocka_unit_test(tcp_output__super_frame_waits),
+		cmocka_unit_test(tcp_output__super_frame_does_not_wait),
+		cmocka_unit_test(tcp_output__paced_super_frames),
 		cmocka_unit_test(tcp_output__no_super_frame_of_urgent_data),
 		cmocka_unit_test(tcp_output__part_of_a_super_frame_again),
 		cmocka_unit_test(tcp_output__shared_segment_is_copied),
