@@ -513,7 +513,7 @@ def timed(argv, env=None):
 
 
 def start(rounds):
-    """how much later a program ends that opens no Internet socket, and dig as a short client"""
+    """how much later a program ends that opens no Internet socket, and dig and curl as short clients"""
     library = fsock.build_dir() / "src" / "preload" / "libfsock-preload.so"
     preloaded = {**os.environ, "LD_PRELOAD": str(library)}
     seen = {"kernel": [], "LD_PRELOAD": [], "fsock run": []}
@@ -525,19 +525,27 @@ def start(rounds):
         yield Row("start", {"program": "/bin/true", "by": way}, "run time", "ms", fsock=median(seen[way]),
                   kernel_block=median(seen["kernel"]), n=rounds * 40,
                   spread=spread(seen[way])).finish(more_is_better=False)
-    for name, options in (("udp:53 bypassed", {}), ("nothing bypassed", {"bypass": "none"})):
+    yield from short_clients(rounds)
+
+
+def short_clients(rounds):
+    """programs that ask once, of servers on kernel sockets"""
+    dig = ["dig", "+tries=1", "+time=2", f"@{net.B4}", "test.example"]
+    curl = ["curl", "-sS", "-f", "-o", "/dev/null", f"http://{net.B4}:8080/"]
+    names = ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null",
+             "--pid-file=", "--user=root", f"--listen-address={net.B4}", "--bind-interfaces",
+             "--address=/test.example/192.0.2.7"]
+    for client, name, options in ((dig, "udp:53 bypassed", {}), (dig, "nothing bypassed", {"bypass": "none"}),
+                                  (curl, "default", {}), (curl, "latency", {"profile": "latency"})):
         seen = {"kernel": [], "fsock": []}
-        with net.Pair("fsock-bench") as pair:
-            server = ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null",
-                      "--pid-file=", "--user=root", f"--listen-address={net.B4}", "--bind-interfaces",
-                      "--address=/test.example/192.0.2.7"]
-            with pair.b.popen(server):
-                time.sleep(0.5)
-                dig = ["dig", "+tries=1", "+time=2", f"@{net.B4}", "test.example"]
+        with net.Pair("fsock-bench") as pair, tempfile.TemporaryDirectory(prefix="fsock-bench-") as empty:
+            pages = ["python3", "-m", "http.server", "--bind", net.B4, "--directory", empty, "8080"]
+            with pair.b.popen(names), pair.b.popen(pages):
+                time.sleep(1)
                 for _ in range(rounds * 8):
-                    seen["kernel"].append(timed(pair.a.argv(dig)))
-                    seen["fsock"].append(timed(pair.a.argv(fsock.run(dig, **options))))
-        yield Row("start", {"program": "dig", "options": name}, "run time", "ms",
+                    seen["kernel"].append(timed(pair.a.argv(client)))
+                    seen["fsock"].append(timed(pair.a.argv(fsock.run(client, **options))))
+        yield Row("start", {"program": client[0], "options": name}, "run time", "ms",
                   fsock=median(seen["fsock"]), kernel_block=median(seen["kernel"]),
                   n=rounds * 8, spread=spread(seen["fsock"])).finish(more_is_better=False)
 

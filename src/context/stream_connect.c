@@ -156,10 +156,11 @@ static int connect_first(struct context *ctx, struct sock *s, const struct socka
 		return decline(ctx, s, FS_REASON_bypass);
 	if (s->stream.declined)
 		return decline(ctx, s, FS_REASON_option);
-	if (segments_open(ctx) < 0)
-		return decline(ctx, s, FS_REASON_memory);
 	d = stream_way(ctx, &s->stream.local, s->stream.options.choice, &remote, &reason);
-	return d ? begin(ctx, s, d, &remote, port) : decline(ctx, s, reason);
+	if (!d)
+		return decline(ctx, s, reason);
+	/* Not earlier: a program that connects once pays for nothing that it does not use. */
+	return segments_open(ctx) < 0 ? decline(ctx, s, FS_REASON_memory) : begin(ctx, s, d, &remote, port);
 }
 
 /* --- going on --- */
