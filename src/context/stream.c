@@ -297,7 +297,9 @@ static ssize_t give(struct dispatch *t, struct sock *s)
 
 	if (t->done && (tcp_ready(s->stream.conn) & TCP_READY_ERR))
 		return (ssize_t)t->done; /* the next call's */
-	sent = tcp_send(s->stream.conn, &ctx->env, iov, n, send_flags(t->d->flags), ctx->now);
+	do
+		sent = tcp_send(s->stream.conn, &ctx->env, iov, n, send_flags(t->d->flags), ctx->now);
+	while (sent == -ENOMEM && context_payload_reserve(ctx));
 	if (sent < 0)
 		return sent;
 	t->done += (size_t)sent;

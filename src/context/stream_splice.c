@@ -121,7 +121,9 @@ static ssize_t fill(struct carry *c, struct tcp_conn *conn)
 	c->want = WANT_STREAM;
 	if (c->done && (tcp_ready(conn) & TCP_READY_ERR))
 		return 0; /* the next call's */
-	n = tcp_reserve(conn, &r, c->left);
+	do
+		n = tcp_reserve(conn, &r, c->left);
+	while (n == -ENOMEM && context_payload_reserve(ctx));
 	if (n < 0)
 		return n;
 	n = read_now(c, &r);
