@@ -311,7 +311,7 @@ _STREAMS = ((1500, "v4", {"size": 60000}), (1500, "v6", {"size": 60000, "mss": 1
             (9000, "v4", {"size": 8948, "mss": 8948}))
 
 
-def _stream(pair, family, words, seconds=2):
+def raw_flow(pair, family, words, seconds=2):
     """Gbit/s that arrive, and CPU seconds per GB of both ends, which spin, together."""
     cpu, (a, b) = proc.cpus(), (pair.a.address(family), pair.b.address(family))
     sink = _raw_argv("sink", b, a, _mac(pair.a), cpu[1], "raw_stream", **words)
@@ -335,7 +335,7 @@ def raw_stream(rounds):
         with net.Pair("fsock-bench", mtu=mtu) as pair:
             for n in range(rounds):
                 say(f"raw_stream {family} mtu {mtu} {words['size']} B, round {n + 1} of {rounds}")
-                seen.append(_stream(pair, family, words))
+                seen.append(raw_flow(pair, family, words))
         for name, unit in (("gbit", "Gbit/s"), ("cpu", "s/GB")):
             values = [r[name] for r in seen]
             yield Row("raw_stream", {"tool": "raw_stream", "mtu": mtu, "family": family, **words},

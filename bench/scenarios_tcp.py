@@ -13,7 +13,7 @@ import pathlib
 import tempfile
 
 from lab import fsock, net, proc, sockperf
-from scenarios import DEFAULT, LATENCY, POINTS, Failed, Row, median, raw, say, spread, timed
+from scenarios import DEFAULT, LATENCY, POINTS, Failed, Row, median, raw, raw_flow, say, spread, timed
 
 # The default profile takes a client's second connection; these programs make one.
 PROFILES = {"latency": LATENCY, "default": {**DEFAULT, "client_connects": 1}}
@@ -81,15 +81,27 @@ def _sockperf(pair, **how):
     return row
 
 
+@contextlib.contextmanager
+def _pair(**how):
+    """
+    Two ends whose connections are not paced: the congestion control is Reno, in both, whatever the machine presets.
+    CUBIC, which is Linux's default, a namespace may not choose where the machine has another one.
+    """
+    with net.Pair("fsock-bench", **how) as pair:
+        for side in (pair.a, pair.b):
+            side.run(["sh", "-c", "printf reno > /proc/sys/net/ipv4/tcp_congestion_control"])
+        yield pair
+
+
 def tcp_pp(rounds, size=64):
     """unmodified sockperf over TCP, ping-pong, half round trip; the floor is udp_pp_raw's"""
-    with net.Pair("fsock-bench") as pair:
+    with _pair() as pair:
         columns = _columns(lambda spin: _sockperf(pair, size=size, spin=spin),
                            lambda options: _sockperf(pair, size=size, options=options))
         columns["floor"] = lambda: raw(pair, size=size)
         seen = _measure(f"tcp_pp {size} B", rounds, columns)
     for point in POINTS:
-        yield from _rows("tcp_pp", {"size": size, "tool": "sockperf", "mtu": 1500}, "p" + point, "us", rounds, seen,
+        yield from _rows("tcp_pp", {"size": size, "tool": "sockperf", "mtu": 1500, "cc": "reno"}, "p" + point, "us", rounds, seen,
                          point, more_is_better=False)
 
 
@@ -135,8 +147,24 @@ def stream(pair, sender=None, receiver=None, seconds=2):
 STREAM_ENDS = {"both": (True, True), "sender": (True, False), "receiver": (False, True)}
 
 
+def _frame_by_frame(rounds):
+    """Each segment a frame of its own, at both ends fsock, beside the floor of raw frames."""
+    options = {**LATENCY, "super_frames": 0}
+    for mtu, words in ((1500, {"size": 1448}), (9000, {"size": 8948, "mss": 8948})):
+        with net.Pair("fsock-bench", mtu=mtu) as pair:
+            seen = _measure(f"tcp_stream frame by frame {mtu}", rounds, {
+                "fsock": lambda: stream(pair, options, options), "floor": lambda: raw_flow(pair, "v4", words)})
+        for metric, key, raw_key, unit, more in (("received", "rate", "gbit", "Gbit/s", True),
+                                                 ("cpu", "cpu", "cpu", "s/GB", False)):
+            values = [r[key] for r in seen["fsock"]]
+            yield Row("tcp_stream", {"mtu": mtu, "block": "128 KiB", "cc": "cubic", "profile": "latency", "super_frames": 0,
+                                     "on fsock": "both"},
+                      metric, unit, n=rounds, fsock=median(values), floor=median(r[raw_key] for r in seen["floor"]),
+                      share=min(r["share"] for r in seen["fsock"]), spread=spread(values)).finish(more)
+
+
 def tcp_stream(rounds):
-    """one flow at MTU 1500 and default offloads: both ends fsock, one of them; Gbit/s and processor time"""
+    """one flow at MTU 1500 and default offloads: both ends fsock, one of them; frame by frame; Gbit/s, processor time"""
     def ends(name):
         return [LATENCY if fast else None for fast in STREAM_ENDS[name]]
     with net.Pair("fsock-bench") as pair:
@@ -145,12 +173,13 @@ def tcp_stream(rounds):
             **{name: lambda name=name: stream(pair, *ends(name)) for name in STREAM_ENDS}})
     for metric, key, unit, more in (("received", "rate", "Gbit/s", True), ("cpu", "cpu", "s/GB", False)):
         kernel = median(r[key] for r in seen["kernel_block"])
-        params = {"mtu": 1500, "block": "128 KiB"}
+        params = {"mtu": 1500, "block": "128 KiB", "cc": "cubic"}
         for name in STREAM_ENDS:
             values = [r[key] for r in seen[name]]
             yield Row("tcp_stream", {**params, "profile": "latency", "on fsock": name}, metric, unit, n=rounds,
                       fsock=median(values), kernel_block=kernel, share=min(r["share"] for r in seen[name]),
                       spread=spread(values)).finish(more)
+    yield from _frame_by_frame(rounds)
 
 
 # --- short connections ------------------------------------------------------------------------
@@ -177,7 +206,7 @@ def calls(pair, parallel, spin=False, options=None, seconds=2):
 def tcp_cps(rounds):
     """connect, one request, answer, close: connections a second, one at a time and 16"""
     for parallel in (1, 16):
-        with net.Pair("fsock-bench") as pair:
+        with _pair() as pair:
             seen = _measure(f"tcp_cps {parallel}", rounds, _columns(
                 lambda spin: calls(pair, parallel, spin), lambda options: calls(pair, parallel, options=options)))
         yield from _rows("tcp_cps", {"size": 64, "parallel": parallel, "tool": "plain_tcp", "closes": "server"},

@@ -148,7 +148,7 @@ static void fill_port(struct context *ctx, unsigned slot, const struct host_link
 		.up = (link->flags & IFF_UP) && p->error == 0,
 		.tx_csum_partial = p->caps.tx_csum_partial,
 		.udp_gso = context_port_udp_gso(p),
-		.tcp_gso = p->caps.max_gso,
+		.tcp_gso = ctx->config.super_frames ? p->caps.max_gso : 0,
 		.gso_parts = (uint8_t)FS_MIN(p->caps.gso_parts, (uint32_t)UINT8_MAX),
 		.max_parts = (uint8_t)FS_MIN(p->caps.max_parts, (uint32_t)UINT8_MAX),
 		.trust_partial = link->kind == HOST_LINK_VETH,
