@@ -18,11 +18,26 @@
 #include "sys/sys.h"
 #include "tcp/snapshot.h"
 
+#define SETTLED_NS FS_MS(10) /* after a move, until no frame of it can be on its way any more */
 #define DRIVE_NS FS_MS(1) /* between looks at what an exiting process waits for */
 
 static uint32_t read_queue(void *conn, enum tcp_queue which, uint32_t offset, void *to, uint32_t len)
 {
 	return tcp_export_queue(conn, which, offset, to, len);
+}
+
+/*
+ * Frames may have been on their way to the ports when the kernel got the connection: the engine's half, which is frozen,
+ * swallows them. Without it they would be answered by a reset.
+ */
+void handover_settle(struct context *ctx)
+{
+	struct list *e;
+
+	if (ctx->now - ctx->stack->moved_at < SETTLED_NS)
+		return;
+	while ((e = list_pop_front(&ctx->stack->moved)) != NULL)
+		tcp_discard(FS_CONTAINER_OF(e, struct tcp_conn, queue), &ctx->env);
 }
 
 /* The kernel gets @conn as the socket @fd. @why names the step that failed. */
@@ -56,7 +71,8 @@ static int move(struct context *ctx, struct tcp_conn *conn, int fd, const char *
 	ret = host_repair_start(fd, &repair, why);
 	context_lease_moved(ctx, port);
 	conn->user = NULL;
-	tcp_discard(conn, &ctx->env);
+	list_push_back(&ctx->stack->moved, &conn->queue);
+	ctx->stack->moved_at = ctx->now;
 	ctx->stack->counter[FS_CTR_moved_to_kernel]++;
 	return ret;
 }
@@ -180,7 +196,7 @@ static void close_all(struct context *ctx)
 /* Does the peer still have to hear something of it? In FIN-WAIT-2 we have to hear of the peer. */
 static bool is_unfinished(const struct tcp_conn *conn)
 {
-	return tcp_has(conn, TCP_CONN_ORPHAN) && conn->state != TCP_CLOSED && conn->state != TCP_SYN_SENT &&
+	return tcp_has(conn, TCP_CONN_ORPHAN) && !tcp_has(conn, TCP_CONN_FROZEN) && conn->state != TCP_CLOSED && conn->state != TCP_SYN_SENT &&
 	       conn->state != TCP_SYN_RECEIVED;
 }
 
@@ -205,9 +221,12 @@ static int move_orphan(struct context *ctx, struct tcp_conn *conn)
 	bool v6 = !ip_addr_is_v4(&conn->end.local);
 	int fd = sys_socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), ret;
 	const char *why = "";
+	const int on = 1;
 
 	if (fd < 0)
 		return fd;
+	/* What it inherited is forgotten by now; nobody else shall find the port taken longer than by the kernel's own. */
+	sys_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	ret = move(ctx, conn, fd, &why);
 	if (ret < 0)
 		host_log(&ctx->log, LOG_INFO, "a closed connection stays in the engine (error %d): %s", -ret, why);

@@ -31,6 +31,9 @@ void handover_before_exec(struct context *ctx);
  * between. */
 void handover_at_exit(struct context *ctx);
 
+/* Forget connections that moved a while ago. */
+void handover_settle(struct context *ctx);
+
 /* Somebody asked through the stack's memory (`fsock handover`): do it if this process can. */
 void handover_look(struct context *ctx);
 

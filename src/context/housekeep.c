@@ -12,6 +12,7 @@
 
 #include "base/reason.h"
 #include "context/icmp.h"
+#include "context/handover.h"
 #include "context/internal.h"
 #include "host/diag.h"
 #include "host/policy.h"
@@ -365,6 +366,8 @@ void context_housekeep(struct context *ctx)
 		context_look_at_owners(ctx);
 	if (ctx->stack->entries_left)
 		context_unsteer_left(ctx);
+	if (!list_is_empty(&ctx->stack->moved))
+		handover_settle(ctx);
 	context_tend_ports(ctx);
 	if (ctx->next_check == 0)
 		ctx->next_check = ctx->now + FIRST_CHECK_NS;

@@ -809,8 +809,11 @@ static void put_sock(struct context *ctx, struct sock *s)
 		return;
 	/* Threads sleep in it: the last to leave frees it (datagram.c). They must leave. */
 	ctx->to_ring |= sock_sleepers(s);
-	if (!s->heirs)
-		context_demote(ctx, s, FS_REASON_shutdown, NULL);
+	if (s->heirs)
+		return;
+	if (s->protocol == SOCK_TCP)
+		stream_end(ctx, s); /* the connection ends as the descriptor did */
+	context_demote(ctx, s, FS_REASON_shutdown, NULL);
 }
 
 static void forget(struct context *ctx, struct fd_entry *e)

@@ -108,6 +108,8 @@ struct stack {
 
 	uint32_t stamped;	/* sockets that want to know when frames arrive */
 	uint32_t flows;		/* flow entries ever made */
+	struct list moved;	/* struct tcp_conn, by `queue`: the kernel has them now */
+	fs_ns moved_at;		/* when the last one went there */
 	fs_ns driven_at;	/* when a call of some program's drove it last */
 	struct list bare_news[STATS_MAX_PROCS]; /* bare connections with news, by slot of their process (socket/bare.h) */
 

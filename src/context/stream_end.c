@@ -219,6 +219,7 @@ void stream_end(struct context *ctx, struct sock *s)
 	if (stream_listens(&s->stream)) {
 		stream_unsteer(ctx, s);
 		tcp_unlisten(&s->stream.listener, &ctx->env, ctx->now);
+		s->stream.listener.stack = NULL;
 		segments_send(ctx);
 	}
 	if (s->stream.conn)
