@@ -26,6 +26,7 @@ COMMANDS = {
     "stat": "show ports, sockets and counters of a running program",
     "doctor": "find out what stands in the way",
     "providers": "list the ways to move frames, and which serves which interface",
+    "handover": "move a socket of a running program to the kernel",
     "help": "describe a command",
 }
 # Of the manual pages: the day their text last changed in substance.

@@ -40,7 +40,7 @@ void handover_settle(struct context *ctx)
 		tcp_discard(FS_CONTAINER_OF(e, struct tcp_conn, queue), &ctx->env);
 }
 
-/* The kernel gets @conn as the socket @fd. @why names the step that failed. */
+/* The kernel gets @conn as the socket @fd. On failure @why names the step, and the engine goes on with it. */
 static int move(struct context *ctx, struct tcp_conn *conn, int fd, const char **why)
 {
 	struct tcp_snapshot snap;
@@ -69,12 +69,14 @@ static int move(struct context *ctx, struct tcp_conn *conn, int fd, const char *
 	if (ctx->stack->flows)
 		stream_unsteer_flow(ctx, &conn->end);
 	ret = host_repair_start(fd, &repair, why);
+	if (ret < 0) /* what was not sent yet does not fit: the kernel resets it when it is closed */
+		host_log(&ctx->log, LOG_WARN, "a connection is lost in its move to the kernel (error %d): %s", -ret, *why);
 	context_lease_moved(ctx, port);
 	conn->user = NULL;
 	list_push_back(&ctx->stack->moved, &conn->queue);
 	ctx->stack->moved_at = ctx->now;
 	ctx->stack->counter[FS_CTR_moved_to_kernel]++;
-	return ret;
+	return 0;
 }
 
 /* A number of this process's that means @s, or -1. */
@@ -123,7 +125,7 @@ int handover_sock(struct context *ctx, struct sock *s, int reason)
 		ret = begin_anew(ctx, s, fd);
 	} else {
 		ret = move(ctx, conn, fd, &why);
-		if (ret < 0 && conn == s->stream.conn && !tcp_has(conn, TCP_CONN_ORPHAN)) {
+		if (ret < 0) {
 			host_log(&ctx->log, LOG_WARN, "a connection stays in the engine (error %d): %s", -ret, why);
 			return ret;
 		}
@@ -169,6 +171,41 @@ void handover_before_exec(struct context *ctx)
 	for (int fd = 0; fd <= ctx->fds.highest; fd++)
 		if (stream_is(ctx, fd) && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC))
 			handover_fd(ctx, fd, FS_REASON_executed);
+}
+
+/* --- on request --- */
+
+/* Everything in the request is another's word: it names a socket of ours, or it does not. */
+static int answer(struct context *ctx, int fd)
+{
+	struct sock *s;
+
+	context_check_descriptor(ctx, fd);
+	s = context_live_sock(ctx, fd);
+	if (!s)
+		return -EBADF;
+	if (s->protocol == SOCK_TCP)
+		return handover_sock(ctx, s, FS_REASON_moved);
+	context_dismiss(ctx, s, FS_REASON_moved, NULL);
+	return 0;
+}
+
+void handover_look(struct context *ctx)
+{
+	struct stats_request *r = &ctx->stack->head.request;
+	uint32_t serial = fs_load_acquire(&r->serial);
+
+	if (fs_load_relaxed(&r->answered) == serial || fs_load_relaxed(&r->pid) != ctx->pid)
+		return;
+	fs_store_relaxed(&r->result, answer(ctx, fs_load_relaxed(&r->fd)));
+	fs_store_release(&r->answered, serial);
+}
+
+bool handover_is_asked(const struct context *ctx)
+{
+	const struct stats_request *r = &ctx->stack->head.request;
+
+	return fs_load_acquire(&r->serial) != fs_load_relaxed(&r->answered) && fs_load_relaxed(&r->pid) == ctx->pid;
 }
 
 /* --- at exit --- */
@@ -234,21 +271,26 @@ static int move_orphan(struct context *ctx, struct tcp_conn *conn)
 	return ret;
 }
 
+/* 0, or why some could not move: what concerns one of them does not keep the others. */
 static int move_orphans(struct context *ctx)
 {
 	struct table_cursor cursor = { 0 };
 	struct tcp_conn *conn;
-	int ret = 0;
+	int failed = 0;
 
-	while (ret == 0 && (conn = next_unfinished(ctx, &cursor)) != NULL) {
-		ret = move_orphan(ctx, conn);
-		cursor = (struct table_cursor){ 0 };
+	while (failed != -EPERM && failed != -EMFILE && (conn = next_unfinished(ctx, &cursor)) != NULL) {
+		int ret = move_orphan(ctx, conn);
+
+		if (ret < 0)
+			failed = ret;
+		else
+			cursor = (struct table_cursor){ 0 };
 	}
-	return ret;
+	return failed;
 }
 
 /* Give the peers time to acknowledge; then reset those that did not. */
-static void linger(struct context *ctx)
+static void linger(struct context *ctx, int error)
 {
 	fs_ns end = host_clock_kernel() + FS_MS(ctx->config.exit_linger);
 	struct timespec pause = { .tv_nsec = DRIVE_NS };
@@ -270,8 +312,8 @@ static void linger(struct context *ctx)
 	}
 	segments_send(ctx);
 	if (n)
-		host_log(&ctx->log, LOG_WARN, "%u connections were not finished within exit_linger and are reset: "
-			 "CAP_NET_ADMIN would let the kernel finish them", n);
+		host_log(&ctx->log, LOG_WARN, "%u connections were not finished within exit_linger and are reset: the kernel "
+			 "could not take them over (error %d%s)", n, -error, error == -EPERM ? ", CAP_NET_ADMIN" : "");
 }
 
 /* Another process of the stack goes on with what is left. */
@@ -285,10 +327,13 @@ static bool is_last(const struct context *ctx)
 
 void handover_at_exit(struct context *ctx)
 {
+	int error;
+
 	if (!ctx->stack->tcp.ip || ctx->slot >= STATS_MAX_PROCS)
 		return;
 	context_poll(ctx);
 	close_all(ctx);
-	if (is_last(ctx) && move_orphans(ctx) < 0)
-		linger(ctx);
+	error = is_last(ctx) ? move_orphans(ctx) : 0;
+	if (error < 0)
+		linger(ctx, error);
 }

@@ -34,7 +34,10 @@ void handover_at_exit(struct context *ctx);
 /* Forget connections that moved a while ago. */
 void handover_settle(struct context *ctx);
 
-/* Somebody asked through the stack's memory (`fsock handover`): do it if this process can. */
+/* Somebody asked through the stack's memory (`fsock handover`): do it. */
 void handover_look(struct context *ctx);
+
+/* Has somebody, and nobody answered yet? No lock needed. */
+bool handover_is_asked(const struct context *ctx);
 
 #endif

@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include "context/handover.h"
 #include "context/internal.h"
 #include "context/thread.h"
 #include "sys/sys.h"
@@ -146,12 +147,23 @@ static void rest(struct context *ctx, const struct plan *p)
 		sys_read(ctx->helper.kick, &kicks, sizeof(kicks));
 }
 
+/* What needs the program's rights is for its threads: those that sleep in fsock look at it. */
+static void wake_program(const struct context *ctx)
+{
+	uint64_t one = 1;
+
+	if (ctx->slot < STATS_MAX_PROCS && ctx->doorbell[ctx->slot] >= 0)
+		sys_write(ctx->doorbell[ctx->slot], &one, sizeof(one));
+}
+
 static bool step(struct context *ctx)
 {
 	struct plan p = { .until = host_clock_now(&ctx->clock) + BUSY_NS };
 
 	if (fs_load_relaxed(&ctx->stack->broken) || fs_load_relaxed(&ctx->helper.stop))
 		return false;
+	if (handover_is_asked(ctx))
+		wake_program(ctx);
 	if (fs_load_relaxed(&ctx->stack->lock.owner) == 0 && context_lock(ctx)) {
 		p = look(ctx);
 		context_unlock(ctx);

@@ -366,6 +366,8 @@ void context_housekeep(struct context *ctx)
 		context_look_at_owners(ctx);
 	if (ctx->stack->entries_left)
 		context_unsteer_left(ctx);
+	if (handover_is_asked(ctx))
+		handover_look(ctx);
 	if (!list_is_empty(&ctx->stack->moved))
 		handover_settle(ctx);
 	context_tend_ports(ctx);

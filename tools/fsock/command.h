@@ -28,7 +28,8 @@ struct command {
 	int (*main)(int argc, char **argv);
 };
 
-extern const struct command command_run, command_why, command_stat, command_doctor, command_providers;
+extern const struct command command_run, command_why, command_stat, command_doctor, command_providers,
+	command_handover;
 
 /* Print how @command is used on standard error; returns EXIT_USAGE. @complaint may be NULL. */
 int command_misused(const struct command *command, const char *complaint, const char *about);

@@ -15,7 +15,7 @@
 #include "base/err.h"
 
 static const struct command *const commands[] = { &command_run, &command_why, &command_stat,
-						  &command_doctor, &command_providers };
+						  &command_doctor, &command_providers, &command_handover };
 
 static const struct command *find(const char *name)
 {

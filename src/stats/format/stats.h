@@ -7,7 +7,7 @@
  * below. A reader maps them read-only; the program pays nothing. Readers trust nothing: they check
  * magic, version, sizes and every offset against the file's length.
  *
- * Writers: the holder of the stack's lock. Values are plain stores: a reader may see a record half
+ * Writers: the holder of the stack's lock, but for stats_head.request. Values are plain stores: a reader may see a record half
  * updated, never an index out of range (n_* only grow, up to the max).
  */
 #ifndef FSOCK_STATS_FORMAT_STATS_H
@@ -20,7 +20,7 @@
 #define STATS_MAGIC 0x6b636f7366ULL /* "fsock" */
 
 enum {
-	STATS_VERSION = 2,
+	STATS_VERSION = 3,
 	STATS_MAX_PORTS = 16,
 	STATS_MAX_PROCS = 16,
 	STATS_DETAIL_LEN = 96,
@@ -65,6 +65,21 @@ struct stats_port {
 };
 static_assert(sizeof(struct stats_port) == 432, "stats_port is a format");
 
+/*
+ * What another program asks of the stack's: that the socket behind descriptor @fd of process @pid goes on in the
+ * kernel. Who asks waits until serial equals answered, writes pid and fd, and raises serial; the program stores the
+ * result and then serial in answered. The one part of the memory that others write: nothing hangs on it but sockets
+ * that the program has, and who may write it could do worse to the program.
+ */
+struct stats_request {
+	uint32_t serial, answered;
+	uint32_t pid;
+	int32_t fd;
+	int32_t result; /* 0 or -errno: -EBADF no socket of fsock's, -EPERM CAP_NET_ADMIN is missing */
+	uint32_t pad;
+};
+static_assert(sizeof(struct stats_request) == 24, "stats_request is a format");
+
 struct stats_head {
 	uint64_t magic;
 	uint32_t version;
@@ -83,8 +98,9 @@ struct stats_head {
 	uint32_t socks_offset;	/* struct stats_sock[max_socks] */
 	uint32_t procs[STATS_MAX_PROCS]; /* processes driving the stack, 0 = free slot */
 	uint32_t pad;
+	struct stats_request request;
 };
-static_assert(sizeof(struct stats_head) == 160, "stats_head is a format");
+static_assert(sizeof(struct stats_head) == 184, "stats_head is a format");
 
 /*
  * FSOCK_REPORT_FD: "N" or "N,M", descriptors of `fsock why -- prog`. To N (a memfd opened O_APPEND) a

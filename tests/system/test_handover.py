@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+test_handover - connections go on in the kernel: on request (`fsock handover`), and at the program's end.
+
+What a program sent and had not finished when it ended arrives whole and ends as it would by the kernel: EOF, no reset.
+"""
+import contextlib
+import hashlib
+import json
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from lab import fsock, net
+
+PORT = 7320
+SIZE = 3000000
+
+# Reads slowly at first, through a small buffer, so that most of it is on its way when the program ends.
+READER = textwrap.dedent("""
+    import hashlib, socket, sys, time
+    host, port = sys.argv[1], int(sys.argv[2])
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    listener.bind((host, port))
+    listener.listen()
+    print("ready", flush=True)
+    peer, got = listener.accept()[0], bytearray()
+    time.sleep(0.5)
+    try:
+        while data := peer.recv(100000):
+            got += data
+        end = "end"
+    except OSError as error:
+        end = error.strerror
+    print(len(got), hashlib.sha256(got).hexdigest(), end, flush=True)
+""")
+
+WRITER = textwrap.dedent("""
+    import os, random, socket, sys
+    host, port, size, way = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    peer = socket.socket(family)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8000000)
+    peer.connect((host, port))
+    random.seed(1)
+    peer.sendall(random.randbytes(size))
+    if way == "close":
+        peer.close()
+    elif way == "_exit":
+        os._exit(0)
+    elif way == "exec":
+        os.set_inheritable(peer.fileno(), True)
+        os.execv("/bin/true", ["true"])
+""")
+
+
+@pytest.fixture(scope="module")
+def pair():
+    with net.Pair("fsock-hand") as pair:
+        yield pair
+
+
+def _expected():
+    code = f"import random; random.seed(1); import sys; sys.stdout.buffer.write(random.randbytes({SIZE}))"
+    return hashlib.sha256(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout).hexdigest()
+
+
+@pytest.mark.parametrize("way", ["close", "end", "_exit", "exec"])
+@pytest.mark.parametrize("family", ["v4", "v6", "mapped"])
+def test_a_program_that_ends_loses_nothing(pair, family, way):
+    reader = pair.b.address("v4" if family == "mapped" else family)
+    with contextlib.closing(fsock.Report()) as report:
+        with pair.b.popen([sys.executable, "-c", READER, reader, PORT], env=fsock.CLEAN) as end:
+            end.wait_for("ready")
+            done = pair.a.run(fsock.run([sys.executable, "-c", WRITER, pair.b.address(family), PORT, SIZE, way],
+                                        profile="latency"),
+                              env={**fsock.CLEAN, **report.env}, fds=(report.fd,))
+            got = end.finish()
+        assert done.status == 0, done.err
+        assert got.out.split()[1:] == [str(SIZE), _expected(), "end"], got.out + got.err
+        if way != "exec":  # whose records are not the library's any more
+            assert any(s["remote_port"] == PORT and s["tx_fast"] > 0 for s in report.sockets())
+
+
+# Echoes on one connection; says its own number and the connection's, and waits in recv() between.
+ECHO = textwrap.dedent("""
+    import os, socket, sys
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((sys.argv[1], int(sys.argv[2])))
+    listener.listen()
+    print("ready", flush=True)
+    peer = listener.accept()[0]
+    print("pid", os.getpid(), peer.fileno(), listener.fileno(), flush=True)
+    while data := peer.recv(65536):
+        peer.sendall(data)
+""")
+
+# Sends and compares, before the move, while it may happen at any time, and after it.
+ASKER = textwrap.dedent("""
+    import os, socket, sys
+    peer = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+    def echo(size):
+        data, got = os.urandom(size), bytearray()
+        peer.sendall(data)
+        while len(got) < size:
+            more = peer.recv(size)
+            assert more, "ended"
+            got += more
+        assert bytes(got) == data
+    echo(1000)
+    print("talking", flush=True)
+    for line in sys.stdin:
+        echo(int(line))
+        print("echoed", flush=True)
+""")
+
+
+def _handover(*words):
+    done = subprocess.run([str(fsock.tool()), "handover", "--json", *map(str, words)], capture_output=True, text=True,
+                          check=False, timeout=60)
+    return done.returncode, json.loads(done.stdout)
+
+
+@contextlib.contextmanager
+def _talk(pair):
+    """(server process, its pid, descriptors of connection and listener, echo(size))"""
+    with pair.a.popen(fsock.run([sys.executable, "-c", ECHO, pair.a.v4, PORT + 1], profile="default"), env=fsock.CLEAN) as server:
+        server.wait_for("ready")
+        with pair.b.popen([sys.executable, "-c", ASKER, pair.a.v4, PORT + 1], env=fsock.CLEAN, stdin=subprocess.PIPE) as asker:
+            asker.wait_for("talking")
+            server.wait_for("pid ")
+            words = [line for line in server.out.splitlines() if line.startswith("pid ")][0].split()[1:]
+            count = [0]
+
+            def echo(size):
+                asker.child.stdin.write(f"{size}\n".encode())
+                asker.child.stdin.flush()
+                count[0] += 1
+                asker.wait_for("echoed\n" * count[0])
+            yield server, *map(int, words), echo
+            asker.child.stdin.close()
+            assert asker.finish().status == 0
+        assert server.finish().status == 0
+
+
+def test_on_request_a_connection_moves_and_goes_on(pair):
+    with _talk(pair) as (_, pid, fd, listener, echo):
+        echo(300000)
+        assert _handover(pid, fd) == (0, {"pid": pid, "fd": fd, "moved": True, "error": 0,
+                                          "text": "it goes on in the kernel"})
+        echo(300000)
+        status, said = _handover(pid, fd)
+        assert status == 1 and not said["moved"], "it is the kernel's already"
+        assert _handover(pid, 4000)[1]["error"] != 0
+        echo(1000)
+        assert listener != fd
+
+
+def test_who_cannot_be_asked_says_so(pair):
+    assert _handover(1, 0)[0] == 1
+    status, said = _handover(2 ** 22 + 1, 3)
+    assert status == 1 and said["text"] == "no such process"
+    # It computes, in no call of fsock's: the request is taken back.
+    code = "import socket, time; s = socket.socket(2, 2); s.bind(('', 7399)); print('ready', s.fileno(), flush=True); time.sleep(20)"
+    with pair.a.popen(fsock.run([sys.executable, "-c", code], profile="latency"), env=fsock.CLEAN) as program:
+        program.wait_for("ready")
+        stack = program.pid
+        status, said = _handover("--timeout=0.3", stack, program.out.split()[-1])
+        assert status == 1 and "no thread" in said["text"], said
+        program.kill()
