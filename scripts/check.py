@@ -461,9 +461,15 @@ def long_tcp_loss():
     yield Result("bench/run tcp_loss", "passed" if status == 0 else "failed", last_lines(out, 60))
 
 
+def long_tcp_soak():
+    """connections over a link that loses, doubles and overtakes, ten minutes or FSOCK_SOAK_SECONDS: nothing grows"""
+    os.environ.setdefault("FSOCK_SOAK_SECONDS", "600")
+    yield from pytest_results("tcp_soak", ["tests/system/test_tcp_soak.py"])
+
+
 LONG = {"fuzz": long_fuzz, "sim": long_sim, "demo": long_demo, "kill": long_kill, "python": long_python,
         "families": long_families, "packet": long_packet, "programs": long_programs,
-        "bench": long_bench, "tcp_loss": long_tcp_loss}
+        "bench": long_bench, "tcp_loss": long_tcp_loss, "tcp_soak": long_tcp_soak}
 
 
 # --- the whole --------------------------------------------------------------------------------

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+test_tcp_soak - connections come, talk and go over a link that loses, doubles and overtakes, for as long as is asked:
+FSOCK_SOAK_SECONDS, a few in ./check, ten minutes in `./check --long tcp_soak`.
+
+Every byte is compared. Memory, descriptors and the engine's objects of both programs are the same at the end as after
+a third of the time.
+"""
+import contextlib
+import json
+import os
+import pathlib
+import sys
+import textwrap
+import time
+
+import pytest
+
+from lab import emulator, fsock, net
+
+PORT = 7330
+SECONDS = float(os.environ.get("FSOCK_SOAK_SECONDS", "9"))
+LINK = {"delay_us": 500, "loss": 10000, "duplicate": 2000, "reorder": 5000, "reorder_us": 1000, "seed": 3}
+
+SERVER = textwrap.dedent("""
+    import selectors, socket, sys
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((sys.argv[1], int(sys.argv[2])))
+    listener.listen(64)
+    print("ready", flush=True)
+    watch = selectors.EpollSelector()
+    watch.register(listener, selectors.EVENT_READ)
+    while True:
+        for key, _ in watch.select():
+            if key.fileobj is listener:
+                peer = listener.accept()[0]
+                watch.register(peer, selectors.EVENT_READ)
+                continue
+            data = key.fileobj.recv(65536)
+            if data:
+                key.fileobj.sendall(data)
+            else:
+                watch.unregister(key.fileobj)
+                key.fileobj.close()
+""")
+
+CLIENT = textwrap.dedent("""
+    import os, random, socket, sys, threading, time
+    end, calls, bytes_, broken = time.monotonic() + float(sys.argv[3]), [0], [0], []
+    def talk(seed):
+        draw = random.Random(seed)
+        while time.monotonic() < end:
+            peer = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+            for _ in range(draw.randrange(1, 6)):
+                data, got = draw.randbytes(draw.randrange(1, 40000)), bytearray()
+                peer.sendall(data)
+                while len(got) < len(data):
+                    more = peer.recv(65536)
+                    if not more:
+                        break
+                    got += more
+                if bytes(got) != data:
+                    broken.append(len(got))
+                    return
+                bytes_[0] += len(data)
+            peer.close()
+            calls[0] += 1
+    print("ready", flush=True)
+    threads = [threading.Thread(target=talk, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(calls[0], bytes_[0], broken, flush=True)
+""")
+
+
+def _holds(pid):
+    """(resident KiB, descriptors) of a process."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    rss = int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
+    return rss, len(os.listdir(f"/proc/{pid}/fd"))
+
+
+@pytest.fixture(scope="module")
+def line():
+    with net.Line("fsock-soak") as line:
+        yield line
+
+
+@pytest.mark.alone
+def test_tcp_soak(line):
+    def start(side, code, *more):
+        return side.popen(fsock.run([sys.executable, "-c", code, net.B4, PORT, *more], client_connects=1), env=fsock.CLEAN)
+    with contextlib.ExitStack() as stack:
+        between = stack.enter_context(emulator.Emulator(line, LINK))
+        server = stack.enter_context(start(line.b, SERVER))
+        assert server.wait_for("ready"), server.err
+        client = stack.enter_context(start(line.a, CLIENT, SECONDS))
+        assert client.wait_for("ready"), client.err
+        time.sleep(SECONDS / 3)
+        early = {end.pid: _holds(end.pid) for end in (server, client)}
+        time.sleep(SECONDS / 2)
+        late = {end.pid: _holds(end.pid) for end in (server, client)}
+        done = client.finish(SECONDS + 120)
+        counted = fsock.counts(server.pid)
+        engine = fsock.counters(server.pid)
+        lost = between.stop()["forward"]["lost"]
+    assert done.status == 0, done.err
+    calls, moved, broken = done.out.splitlines()[-1].split(maxsplit=2)
+    assert broken == "[]" and int(calls) > 0 and int(moved) > 0, done.out
+    assert lost > 0 and engine["tcp_opened_passive"] >= int(calls)
+    assert counted is None or counted.kernel == 0, counted
+    for pid, (rss, fds) in early.items():
+        assert late[pid][0] < rss * 1.1 + 8192, f"memory grew from {rss} to {late[pid][0]} KiB"
+        assert abs(late[pid][1] - fds) <= 16, f"descriptors went from {fds} to {late[pid][1]}"
+    print(json.dumps({"calls": int(calls), "bytes": int(moved), "lost": lost, "early": list(early.values()),
+                      "late": list(late.values())}))
