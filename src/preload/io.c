@@ -221,7 +221,8 @@ static bool is_unix(int fd)
 	int domain = AF_UNSPEC;
 	socklen_t len = sizeof(domain);
 
-	return sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
+	return fsock_context && fd_kind_of(&fsock_context->fds, fd) == FD_NONE &&
+	       sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
 }
 
 FSOCK_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
@@ -230,7 +231,7 @@ FSOCK_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 
 	if (ctx)
 		return send_message(ctx, fd, msg, flags);
-	if (fsock_context && msg && is_unix(fd) && msg->msg_controllen)
+	if (msg && is_unix(fd) && msg->msg_controllen)
 		give_away(msg);
 	return LIBC(sendmsg)(fd, msg, flags);
 }
@@ -275,7 +276,9 @@ FSOCK_EXPORT int sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
 	unsigned done = 0;
 
 	if (!ctx) {
-		for (unsigned i = 0; fsock_context && vec && i < n; i++)
+		bool passes = vec && is_unix(fd);
+
+		for (unsigned i = 0; passes && i < n; i++)
 			if (vec[i].msg_hdr.msg_controllen)
 				give_away(&vec[i].msg_hdr);
 		return LIBC(sendmmsg)(fd, vec, n, flags);

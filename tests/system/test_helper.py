@@ -83,6 +83,7 @@ def _run(pair, direction, **options):
         return json.loads(done.out.splitlines()[-1]), json.loads(client.out.splitlines()[-1]), report.sockets()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("profile", ["default", "latency"])
 @pytest.mark.parametrize("direction", ["receive", "send"])
 def test_connections_go_on_while_the_program_computes(pair, direction, profile):

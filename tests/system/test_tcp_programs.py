@@ -258,6 +258,7 @@ def ssh(tmp_path):
             separate.rmdir()
 
 
+@pytest.mark.alone  # all of them need /run/sshd, and remove it
 def test_ssh(ends, tmp_path, whole, ssh):
     """
     A command, a large copy there and one back. Nothing is counted: sshd starts itself anew for each connection,
