@@ -31,7 +31,7 @@ static void die(const char *what, int error)
 static struct fsock_channel *listener(const char *address, uint16_t port)
 {
 	union fsock_addr local = { .in.sin_family = AF_INET };
-	struct fsock_channel *ch;
+	struct fsock_channel *ch = NULL;
 	struct fsock_ep *ep;
 	int ret, on = 1;
 

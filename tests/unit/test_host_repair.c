@@ -160,8 +160,11 @@ static void await_state(int fd, int state)
 static void deafen(int fd, bool deaf)
 {
 	struct sock_filter drop = { .code = BPF_RET | BPF_K, .k = 0 };
-	struct sock_fprog program = { .len = 1, .filter = &drop };
+	struct sock_fprog program;
 
+	memset(&program, 0, sizeof(program)); /* its padding, too: memcheck looks at what the kernel is given */
+	program.len = 1;
+	program.filter = &drop;
 	if (deaf)
 		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)), 0);
 	else
