@@ -56,7 +56,7 @@ FSOCK_EXPORT int execveat(int dir, const char *path, char *const argv[], char *c
 	return LIBC(execveat)(dir, path, argv, envp, flags);
 }
 
-/* The arguments of execl() and its like, which end with NULL, from @first on. */
+/* How many arguments of execl() and its like there are from @first on, which end with NULL. */
 static size_t count(va_list args)
 {
 	va_list copy;
@@ -69,23 +69,30 @@ static size_t count(va_list args)
 	return n;
 }
 
-static void collect(char **argv, size_t n, const char *first, va_list args)
+/* By reference: what follows the NULL is read by the caller, and some machines pass a va_list by value. */
+static char **collect(char **argv, size_t n, const char *first, va_list *args)
 {
 	argv[0] = (char *)first;
 	for (size_t i = 1; i <= n; i++)
-		argv[i] = va_arg(args, char *);
+		argv[i] = va_arg(*args, char *);
+	return argv;
 }
+
+/* As a vector in the caller's frame: exec may be called where malloc() may not. */
+#define VECTOR(first, args)                                                                         \
+	({                                                                                          \
+		size_t n_ = count(args);                                                            \
+                                                                                                    \
+		collect(__builtin_alloca((n_ + 1) * sizeof(char *)), n_, first, &args);             \
+	})
 
 FSOCK_EXPORT int execl(const char *path, const char *arg, ...)
 {
 	va_list args;
 	char **argv;
-	size_t n;
 
 	va_start(args, arg);
-	n = count(args);
-	argv = __builtin_alloca((n + 1) * sizeof(*argv));
-	collect(argv, n, arg, args);
+	argv = VECTOR(arg, args);
 	va_end(args);
 	return execv(path, argv);
 }
@@ -94,12 +101,9 @@ FSOCK_EXPORT int execlp(const char *file, const char *arg, ...)
 {
 	va_list args;
 	char **argv;
-	size_t n;
 
 	va_start(args, arg);
-	n = count(args);
-	argv = __builtin_alloca((n + 1) * sizeof(*argv));
-	collect(argv, n, arg, args);
+	argv = VECTOR(arg, args);
 	va_end(args);
 	return execvp(file, argv);
 }
@@ -108,12 +112,9 @@ FSOCK_EXPORT int execle(const char *path, const char *arg, ...)
 {
 	va_list args;
 	char **argv, **envp;
-	size_t n;
 
 	va_start(args, arg);
-	n = count(args);
-	argv = __builtin_alloca((n + 1) * sizeof(*argv));
-	collect(argv, n, arg, args);
+	argv = VECTOR(arg, args);
 	envp = va_arg(args, char **);
 	va_end(args);
 	return execve(path, argv, envp);
