@@ -113,9 +113,8 @@ static struct plan look(struct context *ctx)
 	ctx->helper.until = 0; /* what it does itself needs no kick */
 	ctx->now = ctx->env.now = now;
 	look_at_company(ctx, now);
-	if (p.watches || segments_next(ctx) <= now) {
+	if (p.watches || segments_next(ctx) <= now)
 		drive(ctx);
-	}
 	if (p.watches) {
 		refresh_watch(ctx);
 		if (!arm(ctx, true))
@@ -271,13 +270,17 @@ void helper_stop(struct context *ctx)
 	uint32_t running = STATE_RUNNING;
 	uint64_t one = 1;
 	int saved = errno;
+	bool locked;
 
 	if (context_is_borrowed(ctx) || !fs_compare_exchange(&ctx->helper.state, &running, STATE_CHANGING))
 		return;
 	fs_store_release(&ctx->helper.stop, true);
 	sys_write(ctx->helper.kick, &one, sizeof(one));
 	pthread_join(ctx->helper.thread, NULL);
+	locked = context_lock(ctx); /* who kicks holds it: the number may be the program's in a moment */
 	close_descriptors(ctx);
+	if (locked)
+		context_unlock(ctx);
 	fs_store_release(&ctx->helper.state, (uint32_t)STATE_NONE);
 	errno = saved;
 }
