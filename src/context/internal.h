@@ -374,6 +374,9 @@ void context_demote_all(struct context *ctx, int port, int reason, const char *d
 /* The kernel said that @fd is no socket, or it is time to look: is it still the one we know (P21)? */
 void context_check_descriptor(struct context *ctx, int fd);
 
+/* @fd means nothing of ours any more: what it held is let go of. */
+void context_fd_forget(struct context *ctx, int fd);
+
 /* The last descriptor is gone and nobody sleeps on it: end the socket. */
 void context_sock_free(struct context *ctx, struct sock *s);
 

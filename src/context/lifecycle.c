@@ -859,6 +859,15 @@ void context_check_descriptor(struct context *ctx, int fd)
 	if (!e || !fd_kind_is_sock(e->kind) || s->generation != e->generation || !is_stale(fd, s))
 		return;
 	record_reason(s->record, FS_REASON_fd_passed, "closed or replaced outside fsock's sight");
+	context_fd_forget(ctx, fd);
+}
+
+void context_fd_forget(struct context *ctx, int fd)
+{
+	struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
+
+	if (!e)
+		return;
 	forget(ctx, e);
 	fs_store_release(&e->kind, (uint32_t)FD_NONE);
 }

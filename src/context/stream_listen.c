@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "base/reason.h"
-#include "context/lease.h"
 #include "context/helper.h"
+#include "context/lease.h"
 #include "context/lifecycle.h"
 #include "context/stream_internal.h"
 #include "host/diag.h"
@@ -401,6 +401,7 @@ static int accept_fast(struct acceptance *a, struct sock *s)
 		return fd;
 	child = stream_adopt(ctx, fd, s, a->flags);
 	if (!child) {
+		context_fd_forget(ctx, fd); /* its record, if it got one */
 		sys_close(fd);
 		return -ENOBUFS;
 	}
