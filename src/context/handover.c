@@ -79,15 +79,6 @@ static int move(struct context *ctx, struct tcp_conn *conn, int fd, const char *
 	return 0;
 }
 
-/* A number of this process's that means @s, or -1. */
-static int number_of(struct context *ctx, const struct sock *s)
-{
-	for (int fd = 0; fd <= ctx->fds.highest; fd++)
-		if (context_live_sock(ctx, fd) == s)
-			return fd;
-	return -1;
-}
-
 /* A handshake cannot move; its program has nothing on the way yet, so the shadow begins anew. */
 static int begin_anew(struct context *ctx, struct sock *s, int fd)
 {
@@ -116,7 +107,7 @@ int handover_sock(struct context *ctx, struct sock *s, int reason)
 		stream_demote(ctx, s, reason, NULL);
 		return 0;
 	}
-	fd = number_of(ctx, s);
+	fd = stream_number(ctx, s);
 	if (fd < 0)
 		return -EBADF;
 	stream_now(ctx);

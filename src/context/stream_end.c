@@ -4,6 +4,7 @@
  *
  * close() gives a connection to the engine, which finishes it alone: FIN, retransmissions, TIME-WAIT.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -26,10 +27,10 @@ void stream_read_names(struct sock *s, int fd)
 		return;
 	if (name.sa.sa_family == AF_INET6) {
 		s->stream.local = ip_addr_v6(&name.in6.sin6_addr);
-		s->stream.local_port = __builtin_bswap16(name.in6.sin6_port);
+		s->stream.local_port = ntohs(name.in6.sin6_port);
 	} else {
 		s->stream.local = ip_addr_v4(&name.in.sin_addr);
-		s->stream.local_port = __builtin_bswap16(name.in.sin_port);
+		s->stream.local_port = ntohs(name.in.sin_port);
 	}
 	if (ip_addr_is_any(&s->stream.local))
 		s->stream.local = (struct ip_addr){ 0 };
@@ -113,19 +114,31 @@ void stream_park(struct context *ctx, struct sock *s)
 
 /* --- changing sides --- */
 
+int stream_number(struct context *ctx, const struct sock *s)
+{
+	for (int fd = 0; fd <= ctx->fds.highest; fd++)
+		if (context_live_sock(ctx, fd) == s)
+			return fd;
+	return -1;
+}
+
 /* O_NONBLOCK of a listener's shadow is ours (stream_listen.c). */
 static void give_flags_back(struct context *ctx, const struct sock *s)
 {
-	for (int fd = 0; !s->nonblock && fd <= ctx->fds.highest; fd++) {
-		long flags;
+	int fd = s->nonblock ? -1 : stream_number(ctx, s);
+	long flags = fd < 0 ? -1 : sys_fcntl(fd, F_GETFL, 0);
 
-		if (context_live_sock(ctx, fd) != s)
-			continue;
-		flags = sys_fcntl(fd, F_GETFL, 0);
-		if (flags >= 0)
-			sys_fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
-		return;
-	}
+	if (flags >= 0)
+		sys_fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+}
+
+/* The engine's half of a listener goes: steering first, or what comes would find nobody. */
+static void stop_listening(struct context *ctx, struct sock *s)
+{
+	stream_unsteer(ctx, s);
+	tcp_unlisten(&s->stream.listener, &ctx->env, ctx->now);
+	s->stream.listener.stack = NULL;
+	segments_send(ctx);
 }
 
 void stream_demote(struct context *ctx, struct sock *s, int reason, const char *detail)
@@ -133,11 +146,8 @@ void stream_demote(struct context *ctx, struct sock *s, int reason, const char *
 	if (s->way == SOCK_KERNEL)
 		return;
 	if (stream_listens(&s->stream)) {
-		stream_unsteer(ctx, s);
-		tcp_unlisten(&s->stream.listener, &ctx->env, ctx->now);
-		s->stream.listener.stack = NULL;
+		stop_listening(ctx, s);
 		give_flags_back(ctx, s);
-		segments_send(ctx);
 	} else if (s->stream.conn) {
 		handover_sock(ctx, s, reason);
 		return;
@@ -216,12 +226,8 @@ bool stream_retire(struct context *ctx, struct sock *s, int fd)
 void stream_end(struct context *ctx, struct sock *s)
 {
 	stream_now(ctx);
-	if (stream_listens(&s->stream)) {
-		stream_unsteer(ctx, s);
-		tcp_unlisten(&s->stream.listener, &ctx->env, ctx->now);
-		s->stream.listener.stack = NULL;
-		segments_send(ctx);
-	}
+	if (stream_listens(&s->stream))
+		stop_listening(ctx, s);
 	if (s->stream.conn)
 		let_conn_go(ctx, s);
 }

@@ -84,6 +84,9 @@ void stream_unsteer_flow(struct context *ctx, const struct tcp_end *end);
 
 /* --- stream_end.c --- */
 
+/* A descriptor of this process's that means @s, or -1. */
+int stream_number(struct context *ctx, const struct sock *s);
+
 /* The shadow's address, into the socket. */
 void stream_read_names(struct sock *s, int fd);
 
