@@ -22,25 +22,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MS 1000000LL
-#define NEED(e) ((e) ? (void)0 : failed(#e, __LINE__, 0))
-#define EQUAL(a, b) equal((long)(a), (long)(b), #a, __LINE__)
+#include "native_check.h"
 
 static bool fast;
 static union fsock_addr local, peer;
 static uint16_t port;
-
-static _Noreturn void failed(const char *what, int line, long got)
-{
-	fprintf(stderr, "line %d: %s (%ld, %s)\n", line, what, got, got < 0 ? strerror((int)-got) : "");
-	_exit(1);
-}
-
-static void equal(long got, long wanted, const char *what, int line)
-{
-	if (got != wanted)
-		failed(what, line, got);
-}
 
 static struct fsock_ep *open_ep(void)
 {

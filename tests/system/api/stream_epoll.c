@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* stream_epoll.c - epoll over streams, listeners, datagrams and kernel descriptors. P42-P45, P47, EP01-EP19. */
 #include "stream.h"
+#include "epoll_calls.h"
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -8,40 +9,6 @@
 enum { ALL = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI };
 
 static unsigned char buf[65536];
-
-static int add(int ep, int fd, uint32_t events, uint64_t data)
-{
-	struct epoll_event e = { .events = events, .data.u64 = data };
-
-	return epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
-}
-
-static int mod(int ep, int fd, uint32_t events, uint64_t data)
-{
-	struct epoll_event e = { .events = events, .data.u64 = data };
-
-	return epoll_ctl(ep, EPOLL_CTL_MOD, fd, &e);
-}
-
-static int by_data(const void *a, const void *b)
-{
-	const struct epoll_event *x = a, *y = b;
-
-	return x->data.u64 < y->data.u64 ? -1 : x->data.u64 > y->data.u64;
-}
-
-static int wait_for(int ep, int max, int timeout)
-{
-	struct epoll_event e[64];
-	int i, n;
-
-	n = (int)CALL(epoll_wait(ep, e, max, timeout));
-	if (n > 0)
-		qsort(e, (size_t)n, sizeof(e[0]), by_data);
-	for (i = 0; i < n; i++)
-		say("  %#x data %#llx", e[i].events, (unsigned long long)e[i].data.u64);
-	return n;
-}
 
 CASE_FAST(level)
 {
