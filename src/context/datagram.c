@@ -23,6 +23,7 @@
 enum {
 	KERNEL_HOT = 64,	   /* after a datagram from the shadow, look there for so many receives */
 	IPV6_NAME_MIN = 24,	   /* SIN6_LEN_RFC2133: the shortest the kernel takes */
+	RW_MAX = INT32_MAX & ~4095, /* MAX_RW_COUNT: no call of the kernel's moves more */
 	IP4_HEADER = 20,
 	IP6_HEADER = 40,
 	MERGE_MAX = 65507,	   /* bytes and datagrams of one UDP_GRO receive */
@@ -353,17 +354,17 @@ static ssize_t receive_blocking(struct context *ctx, int fd, struct datagram *d)
 	return n;
 }
 
-/* A limit on what one call takes, as import_iovec() in the kernel. */
-static int check_iov(const struct iovec *iov, size_t n, size_t *total)
+int datagram_check_iov(const struct datagram *d, size_t *total)
 {
 	*total = 0;
-	if (n > IOV_MAX)
+	if (d->n_iov > IOV_MAX)
 		return -EMSGSIZE;
-	for (size_t i = 0; i < n; i++) {
-		if (iov[i].iov_len > SSIZE_MAX)
+	for (size_t i = 0; i < d->n_iov; i++) {
+		if (d->iov[i].iov_len > SSIZE_MAX)
 			return -EINVAL;
-		*total += iov[i].iov_len;
+		*total += d->iov[i].iov_len;
 	}
+	*total = FS_MIN(*total, (size_t)RW_MAX);
 	return 0;
 }
 
@@ -377,7 +378,7 @@ ssize_t datagram_receive(struct context *ctx, int fd, struct datagram *d)
 		return DATAGRAM_KERNEL;
 	if (sock_recv_flags(d->flags) != SOCK_FLAG_FAST)
 		return errqueue_receive(ctx, fd, d);
-	n = check_iov(d->iov, d->n_iov, &total);
+	n = datagram_check_iov(d, &total);
 	if (n < 0)
 		return n;
 	n = receive_once(ctx, fd, d, false, &nonblock);
@@ -700,7 +701,7 @@ ssize_t datagram_send(struct context *ctx, int fd, const struct datagram *d)
 	ssize_t ret;
 	size_t len;
 
-	if (!s || check_iov(d->iov, d->n_iov, &len) < 0)
+	if (!s || datagram_check_iov(d, &len) < 0)
 		return DATAGRAM_KERNEL;
 	s = begin_send(ctx, fd);
 	if (!s)
@@ -734,7 +735,7 @@ unsigned datagram_send_many(struct context *ctx, int fd, const struct datagram *
 	bytes = s->record->tx_bytes;
 	for (done = 0; done < n; done++) {
 		*result = DATAGRAM_KERNEL;
-		if (check_iov(d[done].iov, d[done].n_iov, &len) < 0)
+		if (datagram_check_iov(&d[done], &len) < 0)
 			break;
 		if (s->way == SOCK_UNDECIDED)
 			send_first(ctx, s, fd, &d[done]);

@@ -44,6 +44,9 @@ static inline struct sock *datagram_sock(struct context *ctx, int fd)
 	return e && fs_load_acquire(&e->kind) == FD_SOCK ? fs_load_relaxed(&e->object) : NULL;
 }
 
+/* How much the call is about, as the kernel's import_iovec() has it: 0 and *total, -EMSGSIZE or -EINVAL. */
+int datagram_check_iov(const struct datagram *d, size_t *total);
+
 /* Bytes received (the datagram's length with MSG_TRUNC), DATAGRAM_KERNEL, or -errno. */
 ssize_t datagram_receive(struct context *ctx, int fd, struct datagram *d);
 

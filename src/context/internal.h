@@ -122,21 +122,29 @@ static inline struct sock *context_live_sock(struct context *ctx, int fd)
 	return e && fd_kind_is_sock(e->kind) && s->generation == e->generation ? s : NULL;
 }
 
-/* Take the lock for a call on the datagram socket @fd: its live socket, or NULL without the lock. No lock before. */
-static inline struct sock *context_enter(struct context *ctx, int fd)
+/* Take the lock for a call on the socket @fd, of the kind FD_SOCK or FD_STREAM: its live socket, or NULL without the
+ * lock. No lock before. */
+static inline struct sock *context_enter_kind(struct context *ctx, int fd, enum fd_kind kind)
 {
+	uint8_t protocol = kind == FD_STREAM ? SOCK_TCP : SOCK_UDP;
 	struct sock *s;
 
-	if (fd_kind_of(&ctx->fds, fd) != FD_SOCK || !context_lock(ctx))
+	if (fd_kind_of(&ctx->fds, fd) != kind || !context_lock(ctx))
 		return NULL;
 	s = context_live_sock(ctx, fd);
-	if (s && s->protocol == SOCK_UDP && context_joined(ctx)) {
+	if (s && s->protocol == protocol && context_joined(ctx)) {
 		if (__builtin_expect(ctx->ports_seen != ctx->stack->ports_serial, 0))
 			context_ports_compare(ctx);
 		return s;
 	}
 	context_unlock(ctx);
 	return NULL;
+}
+
+/* The same of a datagram socket. */
+static inline struct sock *context_enter(struct context *ctx, int fd)
+{
+	return context_enter_kind(ctx, fd, FD_SOCK);
 }
 
 /* The end of what context_enter() began: wake who sleeps for what came, and unlock. */

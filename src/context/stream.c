@@ -4,7 +4,6 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <limits.h>
 #include <linux/errqueue.h>
 #include <signal.h>
 #include <string.h>
@@ -19,18 +18,7 @@
 
 struct sock *stream_enter(struct context *ctx, int fd)
 {
-	struct sock *s;
-
-	if (fd_kind_of(&ctx->fds, fd) != FD_STREAM || !context_lock(ctx))
-		return NULL;
-	s = context_live_sock(ctx, fd);
-	if (s && s->protocol == SOCK_TCP && context_joined(ctx)) {
-		if (__builtin_expect(ctx->ports_seen != ctx->stack->ports_serial, 0))
-			context_ports_compare(ctx);
-		return s;
-	}
-	context_unlock(ctx);
-	return NULL;
+	return context_enter_kind(ctx, fd, FD_STREAM);
 }
 
 struct sock *stream_enter_checked(struct context *ctx, int fd)
@@ -82,21 +70,6 @@ int stream_take_error(struct sock *s)
 
 	s->stream.error = 0;
 	return error ? -error : CONTEXT_KERNEL;
-}
-
-/* As import_iovec() in the kernel. */
-static int check_iov(const struct iovec *iov, size_t n, size_t *total)
-{
-	*total = 0;
-	if (n > IOV_MAX)
-		return -EMSGSIZE;
-	for (size_t i = 0; i < n; i++) {
-		if (iov[i].iov_len > SSIZE_MAX)
-			return -EINVAL;
-		*total += iov[i].iov_len;
-	}
-	*total = FS_MIN(*total, (size_t)INT32_MAX & ~(size_t)4095); /* MAX_RW_COUNT */
-	return 0;
 }
 
 /* Of @d's buffers, what lies behind the first @done bytes: all of them, or one's rest. Returns how many. */
@@ -251,7 +224,7 @@ ssize_t stream_receive(struct context *ctx, int fd, struct datagram *d)
 		return CONTEXT_KERNEL;
 	if (d->flags & MSG_ERRQUEUE)
 		return stream_receive_error(ctx, fd, d);
-	n = check_iov(d->iov, d->n_iov, &r.total);
+	n = datagram_check_iov(d, &r.total);
 	if (n < 0)
 		return n;
 	while ((n = receive_once(&r)) == -EAGAIN && r.may_wait) {
@@ -361,7 +334,7 @@ ssize_t stream_send(struct context *ctx, int fd, const struct datagram *d)
 
 	if (!stream_is(ctx, fd))
 		return CONTEXT_KERNEL;
-	n = check_iov(d->iov, d->n_iov, &t.total);
+	n = datagram_check_iov(d, &t.total);
 	if (n < 0)
 		return n;
 	while ((n = send_once(&t)) == -EAGAIN && t.may_wait) {
