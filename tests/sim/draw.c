@@ -357,8 +357,9 @@ static void draw_flow(struct draw *d, fs_ns start)
 	draw_plan(r, &plan[0], from);
 	draw_plan(r, &plan[1], to);
 	reconcile(plan);
-	/* Who answers with cookies forgets a client whose ACK was lost, and that sends nothing more. */
-	if (to->config.tcp.syncookies != 0 && plan[0].ending == SIM_END_PASSIVE)
+	/* Who answers with cookies forgets a client whose ACK was lost, and so does everybody after the last SYN-ACK in vain:
+	 * a client that waits for the other end and sends nothing would wait for ever. */
+	if ((to->config.tcp.syncookies != 0 || d->play->harsh) && plan[0].ending == SIM_END_PASSIVE)
 		plan[0].send = FS_MAX(plan[0].send, 1u);
 	f = sim_play_flow(d->play, from, to, SIM_PORT, plan, start);
 	if (from->config.mtu < MIN_V6_MTU || to->config.mtu < MIN_V6_MTU) {
