@@ -113,10 +113,8 @@ static void check_payload(struct sim_world *w, const struct sim_end *end, const 
 
 void sim_check_edge(struct sim_end *e, tcp_seq edge)
 {
-	if (!e->track.sent_any && e->track.looks <= 1)
-		e->track.send_edge = edge;
-	else
-		e->track.send_edge = seq_max(e->track.send_edge, edge);
+	e->track.send_edge = e->track.edge_known ? seq_max(e->track.send_edge, edge) : edge;
+	e->track.edge_known = true;
 }
 
 /* DCTCP marks every segment (RFC 8257 3.1): as the connection does now, or did when a frame was built that waits. */

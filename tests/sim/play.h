@@ -72,7 +72,7 @@ struct sim_track {
 	tcp_seq right_edge;	/* announced */
 	tcp_seq send_edge;	/* highest the peer ever allowed */
 	tcp_seq high_sent;	/* end of the highest data sent */
-	bool sent_any;
+	bool sent_any, edge_known; /* send_edge says something */
 	uint32_t level;		/* enum tcp_ready */
 	uint32_t told;		/* edges reported since the last look */
 	tcp_seq acked_out;	/* acknowledgement number sent last */
