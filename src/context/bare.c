@@ -5,37 +5,55 @@
 #include "context/bare.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 
 #include "base/reason.h"
+#include "context/handover.h"
 #include "context/lease.h"
 #include "context/stay.h"
 #include "context/stream_internal.h"
 #include "socket/epoll.h"
+#include "sys/sys.h"
 
 /* --- entering and waiting --- */
 
-/* Take the lock for a call on @bare. 0, or -errno without it. */
+/* May this process call on @bare? The lock is held. */
+static int check(struct context *ctx, const struct bare *bare)
+{
+	if (bare->moved)
+		return CONTEXT_KERNEL;
+	return context_joined(ctx) && (!bare->conn || bare_slot(bare->conn) == ctx->slot) ? 0 : -EBADF;
+}
+
+/* Take the lock for a call on @bare. 0; without it -errno, or CONTEXT_KERNEL: it moved. */
 static int enter(struct context *ctx, const struct bare *bare)
 {
+	int ret;
+
 	if (!context_lock(ctx))
 		return -ECONNABORTED;
-	if (context_joined(ctx) && (!bare->conn || bare_slot(bare->conn) == ctx->slot)) {
-		if (__builtin_expect(ctx->ports_seen != ctx->stack->ports_serial, 0))
-			context_ports_compare(ctx);
-		return 0;
-	}
-	context_unlock(ctx);
-	return -EBADF;
+	ret = check(ctx, bare);
+	if (ret < 0)
+		context_unlock(ctx);
+	else if (__builtin_expect(ctx->ports_seen != ctx->stack->ports_serial, 0))
+		context_ports_compare(ctx);
+	return ret;
 }
 
 /* The same for one that is open. */
 static int enter_open(struct context *ctx, const struct bare *bare)
 {
-	return bare->conn ? enter(ctx, bare) : -ENOTCONN;
+	int ret = enter(ctx, bare);
+
+	if (ret == 0 && !bare->conn) {
+		context_unlock(ctx);
+		ret = -ENOTCONN;
+	}
+	return ret;
 }
 
-static int begin_wait(struct context *ctx, const struct bare *bare, struct blocker *b, fs_ns wait)
+static int begin_wait(struct context *ctx, struct bare *bare, struct blocker *b, fs_ns wait)
 {
 	int ret = enter_open(ctx, bare);
 	struct stay *stay;
@@ -45,7 +63,7 @@ static int begin_wait(struct context *ctx, const struct bare *bare, struct block
 	stay = stay_begin(ctx, 1);
 	if (stay) {
 		blocker_init(b, ctx, wait < 0 ? FS_NEVER : host_clock_kernel() + wait, true, NULL);
-		stay_on_bare(stay, bare->conn);
+		stay_on_bare(stay, bare);
 		b->stay = stay;
 	}
 	context_leave(ctx);
@@ -53,7 +71,7 @@ static int begin_wait(struct context *ctx, const struct bare *bare, struct block
 }
 
 /* Wait a little; @b is zero before the first time. 0: look again, or why not. */
-static int pause_for(struct context *ctx, const struct bare *bare, struct blocker *b, fs_ns wait)
+static int pause_for(struct context *ctx, struct bare *bare, struct blocker *b, fs_ns wait)
 {
 	struct pollfd fds[2];
 	int ret;
@@ -101,6 +119,7 @@ static int renew(struct context *ctx, struct bare *bare)
 {
 	struct tcp_options options = *tcp_get_options(bare->conn);
 	struct tcp_conn *old = bare->conn;
+	uintptr_t asleep = (uintptr_t)old->user & ~(BARE_ASLEEP_ONE - 1);
 	int ret;
 
 	list_remove(&old->queue);
@@ -109,9 +128,11 @@ static int renew(struct context *ctx, struct bare *bare)
 	bare->conn = NULL;
 	bare->connecting = bare->wants_out = false;
 	ret = open_locked(ctx, bare);
-	if (ret == 0)
-		tcp_set_options(bare->conn, &ctx->env, &options, ctx->now);
-	return ret;
+	if (ret < 0)
+		return ret;
+	bare->conn->user = (void *)((uintptr_t)bare->conn->user + asleep);
+	tcp_set_options(bare->conn, &ctx->env, &options, ctx->now);
+	return 0;
 }
 
 /* The way there, or NULL and why not. */
@@ -395,7 +416,7 @@ static bool unlink_held(struct bare *bare, const struct fbuf *piece)
 
 int bare_release(struct context *ctx, struct bare *bare, struct fbuf *const *piece, unsigned n)
 {
-	int ret = bare->conn ? enter(ctx, bare) : -EINVAL;
+	int ret = enter_open(ctx, bare);
 
 	if (ret < 0)
 		return ret == -ECONNABORTED ? 0 : -EINVAL; /* a broken stack's memory serves nobody any more */
@@ -531,8 +552,11 @@ static void end_own(struct context *ctx, struct bare *bare, bool abort)
 
 static void end(struct context *ctx, struct bare *bare, bool abort)
 {
-	if (!bare->conn || enter(ctx, bare) < 0) {
-		*bare = (struct bare){ 0 };
+	int ret = enter_open(ctx, bare);
+
+	if (ret < 0) {
+		if (ret != CONTEXT_KERNEL)
+			*bare = (struct bare){ 0 };
 		return;
 	}
 	stay_look(ctx);
@@ -593,6 +617,76 @@ void bare_bury(struct context *ctx, unsigned slot)
 }
 
 /* --- what the kernel carries --- */
+
+/* <netinet/tcp.h> meets names of the engine's; the numbers are the kernel's ABI. */
+enum { TCP_NODELAY = 1, TCP_KEEPIDLE = 4, TCP_USER_TIMEOUT = 18 };
+
+static void set(int fd, int level, int name, int value)
+{
+	sys_setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+/* What the native interface sets of them. */
+static void put_options(int fd, const struct tcp_options *options)
+{
+	struct linger linger = { .l_onoff = options->linger_s >= 0, .l_linger = options->linger_s };
+
+	set(fd, IPPROTO_TCP, TCP_NODELAY, options->nodelay);
+	if (options->keepalive)
+		set(fd, IPPROTO_TCP, TCP_KEEPIDLE, options->keep_idle_s);
+	set(fd, SOL_SOCKET, SO_KEEPALIVE, options->keepalive);
+	if (linger.l_onoff)
+		sys_setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)options->user_timeout_ms);
+}
+
+/* The lock is held. It goes on as @fd, its bytes with it. */
+static int move_to(struct context *ctx, struct bare *bare, int fd, int reason)
+{
+	uint32_t sleepers = bare_sleepers(bare->conn);
+	int ret;
+
+	put_options(fd, tcp_get_options(bare->conn));
+	ret = handover_conn(ctx, bare->conn, fd);
+	if (ret < 0)
+		return ret;
+	bare->conn = NULL;
+	bare->fd = fd;
+	fs_store_release(&bare->moved, (uint8_t)reason);
+	ctx->to_ring |= sleepers | (bare->set ? bare->set->sleepers.slots : 0); /* they wait for the kernel from now on */
+	return 0;
+}
+
+static int move(struct context *ctx, struct bare *bare, bool v6, int fd, int reason)
+{
+	int ret, own = -1;
+
+	if (bare->connecting || !tcp_has(bare->conn, TCP_CONN_CONNECTED) || bare->conn->state == TCP_CLOSED)
+		return -ENOTCONN;
+	if (bare->n_held)
+		return -EBUSY;
+	if (fd < 0)
+		fd = own = (int)sys_socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return fd;
+	ret = move_to(ctx, bare, fd, reason);
+	if (ret < 0 && own >= 0)
+		sys_close(own);
+	return ret;
+}
+
+int bare_handover(struct context *ctx, struct bare *bare, bool v6, int fd)
+{
+	int ret = enter_open(ctx, bare);
+
+	if (ret < 0)
+		return ret;
+	context_poll(ctx); /* what has arrived need not be sent again */
+	ret = move(ctx, bare, v6, fd, FS_REASON_moved);
+	segments_send(ctx);
+	context_leave(ctx);
+	return ret;
+}
 
 void bare_declined(struct context *ctx, int fd, int reason)
 {

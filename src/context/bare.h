@@ -4,15 +4,16 @@
  *
  * Does:     begin, send, receive, lend, shut down and end connections of the engine's that have no kernel socket.
  *           Accepting is stream_accept_bare()'s, waiting for many multiplex_bare()'s.
- * Does not: fall back: who cannot begin one is told, and takes a kernel socket. Nor later: one whose interface is gone ends
- *           by its timeouts.
+ * Does not: fall back: who cannot begin one is told, and takes a kernel socket. One whose interface is gone ends by its
+ *           timeouts.
  *
  * A connection belongs to the process that began or accepted it: calls of another one, a child, fail with -EBADF. It ends
  * with its process as close() ends it.
  *
  * Threads:  any; the functions take the stack's lock. No call may be under way in what another thread closes.
  * Errors:   -errno. -ECONNABORTED: the stack broke. Waits: ns, 0 = never, -1 = for ever; -EAGAIN where @wait is 0, else
- *           -ETIMEDOUT; -EINTR.
+ *           -ETIMEDOUT; -EINTR. CONTEXT_KERNEL: it moved to the kernel, before the call or meanwhile; bare->fd is the
+ *           socket, not blocking, and from then on the only thing of @bare that counts, with paused and wants_out.
  */
 #ifndef FSOCK_CONTEXT_BARE_H
 #define FSOCK_CONTEXT_BARE_H
@@ -81,6 +82,15 @@ void bare_close(struct context *ctx, struct bare *bare);
 
 /* The same with RST. */
 void bare_abort(struct context *ctx, struct bare *bare);
+
+/*
+ * The connection moves to the kernel (DESIGN D13), as the socket @fd, which is bound to its port, or one made for it (-1),
+ * of family AF_INET6 if @v6. Threads that wait for it are woken, and told.
+ *
+ * 0; -ENOTCONN: it is not established, or has ended; -EBUSY: it lends pieces; -EPERM: CAP_NET_ADMIN is missing; -EMFILE,
+ * -ENOMEM ...: it stays as it is.
+ */
+int bare_handover(struct context *ctx, struct bare *bare, bool v6, int fd);
 
 /* The kernel socket @fd is what a connection became that the fast path does not carry: its record says why. */
 void bare_declined(struct context *ctx, int fd, int reason);

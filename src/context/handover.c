@@ -40,7 +40,8 @@ void handover_settle(struct context *ctx)
 		tcp_discard(FS_CONTAINER_OF(e, struct tcp_conn, queue), &ctx->env);
 }
 
-/* The kernel gets @conn as the socket @fd. On failure @why names the step, and the engine goes on with it. */
+/* The kernel gets @conn as the socket @fd, which nobody finds in a list any more. On failure @why names the step, and the
+ * engine goes on with it. */
 static int move(struct context *ctx, struct tcp_conn *conn, int fd, const char **why)
 {
 	struct tcp_snapshot snap;
@@ -73,10 +74,23 @@ static int move(struct context *ctx, struct tcp_conn *conn, int fd, const char *
 		host_log(&ctx->log, LOG_WARN, "a connection is lost in its move to the kernel (error %d): %s", -ret, *why);
 	context_lease_moved(ctx, port);
 	conn->user = NULL;
+	list_remove(&conn->queue); /* a bare one may have news */
 	list_push_back(&ctx->stack->moved, &conn->queue);
 	ctx->stack->moved_at = ctx->now;
 	ctx->stack->counter[FS_CTR_moved_to_kernel]++;
 	return 0;
+}
+
+int handover_conn(struct context *ctx, struct tcp_conn *conn, int fd)
+{
+	const char *why = "";
+	int ret;
+
+	stream_now(ctx);
+	ret = move(ctx, conn, fd, &why);
+	if (ret < 0)
+		host_log(&ctx->log, LOG_WARN, "a connection stays in the engine (error %d): %s", -ret, why);
+	return ret;
 }
 
 /* A handshake cannot move; its program has nothing on the way yet, so the shadow begins anew. */
@@ -100,7 +114,6 @@ static int begin_anew(struct context *ctx, struct sock *s, int fd)
 int handover_sock(struct context *ctx, struct sock *s, int reason)
 {
 	struct tcp_conn *conn = s->stream.conn;
-	const char *why = "";
 	int fd, ret;
 
 	if (!conn) {
@@ -115,11 +128,9 @@ int handover_sock(struct context *ctx, struct sock *s, int reason)
 	if (conn->state == TCP_SYN_SENT) {
 		ret = begin_anew(ctx, s, fd);
 	} else {
-		ret = move(ctx, conn, fd, &why);
-		if (ret < 0) {
-			host_log(&ctx->log, LOG_WARN, "a connection stays in the engine (error %d): %s", -ret, why);
+		ret = handover_conn(ctx, conn, fd);
+		if (ret < 0)
 			return ret;
-		}
 	}
 	s->stream.conn = NULL;
 	s->way = SOCK_KERNEL;

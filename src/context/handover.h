@@ -18,7 +18,10 @@
  * the kernel. @reason: what its record says from then on. */
 int handover_sock(struct context *ctx, struct sock *s, int reason);
 
-/* The same by number, with the lock not held. -EBADF: no socket of ours. */
+/* @conn, whose user is told by the caller, goes on as @fd, a fresh socket or one bound to its port. */
+int handover_conn(struct context *ctx, struct tcp_conn *conn, int fd);
+
+/* handover_sock() by number, with the lock not held. -EBADF: no socket of ours. */
 int handover_fd(struct context *ctx, int fd, int reason);
 
 /* All streams of the stack's @port go on in the kernel, as far as they can. */

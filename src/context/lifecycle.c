@@ -509,7 +509,8 @@ static void open_datagram(struct context *ctx, int fd, int domain, int type)
 	context_fd_set(ctx, fd, FD_SOCK, s, s->generation);
 }
 
-void lifecycle_accepted(struct context *ctx, int fd)
+/* A connection of the kernel's, for good. */
+static void record_connection(struct context *ctx, int fd, int reason)
 {
 	int domain = 0;
 	socklen_t len = sizeof(domain);
@@ -518,9 +519,23 @@ void lifecycle_accepted(struct context *ctx, int fd)
 	if (!context_lock(ctx))
 		return;
 	sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len);
-	record_only(ctx, fd, domain, IPPROTO_TCP, FS_REASON_kernel_arrival);
+	record_only(ctx, fd, domain, IPPROTO_TCP, reason);
 	context_unlock(ctx);
+}
+
+void lifecycle_accepted(struct context *ctx, int fd)
+{
+	record_connection(ctx, fd, FS_REASON_kernel_arrival);
 	lifecycle_named(ctx, fd, NULL, 0);
+}
+
+void lifecycle_moved(struct context *ctx, int fd, int reason)
+{
+	struct sockaddr_storage peer = { 0 };
+	socklen_t len = sizeof(peer);
+
+	record_connection(ctx, fd, reason);
+	lifecycle_named(ctx, fd, &peer, sys_getpeername(fd, &peer, &len) == 0 ? len : 0);
 }
 
 bool context_same_namespace(const struct context *ctx, int fd)

@@ -27,6 +27,9 @@ void lifecycle_bound(struct context *ctx, int fd, bool port_asked);
 /* @fd is a connection that the kernel accepted, for a listener whose shadow it arrived at. */
 void lifecycle_accepted(struct context *ctx, int fd);
 
+/* @fd carries on a connection that was the engine's and had no number. @reason: enum fs_reason, why. */
+void lifecycle_moved(struct context *ctx, int fd, int reason);
+
 /* connect() on @fd succeeded, or dissolved the association (AF_UNSPEC). */
 void lifecycle_connected(struct context *ctx, int fd);
 

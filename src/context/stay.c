@@ -97,9 +97,9 @@ void stay_on_set(struct context *ctx, struct stay *stay, struct epoll_set *set)
 	stay->on[stay->n++] = (struct stay_object){ .set = set };
 }
 
-void stay_on_bare(struct stay *stay, struct tcp_conn *conn)
+void stay_on_bare(struct stay *stay, struct bare *bare)
 {
-	stay->on[stay->n++] = (struct stay_object){ .bare = conn };
+	stay->on[stay->n++] = (struct stay_object){ .bare = bare };
 }
 
 bool stay_is_ours(const struct stay *stay)

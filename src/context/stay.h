@@ -20,16 +20,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct bare;
 struct context;
 struct epoll_set;
 struct sock;
-struct tcp_conn;
 
 /* One of these; the others are NULL. */
 struct stay_object {
 	struct sock *sock;
 	struct epoll_set *set;
-	struct tcp_conn *bare; /* nobody may close it meanwhile: counts no users */
+	struct bare *bare; /* nobody may close it meanwhile: counts no users */
 };
 
 /* Of one call; in private memory. */
@@ -48,7 +48,7 @@ struct stay *stay_begin(struct context *ctx, unsigned room);
 
 void stay_on_sock(struct context *ctx, struct stay *stay, struct sock *s);
 void stay_on_set(struct context *ctx, struct stay *stay, struct epoll_set *set);
-void stay_on_bare(struct stay *stay, struct tcp_conn *conn);
+void stay_on_bare(struct stay *stay, struct bare *bare);
 
 /* Is it still written down? Not in a child that a handler made, which is no user of anything. */
 bool stay_is_ours(const struct stay *stay);

@@ -26,7 +26,7 @@ static void list_once(struct list *where, struct tcp_conn *conn)
 uint32_t bare_event(struct tcp_conn *conn, uint32_t edges, unsigned here, struct list *news)
 {
 	unsigned slot = bare_slot(conn);
-	uint32_t ring = (uintptr_t)conn->user >> BARE_ASLEEP_SHIFT ? 1U << slot : 0;
+	uint32_t ring = bare_sleepers(conn);
 	const struct bare *bare;
 
 	if (slot != here) {
@@ -62,6 +62,8 @@ void bare_sort(struct list *news)
 
 void bare_join(struct bare *bare, struct epoll_set *set, struct list *news)
 {
+	if (bare->moved)
+		return;
 	bare->set = set;
 	if (!bare->conn)
 		return;

@@ -28,10 +28,14 @@ struct bare {
 	struct tcp_conn *conn;	   /* NULL = none: closed, or not begun */
 	struct epoll_set *set;	   /* the group it is in; NULL = none */
 	struct fbuf *held, *held_last; /* received in place and not released, by fbuf.link, oldest first */
-	uint32_t n_held;
+	union {
+		uint32_t n_held;
+		int fd;		   /* moved: the kernel socket that carries it on, the program's to take */
+	};
 	bool connecting;	   /* connect has not said yet what became of it */
 	bool paused;		   /* what can be received is no news */
 	bool wants_out;		   /* a send found no room, or it connects: EPOLLOUT is news */
+	uint8_t moved;		   /* enum fs_reason: why the kernel carries it on, for good; 0 = it does not. Any thread */
 };
 
 /* tcp_conn.user of a bare connection: bit 0 set, the pointer, the slot, threads asleep. */
@@ -80,10 +84,21 @@ static inline struct bare *bare_of(const struct tcp_conn *conn)
 	return (struct bare *)((uintptr_t)conn->user & BARE_POINTER);
 }
 
-/* A thread goes to sleep for it, or has woken up. */
-static inline void bare_asleep(struct tcp_conn *conn, bool yes)
+/* The process whose threads sleep for it, as a bit; 0 = none does. */
+static inline uint32_t bare_sleepers(const struct tcp_conn *conn)
 {
-	conn->user = (void *)(yes ? (uintptr_t)conn->user + BARE_ASLEEP_ONE : (uintptr_t)conn->user - BARE_ASLEEP_ONE);
+	return (uintptr_t)conn->user >> BARE_ASLEEP_SHIFT ? 1U << bare_slot(conn) : 0;
+}
+
+/* A thread goes to sleep for @bare, or has woken up. Its connection may have gone, or have begun anew, meanwhile. */
+static inline void bare_asleep(const struct bare *bare, bool yes)
+{
+	struct tcp_conn *conn = bare->conn;
+
+	if (conn && yes)
+		conn->user = (void *)((uintptr_t)conn->user + BARE_ASLEEP_ONE);
+	else if (conn && bare_sleepers(conn))
+		conn->user = (void *)((uintptr_t)conn->user - BARE_ASLEEP_ONE);
 }
 
 #endif

@@ -58,8 +58,8 @@ static unsigned count(void)
 
 static void bare_bind__the_word_holds_all(void **state)
 {
-	bare_asleep(&conn[0], true);
-	bare_asleep(&conn[0], true);
+	bare_asleep(&bare[0], true);
+	bare_asleep(&bare[0], true);
 	assert_true(bare_is(&conn[0]));
 	assert_ptr_equal(bare_of(&conn[0]), &bare[0]);
 	assert_int_equal(bare_slot(&conn[0]), MINE);
@@ -71,17 +71,40 @@ static void bare_bind__the_word_holds_all(void **state)
 static void bare_event__rings_who_sleeps(void **state)
 {
 	assert_int_equal(arrive(0), 0);
-	bare_asleep(&conn[0], true);
-	bare_asleep(&conn[0], true);
-	bare_asleep(&conn[0], false);
+	bare_asleep(&bare[0], true);
+	bare_asleep(&bare[0], true);
+	bare_asleep(&bare[0], false);
 	assert_int_equal(arrive(0), 1 << MINE);
-	bare_asleep(&conn[0], false);
+	bare_asleep(&bare[0], false);
 	assert_int_equal(arrive(0), 0);
 	bare_join(&bare[0], &set, &news[MINE]);
 	assert_int_equal(arrive(0), 0);
 	sleepers_add(&set.sleepers, MINE);
 	assert_int_equal(arrive(0), 1 << MINE);
 	assert_int_equal(arrive(1), 0); /* in no set */
+}
+
+/* Who wakes up finds the word of another connection, which counts others, or none. */
+static void bare_asleep__until_it_is_gone(void **state)
+{
+	bare_asleep(&bare[0], true);
+	bare[0].conn = NULL;
+	bare_asleep(&bare[0], false);
+	assert_int_equal(bare_sleepers(&conn[0]), 1 << MINE);
+	bare_bind(&bare[0], &conn[1], MINE);
+	bare_asleep(&bare[0], false);
+	assert_ptr_equal(bare_of(&conn[1]), &bare[0]);
+	assert_int_equal(bare_slot(&conn[1]), MINE);
+	assert_int_equal(bare_sleepers(&conn[1]), 0);
+}
+
+/* The kernel's half of the set has it then. */
+static void bare_join__not_once_it_moved(void **state)
+{
+	bare[0].moved = 1;
+	bare_join(&bare[0], &set, &news[MINE]);
+	assert_null(bare[0].set);
+	assert_int_equal(count(), 0);
 }
 
 /* Whoever drives follows no pointer of another process. */
@@ -166,6 +189,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(bare_bind__the_word_holds_all, setup),
 		cmocka_unit_test_setup(bare_event__rings_who_sleeps, setup),
+		cmocka_unit_test_setup(bare_asleep__until_it_is_gone, setup),
+		cmocka_unit_test_setup(bare_join__not_once_it_moved, setup),
 		cmocka_unit_test_setup(bare_event__of_another_process, setup),
 		cmocka_unit_test_setup(bare_sort__news_go_to_their_sets, setup),
 		cmocka_unit_test_setup(bare_sort__who_ended_stays_known, setup),
