@@ -123,6 +123,23 @@ int fsock_accept(struct fsock_channel *listener, unsigned flags, struct fsock_ch
  * Return: 0; -ENOTCONN; -EINVAL no or unknown bits; -EOPNOTSUPP not TCP */
 int fsock_shutdown(struct fsock_channel *ch, unsigned how);
 
+/*
+ * fsock_handover() - the kernel carries on a connection that is on the fast path, for good; the peer notices nothing.
+ * For a program that gives the connection away: to another program by SCM_RIGHTS, to a child, to a library that
+ * wants a descriptor. What was received and not read, and what was sent and not acknowledged, goes along; calls under way in
+ * other threads go on; a group tells its events as before. The channel stays what it is, over a kernel socket, which
+ * FSOCK_FD names: the channel's still, not blocking, closed by fsock_close(); who keeps it longer makes a duplicate.
+ *
+ * Return: 0, also where the kernel has it already
+ *         -EPERM       no CAP_NET_ADMIN (TCP_REPAIR); it goes on as before, and so with every other error
+ *         -ENOTCONN    not connected, or not yet; it listens; it has ended
+ *         -EBUSY       pieces received in place are not released
+ *         -EBADF       a connection of the parent's, in a child
+ *         -EMFILE, -ENFILE, -ENOMEM, ...  no kernel socket, or no room in it
+ *         -EOPNOTSUPP  not TCP; -EINVAL
+ */
+int fsock_handover(struct fsock_channel *ch);
+
 /* fsock_setopt(), fsock_getopt() - an option of a channel: FSOCK_RX_TIMEOUT and so on, whose comments
  * tell the type of @value. *len: in, bytes at @value; out, bytes used.
  *

@@ -87,7 +87,7 @@ enum {
 	FSOCK_LEAVE_MCAST = 3, /* set: struct fsock_membership, as joined */
 	FSOCK_FD = 4,	       /* get: int, the kernel socket behind the channel: for options that have no
 				  name here. Not for close(), and not to wait on: see fsock_group_fd().
-				  -EOPNOTSUPP: a connection on the fast path has none */
+				  -EOPNOTSUPP: a connection on the fast path has none, see fsock_handover() */
 	FSOCK_LOCAL = 5,       /* get: union fsock_addr, the channel's own address and port */
 	FSOCK_PEER = 6,	       /* get: union fsock_addr, where it is connected to; -ENOTCONN */
 	FSOCK_ACCELERATED = 7, /* get: int, 1 = what it sends and receives takes the fast path, 0 = the kernel's */

@@ -39,6 +39,7 @@ enum {
  * API_LISTENER of TCP; a kernel socket.
  * API_FAST     a connection of the engine's, or one on its way; a kernel socket only where the program chose the port.
  *              exits: FRESH, when it is dissolved or failed.
+ *              KERNEL, when the connection moved: who calls next finds it so (api_kind()).
  * API_KERNEL   a connection of the kernel's; also, without a context, what a fresh channel is from the beginning.
  */
 enum api_kind { API_DATAGRAM, API_FRESH, API_LISTENER, API_FAST, API_KERNEL };
@@ -73,13 +74,14 @@ struct api_buffer {
 struct fsock_channel {
 	union {
 		struct bare bare; /* API_FRESH, API_FAST. First: by its address a group's events name the channel */
-		struct { /* the others */
+		struct { /* the others. A thread that comes late to one that moved still finds bare.conn and bare.moved */
+			const struct tcp_conn *none; /* NULL */
 			struct api_buffer *lent; /* received in place and not released */
 			struct api_buffer *spare;
 			struct api_lock lock; /* of these three */
 			uint32_t n_lent;
 			uint32_t hold_max;
-			int stamps;	 /* FSOCK_RX_STAMPS; any thread */
+			bool stamps;	 /* FSOCK_RX_STAMPS; any thread */
 			bool wants_out;	 /* API_KERNEL: a send found no room, or it connects; its group tells */
 			bool paused;	 /* API_KERNEL: FSOCK_PAUSED */
 		};
@@ -99,6 +101,7 @@ struct fsock_channel {
 };
 static_assert(sizeof(struct fsock_channel) <= 128, "private memory of a connection");
 static_assert(offsetof(struct fsock_channel, bare) == 0, "events of groups carry either's address");
+static_assert(offsetof(struct fsock_channel, paused) < offsetof(struct fsock_channel, bare.moved), "it stays");
 
 struct fsock_group {
 	struct context *ctx;	 /* borrowed; NULL = kernel only */
@@ -148,6 +151,9 @@ int api_read_port(struct fsock_channel *ch);
 
 /* fsock_bind() of what api_channel_alloc() made. */
 int api_connection_bind(struct fsock_channel *ch, unsigned flags, uint16_t port);
+
+/* The kernel carries its connection on, @ch->bare says since when: it becomes API_KERNEL, in its group too. */
+enum api_kind api_adopt(struct fsock_channel *ch);
 
 /* fsock_connect(). */
 int api_connection_connect(struct fsock_channel *ch, const struct sockaddr *peer, socklen_t len);
@@ -202,10 +208,20 @@ static inline fs_ns api_patience(const int64_t *timeout, bool nonblock)
 	return nonblock ? 0 : FS_MIN(fs_load_relaxed(timeout), FS_SPAN_MAX);
 }
 
-/* Is it a connection that has no kernel socket to speak of? */
-static inline bool api_is_bare(const struct fsock_channel *ch)
+/* What the channel is by now. A call on API_FRESH or API_FAST that says CONTEXT_KERNEL is to ask anew. */
+static inline enum api_kind api_kind(struct fsock_channel *ch)
 {
-	return ch->kind == API_FRESH || ch->kind == API_FAST;
+	enum api_kind kind = (enum api_kind)fs_load_acquire(&ch->kind);
+
+	return kind == API_FAST && __builtin_expect(fs_load_acquire(&ch->bare.moved) != 0, 0) ? api_adopt(ch) : kind;
+}
+
+/* Is it a connection that has no kernel socket to speak of? */
+static inline bool api_is_bare(struct fsock_channel *ch)
+{
+	enum api_kind kind = api_kind(ch);
+
+	return kind == API_FRESH || kind == API_FAST;
 }
 
 static inline void api_lock(struct api_lock *lock)

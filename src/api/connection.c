@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * connection.c - TCP: connections and listeners come and go.
+ * connection.c - TCP: connections and listeners come, change sides, and go.
  *
  * A connection is the engine's alone where the fast path carries it (context/bare.h), else a kernel socket that does not
  * block; who waits for that waits here. A listener is a kernel socket that the context is told of, as a program's is.
@@ -122,6 +122,65 @@ static int give_socket(struct fsock_channel *ch, enum api_kind kind)
 	return 0;
 }
 
+enum api_kind api_adopt(struct fsock_channel *ch)
+{
+	struct bare was;
+	int shadow = -1;
+	bool first;
+
+	api_lock(&ch->ep->lock);
+	first = ch->kind == API_FAST;
+	if (first) {
+		was = ch->bare;
+		shadow = ch->fd;
+		ch->lent = ch->spare = NULL;
+		ch->lock = (struct api_lock){ 0 };
+		ch->n_lent = 0;
+		ch->hold_max = ch->ep->hold_max;
+		ch->stamps = false;
+		ch->wants_out = was.wants_out;
+		ch->paused = was.paused;
+		ch->fd = was.fd;
+		fs_store_release(&ch->kind, (uint8_t)API_KERNEL);
+	}
+	api_unlock(&ch->ep->lock);
+	if (!first)
+		return API_KERNEL;
+	if (shadow >= 0 && shadow != was.fd) {
+		lifecycle_closing(ch->ctx, shadow);
+		sys_close(shadow);
+	}
+	lifecycle_moved(ch->ctx, was.fd, was.moved);
+	api_group_resume(ch);
+	return API_KERNEL;
+}
+
+int api_handover(struct fsock_channel *ch)
+{
+	union fsock_addr peer;
+	socklen_t len = sizeof(peer);
+	int saved = errno, ret;
+
+	if (!ch)
+		return -EINVAL;
+	switch (api_kind(ch)) {
+	case API_DATAGRAM:
+		return -EOPNOTSUPP;
+	case API_FAST:
+		ret = bare_handover(ch->ctx, &ch->bare, ch->v6, ch->fd);
+		if (ret == 0 || ret == CONTEXT_KERNEL) {
+			api_kind(ch);
+			ret = 0;
+		}
+		errno = saved;
+		return ret;
+	case API_KERNEL:
+		return sys_getpeername(ch->fd, &peer, &len);
+	default:
+		return -ENOTCONN;
+	}
+}
+
 /* --- connecting --- */
 
 /* The address is to be the endpoint's; the port the kernel chooses at connect(), when it knows the peer. */
@@ -186,7 +245,7 @@ static int connect_fast(struct fsock_channel *ch, const struct sockaddr *peer, s
 	else
 		ret = bare_connect(ch->ctx, &ch->bare, &from, peer, len, api_patience(&ch->tx_timeout, false), &reason);
 	if (ret == CONTEXT_KERNEL)
-		return fall_back(ch, peer, len, reason);
+		return api_kind(ch) == API_KERNEL ? connect_kernel(ch, peer, len) : fall_back(ch, peer, len, reason);
 	if (ret == 0 || ret == -EINPROGRESS)
 		ch->kind = API_FAST;
 	else if (ret != -EALREADY && ret != -EISCONN && ret != -EINTR)
@@ -201,6 +260,8 @@ static int dissolve(struct fsock_channel *ch)
 	struct epoll_set *set = ch->bare.set;
 
 	bare_abort(ch->ctx, &ch->bare);
+	if (api_kind(ch) == API_KERNEL)
+		return sys_connect(ch->fd, &(struct sockaddr){ .sa_family = AF_UNSPEC }, sizeof(struct sockaddr));
 	ch->bare.set = set;
 	ch->kind = API_FRESH;
 	if (had && bare_open(ch->ctx, &ch->bare) == 0)
@@ -210,13 +271,14 @@ static int dissolve(struct fsock_channel *ch)
 
 int api_connection_connect(struct fsock_channel *ch, const struct sockaddr *peer, socklen_t len)
 {
+	enum api_kind kind = api_kind(ch);
 	int saved = errno, ret;
 
-	if (ch->kind == API_LISTENER)
+	if (kind == API_LISTENER)
 		return -EISCONN;
 	if (len < sizeof(peer->sa_family))
 		return -EINVAL;
-	if (ch->kind == API_KERNEL)
+	if (kind == API_KERNEL)
 		ret = connect_kernel(ch, peer, len);
 	else
 		ret = peer->sa_family == AF_UNSPEC ? dissolve(ch) : connect_fast(ch, peer, len);
@@ -313,14 +375,18 @@ int api_accept(struct fsock_channel *listener, unsigned flags, struct fsock_chan
 
 int api_shutdown(struct fsock_channel *ch, unsigned how)
 {
+	int ret = CONTEXT_KERNEL;
+
 	if (!ch || how == 0 || (how & ~(unsigned)(FSOCK_SHUT_RD | FSOCK_SHUT_WR)))
 		return -EINVAL;
 	if (ch->kind == API_DATAGRAM)
 		return -EOPNOTSUPP;
 	if (ch->kind == API_LISTENER)
 		return -ENOTCONN;
-	if (ch->kind == API_KERNEL)
-		return sys_shutdown(ch->fd, how == FSOCK_SHUT_RD ? SHUT_RD : how == FSOCK_SHUT_WR ? SHUT_WR : SHUT_RDWR);
-	return bare_shutdown(ch->ctx, &ch->bare,
-			     (how & FSOCK_SHUT_RD ? TCP_SHUT_RD : 0) | (how & FSOCK_SHUT_WR ? TCP_SHUT_WR : 0));
+	if (api_kind(ch) != API_KERNEL)
+		ret = bare_shutdown(ch->ctx, &ch->bare,
+				    (how & FSOCK_SHUT_RD ? TCP_SHUT_RD : 0) | (how & FSOCK_SHUT_WR ? TCP_SHUT_WR : 0));
+	if (ret == CONTEXT_KERNEL && api_kind(ch) == API_KERNEL)
+		ret = sys_shutdown(ch->fd, how == FSOCK_SHUT_RD ? SHUT_RD : how == FSOCK_SHUT_WR ? SHUT_WR : SHUT_RDWR);
+	return ret;
 }

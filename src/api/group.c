@@ -51,10 +51,11 @@ static uint32_t interest(const struct fsock_channel *ch)
 
 static int control(const struct fsock_group *g, int op, struct fsock_channel *ch)
 {
-	struct epoll_event event = { .events = api_is_bare(ch) ? 0 : interest(ch), .data.ptr = ch };
+	bool bare = api_is_bare(ch);
+	struct epoll_event event = { .events = bare ? 0 : interest(ch), .data.ptr = ch };
 	int ret;
 
-	if (api_is_bare(ch))
+	if (bare)
 		return multiplex_bare(g->ctx, g->epfd, &ch->bare, op == EPOLL_CTL_ADD);
 	ret = g->ctx ? multiplex_ctl(g->ctx, g->epfd, op, ch->fd, &event, true) : MULTIPLEX_KERNEL;
 	return ret == MULTIPLEX_KERNEL ? sys_epoll_ctl(g->epfd, op, ch->fd, &event) : ret;
@@ -67,6 +68,7 @@ int api_group_add(struct fsock_group *g, struct fsock_channel *ch, void *data)
 
 	if (!g || !ch)
 		return -EINVAL;
+	api_kind(ch); /* in no group it enters none */
 	if (!fs_compare_exchange(&ch->group, &none, g))
 		return -EBUSY;
 	ch->data = data; /* before an event can come */

@@ -73,7 +73,7 @@ static int stamps(struct fsock_channel *ch, const void *value, size_t len)
 	on = on != 0;
 	ret = set(ch, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on));
 	if (ret == 0)
-		fs_store_relaxed(&ch->stamps, on);
+		fs_store_relaxed(&ch->stamps, (bool)on);
 	return ret;
 }
 

@@ -117,49 +117,62 @@ static ssize_t recv_in_place(struct fsock_channel *ch, struct iovec *parts, unsi
 	int ret;
 
 	describe(info, 0, false);
-	if (ch->kind == API_KERNEL)
+	if (api_kind(ch) == API_KERNEL)
 		return lend_kernel(ch, parts, info, wait);
 	ret = bare_lend(ch->ctx, &ch->bare, 1, n, ch->ep->hold_max, wait, give, &to);
 	return ret > 0 ? (ssize_t)info->length : ret;
 }
 
+static ssize_t recv_copied(struct fsock_channel *ch, void *buf, size_t len, bool peek, struct fsock_rxinfo *info, fs_ns wait)
+{
+	bool kernel = api_kind(ch) == API_KERNEL;
+	ssize_t n = kernel ? receive_kernel(ch, buf, len, peek, wait) :
+			     bare_receive(ch->ctx, &ch->bare, buf, len, peek ? TCP_RECV_PEEK : 0, wait);
+
+	if (info && n >= 0)
+		describe(info, (uint32_t)n, kernel);
+	return n;
+}
+
 ssize_t api_stream_recv(struct fsock_channel *ch, unsigned flags, void *buf, size_t len, struct fsock_rxinfo *info)
 {
 	fs_ns wait = api_patience(&ch->rx_timeout, flags & FSOCK_RECV_NONBLOCK);
-	bool peek = flags & FSOCK_RECV_PEEK, kernel = ch->kind == API_KERNEL;
+	unsigned parts = (unsigned)FS_MIN(len / sizeof(struct iovec), (size_t)UINT16_MAX);
 	int saved = errno;
 	ssize_t n;
 
 	if (not_connected(ch))
 		return -ENOTCONN;
 	len = FS_MIN(len, (size_t)INT32_MAX);
-	if (flags & FSOCK_RECV_INPLACE)
-		n = recv_in_place(ch, buf, (unsigned)FS_MIN(len / sizeof(struct iovec), (size_t)UINT16_MAX), info, wait);
-	else if (kernel)
-		n = receive_kernel(ch, buf, len, peek, wait);
-	else
-		n = bare_receive(ch->ctx, &ch->bare, buf, len, peek ? TCP_RECV_PEEK : 0, wait);
-	if (info && n >= 0 && !(flags & FSOCK_RECV_INPLACE))
-		describe(info, (uint32_t)n, kernel);
+	do
+		n = flags & FSOCK_RECV_INPLACE ? recv_in_place(ch, buf, parts, info, wait) :
+						 recv_copied(ch, buf, len, flags & FSOCK_RECV_PEEK, info, wait);
+	while (n == CONTEXT_KERNEL);
 	errno = saved;
 	return n;
+}
+
+static int batch_once(struct fsock_channel *ch, struct fsock_datagram *datagrams, unsigned n, fs_ns wait)
+{
+	struct places to = { .datagrams = datagrams };
+	ssize_t got;
+
+	if (api_kind(ch) != API_KERNEL)
+		return bare_lend(ch->ctx, &ch->bare, n, FSOCK_PARTS_MAX, ch->ep->hold_max, wait, give, &to);
+	got = lend_kernel(ch, datagrams->part, &datagrams->info, wait);
+	return got > 0 ? 1 : (int)got;
 }
 
 int api_stream_recv_batch(struct fsock_channel *ch, unsigned flags, struct fsock_datagram *datagrams, unsigned n)
 {
 	fs_ns wait = api_patience(&ch->rx_timeout, flags & FSOCK_RECV_NONBLOCK);
-	struct places to = { .datagrams = datagrams };
 	int saved = errno, ret;
 
 	if (not_connected(ch))
 		return -ENOTCONN;
-	if (ch->kind == API_KERNEL) {
-		ssize_t got = lend_kernel(ch, datagrams->part, &datagrams->info, wait);
-
-		ret = got > 0 ? 1 : (int)got;
-	} else {
-		ret = bare_lend(ch->ctx, &ch->bare, n, FSOCK_PARTS_MAX, ch->ep->hold_max, wait, give, &to);
-	}
+	do
+		ret = batch_once(ch, datagrams, n, wait);
+	while (ret == CONTEXT_KERNEL);
 	errno = saved;
 	return ret;
 }
@@ -171,7 +184,7 @@ int api_stream_release(struct fsock_channel *ch, struct fsock_rxinfo *info)
 	info->held = 0;
 	if (!piece)
 		return 0;
-	if (ch->kind == API_FAST)
+	if (api_kind(ch) == API_FAST)
 		return bare_release(ch->ctx, &ch->bare, &piece, 1);
 	if (ch->kind != API_KERNEL || !((uintptr_t)piece & API_HELD_BUFFER))
 		return -EINVAL;
@@ -184,8 +197,9 @@ ssize_t api_stream_send(struct fsock_channel *ch, unsigned flags, const void *bu
 			const struct fsock_txinfo *info)
 {
 	fs_ns wait = api_patience(&ch->tx_timeout, flags & FSOCK_SEND_NONBLOCK);
-	bool more = flags & FSOCK_SEND_MORE;
+	bool more = flags & FSOCK_SEND_MORE, kernel;
 	int saved = errno;
+	size_t done = 0;
 	ssize_t n;
 
 	if ((!buf && len) || (flags & ~(unsigned)(FSOCK_SEND_NONBLOCK | FSOCK_SEND_MORE)) || (info && info->valid))
@@ -193,8 +207,16 @@ ssize_t api_stream_send(struct fsock_channel *ch, unsigned flags, const void *bu
 	if (not_connected(ch))
 		return -ENOTCONN;
 	len = FS_MIN(len, (size_t)INT32_MAX);
-	n = ch->kind == API_KERNEL ? send_kernel(ch, buf, len, more, wait) :
-				     bare_send(ch->ctx, &ch->bare, buf, len, more ? TCP_SEND_MORE : 0, wait);
+	/* Where it moves meanwhile, the rest goes by the kernel. */
+	do {
+		const uint8_t *rest = (const uint8_t *)buf + done;
+
+		kernel = api_kind(ch) == API_KERNEL;
+		n = kernel ? send_kernel(ch, rest, len - done, more, wait) :
+			     bare_send(ch->ctx, &ch->bare, rest, len - done, more ? TCP_SEND_MORE : 0, wait);
+		if (n > 0)
+			done += (size_t)n;
+	} while (!kernel && (n == CONTEXT_KERNEL || (done && done < len)) && api_kind(ch) == API_KERNEL);
 	errno = saved;
-	return n;
+	return done ? (ssize_t)done : n;
 }

@@ -202,9 +202,11 @@ int api_stream_setopt(struct fsock_channel *ch, int option, const void *value, s
 		ret = -EINVAL;
 	if (ret < 0)
 		return ret;
-	if (option == FSOCK_PAUSED)
-		return set_paused(ch, n);
-	return api_is_bare(ch) ? set_fast(ch, option, n) : set_kernel(ch, option, n);
+	do
+		ret = option == FSOCK_PAUSED ? set_paused(ch, n) :
+		      api_is_bare(ch) ? set_fast(ch, option, n) : set_kernel(ch, option, n);
+	while (ret == CONTEXT_KERNEL);
+	return ret;
 }
 
 static int put_name(struct fsock_channel *ch, bool peer, void *value, size_t *len)
@@ -238,7 +240,7 @@ static int put_way(const struct fsock_channel *ch, void *value, size_t *len)
 /* What only a connection of the engine's answers by itself. */
 static int get_bare(struct fsock_channel *ch, int option, void *value, size_t *len)
 {
-	int n = ch->kind == API_FAST;
+	int n = api_kind(ch) == API_FAST;
 
 	switch (option) {
 	case FSOCK_FD:
@@ -271,7 +273,7 @@ static int get_info(const struct fsock_channel *ch, void *value, size_t *len)
 	return ret;
 }
 
-int api_stream_getopt(struct fsock_channel *ch, int option, void *value, size_t *len)
+static int get_option(struct fsock_channel *ch, int option, void *value, size_t *len)
 {
 	int64_t timeout;
 	int n = 0, ret = 0;
@@ -302,4 +304,16 @@ int api_stream_getopt(struct fsock_channel *ch, int option, void *value, size_t 
 			return get_info(ch, value, len);
 		return option == FSOCK_RX_STAMPS ? -ENOPROTOOPT : CONTEXT_KERNEL;
 	}
+}
+
+int api_stream_getopt(struct fsock_channel *ch, int option, void *value, size_t *len)
+{
+	bool bare;
+	int ret;
+
+	do {
+		bare = api_is_bare(ch);
+		ret = get_option(ch, option, value, len);
+	} while (bare && ret == CONTEXT_KERNEL);
+	return ret;
 }

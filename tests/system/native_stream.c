@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fsock/fsock.h>
+#include <linux/capability.h>
 #include <linux/tcp.h>
 #include <poll.h>
 #include <pthread.h>
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,6 +29,7 @@
 static bool fast;
 static union fsock_addr local, peer;
 static uint16_t port;
+static char text_buffer[16];
 
 static struct fsock_ep *open_ep(void)
 {
@@ -571,6 +574,7 @@ static void case_fork(void)
 		if (fast) {
 			EQUAL(fsock_send(ch, 0, "x", 1, NULL), -EBADF);
 			EQUAL(fsock_recv(ch, 0, &c, 1, NULL), -EBADF);
+			EQUAL(fsock_handover(ch), -EBADF);
 			EQUAL(fsock_close(ch), 0);
 		}
 		ask(connected(open_ep()), "child");
@@ -605,14 +609,15 @@ static void case_bound(void)
 	EQUAL(fsock_bind(ep, 0, 5152, &other), -EADDRINUSE);
 }
 
-/* Until standard input ends: connections to port 5200 get back what they send, one after the other. */
+/* Until standard input ends: connections to port 5200 get back what they send, one after the other. Of those on the fast
+ * path every second one moves after its first answer. */
 static void case_serve(void)
 {
 	struct fsock_channel *from, *ch;
 	struct fsock_group *g;
 	struct fsock_event event;
 	static char block[BLOCK];
-	long quick = 0, slow = 0;
+	long quick = 0, slow = 0, moved = 0;
 	union fsock_addr name;
 	size_t len = sizeof(name);
 
@@ -637,23 +642,217 @@ static void case_serve(void)
 		EQUAL(fsock_getopt(ch, FSOCK_PEER, &name, &len), 0);
 		EQUAL(name.sa.sa_family, local.sa.sa_family);
 		*(get(ch, FSOCK_ACCELERATED) ? &quick : &slow) += 1;
-		while ((n = fsock_recv(ch, 0, block, sizeof(block), NULL)) > 0)
+		while ((n = fsock_recv(ch, 0, block, sizeof(block), NULL)) > 0) {
 			EQUAL(fsock_send(ch, 0, block, (size_t)n, NULL), n);
+			if (quick % 2 == 0 && get(ch, FSOCK_ACCELERATED)) {
+				EQUAL(fsock_handover(ch), 0);
+				moved++;
+			}
+		}
 		NEED(n == 0 || n == -ECONNRESET);
 		EQUAL(fsock_close(ch), 0);
 	}
-	printf("%ld fast, %ld kernel\n", quick, slow);
+	printf("%ld fast, %ld kernel, %ld moved\n", quick, slow, moved);
+}
+
+static void tell_reason(struct fsock_channel *ch, char *text)
+{
+	size_t len = 200;
+
+	EQUAL(fsock_getopt(ch, FSOCK_REASON, text, &len), 0);
 }
 
 /* Why it is not accelerated, for the test to judge. */
 static void case_reason(void)
 {
-	struct fsock_channel *ch = connected(open_ep());
 	char text[200];
-	size_t len = sizeof(text);
 
-	EQUAL(fsock_getopt(ch, FSOCK_REASON, text, &len), 0);
+	tell_reason(connected(open_ep()), text);
 	puts(text);
+}
+
+/* --- to the kernel --- */
+
+/* It goes on there, with what it was set to. */
+static void hand_over(struct fsock_channel *ch)
+{
+	char text[200];
+	int fd = -1;
+	size_t len = sizeof(fd);
+
+	EQUAL(fsock_handover(ch), 0);
+	EQUAL(get(ch, FSOCK_ACCELERATED), 0);
+	tell_reason(ch, text);
+	NEED(!fast || strncmp(text, "moved: ", 7) == 0);
+	EQUAL(fsock_getopt(ch, FSOCK_FD, &fd, &len), 0);
+	NEED(fd >= 0);
+	EQUAL(fsock_handover(ch), 0);
+}
+
+static void case_handover(void)
+{
+	struct fsock_ep *ep = open_ep();
+	struct fsock_channel *ch = fresh(ep), *bound;
+	union fsock_addr before, after, name;
+	size_t len = sizeof(before);
+	struct fsock_rxinfo info;
+
+	set(ch, FSOCK_NODELAY, 1);
+	set(ch, FSOCK_KEEPALIVE, 40);
+	EQUAL(fsock_connect(ch, &peer.sa, sizeof(peer)), 0);
+	set(ch, FSOCK_USER_TIMEOUT, 30000);
+	ask(ch, "before");
+	EQUAL(fsock_getopt(ch, FSOCK_LOCAL, &before, &len), 0);
+	EQUAL(fsock_send(ch, 0, "across", 6, NULL), 6);
+	EQUAL(fsock_recv(ch, FSOCK_RECV_PEEK, text_buffer, 6, NULL), 6);
+	hand_over(ch);
+	EQUAL(fsock_recv(ch, 0, text_buffer, 9, &info), 6);
+	EQUAL(info.flags, FSOCK_RX_KERNEL);
+	NEED(memcmp(text_buffer, "across", 6) == 0);
+	EQUAL(fsock_getopt(ch, FSOCK_LOCAL, &after, &len), 0);
+	NEED(memcmp(&before, &after, len) == 0);
+	EQUAL(fsock_getopt(ch, FSOCK_PEER, &name, &len), 0);
+	NEED(memcmp(&name, &peer, sizeof(name.in)) == 0);
+	EQUAL(get(ch, FSOCK_NODELAY), 1);
+	EQUAL(get(ch, FSOCK_KEEPALIVE), 40);
+	EQUAL(get(ch, FSOCK_USER_TIMEOUT), 30000);
+	EQUAL(fsock_recv(ch, FSOCK_RECV_NONBLOCK, text_buffer, 9, NULL), -EAGAIN);
+	EQUAL(fsock_connect(ch, &peer.sa, sizeof(peer)), -EISCONN);
+	ask(ch, "after");
+	EQUAL(fsock_shutdown(ch, FSOCK_SHUT_WR), 0);
+	EQUAL(fsock_recv(ch, 0, text_buffer, 9, NULL), 0);
+	EQUAL(fsock_close(ch), 0);
+	/* The program's own port; half closed already. */
+	EQUAL(fsock_bind(ep, 0, 5153, &bound), 0);
+	EQUAL(fsock_connect(bound, &peer.sa, sizeof(peer)), 0);
+	EQUAL(fsock_send(bound, 0, "half", 4, NULL), 4);
+	EQUAL(fsock_shutdown(bound, FSOCK_SHUT_WR), 0);
+	hand_over(bound);
+	receive(bound, text_buffer, 4);
+	EQUAL(fsock_recv(bound, 0, text_buffer, 4, NULL), 0);
+	EQUAL(fsock_getopt(bound, FSOCK_LOCAL, &after, &len), 0);
+	EQUAL(ntohs(after.in.sin_port), 5153);
+	EQUAL(fsock_close_ep(ep), 0);
+}
+
+/* What cannot move stays as it is. */
+static void case_handover_errors(void)
+{
+	struct fsock_ep *ep = open_ep(), *datagrams;
+	struct fsock_channel *ch = fresh(ep), *listener;
+	struct iovec parts[FSOCK_PARTS_MAX];
+	struct fsock_rxinfo info;
+	int ret;
+
+	EQUAL(fsock_handover(NULL), -EINVAL);
+	EQUAL(fsock_handover(ch), -ENOTCONN);
+	set_time(ch, FSOCK_TX_TIMEOUT, 0);
+	ret = fsock_connect(ch, &peer.sa, sizeof(peer));
+	NEED(!fast || ret == 0 || (ret == -EINPROGRESS && fsock_handover(ch) == -ENOTCONN));
+	EQUAL(fsock_close(ch), 0);
+	EQUAL(fsock_bind(ep, 0, 5154, &listener), 0);
+	EQUAL(fsock_listen(listener, 5), 0);
+	EQUAL(fsock_handover(listener), -ENOTCONN);
+	EQUAL(fsock_open(&local.sa, sizeof(local), FSOCK_UDP, &datagrams), 0);
+	EQUAL(fsock_bind(datagrams, 0, 0, &ch), 0);
+	EQUAL(fsock_handover(ch), -EOPNOTSUPP);
+	ch = connected(ep);
+	EQUAL(fsock_send(ch, 0, "lent", 4, NULL), 4);
+	EQUAL(fsock_recv(ch, FSOCK_RECV_INPLACE, parts, sizeof(parts), &info), 4);
+	EQUAL(fsock_handover(ch), fast ? -EBUSY : 0);
+	EQUAL(get(ch, FSOCK_ACCELERATED), fast);
+	NEED(memcmp(parts[0].iov_base, "lent", 4) == 0);
+	EQUAL(fsock_release(ch, &info), 0);
+	ask(ch, "released");
+	if (fast) { /* from here on without privilege */
+		struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+		struct __user_cap_data_struct none[2] = { 0 };
+
+		EQUAL(syscall(SYS_capset, &header, none), 0);
+		EQUAL(fsock_handover(ch), -EPERM);
+		EQUAL(get(ch, FSOCK_ACCELERATED), 1);
+		ask(ch, "as before");
+	}
+}
+
+/* For the test to look at the counters: says @word, goes on when standard input has a byte. */
+static void rest(const char *word)
+{
+	char c;
+
+	fprintf(stderr, "%s\n", word);
+	EQUAL(read(0, &c, 1), 1);
+}
+
+/* Bytes in both queues, another thread in a send: the stream goes on whole, to its end. */
+static void case_handover_bulk(void)
+{
+	struct fsock_channel *ch = connected(open_ep());
+	static uint8_t block[BLOCK];
+	pthread_t thread;
+	size_t got = 0;
+	ssize_t n;
+
+	EQUAL(pthread_create(&thread, NULL, pour, ch), 0);
+	while ((n = fsock_recv(ch, 0, block, sizeof(block), NULL)) > 0) {
+		bool moves = got < BULK / 16 && got + (size_t)n >= BULK / 16;
+
+		got = check(&(struct iovec){ block, (size_t)n }, 1, got);
+		if (!moves)
+			continue;
+		while (get(ch, FSOCK_RX_QUEUED) == 0 || get(ch, FSOCK_TX_QUEUED) == 0)
+			usleep(100);
+		rest("fast");
+		hand_over(ch);
+		rest("moved");
+	}
+	EQUAL(n, 0);
+	EQUAL(got, BULK);
+	EQUAL(pthread_join(thread, NULL), 0);
+	rest("done");
+}
+
+static void *ask_once(void *arg)
+{
+	receive(arg, text_buffer, 4);
+	EQUAL(fsock_send(arg, 0, text_buffer, 4, NULL), 4);
+	return NULL;
+}
+
+/* Who sleeps in a receive, or in a group, while it moves is woken by what comes by the kernel. */
+static void case_handover_wakes(void)
+{
+	struct fsock_ep *ep = open_ep();
+	struct fsock_channel *slept = connected(ep), *member = connected(ep);
+	struct fsock_event event;
+	struct fsock_group *g;
+	pthread_t thread;
+	char c;
+
+	set_time(slept, FSOCK_RX_TIMEOUT, -1);
+	EQUAL(pthread_create(&thread, NULL, ask_once, slept), 0);
+	usleep(50000);
+	hand_over(slept);
+	EQUAL(fsock_send(slept, 0, "ball", 4, NULL), 4);
+	EQUAL(pthread_join(thread, NULL), 0);
+	receive(slept, text_buffer, 4);
+	EQUAL(fsock_group_open(&g), 0);
+	EQUAL(fsock_group_add(g, member, &c), 0);
+	set(member, FSOCK_PAUSED, 1);
+	hand_over(member);
+	EQUAL(get(member, FSOCK_PAUSED), 1);
+	EQUAL(fsock_send(member, 0, "x", 1, NULL), 1);
+	EQUAL(fsock_recv(member, FSOCK_RECV_PEEK, &c, 1, NULL), 1);
+	EQUAL(fsock_poll(g, &event, 1, 5 * MS), 0);
+	set(member, FSOCK_PAUSED, 0);
+	EQUAL(fsock_poll(g, &event, 1, 5000 * MS), 1);
+	NEED(event.channel == member && event.data == &c && event.events == FSOCK_EVENT_IN);
+	EQUAL(fsock_recv(member, 0, &c, 1, NULL), 1);
+	EQUAL(fsock_poll(g, &event, 1, 0), 0);
+	EQUAL(fsock_group_remove(g, member), 0);
+	EQUAL(fsock_group_add(g, member, NULL), 0);
+	EQUAL(fsock_group_close(g), 0);
+	EQUAL(fsock_close_ep(ep), 0);
 }
 
 static const struct {
@@ -666,6 +865,8 @@ static const struct {
 	{ "shutdown", case_shutdown }, { "options", case_options },   { "group", case_group },
 	{ "threads", case_threads },   { "foreign_loop", case_foreign_loop }, { "fork", case_fork },
 	{ "bound", case_bound },       { "serve", case_serve },	      { "reason", case_reason },
+	{ "handover", case_handover }, { "handover_errors", case_handover_errors },
+	{ "handover_bulk", case_handover_bulk }, { "handover_wakes", case_handover_wakes },
 };
 
 static bool read_address(const char *text, union fsock_addr *to)

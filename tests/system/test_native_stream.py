@@ -13,7 +13,7 @@ from lab import fsock, net, proc
 PORT = 9100
 LATENCY = {"FSOCK_PROFILE": "latency"}
 CASES = ["args", "echo", "descriptors", "inplace", "bulk", "hold", "peek", "timeout", "connect", "shutdown", "options",
-         "group", "threads", "foreign_loop", "fork", "bound"]
+         "group", "threads", "foreign_loop", "fork", "bound", "handover", "handover_errors", "handover_wakes"]
 NO_CAPS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
 ENDS = {4: (net.A4, net.B4), 6: (net.A6, net.B6)}
 
@@ -53,7 +53,7 @@ def test_case_on_the_fast_path(pair, program, way, case):
         assert case == "args" or _bytes(server) > 0
 
 
-@pytest.mark.parametrize("case", ["echo", "bulk", "connect", "group", "bound"])
+@pytest.mark.parametrize("case", ["echo", "bulk", "connect", "group", "bound", "handover", "handover_errors"])
 def test_case_over_ipv6(pair, program, case):
     pair.meet()
     with _echo(pair, family=6) as server:
@@ -78,7 +78,7 @@ def test_case_without_a_stack(pair, program, case):
         assert "no stack" in done.err
 
 
-@pytest.mark.parametrize("case", ["echo", "bulk", "shutdown", "connect"])
+@pytest.mark.parametrize("case", ["echo", "bulk", "shutdown", "connect", "handover"])
 def test_kernel_peer(pair, program, case):
     """Connections on the fast path, the kernel at the other end, at default offloads."""
     with _echo(pair, accelerated=False):
@@ -114,7 +114,7 @@ for i in range(int(sys.argv[2])):
 @pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("client", ["kernel", "fsock"])
 def test_listener(pair, program, client, family):
-    """Accepted from the fast path; in the namespace itself the kernel's way leads to the same listener."""
+    """Accepted from the fast path, half of them moved; in the namespace itself the kernel's way leads to the same listener."""
     pair.meet()
     wait, end = os.pipe()
     wrap = (lambda argv: fsock.run(argv, profile="latency")) if client == "fsock" else list
@@ -130,7 +130,7 @@ def test_listener(pair, program, client, family):
         said = server.finish()
     os.close(wait)
     os.close(end)
-    assert said.status == 0 and said.out == "20 fast, 5 kernel\n", said.out + said.err
+    assert said.status == 0 and said.out == "20 fast, 5 kernel, 10 moved\n", said.out + said.err
 
 
 def test_end_of_the_program_closes(pair, program):
@@ -140,3 +140,44 @@ def test_end_of_the_program_closes(pair, program):
             _run_case(pair, program, "echo")
         assert proc.until(lambda: all(stack["counters"]["tcp_opened_passive"] == 3
                                       for stack in fsock.stat(server.pid)["stacks"])), server.err
+
+
+def _resets(end):
+    """RSTs that the kernel of a namespace sent, and connections that one ended there."""
+    rows = [line.split()[1:] for line in end.run(["cat", "/proc/net/snmp"]).out.splitlines() if line.startswith("Tcp:")]
+    figures = dict(zip(*rows))
+    return int(figures["OutRsts"]), int(figures["EstabResets"])
+
+
+def _step(process, word):
+    """It rests there, and was counted so far."""
+    assert process.wait_for(word), process.out + process.err
+    return fsock.stat(process.pid)["stacks"][0]
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("peer", ["kernel", "fsock"])
+def test_handover_with_bytes_in_both_queues(pair, program, family, peer):
+    """What follows takes the kernel's way, and nobody hears of a reset."""
+    pair.meet()
+    wait, stdin = os.pipe()
+    with _echo(pair, accelerated=peer == "fsock", family=family):
+        before = _resets(pair.a), _resets(pair.b)
+        argv = [program("native_stream"), "handover_bulk", *ENDS[family], PORT, "fast"]
+        with pair.a.popen(argv, env={**fsock.CLEAN, **LATENCY}, stdin=wait) as mover:
+            stats = _step(mover, "fast")
+            assert stats["counters"]["tcp_bytes_in"] >= 3 << 19 and stats["counters"].get("moved_to_kernel", 0) == 0
+            os.write(stdin, b"x")
+            stats = _step(mover, "moved")
+            assert stats["counters"]["moved_to_kernel"] == 1
+            fast = stats["counters"]["tcp_bytes_in"]
+            os.write(stdin, b"x")
+            stats = _step(mover, "done")
+            assert stats["counters"]["tcp_bytes_in"] == fast, "it is on the fast path still"
+            assert [s["reason"] for s in stats["sockets"] if (s["remote"] or "").endswith(f":{PORT}")] == ["moved"]
+            os.write(stdin, b"x")
+            said = mover.finish()
+        assert said.status == 0 and said.err.endswith("well\n"), said.err
+        assert (_resets(pair.a), _resets(pair.b)) == before
+    os.close(wait)
+    os.close(stdin)
