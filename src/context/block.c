@@ -24,6 +24,7 @@
 
 #define QUIET_NS FS_US(10)
 #define SLICE_NS FS_US(20)
+#define HOLD_NS FS_US(20) /* of a wait before ACKs that were held for an answer leave */
 #define LINGER_NS FS_SEC(1)
 #define BLIND_NS FS_MS(1) /* of sleep where no doorbell or no signal can end it */
 #define HELPER_SOON FS_MS(20) /* a helper that looks later than that hears of a thread that goes on to the program */
@@ -169,6 +170,8 @@ static int arm(struct blocker *b)
 	}
 	refresh_sleep_set(ctx);
 	tell(b);
+	if (segments_held(ctx))
+		segments_release(ctx, FS_NEVER);
 	b->timers_at = segments_next(ctx);
 	count_sleeper(b);
 	for (unsigned i = 0; i < ctx->n_handles; i++)
@@ -290,6 +293,15 @@ static int time_is_up(struct blocker *b)
 	return ret < 0 ? ret : -ETIMEDOUT;
 }
 
+/* The program has nothing to say: it waits. */
+static __attribute__((noinline)) void release_acks(struct context *ctx)
+{
+	if (!context_lock(ctx))
+		return;
+	segments_release(ctx, FS_NEVER);
+	context_leave(ctx);
+}
+
 static void cancelled(void *arg)
 {
 	blocker_end(arg);
@@ -304,6 +316,8 @@ int blocker_pause(struct blocker *b, struct pollfd *fds, unsigned n)
 		begin(b, now);
 	if (b->deadline != FS_NEVER && now >= b->deadline && host_clock_kernel() >= b->deadline)
 		return time_is_up(b);
+	if (__builtin_expect(segments_held(b->ctx), 0) && now - b->started >= HOLD_NS)
+		release_acks(b->ctx);
 	if (now < b->spin_until && (now < b->quiet_until || now < b->next_slice)) {
 		fs_cpu_relax();
 		return 0;

@@ -13,6 +13,8 @@
 #include "sys/sys.h"
 #include "udp/group.h"
 
+#define HOLD_NS FS_MS(1) /* while the program makes other calls, an ACK waits so long for its answer */
+
 enum {
 	DRAIN_MAX = 64,	  /* bursts: a ring's worth, whatever keeps arriving */
 	BURST = 64,	  /* frames per port and turn: bounds the time other sockets wait */
@@ -113,6 +115,8 @@ unsigned context_take(struct context *ctx)
 	}
 	if (ctx->env.tcp && (taken || ctx->now >= segments_next(ctx)))
 		segments_tick(ctx);
+	if (__builtin_expect(segments_held(ctx), 0))
+		segments_release(ctx, ctx->now - HOLD_NS);
 	return taken;
 }
 

@@ -249,7 +249,7 @@ void helper_want(struct context *ctx)
 		/* Timers run with the program's calls; it is not tried again at every call. */
 		host_log(&ctx->log, LOG_WARN, "no helper thread (error %d): timers wait for the program's calls", -ret);
 		close_descriptors(ctx);
-		ctx->config.helper = false;
+		ctx->config.helper = ctx->stack->tcp.config.hold_acks = false;
 	}
 	fs_store_release(&ctx->helper.state, ret < 0 ? (uint32_t)STATE_NONE : (uint32_t)STATE_RUNNING);
 	errno = saved;

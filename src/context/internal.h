@@ -477,6 +477,15 @@ void segments_tick(struct context *ctx);
 /* What waits at the ports leaves. */
 void segments_flush(struct context *ctx);
 
+/* ACKs that were held before @before for what the program may answer leave; FS_NEVER = all. */
+void segments_release(struct context *ctx, fs_ns before);
+
+/* Are there any? Without the lock it is a guess. */
+static inline bool segments_held(const struct context *ctx)
+{
+	return ctx->env.tcp && !list_is_empty(&ctx->stack->tcp.held);
+}
+
 /* When segments_tick() has to do something, FS_NEVER = not before something else happens. */
 static inline fs_ns segments_next(const struct context *ctx)
 {

@@ -132,6 +132,7 @@ int segments_open(struct context *ctx)
 		return -ENOMEM;
 	tcp_init(tcp, &ctx->stack->ip, &key[0], &key[1], ends, END_BUCKETS, listeners, LISTENER_BUCKETS, ctx->now);
 	host_tcp_sysctl(HOST_TCP_SYSCTL_DIR, &tcp->config, &ctx->presets.keep);
+	tcp->config.hold_acks = ctx->config.helper; /* without, nothing would send them while the program computes */
 	context_lend(ctx);
 	return reserve_all(ctx);
 }
@@ -189,6 +190,12 @@ void segments_send(struct context *ctx)
 {
 	tcp_burst_end(&ctx->stack->tcp, &ctx->env, ctx->now);
 	segments_flush(ctx);
+}
+
+void segments_release(struct context *ctx, fs_ns before)
+{
+	tcp_release_acks(&ctx->stack->tcp, before);
+	segments_send(ctx);
 }
 
 void segments_tick(struct context *ctx)

@@ -233,6 +233,9 @@ static int wait_connected(struct context *ctx, int fd, fs_ns limit, int late)
 			return CONTEXT_KERNEL;
 		context_poll(ctx);
 		ret = context_live_sock(ctx, fd) == s ? outcome(ctx, s) : CONTEXT_KERNEL;
+		/* The peer has accepted by the time connect() returns: a program may tell it by other ways to go on. */
+		if (ret == 0 && segments_held(ctx))
+			segments_release(ctx, FS_NEVER);
 		context_leave(ctx);
 		if (ret != -EINPROGRESS)
 			return ret;

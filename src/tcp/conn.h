@@ -327,7 +327,7 @@ struct tcp_conn {
 	fs_ns due[TCP_N_TIMERS]; /* FS_NEVER = off */
 
 	/* --- places --- */
-	struct list dirty;	/* in tcp_stack.dirty */
+	struct list dirty;	/* in tcp_stack.dirty, or without TCP_CONN_DIRTY in .held */
 	struct list queue;	/* in tcp_listener.ready, or the user's */
 	struct tcp_listener *listener; /* while in its accept queue or TFO_CHILD; else NULL */
 

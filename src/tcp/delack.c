@@ -6,6 +6,11 @@
  * happened (quick ACKs), with the answer in a dialogue, and otherwise after a time that follows the rhythm of
  * arrivals, 40 to 200 ms. All are marks: the segment leaves at the burst's end, so that a burst is acknowledged
  * once (RFC 9293 3.10.7.4, MUST-58, MUST-59). The rules and their numbers are Linux's.
+ *
+ * With tcp_config.hold_acks an ACK that Linux would send at once is held while the program may be about to answer: that
+ * of a small message on a young connection, and the third of a handshake. A request, its answer and the end of a
+ * connection then take three segments less. It is held in tcp_stack.held until the program waits for something else, and
+ * a timer runs as for any delayed ACK.
  * Standards: RFC 9293 3.8.6.3 (SHLD-18, SHLD-19, MUST-40), RFC 5681 4.2.
  */
 #include "base/err.h"
@@ -46,6 +51,42 @@ static bool is_quick(const struct tcp_conn *c)
 	return (c->quick_acks > 0 || (c->ack_flags & TCP_ACK_QUICK)) && !(c->ack_flags & TCP_ACK_PINGPONG);
 }
 
+bool tcp_ack_hold(struct tcp_conn *c, fs_ns now)
+{
+	if (!c->stack->config.hold_acks || (c->ack_flags & (TCP_ACK_NOW | TCP_ACK_QUICK)) || tcp_has(c, TCP_CONN_DIRTY))
+		return false;
+	c->ack_flags |= TCP_ACK_DELAYED;
+	tcp_timer_set(c, TCP_TIMER_ACK, now + FS_US(c->stack->config.delack_min_us));
+	if (!tcp_ack_is_held(c))
+		list_push_back(&c->stack->held, &c->dirty);
+	return true;
+}
+
+void tcp_release_acks(struct tcp_stack *tcp, fs_ns before)
+{
+	fs_ns due = before == FS_NEVER ? FS_NEVER : before + FS_US(tcp->config.delack_min_us);
+	struct list *e;
+
+	while ((e = list_first(&tcp->held)) != NULL) {
+		struct tcp_conn *c = FS_CONTAINER_OF(e, struct tcp_conn, dirty);
+
+		if (!(c->ack_flags & TCP_ACK_DELAYED)) {
+			list_take(e); /* something carried it */
+			continue;
+		}
+		if (c->due[TCP_TIMER_ACK] > due)
+			break;
+		tcp_ack_now(c);
+	}
+}
+
+/* Is what came the one small message that the program has to answer? */
+static bool is_question(const struct tcp_conn *c, uint32_t unacked)
+{
+	return unacked <= c->rcv_mss && (c->ack_flags & (TCP_ACK_PUSHED | TCP_ACK_PUSHED2)) == TCP_ACK_PUSHED &&
+	       c->state == TCP_ESTABLISHED && !tcp_has(c, TCP_CONN_SHUT_RD);
+}
+
 static void delay(struct tcp_conn *c, fs_ns now)
 {
 	const struct tcp_config *config = &c->stack->config;
@@ -80,12 +121,13 @@ void tcp_ack_owed(struct tcp_conn *c, fs_ns now)
 		return;
 	}
 	/* While the program does not read, the ACK waits for it: then it tells of the room, too. */
-	if ((unacked > c->rcv_mss && (tcp_inq(c) < FS_MAX(c->options.rcvlowat, 1U) ||
-				      tcp_select_window(c) >= c->rcv_wnd)) ||
-	    is_quick(c))
+	if (unacked > c->rcv_mss && (tcp_inq(c) < FS_MAX(c->options.rcvlowat, 1U) ||
+				     tcp_select_window(c) >= c->rcv_wnd))
 		tcp_ack_now(c);
-	else
+	else if (!is_quick(c))
 		delay(c, now);
+	else if (!is_question(c, unacked) || !tcp_ack_hold(c, now))
+		tcp_ack_now(c);
 }
 
 void tcp_ack_overdue(struct tcp_conn *c)
@@ -119,7 +161,7 @@ void tcp_ack_after_read(struct tcp_conn *c, const struct ip_env *env, uint32_t n
 		bool is_end = c->rcv_charge == 0 && n > 0;
 
 		send = c->rcv_nxt - c->rcv_wup > c->rcv_mss ||
-		       (is_end && ((pushed & TCP_ACK_PUSHED2) || (pushed && !(c->ack_flags & TCP_ACK_PINGPONG))));
+		       (is_end && !tcp_ack_is_held(c) && ((pushed & TCP_ACK_PUSHED2) || (pushed && !(c->ack_flags & TCP_ACK_PINGPONG))));
 	}
 	if (!send && n > 0 && !tcp_has(c, TCP_CONN_FIN_RECEIVED | TCP_CONN_SHUT_RD))
 		send = tcp_window_opened(c);

@@ -394,7 +394,9 @@ static void syn_sent_input(struct tcp_conn *c, const struct ip_env *env, struct 
 		tcp_ack_input(c, env, in);
 	if (c->send_next != c->first)
 		resend_syn_data(c);
-	tcp_ack_now(c); /* by itself, or what was queued carries it */
+	/* By itself, or what was queued carries it, or what the program sends next. */
+	if (c->first || in->end != h->seq + 1 || tcp_has(c, TCP_CONN_ORPHAN) || !tcp_ack_hold(c, in->now))
+		tcp_ack_now(c);
 	strip_syn(in);
 	take_rest(c, env, in);
 }

@@ -598,6 +598,10 @@ void tcp_mark_dirty(struct tcp_conn *c)
 {
 	if (tcp_has(c, TCP_CONN_DIRTY))
 		return;
+	if (tcp_ack_is_held(c)) {
+		list_take(&c->dirty);
+		c->ack_flags |= c->ack_flags & TCP_ACK_DELAYED ? TCP_ACK_NOW : 0;
+	}
 	c->flags |= TCP_CONN_DIRTY;
 	list_push_back(&c->stack->dirty, &c->dirty);
 }

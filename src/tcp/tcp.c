@@ -79,6 +79,7 @@ void tcp_init(struct tcp_stack *tcp, struct ip_stack *ip, const struct siphash_k
 	slab_init(&tcp->tws, sizeof(struct tcp_tw));
 	timer_wheel_init(&tcp->wheel, now);
 	list_init(&tcp->dirty);
+	list_init(&tcp->held);
 	list_init(&tcp->tw_age);
 	list_init(&tcp->holders);
 }

@@ -112,6 +112,7 @@ struct tcp_config {
 	uint32_t rto_max_us;	   /* 120 s */
 	uint32_t delack_min_us;	   /* 40 ms */
 	uint32_t delack_max_us;	   /* 200 ms; below 500: RFC 9293 3.8.6.3, MUST-40 */
+	bool hold_acks;		   /* those that an answer may carry wait for tcp_release_acks(); false = as Linux */
 	uint32_t initial_cwnd;	   /* 10 segments: RFC 6928 */
 	uint32_t rcvbuf[3];	   /* smallest, initial, largest receive buffer by auto-tuning, bytes */
 	uint32_t sndbuf[3];
@@ -227,6 +228,7 @@ struct tcp_stack {
 	struct slab conns, reqs, tws; /* memory handed in by the context */
 	struct timer_wheel wheel;
 	struct list dirty;	  /* connections with something to send at the burst's end */
+	struct list held;	  /* those whose ACK is held for an answer, by the same link, oldest first */
 	struct list tw_age;	  /* struct tcp_tw, oldest first */
 	uint32_t n_tw;
 	struct siphash_key key;	  /* of the tables */
@@ -266,6 +268,12 @@ bool tcp_quick_input(const struct ip_env *env, struct fbuf *frame, fs_ns now);
 
 /* A burst of input is over: send what it asks for. Also after calls that say they only mark. */
 void tcp_burst_end(struct tcp_stack *tcp, const struct ip_env *env, fs_ns now);
+
+/*
+ * Of ACKs that are held (tcp_config.hold_acks), mark those that were before @before: a tcp_burst_end() sends them. The
+ * program was told of what came, and has had the time to answer. Without this call they leave as delayed ACKs do.
+ */
+void tcp_release_acks(struct tcp_stack *tcp, fs_ns before);
 
 /* Fire what is due, and send. When to come again: tcp_next(), FS_NEVER = no timer. */
 void tcp_advance(struct tcp_stack *tcp, const struct ip_env *env, fs_ns now);

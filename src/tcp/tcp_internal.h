@@ -170,6 +170,10 @@ void tcp_ack_owed(struct tcp_conn *c, fs_ns now);
 /* One is owed at the burst's end, whatever else. */
 void tcp_ack_now(struct tcp_conn *c);
 
+/* Hold the ACK that is owed for the program's answer: tcp_release_acks() or the delayed ACK's timer sends it. False: it
+ * is not to be held, and nothing happened. */
+bool tcp_ack_hold(struct tcp_conn *c, fs_ns now);
+
 /* The next @n ACKs are not delayed, if that is more than were not anyway; nor is it a dialogue any more. */
 void tcp_ack_quickly(struct tcp_conn *c, uint32_t n);
 
@@ -483,6 +487,12 @@ static inline void tcp_timer_set(struct tcp_conn *c, enum tcp_timer which, fs_ns
 static inline void tcp_timer_stop(struct tcp_conn *c, enum tcp_timer which)
 {
 	c->due[which] = FS_NEVER;
+}
+
+/* Is @c in tcp_stack.held? What was held there may have left meanwhile. */
+static inline bool tcp_ack_is_held(const struct tcp_conn *c)
+{
+	return !tcp_has(c, TCP_CONN_DIRTY) && list_is_linked(&c->dirty);
 }
 
 static inline void tcp_ack_sent(struct tcp_conn *c)

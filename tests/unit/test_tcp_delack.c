@@ -270,6 +270,121 @@ static void tcp_quickack__on_and_off(void **state)
 	trig_close(&r);
 }
 
+/* --- held for an answer --- */
+
+/* As rig_connected(), and the handshake's last ACK is out. */
+static void holding(struct tcp_rig *r)
+{
+	rig_connected(r, &rig_modern);
+	r->tcp.config.hold_acks = true;
+}
+
+static void release(struct tcp_rig *r, fs_ns age)
+{
+	tcp_release_acks(&r->tcp, r->now - age);
+	rig_burst_end(r);
+}
+
+static void tcp_hold__until_it_is_released(void **state)
+{
+	struct tcp_rig r;
+
+	holding(&r);
+	feed(&r, 100);
+	read_all(&r);
+	rig_no_out(&r);
+	rig_wait(&r, FS_US(50));
+	release(&r, FS_US(60)); /* what is younger stays */
+	rig_no_out(&r);
+	release(&r, FS_US(50));
+	rig_ack_out(&r, next_of(&r));
+	release(&r, 0);
+	rig_no_out(&r);
+	trig_close(&r);
+}
+
+static void tcp_hold__the_answer_carries_it(void **state)
+{
+	struct tcp_rig r;
+
+	holding(&r);
+	feed(&r, 100);
+	read_all(&r);
+	assert_int_equal(rig_write(&r, text(0), 10), 10);
+	assert_int_equal(rig_one_out(&r)->h.ack, next_of(&r));
+	tcp_release_acks(&r.tcp, FS_NEVER);
+	rig_burst_end(&r);
+	rig_no_out(&r);
+	trig_close(&r);
+}
+
+static void tcp_hold__not_longer_than_a_delayed_ack(void **state)
+{
+	struct tcp_rig r;
+
+	holding(&r);
+	feed(&r, 100);
+	rig_no_out(&r);
+	assert_in_range(wait_for_ack(&r, FS_SEC(1)), FS_MS(39), FS_MS(41));
+	rig_ack_out(&r, next_of(&r));
+	trig_close(&r);
+}
+
+/* A sender that has more to send is not slowed down: Nagle's algorithm waits for the ACK, slow start lives on them. */
+static void tcp_hold__one_small_message_only(void **state)
+{
+	struct tcp_rig r;
+
+	holding(&r);
+	feed(&r, 100);
+	feed(&r, 100);
+	rig_ack_out(&r, next_of(&r));
+	feed(&r, MSS);
+	rig_ack_out(&r, next_of(&r));
+	rig_seg_in(&r, (struct rig_seg){ .seq = next_of(&r) + MSS, .data = text(0), .len = 100 });
+	rig_ack_out(&r, next_of(&r));
+	trig_close(&r);
+}
+
+static void tcp_hold__not_against_quickack(void **state)
+{
+	struct tcp_rig r;
+
+	holding(&r);
+	tcp_quickack(r.c, &r.h.env, true, r.now);
+	feed(&r, 100);
+	rig_ack_out(&r, next_of(&r));
+	trig_close(&r);
+}
+
+/* The third of the handshake waits for what the client has to say. */
+static void tcp_hold__handshake(void **state)
+{
+	for (int answers = 0; answers < 2; answers++) {
+		struct rig_seg synack = { .flags = TCP_SYN | TCP_ACK, .absolute = true, .mss = 1460,
+					  .options = TCP_HAS_MSS };
+		struct tcp_rig r;
+
+		trig_open(&r);
+		r.tcp.config.hold_acks = true;
+		assert_int_equal(trig_connect(&r), 0);
+		rig_one_out(&r);
+		synack.seq = r.irs;
+		synack.ack = r.iss + 1;
+		rig_seg_in(&r, synack);
+		assert_int_equal(r.c->state, TCP_ESTABLISHED);
+		rig_no_out(&r);
+		if (answers) {
+			assert_int_equal(rig_write(&r, text(0), 10), 10);
+			assert_int_equal(rig_one_out(&r)->h.ack, 0);
+		} else {
+			release(&r, 0);
+			rig_ack_out(&r, 0);
+		}
+		trig_close(&r);
+	}
+}
+
 /* --- estimates --- */
 
 static void tcp_rx_measure__largest_segment(void **state)
@@ -319,6 +434,12 @@ int main(void)
 		cmocka_unit_test(tcp_ack__after_a_long_pause_quick_again),
 		cmocka_unit_test(tcp_ack__out_of_order_and_filling_gaps_at_once),
 		cmocka_unit_test(tcp_quickack__on_and_off),
+		cmocka_unit_test(tcp_hold__until_it_is_released),
+		cmocka_unit_test(tcp_hold__the_answer_carries_it),
+		cmocka_unit_test(tcp_hold__not_longer_than_a_delayed_ack),
+		cmocka_unit_test(tcp_hold__one_small_message_only),
+		cmocka_unit_test(tcp_hold__not_against_quickack),
+		cmocka_unit_test(tcp_hold__handshake),
 		cmocka_unit_test(tcp_rx_measure__largest_segment),
 		cmocka_unit_test(tcp_rx_measure__smaller_ones_twice),
 	};

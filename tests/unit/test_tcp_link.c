@@ -76,6 +76,39 @@ static void link__handshake_and_close(void **state)
 	pair_close(&p);
 }
 
+/* Held, ACKs ride on what the program sends: of ten segments, which is what Linux takes, seven are left. */
+static void link__held_acks_ride(void **state)
+{
+	struct tcp_pair p;
+	char byte = 'x';
+
+	pair_open(&p);
+	p.a.tcp.config.hold_acks = p.b.tcp.config.hold_acks = true;
+	p.ca = tcp_open(&p.a.tcp, NULL);
+	assert_int_equal(pair_connect(&p, p.ca), 0);
+	pair_run(&p, FS_MS(3));
+	assert_int_equal(p.ca->state, TCP_ESTABLISHED);
+	assert_null(tcp_accept(&p.listener));
+	assert_int_equal(pair_send(&p, p.ca, &byte, 1, 0), 1);
+	pair_run(&p, FS_MS(3));
+	p.cb = tcp_accept(&p.listener);
+	assert_non_null(p.cb);
+	assert_int_equal(pair_recv(&p, p.cb, &byte, 1, 0), 1);
+	assert_int_equal(pair_send(&p, p.cb, &byte, 1, 0), 1);
+	tcp_close(p.cb, &p.b.h.env, p.now);
+	pair_run(&p, FS_MS(3));
+	assert_int_equal(pair_recv(&p, p.ca, &byte, 1, 0), 1);
+	assert_int_equal(pair_recv(&p, p.ca, &byte, 1, 0), 0);
+	tcp_close(p.ca, &p.a.h.env, p.now);
+	pair_run(&p, FS_MS(3));
+	assert_int_equal(p.sent[0], 3);
+	assert_int_equal(p.sent[1], 4);
+	tcp_release_acks(&p.a.tcp, FS_NEVER);
+	tcp_release_acks(&p.b.tcp, FS_NEVER);
+	assert_true(list_is_empty(&p.a.tcp.held) && list_is_empty(&p.b.tcp.held));
+	pair_close(&p);
+}
+
 static void link__bytes_both_ways(void **state)
 {
 	struct tcp_pair p;
@@ -387,6 +420,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(link__handshake_and_close),
+		cmocka_unit_test(link__held_acks_ride),
 		cmocka_unit_test(link__bytes_both_ways),
 		cmocka_unit_test(link__loss),
 		cmocka_unit_test(link__half_close),

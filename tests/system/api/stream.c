@@ -294,6 +294,7 @@ static void after(void)
 	peer("clear");
 	for (fd = CONTROL_FD + 1; fd <= LAST_FD; fd++)
 		close(fd);
+	peer("clear"); /* the third segment of a handshake may have waited for the end */
 	for (i = 0; i < sizeof(used) / sizeof(used[0]); i++)
 		signal(used[i], SIG_DFL);
 	dprintf(2, "records %ld\n", report ? (long)lseek(atoi(report), 0, SEEK_END) : 0L);
