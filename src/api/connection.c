@@ -167,7 +167,7 @@ int api_handover(struct fsock_channel *ch)
 	case API_DATAGRAM:
 		return -EOPNOTSUPP;
 	case API_FAST:
-		ret = bare_handover(ch->ctx, &ch->bare, ch->v6, ch->fd);
+		ret = bare_handover(ch->ctx, &ch->bare, ch->fd);
 		if (ret == 0 || ret == CONTEXT_KERNEL) {
 			api_kind(ch);
 			ret = 0;
@@ -263,6 +263,7 @@ static int dissolve(struct fsock_channel *ch)
 	if (api_kind(ch) == API_KERNEL)
 		return sys_connect(ch->fd, &(struct sockaddr){ .sa_family = AF_UNSPEC }, sizeof(struct sockaddr));
 	ch->bare.set = set;
+	ch->bare.v6 = ch->v6;
 	ch->kind = API_FRESH;
 	if (had && bare_open(ch->ctx, &ch->bare) == 0)
 		bare_set_options(ch->ctx, &ch->bare, &options);
@@ -360,7 +361,7 @@ int api_accept(struct fsock_channel *listener, unsigned flags, struct fsock_chan
 		api_channel_destroy(ch);
 		return ret;
 	}
-	if (!ch->bare.conn) {
+	if (!ch->bare.conn && !ch->bare.moved) {
 		ch->kind = API_KERNEL;
 		ch->hold_max = ch->ep->hold_max;
 		ch->fd = ret;

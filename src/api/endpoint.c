@@ -164,7 +164,9 @@ struct fsock_channel *api_channel_alloc(struct fsock_ep *ep, enum api_kind kind)
 	ch->rx_timeout = ch->tx_timeout = -1;
 	ch->fd = -1;
 	ch->kind = (uint8_t)kind;
-	if (!api_is_bare(ch))
+	if (api_is_bare(ch))
+		ch->bare.v6 = ch->v6;
+	else
 		ch->hold_max = ep->hold_max;
 	return ch;
 }

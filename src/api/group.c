@@ -179,7 +179,42 @@ static int wait_on_kernel(const struct fsock_group *g, struct epoll_event *event
 	return ready > 0 && g->ctx ? multiplex_adopt(g->ctx, g->epfd, events, ready) : ready;
 }
 
-static int look(const struct fsock_group *g, struct epoll_event *events, int n, fs_ns timeout)
+/* Members may have moved to the kernel: each of them enters that half of the set. */
+static void follow_members(struct fsock_group *g)
+{
+	unsigned n = 0;
+	struct list *e;
+
+	api_lock(&g->lock);
+	LIST_FOR_EACH(e, &g->members)
+		n++;
+	api_unlock(&g->lock);
+	for (; n > 0; n--) {
+		api_lock(&g->lock);
+		e = list_pop_front(&g->members);
+		if (e)
+			list_push_back(&g->members, e);
+		api_unlock(&g->lock);
+		if (e)
+			api_kind(FS_CONTAINER_OF(e, struct fsock_channel, of_group));
+	}
+}
+
+/* Of the @n events found those that are for the program. */
+static int sift(struct fsock_group *g, struct epoll_event *events, int n)
+{
+	int kept = 0;
+
+	for (int i = 0; i < n; i++) {
+		if (events[i].data.ptr)
+			events[kept++] = events[i];
+		else
+			follow_members(g);
+	}
+	return kept;
+}
+
+static int look(struct fsock_group *g, struct epoll_event *events, int n, fs_ns timeout)
 {
 	fs_ns deadline = timeout < 0 ? FS_NEVER : timeout == 0 ? 0 : host_clock_kernel() + timeout;
 	int ret;
@@ -188,6 +223,12 @@ static int look(const struct fsock_group *g, struct epoll_event *events, int n, 
 		fs_ns left = timeout > 0 ? rest(deadline) : timeout;
 
 		ret = g->ctx ? multiplex_wait(g->ctx, g->epfd, events, n, left, NULL) : MULTIPLEX_KERNEL;
+		if (ret > 0) {
+			ret = sift(g, events, ret);
+			if (ret > 0)
+				return ret;
+			continue; /* who moved is in the kernel's half now, and may be ready there */
+		}
 		if (ret != MULTIPLEX_KERNEL)
 			return ret;
 		ret = wait_on_kernel(g, events, n, left);

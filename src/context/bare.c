@@ -53,6 +53,13 @@ static int enter_open(struct context *ctx, const struct bare *bare)
 	return ret;
 }
 
+/* Drive the stack, which may move @bare to the kernel: CONTEXT_KERNEL. */
+static int drive(struct context *ctx, const struct bare *bare)
+{
+	context_poll(ctx);
+	return bare->moved ? CONTEXT_KERNEL : 0;
+}
+
 static int begin_wait(struct context *ctx, struct bare *bare, struct blocker *b, fs_ns wait)
 {
 	int ret = enter_open(ctx, bare);
@@ -217,8 +224,9 @@ static int look_connected(struct context *ctx, struct bare *bare)
 
 	if (ret < 0)
 		return ret;
-	context_poll(ctx);
-	ret = outcome(ctx, bare);
+	ret = drive(ctx, bare);
+	if (ret == 0)
+		ret = outcome(ctx, bare);
 	segments_send(ctx);
 	context_leave(ctx);
 	return ret;
@@ -245,7 +253,11 @@ int bare_connect(struct context *ctx, struct bare *bare, const struct bare_from 
 
 	if (ret < 0)
 		return ret;
-	context_poll(ctx);
+	ret = drive(ctx, bare);
+	if (ret < 0) {
+		context_leave(ctx);
+		return ret;
+	}
 	if (bare->connecting) {
 		ret = outcome(ctx, bare);
 		if (ret == -EINPROGRESS && wait == 0)
@@ -270,11 +282,13 @@ static ssize_t send_once(struct context *ctx, struct bare *bare, const struct io
 		return n;
 	/* What is out may be acknowledged by now, and what is not may be due. */
 	if (bare->conn->first)
-		context_poll(ctx);
+		n = drive(ctx, bare);
 	else
 		stream_now(ctx);
-	n = tcp_send(bare->conn, &ctx->env, iov, 1, flags, ctx->now);
-	bare->wants_out = bare->connecting || n == -EAGAIN || (n >= 0 && (size_t)n < iov->iov_len);
+	if (__builtin_expect(n == 0, 1)) {
+		n = tcp_send(bare->conn, &ctx->env, iov, 1, flags, ctx->now);
+		bare->wants_out = bare->connecting || n == -EAGAIN || (n >= 0 && (size_t)n < iov->iov_len);
+	}
 	segments_flush(ctx);
 	context_leave(ctx);
 	return n;
@@ -298,13 +312,13 @@ ssize_t bare_send(struct context *ctx, struct bare *bare, const void *buf, size_
 	return done ? (ssize_t)done : n;
 }
 
-/* Drive, unless bytes are there already. */
-static void look(struct context *ctx, const struct bare *bare)
+/* Drive, unless bytes are there already. As drive(). */
+static int look(struct context *ctx, const struct bare *bare)
 {
-	if (tcp_inq(bare->conn) > 0)
-		stream_now(ctx);
-	else
-		context_poll(ctx);
+	if (tcp_inq(bare->conn) == 0)
+		return drive(ctx, bare);
+	stream_now(ctx);
+	return 0;
 }
 
 static ssize_t receive_once(struct context *ctx, struct bare *bare, const struct iovec *iov, uint32_t flags)
@@ -313,8 +327,9 @@ static ssize_t receive_once(struct context *ctx, struct bare *bare, const struct
 
 	if (n < 0)
 		return n;
-	look(ctx, bare);
-	n = tcp_recv(bare->conn, &ctx->env, iov, 1, flags, 0, ctx->now);
+	n = look(ctx, bare);
+	if (__builtin_expect(n == 0, 1))
+		n = tcp_recv(bare->conn, &ctx->env, iov, 1, flags, 0, ctx->now);
 	segments_flush(ctx);
 	context_leave(ctx);
 	return n;
@@ -364,8 +379,8 @@ static int lend_once(struct context *ctx, struct bare *bare, unsigned n, unsigne
 
 	if (ret < 0)
 		return ret;
-	look(ctx, bare);
-	while (done < n && bare->n_held < most) {
+	ret = look(ctx, bare);
+	while (ret == 0 && done < n && bare->n_held < most) {
 		struct fbuf *piece = tcp_hold_some(bare->conn, parts);
 
 		if (!piece)
@@ -373,8 +388,8 @@ static int lend_once(struct context *ctx, struct bare *bare, unsigned n, unsigne
 		append_held(bare, piece);
 		give(to, done++, piece);
 	}
-	if (done)
-		ret = (int)done;
+	if (ret < 0 || done)
+		ret = done ? (int)done : ret;
 	else if (tcp_inq(bare->conn) > 0)
 		ret = bare->n_held >= most ? -ENOBUFS : -ENOMEM;
 	else
@@ -508,7 +523,11 @@ int bare_ask(struct context *ctx, struct bare *bare, enum bare_ask what, void *v
 
 	if (ret < 0)
 		return ret;
-	context_poll(ctx);
+	ret = drive(ctx, bare);
+	if (ret < 0) {
+		context_leave(ctx);
+		return ret;
+	}
 	if (what == BARE_INFO)
 		*len = tcp_info(bare->conn, value, *len, ctx->now);
 	else if (*len < sizeof(n))
@@ -653,11 +672,11 @@ static int move_to(struct context *ctx, struct bare *bare, int fd, int reason)
 	bare->conn = NULL;
 	bare->fd = fd;
 	fs_store_release(&bare->moved, (uint8_t)reason);
-	ctx->to_ring |= sleepers | (bare->set ? bare->set->sleepers.slots : 0); /* they wait for the kernel from now on */
+	ctx->to_ring |= sleepers; /* they wait for the kernel from now on */
 	return 0;
 }
 
-static int move(struct context *ctx, struct bare *bare, bool v6, int fd, int reason)
+static int move(struct context *ctx, struct bare *bare, int fd, int reason)
 {
 	int ret, own = -1;
 
@@ -666,7 +685,7 @@ static int move(struct context *ctx, struct bare *bare, bool v6, int fd, int rea
 	if (bare->n_held)
 		return -EBUSY;
 	if (fd < 0)
-		fd = own = (int)sys_socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		fd = own = (int)sys_socket(bare->v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return fd;
 	ret = move_to(ctx, bare, fd, reason);
@@ -675,17 +694,60 @@ static int move(struct context *ctx, struct bare *bare, bool v6, int fd, int rea
 	return ret;
 }
 
-int bare_handover(struct context *ctx, struct bare *bare, bool v6, int fd)
+int bare_handover(struct context *ctx, struct bare *bare, int fd)
 {
 	int ret = enter_open(ctx, bare);
 
 	if (ret < 0)
 		return ret;
-	context_poll(ctx); /* what has arrived need not be sent again */
-	ret = move(ctx, bare, v6, fd, FS_REASON_moved);
+	ret = drive(ctx, bare); /* what has arrived need not be sent again */
+	if (ret == 0)
+		ret = move(ctx, bare, fd, FS_REASON_moved);
 	segments_send(ctx);
 	context_leave(ctx);
 	return ret;
+}
+
+/* Nobody called on it: its group is to hear of it. */
+static int move_unasked(struct context *ctx, struct bare *bare, int reason)
+{
+	int ret = move(ctx, bare, -1, reason);
+
+	if (ret == 0 && bare->set) {
+		bare->set->moved = true;
+		ctx->to_ring |= bare->set->sleepers.slots;
+	}
+	return ret;
+}
+
+/* Is @local an address of the port's interface? */
+static bool is_on_port(struct context *ctx, const struct ip_addr *local, unsigned port)
+{
+	return context_interface_of(ctx, local) == ctx->stack->ip.port[port].ifindex;
+}
+
+void bare_leave(struct context *ctx, unsigned port, int reason)
+{
+	struct table_cursor cursor = { 0 };
+	struct ip_addr local = { 0 };
+	struct table_node *node;
+	bool here = false;
+	int ret = 0;
+
+	/* What one lacks, a privilege or numbers, the others lack, too. */
+	while (ret != -EPERM && ret != -EMFILE && (node = table_next(&ctx->stack->tcp.ends, &cursor)) != NULL) {
+		struct tcp_end *end = FS_CONTAINER_OF(node, struct tcp_end, node);
+		struct tcp_conn *conn = FS_CONTAINER_OF(end, struct tcp_conn, end);
+
+		if (end->kind != TCP_END_CONN || !bare_is(conn) || bare_slot(conn) != ctx->slot)
+			continue;
+		if (!ip_addr_equal(&end->local, &local)) {
+			local = end->local;
+			here = is_on_port(ctx, &local, port);
+		}
+		if (here)
+			ret = move_unasked(ctx, bare_of(conn), reason);
+	}
 }
 
 void bare_declined(struct context *ctx, int fd, int reason)

@@ -4,8 +4,8 @@
  *
  * Does:     begin, send, receive, lend, shut down and end connections of the engine's that have no kernel socket.
  *           Accepting is stream_accept_bare()'s, waiting for many multiplex_bare()'s.
- * Does not: fall back: who cannot begin one is told, and takes a kernel socket. One whose interface is gone ends by its
- *           timeouts.
+ * Does not: fall back: who cannot begin one is told, and takes a kernel socket. One whose interface is gone waits for it, and
+ *           ends by its timeouts.
  *
  * A connection belongs to the process that began or accepted it: calls of another one, a child, fail with -EBADF. It ends
  * with its process as close() ends it.
@@ -84,13 +84,17 @@ void bare_close(struct context *ctx, struct bare *bare);
 void bare_abort(struct context *ctx, struct bare *bare);
 
 /*
- * The connection moves to the kernel (DESIGN D13), as the socket @fd, which is bound to its port, or one made for it (-1),
- * of family AF_INET6 if @v6. Threads that wait for it are woken, and told.
+ * The connection moves to the kernel (DESIGN D13), as the socket @fd, which is bound to its port, or one made for it (-1).
+ * Threads that wait for it are woken, and told.
  *
  * 0; -ENOTCONN: it is not established, or has ended; -EBUSY: it lends pieces; -EPERM: CAP_NET_ADMIN is missing; -EMFILE,
  * -ENOMEM ...: it stays as it is.
  */
-int bare_handover(struct context *ctx, struct bare *bare, bool v6, int fd);
+int bare_handover(struct context *ctx, struct bare *bare, int fd);
+
+/* Those of this process that the stack's @port carries move, as far as they can: because of @reason it shall not carry them
+ * any more. The lock is held. */
+void bare_leave(struct context *ctx, unsigned port, int reason);
 
 /* The kernel socket @fd is what a connection became that the fast path does not carry: its record says why. */
 void bare_declined(struct context *ctx, int fd, int reason);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/reason.h"
+#include "context/bare.h"
 #include "context/lease.h"
 #include "context/stream_internal.h"
 #include "host/repair.h"
@@ -156,6 +157,8 @@ void handover_port(struct context *ctx, unsigned port, int reason, const char *d
 {
 	struct list *e;
 
+	if (ctx->stack->tcp.ip && ctx->slot < STATS_MAX_PROCS)
+		bare_leave(ctx, port, reason);
 	LIST_FOR_EACH(e, &ctx->stack->all_streams) {
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
 

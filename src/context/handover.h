@@ -24,7 +24,7 @@ int handover_conn(struct context *ctx, struct tcp_conn *conn, int fd);
 /* handover_sock() by number, with the lock not held. -EBADF: no socket of ours. */
 int handover_fd(struct context *ctx, int fd, int reason);
 
-/* All streams of the stack's @port go on in the kernel, as far as they can. */
+/* All streams of the stack's @port go on in the kernel, as far as they can; of those without a descriptor, this process's. */
 void handover_port(struct context *ctx, unsigned port, int reason, const char *detail);
 
 /* What the program about to be executed inherits. Lock not held. */

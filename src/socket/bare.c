@@ -84,6 +84,10 @@ unsigned bare_collect(struct epoll_set *set, struct epoll_event *events, unsigne
 	struct list again, *e;
 	unsigned got = 0;
 
+	if (set->moved && n > 0) {
+		set->moved = false;
+		events[got++] = (struct epoll_event){ 0 };
+	}
 	list_init(&again);
 	while (got < n && (e = list_pop_front(&set->bare)) != NULL) {
 		struct bare *bare = bare_of(FS_CONTAINER_OF(e, struct tcp_conn, queue));
@@ -102,6 +106,8 @@ bool bare_any(const struct epoll_set *set)
 {
 	struct list *e;
 
+	if (set->moved)
+		return true;
 	LIST_FOR_EACH(e, &set->bare)
 		if (bare_ready(bare_of(FS_CONTAINER_OF(e, struct tcp_conn, queue))))
 			return true;

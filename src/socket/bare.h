@@ -32,7 +32,8 @@ struct bare {
 		uint32_t n_held;
 		int fd;		   /* moved: the kernel socket that carries it on, the program's to take */
 	};
-	bool connecting;	   /* connect has not said yet what became of it */
+	bool connecting : 1;	   /* connect has not said yet what became of it */
+	bool v6 : 1;		   /* of an AF_INET6 endpoint: its kernel socket is to be one, too */
 	bool paused;		   /* what can be received is no news */
 	bool wants_out;		   /* a send found no room, or it connects: EPOLLOUT is news */
 	uint8_t moved;		   /* enum fs_reason: why the kernel carries it on, for good; 0 = it does not. Any thread */
@@ -60,7 +61,8 @@ void bare_join(struct bare *bare, struct epoll_set *set, struct list *news);
 uint32_t bare_ready(const struct bare *bare);
 
 /* Up to @n events of bare members of @set that are ready, oldest first; data is the struct bare. Those reported queue up
- * behind the rest. Returns how many. */
+ * behind the rest. Where members moved to the kernel, one event without bits and data comes first: their process is to put
+ * them into the kernel's half. Returns how many. */
 unsigned bare_collect(struct epoll_set *set, struct epoll_event *events, unsigned n);
 
 /* Would it find any? */

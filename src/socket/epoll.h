@@ -54,6 +54,7 @@ struct epoll_set {
 	struct list all;	/* in the stack's list of sets */
 	struct sleepers sleepers; /* in a wait on this set, or in poll() with it as a member */
 	uint32_t batch;		/* serial of the wait being answered: an item appears once in it */
+	bool moved;		/* a bare member is the kernel's by now (bare_collect()) */
 	bool stack_turn;	/* the kernel's side was served last by a wait with room for one event */
 	fs_ns kernel_looked;	/* when the kernel's half was last asked */
 };

@@ -855,6 +855,71 @@ static void case_handover_wakes(void)
 	EQUAL(fsock_close_ep(ep), 0);
 }
 
+/* All but those lent from: without a call on them, wherever their program waits for them; at the next look the last one too. */
+static void case_follow_policy(void)
+{
+	struct fsock_ep *ep = open_ep();
+	struct fsock_channel *busy = connected(ep), *slept = connected(ep), *member = connected(ep), *lends = connected(ep);
+	struct iovec parts[FSOCK_PARTS_MAX];
+	struct fsock_rxinfo info;
+	struct fsock_event event;
+	struct fsock_group *g;
+	pthread_t thread;
+	char text[200];
+
+	set_time(slept, FSOCK_RX_TIMEOUT, -1);
+	EQUAL(pthread_create(&thread, NULL, ask_once, slept), 0);
+	EQUAL(fsock_group_open(&g), 0);
+	EQUAL(fsock_group_add(g, member, NULL), 0);
+	EQUAL(fsock_send(lends, 0, "lent", 4, NULL), 4);
+	EQUAL(fsock_recv(lends, FSOCK_RECV_INPLACE, parts, sizeof(parts), &info), 4);
+	rest("fast");
+	while (get(busy, FSOCK_ACCELERATED))
+		ask(busy, "before");
+	ask(busy, "after");
+	tell_reason(busy, text);
+	NEED(strncmp(text, "policy: ", 8) == 0);
+	EQUAL(fsock_poll(g, &event, 1, 0), 0);
+	EQUAL(fsock_send(member, 0, "x", 1, NULL), 1);
+	EQUAL(fsock_poll(g, &event, 1, 5000 * MS), 1);
+	NEED(event.channel == member && event.events == FSOCK_EVENT_IN);
+	receive(member, text_buffer, 1);
+	EQUAL(fsock_send(slept, 0, "ball", 4, NULL), 4);
+	EQUAL(pthread_join(thread, NULL), 0);
+	receive(slept, text_buffer, 4);
+	EQUAL(get(slept, FSOCK_ACCELERATED), 0);
+	EQUAL(get(member, FSOCK_ACCELERATED), 0);
+	EQUAL(get(lends, FSOCK_ACCELERATED), 1);
+	NEED(memcmp(parts[0].iov_base, "lent", 4) == 0);
+	EQUAL(fsock_release(lends, &info), 0);
+	while (get(lends, FSOCK_ACCELERATED))
+		ask(lends, "released");
+	ask(lends, "after");
+	EQUAL(fsock_group_close(g), 0);
+	EQUAL(fsock_close_ep(ep), 0);
+	rest("moved");
+}
+
+/* Its program waits in a group, and calls on nothing. */
+static void case_follow_policy_asleep(void)
+{
+	struct fsock_channel *ch = connected(open_ep());
+	struct fsock_event event;
+	struct fsock_group *g;
+	char c;
+
+	EQUAL(fsock_group_open(&g), 0);
+	EQUAL(fsock_group_add(g, ch, NULL), 0);
+	fprintf(stderr, "fast\n");
+	for (int got = 0; got < 2; got++) { /* the peer says a word before the move, and one after it */
+		EQUAL(fsock_poll(g, &event, 1, 20000 * MS), 1);
+		EQUAL(fsock_recv(ch, FSOCK_RECV_NONBLOCK, &c, 1, NULL), 1);
+		fprintf(stderr, "%c %d\n", c, get(ch, FSOCK_ACCELERATED));
+	}
+	EQUAL(fsock_send(ch, 0, "z", 1, NULL), 1);
+	rest("moved");
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -867,6 +932,7 @@ static const struct {
 	{ "bound", case_bound },       { "serve", case_serve },	      { "reason", case_reason },
 	{ "handover", case_handover }, { "handover_errors", case_handover_errors },
 	{ "handover_bulk", case_handover_bulk }, { "handover_wakes", case_handover_wakes },
+	{ "follow_policy", case_follow_policy }, { "follow_policy_asleep", case_follow_policy_asleep },
 };
 
 static bool read_address(const char *text, union fsock_addr *to)
