@@ -286,6 +286,7 @@ static ssize_t send_once(struct context *ctx, struct bare *bare, const struct io
 	else
 		stream_now(ctx);
 	if (__builtin_expect(n == 0, 1)) {
+		context_segments_reserve(ctx, iov->iov_len);
 		n = tcp_send(bare->conn, &ctx->env, iov, 1, flags, ctx->now);
 		bare->wants_out = bare->connecting || n == -EAGAIN || (n >= 0 && (size_t)n < iov->iov_len);
 	}

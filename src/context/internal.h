@@ -550,6 +550,10 @@ void context_payload_init(struct context *ctx);
 /* More room for data copied out of the pinned pools, up to the option payload_max. False: there is no more. */
 bool context_payload_reserve(struct context *ctx);
 
+/* Room for @bytes that are about to be sent, as far as a megabyte and the option payload_max go. What finds none is not
+ * lost: it takes other pools, or waits. */
+void context_segments_reserve(struct context *ctx, size_t bytes);
+
 /* --- descriptors (memory.c) --- */
 
 /* The entry of @fd, made if needed; NULL = number too high or no memory. */

@@ -77,13 +77,15 @@ static uint32_t to_come(const struct context *ctx)
 void context_payload_init(struct context *ctx)
 {
 	fbuf_pool_init(&ctx->stack->payload, STACK_PAYLOAD_CHUNK, 0);
+	fbuf_pool_init(&ctx->stack->segments, STACK_SEGMENT_CHUNK, IP_TX_HEADROOM);
 	ctx->stack->payload.to_come = to_come(ctx);
 }
 
-bool context_payload_reserve(struct context *ctx)
+/* One step more for @pool, of the payload pool's memory. */
+static bool reserve(struct context *ctx, struct fbuf_pool *pool)
 {
 	struct stack *s = ctx->stack;
-	uint32_t n = STACK_PAYLOAD_STEP / STACK_PAYLOAD_CHUNK;
+	uint32_t n = STACK_PAYLOAD_STEP / pool->chunk_size;
 	uint8_t *memory = NULL;
 
 	if (s->payload_bytes + STACK_PAYLOAD_STEP > ctx->config.payload_max || ctx->now < ctx->no_payload_until)
@@ -96,9 +98,23 @@ bool context_payload_reserve(struct context *ctx)
 		return false;
 	}
 	s->payload_bytes += STACK_PAYLOAD_STEP;
-	fbuf_pool_add(&s->payload, (void *)(memory + STACK_PAYLOAD_STEP), memory, n);
+	fbuf_pool_add(pool, (void *)(memory + STACK_PAYLOAD_STEP), memory, n);
 	s->payload.to_come = to_come(ctx);
 	return true;
+}
+
+bool context_payload_reserve(struct context *ctx)
+{
+	return reserve(ctx, &ctx->stack->payload);
+}
+
+void context_segments_reserve(struct context *ctx, size_t bytes)
+{
+	struct fbuf_pool *pool = &ctx->stack->segments;
+	size_t want = FS_MIN(bytes, (size_t)STACK_PAYLOAD_STEP / 2) / (STACK_SEGMENT_CHUNK / 2);
+
+	while (pool->n_free < want && reserve(ctx, pool))
+		continue;
 }
 
 struct fd_entry *context_fd_entry(struct context *ctx, int fd)

@@ -131,6 +131,7 @@ int segments_open(struct context *ctx)
 	if (!listeners)
 		return -ENOMEM;
 	tcp_init(tcp, &ctx->stack->ip, &key[0], &key[1], ends, END_BUCKETS, listeners, LISTENER_BUCKETS, ctx->now);
+	tcp->segments = &ctx->stack->segments;
 	host_tcp_sysctl(HOST_TCP_SYSCTL_DIR, &tcp->config, &ctx->presets.keep);
 	tcp->config.hold_acks = ctx->config.helper; /* without, nothing would send them while the program computes */
 	context_lend(ctx);

@@ -33,7 +33,8 @@ enum {
 	STACK_DST_BUCKETS = 1024,
 	STACK_MAX_DSTS = 4096,
 	STACK_PAYLOAD_CHUNK = 512,    /* bytes: most datagrams that are copied out are small */
-	STACK_PAYLOAD_STEP = 1 << 20, /* bytes the payload pool grows by */
+	STACK_SEGMENT_CHUNK = 2048,   /* a segment of Ethernet's MTU, with room for its headers */
+	STACK_PAYLOAD_STEP = 1 << 20, /* bytes either of these pools grows by */
 	STACK_PAYLOAD_LOW = 1280,     /* free chunks before a burst: 64 frames of 9000 bytes and more */
 	STACK_FRAME_CHUNK = 4096,
 	STACK_HEIRS = 64,	      /* bits of sock.heirs */
@@ -85,7 +86,8 @@ struct stack {
 				 * their sets */
 
 	struct fbuf_pool payload;
-	uint64_t payload_bytes; /* of it, so far */
+	struct fbuf_pool segments; /* tcp.segments */
+	uint64_t payload_bytes; /* of both, so far */
 
 	struct slab socks, items, sets;
 	struct slab groups;	/* struct udp_group: memberships */

@@ -270,6 +270,7 @@ static ssize_t give(struct dispatch *t, struct sock *s)
 
 	if (t->done && (tcp_ready(s->stream.conn) & TCP_READY_ERR))
 		return (ssize_t)t->done; /* the next call's */
+	context_segments_reserve(ctx, t->total - t->done);
 	do
 		sent = tcp_send(s->stream.conn, &ctx->env, iov, n, send_flags(t->d->flags), ctx->now);
 	while (sent == -ENOMEM && context_payload_reserve(ctx));

@@ -121,6 +121,7 @@ static ssize_t fill(struct carry *c, struct tcp_conn *conn)
 	c->want = WANT_STREAM;
 	if (c->done && (tcp_ready(conn) & TCP_READY_ERR))
 		return 0; /* the next call's */
+	context_segments_reserve(ctx, c->left);
 	do
 		n = tcp_reserve(conn, &r, c->left);
 	while (n == -ENOMEM && context_payload_reserve(ctx));

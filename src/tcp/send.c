@@ -108,16 +108,36 @@ static struct ip_port *port_of(const struct tcp_conn *c)
 	return c->dst && c->dst->way == IP_DST_FAST ? &c->stack->ip->port[c->dst->port] : NULL;
 }
 
-/* An empty chunk whose data begin behind the room for headers. NULL = no memory. */
-static INLINE struct fbuf *chunk_alloc(struct tcp_conn *c, const struct ip_port *port)
+/* Does a chunk of the pool for segments hold a whole one? */
+static bool fits_segments(const struct tcp_conn *c)
+{
+	const struct fbuf_pool *pool = c->stack->segments;
+
+	return pool && pool->n_free > 0 && c->mss <= pool->chunk_size - IP_TX_HEADROOM;
+}
+
+/* The pinned pool gives none. Small chunks make small segments, so they are the last resort. */
+static NOINLINE struct fbuf *chunk_elsewhere(struct tcp_conn *c)
+{
+	struct fbuf *f = fits_segments(c) ? fbuf_alloc(c->stack->segments) : NULL;
+
+	return f ? f : fbuf_alloc(c->stack->ip->payload);
+}
+
+/*
+ * An empty chunk whose data begin behind the room for headers. NULL = no memory. @bulk: it will be part of a
+ * super-frame, which may lie anywhere, where the port has those. Then pinned chunks are left to reception, and half the
+ * size leaves twice as many in the caches.
+ */
+static INLINE struct fbuf *chunk_alloc(struct tcp_conn *c, const struct ip_port *port, bool bulk)
 {
 	struct fbuf_pool *pool = port ? port->pool : NULL;
 	struct fbuf *f = NULL;
 
-	if (pool && pool->n_free > pool->low_water)
+	if (pool && pool->n_free > pool->low_water && !(bulk && port->tcp_gso && fits_segments(c)))
 		f = fbuf_alloc(pool);
 	if (!f)
-		f = fbuf_alloc(c->stack->ip->payload);
+		f = chunk_elsewhere(c);
 	if (!f) {
 		tcp_count(c, FS_CTR_pool_empty);
 		return NULL;
@@ -173,10 +193,10 @@ static INLINE void seg_put(struct tcp_conn *c, const struct ip_port *port, struc
 		c->send_next = f;
 }
 
-/* A new segment at the end. NULL = no memory. */
-static INLINE struct fbuf *seg_begin(struct tcp_conn *c, const struct ip_port *port)
+/* A new segment at the end. NULL = no memory. @bulk as for chunk_alloc(). */
+static INLINE struct fbuf *seg_begin(struct tcp_conn *c, const struct ip_port *port, bool bulk)
 {
-	struct fbuf *f = chunk_alloc(c, port);
+	struct fbuf *f = chunk_alloc(c, port, bulk);
 
 	if (f)
 		seg_put(c, port, f);
@@ -252,7 +272,7 @@ static NOINLINE ssize_t queue_many(struct tcp_conn *c, const struct ip_env *env,
 		if (room == 0) {
 			if (!has_room(c))
 				return done ? (ssize_t)done : -EAGAIN;
-			f = seg_begin(c, port);
+			f = seg_begin(c, port, true);
 			if (!f)
 				return done ? (ssize_t)done : c->first ? -EAGAIN : -ENOMEM;
 			room = seg_room(c, f);
@@ -274,7 +294,7 @@ static INLINE ssize_t queue_one(struct tcp_conn *c, const struct ip_env *env, st
 	size_t len = s->iov->iov_len;
 	struct fbuf *f;
 
-	f = seg_begin(c, port);
+	f = seg_begin(c, port, false);
 	if (!f)
 		return c->first ? -EAGAIN : -ENOMEM;
 	if (len > seg_limit(c, f)) {
@@ -391,7 +411,7 @@ int tcp_send_restore(struct tcp_conn *c, const void *from, uint32_t len, fs_ns n
 	while (done < len) {
 		bool was_sent = seq_lt(c->snd_end, c->snd_nxt);
 		uint32_t here = len - done;
-		struct fbuf *f = seg_begin(c, port_of(c));
+		struct fbuf *f = seg_begin(c, port_of(c), true);
 
 		if (!f)
 			return done ? (int)done : -ENOMEM;
@@ -547,7 +567,7 @@ int tcp_reserve(struct tcp_conn *c, struct tcp_reservation *r, size_t len)
 		bytes = room;
 	}
 	while (bytes < len && r->n < TCP_RESERVE_MAX && has_room_behind(c, bytes, r->n - r->first)) {
-		f = chunk_alloc(c, port);
+		f = chunk_alloc(c, port, true);
 		if (!f)
 			break;
 		seg_init(f, 0);

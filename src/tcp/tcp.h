@@ -226,6 +226,8 @@ struct tcp_stack {
 	struct table ends;	  /* struct tcp_end */
 	struct table listeners;	  /* struct tcp_listener */
 	struct slab conns, reqs, tws; /* memory handed in by the context */
+	struct fbuf_pool *segments; /* borrowed, not pinned: a chunk each for segments that leave as parts of super-frames.
+				   * NULL = none, as after tcp_init() */
 	struct timer_wheel wheel;
 	struct list dirty;	  /* connections with something to send at the burst's end */
 	struct list held;	  /* those whose ACK is held for an answer, by the same link, oldest first */

@@ -323,4 +323,5 @@ void sim_check_pools(struct sim_world *w, const struct sim_host *host)
 {
 	check_pool(w, host, &host->pinned, "pinned");
 	check_pool(w, host, &host->payload, "payload");
+	check_pool(w, host, &host->segments, "segment");
 }

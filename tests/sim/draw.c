@@ -112,6 +112,8 @@ static struct sim_host *draw_host(struct draw *d, uint32_t mtu)
 		c.tws = (uint32_t)sim_range(r, 1, 8);
 	if (sim_chance(r, 20))
 		c.reqs = (uint32_t)sim_range(r, 1, 8);
+	if (c.gso && sim_chance(r, 70))
+		c.segments = (uint32_t)sim_spread(r, 1, 1024);
 	return sim_host_create(d->world, &c);
 }
 
@@ -425,9 +427,10 @@ static void describe(const struct draw *d)
 		const struct sim_host *h = d->world->host[i];
 		const struct tcp_config *c = &h->tcp.config;
 
-		fprintf(stderr, "%s: mtu %u chunk %u pinned %u (low %u) payload %u lazy %lld burst %u slots %u partial %d gso %u; "
+		fprintf(stderr, "%s: mtu %u chunk %u pinned %u (low %u) payload %u segments %u lazy %lld burst %u slots %u partial %d gso %u; "
 			"ts %d sack %d ws %d ecn %u cc %s cookies %u iw %u rcvbuf %u sndbuf %u fastopen %u probing %d\n",
 			h->name, h->config.mtu, h->config.chunk, h->config.pinned, h->config.low_water, h->config.payload,
+			h->config.segments,
 			(long long)h->config.lazy, h->config.burst, h->config.slots, h->config.tx_csum_partial,
 			h->config.gso, c->timestamps, c->sack, c->window_scaling, c->ecn, tcp_cc_at(c->congestion)->name,
 			c->syncookies, c->initial_cwnd, c->rcvbuf[1], c->sndbuf[1], c->fastopen, c->mtu_probing);

@@ -89,6 +89,8 @@ static void stack_build(struct sim_host *h)
 	pool_fill(w, &h->pinned, c->pinned, c->chunk, SIM_HEADROOM);
 	h->pinned.low_water = c->low_water;
 	pool_fill(w, &h->payload, c->payload, c->chunk, SIM_HEADROOM);
+	if (c->segments)
+		pool_fill(w, &h->segments, c->segments, SIM_SEGMENT, SIM_HEADROOM);
 	ip_init(&h->ip, &key[0], &h->payload, h->counters, buckets(w, BUCKETS), BUCKETS);
 	neigh_table_init(&h->ip.neigh, &key[0], buckets(w, BUCKETS), BUCKETS);
 	slab_fill(w, &h->ip.dst_slab, c->dsts);
@@ -96,6 +98,8 @@ static void stack_build(struct sim_host *h)
 	tcp_init(&h->tcp, &h->ip, &key[0], &key[1], buckets(w, c->buckets), c->buckets,
 		 buckets(w, LISTENER_BUCKETS), LISTENER_BUCKETS, w->now);
 	h->tcp.config = c->tcp;
+	if (c->segments)
+		h->tcp.segments = &h->segments;
 	slab_fill(w, &h->tcp.conns, c->conns);
 	slab_fill(w, &h->tcp.reqs, c->reqs);
 	slab_fill(w, &h->tcp.tws, c->tws);

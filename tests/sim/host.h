@@ -26,11 +26,13 @@ enum {
 	SIM_PORTS = 10,
 	SIM_HEADROOM = 128,
 	SIM_BURST = 64,
+	SIM_SEGMENT = 2048,
 };
 
 /* Zero = a usable default, see sim_host_create(). */
 struct sim_host_config {
 	uint32_t pinned, payload; /* chunks */
+	uint32_t segments;	  /* chunks of SIM_SEGMENT bytes for super-frames; 0 = no such pool */
 	uint32_t chunk;		  /* bytes of the pinned ones */
 	uint32_t low_water;	  /* of the pinned pool */
 	uint32_t conns, reqs, tws, dsts;
@@ -64,7 +66,7 @@ struct sim_host {
 	struct ip_stack ip;
 	struct tcp_stack tcp;
 	struct ip_env env;
-	struct fbuf_pool pinned, payload;
+	struct fbuf_pool pinned, payload, segments;
 	uint64_t counters[FS_CTR_N];
 	struct ip_addr v4, v6;
 	struct eth_addr mac;

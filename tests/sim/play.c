@@ -488,6 +488,8 @@ static void check_pools(struct sim_world *w, const struct sim_host *h)
 		  h->pinned.n_total - h->pinned.n_free);
 	SIM_CHECK(w, h->payload.n_free == h->payload.n_total, "%u payload chunks are missing",
 		  h->payload.n_total - h->payload.n_free);
+	SIM_CHECK(w, h->segments.n_free == h->segments.n_total, "%u segment chunks are missing",
+		  h->segments.n_total - h->segments.n_free);
 }
 
 static bool is_over(const struct sim_world *w)

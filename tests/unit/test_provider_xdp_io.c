@@ -76,6 +76,7 @@ static int setup_queues(unsigned queues)
 	r->port.base.index = 3;
 	r->port.base.n_queues = queues;
 	r->port.base.caps.max_parts = XSK_MAX_PARTS;
+	r->port.base.caps.max_frame = 1518;
 	r->port.shared = shared;
 	r->port.queue[0].xsk.rx = ring(&r->rx, r->rx_desc, RX);
 	r->port.queue[0].xsk.tx = ring(&r->tx, r->tx_desc, TX);
@@ -644,6 +645,68 @@ static void xdp_io_reclaim_all__nothing_is_lost_on_any_queue(void **state)
 	assert_int_equal(r->pool.n_free, CHUNKS);
 }
 
+/* --- the depth of FILL --- */
+
+/* @n bursts of @frames frames of two parts, read and given back. */
+static void stream(unsigned n, unsigned frames)
+{
+	struct fbuf *f[RX / 2];
+
+	while (n-- > 0) {
+		for (unsigned i = 0; i < frames; i++) {
+			deliver(3840, 1, true);
+			deliver(50, 2, false);
+		}
+		assert_int_equal(receive(f, frames), frames);
+		for (unsigned i = 0; i < frames; i++)
+			fbuf_free(f[i]);
+	}
+}
+
+static uint32_t depth(void)
+{
+	return r->fill.producer - r->fill_taken;
+}
+
+static void xdp_receive__super_frames_make_fill_shallow(void **state)
+{
+	stream(XDP_CALM_MIN * RX / 2, 1);
+	stream(RX, 1);
+	assert_in_range(depth(), 1, RX / 2);
+	stream(XDP_CALM_MIN * RX, 1);
+	assert_in_range(depth(), RX / 4 - r->port.queue[0].rx_batch, RX / 4);
+	stream(XDP_CALM_MIN * RX, 1);
+	assert_in_range(depth(), RX / 4 - r->port.queue[0].rx_batch, RX / 4);
+}
+
+static void xdp_receive__other_frames_have_the_whole_of_fill(void **state)
+{
+	struct fbuf *f;
+
+	stream(XDP_CALM_MIN * RX * 2, 1);
+	assert_in_range(depth(), 1, RX / 4);
+	for (unsigned i = 0; i < 2 * XDP_CALM_MIN * RX; i++) {
+		deliver(60, 0, false);
+		assert_int_equal(receive(&f, 1), 1);
+		fbuf_free(f);
+	}
+	assert_in_range(depth(), RX - r->port.queue[0].rx_batch, RX);
+}
+
+/* And is not taken for one that comes often so soon again. */
+static void xdp_receive__reader_that_was_away_has_the_whole_of_fill(void **state)
+{
+	stream(XDP_CALM_MIN * RX * 2, 1);
+	assert_in_range(depth(), 1, RX / 4);
+	stream(1, RX / 8 - 1);
+	stream(RX / 8, 1);
+	assert_in_range(depth(), RX - r->port.queue[0].rx_batch, RX);
+	stream(XDP_CALM_MIN * RX / 2 + RX / 2, 1);
+	assert_in_range(depth(), RX - r->port.queue[0].rx_batch, RX);
+	stream(XDP_CALM_MIN * RX * 2, 1);
+	assert_in_range(depth(), 1, RX / 2);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define SEVERAL(name) cmocka_unit_test_setup_teardown(name, setup_several, teardown)
 
@@ -660,6 +723,9 @@ int main(void)
 		CASE(xdp_receive__foreign_addresses_are_thrown_away),
 		CASE(xdp_receive__length_beyond_the_chunk_spoils_the_frame_only),
 		CASE(xdp_receive__empty_look_answers_steering),
+		CASE(xdp_receive__super_frames_make_fill_shallow),
+		CASE(xdp_receive__other_frames_have_the_whole_of_fill),
+		CASE(xdp_receive__reader_that_was_away_has_the_whole_of_fill),
 		CASE(xdp_transmit__puts_and_counts),
 		CASE(xdp_transmit__completed_frames_return_in_any_order),
 		CASE(xdp_transmit__completion_of_what_was_not_sent_is_ignored),

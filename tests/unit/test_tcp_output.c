@@ -282,6 +282,42 @@ static void tcp_output__super_frame(void **state)
 	trig_close(&r);
 }
 
+/* What fills a super-frame leaves pinned chunks alone, as long as there are others. A segment of its own takes one. */
+static void tcp_output__super_frame_takes_no_pinned_chunks(void **state)
+{
+	static uint8_t memory[4 * 2048] __attribute__((aligned(FS_CACHE_LINE)));
+	static struct fbuf bufs[4];
+	struct fbuf_pool pool;
+	struct tcp_rig r;
+	uint32_t pinned;
+
+	rig_connected(&r, &rig_modern);
+	fbuf_pool_init(&pool, 2048, IP_TX_HEADROOM);
+	fbuf_pool_add(&pool, bufs, memory, 4);
+	r.tcp.segments = &pool;
+	pinned = r.h.pinned.n_free;
+	rig_write(&r, rig_pattern(), 2 * MSS);
+	assert_int_equal(pool.n_free, 4); /* the port has none */
+	expect_data(&r, 0, MSS, 0);
+	expect_data(&r, MSS, MSS, TCP_PSH);
+	rig_seg_in(&r, (struct rig_seg){ .ack = 2 * MSS });
+	assert_int_equal(r.h.pinned.n_free, pinned);
+	take_super(&r, 65535, 32);
+	rig_write(&r, rig_pattern() + 2 * MSS, 100);
+	assert_int_equal(pool.n_free, 4);
+	assert_int_equal(r.h.pinned.n_free, pinned - 1);
+	expect_data(&r, 2 * MSS, 100, TCP_PSH);
+	rig_seg_in(&r, (struct rig_seg){ .ack = 2 * MSS + 100 });
+	rig_write(&r, rig_pattern() + 2 * MSS + 100, 5 * MSS);
+	assert_int_equal(pool.n_free, 0);
+	assert_int_equal(r.h.pinned.n_free, pinned - 1); /* the fifth */
+	expect_data(&r, 2 * MSS + 100, 5 * MSS, TCP_PSH);
+	rig_seg_in(&r, (struct rig_seg){ .ack = 7 * MSS + 100 });
+	assert_int_equal(pool.n_free, 4);
+	assert_int_equal(r.h.pinned.n_free, pinned);
+	trig_close(&r);
+}
+
 /* The port's limits in bytes and parts, the peer's window, and Nagle bound it. */
 static void tcp_output__super_frame_limits(void **state)
 {
@@ -903,6 +939,7 @@ int main(void)
 		cmocka_unit_test(tcp_output__restart_after_idle),
 		cmocka_unit_test(tcp_output__pacing),
 		cmocka_unit_test(tcp_output__super_frame),
+		cmocka_unit_test(tcp_output__super_frame_takes_no_pinned_chunks),
 		cmocka_unit_test(tcp_output__super_frame_limits),
 		cmocka_unit_test(tcp_output__super_frame_waits),
 		cmocka_unit_test(tcp_output__super_frame_does_not_wait),

@@ -82,10 +82,47 @@ static uint32_t refill_allowance(const struct xdp_port *p)
 	return pool->n_free > keep ? pool->n_free - keep : 0;
 }
 
+/* How many chunks the kernel's hands lack. Fewer than none, where the depth was reduced. */
+static inline int32_t rx_missing(const struct xdp_queue *q)
+{
+	return (int32_t)(q->rx_target - q->rx_posted);
+}
+
+/*
+ * How deep FILL is. The kernel takes its chunks in turn, so that all of them pass through the caches in each round: 8 MiB
+ * of them cost one flow of super-frames a third of its rate (docs/decisions/0028). So while super-frames are most of what
+ * comes, and no more than a quarter of the depth is used at once, it is halved, down to this. Whoever sends them keeps to
+ * a window, and repeats what is lost. All others have the whole ring.
+ */
+static uint32_t shallow(const struct xdp_queue *q)
+{
+	return FS_MIN((uint32_t)XDP_SHALLOW, q->xsk.fill.size / 4);
+}
+
+/* @used: chunks that took part in reception since the last time. */
+static void review_depth(struct xdp_queue *q, uint32_t used)
+{
+	uint32_t whole = q->xsk.fill.size;
+
+	q->rx_used += used;
+	q->rx_peak = FS_MAX(q->rx_peak, used);
+	if (q->rx_target < whole && used > q->rx_target / 2) { /* its reader is away at times */
+		q->rx_target = whole;
+		q->rx_calm = FS_MIN(q->rx_calm * 2, (uint32_t)XDP_CALM_MAX);
+	}
+	if (q->rx_used < whole * q->rx_calm)
+		return;
+	if (q->rx_super < q->rx_used / 2)
+		q->rx_target = whole;
+	else if (q->rx_peak <= q->rx_target / 4)
+		q->rx_target = FS_MAX(q->rx_target / 2, shallow(q));
+	q->rx_used = q->rx_super = q->rx_peak = 0;
+}
+
 static void refill(struct xdp_port *p, struct xdp_queue *q)
 {
 	struct xsk_ring *r = &q->xsk.fill;
-	uint32_t want = q->rx_target - q->rx_posted;
+	uint32_t want = (uint32_t)rx_missing(q);
 	uint32_t may = refill_allowance(p);
 
 	if (may < want && p->tx_in_flight > 0) {
@@ -108,6 +145,7 @@ static void refill(struct xdp_port *p, struct xdp_queue *q)
 	r->cached_prod += want;
 	q->rx_posted += want;
 	xsk_ring_publish(r);
+	review_depth(q, want);
 }
 
 void xdp_io_init(struct xdp_port *p)
@@ -118,8 +156,10 @@ void xdp_io_init(struct xdp_port *p)
 
 		q->index = i;
 		q->rx_target = q->xsk.fill.size;
-		q->rx_batch = FS_MIN((uint32_t)XDP_REFILL_BATCH, q->rx_target / 4);
+		q->rx_calm = XDP_CALM_MIN;
+		q->rx_batch = FS_MIN((uint32_t)XDP_REFILL_BATCH, shallow(q) / 2);
 		refill(p, q);
+		q->rx_used = q->rx_peak = 0;
 	}
 }
 
@@ -213,7 +253,7 @@ static void rx_abort(struct xdp_port *p, struct xdp_queue *q, bool more)
 }
 
 /* Add a part of a frame of several. Returns the frame when this was the last, else NULL. */
-static struct fbuf *rx_assemble(struct xdp_queue *q, struct fbuf *part, bool more)
+static struct fbuf *rx_assemble(const struct xdp_port *p, struct xdp_queue *q, struct fbuf *part, bool more)
 {
 	struct fbuf *head = q->rx_head;
 
@@ -228,6 +268,8 @@ static struct fbuf *rx_assemble(struct xdp_queue *q, struct fbuf *part, bool mor
 	if (more)
 		return NULL;
 	q->rx_head = q->rx_tail = NULL;
+	if (head->total > p->base.caps.max_frame)
+		q->rx_super += (head->total + p->base.pool->chunk_size - 1) / p->base.pool->chunk_size;
 	return head;
 }
 
@@ -243,7 +285,7 @@ static struct fbuf *rx_unusual(struct xdp_port *p, struct xdp_queue *q, struct f
 		rx_abort(p, q, more);
 		return NULL;
 	}
-	return rx_assemble(q, part, more);
+	return rx_assemble(p, q, part, more);
 }
 
 /*
@@ -252,7 +294,7 @@ static struct fbuf *rx_unusual(struct xdp_port *p, struct xdp_queue *q, struct f
  */
 static inline void rx_idle(struct xdp_port *p, struct xdp_queue *q)
 {
-	if (q->rx_target - q->rx_posted >= XDP_IDLE_BATCH && refill_allowance(p) > 0)
+	if (rx_missing(q) >= XDP_IDLE_BATCH && refill_allowance(p) > 0)
 		refill(p, q);
 	if (p->tx_in_flight >= XDP_IDLE_BATCH)
 		xdp_io_reclaim(p);
@@ -331,7 +373,7 @@ queue_receive(struct xdp_port *p, struct xdp_queue *q, struct fbuf **frames, uns
 	p->base.stats.rx_bytes += bytes;
 	if (__builtin_expect(p->base.stamp, 0))
 		read_stamps(p, frames, got);
-	if (q->rx_target - q->rx_posted >= q->rx_batch)
+	if (rx_missing(q) >= (int32_t)q->rx_batch)
 		refill(p, q);
 	return got;
 }

@@ -37,6 +37,9 @@ enum {
 	XDP_REFILL_BATCH = 64,	/* chunks moved to FILL at a time */
 	XDP_RECLAIM_BATCH = 32, /* frames sent before COMPLETION is looked at */
 	XDP_IDLE_BATCH = 8,	/* either of them when there is nothing to receive: a line of FILL */
+	XDP_SHALLOW = 512,	/* chunks in FILL while super-frames stream; no more than a quarter of the ring */
+	XDP_CALM_MIN = 8,	/* rings full of them after which the depth of FILL is reviewed */
+	XDP_CALM_MAX = 1024,	/* the same at most: doubled each time that less depth was too little */
 };
 
 /* One receive queue: its AF_XDP socket and what is under way there. */
@@ -44,8 +47,12 @@ struct xdp_queue {
 	struct xsk xsk;
 	uint32_t index;		 /* the queue's number on the interface */
 	uint32_t rx_posted;	 /* chunks in the kernel's hands for reception */
-	uint32_t rx_target;	 /* as many as there should be */
+	uint32_t rx_target;	 /* as many as there should be: the depth of FILL, see review_depth() */
 	uint32_t rx_batch;	 /* refill when so many are missing */
+	uint32_t rx_calm;	 /* rings full until the depth is reviewed */
+	uint32_t rx_used;	 /* chunks since it was */
+	uint32_t rx_super;	 /* those of them that held parts of super-frames */
+	uint32_t rx_peak;	 /* most of them at once */
 	struct fbuf *rx_head;	 /* frame of which only the first parts have come, owned; or NULL */
 	struct fbuf *rx_tail;	 /* its last part */
 	bool rx_skip;		 /* the rest of a frame that was given up is being thrown away */
