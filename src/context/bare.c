@@ -105,6 +105,7 @@ static int open_locked(struct context *ctx, struct bare *bare)
 	if (!conn)
 		return -ENOMEM;
 	bare_bind(bare, conn, ctx->slot);
+	bare_record_open(ctx, bare);
 	bare_join(bare, bare->set, &ctx->stack->bare_news[ctx->slot]);
 	return 0;
 }
@@ -129,6 +130,7 @@ static int renew(struct context *ctx, struct bare *bare)
 	uintptr_t asleep = (uintptr_t)old->user & ~(BARE_ASLEEP_ONE - 1);
 	int ret;
 
+	bare_record_close(ctx, old);
 	list_remove(&old->queue);
 	old->user = NULL;
 	tcp_abort(old, &ctx->env, ctx->now);
@@ -171,6 +173,7 @@ static int begin(struct context *ctx, struct bare *bare, const struct bare_from 
 		ret = stream_steer_flow(ctx, &bare->conn->end);
 	if (ret == 0) {
 		bare->connecting = bare->wants_out = true;
+		bare_record_publish(ctx, bare->conn);
 		return -EINPROGRESS;
 	}
 	*reason = FS_REASON_memory;
@@ -550,6 +553,7 @@ int bare_ask(struct context *ctx, struct bare *bare, enum bare_ask what, void *v
 /* The lock is held. @conn is the engine's alone from now on, or nobody's. */
 static void let_go(struct context *ctx, struct tcp_conn *conn, bool abort)
 {
+	bare_record_close(ctx, conn);
 	list_remove(&conn->queue);
 	conn->user = NULL;
 	if (abort)
@@ -670,6 +674,7 @@ static int move_to(struct context *ctx, struct bare *bare, int fd, int reason)
 	ret = handover_conn(ctx, bare->conn, fd);
 	if (ret < 0)
 		return ret;
+	bare_record_close(ctx, bare->conn);
 	bare->conn = NULL;
 	bare->fd = fd;
 	fs_store_release(&bare->moved, (uint8_t)reason);

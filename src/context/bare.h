@@ -96,6 +96,18 @@ int bare_handover(struct context *ctx, struct bare *bare, int fd);
  * any more. The lock is held. */
 void bare_leave(struct context *ctx, unsigned port, int reason);
 
+/* --- bare_record.c: lock held --- */
+
+/* @bare's connection, just bound to it, counts as open, and may get a record; before its end, or its move, the opposite. */
+void bare_record_open(struct context *ctx, const struct bare *bare);
+void bare_record_close(struct context *ctx, const struct tcp_conn *conn);
+
+/* Bring the record of @conn, if it has one, up to date; those of @n places, in turns. */
+void bare_record_publish(struct context *ctx, const struct tcp_conn *conn);
+void bare_record_publish_some(struct context *ctx, unsigned n);
+
+/* --- what the kernel carries --- */
+
 /* The kernel socket @fd is what a connection became that the fast path does not carry: its record says why. */
 void bare_declined(struct context *ctx, int fd, int reason);
 

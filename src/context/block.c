@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 
 #include "base/barrier.h"
+#include "context/bare.h"
 #include "context/helper.h"
 #include "context/internal.h"
 #include "context/stay.h"
@@ -151,9 +152,14 @@ static void uncount_sleeper(struct blocker *b)
 static void tell(struct blocker *b)
 {
 	b->untold = !context_publish_idle(b->ctx);
-	for (unsigned i = 0; i < b->stay->n; i++)
-		if (b->stay->on[i].sock)
-			sock_publish(b->stay->on[i].sock);
+	for (unsigned i = 0; i < b->stay->n; i++) {
+		const struct stay_object *o = &b->stay->on[i];
+
+		if (o->sock)
+			sock_publish(o->sock);
+		else if (o->bare && o->bare->conn)
+			bare_record_publish(b->ctx, o->bare->conn);
+	}
 }
 
 /* Publish "sleeping". Under the lock: who delivers holds it too, so it is ordered with the look at the

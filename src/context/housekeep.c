@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 
 #include "base/reason.h"
+#include "context/bare.h"
 #include "context/icmp.h"
 #include "context/handover.h"
 #include "context/internal.h"
@@ -248,6 +249,7 @@ void context_publish(struct context *ctx)
 		sock_publish(FS_CONTAINER_OF(e, struct sock, all));
 	LIST_FOR_EACH(e, &ctx->stack->all_streams)
 		sock_publish(FS_CONTAINER_OF(e, struct sock, all));
+	bare_record_publish_some(ctx, STACK_BARE_PLACES);
 }
 
 /* --- ports --- */
@@ -313,6 +315,7 @@ static void publish_some(struct context *ctx, fs_ns elapsed)
 {
 	uint32_t n = slice_of(ctx->stack->socks.in_use, elapsed);
 
+	bare_record_publish_some(ctx, SLICE);
 	for (; n > 0 && ctx->unpublished > 0; n--, ctx->unpublished--) {
 		publish_first(&ctx->stack->all_socks);
 		publish_first(&ctx->stack->all_streams);

@@ -492,7 +492,7 @@ void context_reap_strangers(struct context *ctx)
 	for (uint32_t i = 0; i < s->head.n_socks; i++) {
 		struct stats_sock *r = &s->records[i];
 
-		if (r->fd < 0 || r->pid == living)
+		if (r->fd == -1 || r->pid == living)
 			continue;
 		if (context_is_dead(r->pid)) {
 			context_record_close(ctx, r);

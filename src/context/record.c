@@ -20,7 +20,7 @@ static struct stats_sock *find_record(struct stack *s)
 	if (s->head.n_socks < s->head.max_socks)
 		return &s->records[s->head.n_socks++];
 	for (uint32_t i = 0; i < s->head.max_socks; i++)
-		if (s->records[i].fd < 0)
+		if (s->records[i].fd == -1 && !s->records[i].bare) /* those are the next bare one's (bare_record.c) */
 			return &s->records[i];
 	return NULL;
 }
@@ -92,7 +92,7 @@ static void name_port(const struct context *ctx, struct stats_sock *r)
 
 void context_record_close(struct context *ctx, struct stats_sock *r)
 {
-	if (!r || r->fd < 0)
+	if (!r || r->fd == -1)
 		return;
 	if (ctx->report_fd >= 0) {
 		name_port(ctx, r);

@@ -39,6 +39,7 @@ enum {
 	STACK_FRAME_CHUNK = 4096,
 	STACK_HEIRS = 64,	      /* bits of sock.heirs */
 	STACK_PORT_STATE = 16384,     /* room for a provider's shared half */
+	STACK_BARE_PLACES = 64,	      /* connections without a descriptor that have records */
 };
 
 struct icmp_paths;
@@ -56,6 +57,12 @@ struct stack_heir {
 	fs_ns since;	   /* of the fork; 0 = unused */
 	uint32_t pid;	   /* 0 = the child has not run yet */
 	int32_t memory_fd; /* number of the stack's memory in it */
+};
+
+/* A connection without a descriptor that has a record (bare_record.c). */
+struct stack_bare {
+	const struct tcp_conn *conn; /* NULL = free */
+	struct stats_sock *record;   /* the place's, for good; NULL = none yet */
 };
 
 struct stack_lock {
@@ -113,6 +120,10 @@ struct stack {
 	struct list moved;	/* struct tcp_conn, by `queue`: the kernel has them now */
 	fs_ns moved_at;		/* when the last one went there */
 	fs_ns driven_at;	/* when a call of some program's drove it last */
+	struct stack_bare bare[STACK_BARE_PLACES];
+	uint32_t n_bare_places;	/* of those taken */
+	uint32_t bare_turn;	/* whose record is brought up to date next */
+	uint64_t bare_serial;
 	struct list bare_news[STATS_MAX_PROCS]; /* bare connections with news, by slot of their process (socket/bare.h) */
 
 	uint64_t *counter;	/* FS_CTR_N, in the head's part */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/reason.h"
+#include "context/bare.h"
 #include "context/helper.h"
 #include "context/lease.h"
 #include "context/lifecycle.h"
@@ -390,6 +391,7 @@ static int accept_fast(struct acceptance *a, struct sock *s)
 
 	if (a->bare) {
 		bare_bind(a->bare, tcp_accept(&s->stream.listener), ctx->slot);
+		bare_record_open(ctx, a->bare);
 		return 0;
 	}
 	if (a->name && !a->len)

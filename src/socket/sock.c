@@ -84,24 +84,31 @@ uint32_t sock_sleepers(const struct sock *s)
 	return slots;
 }
 
+void sock_publish_conn(const struct tcp_conn *c, struct stats_sock *r)
+{
+	r->local_port = c->end.local_port;
+	r->remote_port = c->end.remote_port;
+	memcpy(r->local, c->end.local.b, sizeof(r->local));
+	memcpy(r->remote, c->end.remote.b, sizeof(r->remote));
+	r->rx_fast = c->data_in;
+	r->tx_fast = c->data_out;
+	r->rx_bytes = c->bytes_received;
+	r->tx_bytes = c->bytes_acked + tcp_outq(c);
+	r->queued_bytes = tcp_inq(c);
+}
+
 static void publish_stream(const struct stream *s, struct stats_sock *r)
 {
-	const struct tcp_conn *c = s->conn;
-	const struct tcp_end *end = c ? &c->end : NULL;
-
-	r->local_port = end ? end->local_port : s->local_port;
-	r->remote_port = end ? end->remote_port : 0;
-	memcpy(r->local, end ? end->local.b : s->local.b, sizeof(r->local));
-	if (c) {
-		memcpy(r->remote, end->remote.b, sizeof(r->remote));
-		r->rx_fast = c->data_in;
-		r->tx_fast = c->data_out;
-		r->rx_bytes = c->bytes_received;
-		r->tx_bytes = c->bytes_acked + tcp_outq(c);
-	}
 	r->drops = stream_listens(s) ? s->listener.overflows : 0;
-	r->queued_bytes = c ? tcp_inq(s->conn) : 0;
 	r->queued_frames = stream_listens(s) ? s->listener.n_ready : 0;
+	if (s->conn) {
+		sock_publish_conn(s->conn, r);
+		return;
+	}
+	r->local_port = s->local_port;
+	r->remote_port = 0;
+	memcpy(r->local, s->local.b, sizeof(r->local));
+	r->queued_bytes = 0;
 }
 
 void sock_publish(struct sock *s)

@@ -152,4 +152,7 @@ uint32_t sock_sleepers(const struct sock *s);
 /* Bring record's queue figures and addresses up to date. */
 void sock_publish(struct sock *s);
 
+/* What the record of a connection has from the engine. */
+void sock_publish_conn(const struct tcp_conn *c, struct stats_sock *r);
+
 #endif

@@ -722,12 +722,12 @@ static void case_handover(void)
 	EQUAL(fsock_shutdown(ch, FSOCK_SHUT_WR), 0);
 	EQUAL(fsock_recv(ch, 0, text_buffer, 9, NULL), 0);
 	EQUAL(fsock_close(ch), 0);
-	/* The program's own port; half closed already. */
+	/* The program's own port. */
 	EQUAL(fsock_bind(ep, 0, 5153, &bound), 0);
 	EQUAL(fsock_connect(bound, &peer.sa, sizeof(peer)), 0);
 	EQUAL(fsock_send(bound, 0, "half", 4, NULL), 4);
-	EQUAL(fsock_shutdown(bound, FSOCK_SHUT_WR), 0);
 	hand_over(bound);
+	EQUAL(fsock_shutdown(bound, FSOCK_SHUT_WR), 0);
 	receive(bound, text_buffer, 4);
 	EQUAL(fsock_recv(bound, 0, text_buffer, 4, NULL), 0);
 	EQUAL(fsock_getopt(bound, FSOCK_LOCAL, &after, &len), 0);
@@ -920,6 +920,30 @@ static void case_follow_policy_asleep(void)
 	rest("moved");
 }
 
+enum { MANY = 70 };
+
+/* More than have records; then one is left, then none. */
+static void case_records(void)
+{
+	struct fsock_ep *ep = open_ep();
+	struct fsock_channel *ch[MANY];
+
+	for (int i = 0; i < MANY; i++)
+		ask(ch[i] = connected(ep), "counted");
+	usleep(20000);
+	EQUAL(fsock_recv(ch[0], FSOCK_RECV_NONBLOCK, text_buffer, 1, NULL), -EAGAIN);
+	rest("many");
+	for (int i = 1; i < MANY; i++)
+		EQUAL(fsock_close(ch[i]), 0);
+	set_time(ch[0], FSOCK_RX_TIMEOUT, 100 * MS);
+	ask(ch[0], "figures of who sleeps are of now");
+	EQUAL(fsock_recv(ch[0], 0, text_buffer, 1, NULL), -ETIMEDOUT);
+	rest("one");
+	hand_over(ch[0]);
+	rest("none");
+	EQUAL(fsock_close_ep(ep), 0);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -932,6 +956,7 @@ static const struct {
 	{ "bound", case_bound },       { "serve", case_serve },	      { "reason", case_reason },
 	{ "handover", case_handover }, { "handover_errors", case_handover_errors },
 	{ "handover_bulk", case_handover_bulk }, { "handover_wakes", case_handover_wakes },
+	{ "records", case_records },
 	{ "follow_policy", case_follow_policy }, { "follow_policy_asleep", case_follow_policy_asleep },
 };
 

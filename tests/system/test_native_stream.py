@@ -4,6 +4,7 @@ Connections of the native interface: the cases of native_stream.c and the exampl
 the preload, on the fast path, on the kernel's, with kernel peers, and without privilege.
 """
 import contextlib
+import json
 import os
 import socket
 
@@ -175,7 +176,7 @@ def test_handover_with_bytes_in_both_queues(pair, program, family, peer):
             os.write(stdin, b"x")
             stats = _step(mover, "done")
             assert stats["counters"]["tcp_bytes_in"] == fast, "it is on the fast path still"
-            assert [s["reason"] for s in stats["sockets"] if (s["remote"] or "").endswith(f":{PORT}")] == ["moved"]
+            assert [s["reason"] for s in stats["sockets"] if s["fd"] >= 0] == ["moved"]
             os.write(stdin, b"x")
             said = mover.finish()
         assert said.status == 0 and "well\n" in said.err, said.err
@@ -239,3 +240,42 @@ def test_a_group_hears_of_members_that_follow_policy(pair, program):
         peer.close()
     os.close(wait)
     os.close(stdin)
+
+
+def _records(stats):
+    return [s for s in stats["sockets"] if s["fd"] == -2]
+
+
+def test_connections_are_seen_from_outside(pair, program):
+    """The first of them have records, all are counted; a record is the next one's when its connection ends."""
+    wait, stdin = os.pipe()
+    with _echo(pair, accelerated=False):
+        argv = [program("native_stream"), "records", *ENDS[4], PORT, "fast"]
+        with pair.a.popen(argv, env={**fsock.CLEAN, **LATENCY}, stdin=wait) as seen:
+            many = _step(seen, "many")
+            assert many["without_fd"] == 70 and len(_records(many)) == 64
+            for record in _records(many):
+                assert record["accelerated"] and record["remote"] == f"{net.B4}:{PORT}" and record["interface"], record
+            assert len({record["local"] for record in _records(many)}) == 64
+            os.write(stdin, b"x")
+            one = _step(seen, "one")
+            assert one["without_fd"] == 1 and len(one["sockets"]) == 64
+            assert [(record["rx_bytes"], record["tx_bytes"]) for record in _records(one)] == [(39, 39)]
+            os.write(stdin, b"x")
+            none = _step(seen, "none")
+            assert none["without_fd"] == 0 and not _records(none)
+            os.write(stdin, b"x")
+            assert seen.finish().status == 0, seen.err
+    os.close(wait)
+    os.close(stdin)
+
+
+def test_why_tells_of_connections(pair, program):
+    """Those that ended, too: `fsock why -- program`."""
+    with _echo(pair, accelerated=False):
+        argv = [str(fsock.tool()), "why", "--json", "--", program("native_stream"), "handover", *ENDS[4], PORT, "fast"]
+        done = pair.a.run(argv, env={**fsock.CLEAN, **LATENCY}, timeout=60)
+    assert done.status == 0, done.err
+    told = [s for s in fsock.sockets(json.loads(done.out.splitlines()[-1])) if s["remote"] == f"{net.B4}:{PORT}"]
+    assert [s["accelerated"] for s in told if s["fd"] == -2] == [True, True], told
+    assert [s["reason"] for s in told if s["fd"] >= 0] == ["moved", "moved"], told

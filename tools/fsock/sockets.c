@@ -185,6 +185,8 @@ void socket_explain(const struct stats_sock *sock, const struct stats_snapshot *
 		fprintf(to, "  %s of pid %u\n", socket_name(sock, name), sock->pid);
 	else if (sock->fd >= 0)
 		fprintf(to, "  fd %-3d %s\n", sock->fd, socket_name(sock, name));
+	else if (sock->fd == STATS_NO_FD)
+		fprintf(to, "  no fd  %s\n", socket_name(sock, name));
 	else
 		fprintf(to, "  closed %s\n", socket_name(sock, name));
 	if (sock->accelerated) {

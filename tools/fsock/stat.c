@@ -128,6 +128,7 @@ static cJSON *stack_json(const struct stats_snapshot *stack, const struct stats_
 	list = cJSON_AddArrayToObject(root, "ports");
 	for (unsigned i = 0; i < stack->n_ports; i++)
 		cJSON_AddItemToArray(list, port_json(&stack->ports[i]));
+	cJSON_AddNumberToObject(root, "without_fd", stack->head.n_bare);
 	list = cJSON_AddArrayToObject(root, "sockets");
 	for (unsigned i = 0; i < stack->n_socks; i++)
 		cJSON_AddItemToArray(list, socket_json(&stack->socks[i], stack));
@@ -220,7 +221,9 @@ static void print_socks(const struct stats_snapshot *stack, const struct stats_s
 		old = sock_before(former, sock->cookie);
 		if (old)
 			memcpy(before, &old->rx_fast, sizeof(before));
-		if (sock->fd < 0)
+		if (sock->fd == STATS_NO_FD)
+			grid_add(&grid, "none");
+		else if (sock->fd < 0)
 			grid_add(&grid, "-");
 		else
 			grid_add(&grid, "%d", sock->fd);
@@ -281,6 +284,8 @@ static void print_stack(const struct stats_snapshot *stack, const struct stats_s
 	print_ports(stack, former, seconds);
 	print_port_counters(stack, options->all);
 	print_socks(stack, former, seconds);
+	if (stack->head.n_bare)
+		printf("    %u connections have no descriptor; the first of them are listed\n", stack->head.n_bare);
 	print_counters(stack, former, seconds, false, options->all);
 	print_counters(stack, former, seconds, true, options->all);
 }

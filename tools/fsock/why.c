@@ -182,7 +182,7 @@ static void read_stacks(struct report *report)
 
 		if (stats_snapshot_read(s, fd, NULL) == 0) {
 			for (unsigned i = 0; i < s->n_socks; i++)
-				if (s->socks[i].fd >= 0)
+				if (s->socks[i].fd != -1)
 					s->socks[kept++] = s->socks[i];
 			s->n_socks = kept;
 			report->n_stacks++;

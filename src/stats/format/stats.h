@@ -24,6 +24,7 @@ enum {
 	STATS_MAX_PORTS = 16,
 	STATS_MAX_PROCS = 16,
 	STATS_DETAIL_LEN = 96,
+	STATS_NO_FD = -2, /* stats_sock.fd: it is open, and has no descriptor */
 };
 
 /* One socket the program opened through fsock, accelerated or not. */
@@ -33,10 +34,10 @@ struct stats_sock {
 	uint8_t protocol;	/* IPPROTO_* */
 	uint8_t accelerated;	/* 1 = datagrams may take the fast path now */
 	uint8_t reason;		/* enum fs_reason, 0 when accelerated */
-	int32_t fd;		/* number at creation, -1 = closed (kept until the record is reused) */
+	int32_t fd;		/* number at creation; STATS_NO_FD; -1 = closed (kept until the record is reused) */
 	uint32_t pid;		/* process that created it */
 	uint8_t port_index;	/* stats_port it uses, 0xff = none or several */
-	uint8_t pad0[1];
+	uint8_t bare;		/* 1 = a connection of the native interface, without a descriptor */
 	uint16_t local_port, remote_port; /* host order, 0 = none */
 	uint16_t pad1;
 	uint8_t local[16], remote[16]; /* v4-mapped form, all 0 = any */
@@ -97,7 +98,7 @@ struct stats_head {
 	uint32_t max_socks;
 	uint32_t socks_offset;	/* struct stats_sock[max_socks] */
 	uint32_t procs[STATS_MAX_PROCS]; /* processes driving the stack, 0 = free slot */
-	uint32_t pad;
+	uint32_t n_bare;	/* connections open without a descriptor; only the first of them have records */
 	struct stats_request request;
 };
 static_assert(sizeof(struct stats_head) == 184, "stats_head is a format");
