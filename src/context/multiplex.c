@@ -310,12 +310,9 @@ static int ctl_mod(struct context *ctx, int epfd, int fd, struct epoll_item *ite
 		   const struct epoll_event *event)
 {
 	struct epoll_event kernel = { .events = event->events, .data.u64 = epoll_tag(item) };
-	int ret;
-
-	/* Asked with what the program says, for the errors; what the stack knows alone stays parked. */
-	if (sock_is_engines(item->sock) && !((event->events | item->events) & EPOLLEXCLUSIVE))
-		kernel.events = EPOLLET;
-	ret = sys_epoll_ctl(epfd, EPOLL_CTL_MOD, fd, &kernel);
+	/* What the stack knows alone stays parked. The kernel is asked with what the program says, for the errors. */
+	bool parked = sock_is_engines(item->sock) && !((event->events | item->events) & EPOLLEXCLUSIVE);
+	int ret = parked ? 0 : sys_epoll_ctl(epfd, EPOLL_CTL_MOD, fd, &kernel);
 
 	if (ret < 0)
 		return ret;

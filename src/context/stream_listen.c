@@ -367,7 +367,7 @@ struct acceptance {
 	socklen_t *len;
 	int flags;
 	fs_ns limit;
-	bool may_wait, kernel_next;
+	bool may_wait, kernel_next, kernel_hot;
 	struct bare *bare; /* what a connection of the engine's becomes; NULL = a socket */
 	fs_ns wait;	   /* of a bare one, ns; 0 = never, -1 = for ever */
 };
@@ -421,11 +421,23 @@ static int accept_fast(struct acceptance *a, struct sock *s)
 	return fd;
 }
 
+/* accept4() makes a socket before it looks whether there is anything to accept: asking first is a tenth of that. */
+static bool kernel_has_none(const struct acceptance *a)
+{
+	struct pollfd shadow = { .fd = a->fd, .events = POLLIN };
+	struct timespec zero = { 0 };
+
+	return !a->kernel_hot && sys_ppoll(&shadow, 1, &zero, NULL) == 0;
+}
+
 static int accept_kernel(struct acceptance *a)
 {
-	int fd = sys_accept4(a->fd, a->name, a->len, a->flags);
 	struct sock *s;
+	int fd;
 
+	if (kernel_has_none(a))
+		return -EAGAIN;
+	fd = sys_accept4(a->fd, a->name, a->len, a->flags);
 	if (fd < 0)
 		return fd;
 	lifecycle_accepted(a->ctx, fd);
@@ -461,6 +473,7 @@ static int accept_once(struct acceptance *a, bool must)
 	}
 	a->limit = a->bare ? FS_MAX(a->wait, 0) : s->rcvtimeo;
 	a->may_wait = a->bare ? a->wait != 0 : !s->nonblock;
+	a->kernel_hot = s->kernel_hot;
 	a->kernel_next = kernel_due(ctx, s) || (must && !s->stream.listener.n_ready);
 	if (a->kernel_next)
 		s->kernel_looked = ctx->now;
