@@ -267,17 +267,20 @@ static struct epoll_set *get_set(struct context *ctx, int epfd)
  * A fresh socket, which a connection's shadow is, hangs up all the time. Edge triggered it says so once, and the
  * stack, which knows better, does not pass it on.
  */
-int context_tell_epoll(int epfd, int op, int fd, const struct epoll_item *item)
+int context_tell_epoll(int epfd, struct epoll_item *item)
 {
 	struct epoll_event event = { .events = item->events, .data.u64 = epoll_tag(item) };
+	int ret;
 
 	if (sock_is_engines(item->sock))
 		event.events = EPOLLET | (item->events & EPOLLEXCLUSIVE);
-	if (op == EPOLL_CTL_MOD && (item->events & EPOLLEXCLUSIVE)) { /* cannot be modified */
-		sys_epoll_ctl(epfd, EPOLL_CTL_DEL, fd, NULL);
-		op = EPOLL_CTL_ADD;
+	if (item->in_kernel && (item->events & EPOLLEXCLUSIVE)) { /* cannot be modified */
+		sys_epoll_ctl(epfd, EPOLL_CTL_DEL, item->fd, NULL);
+		item->in_kernel = false;
 	}
-	return sys_epoll_ctl(epfd, op, fd, &event);
+	ret = sys_epoll_ctl(epfd, item->in_kernel ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, item->fd, &event);
+	item->in_kernel |= ret == 0;
+	return ret;
 }
 
 /* A member that is ready already is news for who sleeps for the set; the kernel sees its own half only. */
@@ -287,8 +290,17 @@ static void tell_sleepers(struct context *ctx, const struct epoll_item *item)
 		ctx->to_ring |= item->set->sleepers.slots;
 }
 
+/* Need the kernel know of it? Of what the stack alone knows only where it may refuse: a set that is new to us may be none,
+ * and EPOLLEXCLUSIVE goes with few other flags. */
+static bool is_kernels(const struct epoll_set *known, const struct sock *s, const struct epoll_event *event)
+{
+	return !known || !sock_is_engines(s) || (event->events & EPOLLEXCLUSIVE) || sock_refs(s) > 1 || s->heirs;
+}
+
 static int ctl_add(struct context *ctx, int epfd, int fd, struct sock *s, const struct epoll_event *event)
 {
+	struct fd_entry *e = fd_entry_at(&ctx->fds, epfd);
+	bool kernels = is_kernels(e && e->kind == FD_EPOLL ? e->object : NULL, s, event);
 	struct epoll_set *set = context_items_reserve(ctx) ? get_set(ctx, epfd) : NULL;
 	struct epoll_item *item;
 	int ret;
@@ -298,7 +310,7 @@ static int ctl_add(struct context *ctx, int epfd, int fd, struct sock *s, const 
 	ret = epoll_item_add(set, s, fd, event, &item);
 	if (ret < 0)
 		return ret;
-	ret = context_tell_epoll(epfd, EPOLL_CTL_ADD, fd, item);
+	ret = kernels ? context_tell_epoll(epfd, item) : 0;
 	if (ret < 0)
 		epoll_item_remove(item);
 	else
@@ -310,10 +322,14 @@ static int ctl_mod(struct context *ctx, int epfd, int fd, struct epoll_item *ite
 		   const struct epoll_event *event)
 {
 	struct epoll_event kernel = { .events = event->events, .data.u64 = epoll_tag(item) };
-	/* What the stack knows alone stays parked. The kernel is asked with what the program says, for the errors. */
-	bool parked = sock_is_engines(item->sock) && !((event->events | item->events) & EPOLLEXCLUSIVE);
-	int ret = parked ? 0 : sys_epoll_ctl(epfd, EPOLL_CTL_MOD, fd, &kernel);
+	/* Of what the stack alone knows the kernel is asked only for an error. */
+	bool engines = sock_is_engines(item->sock);
+	int op = engines || item->in_kernel ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, ret = 0;
 
+	if (!engines || ((event->events | item->events) & EPOLLEXCLUSIVE)) {
+		ret = sys_epoll_ctl(epfd, op, fd, &kernel);
+		item->in_kernel |= ret == 0;
+	}
 	if (ret < 0)
 		return ret;
 	epoll_item_modify(item, event);
@@ -332,14 +348,14 @@ static int ctl_locked(struct context *ctx, int epfd, int op, int fd, struct sock
 		item = epoll_item_find(e->object, s, fd);
 	switch (op) {
 	case EPOLL_CTL_ADD:
-		/* With an item there already the kernel says EEXIST. */
-		return item ? sys_epoll_ctl(epfd, op, fd, (struct epoll_event *)event)
-			    : ctl_add(ctx, epfd, fd, s, event);
+		if (item)
+			return item->in_kernel ? sys_epoll_ctl(epfd, op, fd, (struct epoll_event *)event) : -EEXIST;
+		return ctl_add(ctx, epfd, fd, s, event);
 	case EPOLL_CTL_MOD:
 		return item ? ctl_mod(ctx, epfd, fd, item, event)
 			    : sys_epoll_ctl(epfd, op, fd, (struct epoll_event *)event);
 	case EPOLL_CTL_DEL:
-		ret = sys_epoll_ctl(epfd, op, fd, NULL);
+		ret = item && !item->in_kernel ? 0 : sys_epoll_ctl(epfd, op, fd, NULL);
 		if (item)
 			epoll_item_remove(item);
 		return ret;

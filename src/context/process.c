@@ -247,7 +247,7 @@ static void release_set(struct context *ctx, int epfd, const struct epoll_set *s
 			sys_epoll_ctl(epfd, EPOLL_CTL_DEL, item->fd, NULL);
 			sys_epoll_ctl(epfd, EPOLL_CTL_ADD, item->fd, &event);
 		} else {
-			sys_epoll_ctl(epfd, EPOLL_CTL_MOD, item->fd, &event);
+			sys_epoll_ctl(epfd, item->in_kernel ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, item->fd, &event);
 		}
 	}
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)

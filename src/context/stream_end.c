@@ -98,7 +98,7 @@ static int number_of(struct context *ctx, const struct epoll_set *set)
 	return -1;
 }
 
-void stream_park(struct context *ctx, struct sock *s)
+void stream_tell_sets(struct context *ctx, struct sock *s)
 {
 	struct list *e;
 
@@ -107,8 +107,13 @@ void stream_park(struct context *ctx, struct sock *s)
 		int epfd = number_of(ctx, item->set);
 
 		if (epfd >= 0)
-			context_tell_epoll(epfd, EPOLL_CTL_MOD, item->fd, item);
+			context_tell_epoll(epfd, item);
 	}
+}
+
+void stream_park(struct context *ctx, struct sock *s)
+{
+	stream_tell_sets(ctx, s);
 	ctx->to_ring |= epoll_sock_news(s, sock_ready(s));
 }
 

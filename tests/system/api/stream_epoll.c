@@ -424,6 +424,31 @@ CASE(control_errors)
 	CALL(epoll_ctl(ep, EPOLL_CTL_MOD, fd, &e));
 }
 
+/* The kernel's set hears of a connection only where it has to: what it would refuse is refused all the same. */
+CASE_FAST(control_errors_of_connections)
+{
+	struct epoll_event e = { .events = EPOLLIN, .data.u64 = 3 };
+	int slot, ep = epoll_create1(0), first = linked(&slot), fd = linked_out(&slot), copy;
+
+	CALL(add(ep, first, EPOLLIN, 1));
+	CALL(epoll_ctl(ep, EPOLL_CTL_MOD, fd, &e));
+	CALL(epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL));
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+	CALL(epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL));
+	CALL(epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL));
+	CALL(epoll_ctl(ep, EPOLL_CTL_MOD, fd, &e));
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+	e.events = EPOLLIN | EPOLLEXCLUSIVE;
+	CALL(epoll_ctl(ep, EPOLL_CTL_MOD, fd, &e));
+	copy = dup(fd);
+	CALL(close(fd));
+	bring(slot, 10);
+	wait_for(ep, 8, 2000);
+	CALL(close(copy));
+	wait_for(ep, 8, 0);
+}
+
 CASE_FAST(set_in_poll)
 {
 	int slot, fd = linked(&slot), ep = epoll_create1(0);
