@@ -76,6 +76,7 @@ struct sock *stream_adopt(struct context *ctx, int fd, const struct sock *listen
 	s->rcvtimeo = listener->rcvtimeo;
 	s->stream.sndtimeo = listener->stream.sndtimeo;
 	s->stream.options = listener->stream.options;
+	s->stream.listening = listener->stream.listening;
 	s->stream.v6_only = listener->stream.v6_only;
 	s->stream.ifindex = listener->stream.ifindex;
 	s->stream.zerocopy = listener->stream.zerocopy;

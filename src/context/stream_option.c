@@ -244,7 +244,7 @@ static void note_tcp(struct stream *s, const struct option *opt, int fd)
 	case WINDOW_CLAMP: o->window_clamp = (uint32_t)v; break;
 	case CONGESTION: o->congestion = read_congestion(fd, o->congestion); break;
 	case USER_TIMEOUT: o->user_timeout_ms = (uint32_t)v; break;
-	case FASTOPEN: o->fastopen_queue = (uint16_t)v; break;
+	case FASTOPEN: s->listening.fastopen_queue = (uint16_t)v; break;
 	case NOTSENT_LOWAT: o->notsent_lowat = (uint32_t)v; break;
 	case FASTOPEN_CONNECT: o->fastopen_connect = v != 0; break;
 	case FASTOPEN_NO_COOKIE: o->fastopen_no_cookie = v != 0; break;
@@ -357,7 +357,7 @@ int stream_option(struct context *ctx, int fd, int level, int name, const void *
 		if (s->stream.conn)
 			tcp_quickack(s->stream.conn, &ctx->env, given != 0, ctx->now);
 	} else if (opt->act == DEFER_ACCEPT) {
-		s->stream.options.defer_accept = retransmissions_of(given);
+		s->stream.listening.defer_accept = retransmissions_of(given);
 	} else if (opt->act != SHADOW) {
 		if (level == IPPROTO_TCP)
 			note_tcp(&s->stream, opt, fd);
@@ -439,7 +439,8 @@ void stream_read_options(struct context *ctx, struct sock *s, int fd)
 void stream_listener_options(struct stream *s)
 {
 	s->listener.options = s->options;
-	s->listener.options.v6_only = s->v6_only;
+	s->listener.own = s->listening;
+	s->listener.own.v6_only = s->v6_only;
 }
 
 /* --- getting --- */

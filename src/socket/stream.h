@@ -24,6 +24,7 @@ struct stream {
 	struct tcp_conn *conn;	      /* the engine's; its `user` is the sock. NULL = none */
 	struct tcp_listener listener; /* listens while listener.stack is set */
 	struct tcp_options options;   /* as the program set them: what a connection or listener begins with */
+	struct tcp_listen_options listening; /* likewise, a listener's alone, but for v6_only */
 	struct ip_addr local;	      /* the shadow is bound to, any = no address */
 	uint16_t local_port;	      /* likewise; 0 = not bound, or to an address only. Host order */
 	uint16_t last_port;	      /* of the connection that ended last, which getsockname() still shows; 0 = none */

@@ -84,11 +84,11 @@ bool tcp_fastopen_begin(struct tcp_listener *l, const struct ip_env *env, struct
 	bool has_option = in->h.options & TCP_HAS_FASTOPEN;
 	struct tcp_conn *c = NULL;
 
-	if (!(tcp->config.fastopen & SERVER) || l->options.fastopen_queue == 0)
+	if (!(tcp->config.fastopen & SERVER) || l->own.fastopen_queue == 0)
 		return false;
 	if (!has_option && !(l->options.fastopen_no_cookie && in->len > 0))
 		return false;
-	if (l->n_fastopen >= l->options.fastopen_queue) {
+	if (l->n_fastopen >= l->own.fastopen_queue) {
 		/* RFC 7413 5.1: no cookie either, or every client would come back with data. */
 		tcp->ip->counters[FS_CTR_tcp_fastopen_in_refused]++;
 		return false;

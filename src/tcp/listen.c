@@ -43,7 +43,7 @@ static bool takes_family(const struct tcp_listener *l, bool is_v4)
 	}
 	if (!is_v4)
 		return l->is_v6;
-	return !l->is_v6 || !l->options.v6_only;
+	return !l->is_v6 || !l->own.v6_only;
 }
 
 /* --- look-up --- */

@@ -79,10 +79,6 @@ static void apply_memory(struct tcp_conn *c)
 void tcp_options_inherit(struct tcp_conn *c, const struct tcp_options *options, fs_ns now)
 {
 	c->options = *options;
-	/* A listener's own. */
-	c->options.fastopen_queue = 0;
-	c->options.defer_accept = 0;
-	c->options.v6_only = false;
 	apply_memory(c);
 	if (c->cc.algorithm != options->congestion)
 		tcp_cc_set(&c->cc, options->congestion, now);

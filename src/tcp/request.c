@@ -430,7 +430,7 @@ static void judge_flags(struct tcp_req *req, const struct ip_env *env, struct tc
 		return;
 	}
 	/* TCP_DEFER_ACCEPT: a bare ACK wakes nobody. It is as if it had been lost. */
-	if (req->timeouts < l->options.defer_accept && in->end == req->hs.irs + 1) {
+	if (req->timeouts < l->own.defer_accept && in->end == req->hs.irs + 1) {
 		req->flags |= TCP_REQ_ACKED;
 		return;
 	}
@@ -483,7 +483,7 @@ static uint32_t allowed_timeouts(const struct tcp_listener *l)
 void tcp_req_timer(struct tcp_stack *tcp, const struct ip_env *env, struct tcp_req *req, fs_ns now)
 {
 	struct tcp_listener *l = req->listener;
-	uint32_t defer = l->options.defer_accept;
+	uint32_t defer = l->own.defer_accept;
 	bool acked = req->flags & TCP_REQ_ACKED;
 
 	if (req->flags & TCP_REQ_PENALTY) {

@@ -167,16 +167,20 @@ struct tcp_options {
 	uint16_t keep_idle_s, keep_interval_s; /* 0 = 7200, 75 */
 	int16_t linger2_s;	   /* FIN-WAIT-2 of an orphan; 0 = config, -1 = none at all */
 	uint16_t mss;		   /* TCP_MAXSEG; 0 = what the path allows */
-	uint16_t fastopen_queue;   /* listener: pending Fast Open requests allowed; 0 = off */
 	uint8_t keep_count;	   /* 0 = 9 */
 	uint8_t syn_count;	   /* 0 = config */
-	uint8_t defer_accept;	   /* retransmissions of the SYN-ACK; 0 = off */
 	uint8_t congestion;	   /* index in cc.def */
 	struct tcp_style style[2]; /* IPv4, IPv6 */
 	bool nodelay : 1, cork : 1, keepalive : 1, oob_inline : 1, fastopen_connect : 1, fastopen_no_cookie : 1,
 		quickack_off : 1;
-	bool v6_only : 1;	   /* listener: no IPv4 */
 	bool recverr : 1;	   /* IP_RECVERR: ICMP errors are pending errors, even where the connection goes on */
+};
+
+/* Options of a listener alone: accepted connections know nothing of them. */
+struct tcp_listen_options {
+	uint16_t fastopen_queue;   /* pending Fast Open requests allowed; 0 = off */
+	uint8_t defer_accept;	   /* retransmissions of the SYN-ACK; 0 = off */
+	bool v6_only;		   /* no IPv4 */
 };
 
 /* A listening endpoint, embedded in a socket, zeroed at birth. Overflow behaves as Linux's does (T4987). */
@@ -184,10 +188,11 @@ struct tcp_listener {
 	/* --- written by the socket before tcp_listen() --- */
 	struct ip_addr local;	  /* any = wildcard */
 	uint16_t local_port;	  /* host order */
-	bool is_v6;		  /* AF_INET6 socket: takes IPv4 too unless options.v6_only */
+	bool is_v6;		  /* AF_INET6 socket: takes IPv4 too unless own.v6_only */
 	bool reuseport;		  /* shares address and port with its likes: connections are spread */
 	uint32_t ifindex;	  /* 0 = any */
 	struct tcp_options options;
+	struct tcp_listen_options own;
 	void *user;
 
 	/* --- written by listen.c --- */

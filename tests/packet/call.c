@@ -102,6 +102,7 @@ static bool run_listen(struct script *s, struct words *w)
 	}
 	if (f->has_options)
 		l->options = f->options;
+	l->own = f->listening;
 	return done(s, "listen", tcp_listen(&s->rig->tcp, l, (uint32_t)backlog), want);
 }
 
@@ -268,20 +269,30 @@ static bool run_recv(struct script *s, struct words *w)
 
 /* --- options --- */
 
-static bool set_option(struct script *s, struct tcp_options *o, const char *name, int64_t value)
+static bool set_option(struct script *s, struct flow *f, const char *name, int64_t value)
 {
+	struct tcp_options *o = &f->options;
+	struct tcp_listen_options *l = &f->listening;
+
 #define FIELDS(X)                                                                                                   \
 	X(sndbuf) X(rcvbuf) X(user_timeout_ms) X(notsent_lowat) X(rcvlowat) X(window_clamp) X(max_pacing_rate)      \
-	X(linger_s) X(keep_idle_s) X(keep_interval_s) X(linger2_s) X(mss) X(fastopen_queue) X(keep_count)           \
-	X(syn_count) X(defer_accept) X(congestion) X(nodelay) X(cork) X(keepalive) X(oob_inline) X(recverr)         \
-	X(fastopen_connect) X(fastopen_no_cookie) X(quickack_off) X(v6_only)
+	X(linger_s) X(keep_idle_s) X(keep_interval_s) X(linger2_s) X(mss) X(keep_count)                             \
+	X(syn_count) X(congestion) X(nodelay) X(cork) X(keepalive) X(oob_inline) X(recverr)         \
+	X(fastopen_connect) X(fastopen_no_cookie) X(quickack_off)
+#define LISTENERS(X) X(fastopen_queue) X(defer_accept) X(v6_only)
 #define SET(field)                                                                                                  \
 	if (strcmp(name, #field) == 0) {                                                                            \
-		o->field = (typeof(o->field + 0))value;                                                             \
+		TO->field = (typeof(TO->field + 0))value;                                                             \
 		return true;                                                                                        \
 	}
+#define TO o
 	FIELDS(SET)
+#undef TO
+#define TO l
+	LISTENERS(SET)
+#undef TO
 #undef SET
+#undef LISTENERS
 #undef FIELDS
 	if (strcmp(name, "tos") == 0) {
 		o->style[0].tos = o->style[1].tos = (uint8_t)value;
@@ -322,7 +333,7 @@ static bool run_set(struct script *s, struct words *w)
 	else if (!f->has_options)
 		tcp_options_default(&f->options, &s->rig->tcp.config);
 	f->has_options = true;
-	if (!set_option(s, &f->options, name, value))
+	if (!set_option(s, f, name, value))
 		return false;
 	if (f->conn)
 		ret = tcp_set_options(f->conn, &s->rig->env, &f->options, s->rig->now);

@@ -28,6 +28,7 @@ struct flow {
 	bool connects;		/* we are the client */
 	struct tcp_conn *conn;	/* NULL = none, or closed */
 	struct tcp_options options;
+	struct tcp_listen_options listening;
 	bool has_options;	/* `set` was used */
 	bool iss_known, ts_known;
 	tcp_seq iss, peer_iss;

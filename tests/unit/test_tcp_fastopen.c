@@ -17,7 +17,7 @@ static void open_server(struct raw_rig *r, struct tcp_listener *l)
 	raw_open(r);
 	rig_listen(r, l, 8);
 	r->tcp.config.fastopen = SERVER;
-	l->options.fastopen_queue = 3;
+	l->own.fastopen_queue = 3;
 }
 
 static void close_server(struct raw_rig *r, struct tcp_listener *l)
@@ -170,7 +170,7 @@ static void tcp_fastopen_begin__not_asked_for(void **state)
 	rig_expect_one(&r, &synack, TCP_SYN | TCP_ACK);
 	assert_false(synack.h.options & TCP_HAS_FASTOPEN);
 	r.tcp.config.fastopen = SERVER;
-	l.options.fastopen_queue = 0;
+	l.own.fastopen_queue = 0;
 	syn = syn_with(&r, 2, true, "x");
 	raw_in(&r, &syn);
 	rig_expect_one(&r, &synack, TCP_SYN | TCP_ACK);

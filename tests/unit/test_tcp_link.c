@@ -359,7 +359,7 @@ static void link__data_with_the_syn(void **state)
 
 	pair_open(&p);
 	p.a.tcp.config.fastopen = p.b.tcp.config.fastopen = 3;
-	p.listener.options.fastopen_queue = 4;
+	p.listener.own.fastopen_queue = 4;
 	for (unsigned i = 0; i < 2; i++) {
 		p.ca = tcp_open(&p.a.tcp, NULL);
 		options = *tcp_get_options(p.ca);

@@ -63,7 +63,7 @@ static void tcp_listener_find__dual_stack(void **state)
 	assert_int_equal(tcp_listen(&r.tcp, &l, 1), 0);
 	assert_ptr_equal(find4(&r, RIG_IFINDEX), &l);
 	assert_ptr_equal(find6(&r), &l);
-	l.options.v6_only = true;
+	l.own.v6_only = true;
 	assert_null(find4(&r, RIG_IFINDEX));
 	assert_ptr_equal(find6(&r), &l);
 	/* An IPv4 socket beside it is no conflict, and takes what is its own. */
@@ -144,7 +144,7 @@ static void tcp_listen__address_in_use(void **state)
 	assert_int_equal(tcp_listen(&r.tcp, at(&r, &b, r.h.v4, false), 1), -EADDRINUSE);
 	assert_int_equal(tcp_listen(&r.tcp, at(&r, &b, any, false), 1), -EADDRINUSE);
 	assert_int_equal(tcp_listen(&r.tcp, at(&r, &b, any, true), 1), -EADDRINUSE);
-	b.options.v6_only = true;
+	b.own.v6_only = true;
 	assert_int_equal(tcp_listen(&r.tcp, &b, 1), 0);
 	tcp_unlisten(&b, &r.h.env, rig_now(&r));
 	at(&r, &b, r.h.v4, false)->reuseport = true; /* one of them is not enough */

@@ -697,7 +697,7 @@ static void tcp_req_timer__defer_accept(void **state)
 	struct raw_seg synack, third, out;
 
 	open_one(&r, &l);
-	l.options.defer_accept = 3;
+	l.own.defer_accept = 3;
 	synack = rig_half_open(&r, 1);
 	third = rig_third(&synack);
 	raw_in(&r, &third);
