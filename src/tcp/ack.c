@@ -63,7 +63,7 @@ static __attribute__((noinline)) void retire_marked(struct tcp_conn *c, struct f
 	if (!sacked) {
 		tcp_rack_delivered(c, f, a);
 		tcp_rate_delivered(c, f, a);
-		c->delivered++;
+		c->cc.delivered++;
 		if (!(s->marks & TCP_SEG_EVER_RETRANS)) {
 			if (seq_lt(s->seq, a->reorder_from))
 				a->reorder_from = s->seq;
@@ -85,7 +85,7 @@ static inline void retire(struct tcp_conn *c, struct fbuf *f, struct tcp_ack_sta
 	}
 	tcp_rack_delivered(c, f, a);
 	tcp_rate_delivered(c, f, a);
-	c->delivered++;
+	c->cc.delivered++;
 	a->first_acked = a->first_acked ? a->first_acked : s->sent_at;
 	a->last_acked = s->sent_at;
 	a->orig_delivered |= seq_le(s->seq + s->len, c->high_seq);
@@ -187,7 +187,7 @@ static void measure(struct tcp_conn *c, const struct tcp_in *in, struct tcp_ack_
 		return;
 	/* A lone short segment: the peer probably waited for a second one before it answered. */
 	a->cc.ack_delayed = a->cc.acked == 1 && c->packets_out == 0 && a->ack - a->prior_una < c->mss &&
-			    a->cc.prior_delivered + 1 == c->delivered;
+			    a->cc.prior_delivered + 1 == c->cc.delivered;
 	take_sample(c, first, last, a->cc.ack_delayed, a->now);
 }
 
@@ -243,7 +243,7 @@ static inline bool is_cwnd_limited(const struct tcp_conn *c)
 static inline void conclude(struct tcp_conn *c, struct tcp_ack_state *a, uint64_t prior_delivered,
 			    uint32_t prior_lost)
 {
-	a->cc.acked_sacked = (uint32_t)(c->delivered - prior_delivered);
+	a->cc.acked_sacked = (uint32_t)(c->cc.delivered - prior_delivered);
 	a->cc.losses = c->total_lost - prior_lost;
 	if (a->cc.ece) {
 		c->delivered_ce += a->cc.acked_sacked;
@@ -320,14 +320,14 @@ static inline void ack_plain(struct tcp_conn *c, const struct ip_env *env, const
 	ack.cwnd_limited = is_cwnd_limited(c);
 	ack.rtt_us = (int32_t)FS_MIN(now_us - sent_us, (uint32_t)INT32_MAX);
 	ack.app_limited = s->marks & TCP_SEG_APP_LIMITED;
-	ack.prior_delivered = c->delivered - ((uint32_t)c->delivered - prior);
+	ack.prior_delivered = c->cc.delivered - ((uint32_t)c->cc.delivered - prior);
 	tcp_rack_advance(c, s->sent_at, s->seq + s->len, (uint32_t)ack.rtt_us);
 	c->first_sent_us = sent_us;
 	c->delivered_us = now_us;
-	c->delivered++;
+	c->cc.delivered++;
 	tcp_rate_bubble(c);
 	ack.round_start = tcp_rate_round(c, prior);
-	ack.ack_delayed = s->len < c->mss && prior + 1 == (uint32_t)c->delivered;
+	ack.ack_delayed = s->len < c->mss && prior + 1 == (uint32_t)c->cc.delivered;
 	c->packets_out = 0;
 	if (c->lost_next)
 		c->lost_next = s->next;
@@ -368,12 +368,12 @@ static void ack_idle(struct tcp_conn *c, const struct ip_env *env, struct tcp_ac
 /* The list below the number is freed, and what this says of the rest. */
 static void ack_list(struct tcp_conn *c, struct tcp_ack_state *a)
 {
-	uint64_t prior_delivered = c->delivered;
+	uint64_t prior_delivered = c->cc.delivered;
 
 	clean(c, a);
 	a->acked_data = a->cc.acked > 0;
 	if (!tcp_is_sack(c)) {
-		c->delivered = prior_delivered;
+		c->cc.delivered = prior_delivered;
 		tcp_reno_acked(c, a);
 		/* Without marks an original that was delivered cannot be told from its copy. */
 		a->orig_delivered = a->orig_delivered && !a->acked_retrans;
@@ -390,7 +390,7 @@ static void ack_list(struct tcp_conn *c, struct tcp_ack_state *a)
 static __attribute__((noinline)) void ack_general(struct tcp_conn *c, const struct ip_env *env, const struct tcp_in *in)
 {
 	struct tcp_ack_state a = { 0 };
-	uint64_t prior_delivered = c->delivered;
+	uint64_t prior_delivered = c->cc.delivered;
 	uint32_t prior_lost = c->total_lost;
 	bool window_changed, was_out = c->packets_out > 0;
 
@@ -427,7 +427,7 @@ static __attribute__((noinline)) void ack_general(struct tcp_conn *c, const stru
 static __attribute__((noinline)) void ack_old(struct tcp_conn *c, const struct ip_env *env, const struct tcp_in *in)
 {
 	struct tcp_ack_state a = { 0 };
-	uint64_t prior_delivered = c->delivered;
+	uint64_t prior_delivered = c->cc.delivered;
 	uint32_t prior_lost = c->total_lost;
 
 	if (in->h.n_sack == 0 || !tcp_is_sack(c))

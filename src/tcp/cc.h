@@ -22,7 +22,7 @@
 #include "base/clock.h"
 
 enum {
-	TCP_CC_PRIVATE = 14, /* 64-bit words an algorithm has to itself */
+	TCP_CC_PRIVATE = 12, /* 64-bit words an algorithm has to itself */
 	TCP_CC_NAME_MAX = 16, /* bytes of a name with its NUL, as TCP_CONGESTION has it */
 	TCP_CWND_MAX = 1 << 24,
 	TCP_SSTHRESH_NONE = 0x7fffffff, /* "infinite": RFC 5681 3.1 */
@@ -64,7 +64,7 @@ struct tcp_cc_ack {
 	uint32_t delivered;	   /* segments over the interval */
 	uint32_t delivered_ce;	   /* of them marked CE, with accurate feedback or DCTCP's */
 	int64_t interval_us;
-	uint64_t prior_delivered;  /* tcp_conn.delivered when the sampled segment was sent */
+	uint64_t prior_delivered;  /* tcp_cc.delivered when the sampled segment was sent */
 	bool app_limited;	   /* the sample is of a time when the program had nothing to send */
 	bool ack_delayed;	   /* looks like a delayed ACK: the round trip holds the peer's timer */
 };

@@ -54,29 +54,36 @@ struct bbr_max {
 struct bbr {
 	struct bbr_max max;	  /* 4.1.1: BtlBw; segments per second, 2^-BW_SHIFT */
 	uint64_t full_bw;	  /* 4.3.1.2: the best when growth was seen last */
-	uint64_t round_delivered; /* tcp_cc.delivered when the round began */
-	uint64_t conserve_until;  /* 4.2.3.4: packet conservation until this is delivered; 0 = off */
 	fs_ns min_rtt_at;
 	fs_ns cycle_at;		  /* when the phase of PROBE_BW began */
 	fs_ns probe_rtt_done_at;  /* 0 = not drained yet */
 	uint32_t min_rtt_us;	  /* RTprop; UINT32_MAX = none */
 	uint32_t round;		  /* counted */
 	uint32_t prior_cwnd;	  /* to go back to after recovery or PROBE_RTT */
-	uint8_t mode;		  /* enum bbr_mode */
-	uint8_t cycle;		  /* index in cycle_gain */
+	uint32_t round_delivered; /* low bits of tcp_cc.delivered when the round began */
+	uint32_t conserve_until;  /* 4.2.3.4: packet conservation until this is delivered, low bits; while conserves */
+	uint8_t mode : 2;	  /* enum bbr_mode */
+	uint8_t cycle : 3;	  /* index in cycle_gain */
+	uint8_t prior_state : 3;  /* enum tcp_ca_state at the last ACK */
 	uint8_t full_bw_count;
-	uint8_t prior_state;	  /* enum tcp_ca_state at the last ACK */
-	bool filled;		  /* the pipe has been full once */
-	bool idle_restart;
-	bool round_start;	  /* of this ACK */
-	bool probe_rtt_round_done;
-	bool seen_rtt;		  /* the pacing rate is of a measured round trip */
+	bool conserves : 1;
+	bool filled : 1;	  /* the pipe has been full once */
+	bool idle_restart : 1;
+	bool round_start : 1;	  /* of this ACK */
+	bool probe_rtt_round_done : 1;
+	bool seen_rtt : 1;	  /* the pacing rate is of a measured round trip */
 };
 static_assert(sizeof(struct bbr) <= sizeof(((struct tcp_cc *)0)->private), "state fits");
 
 static struct bbr *bbr(struct tcp_cc *cc)
 {
 	return (struct bbr *)cc->private;
+}
+
+/* Was what was delivered sent when @delivered had been already? */
+static bool was_sent_since(const struct tcp_cc_ack *ack, uint32_t delivered)
+{
+	return ack->interval_us > 0 && (int32_t)((uint32_t)ack->prior_delivered - delivered) >= 0;
 }
 
 /* --- the bandwidth filter --- */
@@ -230,16 +237,16 @@ static bool modulate_for_recovery(struct tcp_cc *cc, const struct tcp_cc_ack *ac
 	if (ack->losses > 0)
 		cc->cwnd = cc->cwnd > ack->losses ? cc->cwnd - ack->losses : 1;
 	if (cc->ca_state == TCP_CA_RECOVERY && prior != TCP_CA_RECOVERY) {
-		b->conserve_until = cc->delivered;
+		b->conserves = true;
+		b->conserve_until = (uint32_t)cc->delivered;
 		cc->cwnd = now_in_flight + ack->acked_sacked;
 	} else if (prior >= TCP_CA_RECOVERY && cc->ca_state < TCP_CA_RECOVERY) {
-		b->conserve_until = 0;
+		b->conserves = false;
 		cc->cwnd = FS_MAX(cc->cwnd, b->prior_cwnd);
-	} else if (b->conserve_until != 0 && ack->interval_us > 0 &&
-		   ack->prior_delivered >= b->conserve_until) {
-		b->conserve_until = 0;
+	} else if (b->conserves && was_sent_since(ack, b->conserve_until)) {
+		b->conserves = false;
 	}
-	if (b->conserve_until == 0)
+	if (!b->conserves)
 		return false;
 	cc->cwnd = FS_MAX(cc->cwnd, now_in_flight + ack->acked_sacked);
 	return true;
@@ -272,10 +279,10 @@ static void update_round(struct tcp_cc *cc, const struct tcp_cc_ack *ack)
 {
 	struct bbr *b = bbr(cc);
 
-	b->round_start = ack->interval_us > 0 && ack->prior_delivered >= b->round_delivered;
+	b->round_start = was_sent_since(ack, b->round_delivered);
 	if (!b->round_start)
 		return;
-	b->round_delivered = cc->delivered;
+	b->round_delivered = (uint32_t)cc->delivered;
 	if (b->mode != BBR_PROBE_RTT)
 		b->round++;
 }
@@ -373,7 +380,7 @@ static void probe_rtt(struct tcp_cc *cc, uint32_t now_in_flight, fs_ns now)
 			return;
 		b->probe_rtt_done_at = now + FS_MS(PROBE_RTT_MS);
 		b->probe_rtt_round_done = false;
-		b->round_delivered = cc->delivered;
+		b->round_delivered = (uint32_t)cc->delivered;
 		return;
 	}
 	b->probe_rtt_round_done |= b->round_start;
@@ -412,7 +419,7 @@ static void bbr_init(struct tcp_cc *cc, fs_ns now)
 	b->min_rtt_us = cc->min_rtt_us;
 	b->min_rtt_at = now;
 	b->prior_state = cc->ca_state;
-	b->round_delivered = cc->delivered;
+	b->round_delivered = (uint32_t)cc->delivered;
 	cc->ssthresh = TCP_SSTHRESH_NONE;
 	init_pacing_rate(cc);
 }
@@ -450,7 +457,7 @@ static void bbr_state(struct tcp_cc *cc, enum tcp_ca_state state, fs_ns now)
 		return;
 	save_cwnd(cc);
 	b->prior_state = TCP_CA_LOSS;
-	b->conserve_until = 0;
+	b->conserves = false;
 	b->full_bw = 0;
 	cc->cwnd = 1;
 }

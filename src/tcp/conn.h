@@ -58,7 +58,7 @@ struct tcp_seg {
 	uint16_t offset;	  /* of the payload from fbuf.chunk */
 	uint32_t first_sent_us;	  /* delivery rate: when its flight's interval began */
 	uint32_t delivered_us;	  /* and conn->delivered_us when it was sent */
-	uint32_t delivered;	  /* low bits of conn->delivered when it was sent */
+	uint32_t delivered;	  /* low bits of conn->cc.delivered when it was sent */
 	uint16_t sum;		  /* folded csum.h sum of the payload, as if at an even offset */
 	uint8_t marks;		  /* enum tcp_seg_mark */
 	uint8_t retransmits;	  /* of this segment, saturating */
@@ -191,7 +191,7 @@ struct tcp_rack {
 	fs_ns sent_at;		/* RACK.xmit_ts: of the segment delivered that was sent last */
 	tcp_seq end_seq;	/* its end */
 	uint32_t rtt_us;	/* its round trip */
-	uint32_t last_delivered; /* conn->delivered when reo_steps was last raised */
+	uint32_t last_delivered; /* conn->cc.delivered when reo_steps was last raised */
 	uint8_t reo_steps;	/* reordering window in quarters of min RTT; 1 at the beginning */
 	uint8_t reo_persist;	/* recoveries for which a raised window persists still */
 	bool advanced;		/* sent_at moved with this ACK */
@@ -208,8 +208,8 @@ struct tcp_conn {
 	uint8_t state;		/* enum tcp_state; state.c */
 	uint8_t snd_wscale, rcv_wscale; /* shifts of windows received and sent */
 	uint8_t ack_flags;	/* enum tcp_ack_flag */
-	int32_t error;		/* pending, positive errno; 0 = none */
-	int32_t soft_error;	/* from ICMP or the way out, positive: reported if the connection times out (MUST-56) */
+	int16_t error;		/* pending, positive errno; 0 = none */
+	uint8_t soft_error;	/* from ICMP or the way out, likewise: reported if the connection times out (MUST-56) */
 
 	/* --- sender: output.c and send.c; snd_una, snd_wnd, snd_wl* by ack.c --- */
 	tcp_seq snd_una, snd_nxt; /* RFC 9293 3.3.1 */
@@ -220,8 +220,11 @@ struct tcp_conn {
 	tcp_seq snd_end;	/* first number after what is queued; == fin_seq when FIN_QUEUED */
 	tcp_seq snd_up;		/* urgent pointer to send, after the urgent byte */
 	tcp_seq last_partial;	/* end of the last segment sent that was not full: Nagle by Minshall */
+	uint32_t mtu_lowered_s;	/* when path_mtu was, seconds of the clock; 0 = it is the destination's (icmp.c) */
 	struct fbuf *first, *last; /* segments in order; NULL = none. Owned */
 	struct fbuf *send_next;	/* first one never sent; NULL = all sent */
+	fs_ns last_sent_at;	/* data or SYN; 0 = never */
+	fs_ns pace_at;		/* next segment not before; 0 = now */
 	uint32_t n_segs;	/* in the list */
 	uint32_t snd_charge;	/* bytes accounted against sndbuf */
 	uint32_t sndbuf;	/* limit, auto-tuned unless options.sndbuf */
@@ -229,9 +232,6 @@ struct tcp_conn {
 	uint16_t peer_mss;	/* as the peer said, or the default (MUST-15) */
 	uint16_t advertised_mss;
 	uint16_t path_mtu;	/* IP bytes; lowered by ICMP and black-hole escape */
-	uint32_t mtu_lowered_s;	/* when, seconds of the clock; 0 = it is the destination's (icmp.c) */
-	fs_ns last_sent_at;	/* data or SYN; 0 = never */
-	fs_ns pace_at;		/* next segment not before; 0 = now */
 
 	/* --- receiver: input.c, recv.c, ooo.c --- */
 	tcp_seq rcv_nxt, rcv_wup; /* rcv_wup: rcv_nxt when the window was last announced */
@@ -241,10 +241,9 @@ struct tcp_conn {
 	tcp_seq rcv_up;		/* the urgent byte's number (Linux's view: pointer - 1; RFC 6093) */
 	uint32_t heard;		/* when the last acceptable segment came, tcp_coarse() */
 	uint32_t bare_in;	/* segments without payload in life; see data_in */
+	uint32_t ooo_arrivals;	/* counts: tcp_ooo.arrived */
 	struct fbuf_queue rx;	/* in order; from copied_seq to rcv_nxt. Owned */
 	struct fbuf *ooo_first, *ooo_last; /* runs, struct tcp_ooo; owned */
-	uint32_t n_ooo;		/* runs */
-	uint32_t ooo_arrivals;	/* counts */
 	uint32_t rcv_charge;	/* bytes accounted against rcvbuf: rx, ooo, held in place */
 	uint32_t rcv_pinned;	/* chunks of pinned pools among these */
 	struct list holder;	/* in tcp_stack.holders while rcv_pinned > 0 */
@@ -254,8 +253,8 @@ struct tcp_conn {
 	uint16_t rcv_mss;	/* estimate of the peer's segments, for delayed ACKs and SWS */
 	uint8_t quick_acks;	/* to send at once before delaying begins */
 	uint8_t oob_byte;
+	uint16_t n_ooo;		/* runs */
 	uint16_t last_segment;	/* bytes of the last segment shorter than rcv_mss: two alike are the new estimate */
-	uint8_t blocked;	/* sender: tries in a row that failed for local reasons */
 	uint32_t data_in;	/* segments with payload in life, acceptable or not (TCP_INFO) */
 	fs_ns last_received_at;	/* data */
 	uint32_t ato_us;	/* delayed-ACK timeout now */
@@ -274,12 +273,12 @@ struct tcp_conn {
 	uint32_t ts_recent;	/* TS.Recent */
 	fs_ns ts_recent_at;	/* when it was set; 0 = never */
 	tcp_seq last_ack_sent;	/* Last.ACK.sent */
+	uint32_t retrans_stamp;	/* timestamp of the first retransmission, for Eifel; 0 = none */
 
 	/* --- acknowledgement and loss recovery: ack.c, sack.c, loss.c, rate.c, rtt.c --- */
 	struct tcp_cc cc;
 	struct tcp_rack rack;
 	fs_ns rtx_began;	/* first timeout without progress since, for R2 and the user timeout; 0 = none */
-	uint64_t delivered;	/* segments delivered in life */
 	struct fbuf *sack_cursor; /* where SACK blocks were applied last; NULL = begin at first, and if none is */
 	struct fbuf *lost_next;	/* no segment before it is to be sent again; NULL = begin at first */
 	struct tcp_rtt rtt;
@@ -287,13 +286,11 @@ struct tcp_conn {
 	uint32_t sacked_out;	/* of them, SACKed; without SACK: duplicate ACKs */
 	uint32_t lost_out;	/* of them, marked LOST */
 	uint32_t retrans_out;	/* retransmissions in the network */
-	uint32_t reordering;	/* duplicate threshold, segments; 3 unless the path reorders */
 	uint32_t reord_seen;	/* times the path was seen to reorder */
 	tcp_seq high_seq;	/* snd_nxt when recovery began */
 	tcp_seq high_sacked;	/* end of the highest SACKed segment; valid while sacked_out > 0 with SACK */
 	tcp_seq undo_marker;	/* snd_una when the window was reduced; meaningful while can_undo */
 	int32_t undo_retrans;	/* retransmissions not yet proved unnecessary; -1 = none was sent */
-	uint32_t retrans_stamp;	/* timestamp of the first retransmission, for Eifel; 0 = none */
 	uint32_t prr_delivered, prr_out; /* segments, since the reduction began */
 	tcp_seq tlp_high_seq;	/* snd_nxt at the probe's time; valid while tlp_out */
 	uint32_t delivered_ce;	/* delivered with ECE; low bits, as of the next two */
@@ -304,6 +301,14 @@ struct tcp_conn {
 	uint32_t max_packets_out; /* largest packets_out since cwnd_usage_seq was snd_nxt */
 	tcp_seq cwnd_usage_seq;
 	uint32_t dsack_dups;	/* segments the peer said it had twice */
+	bool tlp_retrans : 1;	/* the probe sent old data again */
+	bool can_undo : 1;	/* the window was reduced, and might go back (undo_marker) */
+	bool reneged : 1;	/* the peer dropped what it had SACKed: no rate samples until recovery ends */
+	bool rate_app_limited : 1; /* of the rate below */
+	bool syn_data_taken : 1; /* Fast Open: data in a SYN, ours or the peer's, were accepted */
+	uint8_t fastopen_fail : 2; /* why ours were not, enum tcp_info_fastopen */
+	uint8_t loss_timer;	/* enum tcp_loss_timer */
+	uint16_t reordering;	/* duplicate threshold, segments; 3 unless the path reorders */
 	union {
 		struct {
 			uint16_t dup_acks; /* in a row, of the strict kind (RFC 5681 2) */
@@ -316,11 +321,6 @@ struct tcp_conn {
 		};
 		uint64_t unsettled;	   /* all of these at once: 0 = nothing is odd about what was sent */
 	};
-	bool tlp_retrans;	/* the probe sent old data again */
-	bool can_undo;		/* the window was reduced, and might go back (undo_marker) */
-	bool reneged;		/* the peer dropped what it had SACKed: no rate samples until recovery ends */
-	uint8_t loss_timer;	/* enum tcp_loss_timer */
-	bool rate_app_limited;	/* of the rate below */
 
 	/* --- timers: timer.c --- */
 	struct timer timer;	/* kind TCP_WHEEL_CONN */
@@ -332,13 +332,12 @@ struct tcp_conn {
 	struct tcp_listener *listener; /* while in its accept queue or TFO_CHILD; else NULL */
 
 	/* --- challenge ACKs (RFC 5961 7): a budget of this connection's own closes the side channel --- */
-	fs_ns challenge_from;
+	uint32_t challenge_from; /* tcp_coarse() */
 	uint16_t challenges;
 
 	/* --- what the sender spent its time on: tcp_chrono_start(). Units of 2^20 ns, wrapped: about a ms --- */
 	uint8_t chrono;		/* enum tcp_chrono */
-	uint8_t syn_data_taken : 1; /* Fast Open: data in a SYN, ours or the peer's, were accepted */
-	uint8_t fastopen_fail : 2; /* why ours were not, enum tcp_info_fastopen */
+	uint8_t blocked;	/* tries in a row that failed for local reasons */
 	uint32_t chrono_at;	/* since when */
 	uint32_t chrono_spent[TCP_N_CHRONOS - 1]; /* before that */
 
@@ -350,7 +349,7 @@ struct tcp_conn {
 	struct tcp_options options;
 };
 
-static_assert(sizeof(struct tcp_conn) <= 1024, "an idle connection takes 1 KiB at most");
+static_assert(sizeof(struct tcp_conn) <= 960, "an idle connection takes less than 1 KiB with its place in the table");
 
 /* Kinds of timers in tcp_stack.wheel. */
 enum { TCP_WHEEL_CONN = 1, TCP_WHEEL_REQ, TCP_WHEEL_TW };

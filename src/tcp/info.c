@@ -78,7 +78,7 @@ static void fill_rate(const struct tcp_conn *c, struct tcp_info_layout *i)
 	uint32_t us = c->rate_interval_us;
 
 	i->delivery_rate_app_limited = c->rate_app_limited;
-	if (us == 0 && c->delivered > 0 && c->rtt.min_us != UINT32_MAX) {
+	if (us == 0 && c->cc.delivered > 0 && c->rtt.min_us != UINT32_MAX) {
 		segments = 1;
 		us = c->rtt.min_us;
 		i->delivery_rate_app_limited = 1;
@@ -115,7 +115,7 @@ static void fill_sender(const struct tcp_conn *c, struct tcp_info_layout *i, fs_
 	i->segs_out = c->data_out + c->bare_out;
 	i->notsent_bytes = seq_gt(c->snd_end, c->snd_nxt) ? c->snd_end - c->snd_nxt : 0;
 	i->min_rtt = c->rtt.min_us;
-	i->delivered = (uint32_t)c->delivered + began; /* the SYN, or the SYN-ACK */
+	i->delivered = (uint32_t)c->cc.delivered + began; /* the SYN, or the SYN-ACK */
 	i->delivered_ce = (uint32_t)c->delivered_ce;
 	i->dsack_dups = c->dsack_dups;
 	i->reord_seen = c->reord_seen;

@@ -56,9 +56,9 @@ void tcp_plain_update(struct tcp_conn *c)
 static INLINE bool is_quiet(const struct tcp_conn *c, fs_ns now)
 {
 	return c->state == TCP_ESTABLISHED && (c->flags & LOOKED_AT) == (uint32_t)USUAL &&
-	       ((uint64_t)(uintptr_t)c->first | c->unsettled) == 0 && c->cc.ca_state == TCP_CA_OPEN &&
-	       !c->cc.times_idle && c->cc.cwnd >= 2 && c->rtt.backoff == 0 && c->loss_timer == TCP_LOSS_TIMER_NONE &&
-	       ((uint32_t)c->error | c->n_ooo | c->rcv_charge) == 0 &&
+	       ((uint64_t)(uintptr_t)c->first | (uint64_t)(uintptr_t)c->ooo_first | c->unsettled) == 0 &&
+	       c->cc.ca_state == TCP_CA_OPEN && !c->cc.times_idle && c->cc.cwnd >= 2 && c->rtt.backoff == 0 &&
+	       c->loss_timer == TCP_LOSS_TIMER_NONE && ((uint32_t)c->error | c->rcv_charge) == 0 &&
 	       now - c->last_sent_at <= FS_US(c->rtt.rto_us);
 }
 
@@ -127,7 +127,7 @@ static INLINE void put_segment(struct tcp_conn *c, struct fbuf *f, const struct 
 	struct tcp_seg *s = tcp_seg(f);
 	uint32_t now_us = tcp_us(lone->now);
 
-	c->app_limited = (uint32_t)c->delivered; /* it is all the program has */
+	c->app_limited = (uint32_t)c->cc.delivered; /* it is all the program has */
 	c->first_sent_us = c->delivered_us = now_us;
 	s->prev = s->next = NULL;
 	s->sent_at = lone->now;
@@ -135,7 +135,7 @@ static INLINE void put_segment(struct tcp_conn *c, struct fbuf *f, const struct 
 	s->len = (uint16_t)lone->len;
 	s->offset = IP_TX_HEADROOM;
 	s->first_sent_us = s->delivered_us = now_us;
-	s->delivered = (uint32_t)c->delivered;
+	s->delivered = (uint32_t)c->cc.delivered;
 	s->sum = lone->sum;
 	s->marks = TCP_SEG_PUSH | TCP_SEG_APP_LIMITED | TCP_SEG_LONE | (lone->partial ? 0 : TCP_SEG_SUMMED);
 	s->retransmits = 0;

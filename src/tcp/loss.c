@@ -165,7 +165,7 @@ void tcp_loss_on_rto(struct tcp_conn *c, fs_ns now)
 	}
 	/* So many duplicates and yet no fast retransmit: the threshold was too high. */
 	if (state <= TCP_CA_DISORDER && c->sacked_out >= TCP_DUP_THRESHOLD)
-		c->reordering = FS_MIN(c->reordering, (uint32_t)TCP_DUP_THRESHOLD);
+		c->reordering = FS_MIN(c->reordering, TCP_DUP_THRESHOLD);
 	tcp_set_ca_state(c, TCP_CA_LOSS, now);
 	/* RFC 5681 3.1: the loss window is one segment; who owns the window sees to it, but that one goes. */
 	c->cc.cwnd = FS_MAX(cc->owns_window ? c->cc.cwnd : 0, tcp_in_flight(c) + 1);

@@ -161,10 +161,10 @@ bool tcp_undo_by_dsack(struct tcp_conn *c);
 
 void tcp_rate_delivered(struct tcp_conn *c, struct fbuf *seg, struct tcp_ack_state *a);
 
-/* Is what was sent while the program had nothing more out of the pipe? After conn->delivered moved. */
+/* Is what was sent while the program had nothing more out of the pipe? After conn->cc.delivered moved. */
 static inline void tcp_rate_bubble(struct tcp_conn *c);
 
-/* Was what is delivered sent after the last round trip began? Then one begins. Low bits of conn->delivered. */
+/* Was what is delivered sent after the last round trip began? Then one begins. Low bits of conn->cc.delivered. */
 static inline bool tcp_rate_round(struct tcp_conn *c, uint32_t prior_delivered);
 
 /* The sample of this ACK, a->cc.acked_sacked known. */
@@ -239,7 +239,7 @@ static inline void tcp_rack_delivered(struct tcp_conn *c, struct fbuf *seg, cons
 
 static inline void tcp_rate_bubble(struct tcp_conn *c)
 {
-	if (c->app_limited != 0 && (int32_t)((uint32_t)c->delivered - c->app_limited) > 0)
+	if (c->app_limited != 0 && (int32_t)((uint32_t)c->cc.delivered - c->app_limited) > 0)
 		c->app_limited = 0;
 }
 
@@ -247,7 +247,7 @@ static inline bool tcp_rate_round(struct tcp_conn *c, uint32_t prior_delivered)
 {
 	if ((int32_t)(prior_delivered - c->round_delivered) < 0)
 		return false;
-	c->round_delivered = (uint32_t)c->delivered;
+	c->round_delivered = (uint32_t)c->cc.delivered;
 	return true;
 }
 

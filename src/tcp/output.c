@@ -825,8 +825,8 @@ void tcp_send_ack(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 void tcp_send_challenge(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 {
 	/* The budget is the connection's own: a shared one would tell others that it is spent (T5961-4). */
-	if (now - c->challenge_from >= FS_SEC(1) || c->challenge_from == 0) {
-		c->challenge_from = now;
+	if (tcp_coarse(now) - c->challenge_from >= tcp_coarse(FS_SEC(1)) || c->challenges == 0) {
+		c->challenge_from = tcp_coarse(now);
 		c->challenges = 0;
 	}
 	c->ack_flags &= (uint8_t) ~(TCP_ACK_NOW | TCP_ACK_CHALLENGE);

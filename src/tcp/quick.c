@@ -129,7 +129,7 @@ static INLINE void take_ack(struct tcp_conn *c, tcp_seq ack, uint32_t window, fs
 		c->max_wnd = FS_MAX(c->max_wnd, window);
 	}
 	c->snd_wl2 = ack;
-	c->delivered++;
+	c->cc.delivered++;
 	c->app_limited = 0;
 	c->bytes_acked += ack - c->snd_una;
 	c->snd_una = ack;

@@ -40,7 +40,7 @@ void tcp_rack_adapt(struct tcp_conn *c, const struct tcp_ack_state *a)
 	if (r->dsack_seen) {
 		r->reo_steps = (uint8_t)FS_MIN(r->reo_steps + 1, REO_STEPS_MAX);
 		r->dsack_seen = false;
-		r->last_delivered = (uint32_t)c->delivered;
+		r->last_delivered = (uint32_t)c->cc.delivered;
 		r->reo_persist = REO_PERSIST;
 	} else if (r->reo_persist == 0) {
 		r->reo_steps = 1;

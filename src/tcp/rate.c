@@ -22,7 +22,7 @@ void tcp_rate_sent(struct tcp_conn *c, struct fbuf *seg, fs_ns now)
 		c->first_sent_us = c->delivered_us = tcp_us(now);
 	s->first_sent_us = c->first_sent_us;
 	s->delivered_us = c->delivered_us;
-	s->delivered = (uint32_t)c->delivered;
+	s->delivered = (uint32_t)c->cc.delivered;
 	if (c->app_limited != 0)
 		s->marks |= TCP_SEG_APP_LIMITED;
 	else
@@ -42,7 +42,7 @@ void tcp_rate_delivered(struct tcp_conn *c, struct fbuf *seg, struct tcp_ack_sta
 	a->rate_sent_at = s->sent_at;
 	a->rate_end = end;
 	a->rate_delivered_us = s->delivered_us;
-	a->cc.prior_delivered = c->delivered - ((uint32_t)c->delivered - s->delivered);
+	a->cc.prior_delivered = c->cc.delivered - ((uint32_t)c->cc.delivered - s->delivered);
 	a->cc.app_limited = s->marks & TCP_SEG_APP_LIMITED;
 	/* The next flight's interval begins when this one was sent. */
 	c->first_sent_us = tcp_us(s->sent_at);
@@ -75,7 +75,7 @@ void tcp_rate_sample(struct tcp_conn *c, struct tcp_ack_state *a)
 	if (c->reneged)
 		return; /* what was delivered is not known */
 	ack_us = now_us - a->rate_delivered_us;
-	a->cc.delivered = (uint32_t)(c->delivered - a->cc.prior_delivered);
+	a->cc.delivered = (uint32_t)(c->cc.delivered - a->cc.prior_delivered);
 	a->cc.interval_us = FS_MAX(a->rate_send_us, ack_us);
 	/* A segment sent twice of which the first came: less than any round trip cannot be (3.3). */
 	if (a->cc.interval_us < c->rtt.min_us && c->rtt.min_us != UINT32_MAX)
@@ -93,7 +93,7 @@ void tcp_rate_check_app_limited(struct tcp_conn *c)
 	if (seq_diff(c->snd_end, c->snd_nxt) >= (int32_t)c->mss || in_flight >= c->cc.cwnd ||
 	    c->lost_out > c->retrans_out)
 		return;
-	c->app_limited = (uint32_t)c->delivered + in_flight;
+	c->app_limited = (uint32_t)c->cc.delivered + in_flight;
 	if (c->app_limited == 0)
 		c->app_limited = 1;
 }

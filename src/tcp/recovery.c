@@ -172,7 +172,7 @@ static void reno_duplicate(struct tcp_conn *c, const struct tcp_ack_state *a)
 		c->reord_seen++;
 		tcp_count(c, FS_CTR_tcp_reordered);
 	}
-	c->delivered += c->sacked_out - prior;
+	c->cc.delivered += c->sacked_out - prior;
 }
 
 /* One segment filled the hole, the others had been counted when their duplicates came. */
@@ -181,9 +181,9 @@ void tcp_reno_acked(struct tcp_conn *c, const struct tcp_ack_state *a)
 	if (a->cc.acked == 0)
 		return;
 	if (a->cc.acked > c->sacked_out)
-		c->delivered += a->cc.acked - c->sacked_out;
+		c->cc.delivered += a->cc.acked - c->sacked_out;
 	else
-		c->delivered++;
+		c->cc.delivered++;
 	c->sacked_out -= FS_MIN(a->cc.acked - 1, c->sacked_out);
 	tcp_reno_limit(c);
 }

@@ -136,7 +136,7 @@ static struct fbuf *mark_sacked(struct tcp_conn *c, struct fbuf *f, struct tcp_a
 	if (c->sacked_out == 0 || seq_gt(end, c->high_sacked))
 		c->high_sacked = end;
 	c->sacked_out++;
-	c->delivered++;
+	c->cc.delivered++;
 	a->data_sacked = true;
 	return join_runs(f);
 }

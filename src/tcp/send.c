@@ -82,7 +82,7 @@ void tcp_send_tune(struct tcp_conn *c)
 
 	if (c->options.sndbuf)
 		return;
-	segments = FS_MAX(FS_MAX(config->initial_cwnd, c->cc.cwnd), c->reordering + 1);
+	segments = FS_MAX(FS_MAX(config->initial_cwnd, c->cc.cwnd), c->reordering + 1U);
 	want = SNDBUF_ROUNDS * segments * ((uint64_t)c->mss + TCP_SEG_OVERHEAD);
 	if (want > c->sndbuf)
 		c->sndbuf = (uint32_t)FS_MAX(FS_MIN(want, (uint64_t)config->sndbuf[2]), (uint64_t)c->sndbuf);

@@ -472,7 +472,6 @@ static inline bool tcp_is_outstanding(const struct tcp_conn *c)
 
 static inline void tcp_cc_inform(struct tcp_conn *c)
 {
-	c->cc.delivered = c->delivered;
 	c->cc.srtt_us = c->rtt.srtt_us;
 	c->cc.min_rtt_us = c->rtt.min_us;
 }

@@ -629,7 +629,7 @@ static void expect_same(const char *algorithm, uint16_t len, uint32_t marks)
 		rig_write(r, 1);
 		tcp_seg(r->c.first)->len = len;
 		r->c.snd_end -= RIG_MSS - len;
-		r->c.app_limited = (uint32_t)r->c.delivered * (marks != 0);
+		r->c.app_limited = (uint32_t)r->c.cc.delivered * (marks != 0);
 		rig_output(r);
 		r->now += FS_MS(11);
 		r->echo_at = r->now - FS_MS(11);
@@ -675,12 +675,12 @@ static void tcp_ack_input__counts_delivery_and_bytes(void **state)
 	rig_write(&r, 10);
 	rig_send(&r, 10);
 	rig_sack(&r, 2, { 3, 5 });
-	assert_int_equal(r.c.delivered, 4);
+	assert_int_equal(r.c.cc.delivered, 4);
 	assert_int_equal(r.c.bytes_acked, 2 * RIG_MSS);
 	rig_ack(&r, 6);
-	assert_int_equal(r.c.delivered, 6);
+	assert_int_equal(r.c.cc.delivered, 6);
 	rig_ack(&r, 10);
-	assert_int_equal(r.c.delivered, 10);
+	assert_int_equal(r.c.cc.delivered, 10);
 	assert_int_equal(r.c.bytes_acked, 10 * RIG_MSS);
 	rig_close(&r);
 }

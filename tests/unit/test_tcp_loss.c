@@ -336,7 +336,7 @@ static void run(struct path *p)
 	}
 	assert_int_equal(p->next, PATH_SEGMENTS);
 	if (tcp_is_sack(&r->c)) /* otherwise duplicates are guessed from */
-		assert_int_equal(r->c.delivered, PATH_SEGMENTS);
+		assert_int_equal(r->c.cc.delivered, PATH_SEGMENTS);
 	rig_close(r);
 }
 

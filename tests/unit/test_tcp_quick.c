@@ -71,7 +71,6 @@ static void strip(struct tcp_conn *to, const struct tcp_conn *c)
 	if (!c->first)
 		s->first_sent_us = s->delivered_us = 0;
 	/* Congestion control is told when it is asked. */
-	s->cc.delivered = 0;
 	s->cc.srtt_us = s->cc.min_rtt_us = 0;
 	if (!c->cc.times_idle)
 		memset(s->cc.private, 0, sizeof(s->cc.private));

@@ -284,13 +284,13 @@ static void tcp_rack_adapt__one_step_a_round_trip(void **state)
 	struct rig r;
 
 	rig_open(&r, TCP_CONN_SACK);
-	r.c.delivered = 100;
+	r.c.cc.delivered = 100;
 	r.c.rack.dsack_seen = true;
 	a.cc.prior_delivered = 90;
 	tcp_rack_adapt(&r.c, &a);
 	assert_int_equal(r.c.rack.reo_steps, 2);
 	assert_false(r.c.rack.dsack_seen);
-	r.c.delivered = 120;
+	r.c.cc.delivered = 120;
 	r.c.rack.dsack_seen = true;
 	a.cc.prior_delivered = 99; /* sent before the step */
 	tcp_rack_adapt(&r.c, &a);

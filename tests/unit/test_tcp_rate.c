@@ -9,16 +9,16 @@
 static struct tcp_ack_state deliver(struct rig *r, unsigned n)
 {
 	struct tcp_ack_state a = { .now = r->now };
-	uint64_t prior = r->c.delivered;
+	uint64_t prior = r->c.cc.delivered;
 
 	while (n-- > 0) {
 		tcp_rate_delivered(&r->c, r->c.first, &a);
-		r->c.delivered++;
+		r->c.cc.delivered++;
 		tcp_unmark(&r->c, r->c.first);
 		r->c.snd_una = tcp_seg_end(r->c.first);
 		tcp_seg_pop(&r->c);
 	}
-	a.cc.acked_sacked = (uint32_t)(r->c.delivered - prior);
+	a.cc.acked_sacked = (uint32_t)(r->c.cc.delivered - prior);
 	tcp_rate_sample(&r->c, &a);
 	return a;
 }
@@ -221,7 +221,7 @@ static void tcp_rate_sample__wraps(void **state)
 	struct rig r;
 
 	rig_open(&r, TCP_CONN_SACK);
-	r.c.delivered = 0xfffffffe;
+	r.c.cc.delivered = 0xfffffffe;
 	r.now = FS_US(0x100000000 - 5000);
 	rig_write(&r, 5);
 	rig_send(&r, 5);

@@ -128,7 +128,7 @@ static void tcp_sack_input__malformed(void **state)
 		rig_expect_count(&r, FS_CTR_tcp_sacks_ignored, 1);
 	}
 	assert_int_equal(r.c.snd_una, una);
-	assert_int_equal(r.c.delivered, 1);
+	assert_int_equal(r.c.cc.delivered, 1);
 	rig_close(&r);
 }
 
