@@ -714,12 +714,11 @@ int bare_handover(struct context *ctx, struct bare *bare, int fd)
 	return ret;
 }
 
-/* Nobody called on it: its group is to hear of it. */
-static int move_unasked(struct context *ctx, struct bare *bare, int reason)
+int bare_follow(struct context *ctx, struct bare *bare, int reason)
 {
 	int ret = move(ctx, bare, -1, reason);
 
-	if (ret == 0 && bare->set) {
+	if (ret == 0 && bare->set) { /* nobody called on it: its group is to hear of it */
 		bare->set->moved = true;
 		ctx->to_ring |= bare->set->sleepers.slots;
 	}
@@ -752,7 +751,7 @@ void bare_leave(struct context *ctx, unsigned port, int reason)
 			here = is_on_port(ctx, &local, port);
 		}
 		if (here)
-			ret = move_unasked(ctx, bare_of(conn), reason);
+			ret = bare_follow(ctx, bare_of(conn), reason);
 	}
 }
 

@@ -92,6 +92,9 @@ void bare_abort(struct context *ctx, struct bare *bare);
  */
 int bare_handover(struct context *ctx, struct bare *bare, int fd);
 
+/* @bare, which its program does not know of yet, or not that: moves because of @reason, if it can. The lock is held. */
+int bare_follow(struct context *ctx, struct bare *bare, int reason);
+
 /* Those of this process that the stack's @port carries move, as far as they can: because of @reason it shall not carry them
  * any more. The lock is held. */
 void bare_leave(struct context *ctx, unsigned port, int reason);

@@ -147,13 +147,49 @@ static void stop_listening(struct context *ctx, struct sock *s)
 	segments_send(ctx);
 }
 
+/* Does its program go on to accept through us, once @reason moved it? */
+static bool still_accepts(int reason)
+{
+	return reason == FS_REASON_policy || reason == FS_REASON_option || reason == FS_REASON_moved;
+}
+
+/* New connections are the shadow's from now on. Those that wait for accept() move when they are accepted: only then they have
+ * a descriptor. */
+static void leave(struct context *ctx, struct sock *s, int reason, const char *detail)
+{
+	if (s->stream.leaving)
+		return;
+	stream_unsteer(ctx, s);
+	tcp_retire(&s->stream.listener);
+	s->stream.leaving = (uint8_t)reason;
+	s->unsteered = true;
+	record_reason(s->record, reason, detail);
+	sock_publish(s);
+	ctx->stack->counter[FS_CTR_moved_to_kernel]++;
+}
+
+void stream_left(struct context *ctx, struct sock *s)
+{
+	stop_listening(ctx, s);
+	give_flags_back(ctx, s);
+	s->stream.leaving = 0;
+	s->way = SOCK_KERNEL;
+	sock_publish(s);
+	ctx->to_ring |= sock_sleepers(s);
+}
+
 void stream_demote(struct context *ctx, struct sock *s, int reason, const char *detail)
 {
 	if (s->way == SOCK_KERNEL)
 		return;
+	if (stream_listens(&s->stream) && s->stream.listener.n_ready && still_accepts(reason)) {
+		leave(ctx, s, reason, detail);
+		return;
+	}
 	if (stream_listens(&s->stream)) {
 		stop_listening(ctx, s);
 		give_flags_back(ctx, s);
+		s->stream.leaving = 0;
 	} else if (s->stream.conn) {
 		handover_sock(ctx, s, reason);
 		return;

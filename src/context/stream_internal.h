@@ -78,6 +78,9 @@ void stream_inherit(const struct sock *listener, int from, int to);
 /* Put the entries of listener @s in wherever they are missing. 0 or why not. */
 int stream_steer(struct context *ctx, struct sock *s);
 
+/* Listener @s, which was leaving, has nobody left that waits for accept(): it is the kernel's alone. */
+void stream_left(struct context *ctx, struct sock *s);
+
 /* One more flow is the stack's, or no longer, on all ports. */
 int stream_steer_flow(struct context *ctx, const struct tcp_end *end);
 void stream_unsteer_flow(struct context *ctx, const struct tcp_end *end);

@@ -11,6 +11,7 @@
 
 #include "base/reason.h"
 #include "context/bare.h"
+#include "context/handover.h"
 #include "context/helper.h"
 #include "context/lease.h"
 #include "context/lifecycle.h"
@@ -194,7 +195,7 @@ void stream_resteer(struct context *ctx, unsigned port)
 	LIST_FOR_EACH(e, &ctx->stack->all_streams) {
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
 
-		if (stream_listens(&s->stream) && belongs_on(ctx, s, ctx->stack->ip.port[port].ifindex))
+		if (stream_listens(&s->stream) && !s->stream.leaving && belongs_on(ctx, s, ctx->stack->ip.port[port].ifindex))
 			steer_on(ctx, s, port);
 	}
 }
@@ -382,8 +383,7 @@ static int waste(struct context *ctx, struct sock *s, int error)
 	return error;
 }
 
-/* The engine has one. A descriptor or -errno. */
-static int accept_fast(struct acceptance *a, struct sock *s)
+static int accept_engines(struct acceptance *a, struct sock *s)
 {
 	struct context *ctx = a->ctx;
 	int fd, type = SOCK_STREAM | (a->flags & (SOCK_NONBLOCK | SOCK_CLOEXEC));
@@ -428,6 +428,23 @@ static bool kernel_has_none(const struct acceptance *a)
 	struct timespec zero = { 0 };
 
 	return !a->kernel_hot && sys_ppoll(&shadow, 1, &zero, NULL) == 0;
+}
+
+/* The engine has one. A descriptor or -errno. */
+static int accept_fast(struct acceptance *a, struct sock *s)
+{
+	int fd = accept_engines(a, s), reason = s->stream.leaving;
+	struct context *ctx = a->ctx;
+
+	if (__builtin_expect(reason == 0, 1))
+		return fd;
+	if (fd >= 0 && a->bare)
+		bare_follow(ctx, a->bare, reason);
+	else if (fd >= 0)
+		handover_sock(ctx, context_live_sock(ctx, fd), reason);
+	if (s->stream.listener.n_ready == 0)
+		stream_left(ctx, s);
+	return fd;
 }
 
 static int accept_kernel(struct acceptance *a)

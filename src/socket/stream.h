@@ -32,6 +32,8 @@ struct stream {
 	bool v6, v6_only;
 	bool connecting;	      /* connect() has not said yet what became of it */
 	bool reuseport;
+	uint8_t leaving;	      /* listener: enum fs_reason why it is the kernel's, but for what waits for accept();
+					 0 = it is not */
 	bool took_kernel;	      /* listener: the fast path's turn at accept(), after the shadow's */
 	uint32_t ifindex;	      /* SO_BINDTODEVICE; 0 = any */
 	int32_t peek_off;	      /* SO_PEEK_OFF; -1 = off */

@@ -188,15 +188,25 @@ static void disown_children(struct tcp_listener *listener)
 	}
 }
 
+void tcp_retire(struct tcp_listener *listener)
+{
+	struct list *e;
+
+	if (!listener->stack || listener->retired)
+		return;
+	listener->retired = true;
+	table_remove(&listener->stack->listeners, &listener->node);
+	while ((e = list_first(&listener->reqs)) != NULL)
+		tcp_req_free(req_of(e));
+}
+
 void tcp_unlisten(struct tcp_listener *listener, const struct ip_env *env, fs_ns now)
 {
 	struct list *e;
 
 	if (!listener->stack)
 		return;
-	table_remove(&listener->stack->listeners, &listener->node);
-	while ((e = list_first(&listener->reqs)) != NULL)
-		tcp_req_free(req_of(e));
+	tcp_retire(listener);
 	while ((e = list_pop_front(&listener->ready)) != NULL) {
 		struct tcp_conn *c = conn_of(e);
 
@@ -209,6 +219,7 @@ void tcp_unlisten(struct tcp_listener *listener, const struct ip_env *env, fs_ns
 	}
 	disown_children(listener);
 	listener->stack = NULL;
+	listener->retired = false;
 }
 
 /* --- segments --- */

@@ -207,6 +207,7 @@ struct tcp_listener {
 	struct tcp_stack *stack;  /* NULL = not listening */
 	uint32_t overflows;	  /* of the accept queue */
 	fs_ns cookies_at;	  /* when a cookie was sent last; 0 = never */
+	bool retired;		  /* takes no more */
 };
 
 /*
@@ -427,6 +428,9 @@ int tcp_listen(struct tcp_stack *tcp, struct tcp_listener *listener, uint32_t ba
 
 /* The oldest complete connection, now the caller's; NULL = none. */
 struct tcp_conn *tcp_accept(struct tcp_listener *listener);
+
+/* Take no more: half-open ones are forgotten, complete ones wait for tcp_accept() as before. Until tcp_unlisten(). */
+void tcp_retire(struct tcp_listener *listener);
 
 /* Stop: half-open ones are forgotten, complete ones reset. The memory is the caller's again. */
 void tcp_unlisten(struct tcp_listener *listener, const struct ip_env *env, fs_ns now);

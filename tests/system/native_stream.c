@@ -900,6 +900,43 @@ static void case_follow_policy(void)
 	rest("moved");
 }
 
+/* Three that wait for accept() when the rule comes: they go on in the kernel, whole. */
+static void case_accept_after_policy(void)
+{
+	struct fsock_channel *from, *ch;
+	struct fsock_event event;
+	struct fsock_group *g;
+	char text[200];
+	ssize_t n;
+
+	EQUAL(fsock_bind(open_ep(), 0, 5200, &from), 0);
+	EQUAL(fsock_group_open(&g), 0);
+	EQUAL(fsock_group_add(g, from, NULL), 0);
+	EQUAL(fsock_listen(from, 100), 0);
+	rest("ready");
+	do {
+		tell_reason(from, text);
+		EQUAL(fsock_poll(g, &event, 1, 1000 * MS), 1);
+	} while (strncmp(text, "policy: ", 8) != 0);
+	for (int i = 0; i < 3; i++) {
+		EQUAL(fsock_poll(g, &event, 1, 0), 1);
+		EQUAL(event.events, FSOCK_EVENT_IN);
+		EQUAL(fsock_accept(from, FSOCK_ACCEPT_NONBLOCK, &ch), 0);
+		EQUAL(get(ch, FSOCK_ACCELERATED), 0);
+		while ((n = fsock_recv(ch, 0, text, sizeof(text), NULL)) > 0)
+			EQUAL(fsock_send(ch, 0, text, (size_t)n, NULL), n);
+		EQUAL(n, 0);
+		EQUAL(fsock_close(ch), 0);
+	}
+	EQUAL(fsock_accept(from, FSOCK_ACCEPT_NONBLOCK, &ch), -EAGAIN);
+	EQUAL(fsock_poll(g, &event, 1, 0), 0);
+	rest("accepted");
+	set_time(from, FSOCK_RX_TIMEOUT, 5000 * MS);
+	EQUAL(fsock_accept(from, 0, &ch), 0);
+	tell_reason(ch, text);
+	NEED(strncmp(text, "kernel_arrival: ", 16) == 0 || strncmp(text, "policy: ", 8) == 0);
+}
+
 /* Its program waits in a group, and calls on nothing. */
 static void case_follow_policy_asleep(void)
 {
@@ -956,7 +993,7 @@ static const struct {
 	{ "bound", case_bound },       { "serve", case_serve },	      { "reason", case_reason },
 	{ "handover", case_handover }, { "handover_errors", case_handover_errors },
 	{ "handover_bulk", case_handover_bulk }, { "handover_wakes", case_handover_wakes },
-	{ "records", case_records },
+	{ "records", case_records }, { "accept_after_policy", case_accept_after_policy },
 	{ "follow_policy", case_follow_policy }, { "follow_policy_asleep", case_follow_policy_asleep },
 };
 

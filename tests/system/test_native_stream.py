@@ -279,3 +279,62 @@ def test_why_tells_of_connections(pair, program):
     told = [s for s in fsock.sockets(json.loads(done.out.splitlines()[-1])) if s["remote"] == f"{net.B4}:{PORT}"]
     assert [s["accelerated"] for s in told if s["fd"] == -2] == [True, True], told
     assert [s["reason"] for s in told if s["fd"] >= 0] == ["moved", "moved"], told
+
+
+ACCEPTER = """
+import os, select, socket, sys
+listener = socket.create_server((sys.argv[1], 5200))
+def rest(word):
+    print(word, file=sys.stderr, flush=True)
+    os.read(0, 1)
+rest("ready")
+while select.select([0, listener], [], [], 10)[0] != [0, listener]:
+    pass
+os.read(0, 1)
+for _ in range(3):
+    peer = listener.accept()[0]
+    while data := peer.recv(65536):
+        peer.sendall(data)
+    peer.close()
+rest("accepted")
+listener.settimeout(5)
+listener.accept()
+"""
+
+
+@pytest.mark.parametrize("way", ["native", "preloaded"])
+def test_those_that_wait_for_accept_follow_policy(pair, program, way):
+    """A rule comes between their handshake and accept(): nobody is reset."""
+    wait, stdin = os.pipe()
+    with pair.b.inside():
+        clients = [socket.socket() for _ in range(4)]
+    argv = [program("native_stream"), "accept_after_policy", *ENDS[4], PORT, "fast"] if way == "native" else \
+        fsock.run(["/usr/bin/python3", "-c", ACCEPTER, net.A4], profile="latency")
+    with _rule(pair.a) as rule, pair.a.popen(argv, env={**fsock.CLEAN, **LATENCY}, stdin=wait) as server:
+        assert server.wait_for("ready"), server.err
+        before = _resets(pair.a), _resets(pair.b)
+        for i, client in enumerate(clients[:3]):
+            client.settimeout(20)
+            client.connect((net.A4, 5200))
+            client.sendall(b"%d" % i * 1000)
+        clients[0].shutdown(socket.SHUT_WR)
+        assert proc.until(lambda: _bytes(server) == 3000), "they came by the kernel"
+        rule()
+        os.write(stdin, b"x")
+        if way == "preloaded":
+            assert proc.until(lambda: "policy" in fsock.reasons(fsock.stat(server.pid))), server.err
+            os.write(stdin, b"x")
+        for client in clients[1:3]:
+            client.shutdown(socket.SHUT_WR)
+        for i, client in enumerate(clients[:3]):
+            assert b"".join(iter(lambda: client.recv(65536), b"")) == b"%d" % i * 1000
+        counters = _step(server, "accepted")["counters"]
+        assert counters["tcp_opened_passive"] == 3 and counters["moved_to_kernel"] == 4
+        os.write(stdin, b"x")
+        clients[3].connect((net.A4, 5200))
+        assert server.finish().status == 0, server.err
+        assert (_resets(pair.a), _resets(pair.b)) == before
+        for client in clients:
+            client.close()
+    os.close(wait)
+    os.close(stdin)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test_tcp_listen.c - listeners: whose a SYN is, the accept queue and its overflow, the end.
+ * test_tcp_listen.c - listeners: whose a SYN is, the accept queue and its overflow, the end, and before it retirement.
  */
 #include <errno.h>
 
@@ -335,6 +335,44 @@ static void tcp_unlisten__forgets_and_resets(void **state)
 	raw_close(&r);
 }
 
+/* Nothing finds it any more, half-open ones are forgotten; what waits can be accepted, or ends with it. */
+static void tcp_retire__keeps_what_waits(void **state)
+{
+	struct tcp_listener l, other;
+	struct tcp_conn *first;
+	struct raw_seg out;
+	struct raw_rig r;
+
+	raw_open(&r);
+	rig_listen(&r, &l, 8);
+	rig_half_open(&r, 7);
+	rig_complete_open(&r, 1);
+	rig_complete_open(&r, 2);
+	tcp_retire(&l);
+	tcp_retire(&l); /* twice is fine */
+	assert_null(find4(&r, RIG_IFINDEX));
+	assert_int_equal(l.n_reqs, 0);
+	assert_int_equal(l.n_ready, 2);
+	at(&r, &other, any, false);
+	assert_int_equal(tcp_listen(&r.tcp, &other, 1), 0);
+	first = tcp_accept(&l);
+	assert_int_equal(first->end.remote_port, 1);
+	assert_int_equal(first->state, TCP_ESTABLISHED);
+	rig_forget_out(&r);
+	tcp_unlisten(&l, &r.h.env, rig_now(&r));
+	rig_expect_one(&r, &out, TCP_RST | TCP_ACK);
+	assert_int_equal(out.h.dst_port, 2);
+	assert_null(l.stack);
+	assert_ptr_equal(find4(&r, RIG_IFINDEX), &other);
+	tcp_abort(first, &r.h.env, rig_now(&r));
+	rig_forget_out(&r);
+	tcp_unlisten(&other, &r.h.env, rig_now(&r));
+	assert_int_equal(tcp_listen(&r.tcp, &l, 1), 0); /* as new */
+	assert_ptr_equal(find4(&r, RIG_IFINDEX), &l);
+	tcp_unlisten(&l, &r.h.env, rig_now(&r));
+	raw_close(&r);
+}
+
 /* One that ended while it waited can still be accepted: its user learns of it by reading (as Linux). */
 static void tcp_accept__of_a_reset_connection(void **state)
 {
@@ -370,6 +408,7 @@ int main(void)
 		cmocka_unit_test(tcp_accept_queue__overflow_as_linux),
 		cmocka_unit_test(tcp_listen__backlog_changes),
 		cmocka_unit_test(tcp_unlisten__forgets_and_resets),
+		cmocka_unit_test(tcp_retire__keeps_what_waits),
 		cmocka_unit_test(tcp_accept__of_a_reset_connection),
 	};
 
