@@ -19,7 +19,7 @@
 #include "sys/sys.h"
 #include "tcp/snapshot.h"
 
-#define SETTLED_NS FS_MS(10) /* after a move, until no frame of it can be on its way any more */
+#define SETTLED_NS FS_MS(10) /* after a move, until all that is on its way has come as far as the ports */
 #define DRIVE_NS FS_MS(1) /* between looks at what an exiting process waits for */
 
 static uint32_t read_queue(void *conn, enum tcp_queue which, uint32_t offset, void *to, uint32_t len)
@@ -37,6 +37,7 @@ void handover_settle(struct context *ctx)
 
 	if (ctx->now - ctx->stack->moved_at < SETTLED_NS)
 		return;
+	context_drain(ctx); /* nobody may have looked at the ports since */
 	while ((e = list_pop_front(&ctx->stack->moved)) != NULL)
 		tcp_discard(FS_CONTAINER_OF(e, struct tcp_conn, queue), &ctx->env);
 }
