@@ -449,16 +449,22 @@ def long_packet():
                                          "--provider=packet"])
 
 
+def bench_result(*words):
+    """of bench/run with these words; its figures are printed, good or bad"""
+    status, out = shell([str(ROOT / "bench/run"), *words], 3600)
+    if status == 0:
+        print(last_lines(out, 60), flush=True)
+    return Result(" ".join(["bench/run", *words]), "passed" if status == 0 else "failed", last_lines(out, 60))
+
+
 def long_bench():
     """every scenario of bench/run with its rows checked"""
-    status, out = shell([str(ROOT / "bench/run")], 3600)
-    yield Result("bench/run", "passed" if status == 0 else "failed", last_lines(out, 60))
+    yield bench_result()
 
 
 def long_tcp_loss():
     """goodput under loss beside the kernel's, ten paired runs of 20 s over each link: 40 minutes"""
-    status, out = shell([str(ROOT / "bench/run"), "--rounds", "10", "--seconds", "20", "tcp_loss"], 3600)
-    yield Result("bench/run tcp_loss", "passed" if status == 0 else "failed", last_lines(out, 60))
+    yield bench_result("--rounds", "10", "--seconds", "20", "tcp_loss")
 
 
 def long_tcp_soak():
