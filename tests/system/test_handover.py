@@ -86,6 +86,138 @@ def test_a_program_that_ends_loses_nothing(pair, family, way):
             assert any(s["remote_port"] == PORT and s["tx_fast"] > 0 for s in report.sockets())
 
 
+# Ends with a connection in each state of those it is given, port after port. With "drop", without the right to hand them
+# to the kernel.
+LEAVER = textwrap.dedent("""
+    import ctypes, random, select, socket, sys, threading
+    host, port, size, states = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4].split(",")
+    random.seed(1)
+    data, kept = random.randbytes(size), {}
+    def reach(port, state):
+        peer = kept[state] = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8000000)
+        peer.connect((host, port))
+        if state in ("close_wait", "last_ack"):
+            assert peer.recv(1) == b""
+        peer.sendall(data)
+        if state not in ("established", "close_wait"):
+            peer.shutdown(socket.SHUT_WR)
+        if state == "fin_wait2":
+            assert peer.recv(1) == b"x" # after our FIN
+        elif state == "time_wait":
+            assert peer.recv(1) == b""
+        elif state == "closing":
+            assert select.select([peer], [], [], 20)[0]
+    threads = [threading.Thread(target=reach, args=(port + i, state)) for i, state in enumerate(states)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(*[kept[state].getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[0] for state in states], flush=True)
+    if "drop" in sys.argv:
+        ctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())
+""")
+
+# The other end of one: most of what comes is under way until it is told to read.
+OTHER = textwrap.dedent("""
+    import hashlib, socket, sys, time
+    host, port, state = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    listener.bind((host, port))
+    listener.listen()
+    print("ready", flush=True)
+    peer, got = listener.accept()[0], bytearray()
+    if state in ("close_wait", "last_ack"):
+        peer.shutdown(socket.SHUT_WR)
+    elif state == "closing":
+        peer.recv(1, socket.MSG_PEEK)
+        time.sleep(0.3)
+        peer.shutdown(socket.SHUT_WR)
+    if state not in ("fin_wait2", "time_wait"):
+        sys.stdin.readline()
+    try:
+        while data := peer.recv(100000):
+            got += data
+        if state == "fin_wait2":
+            peer.send(b"x")
+            sys.stdin.readline()
+        peer.close()
+        end = "end"
+    except OSError as error:
+        end = error.strerror
+    print(len(got), hashlib.sha256(got).hexdigest(), end, flush=True)
+""")
+
+# What TCP_INFO calls them as the program leaves. One in TIME-WAIT has no socket: CLOSE.
+STATES = {"established": 1, "fin_wait1": 4, "fin_wait2": 5, "time_wait": 7, "close_wait": 8, "last_ack": 9, "closing": 11}
+
+
+def _resets(end):
+    rows = [line.split()[1:] for line in end.run(["cat", "/proc/net/snmp"]).out.splitlines() if line.startswith("Tcp:")]
+    figures = dict(zip(*rows))
+    return int(figures["OutRsts"]), int(figures["EstabResets"])
+
+
+def _other(pair, host, port, state):
+    end = pair.b.popen([sys.executable, "-c", OTHER, host, port, state], env=fsock.CLEAN, stdin=subprocess.PIPE)
+    end.wait_for("ready")
+    return end
+
+
+def _leave(host, port, *states, drop=False, **options):
+    words = [host, port, SIZE, ",".join(states), *(["drop"] if drop else [])]
+    return fsock.run([sys.executable, "-c", LEAVER, *words], profile="default", client_connects=1, **options)
+
+
+def _told_to_read(end, what):
+    end.child.stdin.close()
+    got = end.finish(30)
+    assert got.out.split()[1:] == [str(SIZE), _expected(), "end"], (what, got.out, got.err)
+
+
+@pytest.mark.parametrize("family", ["v4", "v6", "mapped"])
+def test_every_state_ends_as_in_the_kernel(pair, family):
+    """the program is gone and its connections are in these: all bytes arrive, then the end, and no reset"""
+    host = pair.b.address("v4" if family == "mapped" else family)
+    before = _resets(pair.a), _resets(pair.b)
+    with contextlib.ExitStack() as stack:
+        report = stack.enter_context(contextlib.closing(fsock.Report()))
+        ends = [stack.enter_context(_other(pair, host, PORT + 10 + i, state)) for i, state in enumerate(STATES)]
+        done = pair.a.run(_leave(pair.b.address(family), PORT + 10, *STATES),
+                          env={**fsock.CLEAN, **report.env}, fds=(report.fd,))
+        assert done.status == 0 and done.out.split() == [str(number) for number in STATES.values()], done.out + done.err
+        for state, end in zip(STATES, ends):
+            _told_to_read(end, state)
+        fast = {s["remote_port"] for s in report.sockets() if s["tx_fast"] > 0}
+    assert fast == {PORT + 10 + i for i in range(len(STATES))}
+    assert (_resets(pair.a), _resets(pair.b)) == before
+
+
+def test_who_may_not_hand_over_waits_for_its_peer(pair):
+    """without CAP_NET_ADMIN the exit takes as long as the peer does"""
+    with contextlib.closing(fsock.Report()) as report, _other(pair, pair.b.v4, PORT, "established") as end:
+        with pair.a.popen(_leave(pair.b.v4, PORT, "established", drop=True, exit_linger=30000),
+                          env={**fsock.CLEAN, **report.env}, fds=(report.fd,)) as leaver:
+            leaver.wait_for("1\n")
+            _told_to_read(end, "lingering")
+            done = leaver.finish(30)
+        assert done.status == 0 and "exit_linger" not in done.err, done.err
+        assert any(s["remote_port"] == PORT and s["tx_fast"] > 0 for s in report.sockets())
+
+
+def test_who_may_not_hand_over_waits_no_longer_than_exit_linger(pair):
+    """then a reset, and a word of why"""
+    with contextlib.closing(fsock.Report()) as report, _other(pair, pair.b.v4, PORT, "established") as end:
+        done = pair.a.run(_leave(pair.b.v4, PORT, "established", drop=True, exit_linger=50),
+                          env={**fsock.CLEAN, **report.env}, fds=(report.fd,))
+        assert done.status == 0 and "exit_linger" in done.err, done.err
+        assert any(s["remote_port"] == PORT and s["tx_fast"] > 0 for s in report.sockets())
+        end.child.stdin.close()
+        assert "Connection reset by peer" in end.finish(30).out
+
+
 # Echoes on one connection; says its own number and the connection's, and waits in recv() between.
 ECHO = textwrap.dedent("""
     import os, socket, sys
