@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """bench/emulator between two namespaces: what it does to frames, that it repeats it, and that it says what it did."""
+import contextlib
 import json
 import subprocess
 import sys
@@ -68,7 +69,16 @@ data = hashlib.shake_256(b"emulator").digest(3 << 20)
 s = socket.create_connection((sys.argv[1], 5001))
 s.sendall(data)
 s.shutdown(socket.SHUT_WR)
-s.recv(1)  # until all has arrived: what a program that ends leaves behind is another matter
+s.recv(1)  # until all has arrived
+print(hashlib.sha256(data).hexdigest())
+"""
+LEAVE = """
+import hashlib, socket, sys
+data = hashlib.shake_256(b"emulator").digest(3 << 20)
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)
+s.connect((sys.argv[1], 5001))
+s.sendall(data)
 print(hashlib.sha256(data).hexdigest())
 """
 
@@ -169,6 +179,21 @@ def test_streams_of_fsock_arrive_whole(line, ends):
         report.close()
         if ends in (end, "both"):
             assert counts.fast > 0 and counts.kernel == 0, counts
+
+
+def test_what_a_program_leaves_behind_arrives_whole(line):
+    """Most of it is queued or lost when the program ends: the kernel carries on, over the same line."""
+    settings = {"delay_us": 5000, "loss": 10000, "reorder": 10000, "reorder_us": 500, "rate": 100000000, "seed": 6}
+    with contextlib.closing(fsock.Report()) as report, emulator.Emulator(line, settings) as between, \
+            line.b.popen(script(SERVE, net.B4), env=fsock.CLEAN) as server:
+        assert server.wait_for("ready"), server.err
+        done = line.a.run(fsock.run(script(LEAVE, net.B4), profile="latency"), env={**fsock.CLEAN, **report.env},
+                          fds=(report.fd,))
+        assert done.status == 0, done.err
+        assert server.alive()  # it has not all of it yet
+        assert server.finish().out == done.out
+        assert between.stop()["forward"]["lost"] > 0
+        assert any(s["remote_port"] == 5001 and s["tx_fast"] > 0 for s in report.sockets())
 
 
 @pytest.mark.parametrize("words, status, says", [
