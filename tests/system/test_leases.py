@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+test_leases - local ports of fsock's connections beside those of kernel programs in the same namespace (D3, hazard 15).
+
+Ports are few, and both sides take many at the same time: nobody gets what the other has, and all are free afterwards.
+"""
+import contextlib
+import errno
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from lab import fsock, net
+
+PORT = 7350
+EACH = 100
+PORTS = 40000, 40399 # of the namespace
+
+ECHO = textwrap.dedent("""
+    import selectors, socket, sys
+    all, host = selectors.DefaultSelector(), sys.argv[1]
+    listener = socket.create_server((host, int(sys.argv[2])), backlog=512,
+                                    family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    all.register(listener, selectors.EVENT_READ)
+    print("ready", flush=True)
+    while True:
+        for key, _ in all.select():
+            if key.fileobj is listener:
+                all.register(listener.accept()[0], selectors.EVENT_READ)
+            elif data := key.fileobj.recv(100):
+                key.fileobj.sendall(data)
+            else:
+                all.unregister(key.fileobj)
+                key.fileobj.close()
+""")
+
+# Makes its connections, talks over each and tells their ports; talks again and ends when it is told to.
+HOLDER = textwrap.dedent("""
+    import socket, sys
+    peers = [socket.create_connection((sys.argv[1], int(sys.argv[2]))) for _ in range(int(sys.argv[3]))]
+    def talk():
+        for peer in peers:
+            word = b"%d" % peer.getsockname()[1]
+            peer.sendall(word)
+            assert peer.recv(100) == word
+    talk()
+    print("ports", *(peer.getsockname()[1] for peer in peers), flush=True)
+    sys.stdin.readline()
+    talk()
+""")
+
+BINDER = textwrap.dedent("""
+    import socket, sys
+    for port in sys.argv[2:]:
+        with socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET) as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind((sys.argv[1], int(port)))
+                print(0)
+            except OSError as e:
+                print(e.errno)
+""")
+
+
+@pytest.fixture(scope="module")
+def pair():
+    with net.Pair("fsock-lease") as pair:
+        pair.a.run(["sh", "-c", "printf '%d %d' >/proc/sys/net/ipv4/ip_local_port_range" % PORTS])
+        yield pair
+
+
+def _ports(holder):
+    assert holder.wait_for("ports"), holder.err
+    return [int(word) for word in holder.out.split()[1:]]
+
+
+def _bind(end, host, ports):
+    return {int(word) for word in end.run([sys.executable, "-c", BINDER, host, *ports], env=fsock.CLEAN).out.split()}
+
+
+@pytest.mark.parametrize("family", ["v4", "v6"])
+def test_kernel_clients_and_ours_share_the_ports(pair, family):
+    host, here = pair.b.address(family), pair.a.address(family)
+    argv = [sys.executable, "-c", HOLDER, host, PORT, EACH]
+    with contextlib.ExitStack() as stack:
+        def start(end, argv, **how):
+            return stack.enter_context(end.popen(argv, stdin=subprocess.PIPE, **how))
+        report = stack.enter_context(contextlib.closing(fsock.Report()))
+        server = start(pair.b, [sys.executable, "-c", ECHO, host, PORT], env=fsock.CLEAN)
+        assert server.wait_for("ready"), server.err
+        ours = start(pair.a, fsock.run(argv, profile="default", client_connects=1), env={**fsock.CLEAN, **report.env},
+                     fds=(report.fd,))
+        theirs = start(pair.a, argv, env=fsock.CLEAN)
+        mine, kernels = _ports(ours), _ports(theirs)
+        assert len({*mine, *kernels}) == 2 * EACH and all(PORTS[0] <= port <= PORTS[1] for port in mine + kernels)
+        assert _bind(pair.a, here, mine) == {errno.EADDRINUSE}
+        for holder in (ours, theirs):
+            holder.child.stdin.close()
+            assert holder.finish().status == 0, holder.err
+        assert sum(s["remote_port"] == PORT and s["tx_fast"] == 2 for s in report.sockets()) == EACH
+        assert _bind(pair.a, here, mine) == {0}
