@@ -10,6 +10,8 @@ import contextlib
 import json
 import os
 import pathlib
+import subprocess
+import sys
 import tempfile
 
 from lab import fsock, net, proc, sockperf
@@ -340,4 +342,86 @@ def curl(rounds):
               spread=spread(seen["fsock"])).finish(more_is_better=False)
 
 
-ALL = {job.__name__: job for job in (tcp_pp, tcp_stream, tcp_cps, tcp_conns, curl)}
+# --- the helper thread ------------------------------------------------------------------------
+
+# Takes one connection, and then does something else, without a call of sockets: computes, or sleeps.
+BUSY = """
+import os, socket, sys, time
+listener = socket.create_server((sys.argv[1], 5003))
+listener.setsockopt(socket.SOL_SOCKET, 33, 8 << 20) # SO_RCVBUFFORCE: nobody reads
+peer = listener.accept()[0]
+assert peer.recv(1) == b"x"
+before, end = time.process_time(), time.monotonic() + float(sys.argv[3])
+print("busy", flush=True)
+if sys.argv[2] == "sleeps":
+    time.sleep(float(sys.argv[3]))
+while sys.argv[2] == "computes" and time.monotonic() < end:
+    pass
+print((time.process_time() - before) / float(sys.argv[3]) * 100, flush=True)
+"""
+
+# Three segments at a time, which are to be acknowledged at once; how long that takes, in milliseconds.
+BURSTS = """
+import fcntl, json, socket, sys, time
+peer = socket.create_connection((sys.argv[1], 5003))
+peer.sendall(b"x")
+sys.stdin.readline()
+took = []
+for _ in range(int(sys.argv[2])):
+    began = time.monotonic()
+    peer.sendall(bytes(4344))
+    while int.from_bytes(fcntl.ioctl(peer, 0x5411, bytes(4)), "little"): # SIOCOUTQ
+        assert time.monotonic() < began + 10
+    took.append((time.monotonic() - began) * 1000)
+    time.sleep(0.004)
+print(json.dumps(took))
+"""
+
+
+def _acknowledged(pair, options, count=300):
+    """Percentiles of the time until a program that computes has acknowledged three segments."""
+    cpu = proc.cpus()
+    with pair.b.popen(_wrap([sys.executable, "-c", BUSY, net.B4, "computes", 4], options), cpu=cpu[1],
+                      env=fsock.CLEAN) as server:
+        if not proc.until(lambda: ":5003" in pair.b.run(["ss", "-Hltn"]).out):
+            raise Failed("helper: " + server.err.strip()[-300:])
+        with pair.a.popen([sys.executable, "-c", BURSTS, net.B4, count], cpu=cpu[0], stdin=subprocess.PIPE) as client:
+            _started(server, "helper", "busy")
+            client.child.stdin.close()
+            took = sorted(_last(client.finish(), "helper"))
+        row = {name: took[int(len(took) * part)] for name, part in (("p50", 0.5), ("p99", 0.99))}
+        row["max"] = took[-1]
+        if options is not None:
+            row["share"] = fsock.counters(server.pid)["tcp_bytes_in"] / (1 + count * 4344)
+        return row
+
+
+def _sleeper(pair, options):
+    """Percent of a processor that a program with an open connection uses while it sleeps, all its threads together."""
+    with pair.b.popen(_wrap([sys.executable, "-c", BUSY, net.B4, "sleeps", 4], options), env=fsock.CLEAN) as server:
+        if not proc.until(lambda: ":5003" in pair.b.run(["ss", "-Hltn"]).out):
+            raise Failed("helper: " + server.err.strip()[-300:])
+        with pair.a.popen([sys.executable, "-c", BURSTS, net.B4, 0], stdin=subprocess.PIPE):
+            return float(server.finish().out.split()[-1])
+
+
+def helper(rounds):
+    """ACKs of a program that computes and calls no socket; processor time of one that sleeps, with the thread and without"""
+    options = PROFILES["default"]
+    with net.Pair("fsock-bench") as pair:
+        seen = _measure("helper", rounds, {"kernel": lambda: _acknowledged(pair, None),
+                                           "fsock": lambda: _acknowledged(pair, options)})
+        idle = _measure("helper, idle", rounds, {
+            "kernel": lambda: _sleeper(pair, None), "fsock": lambda: _sleeper(pair, options),
+            "without": lambda: _sleeper(pair, {**options, "helper": 0})})
+    for point in ("p50", "p99", "max"):
+        values = [r[point] for r in seen["fsock"]]
+        yield Row("helper", {"program": "computes", "profile": "default"}, f"ACK {point}", "ms", fsock=median(values), n=rounds,
+                  kernel_block=median(r[point] for r in seen["kernel"]), spread=spread(values),
+                  share=min(r["share"] for r in seen["fsock"])).finish(more_is_better=False)
+    for name, words in (("fsock", {}), ("without", {"helper": 0})):
+        yield Row("helper", {"program": "sleeps", "profile": "default", **words}, "cpu", "% of a core", fsock=median(idle[name]),
+                  kernel_block=median(idle["kernel"]), n=rounds, spread=spread(idle[name]))
+
+
+ALL = {job.__name__: job for job in (tcp_pp, tcp_stream, tcp_cps, tcp_conns, curl, helper)}
