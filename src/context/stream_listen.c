@@ -383,6 +383,31 @@ static int waste(struct context *ctx, struct sock *s, int error)
 	return error;
 }
 
+/* No room for a socket of the stack's: the connection goes on in the kernel as @fd, which has a record that says why, if
+ * there was room for that. Where it cannot move it waits on, as it does when descriptors are short. @fd or -ENOBUFS. */
+static int accept_away(struct acceptance *a, struct sock *s, int fd)
+{
+	struct context *ctx = a->ctx;
+	struct tcp_conn *conn = tcp_accept(&s->stream.listener);
+	struct tcp_end end = conn->end;
+	bool gone = conn->state == TCP_CLOSED;
+
+	if (s->stream.inherit[0] | s->stream.inherit[1])
+		stream_inherit(s, a->fd, fd);
+	if (gone || handover_conn(ctx, conn, fd) < 0) {
+		if (gone)
+			tcp_close(conn, &ctx->env, ctx->now);
+		else
+			tcp_accept_undo(&s->stream.listener, conn);
+		context_fd_forget(ctx, fd);
+		sys_close(fd);
+		return gone ? -ECONNABORTED : -ENOBUFS;
+	}
+	if (a->name)
+		stream_put_name(s->stream.v6, &end.remote, end.remote_port, a->name, a->len);
+	return fd;
+}
+
 static int accept_engines(struct acceptance *a, struct sock *s)
 {
 	struct context *ctx = a->ctx;
@@ -402,11 +427,8 @@ static int accept_engines(struct acceptance *a, struct sock *s)
 	if (fd < 0)
 		return fd;
 	child = stream_adopt(ctx, fd, s, a->flags);
-	if (!child) {
-		context_fd_forget(ctx, fd); /* its record, if it got one */
-		sys_close(fd);
-		return -ENOBUFS;
-	}
+	if (!child)
+		return accept_away(a, s, fd);
 	child->stream.conn = tcp_accept(&s->stream.listener);
 	child->stream.conn->user = child;
 	child->way = SOCK_FAST;
@@ -435,13 +457,15 @@ static int accept_fast(struct acceptance *a, struct sock *s)
 {
 	int fd = accept_engines(a, s), reason = s->stream.leaving;
 	struct context *ctx = a->ctx;
+	struct sock *child;
 
 	if (__builtin_expect(reason == 0, 1))
 		return fd;
+	child = fd >= 0 ? context_live_sock(ctx, fd) : NULL;
 	if (fd >= 0 && a->bare)
 		bare_follow(ctx, a->bare, reason);
-	else if (fd >= 0)
-		handover_sock(ctx, context_live_sock(ctx, fd), reason);
+	else if (child)
+		handover_sock(ctx, child, reason);
 	if (s->stream.listener.n_ready == 0)
 		stream_left(ctx, s);
 	return fd;

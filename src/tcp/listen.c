@@ -170,6 +170,14 @@ struct tcp_conn *tcp_accept(struct tcp_listener *listener)
 	return c;
 }
 
+void tcp_accept_undo(struct tcp_listener *listener, struct tcp_conn *c)
+{
+	list_push_front(&listener->ready, &c->queue);
+	c->flags |= TCP_CONN_QUEUED;
+	c->listener = listener;
+	listener->n_ready++;
+}
+
 /* The Fast Open children their users have already: nothing but the table leads to them. */
 static void disown_children(struct tcp_listener *listener)
 {

@@ -429,6 +429,9 @@ int tcp_listen(struct tcp_stack *tcp, struct tcp_listener *listener, uint32_t ba
 /* The oldest complete connection, now the caller's; NULL = none. */
 struct tcp_conn *tcp_accept(struct tcp_listener *listener);
 
+/* What tcp_accept() just gave is the oldest again: it was not wanted after all. */
+void tcp_accept_undo(struct tcp_listener *listener, struct tcp_conn *c);
+
 /* Take no more: half-open ones are forgotten, complete ones wait for tcp_accept() as before. Until tcp_unlisten(). */
 void tcp_retire(struct tcp_listener *listener);
 

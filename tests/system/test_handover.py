@@ -305,3 +305,61 @@ def test_who_cannot_be_asked_says_so(pair):
         status, said = _handover("--timeout=0.3", stack, program.out.split()[-1])
         assert status == 1 and "no thread" in said["text"], said
         program.kill()
+
+
+# Takes COUNT connections in, as a level-triggered program does, all of them open at once; echoes, and counts what fails.
+CROWDED = textwrap.dedent("""
+    import selectors, socket, sys
+    host, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    listener.listen(64)
+    listener.setblocking(False)
+    waits = selectors.DefaultSelector()
+    waits.register(listener, selectors.EVENT_READ)
+    print("ready", flush=True)
+    got, errors = [], 0
+    while len(got) + errors < count:
+        waits.select()
+        try:
+            got.append(listener.accept())
+        except OSError:
+            errors += 1
+    for peer, name in got:
+        assert peer.getpeername() == name, (peer.getpeername(), name)
+        peer.setblocking(True)
+        peer.sendall(peer.recv(100))
+    print("took", len(got), "errors", errors, flush=True)
+    sys.stdin.read()
+""")
+
+VISITORS = textwrap.dedent("""
+    import os, socket, sys
+    peers = [socket.create_connection((sys.argv[1], int(sys.argv[2]))) for _ in range(int(sys.argv[3]))]
+    for peer in peers:
+        said = os.urandom(16)
+        peer.settimeout(20)
+        peer.sendall(said)
+        assert peer.recv(100) == said
+    print("fine", flush=True)
+""")
+
+
+@pytest.mark.parametrize("family", ["v4", "v6"])
+def test_accepted_without_room_is_the_kernels(pair, family):
+    count, room = 30, 16
+    where = [pair.a.address(family), PORT + 2, count]
+    with contextlib.closing(fsock.Report()) as report:
+        with pair.a.popen(fsock.run([sys.executable, "-c", CROWDED, *where], profile="latency", max_sockets=room),
+                          env={**fsock.CLEAN, **report.env}, fds=(report.fd,), stdin=subprocess.PIPE) as server:
+            server.wait_for("ready")
+            visit = pair.b.run([sys.executable, "-c", VISITORS, *where], env=fsock.CLEAN)
+            server.wait_for("took")
+            moved = fsock.counters(server.pid)["moved_to_kernel"]
+            server.child.stdin.close()
+            done = server.finish()
+        assert (visit.status, visit.out) == (0, "fine\n"), visit.err + done.err
+        assert f"took {count} errors 0" in done.out, done.out + done.err
+        fast = [s for s in report.sockets() if s["accelerated"]]
+        assert (len(fast), moved) == (room, count + 1 - room), report.sockets()

@@ -92,6 +92,10 @@ static void link__held_acks_ride(void **state)
 	assert_int_equal(pair_send(&p, p.ca, &byte, 1, 0), 1);
 	pair_run(&p, FS_MS(3));
 	p.cb = tcp_accept(&p.listener);
+	tcp_accept_undo(&p.listener, p.cb); /* it waits as before */
+	assert_int_equal(p.listener.n_ready, 1);
+	assert_ptr_equal(tcp_accept(&p.listener), p.cb);
+	assert_null(tcp_accept(&p.listener));
 	assert_non_null(p.cb);
 	assert_int_equal(pair_recv(&p, p.cb, &byte, 1, 0), 1);
 	assert_int_equal(pair_send(&p, p.cb, &byte, 1, 0), 1);
