@@ -38,8 +38,10 @@ static bool is_allowed(const struct sim_end *e, int error)
 
 	if (play->spoiled)
 		return true;
+	/* Of two ends that connect to each other one may reset before the other knows that it is connected (RFC 9293
+	 * 3.10.7.4). */
 	if (error == ECONNREFUSED)
-		return e->flow->refused || play->harsh || play->starved;
+		return e->flow->refused || (e->flow->mutual && !e->flow->orderly) || play->harsh || play->starved;
 	if (error == ETIMEDOUT)
 		return play->harsh || play->starved || e->plan.options.user_timeout_ms > 0 || e->plan.options.keepalive;
 	if (error == ECONNRESET || error == EPIPE)
