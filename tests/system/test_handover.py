@@ -18,10 +18,10 @@ from lab import fsock, net
 PORT = 7320
 SIZE = 3000000
 
-# Reads slowly at first, through a small buffer, so that most of it is on its way when the program ends.
-READER = textwrap.dedent("""
+# The other end of a connection in a state, seen from there: most of what comes is under way until it is told to read.
+OTHER = textwrap.dedent("""
     import hashlib, socket, sys, time
-    host, port = sys.argv[1], int(sys.argv[2])
+    host, port, state = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -29,10 +29,21 @@ READER = textwrap.dedent("""
     listener.listen()
     print("ready", flush=True)
     peer, got = listener.accept()[0], bytearray()
-    time.sleep(0.5)
+    if state in ("close_wait", "last_ack"):
+        peer.shutdown(socket.SHUT_WR)
+    elif state == "closing":
+        peer.recv(1, socket.MSG_PEEK)
+        time.sleep(0.3)
+        peer.shutdown(socket.SHUT_WR)
+    if state not in ("fin_wait2", "time_wait"):
+        sys.stdin.readline()
     try:
         while data := peer.recv(100000):
             got += data
+        if state == "fin_wait2":
+            peer.send(b"x")
+            sys.stdin.readline()
+        peer.close()
         end = "end"
     except OSError as error:
         end = error.strerror
@@ -69,19 +80,28 @@ def _expected():
     return hashlib.sha256(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout).hexdigest()
 
 
+def _other(pair, host, port, state):
+    end = pair.b.popen([sys.executable, "-c", OTHER, host, port, state], env=fsock.CLEAN, stdin=subprocess.PIPE)
+    end.wait_for("ready")
+    return end
+
+
+def _told_to_read(end, what):
+    end.child.stdin.close()
+    got = end.finish(30)
+    assert got.out.split()[1:] == [str(SIZE), _expected(), "end"], (what, got.out, got.err)
+
+
 @pytest.mark.parametrize("way", ["close", "end", "_exit", "exec"])
 @pytest.mark.parametrize("family", ["v4", "v6", "mapped"])
 def test_a_program_that_ends_loses_nothing(pair, family, way):
-    reader = pair.b.address("v4" if family == "mapped" else family)
-    with contextlib.closing(fsock.Report()) as report:
-        with pair.b.popen([sys.executable, "-c", READER, reader, PORT], env=fsock.CLEAN) as end:
-            end.wait_for("ready")
-            done = pair.a.run(fsock.run([sys.executable, "-c", WRITER, pair.b.address(family), PORT, SIZE, way],
-                                        profile="latency"),
-                              env={**fsock.CLEAN, **report.env}, fds=(report.fd,))
-            got = end.finish()
+    host = pair.b.address("v4" if family == "mapped" else family)
+    with contextlib.closing(fsock.Report()) as report, _other(pair, host, PORT, "established") as end:
+        done = pair.a.run(fsock.run([sys.executable, "-c", WRITER, pair.b.address(family), PORT, SIZE, way],
+                                    profile="latency"),
+                          env={**fsock.CLEAN, **report.env}, fds=(report.fd,))
         assert done.status == 0, done.err
-        assert got.out.split()[1:] == [str(SIZE), _expected(), "end"], got.out + got.err
+        _told_to_read(end, way)
         if way != "exec":  # whose records are not the library's any more
             assert any(s["remote_port"] == PORT and s["tx_fast"] > 0 for s in report.sockets())
 
@@ -118,38 +138,6 @@ LEAVER = textwrap.dedent("""
         ctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())
 """)
 
-# The other end of one: most of what comes is under way until it is told to read.
-OTHER = textwrap.dedent("""
-    import hashlib, socket, sys, time
-    host, port, state = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-    listener.bind((host, port))
-    listener.listen()
-    print("ready", flush=True)
-    peer, got = listener.accept()[0], bytearray()
-    if state in ("close_wait", "last_ack"):
-        peer.shutdown(socket.SHUT_WR)
-    elif state == "closing":
-        peer.recv(1, socket.MSG_PEEK)
-        time.sleep(0.3)
-        peer.shutdown(socket.SHUT_WR)
-    if state not in ("fin_wait2", "time_wait"):
-        sys.stdin.readline()
-    try:
-        while data := peer.recv(100000):
-            got += data
-        if state == "fin_wait2":
-            peer.send(b"x")
-            sys.stdin.readline()
-        peer.close()
-        end = "end"
-    except OSError as error:
-        end = error.strerror
-    print(len(got), hashlib.sha256(got).hexdigest(), end, flush=True)
-""")
-
 # What TCP_INFO calls them as the program leaves. One in TIME-WAIT has no socket: CLOSE.
 STATES = {"established": 1, "fin_wait1": 4, "fin_wait2": 5, "time_wait": 7, "close_wait": 8, "last_ack": 9, "closing": 11}
 
@@ -160,21 +148,9 @@ def _resets(end):
     return int(figures["OutRsts"]), int(figures["EstabResets"])
 
 
-def _other(pair, host, port, state):
-    end = pair.b.popen([sys.executable, "-c", OTHER, host, port, state], env=fsock.CLEAN, stdin=subprocess.PIPE)
-    end.wait_for("ready")
-    return end
-
-
 def _leave(host, port, *states, drop=False, **options):
     words = [host, port, SIZE, ",".join(states), *(["drop"] if drop else [])]
     return fsock.run([sys.executable, "-c", LEAVER, *words], profile="default", client_connects=1, **options)
-
-
-def _told_to_read(end, what):
-    end.child.stdin.close()
-    got = end.finish(30)
-    assert got.out.split()[1:] == [str(SIZE), _expected(), "end"], (what, got.out, got.err)
 
 
 @pytest.mark.parametrize("family", ["v4", "v6", "mapped"])

@@ -6,6 +6,7 @@ Ports are few, and both sides take many at the same time: nobody gets what the o
 """
 import contextlib
 import errno
+import pathlib
 import subprocess
 import sys
 import textwrap
@@ -18,23 +19,7 @@ PORT = 7350
 EACH = 100
 PORTS = 40000, 40399 # of the namespace
 
-ECHO = textwrap.dedent("""
-    import selectors, socket, sys
-    all, host = selectors.DefaultSelector(), sys.argv[1]
-    listener = socket.create_server((host, int(sys.argv[2])), backlog=512,
-                                    family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    all.register(listener, selectors.EVENT_READ)
-    print("ready", flush=True)
-    while True:
-        for key, _ in all.select():
-            if key.fileobj is listener:
-                all.register(listener.accept()[0], selectors.EVENT_READ)
-            elif data := key.fileobj.recv(100):
-                key.fileobj.sendall(data)
-            else:
-                all.unregister(key.fileobj)
-                key.fileobj.close()
-""")
+ECHO = pathlib.Path(__file__).parent / "programs" / "stream_echo.py"
 
 # Makes its connections, talks over each and tells their ports; talks again and ends when it is told to.
 HOLDER = textwrap.dedent("""
@@ -88,7 +73,7 @@ def test_kernel_clients_and_ours_share_the_ports(pair, family):
         def start(end, argv, **how):
             return stack.enter_context(end.popen(argv, stdin=subprocess.PIPE, **how))
         report = stack.enter_context(contextlib.closing(fsock.Report()))
-        server = start(pair.b, [sys.executable, "-c", ECHO, host, PORT], env=fsock.CLEAN)
+        server = start(pair.b, [sys.executable, ECHO, host, PORT], env=fsock.CLEAN)
         assert server.wait_for("ready"), server.err
         ours = start(pair.a, fsock.run(argv, profile="default", client_connects=1), env={**fsock.CLEAN, **report.env},
                      fds=(report.fd,))
