@@ -722,14 +722,13 @@ def test_who_makes_a_set_ready_wakes_its_sleepers(pair, tmp_path):
 members.unregister(quiet)
 members.register(active, 0)
 for how in members.register, members.modify:
-    thread = start(lambda: len(members.poll(2)))
+    thread = start(lambda: len(members.poll(60)))
     quiet.send(b"1")
     assert arrived()
     time.sleep(0.02) # what woke the thread by the way is over
-    begin = time.monotonic()
     how(quiet, select.EPOLLIN | select.EPOLLONESHOT)
-    thread.join()
-    assert time.monotonic() - begin < 1 and got == [1], (got, time.monotonic() - begin)
+    thread.join(30)
+    assert not thread.is_alive() and got == [1], got
     got.clear()
 say("well")
 """, options={"profile": "default", "client_datagrams": 0}, args=(fsock.tool(),)).good()

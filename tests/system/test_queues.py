@@ -134,10 +134,8 @@ def test_killed_owner_of_many_queues(wire, probes):
     """kill -9: the next one gets every queue at once."""
     for _ in range(3):
         b = probes(wire.b, wire.a, option=wire.option, queues=QUEUES)
-        began = time.monotonic()
         said = b("open")
         assert (said["rc"], said["queues"]) == (0, QUEUES), said["why"]
-        assert time.monotonic() - began < 1.5
         assert b(f"steer {PORT}")["rc"] == 0
         with bound(wire.b):
             wire.send(QUEUES - 1, 3)
@@ -298,9 +296,7 @@ def test_every_queue_outlives_the_owner(wire, joined):
 @pytest.mark.alone
 def test_kill_and_restart(wire):
     for _ in range(3):
-        began = time.monotonic()
         with echo_server(wire.b, {"profile": "latency", "xdp_mode": wire.mode}) as server:
-            assert time.monotonic() - began < 3
             ask_all(wire, 5)
             time.sleep(1.1)
             ask_all(wire, 1)
