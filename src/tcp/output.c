@@ -6,8 +6,9 @@
  * destination, frame or room in the port's queue. What waits for local reasons is tried again by TCP_TIMER_PACE;
  * everything else comes back with an ACK, a call, or the probe of a closed window (timer.c). Nothing is lost here.
  *
- * Not here: the frames themselves (frame.c), which segments count as lost (loss.c).
- * Standards: RFC 9293 3.7.4 (Nagle; with Minshall's modification), 3.8.6.2.1 (silly windows), 3.8.6 (shrunken
+ * Not here: what goes into one frame (superframe.c), the frames themselves (frame.c), which segments count as lost
+ * (loss.c).
+ * Standards: RFC 9293 3.8.6.2.1 (silly windows), 3.8.6 (shrunken
  * windows), RFC 5681 4.1 (restart after idling), RFC 3168 6.1.2 (CWR).
  */
 #include "base/counter.h"
@@ -22,7 +23,6 @@ enum {
 	BLOCKED_DOUBLINGS = 9,
 	PACE_SHIFT = 10,      /* a paced burst is what the rate allows in 2^-10 s, at least two segments */
 	PACE_SEGMENTS = 2,
-	DEFER_PART = 3,	      /* a super-frame that could be longer does not wait for more than 1/3 of the window */
 
 	/* States with a send side that may have data, or a FIN, to send or to send again. */
 	SENDING = 1 << TCP_ESTABLISHED | 1 << TCP_CLOSE_WAIT | 1 << TCP_FIN_WAIT1 | 1 << TCP_CLOSING |
@@ -165,12 +165,6 @@ static NOINLINE void pace(struct tcp_conn *c, uint32_t bytes, fs_ns now)
 
 /* --- retransmission --- */
 
-/* Bytes from @seq on that the peer's window holds; negative: beyond it. */
-static INLINE int32_t window_from(const struct tcp_conn *c, tcp_seq seq)
-{
-	return seq_diff(c->snd_una + c->snd_wnd, seq);
-}
-
 /*
  * May @seg, which is sent again, go as it is? Beyond a window that shrank only the first one may, which serves as
  * the probe of it (RFC 9293 3.8.6, SHLD-16); what is longer than the window or the MSS now is split. -ENOBUFS, or
@@ -179,7 +173,7 @@ static INLINE int32_t window_from(const struct tcp_conn *c, tcp_seq seq)
 static int fit_again(struct tcp_conn *c, struct fbuf *seg)
 {
 	struct tcp_seg *s = tcp_seg(seg);
-	int32_t window = window_from(c, s->seq);
+	int32_t window = tcp_window_from(c, s->seq);
 	uint32_t most = c->mss;
 
 	if (window <= 0 && s->seq != c->snd_una)
@@ -199,7 +193,7 @@ static bool joins_again(const struct tcp_conn *c, struct fbuf *seg, const struct
 		return false;
 	s = tcp_seg(seg);
 	return (s->marks & (TCP_SEG_LOST | TCP_SEG_RETRANS | TCP_SEG_SACKED)) == TCP_SEG_LOST &&
-	       run->len + s->len <= c->mss && window_from(c, s->seq + s->len) >= 0;
+	       run->len + s->len <= c->mss && tcp_window_from(c, s->seq + s->len) >= 0;
 }
 
 static uint16_t seg_flags(const struct tcp_conn *c, struct fbuf *seg)
@@ -211,11 +205,6 @@ static uint16_t seg_flags(const struct tcp_conn *c, struct fbuf *seg)
 	if (!s->next && tcp_has(c, TCP_CONN_FIN_SENT))
 		flags |= TCP_FIN;
 	return flags;
-}
-
-static uint32_t parts_of(const struct tcp_conn *c, const struct ip_dst *dst)
-{
-	return FS_MAX(c->stack->ip->port[dst->port].max_parts, (uint8_t)1);
 }
 
 /* What a transmission of @run means for its segments. */
@@ -267,7 +256,7 @@ static NOINLINE enum sent send_again(struct tcp_conn *c, const struct ip_env *en
 			run.len += tcp_seg(seg)->len;
 			run.flags |= seg_flags(c, seg);
 			seg = tcp_seg(seg)->next;
-		} while (joins_again(c, seg, &run, room, parts_of(c, dst)));
+		} while (joins_again(c, seg, &run, room, tcp_parts_of(c, dst)));
 		if (!tcp_frame_data(c, env, dst, &run, now)) {
 			end = SENT_BLOCKED;
 			break;
@@ -287,22 +276,6 @@ static NOINLINE enum sent send_again(struct tcp_conn *c, const struct ip_env *en
 /* --- new data --- */
 
 /*
- * Nagle, with Minshall's modification: a segment that is not full waits while one such is not acknowledged
- * (RFC 9293 3.7.4, SHLD-7). Only the last one can be: what is before it has no room left.
- */
-static INLINE bool is_held_back(const struct tcp_conn *c, struct fbuf *f, bool hold)
-{
-	if (tcp_seg(f)->next || tcp_seg_is_full(c, f))
-		return false;
-	if (__builtin_expect(tcp_has(c, TCP_CONN_PUSH_ALL | TCP_CONN_FIN_QUEUED | TCP_CONN_URG_OUT), 0))
-		return false;
-	if (hold || c->options.cork)
-		return true;
-	return !c->options.nodelay && c->packets_out > 0 && seq_gt(c->last_partial, c->snd_una) &&
-	       seq_le(c->last_partial, c->snd_nxt);
-}
-
-/*
  * The window ends within the next segment. Silly windows are not filled (RFC 9293 3.8.6.2.1, MUST-38), but one which
  * is large for this peer is: rule (3). Otherwise it waits, at last for the probe that overrides (rule 4).
  */
@@ -311,65 +284,6 @@ static NOINLINE enum sent cut_to_window(struct tcp_conn *c, struct fbuf *seg, in
 	if (window <= 0 || (uint32_t)window < c->max_wnd / 2)
 		return SENT_HELD;
 	return tcp_seg_split(c, seg, (uint32_t)window) < 0 ? SENT_BLOCKED : SENT_ALL;
-}
-
-/* How much one frame may take, beside its first segment. */
-struct limits {
-	uint32_t bytes, segments;
-};
-
-static NOINLINE struct limits frame_limits(const struct tcp_conn *c, const struct ip_dst *dst, uint32_t bytes,
-					   uint32_t segments)
-{
-	const struct ip_port *port = &c->stack->ip->port[dst->port];
-	uint32_t headers = (uint32_t)dst->header_len + TCP_HDR_LEN + TCP_TS_LAYOUT_LEN;
-	uint32_t most = c->mss, parts = parts_of(c, dst);
-
-	/* One urgent pointer and one CWR for many segments would be wrong for all but the first. */
-	if (port->tcp_gso > headers + 2 * most && !tcp_has(c, TCP_CONN_URG_OUT | TCP_CONN_CWR_PENDING)) {
-		most = port->tcp_gso - headers;
-		parts = FS_MAX(port->gso_parts, (uint8_t)1);
-	}
-	return (struct limits){ FS_MIN(most, bytes), FS_MIN(parts, segments) };
-}
-
-/* Segments behind the first one of @run join its frame while it takes them. @hold as for tcp_output_hold(). */
-static NOINLINE void gather(struct tcp_conn *c, const struct ip_dst *dst, struct tcp_run *run, uint32_t bytes,
-			    uint32_t segments, bool hold)
-{
-	struct limits may = frame_limits(c, dst, bytes, segments);
-	struct fbuf *f = tcp_seg(run->first)->next;
-
-	for (; f && run->n < may.segments; f = tcp_seg(f)->next) {
-		const struct tcp_seg *s = tcp_seg(f);
-
-		if (run->len + s->len > may.bytes || is_held_back(c, f, hold))
-			break;
-		run->n++;
-		run->len += s->len;
-	}
-}
-
-/*
- * The windows end within a super-frame, and ACKs are under way that open them: it waits for those, since the stump of
- * it would come back as an ACK that lets no more than a stump go, for good. As Linux, which does without where a third
- * of the window would wait. @may: segments that the congestion window lets go.
- */
-static NOINLINE bool is_worth_waiting(const struct tcp_conn *c, const struct ip_dst *dst, const struct tcp_run *run,
-				      uint32_t may)
-{
-	struct limits most = frame_limits(c, dst, UINT32_MAX, UINT32_MAX);
-	uint32_t full = FS_MIN(most.segments, most.bytes / c->mss);
-	uint32_t window = FS_MIN(c->cc.cwnd, c->snd_wnd / c->mss);
-	struct fbuf *next = tcp_seg(run->first)->next;
-
-	if (run->n >= full || window < 2 * full || run->n > window / DEFER_PART || c->packets_out < full ||
-	    c->cc.ca_state != TCP_CA_OPEN || tcp_has(c, TCP_CONN_PUSH_ALL))
-		return false;
-	for (uint32_t i = 1; next && i < run->n; i++)
-		next = tcp_seg(next)->next;
-	/* Behind it is a full segment, which only the windows keep from joining. */
-	return next && tcp_seg_is_full(c, next) && (run->n >= may || window_from(c, c->snd_nxt + run->len + c->mss) < 0);
 }
 
 /* RFC 5681 4.1: after a pause the window says nothing about the path any more: halved per RTO, down to the initial
@@ -472,11 +386,11 @@ static INLINE enum sent send_new(struct tcp_conn *c, const struct ip_env *env, s
 				 uint32_t budget, bool hold, fs_ns now)
 {
 	enum sent end = SENT_ALL;
-	struct fbuf *seg;
+	struct fbuf *seg, *behind;
 
 	while ((seg = c->send_next) != NULL) {
 		struct tcp_run run = { .first = seg, .n = 1, .len = tcp_seg(seg)->len };
-		int32_t window = window_from(c, c->snd_nxt);
+		int32_t window = tcp_window_from(c, c->snd_nxt);
 
 		if (room == 0)
 			return SENT_LIMITED;
@@ -493,7 +407,7 @@ static INLINE enum sent send_new(struct tcp_conn *c, const struct ip_env *env, s
 				return end;
 			continue;
 		}
-		if (is_held_back(c, seg, hold))
+		if (tcp_is_held_back(c, seg, hold))
 			return SENT_HELD;
 		if (!port_has_room(c, dst))
 			return SENT_BLOCKED;
@@ -502,8 +416,9 @@ static INLINE enum sent send_new(struct tcp_conn *c, const struct ip_env *env, s
 			room = FS_MIN(room, c->cc.cwnd);
 		}
 		if (tcp_seg(seg)->next) {
-			gather(c, dst, &run, FS_MIN((uint32_t)window, budget), room, hold);
-			if (c->stack->ip->port[dst->port].tcp_gso && is_worth_waiting(c, dst, &run, room))
+			behind = tcp_run_gather(c, dst, &run, FS_MIN((uint32_t)window, budget), room, hold);
+			if (behind && c->stack->ip->port[dst->port].tcp_gso &&
+			    tcp_run_waits_for_window(c, dst, &run, room, behind))
 				return run.n >= room ? SENT_LIMITED : SENT_HELD;
 		}
 		run.flags = new_flags(c, &run, window);
@@ -564,7 +479,7 @@ static NOINLINE enum sent send_fin(struct tcp_conn *c, const struct ip_env *env,
 {
 	bool again = tcp_has(c, TCP_CONN_FIN_SENT);
 
-	if (!again && window_from(c, c->snd_nxt) <= 0)
+	if (!again && tcp_window_from(c, c->snd_nxt) <= 0)
 		return SENT_HELD;
 	if (!port_has_room(c, dst) || !tcp_frame_control(c, env, dst, c->snd_end, TCP_ACK | TCP_FIN, now))
 		return SENT_BLOCKED;
@@ -623,7 +538,7 @@ static NOINLINE void watch_the_rest(struct tcp_conn *c, enum sent end, fs_ns now
 {
 	if (end == SENT_BLOCKED)
 		tcp_blocked(c, now);
-	else if (end == SENT_HELD && c->send_next && window_from(c, tcp_seg_end(c->send_next)) < 0)
+	else if (end == SENT_HELD && c->send_next && tcp_window_from(c, tcp_seg_end(c->send_next)) < 0)
 		tcp_chrono_start(c, TCP_CHRONO_RWND, now);
 	if (end == SENT_HELD && pacing_rate(c) != 0 && c->pace_at > now)
 		tcp_timer_set(c, TCP_TIMER_PACE, c->pace_at);
@@ -874,7 +789,7 @@ void tcp_send_probe(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 bool tcp_push_partial(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 {
 	struct fbuf *seg = c->send_next;
-	int32_t window = window_from(c, c->snd_nxt);
+	int32_t window = tcp_window_from(c, c->snd_nxt);
 	struct ip_dst *dst;
 	uint32_t most;
 
@@ -932,7 +847,7 @@ bool tcp_probe_tail(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 	if (!dst)
 		return false;
 	/* RFC 8985 7.3: one new segment even beyond the congestion window, if the peer's allows. */
-	if (seg && window_from(c, tcp_seg_end(seg)) >= 0) {
+	if (seg && tcp_window_from(c, tcp_seg_end(seg)) >= 0) {
 		c->flags |= TCP_CONN_PUSH_ALL; /* nor does Nagle hold a probe back */
 		send_new(c, env, dst, 1, UINT32_MAX, false, now);
 		c->flags &= ~(uint32_t)TCP_CONN_PUSH_ALL;
