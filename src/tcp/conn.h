@@ -156,6 +156,13 @@ enum tcp_ack_flag {
 	TCP_ACK_PUSHED2 = 1 << 7, /* a second one */
 };
 
+/* The end of what the program wrote, where it makes a small frame: tcp_run_waits_for_more(). */
+struct tcp_tail {
+	uint32_t us;	/* when there was one last, wrapped us */
+	uint8_t in_row; /* without a pause, or a word of the peer, between them */
+	bool waits;	/* it is held: until more comes, an ACK does, or TCP_TIMER_PACE */
+};
+
 /* What bounds the sender just now, the last that applies. BUSY: data are queued, nothing but the network holds them
  * back. RWND: the peer's window does. SNDBUF: nothing waits, the program would give more if there were room. Linux's
  * names in TCP_INFO, where busy_time is the sum of all. */
@@ -291,7 +298,12 @@ struct tcp_conn {
 	tcp_seq high_sacked;	/* end of the highest SACKed segment; valid while sacked_out > 0 with SACK */
 	tcp_seq undo_marker;	/* snd_una when the window was reduced; meaningful while can_undo */
 	int32_t undo_retrans;	/* retransmissions not yet proved unnecessary; -1 = none was sent */
-	uint32_t prr_delivered, prr_out; /* segments, since the reduction began */
+	union {
+		/* while the window is being reduced: segments since that began */
+		struct { uint32_t prr_delivered, prr_out; };
+		/* in TCP_CA_OPEN: the small frame that ends what was written (superframe.c) */
+		struct tcp_tail tail;
+	};
 	tcp_seq tlp_high_seq;	/* snd_nxt at the probe's time; valid while tlp_out */
 	uint32_t delivered_ce;	/* delivered with ECE; low bits, as of the next two */
 	uint32_t app_limited;	/* delivered + in flight when the program ran dry, 0 = not limited */

@@ -415,12 +415,16 @@ static INLINE enum sent send_new(struct tcp_conn *c, const struct ip_env *env, s
 			begin_flight(c, now);
 			room = FS_MIN(room, c->cc.cwnd);
 		}
-		if (tcp_seg(seg)->next) {
+		behind = tcp_seg(seg)->next;
+		if (behind) {
 			behind = tcp_run_gather(c, dst, &run, FS_MIN((uint32_t)window, budget), room, hold);
 			if (behind && c->stack->ip->port[dst->port].tcp_gso &&
 			    tcp_run_waits_for_window(c, dst, &run, room, behind))
 				return run.n >= room ? SENT_LIMITED : SENT_HELD;
 		}
+		if (c->packets_out > 0 && !behind && c->stack->ip->port[dst->port].tcp_gso &&
+		    tcp_run_waits_for_more(c, dst, &run, now))
+			return SENT_HELD;
 		run.flags = new_flags(c, &run, window);
 		if (!tcp_frame_data(c, env, dst, &run, now))
 			return SENT_BLOCKED;

@@ -65,6 +65,14 @@ struct fbuf *tcp_run_gather(const struct tcp_conn *c, const struct ip_dst *dst, 
 bool tcp_run_waits_for_window(const struct tcp_conn *c, const struct ip_dst *dst, const struct tcp_run *run, uint32_t may,
 			      struct fbuf *behind);
 
+/*
+ * @run ends what there is to send, and is small: does it wait for more? In a stream of large writes it does, on a short
+ * path with something under way: the next write comes at once, or an ACK, or after a ms TCP_TIMER_PACE. A stream is
+ * seen by several such ends in a row, without a pause and without a word from the peer: in a dialogue the end of a
+ * message leaves as Nagle lets it. As Linux' autocorking, which asks whether the device still has something to send.
+ */
+bool tcp_run_waits_for_more(struct tcp_conn *c, const struct ip_dst *dst, const struct tcp_run *run, fs_ns now);
+
 /* inline definitions */
 
 /* Bytes from @seq on that the peer's window holds; negative: beyond it. */

@@ -22,6 +22,8 @@ void tcp_set_ca_state(struct tcp_conn *c, enum tcp_ca_state state, fs_ns now)
 	if (cc->state)
 		cc->state(&c->cc, state, now);
 	c->cc.ca_state = (uint8_t)state;
+	if (state == TCP_CA_OPEN)
+		c->tail = (struct tcp_tail){ 0 };
 }
 
 /* --- the window --- */

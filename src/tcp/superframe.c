@@ -9,6 +9,10 @@
 
 enum {
 	DEFER_PART = 3, /* a super-frame that could be longer does not wait for more than 1/3 of the window */
+
+	TAILS = 4,	     /* so many ends of writes in a row make a stream */
+	TAIL_PAUSE_US = 500, /* which no longer pause interrupts */
+	TAIL_WAIT_US = 1000, /* an end waits no longer; nor at all where the round trip is longer */
 };
 
 /* How much one frame may take, beside its first segment. */
@@ -60,4 +64,47 @@ bool tcp_run_waits_for_window(const struct tcp_conn *c, const struct ip_dst *dst
 	/* Behind it is a full segment, which only the windows keep from joining. */
 	return tcp_seg_is_full(c, behind) &&
 	       (run->n >= may || tcp_window_from(c, c->snd_nxt + run->len + c->mss) < 0);
+}
+
+/* Small beside what is under way, and nothing asks for it to leave now. */
+static bool is_small_tail(const struct tcp_conn *c, const struct ip_dst *dst, const struct tcp_run *run)
+{
+	uint32_t half = c->stack->ip->port[dst->port].tcp_gso / 2;
+
+	return run->len < half && c->snd_nxt - c->snd_una >= half && !c->options.nodelay &&
+	       c->rtt.srtt_us < TAIL_WAIT_US && !tcp_has(c, TCP_CONN_PUSH_ALL | TCP_CONN_FIN_QUEUED | TCP_CONN_URG_OUT);
+}
+
+/* Was @at before what was @age_us ago, but for the last us? */
+static bool is_before(fs_ns at, uint32_t age_us, fs_ns now)
+{
+	return now - at > FS_US((fs_ns)age_us - 1);
+}
+
+bool tcp_run_waits_for_more(struct tcp_conn *c, const struct ip_dst *dst, const struct tcp_run *run, fs_ns now)
+{
+	struct tcp_tail *tail = &c->tail;
+	uint32_t us = tcp_us(now), age = us - tail->us;
+	bool is_small = is_small_tail(c, dst, run), waited, goes_on;
+
+	if (c->cc.ca_state != TCP_CA_OPEN)
+		return false;
+	/* Nothing left since: it is the same one. */
+	waited = tail->waits && is_before(c->last_sent_at, age, now);
+	goes_on = age < TAIL_PAUSE_US && is_before(c->last_received_at, age, now);
+	if (!is_small || (waited && age >= TAIL_WAIT_US)) {
+		if (waited) /* for nothing: the stream is at its end */
+			tail->in_row = 0;
+		tail->waits = false;
+		return false;
+	}
+	if (!waited) {
+		tail->in_row = goes_on ? (uint8_t)FS_MIN(tail->in_row + 1, (int)TAILS) : 0;
+		tail->us = us;
+		age = 0;
+	}
+	tail->waits = tail->in_row == TAILS;
+	if (tail->waits && c->due[TCP_TIMER_PACE] == FS_NEVER)
+		tcp_timer_set(c, TCP_TIMER_PACE, now + FS_US((fs_ns)(TAIL_WAIT_US - age)));
+	return tail->waits;
 }

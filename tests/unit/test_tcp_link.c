@@ -420,6 +420,129 @@ static void link__super_frames(void **state)
 	close_both(&p);
 }
 
+/* --- the small frame that ends a write --- */
+
+enum { WRITE = 60 * 1448, SMALL_FRAME = 65535 / 2, SHORT_PATH_US = 20 };
+
+/* Frames from a with data, smaller than half of what they may be. */
+static unsigned small_frames;
+
+static bool count_small(struct tcp_pair *p, bool to_b, const struct tcp_hdr *h, uint32_t len)
+{
+	small_frames += to_b && len > 0 && len < SMALL_FRAME;
+	return false;
+}
+
+/* And no ACK comes back. */
+static bool count_small_unanswered(struct tcp_pair *p, bool to_b, const struct tcp_hdr *h, uint32_t len)
+{
+	return count_small(p, to_b, h, len) || !to_b;
+}
+
+static void read_all(struct tcp_pair *p, uint64_t *received)
+{
+	static uint8_t got[65536];
+	ssize_t n;
+
+	while ((n = pair_recv(p, p->cb, got, sizeof(got), 0)) > 0)
+		*received += (uint64_t)n;
+}
+
+/* @n writes, @pause_us between them; how many small frames left by then. */
+static unsigned write_on(struct tcp_pair *p, unsigned n, fs_ns pause_us, uint64_t *received)
+{
+	static const uint8_t zeros[WRITE];
+
+	small_frames = 0;
+	for (unsigned i = 0; i < n; i++) {
+		assert_int_equal(pair_send(p, p->ca, zeros, WRITE, 0), WRITE);
+		pair_run(p, FS_US(pause_us));
+		read_all(p, received);
+	}
+	return small_frames;
+}
+
+/* A short path for super-frames, with a window of some hundred segments. */
+static void open_short_path(struct tcp_pair *p, bool sack)
+{
+	pair_open(p);
+	p->a.tcp.config.sack = sack;
+	for (unsigned i = 0; i < 2; i++) {
+		struct ip_port *port = i ? &p->b.h.ip.port[0] : &p->a.h.ip.port[0];
+
+		port->tcp_gso = 65535;
+		port->gso_parts = 45;
+	}
+	p->delay = FS_US(SHORT_PATH_US);
+	pair_establish(p);
+	transfer(p, p->ca, p->cb, BIG);
+	transfer(p, p->ca, p->cb, BIG);
+	pair_run(p, FS_MS(50));
+	p->lose = count_small;
+}
+
+/* In a stream the end of a write waits for the next one; the last one for an ACK. */
+static void link__tails_of_a_stream_join(void **state)
+{
+	uint64_t received = 0;
+	struct tcp_pair p;
+
+	open_short_path(&p, true);
+	assert_in_range(write_on(&p, 100, 30, &received), 1, 20);
+	pair_run(&p, FS_US(3 * SHORT_PATH_US));
+	read_all(&p, &received);
+	assert_int_equal(received, 100 * WRITE);
+	close_both(&p);
+}
+
+/* It waits no longer than a ms, if no ACK comes. */
+static void link__tail_waits_a_ms_at_most(void **state)
+{
+	uint64_t received = 0;
+	struct tcp_pair p;
+
+	open_short_path(&p, false); /* or a tail loss probe would take it along */
+	write_on(&p, 20, 30, &received);
+	pair_run(&p, FS_US(3 * SHORT_PATH_US));
+	p.lose = count_small_unanswered;
+	for (unsigned i = 0; !p.ca->tail.waits; i++) {
+		assert_true(i < 10);
+		write_on(&p, 1, 1, &received);
+	}
+	small_frames = 0;
+	pair_run(&p, FS_US(900));
+	assert_int_equal(small_frames, 0);
+	pair_run(&p, FS_US(300));
+	assert_int_equal(small_frames, 1);
+	p.lose = NULL;
+	pair_run(&p, FS_SEC(1));
+	read_all(&p, &received);
+	close_both(&p);
+}
+
+/* Neither after a pause, nor in a dialogue, nor with TCP_NODELAY does the end of a write wait. */
+static void link__tails_of_messages_leave(void **state)
+{
+	uint64_t received = 0;
+	struct tcp_pair p;
+	char byte = 0;
+
+	open_short_path(&p, true);
+	assert_true(write_on(&p, 20, 600, &received) >= 20);
+	for (unsigned i = 0; i < 20; i++) {
+		assert_int_equal(write_on(&p, 1, 2 * SHORT_PATH_US, &received), 1);
+		assert_int_equal(pair_send(&p, p.cb, &byte, 1, 0), 1);
+		pair_run(&p, FS_US(2 * SHORT_PATH_US));
+		assert_int_equal(pair_recv(&p, p.ca, &byte, 1, 0), 1);
+	}
+	p.ca->options.nodelay = true;
+	assert_true(write_on(&p, 20, 30, &received) >= 20);
+	pair_run(&p, FS_MS(1));
+	read_all(&p, &received);
+	assert_int_equal(received, 60 * WRITE);
+	close_both(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -439,6 +562,9 @@ int main(void)
 		cmocka_unit_test(link__keep_alive),
 		cmocka_unit_test(link__data_with_the_syn),
 		cmocka_unit_test(link__super_frames),
+		cmocka_unit_test(link__tails_of_a_stream_join),
+		cmocka_unit_test(link__tail_waits_a_ms_at_most),
+		cmocka_unit_test(link__tails_of_messages_leave),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
