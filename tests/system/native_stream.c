@@ -5,13 +5,12 @@
  *     native_stream CASE ADDRESS PEER PORT [fast]
  *
  * PEER:PORT sends back what it is sent (example_stream). With `fast` connections must take the fast path. Says `well` and
- * exits with 0, or names the line that was not as it must be.
+ * exits with 0, or names the line that was not as it must be. Cases in which connections change sides: native_moves.c.
  */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fsock/fsock.h>
-#include <linux/capability.h>
 #include <linux/tcp.h>
 #include <poll.h>
 #include <pthread.h>
@@ -19,19 +18,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "native_check.h"
+#include "native_stream.h"
 
-static bool fast;
-static union fsock_addr local, peer;
+bool fast;
+union fsock_addr local, peer;
 static uint16_t port;
-static char text_buffer[16];
 
-static struct fsock_ep *open_ep(void)
+struct fsock_ep *open_ep(void)
 {
 	struct fsock_ep *ep;
 
@@ -39,12 +37,12 @@ static struct fsock_ep *open_ep(void)
 	return ep;
 }
 
-static void set_time(struct fsock_channel *ch, int option, int64_t ns)
+void set_time(struct fsock_channel *ch, int option, int64_t ns)
 {
 	EQUAL(fsock_setopt(ch, option, &ns, sizeof(ns)), 0);
 }
 
-static int get(struct fsock_channel *ch, int option)
+int get(struct fsock_channel *ch, int option)
 {
 	int n = -1;
 	size_t len = sizeof(n);
@@ -53,13 +51,13 @@ static int get(struct fsock_channel *ch, int option)
 	return n;
 }
 
-static void set(struct fsock_channel *ch, int option, int n)
+void set(struct fsock_channel *ch, int option, int n)
 {
 	EQUAL(fsock_setopt(ch, option, &n, sizeof(n)), 0);
 	EQUAL(get(ch, option), n);
 }
 
-static struct fsock_channel *fresh(struct fsock_ep *ep)
+struct fsock_channel *fresh(struct fsock_ep *ep)
 {
 	struct fsock_channel *ch;
 
@@ -69,7 +67,7 @@ static struct fsock_channel *fresh(struct fsock_ep *ep)
 	return ch;
 }
 
-static struct fsock_channel *connected(struct fsock_ep *ep)
+struct fsock_channel *connected(struct fsock_ep *ep)
 {
 	struct fsock_channel *ch = fresh(ep);
 
@@ -78,7 +76,7 @@ static struct fsock_channel *connected(struct fsock_ep *ep)
 	return ch;
 }
 
-static void receive(struct fsock_channel *ch, void *to, size_t len)
+void receive(struct fsock_channel *ch, void *to, size_t len)
 {
 	for (size_t done = 0; done < len;) {
 		ssize_t n = fsock_recv(ch, 0, (char *)to + done, len - done, NULL);
@@ -88,7 +86,7 @@ static void receive(struct fsock_channel *ch, void *to, size_t len)
 	}
 }
 
-static void ask(struct fsock_channel *ch, const char *word)
+void ask(struct fsock_channel *ch, const char *word)
 {
 	char buf[100];
 
@@ -227,9 +225,7 @@ static uint8_t byte_at(size_t offset)
 	return (uint8_t)(offset * 7 ^ offset >> 8 ^ offset >> 16);
 }
 
-enum { BULK = 24 << 20, BLOCK = 64 << 10 };
-
-static void *pour(void *arg)
+void *pour(void *arg)
 {
 	static uint8_t block[BLOCK];
 
@@ -242,7 +238,7 @@ static void *pour(void *arg)
 	return NULL;
 }
 
-static size_t check(const struct iovec *parts, unsigned n, size_t at)
+size_t check(const struct iovec *parts, unsigned n, size_t at)
 {
 	for (unsigned i = 0; i < n; i++)
 		for (size_t k = 0; k < parts[i].iov_len; k++)
@@ -655,7 +651,7 @@ static void case_serve(void)
 	printf("%ld fast, %ld kernel, %ld moved\n", quick, slow, moved);
 }
 
-static void tell_reason(struct fsock_channel *ch, char *text)
+void tell_reason(struct fsock_channel *ch, char *text)
 {
 	size_t len = 200;
 
@@ -671,330 +667,14 @@ static void case_reason(void)
 	puts(text);
 }
 
-/* --- to the kernel --- */
-
-/* It goes on there, with what it was set to. */
-static void hand_over(struct fsock_channel *ch)
-{
-	char text[200];
-	int fd = -1;
-	size_t len = sizeof(fd);
-
-	EQUAL(fsock_handover(ch), 0);
-	EQUAL(get(ch, FSOCK_ACCELERATED), 0);
-	tell_reason(ch, text);
-	NEED(!fast || strncmp(text, "moved: ", 7) == 0);
-	EQUAL(fsock_getopt(ch, FSOCK_FD, &fd, &len), 0);
-	NEED(fd >= 0);
-	EQUAL(fsock_handover(ch), 0);
-}
-
-static void case_handover(void)
-{
-	struct fsock_ep *ep = open_ep();
-	struct fsock_channel *ch = fresh(ep), *bound;
-	union fsock_addr before, after, name;
-	size_t len = sizeof(before);
-	struct fsock_rxinfo info;
-
-	set(ch, FSOCK_NODELAY, 1);
-	set(ch, FSOCK_KEEPALIVE, 40);
-	EQUAL(fsock_connect(ch, &peer.sa, sizeof(peer)), 0);
-	set(ch, FSOCK_USER_TIMEOUT, 30000);
-	ask(ch, "before");
-	EQUAL(fsock_getopt(ch, FSOCK_LOCAL, &before, &len), 0);
-	EQUAL(fsock_send(ch, 0, "across", 6, NULL), 6);
-	EQUAL(fsock_recv(ch, FSOCK_RECV_PEEK, text_buffer, 6, NULL), 6);
-	hand_over(ch);
-	EQUAL(fsock_recv(ch, 0, text_buffer, 9, &info), 6);
-	EQUAL(info.flags, FSOCK_RX_KERNEL);
-	NEED(memcmp(text_buffer, "across", 6) == 0);
-	EQUAL(fsock_getopt(ch, FSOCK_LOCAL, &after, &len), 0);
-	NEED(memcmp(&before, &after, len) == 0);
-	EQUAL(fsock_getopt(ch, FSOCK_PEER, &name, &len), 0);
-	NEED(memcmp(&name, &peer, sizeof(name.in)) == 0);
-	EQUAL(get(ch, FSOCK_NODELAY), 1);
-	EQUAL(get(ch, FSOCK_KEEPALIVE), 40);
-	EQUAL(get(ch, FSOCK_USER_TIMEOUT), 30000);
-	EQUAL(fsock_recv(ch, FSOCK_RECV_NONBLOCK, text_buffer, 9, NULL), -EAGAIN);
-	EQUAL(fsock_connect(ch, &peer.sa, sizeof(peer)), -EISCONN);
-	ask(ch, "after");
-	EQUAL(fsock_shutdown(ch, FSOCK_SHUT_WR), 0);
-	EQUAL(fsock_recv(ch, 0, text_buffer, 9, NULL), 0);
-	EQUAL(fsock_close(ch), 0);
-	/* The program's own port. */
-	EQUAL(fsock_bind(ep, 0, 5153, &bound), 0);
-	EQUAL(fsock_connect(bound, &peer.sa, sizeof(peer)), 0);
-	EQUAL(fsock_send(bound, 0, "half", 4, NULL), 4);
-	hand_over(bound);
-	EQUAL(fsock_shutdown(bound, FSOCK_SHUT_WR), 0);
-	receive(bound, text_buffer, 4);
-	EQUAL(fsock_recv(bound, 0, text_buffer, 4, NULL), 0);
-	EQUAL(fsock_getopt(bound, FSOCK_LOCAL, &after, &len), 0);
-	EQUAL(ntohs(after.in.sin_port), 5153);
-	EQUAL(fsock_close_ep(ep), 0);
-}
-
-/* What cannot move stays as it is. */
-static void case_handover_errors(void)
-{
-	struct fsock_ep *ep = open_ep(), *datagrams;
-	struct fsock_channel *ch = fresh(ep), *listener;
-	struct iovec parts[FSOCK_PARTS_MAX];
-	struct fsock_rxinfo info;
-	int ret;
-
-	EQUAL(fsock_handover(NULL), -EINVAL);
-	EQUAL(fsock_handover(ch), -ENOTCONN);
-	set_time(ch, FSOCK_TX_TIMEOUT, 0);
-	ret = fsock_connect(ch, &peer.sa, sizeof(peer));
-	NEED(!fast || ret == 0 || (ret == -EINPROGRESS && fsock_handover(ch) == -ENOTCONN));
-	EQUAL(fsock_close(ch), 0);
-	EQUAL(fsock_bind(ep, 0, 5154, &listener), 0);
-	EQUAL(fsock_listen(listener, 5), 0);
-	EQUAL(fsock_handover(listener), -ENOTCONN);
-	EQUAL(fsock_open(&local.sa, sizeof(local), FSOCK_UDP, &datagrams), 0);
-	EQUAL(fsock_bind(datagrams, 0, 0, &ch), 0);
-	EQUAL(fsock_handover(ch), -EOPNOTSUPP);
-	ch = connected(ep);
-	EQUAL(fsock_send(ch, 0, "lent", 4, NULL), 4);
-	EQUAL(fsock_recv(ch, FSOCK_RECV_INPLACE, parts, sizeof(parts), &info), 4);
-	EQUAL(fsock_handover(ch), fast ? -EBUSY : 0);
-	EQUAL(get(ch, FSOCK_ACCELERATED), fast);
-	NEED(memcmp(parts[0].iov_base, "lent", 4) == 0);
-	EQUAL(fsock_release(ch, &info), 0);
-	ask(ch, "released");
-	if (fast) { /* from here on without privilege */
-		struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-		struct __user_cap_data_struct none[2] = { 0 };
-
-		EQUAL(syscall(SYS_capset, &header, none), 0);
-		EQUAL(fsock_handover(ch), -EPERM);
-		EQUAL(get(ch, FSOCK_ACCELERATED), 1);
-		ask(ch, "as before");
-	}
-}
-
-/* For the test to look at the counters: says @word, goes on when standard input has a byte. */
-static void rest(const char *word)
-{
-	char c;
-
-	fprintf(stderr, "%s\n", word);
-	EQUAL(read(0, &c, 1), 1);
-}
-
-/* Bytes in both queues, another thread in a send: the stream goes on whole, to its end. */
-static void case_handover_bulk(void)
-{
-	struct fsock_channel *ch = connected(open_ep());
-	static uint8_t block[BLOCK];
-	pthread_t thread;
-	size_t got = 0;
-	ssize_t n;
-
-	EQUAL(pthread_create(&thread, NULL, pour, ch), 0);
-	while ((n = fsock_recv(ch, 0, block, sizeof(block), NULL)) > 0) {
-		bool moves = got < BULK / 16 && got + (size_t)n >= BULK / 16;
-
-		got = check(&(struct iovec){ block, (size_t)n }, 1, got);
-		if (!moves)
-			continue;
-		while (get(ch, FSOCK_RX_QUEUED) == 0 || get(ch, FSOCK_TX_QUEUED) == 0)
-			usleep(100);
-		rest("fast");
-		hand_over(ch);
-		rest("moved");
-	}
-	EQUAL(n, 0);
-	EQUAL(got, BULK);
-	EQUAL(pthread_join(thread, NULL), 0);
-	rest("done");
-}
-
-static void *ask_once(void *arg)
-{
-	receive(arg, text_buffer, 4);
-	EQUAL(fsock_send(arg, 0, text_buffer, 4, NULL), 4);
-	return NULL;
-}
-
-/* Who sleeps in a receive, or in a group, while it moves is woken by what comes by the kernel. */
-static void case_handover_wakes(void)
-{
-	struct fsock_ep *ep = open_ep();
-	struct fsock_channel *slept = connected(ep), *member = connected(ep);
-	struct fsock_event event;
-	struct fsock_group *g;
-	pthread_t thread;
-	char c;
-
-	set_time(slept, FSOCK_RX_TIMEOUT, -1);
-	EQUAL(pthread_create(&thread, NULL, ask_once, slept), 0);
-	usleep(50000);
-	hand_over(slept);
-	EQUAL(fsock_send(slept, 0, "ball", 4, NULL), 4);
-	EQUAL(pthread_join(thread, NULL), 0);
-	receive(slept, text_buffer, 4);
-	EQUAL(fsock_group_open(&g), 0);
-	EQUAL(fsock_group_add(g, member, &c), 0);
-	set(member, FSOCK_PAUSED, 1);
-	hand_over(member);
-	EQUAL(get(member, FSOCK_PAUSED), 1);
-	EQUAL(fsock_send(member, 0, "x", 1, NULL), 1);
-	EQUAL(fsock_recv(member, FSOCK_RECV_PEEK, &c, 1, NULL), 1);
-	EQUAL(fsock_poll(g, &event, 1, 5 * MS), 0);
-	set(member, FSOCK_PAUSED, 0);
-	EQUAL(fsock_poll(g, &event, 1, 5000 * MS), 1);
-	NEED(event.channel == member && event.data == &c && event.events == FSOCK_EVENT_IN);
-	EQUAL(fsock_recv(member, 0, &c, 1, NULL), 1);
-	EQUAL(fsock_poll(g, &event, 1, 0), 0);
-	EQUAL(fsock_group_remove(g, member), 0);
-	EQUAL(fsock_group_add(g, member, NULL), 0);
-	EQUAL(fsock_group_close(g), 0);
-	EQUAL(fsock_close_ep(ep), 0);
-}
-
-/* All but those lent from: without a call on them, wherever their program waits for them; at the next look the last one too. */
-static void case_follow_policy(void)
-{
-	struct fsock_ep *ep = open_ep();
-	struct fsock_channel *busy = connected(ep), *slept = connected(ep), *member = connected(ep), *lends = connected(ep);
-	struct iovec parts[FSOCK_PARTS_MAX];
-	struct fsock_rxinfo info;
-	struct fsock_event event;
-	struct fsock_group *g;
-	pthread_t thread;
-	char text[200];
-
-	set_time(slept, FSOCK_RX_TIMEOUT, -1);
-	EQUAL(pthread_create(&thread, NULL, ask_once, slept), 0);
-	EQUAL(fsock_group_open(&g), 0);
-	EQUAL(fsock_group_add(g, member, NULL), 0);
-	EQUAL(fsock_send(lends, 0, "lent", 4, NULL), 4);
-	EQUAL(fsock_recv(lends, FSOCK_RECV_INPLACE, parts, sizeof(parts), &info), 4);
-	rest("fast");
-	while (get(busy, FSOCK_ACCELERATED))
-		ask(busy, "before");
-	ask(busy, "after");
-	tell_reason(busy, text);
-	NEED(strncmp(text, "policy: ", 8) == 0);
-	EQUAL(fsock_poll(g, &event, 1, 0), 0);
-	EQUAL(fsock_send(member, 0, "x", 1, NULL), 1);
-	EQUAL(fsock_poll(g, &event, 1, 5000 * MS), 1);
-	NEED(event.channel == member && event.events == FSOCK_EVENT_IN);
-	receive(member, text_buffer, 1);
-	EQUAL(fsock_send(slept, 0, "ball", 4, NULL), 4);
-	EQUAL(pthread_join(thread, NULL), 0);
-	receive(slept, text_buffer, 4);
-	EQUAL(get(slept, FSOCK_ACCELERATED), 0);
-	EQUAL(get(member, FSOCK_ACCELERATED), 0);
-	EQUAL(get(lends, FSOCK_ACCELERATED), 1);
-	NEED(memcmp(parts[0].iov_base, "lent", 4) == 0);
-	EQUAL(fsock_release(lends, &info), 0);
-	while (get(lends, FSOCK_ACCELERATED))
-		ask(lends, "released");
-	ask(lends, "after");
-	EQUAL(fsock_group_close(g), 0);
-	EQUAL(fsock_close_ep(ep), 0);
-	rest("moved");
-}
-
-/* Three that wait for accept() when the rule comes: they go on in the kernel, whole. */
-static void case_accept_after_policy(void)
-{
-	struct fsock_channel *from, *ch;
-	struct fsock_event event;
-	struct fsock_group *g;
-	char text[200];
-	ssize_t n;
-
-	EQUAL(fsock_bind(open_ep(), 0, 5200, &from), 0);
-	EQUAL(fsock_group_open(&g), 0);
-	EQUAL(fsock_group_add(g, from, NULL), 0);
-	EQUAL(fsock_listen(from, 100), 0);
-	rest("ready");
-	do {
-		tell_reason(from, text);
-		EQUAL(fsock_poll(g, &event, 1, 1000 * MS), 1);
-	} while (strncmp(text, "policy: ", 8) != 0);
-	for (int i = 0; i < 3; i++) {
-		EQUAL(fsock_poll(g, &event, 1, 0), 1);
-		EQUAL(event.events, FSOCK_EVENT_IN);
-		EQUAL(fsock_accept(from, FSOCK_ACCEPT_NONBLOCK, &ch), 0);
-		EQUAL(get(ch, FSOCK_ACCELERATED), 0);
-		while ((n = fsock_recv(ch, 0, text, sizeof(text), NULL)) > 0)
-			EQUAL(fsock_send(ch, 0, text, (size_t)n, NULL), n);
-		EQUAL(n, 0);
-		EQUAL(fsock_close(ch), 0);
-	}
-	EQUAL(fsock_accept(from, FSOCK_ACCEPT_NONBLOCK, &ch), -EAGAIN);
-	EQUAL(fsock_poll(g, &event, 1, 0), 0);
-	rest("accepted");
-	set_time(from, FSOCK_RX_TIMEOUT, 5000 * MS);
-	EQUAL(fsock_accept(from, 0, &ch), 0);
-	tell_reason(ch, text);
-	NEED(strncmp(text, "kernel_arrival: ", 16) == 0 || strncmp(text, "policy: ", 8) == 0);
-}
-
-/* Its program waits in a group, and calls on nothing. */
-static void case_follow_policy_asleep(void)
-{
-	struct fsock_channel *ch = connected(open_ep());
-	struct fsock_event event;
-	struct fsock_group *g;
-	char c;
-
-	EQUAL(fsock_group_open(&g), 0);
-	EQUAL(fsock_group_add(g, ch, NULL), 0);
-	fprintf(stderr, "fast\n");
-	for (int got = 0; got < 2; got++) { /* the peer says a word before the move, and one after it */
-		EQUAL(fsock_poll(g, &event, 1, 20000 * MS), 1);
-		EQUAL(fsock_recv(ch, FSOCK_RECV_NONBLOCK, &c, 1, NULL), 1);
-		fprintf(stderr, "%c %d\n", c, get(ch, FSOCK_ACCELERATED));
-	}
-	EQUAL(fsock_send(ch, 0, "z", 1, NULL), 1);
-	rest("moved");
-}
-
-enum { MANY = 70 };
-
-/* More than have records; then one is left, then none. */
-static void case_records(void)
-{
-	struct fsock_ep *ep = open_ep();
-	struct fsock_channel *ch[MANY];
-
-	for (int i = 0; i < MANY; i++)
-		ask(ch[i] = connected(ep), "counted");
-	usleep(20000);
-	EQUAL(fsock_recv(ch[0], FSOCK_RECV_NONBLOCK, text_buffer, 1, NULL), -EAGAIN);
-	rest("many");
-	for (int i = 1; i < MANY; i++)
-		EQUAL(fsock_close(ch[i]), 0);
-	set_time(ch[0], FSOCK_RX_TIMEOUT, 100 * MS);
-	ask(ch[0], "figures of who sleeps are of now");
-	EQUAL(fsock_recv(ch[0], 0, text_buffer, 1, NULL), -ETIMEDOUT);
-	rest("one");
-	hand_over(ch[0]);
-	rest("none");
-	EQUAL(fsock_close_ep(ep), 0);
-}
-
-static const struct {
-	const char *name;
-	void (*run)(void);
-} cases[] = {
+static const struct native_case cases[] = {
 	{ "args", case_args },	       { "echo", case_echo },	      { "descriptors", case_descriptors },
 	{ "inplace", case_inplace },   { "bulk", case_bulk },	      { "hold", case_hold },
 	{ "peek", case_peek },	       { "timeout", case_timeout },   { "connect", case_connect },
 	{ "shutdown", case_shutdown }, { "options", case_options },   { "group", case_group },
 	{ "threads", case_threads },   { "foreign_loop", case_foreign_loop }, { "fork", case_fork },
 	{ "bound", case_bound },       { "serve", case_serve },	      { "reason", case_reason },
-	{ "handover", case_handover }, { "handover_errors", case_handover_errors },
-	{ "handover_bulk", case_handover_bulk }, { "handover_wakes", case_handover_wakes },
-	{ "records", case_records }, { "accept_after_policy", case_accept_after_policy },
-	{ "follow_policy", case_follow_policy }, { "follow_policy_asleep", case_follow_policy_asleep },
+	{ NULL, NULL },
 };
 
 static bool read_address(const char *text, union fsock_addr *to)
@@ -1006,21 +686,28 @@ static bool read_address(const char *text, union fsock_addr *to)
 	return inet_pton(AF_INET6, text, &to->in6.sin6_addr) == 1;
 }
 
+static const struct native_case *find(const struct native_case *c, const char *name)
+{
+	while (c->name && strcmp(c->name, name) != 0)
+		c++;
+	return c->name ? c : NULL;
+}
+
 int main(int argc, char **argv)
 {
+	const struct native_case *c;
+
 	if (argc < 5 || !read_address(argv[2], &local) || !read_address(argv[3], &peer))
 		return 2;
 	port = (uint16_t)atoi(argv[4]);
 	peer.in.sin_port = htons(port);
 	fast = argc > 5;
+	c = find(cases, argv[1]) ?: find(native_moves, argv[1]);
+	if (!c)
+		return 2;
 	EQUAL(fsock_init(FSOCK_API_VERSION), 0);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		if (strcmp(cases[i].name, argv[1]) != 0)
-			continue;
-		cases[i].run();
-		fsock_fini();
-		fprintf(stderr, "well\n");
-		return 0;
-	}
-	return 2;
+	c->run();
+	fsock_fini();
+	fprintf(stderr, "well\n");
+	return 0;
 }
