@@ -18,6 +18,11 @@
 
 /* --- entering and waiting --- */
 
+static bool is_on_the_way(const struct tcp_conn *conn)
+{
+	return conn->state == TCP_SYN_SENT || conn->state == TCP_SYN_RECEIVED;
+}
+
 /* May this process call on @bare? The lock is held. */
 static int check(struct context *ctx, const struct bare *bare)
 {
@@ -200,11 +205,6 @@ static int connect_first(struct context *ctx, struct bare *bare, const struct ba
 	return begin(ctx, bare, from, &local, &remote, port, reason);
 }
 
-static bool is_on_the_way(const struct tcp_conn *conn)
-{
-	return conn->state == TCP_SYN_SENT || conn->state == TCP_SYN_RECEIVED;
-}
-
 /* What has become of it: 0, -EINPROGRESS, or how it failed. */
 static int outcome(struct context *ctx, struct bare *bare)
 {
@@ -277,6 +277,13 @@ int bare_connect(struct context *ctx, struct bare *bare, const struct bare_from 
 
 /* --- bytes --- */
 
+/* A call took or gave @n bytes, or failed: whose program moves bytes needs no word of connect any more. */
+static inline void note_used(struct bare *bare, ssize_t n)
+{
+	if (__builtin_expect(bare->connecting, 0) && n >= 0)
+		bare->connecting = is_on_the_way(bare->conn);
+}
+
 static ssize_t send_once(struct context *ctx, struct bare *bare, const struct iovec *iov, uint32_t flags)
 {
 	ssize_t n = enter_open(ctx, bare);
@@ -291,6 +298,7 @@ static ssize_t send_once(struct context *ctx, struct bare *bare, const struct io
 	if (__builtin_expect(n == 0, 1)) {
 		context_segments_reserve(ctx, iov->iov_len);
 		n = tcp_send(bare->conn, &ctx->env, iov, 1, flags, ctx->now);
+		note_used(bare, n);
 		bare->wants_out = bare->connecting || n == -EAGAIN || (n >= 0 && (size_t)n < iov->iov_len);
 	}
 	segments_flush(ctx);
@@ -332,8 +340,10 @@ static ssize_t receive_once(struct context *ctx, struct bare *bare, const struct
 	if (n < 0)
 		return n;
 	n = look(ctx, bare);
-	if (__builtin_expect(n == 0, 1))
+	if (__builtin_expect(n == 0, 1)) {
 		n = tcp_recv(bare->conn, &ctx->env, iov, 1, flags, 0, ctx->now);
+		note_used(bare, n);
+	}
 	segments_flush(ctx);
 	context_leave(ctx);
 	return n;
@@ -474,7 +484,7 @@ int bare_name(struct context *ctx, struct bare *bare, bool v6, bool peer, void *
 	if (ret < 0)
 		return ret;
 	end = &bare->conn->end;
-	if (end->local_port == 0 || (peer && (bare->connecting || !tcp_has(bare->conn, TCP_CONN_CONNECTED))))
+	if (end->local_port == 0 || (peer && !tcp_has(bare->conn, TCP_CONN_CONNECTED)))
 		ret = -ENOTCONN;
 	else
 		stream_put_name(v6, peer ? &end->remote : &end->local, peer ? end->remote_port : end->local_port, name, len);
@@ -686,7 +696,7 @@ static int move(struct context *ctx, struct bare *bare, int fd, int reason)
 {
 	int ret, own = -1;
 
-	if (bare->connecting || !tcp_has(bare->conn, TCP_CONN_CONNECTED) || bare->conn->state == TCP_CLOSED)
+	if (!tcp_has(bare->conn, TCP_CONN_CONNECTED) || bare->conn->state == TCP_CLOSED)
 		return -ENOTCONN;
 	if (bare->n_held)
 		return -EBUSY;
@@ -716,7 +726,8 @@ int bare_handover(struct context *ctx, struct bare *bare, int fd)
 
 int bare_follow(struct context *ctx, struct bare *bare, int reason)
 {
-	int ret = move(ctx, bare, -1, reason);
+	/* Whose program has yet to hear of connect's end hears it from the engine. */
+	int ret = bare->connecting ? -ENOTCONN : move(ctx, bare, -1, reason);
 
 	if (ret == 0 && bare->set) { /* nobody called on it: its group is to hear of it */
 		bare->set->moved = true;

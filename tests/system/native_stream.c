@@ -390,6 +390,34 @@ static void case_connect(void)
 	EQUAL(fsock_group_close(g), 0);
 }
 
+/* A connect that does not wait, and nobody asks it again: what the connection says by other calls is the same. */
+static void case_connect_once(void)
+{
+	struct fsock_ep *ep = open_ep();
+	struct fsock_channel *ch = fresh(ep);
+	struct fsock_event event = { 0 };
+	struct fsock_group *g;
+	union fsock_addr name;
+	size_t len = sizeof(name);
+	int ret;
+
+	EQUAL(fsock_group_open(&g), 0);
+	EQUAL(fsock_group_add(g, ch, NULL), 0);
+	set_time(ch, FSOCK_TX_TIMEOUT, 0);
+	ret = fsock_connect(ch, &peer.sa, sizeof(peer));
+	NEED(ret == -EINPROGRESS || ret == 0);
+	EQUAL(fsock_poll(g, &event, 1, 5000 * MS), 1);
+	EQUAL(event.events, FSOCK_EVENT_OUT);
+	EQUAL(get(ch, FSOCK_ERROR), 0);
+	EQUAL(fsock_getopt(ch, FSOCK_PEER, &name, &len), 0);
+	ask(ch, "connected");
+	EQUAL(fsock_poll(g, &event, 1, 0), 0);
+	EQUAL(fsock_handover(ch), 0);
+	ask(ch, "moved");
+	EQUAL(fsock_group_close(g), 0);
+	EQUAL(fsock_close_ep(ep), 0);
+}
+
 /* Half closed: all that was sent comes back, then the end, which the group tells. */
 static void case_shutdown(void)
 {
@@ -674,6 +702,7 @@ static const struct native_case cases[] = {
 	{ "shutdown", case_shutdown }, { "options", case_options },   { "group", case_group },
 	{ "threads", case_threads },   { "foreign_loop", case_foreign_loop }, { "fork", case_fork },
 	{ "bound", case_bound },       { "serve", case_serve },	      { "reason", case_reason },
+	{ "connect_once", case_connect_once },
 	{ NULL, NULL },
 };
 
