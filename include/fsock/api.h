@@ -14,6 +14,9 @@
  *          -EBUSY. Groups and connections on the fast path stay with the parent: a child makes its own,
  *          its calls on the parent's connections fail with -EBADF. A listener both may accept from.
  * exec:    everything is closed.
+ * setuid:  a process with a connection or listener on the fast path has a thread of fsock's, without capabilities, that
+ *          keeps them going while the program computes. libc has every thread follow setuid(), setgid() and their like,
+ *          and aborts where one may not: call them before, or set the option `helper` to 0. Under the preload no matter.
  */
 #ifndef FSOCK_API_H
 #define FSOCK_API_H

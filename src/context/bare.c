@@ -10,6 +10,7 @@
 
 #include "base/reason.h"
 #include "context/handover.h"
+#include "context/helper.h"
 #include "context/lease.h"
 #include "context/stay.h"
 #include "context/stream_internal.h"
@@ -230,6 +231,9 @@ static int look_connected(struct context *ctx, struct bare *bare)
 	ret = drive(ctx, bare);
 	if (ret == 0)
 		ret = outcome(ctx, bare);
+	/* The peer has accepted by the time connect returns, as in stream_connect(). */
+	if (ret == 0 && segments_held(ctx))
+		segments_release(ctx, FS_NEVER);
 	segments_send(ctx);
 	context_leave(ctx);
 	return ret;
@@ -272,7 +276,10 @@ int bare_connect(struct context *ctx, struct bare *bare, const struct bare_from 
 	}
 	segments_send(ctx);
 	context_leave(ctx);
-	return ret == -EINPROGRESS ? wait_connected(ctx, bare, wait) : ret;
+	if (ret != -EINPROGRESS)
+		return ret;
+	helper_want(ctx);
+	return wait_connected(ctx, bare, wait);
 }
 
 /* --- bytes --- */

@@ -118,15 +118,6 @@ static void case_handover_errors(void)
 	}
 }
 
-/* For the test to look at the counters: says @word, goes on when standard input has a byte. */
-static void rest(const char *word)
-{
-	char c;
-
-	fprintf(stderr, "%s\n", word);
-	EQUAL(read(0, &c, 1), 1);
-}
-
 /* Bytes in both queues, another thread in a send: the stream goes on whole, to its end. */
 static void case_handover_bulk(void)
 {

@@ -95,6 +95,14 @@ void ask(struct fsock_channel *ch, const char *word)
 	NEED(memcmp(buf, word, strlen(word)) == 0);
 }
 
+void rest(const char *word)
+{
+	char c;
+
+	fprintf(stderr, "%s\n", word);
+	EQUAL(read(0, &c, 1), 1);
+}
+
 /* --- cases --- */
 static void case_args(void)
 {
@@ -418,6 +426,13 @@ static void case_connect_once(void)
 	EQUAL(fsock_close_ep(ep), 0);
 }
 
+/* Connected, and then busy with something else. */
+static void case_away(void)
+{
+	connected(open_ep());
+	rest("away");
+}
+
 /* Half closed: all that was sent comes back, then the end, which the group tells. */
 static void case_shutdown(void)
 {
@@ -702,7 +717,7 @@ static const struct native_case cases[] = {
 	{ "shutdown", case_shutdown }, { "options", case_options },   { "group", case_group },
 	{ "threads", case_threads },   { "foreign_loop", case_foreign_loop }, { "fork", case_fork },
 	{ "bound", case_bound },       { "serve", case_serve },	      { "reason", case_reason },
-	{ "connect_once", case_connect_once },
+	{ "connect_once", case_connect_once }, { "away", case_away },
 	{ NULL, NULL },
 };
 

@@ -43,6 +43,9 @@ struct fsock_channel *connected(struct fsock_ep *ep);
 void receive(struct fsock_channel *ch, void *to, size_t len);
 void ask(struct fsock_channel *ch, const char *word);
 
+/* For the test to look at what is: says @word, goes on when standard input has a byte. No call of fsock's meanwhile. */
+void rest(const char *word);
+
 /* A thread that sends BULK bytes to the channel @arg, and ends that direction. */
 void *pour(void *arg);
 

@@ -4,9 +4,12 @@ Connections of the native interface: the cases of native_stream.c and the exampl
 the preload, on the fast path, on the kernel's, with kernel peers, and without privilege.
 """
 import contextlib
+import fcntl
 import json
 import os
 import socket
+import struct
+import termios
 
 import pytest
 
@@ -18,6 +21,11 @@ CASES = ["args", "echo", "descriptors", "inplace", "bulk", "hold", "peek", "time
          "group", "threads", "foreign_loop", "fork", "bound", "handover", "handover_errors", "handover_wakes"]
 NO_CAPS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
 ENDS = {4: (net.A4, net.B4), 6: (net.A6, net.B6)}
+
+
+def _unacknowledged(sock):
+    """Bytes that the peer has not acknowledged."""
+    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0]
 
 
 def _example():
@@ -133,6 +141,25 @@ def test_listener(pair, program, client, family):
     os.close(wait)
     os.close(end)
     assert said.status == 0 and said.out == "20 fast, 5 kernel, 10 moved\n", said.out + said.err
+
+
+def test_peer_of_a_program_that_is_away(pair, program):
+    """Between calls the helper thread drives: the peer's accept() returns, and what it sends is acknowledged."""
+    wait, stdin = os.pipe()
+    with pair.b.inside():
+        listener = socket.create_server((net.B4, PORT))
+    listener.settimeout(20)
+    argv = [program("native_stream"), "away", *ENDS[4], PORT, "fast"]
+    with listener, pair.a.popen(argv, env={**fsock.CLEAN, **LATENCY}, stdin=wait) as away:
+        assert away.wait_for("away"), away.err
+        peer = listener.accept()[0]
+        peer.send(b"x" * 1000)
+        assert proc.until(lambda: _unacknowledged(peer) == 0), "nobody acknowledges"
+        os.write(stdin, b"x")
+        assert away.finish().status == 0, away.err
+        peer.close()
+    os.close(wait)
+    os.close(stdin)
 
 
 def test_end_of_the_program_closes(pair, program):
