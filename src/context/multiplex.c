@@ -374,6 +374,10 @@ int multiplex_ctl(struct context *ctx, int epfd, int op, int fd, const struct ep
 
 	if (!multiplex_concerns(ctx, fd) || (op != EPOLL_CTL_DEL && !event) || !context_lock(ctx))
 		return MULTIPLEX_KERNEL;
+	if (context_live_sock(ctx, epfd)) { /* no set: the kernel says so, and the socket remains one */
+		context_unlock(ctx);
+		return MULTIPLEX_KERNEL;
+	}
 	if (op == EPOLL_CTL_ADD)
 		context_check_descriptor(ctx, fd);
 	s = context_joined(ctx) ? context_live_sock(ctx, fd) : NULL;
