@@ -209,7 +209,7 @@ ssize_t datagram_read_shadow(int fd, struct datagram *d)
 		.msg_control = d->control,
 		.msg_controllen = d->control_len,
 	};
-	ssize_t n = sys_recvmsg(fd, &msg, d->flags | MSG_DONTWAIT);
+	ssize_t n = sys_recvmsg(fd, &msg, (d->flags & ~DATAGRAM_COMPAT) | MSG_DONTWAIT);
 
 	if (n >= 0) {
 		d->name_len = msg.msg_namelen;

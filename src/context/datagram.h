@@ -20,6 +20,9 @@
 /* Returned instead of a result: the caller makes libc's call on the shadow with its own arguments. */
 #define DATAGRAM_KERNEL CONTEXT_KERNEL
 
+/* MSG_CMSG_COMPAT, which recvmsg() and sendmsg() refuse and recv() and send() ignore. */
+#define DATAGRAM_COMPAT ((int)0x80000000)
+
 /* One message, as send() or recv() sees it. */
 struct datagram {
 	const struct iovec *iov;

@@ -307,6 +307,13 @@ static ssize_t send_once(struct dispatch *t)
 		context_leave(ctx);
 		return ret;
 	}
+	if (__builtin_expect((t->d->flags & MSG_FASTOPEN) && !t->done, 0)) {
+		ret = stream_send_connects(ctx, s);
+		if (ret != 0) {
+			context_leave(ctx);
+			return ret;
+		}
+	}
 	t->limit = s->stream.sndtimeo;
 	t->may_wait = !s->nonblock && !(t->d->flags & MSG_DONTWAIT);
 	do {

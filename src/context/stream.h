@@ -26,8 +26,8 @@ static inline bool stream_is(struct context *ctx, int fd)
 	return ctx && fd_kind_of(&ctx->fds, fd) == FD_STREAM;
 }
 
-/* Before bind(2): -EINVAL where there is a connection, of which the shadow knows nothing; else CONTEXT_KERNEL. */
-int stream_bind(struct context *ctx, int fd);
+/* Before bind(2): the error where there is a connection, of which the shadow knows nothing; else CONTEXT_KERNEL. */
+int stream_bind(struct context *ctx, int fd, const struct sockaddr *name, socklen_t len);
 
 /* connect(2), which waits where the socket does. */
 int stream_connect(struct context *ctx, int fd, const struct sockaddr *name, socklen_t len);

@@ -12,6 +12,10 @@
 #include "context/stream_internal.h"
 #include "sys/sys.h"
 
+enum {
+	IN6_SHORTEST = 24, /* SIN6_LEN_RFC2133: the shortest IPv6 address that the kernel takes */
+};
+
 bool stream_get_name(bool v6, bool v6_only, const struct sockaddr *name, socklen_t len, struct ip_addr *addr,
 		     uint16_t *port)
 {
@@ -197,10 +201,21 @@ static int outcome(struct context *ctx, struct sock *s)
 }
 
 /* connect() on a socket that is the engine's already. */
+static int once_more(struct context *ctx, struct sock *s)
+{
+	int ret = s->stream.connecting && !is_deferred(s->stream.conn) ? outcome(ctx, s) : -EISCONN;
+
+	return ret == -EINPROGRESS ? -EALREADY : ret;
+}
+
+int stream_send_connects(struct context *ctx, struct sock *s)
+{
+	return is_deferred(s->stream.conn) ? 0 : once_more(ctx, s);
+}
+
 static int connect_again(struct context *ctx, struct sock *s, const struct sockaddr *name, socklen_t len)
 {
 	sa_family_t family;
-	int ret;
 
 	if (len < sizeof(family))
 		return -EINVAL;
@@ -209,10 +224,7 @@ static int connect_again(struct context *ctx, struct sock *s, const struct socka
 		stream_disconnect(ctx, s);
 		return 0;
 	}
-	if (!s->stream.connecting || is_deferred(s->stream.conn))
-		return -EISCONN;
-	ret = outcome(ctx, s);
-	return ret == -EINPROGRESS ? -EALREADY : ret;
+	return once_more(ctx, s);
 }
 
 /* @late: what is said when time is up. */
@@ -265,6 +277,10 @@ int stream_connect(struct context *ctx, int fd, const struct sockaddr *name, soc
 
 	if (!s)
 		return CONTEXT_KERNEL;
+	if (len > sizeof(struct sockaddr_storage)) { /* also in states of which the shadow does not know */
+		context_leave(ctx);
+		return -EINVAL;
+	}
 	context_poll(ctx);
 	if (context_live_sock(ctx, fd) != s) {
 		context_leave(ctx);
@@ -283,7 +299,23 @@ int stream_connect(struct context *ctx, int fd, const struct sockaddr *name, soc
 	return nonblock ? ret : wait_connected(ctx, fd, limit, ret);
 }
 
-int stream_bind(struct context *ctx, int fd)
+/* bind() of a socket that has an address: what the kernel says of the new one first (inet_bind(), inet6_bind()). */
+static int refused_address(int fd, bool v6, const struct sockaddr *name, socklen_t len)
+{
+	sa_family_t family;
+	int ret;
+
+	/* Too short for either, the shadow takes none; can it be read? */
+	ret = sys_bind(fd, name, FS_MIN(len, (socklen_t)sizeof(family)));
+	if (ret == -EFAULT || len < sizeof(family))
+		return ret;
+	if (len > sizeof(struct sockaddr_storage) || len < (v6 ? IN6_SHORTEST : sizeof(struct sockaddr_in)))
+		return -EINVAL;
+	memcpy(&family, name, sizeof(family));
+	return family == (v6 ? AF_INET6 : AF_INET) || (!v6 && family == AF_UNSPEC) ? -EINVAL : -EAFNOSUPPORT;
+}
+
+int stream_bind(struct context *ctx, int fd, const struct sockaddr *name, socklen_t len)
 {
 	struct sock *s = stream_is(ctx, fd) ? stream_enter(ctx, fd) : NULL;
 	int ret = CONTEXT_KERNEL;
@@ -291,7 +323,7 @@ int stream_bind(struct context *ctx, int fd)
 	if (!s)
 		return CONTEXT_KERNEL;
 	if (s->stream.conn && s->stream.conn->state != TCP_CLOSED)
-		ret = -EINVAL;
+		ret = refused_address(fd, s->stream.v6, name, len);
 	context_leave(ctx);
 	return ret;
 }

@@ -103,6 +103,9 @@ bool stream_retire(struct context *ctx, struct sock *s, int fd);
  * then learns of the reset, and the port stays in sight. */
 void stream_disconnect(struct context *ctx, struct sock *s);
 
+/* MSG_FASTOPEN on a socket that has a connection: what connect() would say, but 0 where one waits for data to take along. */
+int stream_send_connects(struct context *ctx, struct sock *s);
+
 /* From now on everything about @s comes from the engine, or from the shadow again: what the kernel's epoll sets are
  * told follows. */
 void stream_park(struct context *ctx, struct sock *s);

@@ -40,6 +40,12 @@ static ssize_t take(struct context *ctx, int fd, struct datagram *d)
 	return stream_is(ctx, fd) ? stream_receive(ctx, fd, d) : datagram_receive(ctx, fd, d);
 }
 
+/* Of a length beyond any address, in either direction: EINVAL before the socket is looked at, as in the kernel. */
+static bool name_too_long(const void *name, socklen_t len)
+{
+	return name && len > sizeof(struct sockaddr_storage);
+}
+
 /* --- sending --- */
 
 /* libc sent it on the shadow. */
@@ -64,7 +70,7 @@ FSOCK_EXPORT ssize_t sendto(int fd, const void *from, size_t len, int flags, con
 
 	if (!ctx)
 		return LIBC(sendto)(fd, from, len, flags, name, name_len);
-	ret = give(ctx, fd, &d);
+	ret = name_too_long(name, name_len) ? -EINVAL : give(ctx, fd, &d);
 	if (ret != DATAGRAM_KERNEL)
 		return libc_result(ret);
 	return sent(ctx, fd, LIBC(sendto)(fd, from, len, flags, name, name_len), &d);
@@ -229,6 +235,8 @@ FSOCK_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
 	struct context *ctx = ours(fd);
 
+	if (ctx && (flags & DATAGRAM_COMPAT))
+		return libc_result(-EINVAL);
 	if (ctx)
 		return send_message(ctx, fd, msg, flags);
 	if (msg && is_unix(fd) && msg->msg_controllen)
@@ -400,6 +408,8 @@ static ssize_t receive_message(struct context *ctx, int fd, struct msghdr *msg, 
 	};
 	ssize_t ret = DATAGRAM_KERNEL;
 
+	if (flags & DATAGRAM_COMPAT)
+		return libc_result(-EINVAL);
 	if ((int)msg->msg_namelen >= 0 || !msg->msg_name)
 		ret = take(ctx, fd, &d);
 	if (ret == DATAGRAM_KERNEL)
@@ -434,6 +444,14 @@ static void put_rest(struct timespec *limit, fs_ns end)
 	limit->tv_nsec = left % FS_SEC(1);
 }
 
+static int take_error(int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? errno : error;
+}
+
 FSOCK_EXPORT int recvmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags, struct timespec *limit)
 {
 	struct context *ctx = ours(fd);
@@ -445,6 +463,8 @@ FSOCK_EXPORT int recvmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags, st
 		return LIBC(recvmmsg)(fd, vec, n, flags, limit);
 	if (limit && (limit->tv_sec < 0 || limit->tv_nsec < 0 || limit->tv_nsec >= FS_SEC(1)))
 		return (int)libc_result(-EINVAL);
+	if (n == 0) /* an error that waits is said all the same */
+		return flags & MSG_ERRQUEUE ? 0 : (int)libc_result(-take_error(fd));
 	end = end_of(limit);
 	for (; done < n; done++) {
 		ssize_t ret = receive_message(ctx, fd, &vec[done].msg_hdr, flags & ~MSG_WAITFORONE);

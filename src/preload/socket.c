@@ -43,7 +43,7 @@ static bool names_port(const struct sockaddr *addr, socklen_t len)
 
 FSOCK_EXPORT int bind(int fd, const struct sockaddr *addr, socklen_t len)
 {
-	int ret = stream_bind(fsock_context, fd);
+	int ret = stream_bind(fsock_context, fd, addr, len);
 
 	if (ret != CONTEXT_KERNEL)
 		return (int)libc_result(ret);
