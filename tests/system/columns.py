@@ -99,6 +99,11 @@ def command(column, argv, **options):
     return fsock.run(argv, **{"profile": "latency", **options}), dict(fsock.CLEAN)
 
 
+def checks(lines):
+    """How many of the lines compared are what a call returned, with errno and, in a grid, readiness."""
+    return sum(" = " in line for line in lines)
+
+
 class Outcome:
     """What one column said; @sockets are the records of the program's sockets."""
 

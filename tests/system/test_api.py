@@ -58,7 +58,8 @@ def test_api(shared_pairs, program, request, outcomes, api_case):
         used = agree(kernel, on, allowed)
         holds(on, *claim)
         if column == "A":
-            outcomes.append({"program": name, "case": case, "family": family, "claim": claim, "differs": used})
+            outcomes.append({"program": name, "case": case, "family": family, "claim": claim, "differs": used,
+                             "checks": columns.checks(kernel.lines)})
 
 
 @pytest.mark.parametrize("case", ["level", "edge", "mixed", "one_at_a_time", "neither_side_starves"])

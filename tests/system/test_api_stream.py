@@ -91,5 +91,6 @@ def test_api_stream(stream_pairs, program, request, outcomes, stream_program):
             wrong, used = judge(case, claim, kernel, other, allowed, column != "N")
             bad += [f"--- {case}, column {column}\n" + "\n".join(wrong)] if wrong else []
             if column in "MA" and not wrong:
-                outcomes.append({"program": name, "case": case, "family": family, "claim": claim, "differs": used})
+                outcomes.append({"program": name, "case": case, "family": family, "claim": claim, "differs": used,
+                                 "checks": columns.checks(kernel[case].lines)})
     assert not bad, f"{len(bad)} cases\n" + "\n".join(bad)

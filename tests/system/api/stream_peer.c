@@ -24,6 +24,7 @@
  * fin SLOT                     shutdown(SHUT_WR), wait for its acknowledgement; half a second at most
  * shut SLOT HOW, close SLOT, reset SLOT
  * state SLOT, error SLOT, options SLOT, mss SLOT  tcpi_state, SO_ERROR, tcpi_options, tcpi_snd_mss
+ * datagram PORT SIZE           one to the program's PORT, from PORT_SINK, where whatever arrives is left unread
  * later MS ORDER               do ORDER after MS ms
  * clear                        reset all connections, close all listeners but the first
  */
@@ -43,7 +44,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONTROL_FD = 3, PORT_PEER = 7010, GUARD_MS = 4000, N_CONNS = 64, N_LISTENERS = 8, N_LATER = 8 };
+enum { CONTROL_FD = 3, PORT_SINK = 7009, PORT_PEER = 7010, GUARD_MS = 4000, N_CONNS = 64, N_LISTENERS = 8, N_LATER = 8 };
 
 enum mode { HOLD, ECHO, SINK };
 
@@ -68,6 +69,7 @@ struct peer {
 	struct conn conns[N_CONNS];
 	struct listener listeners[N_LISTENERS];
 	struct later later[N_LATER];
+	int datagrams;
 };
 
 static unsigned char buffer[65536];
@@ -207,6 +209,28 @@ static long begin(struct peer *p, int port, int local)
 		return -errno;
 	}
 	return keep(p, fd);
+}
+
+static int datagram_socket(int family)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = address(family, &ss, 1, PORT_SINK);
+	int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	return bind(fd, (struct sockaddr *)&ss, len) < 0 ? -1 : fd;
+}
+
+static long datagram(const struct peer *p, int port, int size)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = address(p->family, &ss, 0, port);
+	ssize_t n;
+
+	/* An error of an earlier one is reported once. */
+	n = sendto(p->datagrams, buffer, (size_t)size, 0, (struct sockaddr *)&ss, len);
+	if (n < 0)
+		n = sendto(p->datagrams, buffer, (size_t)size, 0, (struct sockaddr *)&ss, len);
+	return n < 0 ? -errno : n;
 }
 
 static long so_error(int fd)
@@ -486,6 +510,8 @@ static long obey(struct peer *p, const char *order)
 		return connect_to(p, (int)a, (int)b);
 	if (strcmp(verb, "begin") == 0)
 		return begin(p, (int)a, (int)b);
+	if (strcmp(verb, "datagram") == 0)
+		return datagram(p, (int)a, (int)b);
 	if (a < 0 || a >= N_CONNS || !p->conns[a].fd)
 		return -EBADF;
 	return obey_slot(&p->conns[a], verb, b);
@@ -588,7 +614,8 @@ int main(int argc, char **argv)
 	if (argc != 2)
 		return 2;
 	p.family = strcmp(argv[1], "v6") == 0 ? AF_INET6 : AF_INET;
-	if (open_listener(&p, PORT_PEER, 64, 0) < 0) {
+	p.datagrams = datagram_socket(p.family);
+	if (p.datagrams < 0 || open_listener(&p, PORT_PEER, 64, 0) < 0) {
 		perror("api_stream_peer: listen");
 		return 1;
 	}
