@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """
-fill_fidelity.py [--check] OUTCOMES - put what the three columns showed into fidelity.md, between its markers.
+fill_fidelity.py [--check | --count] OUTCOMES - put what the three columns showed into fidelity.md, between its markers.
 
 OUTCOMES is what `pytest tests/system/test_api.py tests/system/test_api_stream.py --outcomes=FILE` wrote: one
 entry per case and family in which kernel sockets, the switched-off library and the accelerated one agreed.
---check compares only.
+--check compares only, and fails where fewer than CHECKS results of calls were compared; --count says how many were, by
+program. A result counts once, in however many families and columns it was compared.
 """
 import json
 import pathlib
@@ -13,6 +14,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "fidelity.md"
+CHECKS = 1500  # what fidelity.md promises
 BEGIN, END = "<!-- columns:begin -->\n", "<!-- columns:end -->"
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(ROOT / "tests" / "system"), str(ROOT / "scripts")]
@@ -52,15 +54,32 @@ def block(found):
     return "\n".join(lines)
 
 
+def counted(found):
+    """Results of calls that were compared, by program."""
+    by_case = {}
+    for one in found:
+        key = one["program"].removesuffix("_fortified"), one["case"]
+        by_case[key] = max(by_case.get(key, 0), one["checks"])
+    return {name: sum(n for (program, _), n in by_case.items() if program == name)
+            for name in columns.programs() + streams.programs()}
+
+
 def main():
     arguments = sys.argv[1:]
-    check = arguments[:1] == ["--check"]
-    if len(arguments) != 1 + check:
+    check, count = arguments[:1] == ["--check"], arguments[:1] == ["--count"]
+    if len(arguments) != 1 + check + count:
         sys.exit(__doc__.strip())
+    found = json.loads(pathlib.Path(arguments[-1]).read_text())
+    checks = counted(found)
+    if count:
+        print("\n".join(f"{name:16} {n:6}" for name, n in [*checks.items(), ("all", sum(checks.values()))]))
+        return
+    if check and sum(checks.values()) < CHECKS:
+        sys.exit(f"{sum(checks.values())} results of calls were compared, fewer than {CHECKS}")
     page = PAGE.read_text()
     head, rest = page.split(BEGIN)
     middle, tail = rest.split(END)
-    now = block(json.loads(pathlib.Path(arguments[-1]).read_text()))
+    now = block(found)
     if not check:
         PAGE.write_text(head + BEGIN + now + END + tail)
     elif middle != now:
