@@ -295,7 +295,7 @@ void api_channel_destroy(struct fsock_channel *ch)
 	api_group_forget(ch);
 	if (api_is_bare(ch))
 		bare_close(ch->ctx, &ch->bare);
-	else
+	if (!api_is_bare(ch)) /* it may have moved just now: what closes is its socket */
 		api_buffer_end(ch);
 	if (ch->fd >= 0) {
 		if (ch->ctx) { /* before the shadow goes */

@@ -293,6 +293,32 @@ static void case_follow_policy_asleep(void)
 
 enum { MANY = 70 };
 
+static void *ask_until_moved(void *arg)
+{
+	while (get(arg, FSOCK_ACCELERATED))
+		ask(arg, "busy");
+	return NULL;
+}
+
+/* One thread's call moves them while another closes them: whose socket it is by now, it ends. */
+static void case_follow_policy_closing(void)
+{
+	struct fsock_ep *ep = open_ep();
+	struct fsock_channel *ch[MANY], *busy = connected(ep);
+	int before = descriptors();
+	pthread_t thread;
+
+	for (int i = 0; i < MANY; i++)
+		ch[i] = connected(ep);
+	rest("fast");
+	EQUAL(pthread_create(&thread, NULL, ask_until_moved, busy), 0);
+	for (int i = 0; i < MANY; i++)
+		EQUAL(fsock_close(ch[i]), 0);
+	EQUAL(pthread_join(thread, NULL), 0);
+	EQUAL(descriptors(), before + 1);
+	rest("moved");
+}
+
 /* More than have records; then one is left, then none. */
 static void case_records(void)
 {
@@ -324,5 +350,6 @@ const struct native_case native_moves[] = {
 	{ "accept_after_policy", case_accept_after_policy },
 	{ "follow_policy", case_follow_policy },
 	{ "follow_policy_asleep", case_follow_policy_asleep },
+	{ "follow_policy_closing", case_follow_policy_closing },
 	{ NULL, NULL },
 };

@@ -46,6 +46,9 @@ void ask(struct fsock_channel *ch, const char *word);
 /* For the test to look at what is: says @word, goes on when standard input has a byte. No call of fsock's meanwhile. */
 void rest(const char *word);
 
+/* How many the process has. */
+int descriptors(void);
+
 /* A thread that sends BULK bytes to the channel @arg, and ends that direction. */
 void *pour(void *arg);
 

@@ -246,6 +246,21 @@ def test_connections_follow_policy(pair, program, family):
     os.close(stdin)
 
 
+def test_connections_follow_policy_while_they_are_closed(pair, program):
+    wait, stdin = os.pipe()
+    with _echo(pair, accelerated=False), _rule(pair.a) as rule:
+        argv = [program("native_stream"), "follow_policy_closing", *ENDS[4], PORT, "fast"]
+        with pair.a.popen(argv, env={**fsock.CLEAN, **LATENCY}, stdin=wait) as mover:
+            assert mover.wait_for("fast"), mover.err
+            rule()
+            os.write(stdin, b"x")
+            assert _step(mover, "moved")["counters"]["moved_to_kernel"] > 0
+            os.write(stdin, b"x")
+            assert mover.finish().status == 0, mover.err
+    os.close(wait)
+    os.close(stdin)
+
+
 def test_a_group_hears_of_members_that_follow_policy(pair, program):
     """Its program sleeps; the segment that wakes it is the first to which the rule applies."""
     wait, stdin = os.pipe()
