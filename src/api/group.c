@@ -73,13 +73,14 @@ int api_group_add(struct fsock_group *g, struct fsock_channel *ch, void *data)
 		return -EBUSY;
 	ch->data = data; /* before an event can come */
 	ret = control(g, EPOLL_CTL_ADD, ch);
-	if (ret < 0) {
+	if (ret < 0 && ret != -EEXIST) { /* that: who found it moved meanwhile has entered it */
 		fs_store_release(&ch->group, NULL);
 		return ret;
 	}
 	api_lock(&g->lock);
 	list_push_back(&g->members, &ch->of_group);
 	api_unlock(&g->lock);
+	api_kind(ch); /* it may have moved while it was in no set that could tell */
 	if (g->wait.fd >= 0) /* it may be the first that the stack has a half of: arm anew */
 		waitset_keep(g->ctx, &g->wait);
 	return 0;

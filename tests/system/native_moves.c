@@ -341,6 +341,41 @@ static void case_records(void)
 	EQUAL(fsock_close_ep(ep), 0);
 }
 
+/* One thread's call moves them while another puts them into a group, which then tells what has come. */
+static void case_follow_policy_joining(void)
+{
+	struct fsock_ep *ep = open_ep();
+	struct fsock_channel *ch[MANY], *busy = connected(ep);
+	struct fsock_event event;
+	bool told[MANY] = { false };
+	struct fsock_group *g;
+	pthread_t thread;
+
+	EQUAL(fsock_group_open(&g), 0);
+	for (int i = 0; i < MANY; i++) {
+		ch[i] = connected(ep);
+		EQUAL(fsock_send(ch[i], 0, "x", 1, NULL), 1);
+		EQUAL(fsock_recv(ch[i], FSOCK_RECV_PEEK, text_buffer, 1, NULL), 1);
+	}
+	rest("fast");
+	EQUAL(pthread_create(&thread, NULL, ask_until_moved, busy), 0);
+	for (int i = 0; i < MANY; i++) {
+		usleep(100); /* so that the move finds some in the group, and some not */
+		EQUAL(fsock_group_add(g, ch[i], &told[i]), 0);
+	}
+	EQUAL(pthread_join(thread, NULL), 0);
+	for (int left = MANY; left > 0;) {
+		EQUAL(fsock_poll(g, &event, 1, 5000 * MS), 1);
+		NEED(event.events & FSOCK_EVENT_IN);
+		left -= !*(bool *)event.data;
+		*(bool *)event.data = true;
+		EQUAL(fsock_recv(event.channel, FSOCK_RECV_NONBLOCK, text_buffer, 1, NULL), 1);
+	}
+	EQUAL(fsock_group_close(g), 0);
+	EQUAL(fsock_close_ep(ep), 0);
+	rest("moved");
+}
+
 const struct native_case native_moves[] = {
 	{ "handover", case_handover },
 	{ "handover_errors", case_handover_errors },
@@ -351,5 +386,6 @@ const struct native_case native_moves[] = {
 	{ "follow_policy", case_follow_policy },
 	{ "follow_policy_asleep", case_follow_policy_asleep },
 	{ "follow_policy_closing", case_follow_policy_closing },
+	{ "follow_policy_joining", case_follow_policy_joining },
 	{ NULL, NULL },
 };

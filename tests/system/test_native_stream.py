@@ -246,10 +246,11 @@ def test_connections_follow_policy(pair, program, family):
     os.close(stdin)
 
 
-def test_connections_follow_policy_while_they_are_closed(pair, program):
+@pytest.mark.parametrize("case", ["closing", "joining"])
+def test_connections_follow_policy_while_another_thread_calls(pair, program, case):
     wait, stdin = os.pipe()
     with _echo(pair, accelerated=False), _rule(pair.a) as rule:
-        argv = [program("native_stream"), "follow_policy_closing", *ENDS[4], PORT, "fast"]
+        argv = [program("native_stream"), f"follow_policy_{case}", *ENDS[4], PORT, "fast"]
         with pair.a.popen(argv, env={**fsock.CLEAN, **LATENCY}, stdin=wait) as mover:
             assert mover.wait_for("fast"), mover.err
             rule()
