@@ -172,13 +172,6 @@ void handover_port(struct context *ctx, unsigned port, int reason, const char *d
 	}
 }
 
-void handover_before_exec(struct context *ctx)
-{
-	for (int fd = 0; fd <= ctx->fds.highest; fd++)
-		if (stream_is(ctx, fd) && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC))
-			handover_fd(ctx, fd, FS_REASON_executed);
-}
-
 /* --- on request --- */
 
 /* Everything in the request is another's word: it names a socket of ours, or it does not. */
@@ -214,7 +207,13 @@ bool handover_is_asked(const struct context *ctx)
 	return fs_load_acquire(&r->serial) != fs_load_relaxed(&r->answered) && fs_load_relaxed(&r->pid) == ctx->pid;
 }
 
-/* --- at exit --- */
+/* --- at exit and before exec --- */
+
+/* Does no other process that joined hold it? Heirs may. */
+static bool is_mine(const struct context *ctx, const struct sock *s)
+{
+	return s->stream.conn && sock_refs(s) == s->refs[ctx->slot];
+}
 
 /* Close what is this process's alone, as the kernel will close the descriptors. */
 static void close_all(struct context *ctx)
@@ -224,7 +223,7 @@ static void close_all(struct context *ctx)
 	LIST_FOR_EACH_SAFE(e, following, &ctx->stack->all_streams) {
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
 
-		if (sock_refs(s) == s->refs[ctx->slot] && !s->heirs && s->stream.conn) {
+		if (is_mine(ctx, s) && !s->heirs) {
 			struct tcp_conn *conn = s->stream.conn;
 
 			s->stream.conn = NULL;
@@ -331,15 +330,47 @@ static bool is_last(const struct context *ctx)
 	return true;
 }
 
-void handover_at_exit(struct context *ctx)
+/* Where no other process drives them, orphans move, and what children hold that made no call yet: they share the shadow.
+ * Before exec, which may fail, so does what it closes. */
+static void leave(struct context *ctx, int reason)
 {
+	bool last = is_last(ctx);
+	struct list *e;
 	int error;
 
+	LIST_FOR_EACH(e, &ctx->stack->all_streams) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (is_mine(ctx, s) && (last || !s->heirs) && s->stream.conn->state != TCP_CLOSED)
+			handover_sock(ctx, s, reason);
+	}
+	if (!last)
+		return;
+	error = move_orphans(ctx);
+	if (error < 0)
+		linger(ctx, error);
+}
+
+void handover_at_exit(struct context *ctx)
+{
 	if (!ctx->stack->tcp.ip || ctx->slot >= STATS_MAX_PROCS)
 		return;
 	context_poll(ctx);
+	context_forget_gone_heirs(ctx);
 	close_all(ctx);
-	error = is_last(ctx) ? move_orphans(ctx) : 0;
-	if (error < 0)
-		linger(ctx, error);
+	leave(ctx, FS_REASON_moved);
+}
+
+void handover_before_exec(struct context *ctx)
+{
+	for (int fd = 0; fd <= ctx->fds.highest; fd++)
+		if (stream_is(ctx, fd) && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC))
+			handover_fd(ctx, fd, FS_REASON_executed);
+	if (ctx->slot >= STATS_MAX_PROCS || !context_lock(ctx))
+		return;
+	if (ctx->stack->tcp.ip) {
+		context_poll(ctx);
+		leave(ctx, FS_REASON_executed);
+	}
+	context_leave(ctx);
 }

@@ -27,11 +27,11 @@ int handover_fd(struct context *ctx, int fd, int reason);
 /* All streams of the stack's @port go on in the kernel, as far as they can; of those without a descriptor, this process's. */
 void handover_port(struct context *ctx, unsigned port, int reason, const char *detail);
 
-/* What the program about to be executed inherits. Lock not held. */
+/* What the program about to be executed inherits, and what ends with this one. Lock not held. */
 void handover_before_exec(struct context *ctx);
 
-/* The process ends: its connections are closed, and those that are not finished move. Lock held, let go of in
- * between. */
+/* The process ends: its connections are closed, and those move that are not finished, or that children hold who have made
+ * no call yet. Lock held, let go of in between. */
 void handover_at_exit(struct context *ctx);
 
 /* Forget connections that moved a while ago. */

@@ -7,13 +7,14 @@ What a program sent and had not finished when it ended arrives whole and ends as
 import contextlib
 import hashlib
 import json
+import socket
 import subprocess
 import sys
 import textwrap
 
 import pytest
 
-from lab import fsock, net
+from lab import fsock, net, proc
 
 PORT = 7320
 SIZE = 3000000
@@ -51,7 +52,7 @@ OTHER = textwrap.dedent("""
 """)
 
 WRITER = textwrap.dedent("""
-    import os, random, socket, sys
+    import os, random, socket, sys, time
     host, port, size, way = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     peer = socket.socket(family)
@@ -59,13 +60,21 @@ WRITER = textwrap.dedent("""
     peer.connect((host, port))
     random.seed(1)
     peer.sendall(random.randbytes(size))
-    if way == "close":
+    print("sent", flush=True)
+    sys.stdin.readline()
+    if way in ("close", "close, exec"):
         peer.close()
-    elif way == "_exit":
-        os._exit(0)
-    elif way == "exec":
+    if way == "inherit, exec":
         os.set_inheritable(peer.fileno(), True)
-        os.execv("/bin/true", ["true"])
+    if "exec" in way:
+        os.execv("/bin/true", ["true"]) # which closes it, unless it inherits it
+    if "child" in way and os.fork() == 0: # which makes no call
+        time.sleep(0.5 if way == "before its child" else 0)
+        os._exit(0)
+    if way == "after its child":
+        os.wait()
+    if way != "end":
+        os._exit(0)
 """)
 
 
@@ -92,18 +101,61 @@ def _told_to_read(end, what):
     assert got.out.split()[1:] == [str(SIZE), _expected(), "end"], (what, got.out, got.err)
 
 
-@pytest.mark.parametrize("way", ["close", "end", "_exit", "exec"])
-@pytest.mark.parametrize("family", ["v4", "v6", "mapped"])
+def _is_fast(pid):
+    """Its one connection is the engine's."""
+    return proc.until(lambda: [s["accelerated"] for s in fsock.sockets(fsock.stat(pid))] == [True])
+
+
+@pytest.mark.parametrize("family, way", [
+    *((family, way) for family in ("v4", "v6", "mapped") for way in ("close", "end", "_exit", "inherit, exec")),
+    ("v4", "exec"), ("v6", "close, exec"), ("v6", "before its child"), ("v4", "after its child")])
 def test_a_program_that_ends_loses_nothing(pair, family, way):
     host = pair.b.address("v4" if family == "mapped" else family)
-    with contextlib.closing(fsock.Report()) as report, _other(pair, host, PORT, "established") as end:
-        done = pair.a.run(fsock.run([sys.executable, "-c", WRITER, pair.b.address(family), PORT, SIZE, way],
-                                    profile="latency"),
-                          env={**fsock.CLEAN, **report.env}, fds=(report.fd,))
-        assert done.status == 0, done.err
+    argv = fsock.run([sys.executable, "-c", WRITER, pair.b.address(family), PORT, SIZE, way], profile="latency")
+    with _other(pair, host, PORT, "established") as end, \
+            pair.a.popen(argv, env=fsock.CLEAN, stdin=subprocess.PIPE) as writer:
+        assert writer.wait_for("sent"), writer.err
+        assert _is_fast(writer.pid)
+        writer.child.stdin.close()
+        done = writer.finish()
+        assert (done.status, done.err) == (0, "")
         _told_to_read(end, way)
-        if way != "exec":  # whose records are not the library's any more
-            assert any(s["remote_port"] == PORT and s["tx_fast"] > 0 for s in report.sockets())
+
+
+# Each line of its peer is answered: on the fast path, after an exec that failed, and by the program that it becomes.
+CHANGER = textwrap.dedent("""
+    import os, socket, sys
+    peer = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+    peer.sendall(peer.recv(100))
+    try:
+        os.execv("/nowhere", ["nowhere"])
+    except FileNotFoundError:
+        peer.sendall(peer.recv(100))
+    os.set_inheritable(peer.fileno(), True)
+    print("changes", flush=True)
+    os.execv("/bin/sh", ["sh", "-c", f"read line <&{peer.fileno()}; echo $line >&{peer.fileno()}"])
+""")
+
+
+@pytest.mark.parametrize("family", ["v4", "v6"])
+def test_exec_that_fails_changes_nothing(pair, family):
+    with pair.b.inside():
+        listener = socket.create_server((pair.b.address(family), PORT),
+                                        family=socket.AF_INET6 if family == "v6" else socket.AF_INET)
+    argv = fsock.run([sys.executable, "-c", CHANGER, pair.b.address(family), PORT], profile="latency")
+    before = _resets(pair.a), _resets(pair.b)
+    with listener, pair.a.popen(argv, env=fsock.CLEAN) as changer:
+        listener.settimeout(20)
+        peer = listener.accept()[0]
+        peer.settimeout(20)
+        assert _is_fast(changer.pid)
+        for line in (b"one\n", b"two\n", b"three\n"):
+            peer.sendall(line)
+            assert peer.recv(100) == line, changer.err
+        assert peer.recv(100) == b""
+        peer.close()
+        assert changer.finish().status == 0
+    assert (_resets(pair.a), _resets(pair.b)) == before
 
 
 # Ends with a connection in each state of those it is given, port after port. With "drop", without the right to hand them
