@@ -163,7 +163,7 @@ static struct ip_dst *find_way(struct context *ctx, const struct bare *bare, con
 	*reason = FS_REASON_bypass;
 	if (config_bypass_has(ctx->config.bypass, IPPROTO_TCP, *port))
 		return NULL;
-	return stream_way(ctx, &from->local, tcp_get_options(bare->conn)->choice, remote, reason);
+	return stream_way(ctx, &from->local, from->port != 0, tcp_get_options(bare->conn)->choice, remote, reason);
 }
 
 static int begin(struct context *ctx, struct bare *bare, const struct bare_from *from, const struct ip_addr *local,

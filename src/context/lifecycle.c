@@ -604,13 +604,14 @@ struct sock *context_enter_checked(struct context *ctx, int fd)
 	return context_enter(ctx, fd);
 }
 
-static void stream_bound(struct context *ctx, int fd)
+static void stream_bound(struct context *ctx, int fd, bool port_asked)
 {
 	struct sock *s = stream_enter_checked(ctx, fd);
 
 	if (!s)
 		return;
 	stream_read_names(s, fd);
+	s->stream.named_port = port_asked;
 	sock_publish(s);
 	context_leave(ctx);
 }
@@ -621,7 +622,7 @@ void lifecycle_bound(struct context *ctx, int fd, bool port_asked)
 	int saved = errno;
 
 	if (!s) {
-		stream_bound(ctx, fd);
+		stream_bound(ctx, fd, port_asked);
 		errno = saved;
 		return;
 	}

@@ -37,15 +37,17 @@ bool stream_get_name(bool v6, bool v6_only, const struct sockaddr *name, socklen
 /* --- whether --- */
 
 /* A client attaches at its first connect under the latency profile or where a port stands already, else from its
- * second on. */
-static bool may_attach(const struct context *ctx)
+ * second on; who names its own port, at once. */
+static bool may_attach(const struct context *ctx, bool named_port)
 {
-	return ctx->config.profile == CONFIG_PROFILE_LATENCY || ctx->n_connects >= ctx->config.client_connects;
+	return named_port || ctx->config.profile == CONFIG_PROFILE_LATENCY ||
+	       ctx->n_connects >= ctx->config.client_connects;
 }
 
-struct ip_dst *stream_way(struct context *ctx, const struct ip_addr *bound, uint64_t packed, const struct ip_addr *remote,
-			  int *reason)
+struct ip_dst *stream_way(struct context *ctx, const struct ip_addr *bound, bool named_port, uint64_t packed,
+			  const struct ip_addr *remote, int *reason)
 {
+	bool attach = may_attach(ctx, named_port);
 	struct context_choice choice;
 	struct ip_dst *d;
 	uint32_t ifindex;
@@ -54,7 +56,7 @@ struct ip_dst *stream_way(struct context *ctx, const struct ip_addr *bound, uint
 	choice.bound = *bound;
 	choice.tcp = true;
 	d = context_resolve_by(ctx, remote, &choice);
-	if (d && d->way == IP_DST_KERNEL && d->reason == FS_REASON_no_interface && may_attach(ctx)) {
+	if (d && d->way == IP_DST_KERNEL && d->reason == FS_REASON_no_interface && attach) {
 		ifindex = context_interface_of(ctx, &d->local);
 		*reason = FS_REASON_no_interface;
 		if (!ifindex || context_port(ctx, ifindex, reason) < 0)
@@ -64,7 +66,7 @@ struct ip_dst *stream_way(struct context *ctx, const struct ip_addr *bound, uint
 	if (d && d->way == IP_DST_FAST && ctx->handle[d->port].ops)
 		return d;
 	*reason = !d || d->way == IP_DST_FAST ? FS_REASON_join_denied :
-		  d->reason == FS_REASON_no_interface && !may_attach(ctx) ? FS_REASON_short_lived : d->reason;
+		  d->reason == FS_REASON_no_interface && !attach ? FS_REASON_short_lived : d->reason;
 	return NULL;
 }
 
@@ -160,7 +162,7 @@ static int connect_first(struct context *ctx, struct sock *s, const struct socka
 		return decline(ctx, s, FS_REASON_bypass);
 	if (s->stream.declined)
 		return decline(ctx, s, FS_REASON_option);
-	d = stream_way(ctx, &s->stream.local, s->stream.options.choice, &remote, &reason);
+	d = stream_way(ctx, &s->stream.local, s->stream.named_port, s->stream.options.choice, &remote, &reason);
 	if (!d)
 		return decline(ctx, s, reason);
 	/* Not earlier: a program that connects once pays for nothing that it does not use. */

@@ -54,9 +54,10 @@ void stream_put_name(bool v6, const struct ip_addr *addr, uint16_t port, void *n
 bool stream_get_name(bool v6, bool v6_only, const struct sockaddr *name, socklen_t len, struct ip_addr *addr,
 		     uint16_t *port);
 
-/* The way from @bound (any = not bound) to @remote by the fast path, or NULL and the reason. @packed: what else decides. */
-struct ip_dst *stream_way(struct context *ctx, const struct ip_addr *bound, uint64_t packed, const struct ip_addr *remote,
-			  int *reason);
+/* The way from @bound (any = not bound) to @remote by the fast path, or NULL and the reason. @named_port: as in struct
+ * stream. @packed: what else decides. */
+struct ip_dst *stream_way(struct context *ctx, const struct ip_addr *bound, bool named_port, uint64_t packed,
+			  const struct ip_addr *remote, int *reason);
 
 /* --- stream_option.c --- */
 

@@ -30,6 +30,7 @@ struct stream {
 	uint16_t last_port;	      /* of the connection that ended last, which getsockname() still shows; 0 = none */
 	int error;		      /* what it left to be told, as the kernel's tcp_disconnect(); 0 = nothing */
 	bool v6, v6_only;
+	bool named_port;	      /* the program chose local_port: no client that ends soon (DESIGN D4) */
 	bool connecting;	      /* connect() has not said yet what became of it */
 	bool reuseport;
 	uint8_t leaving;	      /* listener: enum fs_reason why it is the kernel's, but for what waits for accept();
