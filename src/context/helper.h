@@ -8,7 +8,7 @@
  *	the program calls, or its threads sleep	 asleep. Who sleeps in fsock wakes for frames and timers
  *	nobody does, for QUIET_NS		 it waits for frames and timers itself, and takes them
  *
- * It starts with the first connection or listener of the engine's, and has no capabilities. It does no housekeeping:
+ * It starts with a process's first connection or listener of the engine's, and has no capabilities. It does no housekeeping:
  * what needs the rights of the program waits for the program.
  *
  * A second thread is in the way of calls that change the process as a whole: helper_stop() goes before them. libc's

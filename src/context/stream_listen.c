@@ -551,6 +551,8 @@ static int accept_one(struct acceptance *a)
 		must = b.slept;
 		b.slept = false;
 	}
+	if (ret >= 0)
+		helper_want(a->ctx); /* in a child that took over its parent's listener it is the first */
 	return ret;
 }
 

@@ -19,11 +19,15 @@ COMPUTES = 2  # seconds
 
 # Accepts, computes without a call, then reads all there is and says how its threads stand.
 SERVER = textwrap.dedent("""
-    import json, os, socket, sys, time
+    import json, os, select, socket, sys, time
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((sys.argv[1], int(sys.argv[2])))
     listener.listen()
+    if sys.argv[5:] and os.fork():
+        os._exit(0) # who accepts is a daemon
+    for _ in range(20 * len(sys.argv[5:])):
+        select.select([listener], [], [], 0.05) # and takes over what its parent had
     print("ready", flush=True)
     peer = listener.accept()[0]
     if sys.argv[3] == "send":
@@ -70,9 +74,9 @@ def pair():
         yield pair
 
 
-def _run(pair, direction, **options):
+def _run(pair, direction, *more, **options):
     """What the server said, what its peer saw, and the records of the server's sockets."""
-    arguments = [net.A4, str(PORT), direction, str(COMPUTES)]
+    arguments = [net.A4, str(PORT), direction, str(COMPUTES), *more]
     with contextlib.closing(fsock.Report()) as report:
         with pair.a.popen(fsock.run([sys.executable, "-c", SERVER, *arguments], **options),
                           env={**fsock.CLEAN, **report.env}, fds=(report.fd,)) as server:
@@ -97,6 +101,13 @@ def test_connections_go_on_while_the_program_computes(pair, direction, profile):
     assert server["threads"] == 2 and server["helper"] == ["0" * 16], "the helper has capabilities, or there is none"
     connection = [s for s in sockets if s["remote_port"]]
     assert connection and all(s["accelerated"] and s["rx_kernel"] == s["tx_kernel"] == 0 for s in connection)
+
+
+def test_a_child_has_its_own(pair):
+    """It never connected or listened itself, and its parent is gone."""
+    server, client, _ = _run(pair, "receive", "daemon", profile="latency")
+    assert client["left"] == 0 and client["sent_again"] == 0
+    assert (server["threads"], server["got"]) == (2, 100000)
 
 
 def test_without_it_they_wait(pair):
