@@ -66,6 +66,19 @@ static int drive(struct context *ctx, const struct bare *bare)
 	return bare->moved ? CONTEXT_KERNEL : 0;
 }
 
+/* Take the lock for a call on one that is open, and drive. 0; without the lock as enter_open() and drive(). */
+static int enter_driven(struct context *ctx, const struct bare *bare)
+{
+	int ret = enter_open(ctx, bare);
+
+	if (ret < 0)
+		return ret;
+	ret = drive(ctx, bare);
+	if (ret < 0)
+		context_leave(ctx);
+	return ret;
+}
+
 static int begin_wait(struct context *ctx, struct bare *bare, struct blocker *b, fs_ns wait)
 {
 	int ret = enter_open(ctx, bare);
@@ -224,13 +237,11 @@ static int outcome(struct context *ctx, struct bare *bare)
 /* One look at a connection on its way. */
 static int look_connected(struct context *ctx, struct bare *bare)
 {
-	int ret = enter_open(ctx, bare);
+	int ret = enter_driven(ctx, bare);
 
 	if (ret < 0)
 		return ret;
-	ret = drive(ctx, bare);
-	if (ret == 0)
-		ret = outcome(ctx, bare);
+	ret = outcome(ctx, bare);
 	/* The peer has accepted by the time connect returns, as in stream_connect(). */
 	if (ret == 0 && segments_held(ctx))
 		segments_release(ctx, FS_NEVER);
@@ -540,15 +551,10 @@ int bare_pause(struct context *ctx, struct bare *bare, bool paused)
 
 int bare_ask(struct context *ctx, struct bare *bare, enum bare_ask what, void *value, size_t *len)
 {
-	int ret = enter_open(ctx, bare), n = 0;
+	int ret = enter_driven(ctx, bare), n = 0;
 
 	if (ret < 0)
 		return ret;
-	ret = drive(ctx, bare);
-	if (ret < 0) {
-		context_leave(ctx);
-		return ret;
-	}
 	if (what == BARE_INFO)
 		*len = tcp_info(bare->conn, value, *len, ctx->now);
 	else if (*len < sizeof(n))
@@ -719,13 +725,11 @@ static int move(struct context *ctx, struct bare *bare, int fd, int reason)
 
 int bare_handover(struct context *ctx, struct bare *bare, int fd)
 {
-	int ret = enter_open(ctx, bare);
+	int ret = enter_driven(ctx, bare); /* what has arrived need not be sent again */
 
 	if (ret < 0)
 		return ret;
-	ret = drive(ctx, bare); /* what has arrived need not be sent again */
-	if (ret == 0)
-		ret = move(ctx, bare, fd, FS_REASON_moved);
+	ret = move(ctx, bare, fd, FS_REASON_moved);
 	segments_send(ctx);
 	context_leave(ctx);
 	return ret;
