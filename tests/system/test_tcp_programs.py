@@ -82,6 +82,20 @@ class Ends:
                 # A connection that is closed has left its record, one that lived to the end has not.
                 self._took("server", self.serve, max(live or closed, closed, key=lambda seen: seen.total))
 
+    @contextlib.contextmanager
+    def living_client(self, argv, **more):
+        """A client of which it is told while it lives; it has come to a good end after."""
+        with contextlib.closing(fsock.Report()) as report:
+            argv, env = self._how(self.ask, argv, report)
+            with self.pair.a.popen(argv, cpu=proc.cpus()[0], env=env, fds=(report.fd,), **more) as running:
+                yield running
+                done = running.finish(20)
+                assert done.status == 0, done.out[-2000:] + done.err[-2000:]
+
+    def took(self, running):
+        """The client that lives took its way so far."""
+        self._took("client", self.ask, fsock.sum_counts(fsock.sockets(fsock.settled(running.pid))))
+
     def client(self, argv, counted=True, timeout=60, **more):
         """Run a client to its end, which has to be a good one."""
         with contextlib.closing(fsock.Report()) as report:
@@ -261,17 +275,24 @@ def ssh(tmp_path):
 @pytest.mark.alone  # all of them need /run/sshd, and remove it
 def test_ssh(ends, tmp_path, whole, ssh):
     """
-    A command, a large copy there and one back. Nothing is counted: sshd starts itself anew for each connection,
-    and ssh begins by closing all descriptors, that of the report among them.
+    A command, a large copy there and one back. ssh begins by closing all descriptors, that of the report among them,
+    and is counted while it lives. sshd starts itself anew for each connection, which so goes on in the kernel.
     """
     size = 1024 * MIB if whole else 32 * MIB
     want = body(tmp_path / "file", size)
     server, client = ssh
-    with ends.server(server, 2222, counted=False):
+    with ends.server(server, 2222, counted=False) as running:
         assert ends.client([*client, "echo", "$((6 * 7))"], counted=False).out == "42\n"
-        with (tmp_path / "file").open() as stdin:
-            ends.client([*client, f"cat >{tmp_path}/there"], counted=False, stdin=stdin, timeout=120)
-        assert digest_of(tmp_path / "there") == want
+        there, go = tmp_path / "there", tmp_path / "go"
+        command = f"cat >{there}; until test -e {go}; do sleep 0.05; done"
+        with (tmp_path / "file").open() as stdin, ends.living_client([*client, command], stdin=stdin) as copier:
+            assert proc.until(lambda: there.exists() and there.stat().st_size == size, 120), copier.err
+            if ends.ask != "kernel":
+                ends.took(copier)
+            if ends.serve == "fast":
+                assert "executed" in fsock.reasons(fsock.stat(running.pid)), "it was the kernel's from the start"
+            go.touch()
+        assert digest_of(there) == want
         ends.client(shell(f"exec {shlex.join(map(str, client))} cat {tmp_path}/there >{tmp_path}/back"),
                     counted=False, timeout=120)
     assert digest_of(tmp_path / "back") == want
