@@ -116,13 +116,14 @@ class Pair:
 class Line(Pair):
     """
     A Pair whose ends are joined in a namespace between them, .m, by whatever runs there between ENDS; nothing
-    passes before. Only IPv4, the stations known to each other for good: no frame is on the line but the ends' own.
+    passes before. The stations are known to each other for good: with IPv4 alone no frame is on the line but the ends'
+    own, with @v6 the kernel's announcements are.
     """
     ENDS = ("end0", "end1")
 
-    def __init__(self, prefix="fst"):
+    def __init__(self, prefix="fst", v6=False):
         super().__init__(prefix)
-        self.m = None
+        self.m, self.v6 = None, v6
 
     def __enter__(self):
         self.m = Namespace(state.record().name(self.prefix, "m"), None, None)
@@ -133,10 +134,13 @@ class Line(Pair):
         _ip([f"link add {LINK} netns {side.name} type veth peer name {end} netns {self.m.name}"
              for side, end in zip((self.a, self.b), self.ENDS)])
         for side, links in ((self.m, self.ENDS), (self.a, ("lo", LINK)), (self.b, ("lo", LINK))):
-            side.run(["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"])
+            v6 = [side.v6] if self.v6 and side.v6 else []
+            if not v6:
+                side.run(["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"])
             addresses = [f"addr add {side.v4}/24 dev {LINK}"] if side.v4 else []
+            addresses += [f"addr add {address}/64 dev {LINK} nodad" for address in v6]
             _ip([f"link set {link} up" for link in links] + addresses, side.name)
-        self._introduce((A4, B4), "permanent")
+        self._introduce((A4, B4, A6, B6) if self.v6 else (A4, B4), "permanent")
 
     def __exit__(self, *_):
         super().__exit__()

@@ -56,7 +56,7 @@ print(min(once() for _ in range(20)))
 """
 SERVE = """
 import hashlib, socket, sys
-s = socket.create_server((sys.argv[1], 5001))
+s = socket.create_server((sys.argv[1], 5001), family=socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
 print("ready", file=sys.stderr, flush=True)
 c, h = s.accept()[0], hashlib.sha256()
 while data := c.recv(1 << 16):
@@ -156,8 +156,9 @@ def test_super_frames_are_cut_before_they_are_lost(line):
     assert forward["lost"] > 0
 
 
+@pytest.mark.parametrize("family", ["v4", "v6"])
 @pytest.mark.parametrize("ends", ["sender", "receiver", "both"])
-def test_streams_of_fsock_arrive_whole(line, ends):
+def test_streams_of_fsock_arrive_whole(ends, family):
     """Loss, doubles and late segments, parts of super-frames among them: every byte, by the fast path."""
     settings = {"delay_us": 1000, "loss": 10000, "duplicate": 5000, "reorder": 10000, "reorder_us": 500, "seed": 5}
     reports = [fsock.Report(), fsock.Report()]
@@ -166,14 +167,15 @@ def test_streams_of_fsock_arrive_whole(line, ends):
         if ends not in (end, "both"):
             return {"argv": argv, "env": fsock.CLEAN}
         return {"argv": fsock.run(argv, profile="latency"), "env": {**fsock.CLEAN, **report.env}, "fds": (report.fd,)}
-    with emulator.Emulator(line, settings) as between, \
-            line.b.popen(**on("receiver", reports[0], script(SERVE, net.B4))) as server:
+    with net.Line(v6=family == "v6") as line, emulator.Emulator(line, settings) as between, \
+            line.b.popen(**on("receiver", reports[0], script(SERVE, line.b.address(family)))) as server:
         assert server.wait_for("ready"), server.err
-        client = line.a.run(**on("sender", reports[1], script(UPLOAD, net.B4)))
+        client = line.a.run(**on("sender", reports[1], script(UPLOAD, line.b.address(family))))
         assert client.status == 0, client.err
         got = server.finish()
         assert got.out == client.out, got.err
-        assert between.stop()["forward"]["lost"] > 0
+        forward = between.stop()["forward"]
+    assert forward["lost"] > 0 and forward["supers"] > 0, forward
     for end, report in zip(("receiver", "sender"), reports):
         counts = report.counts()
         report.close()
