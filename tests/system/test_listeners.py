@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+test_listeners - who gets the connections: several listeners of a port (SO_REUSEPORT), in one process or in children of
+it, and the two sides of one listener, whose fast path and whose shadow both have some waiting.
+"""
+import collections
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from lab import fsock, net, proc
+
+PORT = 7380
+SHARDS, CALLS = 4, 200
+
+# Each listener answers with its number.
+SHARDED = textwrap.dedent("""
+    import os, socket, sys, threading
+    host, port, way, count = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+    listeners = []
+    for _ in range(count):
+        made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind((host, port))
+        made.listen(64)
+        listeners.append(made)
+    def serve(number):
+        while True:
+            peer = listeners[number].accept()[0]
+            peer.sendall(b"%d" % number)
+            peer.close()
+    for number in range(count):
+        if way == "threads":
+            threading.Thread(target=serve, args=(number,), daemon=True).start()
+        elif os.fork() == 0:
+            serve(number)
+    print("ready", flush=True)
+    sys.stdin.readline()
+""")
+
+CALLER = textwrap.dedent("""
+    import socket, sys
+    for _ in range(int(sys.argv[3])):
+        peer = socket.create_connection((sys.argv[1], int(sys.argv[2])), 20)
+        print(peer.recv(10).decode())
+        peer.close()
+""")
+
+# Takes all that wait when told to, and says from where each came.
+PATIENT = textwrap.dedent("""
+    import socket, sys
+    listener = socket.create_server((sys.argv[1], int(sys.argv[2])), backlog=64)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    kept = [listener.accept() for _ in range(int(sys.argv[3]))]
+    print("from", *(name[0] for _, name in kept), flush=True)
+    sys.stdin.readline()
+""")
+
+HOLDER = textwrap.dedent("""
+    import socket, sys
+    peers = [socket.create_connection((sys.argv[1], int(sys.argv[2]))) for _ in range(int(sys.argv[3]))]
+    print("connected", flush=True)
+    sys.stdin.readline()
+""")
+
+
+@pytest.fixture(scope="module")
+def pair():
+    with net.Pair("fsock-listen") as pair:
+        pair.meet()
+        yield pair
+
+
+@pytest.mark.parametrize("family", ["v4", "v6"])
+@pytest.mark.parametrize("way", ["threads", "children"])
+def test_listeners_of_a_port_share_its_connections(pair, family, way):
+    host = pair.b.address(family)
+    argv = fsock.run([sys.executable, "-c", SHARDED, host, PORT, way, SHARDS], profile="default")
+    with pair.b.popen(argv, env=fsock.CLEAN, stdin=subprocess.PIPE) as server:
+        assert server.wait_for("ready"), server.err
+        done = pair.a.run([sys.executable, "-c", CALLER, host, PORT, CALLS], env=fsock.CLEAN)
+        assert done.status == 0, done.err
+        assert fsock.counters(server.pid)["tcp_opened_passive"] == CALLS, "the shadows took some"
+    got = collections.Counter(done.out.split())
+    # Fewer than 20 where 50 are expected: once in ten million runs, were it chance.
+    assert len(got) == SHARDS and min(got.values()) >= 20, got
+
+
+def test_accept_takes_turns_between_fast_path_and_shadow(pair):
+    """Connections from the peer by the fast path, and from the host itself by the shadow, all waiting."""
+    each = 8
+    argv = fsock.run([sys.executable, "-c", PATIENT, net.B4, PORT, 2 * each], profile="default")
+    with pair.b.popen(argv, env=fsock.CLEAN, stdin=subprocess.PIPE) as server:
+        assert server.wait_for("ready"), server.err
+        holders = [side.popen([sys.executable, "-c", HOLDER, net.B4, PORT, each], env=fsock.CLEAN, stdin=subprocess.PIPE)
+                   for side in (pair.a, pair.b)]
+        try:
+            assert all(holder.wait_for("connected") for holder in holders), holders[0].err + holders[1].err
+            assert proc.until(lambda: fsock.counters(server.pid)["tcp_opened_passive"] == each)
+            server.child.stdin.write(b"\n")
+            server.child.stdin.flush()
+            assert server.wait_for("from"), server.err
+            came = server.out.split("from")[1].split()
+        finally:
+            for holder in holders:
+                holder.kill()
+    assert came.count(net.A4) == came.count(net.B4) == each
+    for turn in range(0, 2 * each, 2):
+        assert set(came[turn:turn + 2]) == {net.A4, net.B4}, came
