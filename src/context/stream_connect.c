@@ -215,14 +215,21 @@ int stream_send_connects(struct context *ctx, struct sock *s)
 	return is_deferred(s->stream.conn) ? 0 : once_more(ctx, s);
 }
 
-static int connect_again(struct context *ctx, struct sock *s, const struct sockaddr *name, socklen_t len)
+static bool is_unspecified(const struct sockaddr *name, socklen_t len)
 {
 	sa_family_t family;
 
 	if (len < sizeof(family))
-		return -EINVAL;
+		return false;
 	memcpy(&family, name, sizeof(family));
-	if (family == AF_UNSPEC) {
+	return family == AF_UNSPEC;
+}
+
+static int connect_again(struct context *ctx, struct sock *s, const struct sockaddr *name, socklen_t len)
+{
+	if (len < sizeof(sa_family_t))
+		return -EINVAL;
+	if (is_unspecified(name, len)) {
 		stream_disconnect(ctx, s);
 		return 0;
 	}
@@ -288,7 +295,9 @@ int stream_connect(struct context *ctx, int fd, const struct sockaddr *name, soc
 		context_leave(ctx);
 		return CONTEXT_KERNEL;
 	}
-	if (s->stream.conn)
+	if (stream_listens(&s->stream) && is_unspecified(name, len))
+		stream_demote(ctx, s, FS_REASON_shutdown, NULL); /* it listens no more */
+	else if (s->stream.conn)
 		ret = connect_again(ctx, s, name, len);
 	else if (s->way == SOCK_UNDECIDED)
 		ret = connect_first(ctx, s, name, len);
