@@ -421,6 +421,13 @@ static bool shows_last_port(const struct sock *s)
 	return s->way == SOCK_UNDECIDED && s->stream.last_port && !s->stream.local_port;
 }
 
+/* By bind() since its connection ended. */
+static bool is_bound_anew(const struct sock *s)
+{
+	return s->stream.conn->state == TCP_CLOSED && s->stream.local_port &&
+	       s->stream.local_port != s->stream.conn->end.local_port;
+}
+
 int stream_name(struct context *ctx, int fd, bool peer, struct sockaddr *name, socklen_t *len)
 {
 	struct sock *s = stream_is(ctx, fd) ? stream_enter(ctx, fd) : NULL;
@@ -430,6 +437,8 @@ int stream_name(struct context *ctx, int fd, bool peer, struct sockaddr *name, s
 	if (!s)
 		return CONTEXT_KERNEL;
 	if (!conn && (peer || !shows_last_port(s))) {
+		ret = CONTEXT_KERNEL;
+	} else if (conn && !peer && is_bound_anew(s)) {
 		ret = CONTEXT_KERNEL;
 	} else if (peer && (conn->state == TCP_CLOSED || conn->state == TCP_SYN_SENT)) {
 		ret = -ENOTCONN;

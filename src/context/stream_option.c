@@ -45,6 +45,7 @@ enum {
 	OPT_SNDTIMEO_OLD = 21,
 	OPT_RCVTIMEO_NEW = 66,
 	OPT_SNDTIMEO_NEW = 67,
+	OPT_ADDRFORM = 1, /* of IPv6 */
 	CONGESTION_NAME = 16,
 };
 
@@ -475,11 +476,24 @@ static int get_error(struct sock *s, void *value, socklen_t *len)
 	return put(value, len, &v, sizeof(v));
 }
 
+/* SO_PEERNAME, also of a connection that is over. The kernel wants no more than it has. */
+static int get_peer_name(const struct sock *s, void *value, socklen_t *len)
+{
+	const struct tcp_conn *conn = s->stream.conn;
+	union stream_name name;
+	socklen_t whole = sizeof(name);
+
+	stream_put_name(s->stream.v6, &conn->end.remote, conn->end.remote_port, &name, &whole);
+	return len && (int)*len > (int)whole ? -EINVAL : put(value, len, &name, whole);
+}
+
 static int get_of_conn(struct sock *s, int level, int name, void *value, socklen_t *len)
 {
 	struct tcp_conn *conn = s->stream.conn;
 	int v;
 
+	if (level == SOL_SOCKET && name == SO_PEERNAME)
+		return get_peer_name(s, value, len);
 	if (level == SOL_SOCKET && name == SO_RCVBUF)
 		v = (int)conn->rcvbuf;
 	else if (level == SOL_SOCKET && name == SO_SNDBUF)
@@ -490,12 +504,16 @@ static int get_of_conn(struct sock *s, int level, int name, void *value, socklen
 		v = conn->path_mtu;
 	else if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && s->stream.v6)
 		v = s->stream.v6_only;
+	else if (level == IPPROTO_IPV6 && name == OPT_ADDRFORM && s->stream.v6 && conn->state == TCP_ESTABLISHED)
+		v = AF_INET6;
 	else if (level == SOL_SOCKET && name == SO_PEEK_OFF)
 		v = s->stream.peek_off;
 	else if (level == IPPROTO_TCP && name == OPT_QUICKACK)
 		v = !(conn->ack_flags & TCP_ACK_PINGPONG);
 	else
 		return CONTEXT_KERNEL;
+	if (level == IPPROTO_IPV6 && len && (int)*len < 0)
+		*len = sizeof(v); /* as large as can be (do_ipv6_getsockopt()) */
 	return put(value, len, &v, sizeof(v));
 }
 
