@@ -278,17 +278,22 @@ bool grid_is_datagram(void)
 	return strncmp(grid_now->name, "datagram", 8) == 0;
 }
 
-void grid_again(void)
+void grid_leave(void)
 {
-	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP };
-
 	if (it >= 0 && it != CLOSED_FD)
 		close(it);
 	if (set >= 0)
 		close(set);
 	if (slot >= 0)
 		peer("reset %d", slot);
-	slot = -1;
+	it = set = slot = -1;
+}
+
+void grid_again(void)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP };
+
+	grid_leave();
 	it = grid_now->make();
 	set = epoll_create1(EPOLL_CLOEXEC);
 	if (it == CLOSED_FD)
@@ -300,9 +305,16 @@ void grid_again(void)
 	nonblock(it);
 }
 
+static bool once;
+
+void grid_once(bool on)
+{
+	once = on;
+}
+
 void grid_renew(void)
 {
-	if (grid_now->passing)
+	if (grid_now->passing && !once)
 		grid_again();
 }
 

@@ -12,6 +12,7 @@
 #include "stream.h"
 
 enum {
+	STATE_FIN_WAIT1 = 4,	/* of tcpi_state */
 	STATE_FIN_WAIT2 = 5,
 	STATE_CLOSE = 7,
 	CLOSED_FD = 190,		/* no descriptor has this number */
@@ -38,6 +39,12 @@ void grid_enter(const struct grid_state *table, const char *name);
 void grid_renew(void);
 void grid_again(void);	/* in any case */
 void grid_renew_for_flag(void);	/* of datagram sockets: a flag may leave one to the kernel */
+
+/* No socket any more. */
+void grid_leave(void);
+
+/* From now on TRY() keeps the socket, also in a state that the first call ends; or no longer. */
+void grid_once(bool on);
 
 bool grid_is_datagram(void);
 
