@@ -19,16 +19,16 @@ COMPUTES = 2  # seconds
 
 # Accepts, computes without a call, then reads all there is and says how its threads stand.
 SERVER = textwrap.dedent("""
-    import json, os, select, socket, sys, time
+    import json, os, socket, sys, time
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((sys.argv[1], int(sys.argv[2])))
     listener.listen()
     if sys.argv[5:] and os.fork():
         os._exit(0) # who accepts is a daemon
-    for _ in range(20 * len(sys.argv[5:])):
-        select.select([listener], [], [], 0.05) # and takes over what its parent had
     print("ready", flush=True)
+    if sys.argv[5:]:
+        listener.accept()[0].close() # which takes over what its parent had
     peer = listener.accept()[0]
     if sys.argv[3] == "send":
         peer.sendall(b"x" * 200000)
@@ -51,6 +51,8 @@ SERVER = textwrap.dedent("""
 # Sends, ends its half, and waits within the time the server computes until all of it is acknowledged.
 CLIENT = textwrap.dedent("""
     import fcntl, json, socket, struct, sys, time
+    if sys.argv[5:]:
+        socket.create_connection((sys.argv[1], int(sys.argv[2]))).recv(1)
     peer = socket.create_connection((sys.argv[1], int(sys.argv[2])))
     end, left, got = time.monotonic() + float(sys.argv[4]) * 0.8, 1, 0
     if sys.argv[3] == "send":
@@ -105,9 +107,10 @@ def test_connections_go_on_while_the_program_computes(pair, direction, profile):
 
 def test_a_child_has_its_own(pair):
     """It never connected or listened itself, and its parent is gone."""
-    server, client, _ = _run(pair, "receive", "daemon", profile="latency")
+    server, client, sockets = _run(pair, "receive", "daemon", profile="latency")
     assert client["left"] == 0 and client["sent_again"] == 0
     assert (server["threads"], server["got"]) == (2, 100000)
+    assert any(s["accelerated"] and s["rx_fast"] for s in sockets)
 
 
 def test_without_it_they_wait(pair):
