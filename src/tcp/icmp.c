@@ -198,7 +198,7 @@ static bool is_opening(const struct tcp_conn *c)
 static void soft_error(struct tcp_conn *c, const struct ip_env *env, int error)
 {
 	c->soft_error = error;
-	if (!c->options.recverr || is_opening(c))
+	if (!c->options.recverr)
 		return;
 	c->error = error;
 	tcp_tell(c, env, TCP_READY_ERR);
@@ -212,7 +212,7 @@ static uint32_t conn_error(struct tcp_conn *c, const struct ip_env *env, const s
 	}
 	if (icmp->kind == TCP_ICMP_TOO_BIG)
 		return too_big(c, icmp, now);
-	if (icmp->kind == TCP_ICMP_HARD && is_opening(c))
+	if (is_opening(c)) /* RFC 5461 4.1, against MUST-56: the program tries another address, and not after minutes */
 		tcp_drop(c, env, icmp->error);
 	else
 		soft_error(c, env, icmp->error);

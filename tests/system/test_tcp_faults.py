@@ -388,6 +388,32 @@ def beyond(pair):
         state.drop_namespace(far.name)
 
 
+CONNECT = """
+import errno, socket, sys
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
+s.settimeout(%d)
+try:
+    s.connect((sys.argv[1], %d))
+except OSError as error:
+    print(errno.errorcode.get(error.errno, error))
+""" % (GUARD, PORT)
+
+
+@pytest.mark.parametrize("family, kind", [("v4", "unreachable"), ("v4", "prohibit"), ("v6", "unreachable"), ("v6", "prohibit")])
+def test_a_router_has_no_way(pair, family, kind):
+    """It says so, and connect() fails with what it said, as on the kernel."""
+    pair.a.run(["sysctl", "-qw", "net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0"])
+    with beyond(pair) as far, contextlib.closing(fsock.Report()) as report:
+        address = far.address(family)
+        ip(pair.a, ("-6 " if family == "v6" else "") + f"route add {kind} {address}")
+        argv = [PYTHON, "-c", CONNECT, address]
+        kernel = pair.b.run(argv, env=fsock.CLEAN, timeout=2 * GUARD)
+        fast = pair.b.run(fsock.run(argv, profile="latency"), env={**fsock.CLEAN, **report.env}, fds=(report.fd,),
+                          timeout=2 * GUARD)
+        assert kernel.out.startswith("E") and (fast.out, fast.err) == (kernel.out, ""), (kernel.out, fast.out)
+        assert [s["accelerated"] for s in report.sockets()] == [1]
+
+
 @pytest.mark.parametrize("family, narrow", [("v4", 1300), ("v6", 1400)])
 def test_a_path_becomes_narrow(pair, family, narrow):
     """A router in the middle says so to a connection in use; others, and the next one, need not be told."""
