@@ -143,7 +143,7 @@ CASE_FAST(refused_ends_a_blocking_receive)
 	int fd = udp_connected(PORT_HERE, PORT_CLOSED);
 
 	CALL(send(fd, "x", 1, 0));
-	CALL_TIMED(recv(fd, buf, sizeof(buf), 0), 0, 1000);
+	CALL_TIMED(recv(fd, buf, sizeof(buf), 0), 0);
 }
 
 CASE_FAST(refused_unconnected)

@@ -39,15 +39,15 @@ CASE_FAST(waits)
 	int ep = epoll_create1(0), fd = udp_bound(PORT_HERE);
 
 	CALL(add(ep, fd, EPOLLIN, 1));
-	CALL_TIMED(wait_for(ep, 8, 100), 100, 1500);
+	CALL_TIMED(wait_for(ep, 8, 100), 100);
 	peer("later 150 %d 30 1", PORT_HERE);
-	CALL_TIMED(wait_for(ep, 8, 3000), 20, 2500);
+	CALL_TIMED(wait_for(ep, 8, 60000), 0);
 	CALL(recv(fd, buf, 100, MSG_DONTWAIT));
 	peer("later 150 %d 30 1", PORT_HERE);
-	CALL_TIMED(wait_for(ep, 8, -1), 20, 2500);
+	CALL_TIMED(wait_for(ep, 8, -1), 0);
 	CALL(recv(fd, buf, 100, MSG_DONTWAIT));
-	CALL_TIMED(wait_for(ep, 8, 0), 0, 500);
-	CALL_TIMED(wait_for(ep, 8, 1), 1, 500);
+	CALL_TIMED(wait_for(ep, 8, 0), 0);
+	CALL_TIMED(wait_for(ep, 8, 1), 1);
 }
 
 /* One edge per arrival, also while unread datagrams remain. EP08 */
@@ -196,7 +196,7 @@ CASE_BY(nested, option)
 	set = (struct pollfd){ .fd = inner, .events = POLLIN };
 	CALL(poll(&set, 1, 0));
 	peer("later 150 %d 30 1", PORT_HERE);
-	CALL_TIMED(wait_for(outer, 8, 3000), 20, 2500);
+	CALL_TIMED(wait_for(outer, 8, 60000), 0);
 	wait_for(inner, 8, 0);
 	CALL(poll(&set, 1, 1000));
 	say("events %#x", (unsigned)set.revents);
@@ -207,7 +207,7 @@ CASE_BY(nested, option)
 	wait_for(outer, 8, 0);
 	CALL(poll(&set, 1, 0));
 	peer("later 150 %d 30 1", PORT_HERE);
-	CALL_TIMED(poll(&set, 1, 3000), 20, 2500);
+	CALL_TIMED(poll(&set, 1, 60000), 0);
 }
 
 CASE_FAST(mixed)
@@ -228,7 +228,7 @@ CASE_FAST(mixed)
 	wait_for(ep, 8, 1000);
 	CALL(timerfd_settime(timer, 0, &tick, NULL));
 	CALL(read(pipes[0], buf, 1));
-	CALL_TIMED(wait_for(ep, 8, 2000), 10, 1500);
+	CALL_TIMED(wait_for(ep, 8, 60000), 0);
 	deliver(PORT_HERE, 10, 1);
 	wait_for(ep, 8, 1000);
 	CALL(read(timer, &one, 8));
@@ -241,7 +241,7 @@ CASE_FAST(mixed)
 	wait_for(ep, 8, 1000);
 	CALL(close(pipes[0]));
 	peer("later 150 %d 30 1", PORT_HERE);
-	CALL_TIMED(wait_for(ep, 8, -1), 20, 2500);
+	CALL_TIMED(wait_for(ep, 8, -1), 0);
 }
 
 /* With room for one event each of the ready ones must have its turn. EP15 */
@@ -342,8 +342,8 @@ CASE_FAST(pwait_kinds)
 
 	sigemptyset(&none);
 	CALL(add(ep, fd, EPOLLIN, 1));
-	CALL_TIMED(epoll_pwait(ep, &e, 1, 100, &none), 100, 1500);
-	CALL_TIMED(epoll_pwait2(ep, &e, 1, &some, &none), 100, 1500);
+	CALL_TIMED(epoll_pwait(ep, &e, 1, 100, &none), 100);
+	CALL_TIMED(epoll_pwait2(ep, &e, 1, &some, &none), 100);
 	CALL(epoll_pwait2(ep, &e, 1, &bad, NULL));
 	deliver(PORT_HERE, 10, 1);
 	CALL(epoll_pwait(ep, &e, 1, -1, &none));

@@ -43,12 +43,12 @@ CASE_FAST(poll_data)
 {
 	struct pollfd set = { .fd = udp_bound(PORT_HERE), .events = POLLIN };
 
-	CALL_TIMED(poll(&set, 1, 0), 0, 500);
+	CALL_TIMED(poll(&set, 1, 0), 0);
 	show(&set, 1);
-	CALL_TIMED(poll(&set, 1, 100), 100, 1500);
+	CALL_TIMED(poll(&set, 1, 100), 100);
 	show(&set, 1);
 	deliver(PORT_HERE, 10, 2);
-	CALL_TIMED(poll(&set, 1, 1000), 0, 500);
+	CALL_TIMED(poll(&set, 1, 60000), 0);
 	show(&set, 1);
 	set.events = POLLOUT;
 	CALL(poll(&set, 1, 0));
@@ -64,11 +64,11 @@ CASE_FAST(poll_data)
 	CALL(poll(&set, 1, 0));
 	show(&set, 1);
 	peer("later 150 %d 30 1", PORT_HERE);
-	CALL_TIMED(poll(&set, 1, 3000), 20, 2500);
+	CALL_TIMED(poll(&set, 1, 60000), 0);
 	show(&set, 1);
 	CALL(recv(set.fd, buf, 100, MSG_DONTWAIT));
 	peer("later 150 %d 30 1", PORT_HERE);
-	CALL_TIMED(poll(&set, 1, -1), 20, 2500);
+	CALL_TIMED(poll(&set, 1, -1), 0);
 	show(&set, 1);
 }
 
@@ -103,7 +103,7 @@ CASE_FAST(poll_mixed)
 	set[3] = (struct pollfd){ .fd = timer, .events = POLLIN };
 	CALL(poll(set, 4, 0));
 	CALL(timerfd_settime(timer, 0, &tick, NULL));
-	CALL_TIMED(poll(set, 4, 2000), 20, 1500);
+	CALL_TIMED(poll(set, 4, 60000), 0);
 	show(set, 4);
 	CALL(read(timer, &one, 8));
 	CALL(write(pipes[1], "x", 1));
@@ -123,7 +123,7 @@ CASE_FAST(poll_mixed)
 	CALL(read(event, &one, 8));
 	set[1].fd = -1;
 	peer("later 100 %d 30 1", PORT_HERE);
-	CALL_TIMED(poll(set, 4, 3000), 10, 2500);
+	CALL_TIMED(poll(set, 4, 60000), 0);
 	show(set, 4);
 }
 
@@ -141,8 +141,8 @@ CASE(poll_odd_sets)
 	CALL(poll(set, 4, 0));
 	show(set, 4);
 	CALL(poll(NULL, 0, 0));
-	CALL_TIMED(poll(NULL, 0, 50), 50, 500);
-	CALL_TIMED(poll(set, 1, 50), 50, 500);
+	CALL_TIMED(poll(NULL, 0, 50), 50);
+	CALL_TIMED(poll(set, 1, 50), 50);
 	show(set, 1);
 }
 
@@ -163,13 +163,13 @@ CASE_FAST(ppoll_times)
 	struct timespec zero = { 0, 0 }, some = { 0, 100000000 }, bad = { 0, 1000000000 }, negative = { -1, 0 };
 	struct pollfd set = { .fd = udp_bound(PORT_HERE), .events = POLLIN };
 
-	CALL_TIMED(ppoll(&set, 1, &zero, NULL), 0, 500);
-	CALL_TIMED(ppoll(&set, 1, &some, NULL), 100, 1500);
+	CALL_TIMED(ppoll(&set, 1, &zero, NULL), 0);
+	CALL_TIMED(ppoll(&set, 1, &some, NULL), 100);
 	say("unchanged %d", some.tv_sec == 0 && some.tv_nsec == 100000000);
 	CALL(ppoll(&set, 1, &bad, NULL));
 	CALL(ppoll(&set, 1, &negative, NULL));
 	peer("later 150 %d 30 1", PORT_HERE);
-	CALL_TIMED(ppoll(&set, 1, NULL, NULL), 20, 2500);
+	CALL_TIMED(ppoll(&set, 1, NULL, NULL), 0);
 	show(&set, 1);
 	CALL(recv(set.fd, buf, 100, MSG_DONTWAIT));
 }
@@ -217,21 +217,21 @@ CASE_FAST(select_times)
 
 	FD_ZERO(&in);
 	FD_SET(fd, &in);
-	CALL_TIMED(select(fd + 1, &in, NULL, NULL, &limit), 100, 1500);
+	CALL_TIMED(select(fd + 1, &in, NULL, NULL, &limit), 100);
 	say("left %ld.%06ld", (long)limit.tv_sec, (long)limit.tv_usec);
-	limit = (struct timeval){ 3, 0 };
+	limit = (struct timeval){ 60, 0 };
 	FD_SET(fd, &in);
 	peer("later 150 %d 30 1", PORT_HERE);
-	CALL_TIMED(select(fd + 1, &in, NULL, NULL, &limit), 20, 2500);
-	say("time was taken off %d", limit.tv_sec < 3);
+	CALL_TIMED(select(fd + 1, &in, NULL, NULL, &limit), 0);
+	say("time was taken off %d", limit.tv_sec < 60);
 	CALL(recv(fd, buf, 100, MSG_DONTWAIT));
 	FD_SET(fd, &in);
-	CALL_TIMED(pselect(fd + 1, &in, NULL, NULL, &fixed, NULL), 100, 1500);
+	CALL_TIMED(pselect(fd + 1, &in, NULL, NULL, &fixed, NULL), 100);
 	say("untouched %d", fixed.tv_sec == 0 && fixed.tv_nsec == 100000000);
-	CALL_TIMED(select(0, NULL, NULL, NULL, &(struct timeval){ 0, 50000 }), 50, 500);
+	CALL_TIMED(select(0, NULL, NULL, NULL, &(struct timeval){ 0, 50000 }), 50);
 	FD_SET(fd, &in);
 	peer("later 150 %d 30 1", PORT_HERE);
-	CALL_TIMED(select(fd + 1, &in, NULL, NULL, NULL), 20, 2500);
+	CALL_TIMED(select(fd + 1, &in, NULL, NULL, NULL), 0);
 }
 
 CASE(select_bad_descriptor)

@@ -368,7 +368,7 @@ CASE_FAST(mmsg_timeout)
 	CALL(recv(fd, buf, 100, MSG_DONTWAIT));
 	limit.tv_nsec = 50000000;
 	peer("later 150 %d 100 1", PORT_HERE);
-	CALL_TIMED(recvmmsg(fd, msg, 8, 0, &limit), 20, 2000);
+	CALL_TIMED(recvmmsg(fd, msg, 8, 0, &limit), 0);
 }
 
 CASE_FAST(blocking_waits_for_data)
@@ -376,11 +376,11 @@ CASE_FAST(blocking_waits_for_data)
 	int fd = udp_bound(PORT_HERE);
 
 	peer("later 150 %d 77 3", PORT_HERE);
-	contents(CALL_TIMED(recv(fd, buf, 100, 0), 20, 3000), 0, 77);
-	contents(CALL_TIMED(read(fd, buf, 100), 0, 3000), 1, 77);
-	contents(CALL_TIMED(recvfrom(fd, buf, 100, MSG_WAITALL, NULL, NULL), 0, 3000), 2, 77);
+	contents(CALL_TIMED(recv(fd, buf, 100, 0), 0), 0, 77);
+	contents(CALL_TIMED(read(fd, buf, 100), 0), 1, 77);
+	contents(CALL_TIMED(recvfrom(fd, buf, 100, MSG_WAITALL, NULL, NULL), 0), 2, 77);
 	peer("later 150 %d 78 1", PORT_HERE);
-	contents(CALL_TIMED(read(fd, buf, 100), 20, 3000), 0, 78);
+	contents(CALL_TIMED(read(fd, buf, 100), 0), 0, 78);
 }
 
 CASE_FAST(wildcard_bind)

@@ -461,11 +461,11 @@ CASE_FAST(blocking_receive_waits)
 	int slot, fd = linked(&slot);
 
 	order("later 100 send %d 10", slot);
-	CALL_TIMED(recv(fd, buf, 100, 0), 20, 3000);
+	CALL_TIMED(recv(fd, buf, 100, 0), 0);
 	order("later 100 send %d 10", slot);
-	CALL_TIMED(read(fd, buf, 100), 20, 3000);
+	CALL_TIMED(read(fd, buf, 100), 0);
 	order("later 100 fin %d", slot);
-	CALL_TIMED(recv(fd, buf, 100, 0), 20, 3000);
+	CALL_TIMED(recv(fd, buf, 100, 0), 0);
 }
 
 /* Two streams of one program do not mix. */

@@ -249,12 +249,12 @@ CASE_FAST(linger_zero)
 
 CASE_FAST(linger_in_time)
 {
-	struct linger wait = { 1, 3 };
+	struct linger wait = { 1, 60 };
 	int slot, fd = linked(&slot);
 
 	CALL(setsockopt(fd, SOL_SOCKET, SO_LINGER, &wait, sizeof(wait)));
 	CALL(send(fd, "0123456789", 10, 0));
-	CALL_TIMED(close(fd), 0, 1500);
+	CALL_TIMED(close(fd), 0);
 	order("rest %d", slot);
 }
 
@@ -272,7 +272,7 @@ CASE(linger_too_long)
 	CALL(setsockopt(fd, SOL_SOCKET, SO_LINGER, &wait, sizeof(wait)));
 	fill_stream_bytes();
 	say("some: %d", send(fd, stream_bytes, sizeof(stream_bytes), MSG_DONTWAIT) > 4096);
-	CALL_TIMED(close(fd), 950, 3000);
+	CALL_TIMED(close(fd), 950);
 	say("more: %d", peer("take %d 5000", slot) == 5000);
 }
 
@@ -313,7 +313,7 @@ CASE_FAST(shutdown_wakes_recv)
 	int slot, fd = linked(&slot);
 
 	later(100, shut_read, fd);
-	CALL_TIMED(recv(fd, buf, 1, 0), 50, 3000);
+	CALL_TIMED(recv(fd, buf, 1, 0), 0);
 	later_done();
 }
 

@@ -467,12 +467,12 @@ CASE_FAST(waits)
 	int slot, fd = linked(&slot), ep = epoll_create1(0);
 
 	CALL(add(ep, fd, EPOLLIN, 1));
-	CALL_TIMED(wait_for(ep, 8, 100), 100, 1500);
+	CALL_TIMED(wait_for(ep, 8, 100), 100);
 	order("later 100 send %d 10", slot);
-	CALL_TIMED(wait_for(ep, 8, 3000), 20, 2500);
+	CALL_TIMED(wait_for(ep, 8, 60000), 0);
 	receive_all(fd, 10);
 	order("later 100 fin %d", slot);
-	CALL_TIMED(wait_for(ep, 8, -1), 20, 2500);
+	CALL_TIMED(wait_for(ep, 8, -1), 0);
 }
 
 static int ctl_set, ctl_fd;
@@ -491,7 +491,7 @@ CASE_FAST(changed_while_it_waits)
 	ctl_set = ep;
 	ctl_fd = fd;
 	later(80, change, 0);
-	CALL_TIMED(wait_for(ep, 8, 3000), 20, 2500);
+	CALL_TIMED(wait_for(ep, 8, 60000), 0);
 	later_done();
 }
 
@@ -506,7 +506,7 @@ CASE_FAST(added_while_it_waits)
 
 	ctl_set = ep;
 	later(80, add_it, fd);
-	CALL_TIMED(wait_for(ep, 8, 3000), 20, 2500);
+	CALL_TIMED(wait_for(ep, 8, 60000), 0);
 	later_done();
 }
 

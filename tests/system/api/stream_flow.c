@@ -116,7 +116,7 @@ CASE_FAST(send_timeout)
 	n = send(fd, stream_bytes, MUCH, 0);
 	say("a part: %d", n > 0 && n < MUCH);
 	compare(slot, n);
-	CALL_TIMED(send(fd, "x", 1, 0), 0, 1500);
+	CALL_TIMED(send(fd, "x", 1, 0), 0);
 }
 
 CASE_FAST(signal_cuts_short)
@@ -261,15 +261,15 @@ CASE_FAST(receive_timeout)
 	int slot, fd = linked(&slot);
 
 	CALL(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
-	CALL_TIMED(recv(fd, buf, 10, 0), 120, 1500);
-	CALL_TIMED(recvmsg(fd, &msg, 0), 120, 1500);
-	CALL_TIMED(read(fd, buf, 10), 120, 1500);
-	CALL_TIMED(recv(fd, buf, 10, MSG_PEEK), 120, 1500);
+	CALL_TIMED(recv(fd, buf, 10, 0), 120);
+	CALL_TIMED(recvmsg(fd, &msg, 0), 120);
+	CALL_TIMED(read(fd, buf, 10), 120);
+	CALL_TIMED(recv(fd, buf, 10, MSG_PEEK), 120);
 	bring(slot, 10);
-	CALL_TIMED(recv(fd, buf, 10, 0), 0, 1500);
+	CALL_TIMED(recv(fd, buf, 10, 0), 0);
 	CALL(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none)));
 	order("later 200 send %d 10", slot);
-	CALL_TIMED(recv(fd, buf, 10, 0), 50, 3000);
+	CALL_TIMED(recv(fd, buf, 10, 0), 0);
 }
 
 CASE_FAST(receive_and_signals)

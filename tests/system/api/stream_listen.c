@@ -115,7 +115,7 @@ CASE(time_limit)
 	int fd = tcp_listening(PORT_HERE, 16);
 
 	CALL(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
-	CALL_TIMED(accept(fd, NULL, NULL), 150, 1500);
+	CALL_TIMED(accept(fd, NULL, NULL), 150);
 }
 
 CASE_FAST(time_limit_is_inherited)
@@ -144,17 +144,17 @@ CASE_FAST(waits_for_a_connection)
 
 CASE(signals)
 {
-	struct timeval limit = { 0, 300000 };
+	struct timeval limit = { 60, 0 };
 	int fd = tcp_listening(PORT_HERE, 16);
 	struct itimerval soon = { .it_value.tv_usec = 100000 };
 
 	on_signal(SIGALRM, count_signal, 0);
 	setitimer(ITIMER_REAL, &soon, NULL);
-	CALL_TIMED(accept(fd, NULL, NULL), 50, 2000);
+	CALL_TIMED(accept(fd, NULL, NULL), 0);
 	on_signal(SIGALRM, count_signal, SA_RESTART);
 	CALL(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
 	setitimer(ITIMER_REAL, &soon, NULL);
-	CALL_TIMED(accept(fd, NULL, NULL), 50, 2000);
+	CALL_TIMED(accept(fd, NULL, NULL), 0);
 	say("signals %d", signals_seen);
 }
 
@@ -413,7 +413,7 @@ CASE(shutdown_wakes_accept)
 	int fd = tcp_listening(PORT_HERE, 8);
 
 	later(100, shut, fd);
-	CALL_TIMED(accept(fd, NULL, NULL), 50, 3000);
+	CALL_TIMED(accept(fd, NULL, NULL), 0);
 	later_done();
 }
 
