@@ -36,7 +36,7 @@ def cpus():
     return have if len(have) > 1 else have * 2
 
 
-def until(holds, timeout=5):
+def until(holds, timeout=GUARD):
     """Wait for @holds() to be true; what it said last."""
     end = time.monotonic() + timeout
     while True:

@@ -272,7 +272,7 @@ static void case_timeout(void)
 	EQUAL(errno, 0);
 	clock_gettime(CLOCK_MONOTONIC, &after);
 	took = (after.tv_sec - before.tv_sec) * 1000 * MS + after.tv_nsec - before.tv_nsec;
-	NEED(took >= 20 * MS && took < 2000 * MS);
+	NEED(took >= 20 * MS && took < 20000 * MS);
 	limit(ch, INT64_MAX); /* added to a clock it would be long past */
 	ask(ch, "after", NULL);
 }

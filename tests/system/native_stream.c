@@ -335,7 +335,7 @@ static void case_timeout(void)
 	EQUAL(errno, 0);
 	clock_gettime(CLOCK_MONOTONIC, &after);
 	took = (after.tv_sec - before.tv_sec) * 1000 * MS + after.tv_nsec - before.tv_nsec;
-	NEED(took >= 20 * MS && took < 2000 * MS);
+	NEED(took >= 20 * MS && took < 20000 * MS);
 	set_time(ch, FSOCK_RX_TIMEOUT, 0);
 	EQUAL(fsock_recv(ch, 0, &c, 1, NULL), -EAGAIN);
 	/* Nobody reads what comes back: there is no room in the end. */

@@ -24,7 +24,7 @@ ECHO = textwrap.dedent("""
 PING = textwrap.dedent("""
     import socket, sys
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    s.settimeout(5)
+    s.settimeout(20)
     s.connect((sys.argv[1], int(sys.argv[2])))
     for _ in range(int(sys.argv[3])):
         s.send(b"x" * 64)
@@ -56,7 +56,7 @@ def why(side, argv, options=None, prefix=()):
 
 def settled(pid):
     """`stat` once the stack has published."""
-    until = time.monotonic() + 5
+    until = time.monotonic() + proc.GUARD
     while True:
         stat = json.loads(tool("stat", "--json", pid).stdout)
         stack = stat["stacks"][0]

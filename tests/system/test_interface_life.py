@@ -431,7 +431,7 @@ def test_larger_mtu(kind):
         large = [mtu(scene) for scene in (ours, kernel)]
         assert set(kernel.agent("ask 3 8000").split()) == {"same"}
         assert set(ours.agent("ask 3 8000").split()) == {"same"}, (large, ours.agent.err)
-        proc.until(lambda: fsock.accelerated(ours.agent.pid), 5)
+        proc.until(lambda: fsock.accelerated(ours.agent.pid))
         asks_fast(ours)
         if large[0] == 9000:
             before = ours.counts()
@@ -629,8 +629,8 @@ def test_another_program_takes_the_interface_meanwhile():
         assert set(scene.agent("ask 5 64").split()) == {"same"}
         assert fsock.reasons(fsock.stat(scene.agent.pid)) == {"interface_busy"}
         other.kill()
-        assert proc.until(lambda: "same" in scene.agent("ask 1 64") and fsock.accelerated(scene.agent.pid),
-                          15), (fsock.stat(scene.agent.pid), scene.agent.err)
+        assert proc.until(lambda: "same" in scene.agent("ask 1 64") and fsock.accelerated(scene.agent.pid)), \
+            (fsock.stat(scene.agent.pid), scene.agent.err)
         asks_fast(scene)
 
 
@@ -646,7 +646,7 @@ def test_bound_while_the_interface_is_down():
         ip(pair.b.name, "link", "set", net.LINK, "up")
         pair.meet()
         agent = stack.enter_context(Agent(pair.a, PEER, "both", {"profile": "latency"}))
-        assert proc.until(lambda: fsock.accelerated(server.pid), 5), fsock.stat(server.pid)
+        assert proc.until(lambda: fsock.accelerated(server.pid)), fsock.stat(server.pid)
         before = fsock.counts(server.pid)
         assert set(agent("ask 20 64").split()) == {"same"}
         assert fsock.counts(server.pid).fast - before.fast >= 38

@@ -113,7 +113,7 @@ def test_nothing_is_lost_when_they_are_opened(pair, tmp_path, options):
 LOOKS_PARTIAL = """import socket, struct, sys
 mine, peer, port, many, few = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(10)
+s.settimeout(20)
 s.bind((mine, 9001))
 s.connect((peer, port))
 def ask(data):
@@ -270,7 +270,7 @@ def test_losses_of_the_side_are_counted(pair):
 
 ASK = """import socket, sys
 s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(5)
+s.settimeout(20)
 s.connect((sys.argv[1], int(sys.argv[2])))
 for i in range(int(sys.argv[3])):
     s.send(b"%d" % i)

@@ -326,7 +326,7 @@ for _ in range(3):
         peer.sendall(data)
     peer.close()
 rest("accepted")
-listener.settimeout(5)
+listener.settimeout(20)
 listener.accept()
 """
 

@@ -21,7 +21,7 @@ import json, socket, sys
 link, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
 s.bind((link, 0x0800))
-s.settimeout(10)
+s.settimeout(20)
 print("ready", flush=True)
 while count:
     p = s.recv(2000)
@@ -131,7 +131,7 @@ s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 10000)
 s.setsockopt(socket.SOL_SOCKET, 40, 1)
 s.bind((sys.argv[1], 9000))
-s.settimeout(5)
+s.settimeout(20)
 print("ready", flush=True)
 sys.stdin.readline()
 received = dropped = 0
@@ -183,7 +183,7 @@ for i in range(2):
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     s.bind(({net.B4!r}, 9000))
-    s.settimeout(5)
+    s.settimeout(20)
     socks.append(s)
 code = (Filter * 1)(Filter(0x06, 0, 0, 1))       # always the second
 socks[0].setsockopt(socket.SOL_SOCKET, 51, struct.pack("@HxxxxxxP", 1, ctypes.addressof(code)))
@@ -212,7 +212,7 @@ family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
 level, discover, header = (41, 23, 48) if family == socket.AF_INET6 else (0, 10, 28)
 s = socket.socket(family, socket.SOCK_DGRAM)
 s.setsockopt(level, discover, 2) # IP_PMTUDISC_DO
-s.settimeout(5)
+s.settimeout(20)
 to = (sys.argv[1], 9000)
 if sys.argv[2] == "connected":
     s.connect(to)

@@ -54,7 +54,7 @@ RECEIVER = """
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.bind((%r, 9000))
-s.settimeout(5)
+s.settimeout(20)
 print("ready", flush=True)
 got = [s.recv(70000) for _ in range(%d)]
 print("got", [len(g) for g in got], all(g == bytes([i]) * len(g) for i, g in enumerate(got)), flush=True)
@@ -140,7 +140,7 @@ def test_chosen_where_the_better_one_cannot(pair):
     options = {"profile": "latency", "interface": "fstmv", "xdp_mode": "native"}
     with echo_server(pair.b, options, address="10.79.0.2") as running:
         argv = [PYTHON, "-c", "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM);"
-                "s.settimeout(5); s.connect(('10.79.0.2', 9000));"
+                "s.settimeout(20); s.connect(('10.79.0.2', 9000));"
                 "print(sum(s.send(b'x' * 100) and len(s.recv(999)) for _ in range(100)))"]
         done = pair.a.run(argv, cpu=proc.cpus()[0])
         assert done.out.strip() == "10000", done.err + json.dumps(fsock.stat(running.pid))

@@ -100,7 +100,7 @@ def kernel_tap(side):
     with tap:
         tap.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
         tap.bind((net.LINK, ETH_P_ALL))
-        tap.settimeout(5)
+        tap.settimeout(20)
         yield lambda: tap.recv(1 << 17)
 
 

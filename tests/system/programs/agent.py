@@ -120,7 +120,7 @@ def send(name, group, port, count=1, first=0, gap=0.0):
 def got(name, count=1, quiet=0.2, names=False):
     """What arrives on @name: until @count did and then nothing for @quiet seconds."""
     sock, found = socks[name], []
-    until = time.monotonic() + 3
+    until = time.monotonic() + 20
     while True:
         left = quiet if len(found) >= count else until - time.monotonic()
         if left <= 0 or not select.select([sock], [], [], left)[0]:

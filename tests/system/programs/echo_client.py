@@ -19,7 +19,7 @@ def blocking(address, port, count):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     answers = []
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(3)
+        sock.settimeout(20)
         sock.connect((address, port))
         for i in range(count):
             sock.send(message(i))
