@@ -62,9 +62,9 @@ def listening(side, address, port=BACK_PORT):
 
 
 @contextlib.contextmanager
-def echo(pair, *back, family="v4", **options):
+def echo(pair, *back, family="v4", port=PORT, **options):
     """The program stream_echo.py on fsock in pair.b."""
-    argv = [PYTHON, PROGRAMS / "stream_echo.py", pair.b.address(family), PORT, *back]
+    argv = [PYTHON, PROGRAMS / "stream_echo.py", pair.b.address(family), port, *back]
     with pair.b.popen(fsock.run(argv, profile="latency", **options), env=fsock.CLEAN, cpu=proc.cpus()[1]) as running:
         assert running.wait_for("ready", GUARD), running.out + running.err
         yield running
@@ -154,26 +154,35 @@ def assert_guarded(running):
 
 @pytest.mark.parametrize("provider, family", [("xdp", "v4"), ("xdp", "v6"), ("packet", "v4")])
 def test_a_stopped_program_keeps_its_connections(pair, whole, provider, family):
-    """Accepted and connected ones, while the peer goes on talking. New ones are the shadow's meanwhile."""
+    """
+    Accepted and connected ones, while the peer goes on talking. New ones are the shadow's meanwhile. Other programs on
+    fsock, which share the interface by the kernel, talk on while it is stopped, and begin.
+    """
     local, remote = pair.b.address(family), pair.a.address(family)
     back = listening(pair.a, remote)
-    with contextlib.closing(Wire(pair.a)) as wire, echo(pair, remote, BACK_PORT, family=family,
-                                                        provider=provider) as running:
+    how = {"family": family, "provider": provider}
+    with contextlib.closing(Wire(pair.a)) as wire, echo(pair, remote, BACK_PORT, **how) as running, \
+            echo(pair, port=PORT + 1, **how) as other:
         talks = [Talk(connected(pair.a, local)), Talk(back.accept()[0])]
-        assert proc.until(lambda: all(talk.heard > 20 for talk in talks)), [talk.wrong for talk in talks]
+        beside = Talk(connected(pair.a, local, PORT + 1))
+        assert proc.until(lambda: all(talk.heard > 20 for talk in (*talks, beside))), [talk.wrong for talk in talks]
         running.send(signal.SIGSTOP)
+        before = beside.heard
         time.sleep(10 if whole else 3)
         late = connected(pair.a, local)
         late.sendall(b"late\n")
-        other = pair.b.popen([PYTHON, "-c", "pass"])  # the interface is not in anybody's way
-        with other:
-            assert other.finish().status == 0
+        assert proc.until(lambda: beside.heard > before + 50), beside.wrong
+        with echo(pair, port=PORT + 2, **how) as begun:
+            new = Talk(connected(pair.a, local, PORT + 2))
+            assert proc.until(lambda: new.heard > 20) and new.end(), new.wrong
+            for program in (other, begun):
+                assert fsock.reasons(fsock.stat(program.pid)) == {"interface_busy"}, fsock.stat(program.pid)
         running.send(signal.SIGCONT)
         assert late.recv(10) == b"late\n"
         late.close()
         before = [talk.heard for talk in talks]
         assert proc.until(lambda: all(talk.heard > n + 50 for talk, n in zip(talks, before)), GUARD)
-        assert all(talk.end() > 100 for talk in talks)
+        assert all(talk.end() > 100 for talk in (*talks, beside))
         assert wire.resets() == []
         assert_guarded(running)
     back.close()
@@ -469,13 +478,19 @@ def station(side):
     return bytes.fromhex(side.run(["cat", f"/sys/class/net/{net.LINK}/address"]).out.strip().replace(":", ""))
 
 
+def resident(pid):
+    """Memory of a process, KiB."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+
+
 def test_a_flood_of_syns(pair, whole):
     """Connections that are there and new ones live on; who never answers leaves nothing but cookies."""
     frames = syns(station(pair.a), station(pair.b))
     with contextlib.closing(Wire(pair.a)) as wire, echo(pair) as running:
         talk = Talk(connected(pair.a, net.B4))
         assert proc.until(lambda: talk.heard > 20)
-        fresh = 0
+        fresh, before = 0, resident(running.pid)
         for n in range(1_000_000 if whole else 50_000):
             wire.sock.send(next(frames))
             if n % 10_000 == 9_999:
@@ -484,6 +499,7 @@ def test_a_flood_of_syns(pair, whole):
                     assert sock.recv(10) == b"new"
                     fresh += 1
         assert talk.end() > 20 and fresh
+        assert resident(running.pid) < before + 16384, "a connection of 1 KiB for each would be three times that"
         counters = fsock.counters(running.pid)
         assert counters["tcp_cookies_sent"] > 1000, counters
         assert_fast(running, 10_000)
