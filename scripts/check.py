@@ -420,7 +420,7 @@ def long_python():
             with net.Pair() as pair:
                 # VSOCK needs a hypervisor on the other side and waits for ever without.
                 argv = [PYTHON, "-m", "test", "-v", "-u", "network", "-i", "*VSOCK*", module]
-                done = pair.a.run(wrap(argv), timeout=300, env={**fsock.CLEAN, **env})
+                done = pair.a.run(wrap(argv), timeout=1200, env={**fsock.CLEAN, **env})
             failed[name] = set(PYTHON_FAILED.findall(done.out + done.err))
             ran = re.search(r"^Ran (\d+) tests", done.out + done.err, re.M)
             counted[name] = int(ran[1]) if ran else 0
