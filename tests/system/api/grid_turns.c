@@ -43,8 +43,9 @@ static void connect_to(const char *name, struct addr a)
 	errno = ERRNO_MARK;
 	ret = connect(it, SA(&a), a.len);
 	error = errno;
-	grid_said(name, ret, error);
+	/* Whether the peer has answered by now is nobody's result. */
 	events_of(it, POLLOUT, ret < 0 && error == EINPROGRESS ? 2000 : 0);
+	grid_said(name, ret, error);
 }
 
 static void connect_out(void)
