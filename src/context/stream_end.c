@@ -274,25 +274,10 @@ void stream_end(struct context *ctx, struct sock *s)
 		let_conn_go(ctx, s);
 }
 
-/* Is what arrives for this port steered by an entry of the port's? */
-static bool port_is_steered(const struct context *ctx, uint16_t port)
-{
-	struct list *e;
-
-	if (context_lease_covers(ctx, port))
-		return true;
-	LIST_FOR_EACH(e, &ctx->stack->all_streams) {
-		const struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
-
-		if (s->steered && s->rule_port == port)
-			return true;
-	}
-	return false;
-}
-
+/* It may have an entry although its port has one, too, if somebody listens there anew. Leased ports alone have none. */
 void stream_released(struct context *ctx, struct tcp_conn *conn)
 {
-	if (ctx->stack->flows && !port_is_steered(ctx, conn->end.local_port))
+	if (ctx->stack->flows && !context_lease_covers(ctx, conn->end.local_port))
 		stream_unsteer_flow(ctx, &conn->end);
 }
 

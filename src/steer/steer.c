@@ -633,6 +633,8 @@ int steer_flow_remove(struct steer *steer, const struct steer_flow *flow)
 
 	if (slot < 0)
 		return slot;
+	if (__atomic_load_n(&steer->shared->slot[slot][flow->local_port].flows, __ATOMIC_RELAXED) == 0)
+		return 0;
 	key = flow_key(flow, slot);
 	ret = bpf_sys_map_delete(steer->fd[STEER_FD_FLOWS], &key);
 	if (ret == 0)

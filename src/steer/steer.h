@@ -194,7 +194,7 @@ struct steer_flow {
 
 /* Add, or replace the verdict. -E2BIG: table full. -EPROTONOSUPPORT. */
 int steer_flow_add(struct steer *steer, const struct steer_flow *flow, enum steer_flow_verdict verdict);
-int steer_flow_remove(struct steer *steer, const struct steer_flow *flow); /* absent: 0 */
+int steer_flow_remove(struct steer *steer, const struct steer_flow *flow); /* absent: 0; no call where the port has none */
 
 /* Sum of all CPUs, free running. No system call. */
 void steer_stats(const struct steer_shared *shared, struct steer_counts *sum);

@@ -448,6 +448,24 @@ CASE_FAST(close_keeps_the_accepted)
 	order("take %d 5", slot);
 }
 
+/* Of a connection that a former listener on the port took in, nothing is left that concerns its address. */
+CASE_PART(new_listener_in_the_kernel)
+{
+	int first = tcp_listening(PORT_HERE, 4), second, fd, slot = (int)order("connect %d %d", PORT_HERE, 6001);
+
+	fd = accept4(first, NULL, NULL, SOCK_CLOEXEC);
+	close(first);
+	second = tcp_listening(PORT_HERE, 4);
+	bring(slot, 10);
+	receive_all(fd, 10);
+	order("reset %d", slot);
+	events_of(fd, POLLIN, 2000);
+	close(fd);
+	set_int(second, IPPROTO_TCP, TCP_SAVE_SYN, 1); /* this listens in the kernel */
+	if (order("connect %d %d", PORT_HERE, 6001) >= 0)
+		CALL_FD(accept4(second, NULL, NULL, SOCK_CLOEXEC));
+}
+
 CASE(address_in_use)
 {
 	int one = bound_with(PORT_HERE, 0, 0), two = bound_with(PORT_HERE, 0, 0);
