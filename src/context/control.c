@@ -143,8 +143,7 @@ void control_put(struct sock *s, struct fbuf *f, uint32_t segment, struct datagr
 
 /* --- walking --- */
 
-/* The next message at or behind *@at of @len bytes; false: no further one, or (*@bad) nonsense. */
-static bool next(const uint8_t *bytes, size_t len, size_t *at, struct cmsghdr *head, bool *bad)
+bool control_next(const uint8_t *bytes, size_t len, size_t *at, struct cmsghdr *head, bool *bad)
 {
 	if (*at > len || len - *at < sizeof(*head))
 		return false;
@@ -164,7 +163,7 @@ void control_merge_drops(struct sock *s, struct datagram *d)
 
 	if (!(s->cmsgs & SOCK_CMSG_OVFL) || !bytes)
 		return;
-	for (size_t at = 0; next(bytes, d->control_len, &at, &head, &bad); at += CMSG_ALIGN(head.cmsg_len)) {
+	for (size_t at = 0; control_next(bytes, d->control_len, &at, &head, &bad); at += CMSG_ALIGN(head.cmsg_len)) {
 		if (head.cmsg_level != SOL_SOCKET || head.cmsg_type != SO_RXQ_OVFL ||
 		    head.cmsg_len != CMSG_LEN(sizeof(drops)))
 			continue;
@@ -181,7 +180,7 @@ uint8_t *control_next_error(const struct datagram *d, size_t *at, size_t len)
 	struct cmsghdr head;
 	bool bad = false;
 
-	while (bytes && next(bytes, d->control_len, at, &head, &bad)) {
+	while (bytes && control_next(bytes, d->control_len, at, &head, &bad)) {
 		uint8_t *data = bytes + *at + sizeof(head);
 
 		*at += CMSG_ALIGN(head.cmsg_len);
@@ -339,7 +338,7 @@ uint32_t control_stamps(const struct sock *s, const struct datagram *d)
 	struct cmsghdr head;
 	bool bad = false;
 
-	for (size_t at = 0; d->control && next(d->control, d->control_len, &at, &head, &bad);
+	for (size_t at = 0; d->control && control_next(d->control, d->control_len, &at, &head, &bad);
 	     at += CMSG_ALIGN(head.cmsg_len)) {
 		if (head.cmsg_level != SOL_SOCKET)
 			continue;
@@ -379,7 +378,7 @@ bool control_get(const struct sock *s, const struct datagram *d, bool v6, struct
 		return true;
 	if (!d->control || d->control_len > CONTROL_MAX)
 		return false;
-	for (size_t at = 0; next(d->control, d->control_len, &at, &head, &bad);
+	for (size_t at = 0; control_next(d->control, d->control_len, &at, &head, &bad);
 	     at += CMSG_ALIGN(head.cmsg_len)) {
 		if (!get_one(s, v6, &head, (const uint8_t *)d->control + at + sizeof(head), out))
 			return false;

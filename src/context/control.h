@@ -33,6 +33,9 @@ void control_write(struct control_writer *w, int level, int type, const void *da
 void control_put_network(const struct sock *s, const struct fbuf *f, const struct ip_addr *own,
 			 struct control_writer *w);
 
+/* The message at *@at of @len bytes; false: no further one, or (*@bad) nonsense. */
+bool control_next(const uint8_t *bytes, size_t len, size_t *at, struct cmsghdr *head, bool *bad);
+
 /* The payload, at least @len bytes, of the next IP_RECVERR or IPV6_RECVERR in what was received from *@at
  * on; NULL = none. */
 uint8_t *control_next_error(const struct datagram *d, size_t *at, size_t len);

@@ -438,6 +438,10 @@ void context_groups_check(struct context *ctx);
 /* Of a new socket: what the system presets. */
 void context_read_options(struct sock *s, int fd);
 
+/* SO_TIMESTAMP, SO_TIMESTAMPING or their kin were set to @o. */
+struct sock_opt;
+void context_note_stamps(struct context *ctx, struct sock *s, const struct sock_opt *o);
+
 /* A wider receive buffer for the shadow of a steered socket, and back to what the program set: before its
  * descriptor is libc's alone. */
 void context_widen(struct sock *s, int fd);

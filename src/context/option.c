@@ -150,7 +150,7 @@ static void note_value(struct context *ctx, struct sock *s, const struct sock_op
 	context_forget_route(ctx, s);
 }
 
-static void note_stamps(struct context *ctx, struct sock *s, const struct sock_opt *o)
+void context_note_stamps(struct context *ctx, struct sock *s, const struct sock_opt *o)
 {
 	bool new_layout = o->bit & SOCK_STAMP_NEW;
 
@@ -227,7 +227,7 @@ void lifecycle_option(struct context *ctx, int fd, int level, int name, const vo
 		break;
 	case SOCK_OPT_STAMP:
 	case SOCK_OPT_STAMPING:
-		note_stamps(ctx, s, &o);
+		context_note_stamps(ctx, s, &o);
 		break;
 	default:
 		note_value(ctx, s, &o);

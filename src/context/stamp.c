@@ -60,7 +60,7 @@ static void tell_ports(struct context *ctx, uint16_t port)
 /* The port that is to stamp as well as it can, for the sake of @s; 0 = none. */
 static uint16_t port_to_stamp(const struct sock *s)
 {
-	return s->stamps.counted && context_is_steered(s) ? s->rule_port : 0;
+	return s->protocol == SOCK_UDP && s->stamps.counted && context_is_steered(s) ? s->rule_port : 0;
 }
 
 void stamp_steered(struct context *ctx, struct sock *s)
@@ -187,6 +187,19 @@ void stamp_put(struct sock *s, struct fbuf *f, bool error, struct control_writer
 	if ((software && f->stamp) || device)
 		control_write(w, SOL_SOCKET, t->new_layout ? CMSG_TIMESTAMPING_NEW : CMSG_TIMESTAMPING_OLD,
 			      stamps, sizeof(stamps));
+}
+
+void stamp_put_segment(const struct stamps *t, fs_ns stamp, struct control_writer *w)
+{
+	struct words stamps[3] = { 0 };
+
+	if (t->receive)
+		put_receive(t, stamp, w);
+	if (!stamps_tell_software(t, false))
+		return;
+	stamps[0] = words_of(stamp);
+	control_write(w, SOL_SOCKET, t->new_layout ? CMSG_TIMESTAMPING_NEW : CMSG_TIMESTAMPING_OLD, stamps,
+		      sizeof(stamps));
 }
 
 bool datagram_last_stamp(struct context *ctx, int fd, fs_ns *stamp)

@@ -30,6 +30,9 @@ void stamp_frames(struct context *ctx, const struct provider_handle *h, struct f
 /* Tell what @s wants to know of @f; @error: a message of the error queue. */
 void stamp_put(struct sock *s, struct fbuf *f, bool error, struct control_writer *w);
 
+/* The same of a segment that came at @stamp (CLOCK_REALTIME), as the kernel's tcp_recv_timestamp(). */
+void stamp_put_segment(const struct stamps *t, fs_ns stamp, struct control_writer *w);
+
 /* A datagram of @s came by the shadow, which knows its time. */
 static inline void stamp_by_shadow(struct sock *s)
 {

@@ -12,6 +12,7 @@
 #include "context/stay.h"
 #include "context/stream_internal.h"
 #include "socket/epoll.h"
+#include "socket/opts.h"
 #include "sys/sys.h"
 
 /* --- entering and waiting --- */
@@ -98,12 +99,13 @@ struct receipt {
 	fs_ns limit;	/* SO_RCVTIMEO */
 	bool may_wait;
 	int left;	/* TCP_INQ: bytes still to read when it ended; -1 = nobody asked */
+	fs_ns stamp;	/* when the last segment came that was read from; 0 = unknown, or nobody asked */
 };
 
-static uint32_t recv_flags(int flags)
+static uint32_t recv_flags(const struct sock *s, int flags)
 {
 	return (flags & MSG_PEEK ? TCP_RECV_PEEK : 0) | (flags & MSG_OOB ? TCP_RECV_OOB : 0) |
-	       (flags & MSG_TRUNC ? TCP_RECV_TRUNC : 0);
+	       (flags & MSG_TRUNC ? TCP_RECV_TRUNC : 0) | (s->cmsgs & SOCK_CMSG_STAMPS ? TCP_RECV_STAMP : 0);
 }
 
 /* How much is enough (sock_rcvlowat()). */
@@ -143,12 +145,15 @@ static bool take(struct receipt *r, struct sock *s, ssize_t *result)
 	const struct iovec *iov;
 	struct iovec part;
 	int n = rest_of(r->d, r->done, &part, &iov);
+	uint32_t flags = recv_flags(s, r->d->flags);
 	ssize_t got;
 
 	if (r->done && (tcp_ready(conn) & TCP_READY_ERR))
 		got = 0; /* the next call's */
 	else
-		got = tcp_recv(conn, &ctx->env, iov, n, recv_flags(r->d->flags), peek_from(r, &s->stream), ctx->now);
+		got = tcp_recv(conn, &ctx->env, iov, n, flags, peek_from(r, &s->stream), ctx->now);
+	if (__builtin_expect(flags & TCP_RECV_STAMP, 0) && got >= 0 && ctx->stack->tcp.read_stamp)
+		r->stamp = ctx->stack->tcp.read_stamp;
 	if (got == -EAGAIN)
 		return false;
 	if (got <= 0) {
@@ -161,23 +166,10 @@ static bool take(struct receipt *r, struct sock *s, ssize_t *result)
 	return (r->d->flags & MSG_OOB) || r->done >= target_of(r, &s->stream) || tcp_at_mark(conn);
 }
 
-/* As tcp_inq_hint(): where only the end is left, there is something to read, too. */
+/* As tcp_inq_hint(): the end counts, and an urgent byte. */
 static int bytes_left(const struct tcp_conn *conn)
 {
-	uint32_t n = tcp_inq(conn);
-
-	return n ? (int)n : tcp_has(conn, TCP_CONN_FIN_RECEIVED);
-}
-
-/* The control messages of a receive. */
-static void put_control(const struct receipt *r, struct datagram *d)
-{
-	struct control_writer w = { .at = d->control, .room = d->control_len };
-
-	if (r->left >= 0)
-		control_write(&w, IPPROTO_TCP, STREAM_OPT_INQ, &r->left, sizeof(r->left));
-	d->control_len -= w.room;
-	d->msg_flags |= w.flags;
+	return (int)(conn->rcv_nxt - conn->copied_seq);
 }
 
 /* One look. -EAGAIN: the call goes on. */
@@ -237,7 +229,7 @@ ssize_t stream_receive(struct context *ctx, int fd, struct datagram *d)
 	if (n >= 0) {
 		d->name_len = 0;
 		d->msg_flags = d->flags & (MSG_OOB | MSG_CMSG_CLOEXEC);
-		put_control(&r, d);
+		stream_put_control(ctx, fd, r.left, r.stamp, d);
 	}
 	return n;
 }
@@ -343,6 +335,8 @@ ssize_t stream_send(struct context *ctx, int fd, const struct datagram *d)
 	if (!stream_is(ctx, fd))
 		return CONTEXT_KERNEL;
 	n = datagram_check_iov(d, &t.total);
+	if (n == 0 && __builtin_expect(d->control != NULL, 0))
+		n = stream_check_control(ctx, fd, d);
 	if (n < 0)
 		return n;
 	while ((n = send_once(&t)) == -EAGAIN && t.may_wait) {

@@ -65,8 +65,12 @@ int stream_shutdown(struct context *ctx, int fd, int how);
 /* getsockname(2), @peer: getpeername(2). */
 int stream_name(struct context *ctx, int fd, bool peer, struct sockaddr *name, socklen_t *len);
 
-/* Before setsockopt(2): -EINVAL if a connection comes too late for it, which the shadow does not know of; else 0. */
-int stream_option_refused(struct context *ctx, int fd, int level, int name);
+/* Before setsockopt(2): -EINVAL if a connection comes too late for it, which the shadow does not know of; else 0. A connection
+ * that gets what only the kernel has moves there. */
+int stream_option_before(struct context *ctx, int fd, int level, int name);
+
+/* It failed with EINVAL: true if that was for want of a connection, which now is there: call it again. */
+bool stream_option_again(struct context *ctx, int fd, int level, int name, const void *value, socklen_t len);
 
 /* setsockopt(2) on @fd succeeded on the shadow: follow. 0 or -errno that the engine has for it. */
 int stream_option(struct context *ctx, int fd, int level, int name, const void *value, socklen_t len);

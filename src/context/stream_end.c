@@ -12,8 +12,10 @@
 #include "base/reason.h"
 #include "context/handover.h"
 #include "context/lease.h"
+#include "context/stamp.h"
 #include "context/stream_internal.h"
 #include "socket/epoll.h"
+#include "socket/opts.h"
 #include "sys/sys.h"
 
 /* --- coming --- */
@@ -82,6 +84,11 @@ struct sock *stream_adopt(struct context *ctx, int fd, const struct sock *listen
 	s->stream.zerocopy = listener->stream.zerocopy;
 	s->stream.tells_inq = listener->stream.tells_inq;
 	memcpy(s->stream.inherit, listener->stream.inherit, sizeof(s->stream.inherit));
+	if (listener->cmsgs & SOCK_CMSG_STAMPS) {
+		s->stamps = listener->stamps;
+		s->stamps.counted = false;
+		stamp_changed(ctx, s);
+	}
 	return s;
 }
 
@@ -268,6 +275,7 @@ bool stream_retire(struct context *ctx, struct sock *s, int fd)
 void stream_end(struct context *ctx, struct sock *s)
 {
 	stream_now(ctx);
+	stamp_forget(ctx, s);
 	if (stream_listens(&s->stream))
 		stop_listening(ctx, s);
 	if (s->stream.conn)

@@ -48,6 +48,16 @@ ssize_t stream_receive_error(struct context *ctx, int fd, struct datagram *d);
 /* The kernel's form of (@addr, @port) for a socket of the family, cut at *@len, which becomes the whole length. */
 void stream_put_name(bool v6, const struct ip_addr *addr, uint16_t port, void *name, socklen_t *len);
 
+/* --- stream_control.c --- */
+
+/* Write the control messages of a receive into @d; TCP_INQ: @left bytes are still to read, -1 = nobody asked. @stamp:
+ * tcp_stack.read_stamp. No lock before. */
+void stream_put_control(struct context *ctx, int fd, int left, fs_ns stamp, struct datagram *d);
+
+/* Control messages of a send: 0, -EINVAL; CONTEXT_KERNEL, and the connection is the kernel's now: only that tells when what
+ * is sent leaves. No lock before. */
+int stream_check_control(struct context *ctx, int fd, const struct datagram *d);
+
 /* --- stream_connect.c --- */
 
 /* Where to. False: irregular, or nothing that leaves this host; the kernel knows what to say. */

@@ -11,7 +11,9 @@
 #include <sys/time.h>
 
 #include "base/reason.h"
+#include "context/handover.h"
 #include "context/stream_internal.h"
+#include "socket/opts.h"
 #include "sys/sys.h"
 #include "tcp/cc.h"
 
@@ -31,22 +33,37 @@ enum {
 	OPT_QUICKACK = 12,
 	OPT_CONGESTION = 13,
 	OPT_MD5SIG = 14,
+	OPT_THIN_LINEAR_TIMEOUTS = 16,
+	OPT_THIN_DUPACK = 17,
 	OPT_USER_TIMEOUT = 18,
 	OPT_REPAIR = 19,
 	OPT_FASTOPEN = 23,
 	OPT_TIMESTAMP = 24,
 	OPT_NOTSENT_LOWAT = 25,
+	OPT_SAVE_SYN = 27,
 	OPT_FASTOPEN_CONNECT = 30,
 	OPT_ULP = 31,
+	OPT_MD5SIG_EXT = 32,
 	OPT_FASTOPEN_KEY = 33,
 	OPT_FASTOPEN_NO_COOKIE = 34,
+	OPT_ZEROCOPY_RECEIVE = 35,
 	OPT_TX_DELAY = 37,
+	OPT_AO_ADD_KEY = 38,
 	OPT_RCVTIMEO_OLD = 20,
 	OPT_SNDTIMEO_OLD = 21,
 	OPT_RCVTIMEO_NEW = 66,
 	OPT_SNDTIMEO_NEW = 67,
 	OPT_ADDRFORM = 1, /* of IPv6 */
+	OPT_STAMP_OLD = 29,
+	OPT_STAMPNS_OLD = 35,
+	OPT_STAMPING_OLD = 37,
+	OPT_STAMP_NEW = 63,
+	OPT_STAMPNS_NEW = 64,
+	OPT_STAMPING_NEW = 65,
+	OPT_TXREHASH = 74,
 	CONGESTION_NAME = 16,
+	ZEROCOPY_RECEIVE_LEAST = 12,
+	ZEROCOPY_RECEIVE_MOST = 4096,
 };
 
 #define PRESETS_FRESH FS_SEC(1)
@@ -95,7 +112,10 @@ static uint8_t read_congestion(int fd, uint8_t otherwise)
 /* What an option is to the engine. */
 enum act {
 	SHADOW,	    /* nothing */
-	DECLINE,    /* it cannot have it: the socket stays with the kernel if it is there still */
+	DECLINE,    /* it cannot have it: the socket stays with the kernel, or moves there */
+	DECLINE_LISTENER, /* likewise, but a connection has nothing of it */
+	STAMP,	    /* SO_TIMESTAMP and its kin */
+	STAMPING,   /* SO_TIMESTAMPING: of what arrives; what leaves is the kernel's to tell */
 	NODELAY, MAXSEG, CORK, KEEPIDLE, KEEPINTVL, KEEPCNT, SYNCNT, LINGER2, DEFER_ACCEPT, WINDOW_CLAMP, QUICKACK,
 	CONGESTION, USER_TIMEOUT, FASTOPEN, NOTSENT_LOWAT, FASTOPEN_CONNECT, FASTOPEN_NO_COOKIE,
 	SNDBUF, RCVBUF, RCVLOWAT, LINGER, KEEPALIVE, OOBINLINE, PACING, RCVTIMEO, SNDTIMEO, PEEK_OFF, MARK, DEVICE,
@@ -131,6 +151,11 @@ static const struct option options[] = {
 	{ IPPROTO_TCP, OPT_TX_DELAY, DECLINE, false },
 	{ IPPROTO_TCP, STREAM_OPT_INQ, INQ, true },
 	{ IPPROTO_TCP, OPT_MD5SIG, DECLINE, false },
+	{ IPPROTO_TCP, OPT_MD5SIG_EXT, DECLINE, false },
+	{ IPPROTO_TCP, OPT_AO_ADD_KEY, DECLINE, false },
+	{ IPPROTO_TCP, OPT_SAVE_SYN, DECLINE_LISTENER, false },
+	{ IPPROTO_TCP, OPT_THIN_LINEAR_TIMEOUTS, SHADOW, true }, /* Linux's own; RFC 6298's timers stay */
+	{ IPPROTO_TCP, OPT_THIN_DUPACK, SHADOW, true },		 /* nothing any more, in Linux either */
 	{ IPPROTO_TCP, OPT_REPAIR, DECLINE, false },
 	{ IPPROTO_TCP, OPT_ULP, DECLINE, false },
 
@@ -163,7 +188,15 @@ static const struct option options[] = {
 	{ SOL_SOCKET, SO_BUSY_POLL_BUDGET, SHADOW, false },
 	{ SOL_SOCKET, SO_INCOMING_CPU, SHADOW, false },
 	{ SOL_SOCKET, SO_PASSCRED, SHADOW, false },
-	{ SOL_SOCKET, SO_TIMESTAMP, SHADOW, false }, /* of datagrams; the kernel gives none with streams but on request */
+	{ SOL_SOCKET, OPT_STAMP_OLD, STAMP, true },
+	{ SOL_SOCKET, OPT_STAMPNS_OLD, STAMP, true },
+	{ SOL_SOCKET, OPT_STAMP_NEW, STAMP, true },
+	{ SOL_SOCKET, OPT_STAMPNS_NEW, STAMP, true },
+	{ SOL_SOCKET, OPT_STAMPING_OLD, STAMPING, true },
+	{ SOL_SOCKET, OPT_STAMPING_NEW, STAMPING, true },
+	{ SOL_SOCKET, SO_RXQ_OVFL, SHADOW, false }, /* of datagrams */
+	{ SOL_SOCKET, SO_SELECT_ERR_QUEUE, SHADOW, false }, /* likewise: tcp_poll() does not ask */
+	{ SOL_SOCKET, OPT_TXREHASH, SHADOW, false },
 	{ SOL_SOCKET, SO_DETACH_FILTER, SHADOW, false },
 	{ SOL_SOCKET, SO_LOCK_FILTER, SHADOW, false },
 	{ SOL_SOCKET, SO_CNX_ADVICE, SHADOW, false },
@@ -180,6 +213,8 @@ static const struct option options[] = {
 	{ IPPROTO_IP, IP_PKTINFO, SHADOW, false }, /* of datagrams, as the next ones */
 	{ IPPROTO_IP, IP_RECVTTL, SHADOW, false },
 	{ IPPROTO_IP, IP_RECVTOS, SHADOW, false },
+	{ IPPROTO_IP, IP_RECVOPTS, SHADOW, false },
+	{ IPPROTO_IP, IP_RECVORIGDSTADDR, SHADOW, false },
 	{ IPPROTO_IP, IP_MINTTL, DECLINE, false },
 	{ IPPROTO_IPV6, IPV6_V6ONLY, V6ONLY, true },
 	{ IPPROTO_IPV6, IPV6_TCLASS, TCLASS, true },
@@ -189,6 +224,7 @@ static const struct option options[] = {
 	{ IPPROTO_IPV6, IPV6_RECVPKTINFO, SHADOW, false },
 	{ IPPROTO_IPV6, IPV6_RECVHOPLIMIT, SHADOW, false },
 	{ IPPROTO_IPV6, IPV6_RECVTCLASS, SHADOW, false },
+	{ IPPROTO_IPV6, IPV6_MINHOPCOUNT, DECLINE, false },
 };
 
 _Static_assert(FS_ARRAY_SIZE(options) <= 128, "bits of stream.inherit");
@@ -292,11 +328,19 @@ static void note_socket(struct sock *s, const struct option *opt, int fd)
 	}
 }
 
+/* A connection moves to the kernel, which has what the engine has not. True: it did. */
+static bool give_away(struct context *ctx, struct sock *s)
+{
+	return s->stream.conn->state != TCP_CLOSED && handover_sock(ctx, s, FS_REASON_option) == 0;
+}
+
 static void decline(struct context *ctx, struct sock *s, int level, int name)
 {
 	host_format(ctx->why, sizeof(ctx->why), "option level %d name %d", level, name);
-	if (s->stream.conn)
-		return; /* the shadow, unconnected, has refused what a connection's would take */
+	if (s->stream.conn) {
+		give_away(ctx, s); /* where it cannot, the option is the shadow's alone */
+		return;
+	}
 	s->stream.declined = true;
 	if (stream_listens(&s->stream))
 		stream_demote(ctx, s, FS_REASON_option, ctx->why);
@@ -323,7 +367,7 @@ static bool comes_too_late(const struct stream *s, enum act act)
 	return act == FASTOPEN || act == FASTOPEN_CONNECT || act == FASTOPEN_NO_COOKIE || (act == V6ONLY && s->v6);
 }
 
-int stream_option_refused(struct context *ctx, int fd, int level, int name)
+int stream_option_before(struct context *ctx, int fd, int level, int name)
 {
 	const struct option *opt = find(level, name);
 	struct sock *s = opt ? stream_enter(ctx, fd) : NULL;
@@ -335,8 +379,39 @@ int stream_option_refused(struct context *ctx, int fd, int level, int name)
 	conn = s->stream.conn;
 	if (conn && conn->state != TCP_CLOSED && comes_too_late(&s->stream, opt->act))
 		ret = -EINVAL;
+	else if (conn && opt->act == DECLINE)
+		give_away(ctx, s); /* the shadow, unconnected, would refuse what a connection's takes */
 	context_leave(ctx);
 	return ret;
+}
+
+bool stream_option_again(struct context *ctx, int fd, int level, int name, const void *value, socklen_t len)
+{
+	const struct option *opt = find(level, name);
+	uint32_t flags = 0;
+	struct sock *s;
+	bool moved;
+
+	if (!opt || opt->act != STAMPING || len < sizeof(flags))
+		return false;
+	memcpy(&flags, value, sizeof(flags));
+	s = flags & STAMP_OPT_ID ? stream_enter(ctx, fd) : NULL;
+	if (!s)
+		return false;
+	moved = s->stream.conn && give_away(ctx, s);
+	context_leave(ctx);
+	return moved;
+}
+
+/* SO_TIMESTAMP and its kin. What is sent has no stamp of ours: numbers of bytes and their acknowledgements are in the kernel's
+ * error queue. */
+static void note_stamps(struct context *ctx, struct sock *s, int level, int name, const void *value, socklen_t len)
+{
+	struct sock_opt o = sock_opt(level, name, value, len);
+
+	context_note_stamps(ctx, s, &o);
+	if (s->stamps.flags & (STAMP_TX_RECORD | STAMP_OPT_ID))
+		decline(ctx, s, level, name);
 }
 
 int stream_option(struct context *ctx, int fd, int level, int name, const void *value, socklen_t len)
@@ -351,8 +426,10 @@ int stream_option(struct context *ctx, int fd, int level, int name, const void *
 	before = s->stream.options;
 	stream_now(ctx);
 	memcpy(&given, value, FS_MIN((size_t)len, sizeof(given)));
-	if (!opt || opt->act == DECLINE) {
+	if (!opt || opt->act == DECLINE || (opt->act == DECLINE_LISTENER && !s->stream.conn)) {
 		decline(ctx, s, level, name);
+	} else if (opt->act == STAMP || opt->act == STAMPING) {
+		note_stamps(ctx, s, level, name, value, len);
 	} else if (opt->act == QUICKACK) {
 		s->stream.options.quickack_off = given == 0;
 		if (s->stream.conn)
@@ -378,6 +455,15 @@ int stream_option(struct context *ctx, int fd, int level, int name, const void *
 	return ret;
 }
 
+/* Of four options that name one setting: 0 of one of them would undo another. */
+static bool is_unset_stamp(const struct option *opt, const char *value)
+{
+	int v;
+
+	memcpy(&v, value, sizeof(v));
+	return opt->act == STAMP && v == 0;
+}
+
 void stream_inherit(const struct sock *listener, int from, int fd)
 {
 	for (size_t i = 0; i < FS_ARRAY_SIZE(options); i++) {
@@ -385,7 +471,7 @@ void stream_inherit(const struct sock *listener, int from, int fd)
 		socklen_t len = sizeof(value);
 
 		if (!(listener->stream.inherit[i / 64] >> i % 64 & 1) ||
-		    sys_getsockopt(from, options[i].level, options[i].name, value, &len) < 0)
+		    sys_getsockopt(from, options[i].level, options[i].name, value, &len) < 0 || is_unset_stamp(&options[i], value))
 			continue;
 		if (options[i].act == SNDBUF || options[i].act == RCVBUF) {
 			int doubled; /* the kernel doubles what it is given */
@@ -508,6 +594,8 @@ static int get_of_conn(struct sock *s, int level, int name, void *value, socklen
 		v = AF_INET6;
 	else if (level == SOL_SOCKET && name == SO_PEEK_OFF)
 		v = s->stream.peek_off;
+	else if (level == SOL_SOCKET && name == SO_INCOMING_CPU && conn->bytes_received)
+		v = sys_getcpu(); /* whoever looks takes the frames */
 	else if (level == IPPROTO_TCP && name == OPT_QUICKACK)
 		v = !(conn->ack_flags & TCP_ACK_PINGPONG);
 	else
@@ -515,6 +603,12 @@ static int get_of_conn(struct sock *s, int level, int name, void *value, socklen
 	if (level == IPPROTO_IPV6 && len && (int)*len < 0)
 		*len = sizeof(v); /* as large as can be (do_ipv6_getsockopt()) */
 	return put(value, len, &v, sizeof(v));
+}
+
+/* struct tcp_zerocopy_receive, as short as the kernel takes it and longer than it will become. */
+static bool is_zerocopy_request(const socklen_t *len)
+{
+	return len && *len >= ZEROCOPY_RECEIVE_LEAST && *len <= ZEROCOPY_RECEIVE_MOST;
 }
 
 int stream_get_option(struct context *ctx, int fd, int level, int name, void *value, socklen_t *len)
@@ -532,6 +626,8 @@ int stream_get_option(struct context *ctx, int fd, int level, int name, void *va
 		ret = get_error(s, value, len);
 	else if (level == IPPROTO_TCP && name == OPT_INFO && (s->stream.conn || stream_listens(&s->stream)))
 		ret = get_info(s, value, len, ctx->now);
+	else if (s->stream.conn && level == IPPROTO_TCP && name == OPT_ZEROCOPY_RECEIVE && is_zerocopy_request(len))
+		give_away(ctx, s); /* only the kernel maps what it received */
 	else if (s->stream.conn)
 		ret = get_of_conn(s, level, name, value, len);
 	context_leave(ctx);

@@ -145,11 +145,14 @@ FSOCK_EXPORT int shutdown(int fd, int how)
 
 FSOCK_EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
-	int ret = stream_is(fsock_context, fd) ? stream_option_refused(fsock_context, fd, level, name) : 0;
+	int ret = stream_is(fsock_context, fd) ? stream_option_before(fsock_context, fd, level, name) : 0;
 
 	if (ret < 0)
 		return (int)libc_result(ret);
 	ret = LIBC(setsockopt)(fd, level, name, value, len);
+	if (ret < 0 && errno == EINVAL && stream_is(fsock_context, fd) &&
+	    stream_option_again(fsock_context, fd, level, name, value, len))
+		ret = LIBC(setsockopt)(fd, level, name, value, len);
 	if (ret < 0 || !fsock_context)
 		return ret;
 	if (!stream_is(fsock_context, fd))

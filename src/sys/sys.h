@@ -373,6 +373,15 @@ static inline int sys_gettid(void)
 	return (int)sys_call0(__NR_gettid);
 }
 
+/* The CPU this runs on, or -errno. */
+static inline int sys_getcpu(void)
+{
+	unsigned cpu;
+	long ret = sys_call3(__NR_getcpu, (long)&cpu, 0, 0);
+
+	return ret < 0 ? (int)ret : (int)cpu;
+}
+
 /* With @sig 0 only asks whether the process exists: 0, -ESRCH, -EPERM (it does). */
 static inline int sys_sigaltstack(const void *set, void *old)
 {

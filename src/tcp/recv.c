@@ -176,6 +176,8 @@ bool tcp_rx_merge(struct tcp_conn *c, struct fbuf *tail, const struct fbuf *fram
 	tail->len += len;
 	tail->total += len;
 	tail->charge += len;
+	if (frame->stamp)
+		tail->stamp = frame->stamp; /* as tcp_try_coalesce() of the kernel: that of the last byte */
 	c->rcv_charge += len;
 	tcp_count(c, FS_CTR_tcp_merged);
 	return true;
@@ -234,6 +236,7 @@ struct sink {
 	const struct iovec *iov; /* borrowed */
 	int left;		 /* entries at iov */
 	size_t done;		 /* bytes of iov[0] already filled */
+	fs_ns stamp;		 /* of the last frame that was read from */
 };
 
 /* Room in the present piece; steps over full ones. 0 = there is none. */
@@ -283,6 +286,7 @@ static uint32_t take(struct tcp_conn *c, struct sink *s, bool throw)
 		if (!throw)
 			fbuf_copy_out(frame, 0, (uint8_t *)s->iov->iov_base + s->done, n);
 		s->done += n;
+		s->stamp = frame->stamp;
 		done += n;
 		consume(c, frame, n);
 	}
@@ -321,6 +325,7 @@ static __attribute__((noinline)) uint32_t peek(const struct tcp_conn *c, struct 
 			if (!throw)
 				fbuf_copy_out(frame, offset, (uint8_t *)s->iov->iov_base + s->done, n);
 			s->done += n;
+			s->stamp = frame->stamp;
 			offset += n;
 			at += n;
 			done += n;
@@ -379,25 +384,35 @@ static inline void after_read(struct tcp_conn *c, const struct ip_env *env, uint
 		tcp_ack_after_read(c, env, n, now);
 }
 
-static __attribute__((noinline)) ssize_t recv_any(struct tcp_conn *c, const struct ip_env *env, struct sink *s,
-						  uint32_t flags, uint32_t offset, fs_ns now)
+static ssize_t recv_unread(struct tcp_conn *c, const struct ip_env *env, struct sink *s, uint32_t flags,
+			   uint32_t offset, fs_ns now)
 {
 	bool throw = flags & TCP_RECV_TRUNC;
 	uint32_t got;
 
-	if (flags & TCP_RECV_OOB)
-		return recv_urgent(c, s, flags);
 	if (flags & TCP_RECV_PEEK) {
 		got = peek(c, s, offset, throw);
 		return got > 0 || (c->rx.head && room(s) == 0) ? (ssize_t)got : nothing(c);
 	}
 	if (!c->rx.head)
 		return nothing(c);
+	if (room(s) == 0)
+		s->stamp = c->rx.head->stamp; /* who asks for no byte is told of the next one */
 	got = take(c, s, throw);
 	if (got > 0)
 		after_read(c, env, got, now);
 	else if (room(s) > 0)
 		return nothing(c); /* an urgent byte was all there was */
+	return got;
+}
+
+static __attribute__((noinline)) ssize_t recv_any(struct tcp_conn *c, const struct ip_env *env, struct sink *s,
+						  uint32_t flags, uint32_t offset, fs_ns now)
+{
+	ssize_t got = flags & TCP_RECV_OOB ? recv_urgent(c, s, flags) : recv_unread(c, env, s, flags, offset, now);
+
+	if (flags & TCP_RECV_STAMP)
+		c->stack->read_stamp = s->stamp;
 	return got;
 }
 

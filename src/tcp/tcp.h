@@ -245,6 +245,7 @@ struct tcp_stack {
 	uint32_t n_orphans;	  /* of them, closed by their users */
 	struct list holders;	  /* connections with pinned chunks in their receive queue, oldest first */
 	struct tcp_fastopen_entry fastopen[TCP_FASTOPEN_CACHE]; /* fastopen.c */
+	fs_ns read_stamp;	  /* fbuf.stamp of the last segment that tcp_recv() was asked to tell of; 0 = unknown, or nothing was read */
 };
 
 enum tcp_secret {
@@ -361,7 +362,12 @@ int tcp_reserve(struct tcp_conn *conn, struct tcp_reservation *r, size_t len);
 void tcp_commit(struct tcp_conn *conn, const struct ip_env *env, struct tcp_reservation *r, size_t len,
 		uint32_t flags, fs_ns now);
 
-enum tcp_recv_flags { TCP_RECV_PEEK = 1 << 0, TCP_RECV_OOB = 1 << 1, TCP_RECV_TRUNC = 1 << 2 /* discard */ };
+enum tcp_recv_flags {
+	TCP_RECV_PEEK = 1 << 0,
+	TCP_RECV_OOB = 1 << 1,
+	TCP_RECV_TRUNC = 1 << 2, /* discard */
+	TCP_RECV_STAMP = 1 << 3, /* sets tcp_stack.read_stamp */
+};
 
 /*
  * Copy received bytes out; stops at the urgent mark as Linux does. @offset: with PEEK, where to begin

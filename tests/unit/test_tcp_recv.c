@@ -120,6 +120,34 @@ static void tcp_recv__end_and_after(void **state)
 	trig_close(&r);
 }
 
+/* Of several segments the time of the last one that was read from; merged ones have that of the last. */
+static void tcp_recv__time_of_the_last_segment(void **state)
+{
+	uint8_t got[4000];
+	struct tcp_rig r;
+
+	rig_connected(&r, &rig_modern);
+	feed(&r, 100);
+	r.c->rx.tail->stamp = 11;
+	feed(&r, 1200);
+	r.c->rx.tail->stamp = 22;
+	feed(&r, 1200);
+	r.c->rx.tail->stamp = 33;
+	assert_int_equal(rig_recv_flags(&r, got, 100, TCP_RECV_STAMP), 100);
+	assert_int_equal(r.c->stack->read_stamp, 11);
+	assert_int_equal(rig_recv_flags(&r, got, 2000, TCP_RECV_STAMP | TCP_RECV_PEEK), 2000);
+	assert_int_equal(r.c->stack->read_stamp, 33);
+	assert_int_equal(rig_recv_flags(&r, got, 0, TCP_RECV_STAMP), 0);
+	assert_int_equal(r.c->stack->read_stamp, 22); /* the next byte's */
+	assert_int_equal(rig_recv_flags(&r, got, 1100, TCP_RECV_STAMP), 1100);
+	assert_int_equal(r.c->stack->read_stamp, 22);
+	assert_int_equal(rig_recv_flags(&r, got, 4000, TCP_RECV_STAMP | TCP_RECV_TRUNC), 1300);
+	assert_int_equal(r.c->stack->read_stamp, 33);
+	assert_int_equal(rig_recv_flags(&r, got, 10, TCP_RECV_STAMP), -EAGAIN);
+	assert_int_equal(r.c->stack->read_stamp, 0);
+	trig_close(&r);
+}
+
 /* --- merging --- */
 
 static void tcp_rx__small_segments_share_a_frame(void **state)
@@ -514,6 +542,7 @@ int main(void)
 		cmocka_unit_test(tcp_recv__byte_by_byte_out_of_a_super_frame),
 		cmocka_unit_test(tcp_recv__peek_leaves_everything),
 		cmocka_unit_test(tcp_recv__trunc_throws_away),
+		cmocka_unit_test(tcp_recv__time_of_the_last_segment),
 		cmocka_unit_test(tcp_recv__end_and_after),
 		cmocka_unit_test(tcp_rx__small_segments_share_a_frame),
 		cmocka_unit_test(tcp_rx__a_full_frame_is_not_merged_into),
