@@ -46,7 +46,7 @@ int stream_accept(struct context *ctx, int fd, struct sockaddr *name, socklen_t 
 struct bare;
 int stream_accept_bare(struct context *ctx, int fd, struct bare *bare, fs_ns wait);
 
-/* Bytes, 0 at the end. @d as for datagrams; the name and control data of a receive become empty. */
+/* Bytes, 0 at the end. @d as for datagrams; the name of a receive becomes empty. */
 ssize_t stream_send(struct context *ctx, int fd, const struct datagram *d);
 ssize_t stream_receive(struct context *ctx, int fd, struct datagram *d);
 
