@@ -137,7 +137,7 @@ int handover_sock(struct context *ctx, struct sock *s, int reason)
 	s->stream.conn = NULL;
 	s->way = SOCK_KERNEL;
 	record_reason(s->record, reason, NULL);
-	stream_park(ctx, s);
+	stream_changed_sides(ctx, s);
 	ctx->to_ring |= sock_sleepers(s); /* they look at the shadow from now on */
 	return ret;
 }

@@ -504,8 +504,8 @@ void stream_open(struct context *ctx, int fd, bool v6, bool nonblock);
 /* Leave it to the kernel for good, as context_demote(): not one that has a connection of the engine's. */
 void stream_demote(struct context *ctx, struct sock *s, int reason, const char *detail);
 
-/* The kernel's epoll sets that hold @s are told of it as it is now. */
-void stream_tell_sets(struct context *ctx, struct sock *s);
+/* A descriptor of this process's that means @s, or -1. */
+int stream_number(struct context *ctx, const struct sock *s);
 
 /* Its last descriptor is gone. */
 void stream_end(struct context *ctx, struct sock *s);
@@ -531,10 +531,10 @@ void stream_forget_port(struct context *ctx, unsigned port);
 
 /* --- multiplex.c --- */
 
-/* Tell the kernel's set @epfd of @item: what the program asked for, or, where the stack knows all there is, a
- * registration that reports nothing. 0 or -errno. */
+/* Put @item into the kernel's set @epfd, or take it out where the stack knows all there is of it, whichever is to be
+ * done. 0 or -errno. */
 struct epoll_item;
-int context_tell_epoll(int epfd, struct epoll_item *item);
+int context_tell_epoll(struct context *ctx, int epfd, struct epoll_item *item);
 
 /* --- memory.c --- */
 

@@ -930,9 +930,6 @@ void lifecycle_duplicated(struct context *ctx, int from, int to)
 		struct sock *s = e->object;
 
 		if (s->generation == e->generation) {
-			/* The number a set knows it by may close before the socket does: the kernel keeps such members. */
-			if (sock_is_engines(s))
-				stream_tell_sets(ctx, s);
 			if (counted)
 				s->refs[ctx->slot]++;
 			context_fd_set(ctx, to, (enum fd_kind)e->kind, s, s->generation);

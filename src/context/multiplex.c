@@ -9,6 +9,7 @@
 #include "context/multiplex.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/kcmp.h>
 #include <string.h>
 
@@ -263,24 +264,42 @@ static struct epoll_set *get_set(struct context *ctx, int epfd)
 	return set;
 }
 
-/*
- * A fresh socket, which a connection's shadow is, hangs up all the time. Edge triggered it says so once, and the
- * stack, which knows better, does not pass it on.
- */
-int context_tell_epoll(int epfd, struct epoll_item *item)
+/* Into the kernel's set. It keeps a member while the socket lives, whatever became of the number it was put in with. */
+static int into_kernels(struct context *ctx, int epfd, struct epoll_item *item)
 {
 	struct epoll_event event = { .events = item->events, .data.u64 = epoll_tag(item) };
-	int ret;
+	int number = item->fd, ret;
 
-	if (sock_is_engines(item->sock))
-		event.events = EPOLLET | (item->events & EPOLLEXCLUSIVE);
-	if (item->in_kernel && (item->events & EPOLLEXCLUSIVE)) { /* cannot be modified */
-		sys_epoll_ctl(epfd, EPOLL_CTL_DEL, item->fd, NULL);
-		item->in_kernel = false;
+	if (context_live_sock(ctx, number) != item->sock) {
+		number = (int)sys_fcntl(stream_number(ctx, item->sock), F_DUPFD_CLOEXEC, ctx->fd_floor);
+		if (number < 0)
+			return number;
 	}
-	ret = sys_epoll_ctl(epfd, item->in_kernel ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, item->fd, &event);
-	item->in_kernel |= ret == 0;
+	ret = sys_epoll_ctl(epfd, EPOLL_CTL_ADD, number, &event);
+	item->in_kernel = ret == 0;
+	if (number != item->fd)
+		sys_close(number);
 	return ret;
+}
+
+int context_tell_epoll(struct context *ctx, int epfd, struct epoll_item *item)
+{
+	int ret = 0;
+
+	if (!sock_is_engines(item->sock))
+		return item->in_kernel ? 0 : into_kernels(ctx, epfd, item);
+	if (item->in_kernel)
+		ret = sys_epoll_ctl(epfd, EPOLL_CTL_DEL, item->fd, NULL);
+	item->in_kernel = false;
+	return ret;
+}
+
+/* Would the kernel take a member? The descriptor may be no set. */
+static int try_kernels(struct context *ctx, int epfd, struct epoll_item *item)
+{
+	int ret = into_kernels(ctx, epfd, item);
+
+	return ret < 0 ? ret : context_tell_epoll(ctx, epfd, item);
 }
 
 /* A member that is ready already is news for who sleeps for the set; the kernel sees its own half only. */
@@ -290,17 +309,19 @@ static void tell_sleepers(struct context *ctx, const struct epoll_item *item)
 		ctx->to_ring |= item->set->sleepers.slots;
 }
 
-/* Need the kernel know of it? Of what the stack alone knows only where it may refuse: a set that is new to us may be none,
- * and EPOLLEXCLUSIVE goes with few other flags. */
-static bool is_kernels(const struct epoll_set *known, const struct sock *s, const struct epoll_event *event)
+/* What the kernel says of this interest, whoever the member is. */
+static int check_interest(int op, const struct epoll_item *item, const struct epoll_event *event)
 {
-	return !known || !sock_is_engines(s) || (event->events & EPOLLEXCLUSIVE) || sock_refs(s) > 1 || s->heirs;
+	const uint32_t goes_with = EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
+
+	if (op == EPOLL_CTL_MOD && ((event->events | item->events) & EPOLLEXCLUSIVE))
+		return -EINVAL;
+	return (event->events & EPOLLEXCLUSIVE) && (event->events & ~goes_with) ? -EINVAL : 0;
 }
 
 static int ctl_add(struct context *ctx, int epfd, int fd, struct sock *s, const struct epoll_event *event)
 {
-	struct fd_entry *e = fd_entry_at(&ctx->fds, epfd);
-	bool kernels = is_kernels(e && e->kind == FD_EPOLL ? e->object : NULL, s, event);
+	bool known = fd_kind_of(&ctx->fds, epfd) == FD_EPOLL;
 	struct epoll_set *set = context_items_reserve(ctx) ? get_set(ctx, epfd) : NULL;
 	struct epoll_item *item;
 	int ret;
@@ -310,7 +331,12 @@ static int ctl_add(struct context *ctx, int epfd, int fd, struct sock *s, const 
 	ret = epoll_item_add(set, s, fd, event, &item);
 	if (ret < 0)
 		return ret;
-	ret = kernels ? context_tell_epoll(epfd, item) : 0;
+	if (!known && sock_is_engines(s))
+		ret = try_kernels(ctx, epfd, item);
+	else if (sock_is_engines(s))
+		ret = check_interest(EPOLL_CTL_ADD, NULL, event);
+	else
+		ret = context_tell_epoll(ctx, epfd, item);
 	if (ret < 0)
 		epoll_item_remove(item);
 	else
@@ -322,16 +348,15 @@ static int ctl_mod(struct context *ctx, int epfd, int fd, struct epoll_item *ite
 		   const struct epoll_event *event)
 {
 	struct epoll_event kernel = { .events = event->events, .data.u64 = epoll_tag(item) };
-	/* Of what the stack alone knows the kernel is asked only for an error. */
-	bool engines = sock_is_engines(item->sock);
-	int op = engines || item->in_kernel ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, ret = 0;
+	int ret;
 
-	if (!engines || ((event->events | item->events) & EPOLLEXCLUSIVE)) {
-		ret = sys_epoll_ctl(epfd, op, fd, &kernel);
-		item->in_kernel |= ret == 0;
-	}
+	if (sock_is_engines(item->sock))
+		ret = check_interest(EPOLL_CTL_MOD, item, event);
+	else
+		ret = sys_epoll_ctl(epfd, item->in_kernel ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &kernel);
 	if (ret < 0)
 		return ret;
+	item->in_kernel = !sock_is_engines(item->sock);
 	epoll_item_modify(item, event);
 	tell_sleepers(ctx, item);
 	return ret;
@@ -348,9 +373,10 @@ static int ctl_locked(struct context *ctx, int epfd, int op, int fd, struct sock
 		item = epoll_item_find(e->object, s, fd);
 	switch (op) {
 	case EPOLL_CTL_ADD:
-		if (item)
-			return item->in_kernel ? sys_epoll_ctl(epfd, op, fd, (struct epoll_event *)event) : -EEXIST;
-		return ctl_add(ctx, epfd, fd, s, event);
+		if (!item)
+			return ctl_add(ctx, epfd, fd, s, event);
+		ret = check_interest(op, item, event);
+		return ret < 0 ? ret : -EEXIST;
 	case EPOLL_CTL_MOD:
 		return item ? ctl_mod(ctx, epfd, fd, item, event)
 			    : sys_epoll_ctl(epfd, op, fd, (struct epoll_event *)event);

@@ -142,7 +142,7 @@ static int begin(struct context *ctx, struct sock *s, struct ip_dst *d, const st
 	s->record->port_index = d->port;
 	record_reason(s->record, FS_REASON_none, NULL);
 	sock_publish(s);
-	stream_park(ctx, s);
+	stream_changed_sides(ctx, s);
 	segments_send(ctx);
 	return is_deferred(s->stream.conn) ? 0 : -EINPROGRESS;
 }

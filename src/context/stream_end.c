@@ -106,7 +106,7 @@ static int number_of(struct context *ctx, const struct epoll_set *set)
 	return -1;
 }
 
-void stream_tell_sets(struct context *ctx, struct sock *s)
+void stream_changed_sides(struct context *ctx, struct sock *s)
 {
 	struct list *e;
 
@@ -115,13 +115,8 @@ void stream_tell_sets(struct context *ctx, struct sock *s)
 		int epfd = number_of(ctx, item->set);
 
 		if (epfd >= 0)
-			context_tell_epoll(epfd, item);
+			context_tell_epoll(ctx, epfd, item);
 	}
-}
-
-void stream_park(struct context *ctx, struct sock *s)
-{
-	stream_tell_sets(ctx, s);
 	ctx->to_ring |= epoll_sock_news(s, sock_ready(s));
 }
 
@@ -250,7 +245,7 @@ void stream_disconnect(struct context *ctx, struct sock *s)
 	conn->user = NULL;
 	tcp_abort(conn, &ctx->env, ctx->now);
 	s->way = SOCK_UNDECIDED;
-	stream_park(ctx, s);
+	stream_changed_sides(ctx, s);
 	ctx->to_ring |= sock_sleepers(s);
 	segments_send(ctx);
 }

@@ -98,9 +98,6 @@ void stream_unsteer_flow(struct context *ctx, const struct tcp_end *end);
 
 /* --- stream_end.c --- */
 
-/* A descriptor of this process's that means @s, or -1. */
-int stream_number(struct context *ctx, const struct sock *s);
-
 /* The shadow's address, into the socket. */
 void stream_read_names(struct sock *s, int fd);
 
@@ -117,8 +114,8 @@ void stream_disconnect(struct context *ctx, struct sock *s);
 /* MSG_FASTOPEN on a socket that has a connection: what connect() would say, but 0 where one waits for data to take along. */
 int stream_send_connects(struct context *ctx, struct sock *s);
 
-/* From now on everything about @s comes from the engine, or from the shadow again: what the kernel's epoll sets are
- * told follows. */
-void stream_park(struct context *ctx, struct sock *s);
+/* From now on everything about @s comes from the engine, or from the shadow again: what the kernel's epoll sets
+ * hold follows. */
+void stream_changed_sides(struct context *ctx, struct sock *s);
 
 #endif

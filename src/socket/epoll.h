@@ -4,8 +4,8 @@
  *
  * The program's epoll descriptor is a real kernel epoll instance. Kernel members are in it as the
  * program put them. An accelerated socket's shadow is in it too, with the interest the program gave
- * but with data of ours (`tag`), so that both halves of one member can be merged into one event; but for most
- * connections, of which the shadow would have nothing to say (docs/decisions/0028). What
+ * but with data of ours (`tag`), so that both halves of one member can be merged into one event; but for
+ * connections, of which the shadow has nothing to say (docs/decisions/0028). What
  * the stack delivers is queued here, per set, cost proportional to the ready members.
  *
  * Does:     interest, level and edge triggering, one-shot, the ready list, merging.
@@ -41,7 +41,7 @@ struct epoll_item {
 	int32_t fd;		/* number it was registered under */
 	bool disarmed;		/* one-shot, fired */
 	bool reported;		/* EPOLLET: the state since the last edge was reported */
-	bool in_kernel;		/* the kernel's set has it, too; not what the stack alone knows (decision 0028) */
+	bool in_kernel;		/* the kernel's set has it, too; never a connection of the engine's (decision 0028) */
 	uint32_t batch;		/* epoll_set.batch when it was last reported */
 };
 

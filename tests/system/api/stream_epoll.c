@@ -441,6 +441,17 @@ CASE_FAST(control_errors_of_connections)
 	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
 	e.events = EPOLLIN | EPOLLEXCLUSIVE;
 	CALL(epoll_ctl(ep, EPOLL_CTL_MOD, fd, &e));
+	e.events |= EPOLLONESHOT;
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+	CALL(epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL));
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+	e.events &= ~EPOLLONESHOT;
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+	e.events = EPOLLIN;
+	CALL(epoll_ctl(ep, EPOLL_CTL_MOD, fd, &e));
+	CALL(epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL));
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
 	copy = dup(fd);
 	CALL(close(fd));
 	bring(slot, 10);
@@ -460,6 +471,64 @@ CASE_FAST(set_in_poll)
 	wait_for(ep, 8, 0);
 	receive_all(fd, 10);
 	events_of(ep, POLLIN, 0);
+}
+
+CASE_FAST(set_in_poll_of_what_was_added_before)
+{
+	int slot, fd = tcp_bound(PORT_HERE), ep = epoll_create1(0), one;
+
+	CALL(add(ep, fd, EPOLLIN, 1));
+	events_of(ep, POLLIN, 0);
+	CALL(listen(fd, 4));
+	slot = (int)peer("begin %d", PORT_HERE);
+	events_of(ep, POLLIN, 2000);
+	one = accept(fd, NULL, NULL);
+	events_of(ep, POLLIN, 0);
+	CALL(add(ep, one, EPOLLIN, 2));
+	events_of(ep, POLLIN, 0);
+	bring(slot, 10);
+	events_of(ep, POLLIN, 2000);
+	wait_for(ep, 8, 0);
+}
+
+CASE_FAST(set_in_poll_with_a_copy)
+{
+	int slot, fd = linked(&slot), ep = epoll_create1(0), copy = dup(fd);
+
+	CALL(add(ep, fd, EPOLLIN, 1));
+	CALL(add(ep, copy, EPOLLIN, 2));
+	events_of(ep, POLLIN, 0);
+	copy = dup(fd);
+	events_of(ep, POLLIN, 0);
+	bring(slot, 10);
+	events_of(ep, POLLIN, 2000);
+	wait_for(ep, 8, 0);
+	CALL(close(copy));
+	CALL(close(fd));
+	events_of(ep, POLLIN, 0);
+	wait_for(ep, 8, 0);
+}
+
+/* F_SETOWN takes it to the kernel. */
+CASE_PART(moves_after_its_number_is_closed)
+{
+	int slot, fd = linked(&slot), ep = epoll_create1(0), copy, other;
+
+	CALL(add(ep, fd, EPOLLIN, 1));
+	bring(slot, 10);
+	receive_all(fd, 10);
+	copy = dup(fd);
+	CALL(close(fd));
+	other = tcp();
+	say("the number is another's: %d", other == fd);
+	CALL(fcntl(copy, F_SETOWN, getpid()));
+	wait_for(ep, 8, 0);
+	bring(slot, 10);
+	wait_for(ep, 8, 2000);
+	receive_all(copy, 10);
+	wait_for(ep, 8, 0);
+	CALL(close(copy));
+	wait_for(ep, 8, 0);
 }
 
 CASE_FAST(waits)
