@@ -19,6 +19,7 @@ static struct addr of_family(int other)
 	struct addr a = there(PORT_SINK);
 
 	a.ss.ss_family = (sa_family_t)other;
+	((unsigned char *)&a.ss)[sizeof(a.ss.ss_family)] = 0; /* to a local socket an abstract name: no file is left */
 	return a;
 }
 
