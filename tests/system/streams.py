@@ -25,12 +25,6 @@ def programs():
     return (HERE / "api" / "streams.list").read_text().split()
 
 
-def pending():
-    """program/case of what the accelerated columns leave out unless asked for all."""
-    text = (HERE / "api" / "streams_pending.txt").read_text()
-    return {line for line in text.splitlines() if line and not line.startswith("#")}
-
-
 def selection(everything):
     """What to run: (program, family)."""
     return [(name, family) for name in programs()

@@ -56,18 +56,14 @@ def judge(case, claim, kernel, other, allowed, claims):
 def test_api_stream(stream_pairs, program, request, outcomes, stream_program):
     name, family = stream_program
     wanted = request.config.getoption("--columns")
-    pending = streams.pending()
-    if request.config.getoption("--streams") == "all":
-        pending = set()
-    else:
+    if request.config.getoption("--streams") != "all":
         wanted = wanted.replace("A", "")
     claims = {case: claim for case, claim in columns.cases(name)
               if fnmatch.fnmatchcase(case, request.config.getoption("--cases"))}
     path, peer = program("api_" + name), program("api_stream_peer")
 
     def run(pair, column):
-        names = [case for case in claims if column in "KN" or f"{name}/{case}" not in pending]
-        return streams.execute(pair, path, peer, names, family, column)
+        return streams.execute(pair, path, peer, claims, family, column)
 
     # As in test_api: the two kernel columns side by side, the accelerated ones alone.
     with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -85,8 +81,6 @@ def test_api_stream(stream_pairs, program, request, outcomes, stream_program):
         if ended:
             bad.append(f"{column}, end of the program: status {ended.status}\n{ended.err}")
         for case, claim in claims.items():
-            if column in "MA" and f"{name}/{case}" in pending:
-                continue
             allowed = columns.deviations(name, case) if column != "N" else ()
             wrong, used = judge(case, claim, kernel, other, allowed, column != "N")
             bad += [f"--- {case}, column {column}\n" + "\n".join(wrong)] if wrong else []
