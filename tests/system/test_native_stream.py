@@ -258,6 +258,7 @@ def test_connections_follow_policy_while_another_thread_calls(pair, program, cas
             go()
 
 
+@pytest.mark.alone
 def test_a_group_hears_of_members_that_follow_policy(pair, program):
     """Its program sleeps; the segment that wakes it is the first to which the rule applies."""
     with pair.b.inside():
