@@ -78,9 +78,12 @@ static bool arm(struct context *ctx, bool on)
 	return !work;
 }
 
-static void drive(struct context *ctx)
+/* Lock held. While the program @is_away no answer of its is at hand that ACKs could wait for. */
+static void drive(struct context *ctx, bool is_away)
 {
 	context_take(ctx);
+	if (is_away && segments_held(ctx))
+		segments_release(ctx, FS_NEVER);
 	context_ring(ctx);
 }
 
@@ -114,11 +117,11 @@ static struct plan look(struct context *ctx)
 	ctx->now = ctx->env.now = now;
 	look_at_company(ctx, now);
 	if (p.watches || segments_next(ctx) <= now)
-		drive(ctx);
+		drive(ctx, p.watches);
 	if (p.watches) {
 		refresh_watch(ctx);
 		if (!arm(ctx, true))
-			drive(ctx);
+			drive(ctx, true);
 		p.until = now + LOOK_LAST_NS;
 	} else {
 		/* Nothing but sleepers for a long time: look less and less often. */

@@ -143,6 +143,7 @@ void tcp_ack_overdue(struct tcp_conn *c)
 	} else {
 		c->ato_us = FS_MIN(2 * c->ato_us, config->delack_max_us);
 	}
+	tcp_count(c, FS_CTR_tcp_delayed_acks);
 	tcp_ack_now(c);
 }
 

@@ -7,6 +7,8 @@ saw: everything acknowledged, and not by sending again and again.
 """
 import contextlib
 import json
+import socket
+import subprocess
 import sys
 import tempfile
 import textwrap
@@ -125,6 +127,32 @@ def test_without_it_they_wait(pair):
     server, client, _ = _run(pair, "receive", waits=WAITS, profile="latency", helper=0)
     assert (server["threads"], server["got"]) == (1, 100000)
     assert client["left"] > 0
+
+
+# Connects without waiting and does something else, again and again.
+ELSEWHERE = textwrap.dedent("""
+    import errno, socket, sys, time
+    for _ in range(20):
+        sock = socket.socket()
+        sock.setblocking(False)
+        assert sock.connect_ex((sys.argv[1], int(sys.argv[2]))) == errno.EINPROGRESS
+        time.sleep(0.15)
+        sock.close()
+    print("done", flush=True)
+    sys.stdin.readline()
+""")
+
+
+def test_no_ack_waits_for_a_program_that_is_elsewhere(pair):
+    """The third of a handshake waits for the program's data, but not for the delayed ACK's timer (decision 0027)."""
+    argv = fsock.run([sys.executable, "-c", ELSEWHERE, net.B4, PORT + 2], profile="latency")
+    with pair.b.inside():
+        listener = socket.create_server((net.B4, PORT + 2), backlog=32)
+    with listener, pair.a.popen(argv, env=fsock.CLEAN, stdin=subprocess.PIPE) as running:
+        assert running.wait_for("done", proc.GUARD), running.err
+        counters = fsock.counters(running.pid)
+    assert counters["tcp_opened_active"] == 20
+    assert counters["tcp_delayed_acks"] <= 10, counters  # a few where the thread gets no processor for 25 ms; else all
 
 
 # Changes who it is with a connection open; libc makes every thread follow.
