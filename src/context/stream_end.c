@@ -18,6 +18,8 @@
 #include "socket/opts.h"
 #include "sys/sys.h"
 
+#define STRAY_NS FS_SEC(1) /* until a SYN without an answer is sent again (RFC 6298 2.1) */
+
 /* --- coming --- */
 
 void stream_read_names(struct sock *s, int fd)
@@ -140,6 +142,12 @@ static void give_flags_back(struct context *ctx, const struct sock *s)
 		sys_fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
 }
 
+/* The shadow has the listener for itself. What is under way to us is still ours to receive: no RST, the next SYN is its. */
+static void leave_to_shadow(struct context *ctx)
+{
+	ctx->stack->tcp.stray_until = ctx->now + STRAY_NS;
+}
+
 /* The engine's half of a listener goes: steering first, or what comes would find nobody. */
 static void stop_listening(struct context *ctx, struct sock *s)
 {
@@ -162,6 +170,7 @@ static void leave(struct context *ctx, struct sock *s, int reason, const char *d
 	if (s->stream.leaving)
 		return;
 	stream_unsteer(ctx, s);
+	leave_to_shadow(ctx);
 	tcp_retire(&s->stream.listener);
 	s->stream.leaving = (uint8_t)reason;
 	s->unsteered = true;
@@ -189,6 +198,8 @@ void stream_demote(struct context *ctx, struct sock *s, int reason, const char *
 		return;
 	}
 	if (stream_listens(&s->stream)) {
+		if (reason != FS_REASON_shutdown)
+			leave_to_shadow(ctx);
 		stop_listening(ctx, s);
 		give_flags_back(ctx, s);
 		s->stream.leaving = 0;

@@ -226,7 +226,8 @@ static __attribute__((noinline)) void deliver_rare(struct tcp_stack *tcp, const 
 		return;
 	}
 	tcp->ip->counters[FS_CTR_drop_tcp_no_socket]++;
-	tcp_reply_reset(tcp, env, in);
+	if (in->now >= tcp->stray_until || (in->h.flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+		tcp_reply_reset(tcp, env, in);
 }
 
 void tcp_input(const struct ip_env *env, const struct packet *p, struct fbuf *frame, fs_ns now)

@@ -245,6 +245,8 @@ struct tcp_stack {
 	uint32_t n_orphans;	  /* of them, closed by their users */
 	struct list holders;	  /* connections with pinned chunks in their receive queue, oldest first */
 	struct tcp_fastopen_entry fastopen[TCP_FASTOPEN_CACHE]; /* fastopen.c */
+	fs_ns stray_until;	  /* a SYN that no listener awaits is dropped so long; 0 = it gets a RST as RFC 9293 3.10.7.1 says.
+				   * The user sets it when somebody else answers for the port, whom the peer reaches with its next */
 	fs_ns read_stamp;	  /* fbuf.stamp of the last segment that tcp_recv() was asked to tell of; 0 = unknown, or nothing was read */
 };
 

@@ -4,6 +4,8 @@ test_listeners - who gets the connections: several listeners of a port (SO_REUSE
 it, and the two sides of one listener, whose fast path and whose shadow both have some waiting.
 """
 import collections
+import errno
+import socket
 import subprocess
 import sys
 import textwrap
@@ -59,6 +61,20 @@ PATIENT = textwrap.dedent("""
     sys.stdin.readline()
 """)
 
+# Looks at nothing until told to; then it asks for what only the kernel has, and accepts one.
+LEAVING = textwrap.dedent("""
+    import ctypes, socket, struct, sys
+    listener = socket.create_server((sys.argv[1], int(sys.argv[2])), family=socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    accept_all = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0xffffffff))  # BPF_RET | BPF_K
+    listener.setsockopt(socket.SOL_SOCKET, 26, struct.pack("HxxxxxxQ", 1, ctypes.addressof(accept_all))) # SO_ATTACH_FILTER
+    listener.settimeout(20)
+    listener.accept()[0].sendall(b"welcome")
+    print("accepted", flush=True)
+    sys.stdin.readline()
+""")
+
 HOLDER = textwrap.dedent("""
     import socket, sys
     peers = [socket.create_connection((sys.argv[1], int(sys.argv[2]))) for _ in range(int(sys.argv[3]))]
@@ -110,3 +126,24 @@ def test_accept_takes_turns_between_fast_path_and_shadow(pair):
     assert came.count(net.A4) == came.count(net.B4) == each
     for turn in range(0, 2 * each, 2):
         assert set(came[turn:turn + 2]) == {net.A4, net.B4}, came
+
+
+@pytest.mark.parametrize("family", ["v4", "v6"])
+def test_a_syn_on_its_way_to_a_listener_that_leaves(pair, family):
+    """It lies in the ring when the listener becomes the kernel's: the connection is late, not refused."""
+    host = pair.b.address(family)
+    argv = fsock.run([sys.executable, "-c", LEAVING, host, PORT + 3], profile="latency", helper=0)
+    with pair.b.popen(argv, env=fsock.CLEAN, stdin=subprocess.PIPE) as server:
+        assert server.wait_for("ready", proc.GUARD), server.err
+        with pair.a.inside():
+            peer = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        with peer:
+            peer.setblocking(False)
+            assert peer.connect_ex((host, PORT + 3)) == errno.EINPROGRESS
+            server.child.stdin.write(b"\n")
+            server.child.stdin.flush()
+            peer.settimeout(proc.GUARD)
+            assert peer.recv(10) == b"welcome"
+        assert server.wait_for("accepted", proc.GUARD), server.err
+        assert fsock.counters(server.pid)["drop_tcp_no_socket"] >= 1, "it was not on its way"
+        assert fsock.reasons(fsock.stat(server.pid)) == {"option"}

@@ -230,6 +230,26 @@ static void tcp_input__no_reset_to_a_reset(void **state)
 	raw_close(&r);
 }
 
+/* A SYN on its way to a listener that is somebody else's by now is no reason to refuse the connection. */
+static void tcp_input__strays_get_no_reset(void **state)
+{
+	struct raw_rig r;
+	struct raw_seg out;
+
+	raw_open(&r);
+	r.tcp.stray_until = rig_now(&r) + 1;
+	RAW_IN(&r, .h.flags = TCP_SYN);
+	rig_expect_silence(&r);
+	RAW_IN(&r, .h.flags = TCP_SYN | TCP_ACK);
+	rig_expect_one(&r, &out, TCP_RST);
+	RAW_IN(&r, .h.flags = TCP_ACK);
+	rig_expect_one(&r, &out, TCP_RST);
+	r.tcp.stray_until = rig_now(&r);
+	RAW_IN(&r, .h.flags = TCP_SYN);
+	rig_expect_one(&r, &out, TCP_RST | TCP_ACK);
+	raw_close(&r);
+}
+
 /* MUST-57, MUST-63: a group is nobody's peer, on either side. */
 static void tcp_input__groups_begin_nothing(void **state)
 {
@@ -334,6 +354,7 @@ int main(void)
 		cmocka_unit_test(tcp_input__reset_to_an_ack),
 		cmocka_unit_test(tcp_input__reset_to_no_ack),
 		cmocka_unit_test(tcp_input__no_reset_to_a_reset),
+		cmocka_unit_test(tcp_input__strays_get_no_reset),
 		cmocka_unit_test(tcp_input__groups_begin_nothing),
 		cmocka_unit_test(tcp_end_find__all_of_the_tuple_counts),
 		cmocka_unit_test(tcp_end_remove__takes_the_hint_along),
