@@ -377,6 +377,74 @@ for _ in range(int(sys.argv[2])):
 print(json.dumps(took))
 """
 
+# Takes connections that are to be kept alive, each by a timer of one second, and computes.
+KEEPER = """
+import socket, sys, time
+listener = socket.create_server((sys.argv[1], 5003), backlog=256)
+for level, name, value in ((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1),
+                           (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)):
+    listener.setsockopt(level, name, value)
+peers = [listener.accept()[0] for _ in range(int(sys.argv[2]))]
+print("busy", flush=True)
+end = time.monotonic() + 5
+while time.monotonic() < end:
+    pass
+print("done", flush=True)
+sys.stdin.readline()
+"""
+
+# Connects every 10 ms, so that timers are spread over the second, and tells how much later than a second after the last
+# one each probe came, in milliseconds, by the times that the kernel has stamped on frames. What came while the program
+# was still accepting does not count.
+PROBED = """
+import json, socket, struct, sys, time
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+wire.setsockopt(socket.SOL_SOCKET, 35, 1) # SO_TIMESTAMPNS
+wire.settimeout(0.5)
+peers = []
+for _ in range(int(sys.argv[2])):
+    peers.append(socket.create_connection((sys.argv[1], 5003)))
+    time.sleep(0.01)
+began, last, late = time.time(), {}, []
+while time.time() < began + 4.5:
+    try:
+        packet, (control,), _, _ = wire.recvmsg(128, 64)
+    except TimeoutError:
+        continue
+    source, port = struct.unpack_from("!HH", packet, 20)
+    if packet[9] != 6 or source != 5003:
+        continue
+    seconds, ns = struct.unpack("qq", control[2])
+    at = seconds + ns / 1e9
+    if last.get(port, 0) > began:
+        late.append((at - last[port] - 1) * 1000)
+    last[port] = at
+print(json.dumps(late), flush=True)
+"""
+
+
+def _percentiles(values):
+    values = sorted(values)
+    return {"p50": values[len(values) // 2], "p99": values[int(len(values) * 0.99)], "max": values[-1]}
+
+
+def _kept_alive(pair, options, count=100):
+    """Percentiles of how late the timers of a program that computes are."""
+    cpu = proc.cpus()
+    with pair.b.popen(_wrap([sys.executable, "-c", KEEPER, net.B4, count], options), cpu=cpu[1], env=fsock.CLEAN,
+                      stdin=subprocess.PIPE) as server:
+        if not proc.until(lambda: ":5003" in pair.b.run(["ss", "-Hltn"]).out):
+            raise Failed("helper, timers: " + server.err.strip()[-300:])
+        with pair.a.popen([sys.executable, "-c", PROBED, net.B4, count], cpu=cpu[0]) as client:
+            late = _last(client.finish(), "helper, timers")
+        _started(server, "helper, timers", "done")
+        if len(late) < 2 * count:
+            raise Failed(f"helper, timers: only {len(late)} probes of {count} connections")
+        row = _percentiles(late)
+        if options is not None:
+            row["share"] = min(1.0, fsock.counters(server.pid)["tcp_keepalives"] / len(late))
+        return row
+
 
 def _acknowledged(pair, options, count=300):
     """Percentiles of the time until a program that computes has acknowledged three segments."""
@@ -388,9 +456,7 @@ def _acknowledged(pair, options, count=300):
         with pair.a.popen([sys.executable, "-c", BURSTS, net.B4, count], cpu=cpu[0], stdin=subprocess.PIPE) as client:
             _started(server, "helper", "busy")
             client.child.stdin.close()
-            took = sorted(_last(client.finish(), "helper"))
-        row = {name: took[int(len(took) * part)] for name, part in (("p50", 0.5), ("p99", 0.99))}
-        row["max"] = took[-1]
+            row = _percentiles(_last(client.finish(), "helper"))
         if options is not None:
             row["share"] = fsock.counters(server.pid)["tcp_bytes_in"] / (1 + count * 4344)
         return row
@@ -405,20 +471,27 @@ def _sleeper(pair, options):
             return float(server.finish().out.split()[-1])
 
 
+def _late_rows(what, rounds, seen):
+    for point in ("p50", "p99", "max"):
+        values = [r[point] for r in seen["fsock"]]
+        yield Row("helper", {"program": "computes", "profile": "default"}, f"{what} {point}", "ms", fsock=median(values),
+                  n=rounds, kernel_block=median(r[point] for r in seen["kernel"]), spread=spread(values),
+                  share=min(r["share"] for r in seen["fsock"])).finish(more_is_better=False)
+
+
 def helper(rounds):
-    """ACKs of a program that computes and calls no socket; processor time of one that sleeps, with the thread and without"""
+    """ACKs and timers of a program that computes; processor time of one that sleeps, with the thread and without"""
     options = PROFILES["default"]
     with net.Pair("fsock-bench") as pair:
         seen = _measure("helper", rounds, {"kernel": lambda: _acknowledged(pair, None),
                                            "fsock": lambda: _acknowledged(pair, options)})
+        kept = _measure("helper, timers", rounds, {"kernel": lambda: _kept_alive(pair, None),
+                                                   "fsock": lambda: _kept_alive(pair, options)})
         idle = _measure("helper, idle", rounds, {
             "kernel": lambda: _sleeper(pair, None), "fsock": lambda: _sleeper(pair, options),
             "without": lambda: _sleeper(pair, {**options, "helper": 0})})
-    for point in ("p50", "p99", "max"):
-        values = [r[point] for r in seen["fsock"]]
-        yield Row("helper", {"program": "computes", "profile": "default"}, f"ACK {point}", "ms", fsock=median(values), n=rounds,
-                  kernel_block=median(r[point] for r in seen["kernel"]), spread=spread(values),
-                  share=min(r["share"] for r in seen["fsock"])).finish(more_is_better=False)
+    yield from _late_rows("ACK", rounds, seen)
+    yield from _late_rows("timer late", rounds, kept)
     for name, words in (("fsock", {}), ("without", {"helper": 0})):
         yield Row("helper", {"program": "sleeps", "profile": "default", **words}, "cpu", "% of a core", fsock=median(idle[name]),
                   kernel_block=median(idle["kernel"]), n=rounds, spread=spread(idle[name]))
