@@ -147,6 +147,13 @@ class Line(Pair):
         state.drop_namespace(self.m.name)
 
 
+def resets(side):
+    """RSTs that the kernel of a namespace sent, and connections that one ended there."""
+    rows = [line.split()[1:] for line in side.run(["cat", "/proc/net/snmp"]).out.splitlines() if line.startswith("Tcp:")]
+    figures = dict(zip(*rows))
+    return int(figures["OutRsts"]), int(figures["EstabResets"])
+
+
 def lacks(af_xdp=True):
     """What this machine lacks for two namespaces and AF_XDP between them: a list of sentences."""
     if os.geteuid() != 0:

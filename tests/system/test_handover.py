@@ -143,7 +143,7 @@ def test_exec_that_fails_changes_nothing(pair, family):
         listener = socket.create_server((pair.b.address(family), PORT),
                                         family=socket.AF_INET6 if family == "v6" else socket.AF_INET)
     argv = fsock.run([sys.executable, "-c", CHANGER, pair.b.address(family), PORT], profile="latency")
-    before = _resets(pair.a), _resets(pair.b)
+    before = net.resets(pair.a), net.resets(pair.b)
     with listener, pair.a.popen(argv, env=fsock.CLEAN) as changer:
         listener.settimeout(20)
         peer = listener.accept()[0]
@@ -155,7 +155,7 @@ def test_exec_that_fails_changes_nothing(pair, family):
         assert peer.recv(100) == b""
         peer.close()
         assert changer.finish().status == 0
-    assert (_resets(pair.a), _resets(pair.b)) == before
+    assert (net.resets(pair.a), net.resets(pair.b)) == before
 
 
 # Ends with a connection in each state of those it is given, port after port. With "drop", without the right to hand them
@@ -194,12 +194,6 @@ LEAVER = textwrap.dedent("""
 STATES = {"established": 1, "fin_wait1": 4, "fin_wait2": 5, "time_wait": 7, "close_wait": 8, "last_ack": 9, "closing": 11}
 
 
-def _resets(end):
-    rows = [line.split()[1:] for line in end.run(["cat", "/proc/net/snmp"]).out.splitlines() if line.startswith("Tcp:")]
-    figures = dict(zip(*rows))
-    return int(figures["OutRsts"]), int(figures["EstabResets"])
-
-
 def _leave(host, port, *states, drop=False, **options):
     words = [host, port, SIZE, ",".join(states), *(["drop"] if drop else [])]
     return fsock.run([sys.executable, "-c", LEAVER, *words], profile="default", client_connects=1, **options)
@@ -209,7 +203,7 @@ def _leave(host, port, *states, drop=False, **options):
 def test_every_state_ends_as_in_the_kernel(pair, family):
     """the program is gone and its connections are in these: all bytes arrive, then the end, and no reset"""
     host = pair.b.address("v4" if family == "mapped" else family)
-    before = _resets(pair.a), _resets(pair.b)
+    before = net.resets(pair.a), net.resets(pair.b)
     with contextlib.ExitStack() as stack:
         report = stack.enter_context(contextlib.closing(fsock.Report()))
         ends = [stack.enter_context(_other(pair, host, PORT + 10 + i, state)) for i, state in enumerate(STATES)]
@@ -220,7 +214,7 @@ def test_every_state_ends_as_in_the_kernel(pair, family):
             _told_to_read(end, state)
         fast = {s["remote_port"] for s in report.sockets() if s["tx_fast"] > 0}
     assert fast == {PORT + 10 + i for i in range(len(STATES))}
-    assert (_resets(pair.a), _resets(pair.b)) == before
+    assert (net.resets(pair.a), net.resets(pair.b)) == before
 
 
 def test_who_may_not_hand_over_waits_for_its_peer(pair):

@@ -184,13 +184,6 @@ def test_end_of_the_program_closes(pair, program):
                                       for stack in fsock.stat(server.pid)["stacks"])), server.err
 
 
-def _resets(end):
-    """RSTs that the kernel of a namespace sent, and connections that one ended there."""
-    rows = [line.split()[1:] for line in end.run(["cat", "/proc/net/snmp"]).out.splitlines() if line.startswith("Tcp:")]
-    figures = dict(zip(*rows))
-    return int(figures["OutRsts"]), int(figures["EstabResets"])
-
-
 def _step(process, word):
     """It rests there, and was counted so far."""
     assert process.wait_for(word), process.out + process.err
@@ -203,7 +196,7 @@ def test_handover_with_bytes_in_both_queues(pair, program, family, peer):
     """What follows takes the kernel's way, and nobody hears of a reset."""
     pair.meet()
     with _echo(pair, accelerated=peer == "fsock", family=family):
-        before = _resets(pair.a), _resets(pair.b)
+        before = net.resets(pair.a), net.resets(pair.b)
         with _stepping(pair.a, _case(program, "handover_bulk", family)) as (mover, go):
             stats = _step(mover, "fast")
             assert stats["counters"]["tcp_bytes_in"] >= 3 << 19 and stats["counters"].get("moved_to_kernel", 0) == 0
@@ -216,7 +209,7 @@ def test_handover_with_bytes_in_both_queues(pair, program, family, peer):
             assert stats["counters"]["tcp_bytes_in"] == fast, "it is on the fast path still"
             assert [s["reason"] for s in stats["sockets"] if s["fd"] >= 0] == ["moved"]
             go()
-        assert (_resets(pair.a), _resets(pair.b)) == before
+        assert (net.resets(pair.a), net.resets(pair.b)) == before
 
 
 @contextlib.contextmanager
@@ -237,14 +230,14 @@ def test_connections_follow_policy(pair, program, family):
     """A rule that comes later: they move, as those of programs under the preload."""
     pair.meet()
     with _echo(pair, accelerated=False, family=family), _rule(pair.a) as rule:
-        before = _resets(pair.a), _resets(pair.b)
+        before = net.resets(pair.a), net.resets(pair.b)
         with _stepping(pair.a, _case(program, "follow_policy", family)) as (mover, go):
             assert _step(mover, "fast")["counters"].get("moved_to_kernel", 0) == 0
             rule()
             go()
             assert _step(mover, "moved")["counters"]["moved_to_kernel"] == 4
             go()
-        assert (_resets(pair.a), _resets(pair.b)) == before
+        assert (net.resets(pair.a), net.resets(pair.b)) == before
 
 
 @pytest.mark.parametrize("case", ["closing", "joining"])
@@ -341,7 +334,7 @@ def test_those_that_wait_for_accept_follow_policy(pair, program, way):
         fsock.run(["/usr/bin/python3", "-c", ACCEPTER, net.A4], profile="latency")
     with _rule(pair.a) as rule, _stepping(pair.a, argv) as (server, go):
         assert server.wait_for("ready"), server.err
-        before = _resets(pair.a), _resets(pair.b)
+        before = net.resets(pair.a), net.resets(pair.b)
         for i, client in enumerate(clients[:3]):
             client.settimeout(20)
             client.connect((net.A4, 5200))
@@ -361,6 +354,6 @@ def test_those_that_wait_for_accept_follow_policy(pair, program, way):
         assert counters["tcp_opened_passive"] == 3 and counters["moved_to_kernel"] == 4
         go()
         clients[3].connect((net.A4, 5200))
-    assert (_resets(pair.a), _resets(pair.b)) == before
+    assert (net.resets(pair.a), net.resets(pair.b)) == before
     for client in clients:
         client.close()
