@@ -42,8 +42,17 @@ void handover_settle(struct context *ctx)
 		tcp_discard(FS_CONTAINER_OF(e, struct tcp_conn, queue), &ctx->env);
 }
 
-/* The kernel gets @conn as the socket @fd, which nobody finds in a list any more. On failure @why names the step, and the
- * engine goes on with it. */
+/* The kernel has @conn, which nobody finds in a list any more. */
+static void moved(struct context *ctx, struct tcp_conn *conn)
+{
+	conn->user = NULL;
+	list_remove(&conn->queue); /* a bare one may have news */
+	list_push_back(&ctx->stack->moved, &conn->queue);
+	ctx->stack->moved_at = ctx->now;
+	ctx->stack->counter[FS_CTR_moved_to_kernel]++;
+}
+
+/* The kernel gets @conn as the socket @fd. On failure @why names the step, and the engine goes on with it. */
 static int move(struct context *ctx, struct tcp_conn *conn, int fd, const char **why)
 {
 	struct tcp_snapshot snap;
@@ -75,11 +84,7 @@ static int move(struct context *ctx, struct tcp_conn *conn, int fd, const char *
 	if (ret < 0) /* what was not sent yet does not fit: the kernel resets it when it is closed */
 		host_log(&ctx->log, LOG_WARN, "a connection is lost in its move to the kernel (error %d): %s", -ret, *why);
 	context_lease_moved(ctx, port);
-	conn->user = NULL;
-	list_remove(&conn->queue); /* a bare one may have news */
-	list_push_back(&ctx->stack->moved, &conn->queue);
-	ctx->stack->moved_at = ctx->now;
-	ctx->stack->counter[FS_CTR_moved_to_kernel]++;
+	moved(ctx, conn);
 	return 0;
 }
 
@@ -93,6 +98,48 @@ int handover_conn(struct context *ctx, struct tcp_conn *conn, int fd)
 	if (ret < 0)
 		host_log(&ctx->log, LOG_WARN, "a connection stays in the engine (error %d): %s", -ret, why);
 	return ret;
+}
+
+/* @conn, which was accepted for this, goes into the queue of the kernel's listener on its port. */
+static int enqueue(struct context *ctx, struct tcp_conn *conn, uint32_t ifindex, const char **why)
+{
+	struct tcp_snapshot snap;
+	struct host_repair repair = { .snap = &snap, .read = read_queue, .context = conn, .ifindex = ifindex };
+	int ret;
+
+	*why = "its state does not move";
+	ret = tcp_export(conn, &snap, ctx->now);
+	if (ret < 0)
+		return ret;
+	ret = host_repair_enqueue(&repair, ctx->nl_buf, HOST_NL_BUF_GOOD, why);
+	if (ret < 0) {
+		tcp_thaw(conn, &ctx->env, ctx->now);
+		return ret;
+	}
+	if (ctx->stack->flows)
+		stream_unsteer_flow(ctx, &conn->end);
+	moved(ctx, conn);
+	return 0;
+}
+
+void handover_waiting(struct context *ctx, struct sock *s)
+{
+	const char *why = "", *failed = NULL;
+	struct tcp_conn *conn;
+	int error = 0;
+
+	while ((conn = tcp_accept(&s->stream.listener)) != NULL) {
+		int ret = enqueue(ctx, conn, s->stream.ifindex, &why);
+
+		if (ret == 0)
+			continue;
+		failed = conn->state == TCP_CLOSED ? failed : why;
+		error = ret;
+		tcp_abort(conn, &ctx->env, ctx->now);
+	}
+	if (failed)
+		host_log(&ctx->log, LOG_WARN, "connections that wait for accept() are reset, their listener is given away "
+			 "(error %d): %s", -error, failed);
 }
 
 /* A handshake cannot move; its program has nothing on the way yet, so the shadow begins anew. */

@@ -198,8 +198,10 @@ void stream_demote(struct context *ctx, struct sock *s, int reason, const char *
 		return;
 	}
 	if (stream_listens(&s->stream)) {
-		if (reason != FS_REASON_shutdown)
+		if (reason != FS_REASON_shutdown) {
 			leave_to_shadow(ctx);
+			handover_waiting(ctx, s);
+		}
 		stop_listening(ctx, s);
 		give_flags_back(ctx, s);
 		s->stream.leaving = 0;

@@ -143,6 +143,12 @@ void stream_unsteer_flow(struct context *ctx, const struct tcp_end *end)
 	}
 }
 
+/* Has the connection of @end moved to the kernel? */
+static bool is_away(const struct tcp_end *end)
+{
+	return tcp_has(FS_CONTAINER_OF(end, struct tcp_conn, end), TCP_CONN_FROZEN);
+}
+
 /* The entry that brought what @s accepted is about to go. */
 static void keep_flows(struct context *ctx, const struct sock *s)
 {
@@ -152,7 +158,7 @@ static void keep_flows(struct context *ctx, const struct sock *s)
 	while ((node = table_next(&ctx->stack->tcp.ends, &cursor)) != NULL) {
 		const struct tcp_end *end = FS_CONTAINER_OF(node, struct tcp_end, node);
 
-		if (end->kind == TCP_END_CONN && end->local_port == s->rule_port)
+		if (end->kind == TCP_END_CONN && end->local_port == s->rule_port && !is_away(end))
 			stream_steer_flow(ctx, end);
 	}
 }

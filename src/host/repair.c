@@ -22,7 +22,6 @@
 #include "wire/tcp.h"
 
 enum {
-	PIECE = 3584,	 /* bytes at a time: with the kernel's overhead still one page */
 	SPARE = 65536,	 /* bytes of buffer beyond what must go in */
 	BUF_LOCK = 72,	 /* SO_BUF_LOCK, Linux 5.14 */
 	TRIES = 3,	 /* for a segment to ourselves */
@@ -267,10 +266,10 @@ static int set_window(int fd, const struct tcp_snapshot *s, const char **why)
 /* Bytes [from, to) of a queue into the socket, as its mode has it. */
 static int put_bytes(int fd, const struct host_repair *r, enum tcp_queue which, uint32_t from, uint32_t to)
 {
-	uint8_t piece[PIECE];
+	uint8_t piece[HOST_REPAIR_PIECE];
 
 	while (from < to) {
-		uint32_t len = r->read(r->context, which, from, piece, FS_MIN(to - from, (uint32_t)PIECE));
+		uint32_t len = r->read(r->context, which, from, piece, FS_MIN(to - from, (uint32_t)HOST_REPAIR_PIECE));
 		ssize_t ret;
 
 		if (len == 0)
@@ -336,7 +335,7 @@ static bool comes_into(int fd, int state)
 static bool inject(int fd, const struct host_repair *r, const struct tcp_hdr *h, int state)
 {
 	for (unsigned i = 0; i < TRIES; i++) {
-		if (host_repair_inject(r, h) < 0)
+		if (host_repair_inject(r, h, NULL, 0) < 0)
 			return false;
 		if (comes_into(fd, state))
 			return true;
@@ -363,7 +362,7 @@ static struct tcp_hdr peer_segment(const struct tcp_snapshot *s, uint16_t flags,
 	return h;
 }
 
-static bool put_peer_fin(int fd, const struct host_repair *r, int state)
+bool host_repair_peer_fin(int fd, const struct host_repair *r, int state)
 {
 	struct tcp_hdr h = peer_segment(r->snap, TCP_ACK | TCP_FIN, received_end(r->snap));
 
@@ -388,7 +387,7 @@ static int put_fins(int fd, const struct host_repair *r, bool inject, const char
 
 	if (peers && !inject)
 		sys_shutdown(fd, SHUT_RD);
-	else if (peers && s->state != TCP_CLOSING && !put_peer_fin(fd, r, TCP_CLOSE_WAIT))
+	else if (peers && s->state != TCP_CLOSING && !host_repair_peer_fin(fd, r, TCP_CLOSE_WAIT))
 		return -EAGAIN;
 	if (!has(s, TCP_SNAPSHOT_FIN_SENT))
 		return 0;
@@ -397,7 +396,7 @@ static int put_fins(int fd, const struct host_repair *r, bool inject, const char
 		return fail(why, "shutdown", ret);
 	if (fin_is_acked(s))
 		put_fin_ack(fd, r);
-	if (peers && inject && s->state == TCP_CLOSING && !put_peer_fin(fd, r, TCP_CLOSING))
+	if (peers && inject && s->state == TCP_CLOSING && !host_repair_peer_fin(fd, r, TCP_CLOSING))
 		return -EAGAIN;
 	return 0;
 }
@@ -476,7 +475,7 @@ int host_repair_start(int fd, const struct host_repair *repair, const char **why
 	if (has(s, TCP_SNAPSHOT_FIN_QUEUED) && !has(s, TCP_SNAPSHOT_FIN_SENT)) {
 		sys_shutdown(fd, SHUT_WR);
 		/* Too late to count it as received, but the program sees the end. */
-		if (s->state == TCP_CLOSING && !put_peer_fin(fd, repair, TCP_CLOSING))
+		if (s->state == TCP_CLOSING && !host_repair_peer_fin(fd, repair, TCP_CLOSING))
 			sys_shutdown(fd, SHUT_RD);
 	}
 	if (has(s, TCP_SNAPSHOT_SHUT_RD))

@@ -25,6 +25,7 @@
 #define FSOCK_HOST_REPAIR_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "tcp/tcp.h"
@@ -40,7 +41,7 @@ struct host_repair {
 	void *context;
 
 	const char *congestion;	/* its name for the kernel; NULL = leave what the socket has */
-	uint32_t ifindex;	/* of link-local addresses; 0 = none */
+	uint32_t ifindex;	/* of link-local addresses, and a listener's SO_BINDTODEVICE; 0 = none */
 	bool reuseaddr;		/* SO_REUSEADDR as the program set it: leaving repair mode clears it */
 };
 
@@ -60,5 +61,14 @@ int host_repair_build(int fd, const struct host_repair *repair, const char **why
  * user wanted. Failure is that of the bytes not sent yet (-ENOMEM); then the connection must be reset by closing.
  */
 int host_repair_start(int fd, const struct host_repair *repair, const char **why);
+
+/*
+ * host_repair_enqueue() - the connection, which was accepted by nobody, goes into the accept queue of the kernel's listener that
+ * is bound to its port. @buf: HOST_NL_BUF_MIN bytes or more, 4-byte aligned, used during the call. The kernel has it after 0,
+ * without timestamps and with the listener's options. Otherwise the kernel has nothing, the peer was told nothing, and
+ * *@why names the step: -EPERM (CAP_NET_ADMIN or CAP_NET_RAW is missing), -EINVAL (something was sent or read, or an urgent
+ * byte waits), -EAGAIN (no such listener, its queue is full, a filter), as host_repair_build().
+ */
+int host_repair_enqueue(const struct host_repair *repair, void *buf, size_t size, const char **why);
 
 #endif

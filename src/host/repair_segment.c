@@ -22,7 +22,7 @@
 
 enum {
 	HOPS = 64,
-	ROOM = IPV6_HDR_LEN + TCP_MAX_HDR_LEN,
+	ROOM = IPV6_HDR_LEN + TCP_MAX_HDR_LEN + HOST_REPAIR_PIECE,
 	CHECKSUM_AT = 16, /* in the TCP header */
 };
 
@@ -59,16 +59,20 @@ static int send_raw(const struct host_repair *r, const uint8_t *bytes, size_t le
 	return ret < 0 ? (int)ret : 0;
 }
 
-int host_repair_inject(const struct host_repair *repair, const struct tcp_hdr *h)
+int host_repair_inject(const struct host_repair *repair, const struct tcp_hdr *h, const void *payload, size_t len)
 {
 	const struct tcp_snapshot *s = repair->snap;
-	uint8_t bytes[ROOM] = { 0 };
-	size_t l4 = tcp_emit_len(h);
-	size_t l3 = emit_ip(s, bytes, (uint16_t)l4);
+	size_t hdr = tcp_emit_len(h), l4 = hdr + len, l3;
+	uint8_t bytes[ROOM];
 	be16_t sum;
 
-	if (tcp_emit(h, bytes + l3, sizeof(bytes) - l3) != l4)
+	if (len > HOST_REPAIR_PIECE)
 		return -EINVAL;
+	l3 = emit_ip(s, bytes, (uint16_t)l4);
+	if (tcp_emit(h, bytes + l3, sizeof(bytes) - l3) != hdr)
+		return -EINVAL;
+	if (len)
+		memcpy(bytes + l3 + hdr, payload, len);
 	sum = csum_finish(csum_add(csum_pseudo(&s->remote, &s->local, WIRE_PROTO_TCP, (uint32_t)l4),
 				   csum_inline(bytes + l3, l4)));
 	memcpy(bytes + l3 + CHECKSUM_AT, &sum, sizeof(sum));

@@ -4,6 +4,7 @@ test_listeners - who gets the connections: several listeners of a port (SO_REUSE
 it, and the two sides of one listener, whose fast path and whose shadow both have some waiting.
 """
 import collections
+import contextlib
 import errno
 import socket
 import subprocess
@@ -147,3 +148,73 @@ def test_a_syn_on_its_way_to_a_listener_that_leaves(pair, family):
         assert server.wait_for("accepted", proc.GUARD), server.err
         assert fsock.counters(server.pid)["drop_tcp_no_socket"] >= 1, "it was not on its way"
         assert fsock.reasons(fsock.stat(server.pid)) == {"option"}
+
+
+# Gives its listener away with those that wait in it. Who gets it answers each of them and ends.
+GIVER = textwrap.dedent("""
+    import os, socket, subprocess, sys
+    host, port, way, count = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
+    if host == "mapped":
+        listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=64)
+    else:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=64)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    taker = ["/usr/bin/env", "-u", "LD_PRELOAD", sys.executable, "-c", sys.argv[5], count]
+    if way == "passed":
+        here, there = socket.socketpair(socket.AF_UNIX)
+        child = subprocess.Popen([*taker, "passed"], stdin=there)
+        socket.send_fds(here, [b"x"], [listener.fileno()])
+        listener.close()
+        sys.exit(child.wait())
+    os.dup2(listener.fileno(), 0, inheritable=True)
+    if way == "child" and (child := os.fork()):
+        sys.exit(os.waitpid(child, 0)[1])
+    os.execv(taker[0], [*taker, way])
+""")
+
+TAKER = textwrap.dedent("""
+    import socket, sys
+    fd = 0
+    if sys.argv[2] == "passed":
+        fd = socket.recv_fds(socket.socket(fileno=0), 1, 1)[1][0]
+    listener = socket.socket(fileno=fd)
+    listener.settimeout(20)
+    for _ in range(int(sys.argv[1])):
+        peer, name = listener.accept()
+        peer.settimeout(20)
+        got = b"".join(iter(lambda: peer.recv(65536), b""))
+        peer.sendall(got)
+        peer.close()
+        print("served", name[1], len(got), flush=True)
+""")
+
+
+@pytest.mark.parametrize("way", ["exec", "child", "passed"])
+@pytest.mark.parametrize("family", ["v4", "v6", "mapped"])
+def test_who_waits_for_accept_goes_along_with_the_listener(pair, family, way):
+    """What they have sent goes along, a FIN too, and what they send afterwards comes. A reset would be a client's error."""
+    sizes = [0, 1, 1000, 20000]
+    host = pair.b.address("v4" if family == "mapped" else family)
+    argv = fsock.run([sys.executable, "-c", GIVER, "mapped" if family == "mapped" else host, PORT, way, len(sizes), TAKER],
+                     profile="latency")
+    with pair.a.inside():
+        clients = [socket.socket(socket.AF_INET6 if family == "v6" else socket.AF_INET) for _ in sizes]
+    with contextlib.ExitStack() as stack, pair.b.popen(argv, env=fsock.CLEAN, stdin=subprocess.PIPE) as server:
+        assert server.wait_for("ready", proc.GUARD), server.err
+        for i, (client, size) in enumerate(zip(clients, sizes)):
+            stack.enter_context(client).settimeout(proc.GUARD)
+            client.connect((host, PORT))
+            client.sendall(bytes(size))
+            if i % 2:
+                client.shutdown(socket.SHUT_WR)
+        assert proc.until(lambda: fsock.counters(server.pid)["tcp_opened_passive"] == len(sizes)), "they came by the kernel"
+        server.child.stdin.close()
+        for i, (client, size) in enumerate(zip(clients, sizes)):
+            if i % 2 == 0:
+                client.sendall(b"more")
+                client.shutdown(socket.SHUT_WR)
+            got = b"".join(iter(lambda: client.recv(65536), b""))
+            assert got == bytes(size) + b"more" * (i % 2 == 0), (i, len(got), server.err)
+        done = server.finish()
+        assert done.status == 0, done.err

@@ -20,6 +20,7 @@
 #include <linux/filter.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
@@ -611,6 +612,72 @@ static void test_beside_a_listener(void **state)
 	close_way(&w);
 }
 
+/* What the peer sent and nobody read, at a connection that is taken out as if nobody had accepted it. */
+static void take_out_waiting(struct way *w, enum kind kind, uint32_t unread)
+{
+	open_way(w, kind, true);
+	write_bytes(w->b, &w->b_wrote, unread);
+	while (queue_len(w->a, SIOCINQ) < unread || queue_len(w->b, SIOCOUTQ) > 0)
+		usleep(1000);
+	take_out(w);
+	w->s.iss = w->s.snd_una - 1;
+	w->s.irs = w->s.copied_seq - 1;
+}
+
+static int enqueue(struct way *w, uint32_t ifindex)
+{
+	static _Alignas(4) uint8_t buf[8192];
+	struct host_repair r = repair_of(w);
+	const char *why;
+
+	r.ifindex = ifindex;
+	return host_repair_enqueue(&r, buf, sizeof(buf), &why);
+}
+
+static void test_into_the_queue_of_a_listener(void **state)
+{
+	(void)state;
+	if (ns_a < 0)
+		skip();
+	for (unsigned i = 0; i < 6; i++) {
+		bool bound = i % 2;
+		struct way w;
+
+		take_out_waiting(&w, (enum kind)(i / 2), SOME);
+		assert_int_equal(setsockopt(w.listener, SOL_SOCKET, SO_BINDTODEVICE, "va", bound ? 3 : 0), 0);
+		assert_int_equal(enqueue(&w, bound ? if_nametoindex("va") : 0), 0);
+		w.a = accept4(w.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		assert_true(w.a >= 0);
+		assert_int_equal(info_of(w.a).tcpi_rcv_wscale, w.s.rcv_wscale);
+		write_bytes(w.a, &w.a_wrote, MANY);
+		read_bytes(w.b, &w.b_read, w.a_wrote, false);
+		write_bytes(w.b, &w.b_wrote, SOME);
+		read_bytes(w.a, &w.a_read, w.b_wrote, false);
+		close_way(&w);
+	}
+}
+
+/* Nobody listens, or not on that interface, or something was said already: nothing comes of it. */
+static void test_not_into_the_queue(void **state)
+{
+	struct way w;
+
+	(void)state;
+	if (ns_a < 0)
+		skip();
+	for (unsigned i = 0; i < 3; i++) {
+		take_out_waiting(&w, V4, SOME);
+		if (i == 0)
+			shutdown(w.listener, SHUT_RD);
+		if (i == 1)
+			assert_int_equal(setsockopt(w.listener, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3), 0);
+		w.s.iss -= i == 2;
+		assert_int_equal(enqueue(&w, 0), i == 2 ? -EINVAL : -EAGAIN);
+		assert_int_equal(accept4(w.listener, NULL, NULL, SOCK_NONBLOCK), -1);
+		close_way(&w);
+	}
+}
+
 /* Another socket of ours holds the port, without SO_REUSEADDR. */
 static void test_on_a_leased_port(void **state)
 {
@@ -862,6 +929,8 @@ int main(void)
 		cmocka_unit_test(test_v4_mapped),
 		cmocka_unit_test(test_options_of_the_handshake),
 		cmocka_unit_test(test_beside_a_listener),
+		cmocka_unit_test(test_into_the_queue_of_a_listener),
+		cmocka_unit_test(test_not_into_the_queue),
 		cmocka_unit_test(test_on_a_leased_port),
 		cmocka_unit_test(test_bound_already),
 		cmocka_unit_test(test_urgent_byte_stays_out),
