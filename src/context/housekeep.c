@@ -91,10 +91,15 @@ int context_policy_verdict(struct context *ctx, int ifindex)
 static void check_policy(struct context *ctx)
 {
 	for (unsigned i = 0; i < ctx->n_handles; i++) {
+		uint32_t bit = 1u << i, told = ctx->policy_applies & bit;
+
+		ctx->policy_applies &= ~bit;
 		if (!ctx->stack->port[i] || context_policy_verdict(ctx, (int)ctx->stack->ip.port[i].ifindex) == 0)
 			continue;
-		host_log(&ctx->log, LOG_WARN, "host policy now applies (%s): sockets go on in the kernel",
-			 ctx->why);
+		ctx->policy_applies |= bit;
+		if (!told)
+			host_log(&ctx->log, LOG_WARN, "host policy now applies (%s): sockets go on in the kernel",
+				 ctx->why);
 		context_demote_all(ctx, (int)i, FS_REASON_policy, ctx->why);
 	}
 }

@@ -429,6 +429,31 @@ def test_hazard_10_policy_that_comes_later_holds(pair):
         assert "policy" in why_text(fsock.stat(server.pid)), fsock.stat(server.pid)
 
 
+# Calls for long enough that the host is looked at several times.
+WATCHER = """
+import select, socket, sys, time
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind((sys.argv[1], 9000))
+watched = select.epoll()
+watched.register(sock, select.EPOLLIN)
+print("ready", flush=True)
+sys.stdin.readline()
+until = time.monotonic() + 3.5
+while time.monotonic() < until:
+    watched.poll(0.001)
+"""
+
+
+def test_hazard_10_policy_that_comes_later_is_told_once(pair):
+    argv = fsock.run([PYTHON, "-c", WATCHER, net.B4], **LATENCY)
+    with pair.b.popen(argv, env=fsock.CLEAN, stdin=subprocess.PIPE) as watcher:
+        assert watcher.wait_for("ready", proc.GUARD), watcher.err
+        drop(pair.b, 9000)
+        watcher.child.stdin.close()
+        done = watcher.finish(proc.GUARD)
+    assert done.status == 0 and done.err.count("host policy now applies") == 1, done.err
+
+
 def test_hazard_10_policy_can_be_ignored_on_request(pair):
     drop(pair.b, 7)
     with echo_server(pair.b, options={**LATENCY, "policy": "ignore"}):
