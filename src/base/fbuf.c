@@ -121,13 +121,6 @@ void fbuf_free_part(struct fbuf *part)
 		fbuf_give_back(part);
 }
 
-struct fbuf *fbuf_from_offset(const struct fbuf_pool *pool, uint64_t offset)
-{
-	uint64_t i = pool->chunk_shift ? offset >> pool->chunk_shift : offset / pool->chunk_size;
-
-	return i < pool->first_count ? &pool->first[i] : NULL;
-}
-
 void fbuf_pull(struct fbuf *frame, uint32_t n)
 {
 	struct fbuf *part = frame;

@@ -102,8 +102,7 @@ void fbuf_pool_init(struct fbuf_pool *pool, uint32_t chunk_size, uint32_t headro
 
 /*
  * Give @count chunks at @memory, described by @bufs (count entries, any content), to the pool.
- * Both are borrowed for the pool's life. The first call defines the region that
- * fbuf_from_offset() knows.
+ * Both are borrowed for the pool's life. The first call defines pool->first.
  */
 void fbuf_pool_add(struct fbuf_pool *pool, struct fbuf *bufs, uint8_t *memory, uint32_t count);
 
@@ -121,10 +120,6 @@ void fbuf_free(struct fbuf *frame);
 
 /* Return one part, which may be in the middle of a chain that another owner has. */
 void fbuf_free_part(struct fbuf *part);
-
-/* The fbuf whose chunk contains @offset bytes from pool->memory; NULL when outside. @offset may come
- * from another process or the kernel: it is checked. */
-struct fbuf *fbuf_from_offset(const struct fbuf_pool *pool, uint64_t offset);
 
 /* Drop @n bytes from the front; parts that become empty stay in the chain with len 0.
  * @n must not exceed frame->total. l3_offset is left as it is. */

@@ -232,33 +232,6 @@ static uint32_t steered(struct context *ctx)
 	return n;
 }
 
-void context_lease_end(struct context *ctx)
-{
-	struct lease_table *t = ctx->stack->leases;
-	char byte;
-
-	if (!t || ctx->leases[0] <= 0 || ctx->stack->tcp.n_conns)
-		return;
-	for (unsigned i = 0; i < IP_MAX_PORTS; i++)
-		if (ctx->stack->port[i] && t->entered[i] && !ctx->handle[i].ops)
-			return; /* entries that this process cannot take out would take what is the kernel's then */
-	for (unsigned i = 0; i < IP_MAX_PORTS; i++) {
-		struct provider_handle *h = &ctx->handle[i];
-
-		for (; ctx->stack->port[i] && t->entered[i]; t->entered[i]--) {
-			struct steer_rule rule = rule_of(&t->lease[t->entered[i] - 1]);
-
-			if (h->ops->steer_remove)
-				h->ops->steer_remove(h, &rule);
-		}
-	}
-	t->n = 0;
-	memset(t->covers, 0, sizeof(t->covers));
-	/* Descriptors that came with a message and were not asked for the kernel closes. */
-	while (sys_recvfrom(ctx->leases[1], &byte, 1, MSG_DONTWAIT, NULL, NULL) > 0)
-		continue;
-}
-
 /* --- choosing --- */
 
 /* RFC 6056 3.3.4, of the first @n: a place that only the key tells, and from there one after the other. */

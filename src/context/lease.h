@@ -46,10 +46,6 @@ void context_lease_moved(struct context *ctx, uint16_t port);
 /* @port of the stack was opened anew, with empty tables: enter the leases. */
 void context_lease_resteer(struct context *ctx, unsigned port);
 
-/* No connection of the stack is left and none will be soon: end all leases, for every process. Nothing while there
- * are connections. At a process's end it is not needed. */
-void context_lease_end(struct context *ctx);
-
 /* A fork is near: what the child is to inherit must be there. */
 void context_lease_before_fork(struct context *ctx);
 

@@ -277,22 +277,6 @@ static void context_lease_moved__is_given_out_no_more(void **state)
 	assert_true(context_lease_covers(&f->ctx, (uint16_t)port));
 }
 
-static void context_lease_end__gives_the_ports_back(void **state)
-{
-	int port = lease(&remote);
-
-	f->stack.tcp.n_conns = 1;
-	context_lease_end(&f->ctx);
-	assert_int_equal(f->entered[0], FIRST);
-	f->stack.tcp.n_conns = 0;
-	context_lease_end(&f->ctx);
-	assert_int_equal(f->entered[0], 0);
-	assert_false(context_lease_covers(&f->ctx, (uint16_t)port));
-	assert_int_equal(bind_errno(AF_INET, (uint16_t)port), 0);
-	connect_to(&remote);
-	assert_int_equal(f->entered[0], FIRST);
-}
-
 /* A child makes a lease and ends. Its port; 0 = it got none. */
 static uint16_t of_a_child(void)
 {
@@ -347,7 +331,6 @@ int main(void)
 		TEST(context_lease__no_room_for_entries),
 		TEST(context_lease_resteer__a_port_opened_anew),
 		TEST(context_lease_moved__is_given_out_no_more),
-		TEST(context_lease_end__gives_the_ports_back),
 		TEST(context_lease__a_childs_is_the_parents_too),
 		TEST(context_lease__who_has_no_part_has_none),
 	};
