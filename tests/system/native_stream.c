@@ -433,6 +433,22 @@ static void case_away(void)
 	rest("away");
 }
 
+/* Sixteen connections to each of eight ports, for a test that counts the calls of each. */
+static void case_ports(void)
+{
+	struct fsock_ep *ep = open_ep();
+
+	for (int i = 0; i < 128; i++) {
+		struct fsock_channel *ch;
+
+		peer.in.sin_port = htons((uint16_t)(port + i / 16));
+		EQUAL(write(1, "begin\n", 6), 6);
+		ch = connected(ep);
+		EQUAL(fsock_send(ch, 0, "x", 1, NULL), 1);
+		EQUAL(write(1, "end\n", 4), 4);
+	}
+}
+
 /* Half closed: all that was sent comes back, then the end, which the group tells. */
 static void case_shutdown(void)
 {
@@ -717,7 +733,7 @@ static const struct native_case cases[] = {
 	{ "shutdown", case_shutdown }, { "options", case_options },   { "group", case_group },
 	{ "threads", case_threads },   { "foreign_loop", case_foreign_loop }, { "fork", case_fork },
 	{ "bound", case_bound },       { "serve", case_serve },	      { "reason", case_reason },
-	{ "connect_once", case_connect_once }, { "away", case_away },
+	{ "connect_once", case_connect_once }, { "away", case_away },	      { "ports", case_ports },
 	{ NULL, NULL },
 };
 

@@ -7,6 +7,7 @@ Ports are few, and both sides take many at the same time: nobody gets what the o
 import contextlib
 import errno
 import pathlib
+import re
 import subprocess
 import sys
 import textwrap
@@ -18,6 +19,9 @@ from lab import fsock, net
 PORT = 7350
 EACH = 100
 PORTS = 40000, 40399 # of the namespace
+
+# What binds, names, connects or steers a socket of Internet protocols; the control plane asks the kernel in between.
+STEERING = re.compile(r"(bind|connect|getsockname)\(.*AF_INET|setsockopt\((?!.*SOL_NETLINK)|BPF_MAP_(UPDATE|DELETE)_ELEM")
 
 ECHO = pathlib.Path(__file__).parent / "programs" / "stream_echo.py"
 
@@ -86,3 +90,65 @@ def test_kernel_clients_and_ours_share_the_ports(pair, family):
             assert holder.finish().status == 0, holder.err
         assert sum(s["remote_port"] == PORT and s["tx_fast"] == 2 for s in report.sockets()) == EACH
         assert _bind(pair.a, here, mine) == {0}
+
+
+# Eight ports whose connections wait in the kernel's backlog.
+BACKLOG = textwrap.dedent("""
+    import socket, sys
+    listeners = [socket.create_server((sys.argv[1], int(sys.argv[2]) + i), backlog=64) for i in range(8)]
+    print("ready", flush=True)
+    sys.stdin.readline()
+""")
+
+# As case_ports of native_stream.c, by sockets.
+CONNECTS = textwrap.dedent("""
+    import os, socket, sys
+    held = []
+    for i in range(128):
+        os.write(1, b"begin\\n")
+        s = socket.socket()
+        s.connect((sys.argv[2], int(sys.argv[3]) + i // 16))
+        s.send(b"x")
+        os.write(1, b"end\\n")
+        held.append(s)
+""")
+
+
+def _calls(log):
+    """For each connection the system calls between its words."""
+    connections, within = [], None
+    for line in log.read_text().splitlines():
+        if 'write(1, "begin' in line:
+            connections.append(within := [])
+        elif 'write(1, "end' in line:
+            within = None
+        elif within is not None:
+            within.append(line)
+    return connections
+
+
+@pytest.mark.parametrize("interface", ["sockets", "native"])
+def test_hazard_15_no_system_call_for_the_port_of_a_connection(pair, program, tmp_path, interface):
+    """
+    The first connection pays for sixteen ports, which serve as many connections with each of eight ports of the peer: 127
+    more bind, connect and steer nothing. The program's socket() makes a socket for each, the native interface none; of
+    its connections 64 leave a record.
+    """
+    pair.meet()
+    log = tmp_path / "calls"
+    client, records = {"sockets": ([sys.executable, "-c", CONNECTS], 128),
+                       "native": ([program("native_stream"), "ports"], 64)}[interface]
+    argv = ["strace", "-f", "-qq", "-o", log, *fsock.run([*client, net.A4, net.B4, PORT, "fast"], profile="latency", helper=0)]
+    with contextlib.closing(fsock.Report()) as report, \
+         pair.b.popen([sys.executable, "-c", BACKLOG, net.B4, PORT], stdin=subprocess.PIPE, env=fsock.CLEAN) as server:
+        assert server.wait_for("ready"), server.err
+        done = pair.a.run(argv, env={**fsock.CLEAN, **report.env}, fds=(report.fd,))
+        assert done.status == 0, done.err[-1000:]
+        sockets = [s for s in report.sockets() if s["remote_port"]]
+    assert len(sockets) == records and all(s["accelerated"] and s["tx_fast"] and not s["tx_kernel"] for s in sockets)
+    assert len({s["local_port"] for s in sockets}) == 16
+    first, *more = _calls(log)
+    assert sum("bind(" in call and "AF_INET" in call for call in first) == 16 and len(more) == 127
+    for calls in more:
+        assert not [call for call in calls if STEERING.search(call)]
+        assert sum("socket(AF_INET" in call for call in calls) == (interface == "sockets")
