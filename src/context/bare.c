@@ -560,7 +560,7 @@ int bare_ask(struct context *ctx, struct bare *bare, enum bare_ask what, void *v
 	else if (*len < sizeof(n))
 		ret = -EINVAL;
 	else if (what == BARE_ERROR)
-		n = tcp_take_error(bare->conn);
+		n = tcp_take_any_error(bare->conn);
 	else
 		n = (int)(what == BARE_INQ ? tcp_inq(bare->conn) : tcp_outq(bare->conn));
 	if (what != BARE_INFO && ret == 0) {

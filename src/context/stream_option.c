@@ -556,7 +556,7 @@ static int get_info(const struct sock *s, void *to, socklen_t *len, fs_ns now)
 
 static int get_error(struct sock *s, void *value, socklen_t *len)
 {
-	int v = s->stream.conn ? tcp_take_error(s->stream.conn) : s->stream.error;
+	int v = s->stream.conn ? tcp_take_any_error(s->stream.conn) : s->stream.error;
 
 	s->stream.error = 0;
 	return put(value, len, &v, sizeof(v));

@@ -194,13 +194,14 @@ static bool is_opening(const struct tcp_conn *c)
 	return c->state == TCP_SYN_SENT || (c->state == TCP_SYN_RECEIVED && !tcp_has(c, TCP_CONN_TFO_CHILD));
 }
 
-/* The program learns of it when the connection is given up; or now, and the connection goes on (as Linux). */
+/* The program learns of it when it asks or the connection is given up; or now, and the connection goes on (as Linux). */
 static void soft_error(struct tcp_conn *c, const struct ip_env *env, int error)
 {
-	c->soft_error = error;
-	if (!c->options.recverr)
+	if (!c->options.recverr) {
+		c->soft_error = (uint8_t)error;
 		return;
-	c->error = error;
+	}
+	c->error = (int16_t)error;
 	tcp_tell(c, env, TCP_READY_ERR);
 }
 

@@ -542,6 +542,17 @@ int tcp_take_error(struct tcp_conn *c)
 	return error;
 }
 
+int tcp_take_any_error(struct tcp_conn *c)
+{
+	int error = tcp_take_error(c);
+
+	if (error == 0) {
+		error = c->soft_error;
+		c->soft_error = 0;
+	}
+	return error;
+}
+
 uint32_t tcp_outq(const struct tcp_conn *c)
 {
 	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RECEIVED || c->state == TCP_CLOSED)

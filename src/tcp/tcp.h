@@ -401,8 +401,11 @@ void tcp_abort(struct tcp_conn *conn, const struct ip_env *env, fs_ns now);
 /* Levels, enum tcp_ready. */
 uint32_t tcp_ready(const struct tcp_conn *conn);
 
-/* SO_ERROR: the pending error, positive, and none any more; 0 = none. */
+/* The pending error, positive, and none any more; 0 = none. */
 int tcp_take_error(struct tcp_conn *conn);
+
+/* SO_ERROR: the same, or else what the network said since the last ACK, which ended nothing (MUST-56, as Linux). */
+int tcp_take_any_error(struct tcp_conn *conn);
 
 /* SIOCINQ: bytes that can be read now. SIOCOUTQ: not acked yet, FIN included. SIOCOUTQNSD: not sent yet.
  * SIOCATMARK: the next byte read is the urgent one. */
