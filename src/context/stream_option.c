@@ -379,8 +379,8 @@ int stream_option_before(struct context *ctx, int fd, int level, int name)
 	conn = s->stream.conn;
 	if (conn && conn->state != TCP_CLOSED && comes_too_late(&s->stream, opt->act))
 		ret = -EINVAL;
-	else if (conn && opt->act == DECLINE)
-		give_away(ctx, s); /* the shadow, unconnected, would refuse what a connection's takes */
+	else if (conn && (opt->act == DECLINE || opt->act == DEVICE))
+		give_away(ctx, s); /* the shadow, unconnected, would refuse what a connection's takes, or not be connected any more */
 	context_leave(ctx);
 	return ret;
 }
@@ -414,6 +414,13 @@ static void note_stamps(struct context *ctx, struct sock *s, int level, int name
 		decline(ctx, s, level, name);
 }
 
+/* Its entries are on interfaces that are no longer its own, or lack some that are. */
+static bool listens_elsewhere(const struct sock *s, const struct option *opt, int fd)
+{
+	return opt->act == DEVICE && stream_listens(&s->stream) &&
+	       (uint32_t)read_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, 0) != s->stream.ifindex;
+}
+
 int stream_option(struct context *ctx, int fd, int level, int name, const void *value, socklen_t len)
 {
 	struct sock *s = stream_is(ctx, fd) ? stream_enter_checked(ctx, fd) : NULL;
@@ -426,7 +433,7 @@ int stream_option(struct context *ctx, int fd, int level, int name, const void *
 	before = s->stream.options;
 	stream_now(ctx);
 	memcpy(&given, value, FS_MIN((size_t)len, sizeof(given)));
-	if (!opt || opt->act == DECLINE || (opt->act == DECLINE_LISTENER && !s->stream.conn)) {
+	if (!opt || opt->act == DECLINE || (opt->act == DECLINE_LISTENER && !s->stream.conn) || listens_elsewhere(s, opt, fd)) {
 		decline(ctx, s, level, name);
 	} else if (opt->act == STAMP || opt->act == STAMPING) {
 		note_stamps(ctx, s, level, name, value, len);

@@ -24,6 +24,8 @@
  * fin SLOT                     shutdown(SHUT_WR), wait for its acknowledgement; half a second at most
  * shut SLOT HOW, close SLOT, reset SLOT
  * state SLOT, error SLOT, options SLOT, mss SLOT  tcpi_state, SO_ERROR, tcpi_options, tcpi_snd_mss
+ * deaf SLOT ON                 a filter drops all that comes
+ * unreachable SLOT CODE        a router's message about the next byte that the program sends, or sent
  * datagram PORT SIZE           one to the program's PORT, from PORT_SINK, where whatever arrives is left unread
  * later MS ORDER               do ORDER after MS ms
  * clear                        reset all connections, close all listeners but the first
@@ -31,8 +33,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/sockios.h>
+#include <netinet/icmp6.h>
 #include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
+#include <netinet/ip_icmp.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdint.h>
@@ -443,6 +450,95 @@ static long obey_finally(struct conn *c, const char *verb, int how)
 	return ask(c, verb);
 }
 
+static long make_deaf(const struct conn *c, int on)
+{
+	struct sock_filter code[] = { BPF_STMT(BPF_RET | BPF_K, 0) };
+	struct sock_fprog program = { 1, code };
+
+	return setsockopt(c->fd, SOL_SOCKET, on ? SO_ATTACH_FILTER : SO_DETACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
+}
+
+/* The number of the next byte that is to come. */
+static uint32_t awaited(const struct conn *c)
+{
+	int on = 1, queue = TCP_RECV_QUEUE, off = -1; /* -1: without a probe of the window */
+	socklen_t len = sizeof(uint32_t);
+	uint32_t seq = 0;
+
+	setsockopt(c->fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on));
+	setsockopt(c->fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, &queue, sizeof(queue));
+	getsockopt(c->fd, IPPROTO_TCP, TCP_QUEUE_SEQ, &seq, &len);
+	setsockopt(c->fd, IPPROTO_TCP, TCP_REPAIR, &off, sizeof(off));
+	return seq;
+}
+
+static uint16_t checksum(const void *data, size_t len)
+{
+	uint32_t sum = 0;
+	size_t i;
+
+	for (i = 0; i < len; i += 2)
+		sum += *(const uint16_t *)((const char *)data + i);
+	sum = (sum >> 16) + (sum & 0xffff);
+	return (uint16_t)~(sum + (sum >> 16));
+}
+
+/* The message's header, and what it quotes. Their length. */
+static size_t quote(int family, int code, const struct sockaddr_storage *from, const struct sockaddr_storage *to,
+		    const struct tcphdr *segment, char *message)
+{
+	struct ip *ip = (struct ip *)(message + 8);
+	struct ip6_hdr *ip6 = (struct ip6_hdr *)(message + 8);
+	size_t len = 8 + (family == AF_INET ? sizeof(*ip) : sizeof(*ip6));
+	uint16_t sum;
+
+	message[1] = (char)code;
+	memcpy(message + len, segment, sizeof(*segment));
+	if (family == AF_INET6) { /* the kernel knows the sum */
+		message[0] = ICMP6_DST_UNREACH;
+		ip6->ip6_vfc = 0x60;
+		ip6->ip6_nxt = IPPROTO_TCP;
+		ip6->ip6_hlim = 64;
+		ip6->ip6_plen = htons(sizeof(*segment) + 1);
+		ip6->ip6_src = ((const struct sockaddr_in6 *)from)->sin6_addr;
+		ip6->ip6_dst = ((const struct sockaddr_in6 *)to)->sin6_addr;
+		return len + sizeof(*segment);
+	}
+	message[0] = ICMP_DEST_UNREACH;
+	ip->ip_v = 4;
+	ip->ip_hl = 5;
+	ip->ip_ttl = 64;
+	ip->ip_p = IPPROTO_TCP;
+	ip->ip_len = htons(sizeof(*ip) + sizeof(*segment) + 1);
+	ip->ip_src = ((const struct sockaddr_in *)from)->sin_addr;
+	ip->ip_dst = ((const struct sockaddr_in *)to)->sin_addr;
+	len += sizeof(*segment);
+	sum = checksum(message, len);
+	memcpy(message + 2, &sum, sizeof(sum));
+	return len;
+}
+
+static long unreachable(const struct peer *p, const struct conn *c, int code)
+{
+	struct sockaddr_storage mine, its;
+	socklen_t mine_len = sizeof(mine), its_len = sizeof(its);
+	struct tcphdr segment = { .th_seq = htonl(awaited(c)), .th_off = 5, .th_flags = TH_ACK | TH_PUSH };
+	_Alignas(8) char message[128] = { 0 };
+	int fd = socket(p->family, SOCK_RAW | SOCK_CLOEXEC, p->family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+	ssize_t n;
+
+	getsockname(c->fd, (struct sockaddr *)&mine, &mine_len);
+	getpeername(c->fd, (struct sockaddr *)&its, &its_len);
+	/* Ports are at the same place in both families, and none in a raw socket's address. */
+	segment.th_sport = ((struct sockaddr_in *)&its)->sin_port;
+	segment.th_dport = ((struct sockaddr_in *)&mine)->sin_port;
+	((struct sockaddr_in *)&its)->sin_port = 0;
+	n = sendto(fd, message, quote(p->family, code, &its, &mine, &segment, message), 0, (struct sockaddr *)&its, its_len);
+	n = n < 0 ? -errno : 0;
+	close(fd);
+	return n;
+}
+
 static long obey_slot(struct conn *c, const char *verb, long size)
 {
 	if (strcmp(verb, "done") == 0)
@@ -457,6 +553,8 @@ static long obey_slot(struct conn *c, const char *verb, long size)
 		return take(c, 1L << 40);
 	if (strcmp(verb, "sum") == 0)
 		return c->hash;
+	if (strcmp(verb, "deaf") == 0)
+		return make_deaf(c, (int)size);
 	if (strcmp(verb, "sent") == 0)
 		return c->sent;
 	if (strcmp(verb, "urgent") == 0)
@@ -514,6 +612,8 @@ static long obey(struct peer *p, const char *order)
 		return datagram(p, (int)a, (int)b);
 	if (a < 0 || a >= N_CONNS || !p->conns[a].fd)
 		return -EBADF;
+	if (strcmp(verb, "unreachable") == 0)
+		return unreachable(p, &p->conns[a], (int)b);
 	return obey_slot(&p->conns[a], verb, b);
 }
 
