@@ -154,7 +154,7 @@ static int steer(struct context *ctx, struct udp_group *g)
 		return FS_REASON_owner_gone;
 	g->steered_port = g->pcb->local_port;
 	rule = rule_of(g);
-	if (h->ops->steer_add && h->ops->steer_add(h, &rule) < 0) {
+	if (context_rule_add(ctx, (unsigned)port, &rule) < 0) {
 		g->steered_port = 0;
 		return FS_REASON_too_many_sockets;
 	}
@@ -567,14 +567,12 @@ void context_groups_forget(struct context *ctx, struct sock *s)
 
 void context_groups_resteer(struct context *ctx, struct sock *s, unsigned port)
 {
-	struct provider_handle *h = &ctx->handle[port];
-
 	for (struct udp_group *g = s->pcb.groups; g; g = g->next) {
 		struct steer_rule rule = rule_of(g);
 
 		if (!g->steered_port || g->ifindex != ctx->stack->ip.port[port].ifindex)
 			continue;
-		if (h->ops->steer_add && h->ops->steer_add(h, &rule) < 0)
+		if (context_rule_add(ctx, port, &rule) < 0)
 			g->steered_port = 0; /* the kernel's, until a review finds room */
 	}
 	stamp_steered(ctx, s);

@@ -86,6 +86,10 @@ void context_look_at_owners(struct context *ctx);
 /* What this process holds of @port has changed: others may ask for it. */
 void context_note_hold(struct context *ctx, unsigned port);
 
+/* Steer by @rule on @port, which this process holds. The first rule of TCP's makes the guard, whose link others may
+ * ask for. 0; -E2BIG: table full; -errno. */
+int context_rule_add(struct context *ctx, unsigned port, const struct steer_rule *rule);
+
 /* The process of @slot holds nothing any more. */
 void context_forget_holds(struct context *ctx, unsigned slot);
 

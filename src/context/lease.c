@@ -204,7 +204,7 @@ static void enter(struct context *ctx, unsigned port)
 	for (; t->entered[port] < t->n; t->entered[port]++) {
 		struct steer_rule rule = rule_of(&t->lease[t->entered[port]]);
 
-		if (h->ops->steer_add && h->ops->steer_add(h, &rule) < 0)
+		if (context_rule_add(ctx, port, &rule) < 0)
 			return;
 	}
 }

@@ -189,7 +189,7 @@ static int steer_on(struct context *ctx, struct sock *s, unsigned port)
 
 	if (!h->ops)
 		return FS_REASON_join_denied; /* another process', who may keep it from this one */
-	if (h->ops->steer_add && h->ops->steer_add(h, &rule) < 0) {
+	if (context_rule_add(ctx, port, &rule) < 0) {
 		host_format(ctx->why, sizeof(ctx->why), "steering table full%s", "");
 		return FS_REASON_too_many_sockets;
 	}

@@ -3,10 +3,10 @@
  * owner.c - which processes hold the ports of a stack, and what becomes of a port whose owner ended
  * (docs/decisions/0013).
  *
- * The owner's links attach the steering programs, so steering ends with it. Whoever joined holds the
- * AF_XDP socket and the maps still: the first to notice attaches again and owns the port. Where nobody
- * is left who holds it, a process that joins opens it anew over the same frame pool. Between the two the
- * kernel's shadows take what comes.
+ * Whoever joined holds the links, too, by which the steering programs are attached: steering goes on when the owner
+ * ends, and so do the frames' ways. The first to notice owns the port from then on. Where nobody is left who
+ * holds it, steering ends and the kernel's shadows take what comes, until a process that joins opens the port
+ * anew over the same frame pool.
  */
 #include <errno.h>
 #include <string.h>
@@ -44,6 +44,15 @@ void context_note_hold(struct context *ctx, unsigned port)
 	hold = &ctx->stack->hold[port][ctx->slot];
 	hold->pid = ctx->handle[port].ops ? (int32_t)ctx->pid : 0;
 	memcpy(hold->fd, ctx->handle[port].fd, sizeof(hold->fd));
+}
+
+int context_rule_add(struct context *ctx, unsigned port, const struct steer_rule *rule)
+{
+	struct provider_handle *h = &ctx->handle[port];
+	int ret = h->ops->steer_add ? h->ops->steer_add(h, rule) : 0;
+
+	context_note_hold(ctx, port);
+	return ret;
 }
 
 void context_forget_holds(struct context *ctx, unsigned slot)
@@ -102,37 +111,12 @@ static bool is_member(const struct context *ctx, uint32_t pid)
 	return false;
 }
 
-static int reason_of(int error)
-{
-	return error == -EBUSY	    ? FS_REASON_interface_busy
-	       : error == -EEXIST   ? FS_REASON_foreign_xdp
-	       : error == -ENETDOWN ? FS_REASON_interface_down
-				    : FS_REASON_owner_gone;
-}
-
-/* What came before the owner's end is read still; then the port closes, its frames with it. */
-static void lose(struct context *ctx, unsigned i, int error, const char *why)
-{
-	host_format(ctx->why, sizeof(ctx->why), "%s: %s", ctx->stack->port_stats[i].ifname, why);
-	context_drain(ctx);
-	if (!ctx->stack->port[i])
-		return; /* it died meanwhile */
-	ctx->stack->port[i]->owner_pid = (int32_t)ctx->pid;
-	if (error != -ENETDOWN) /* an interface that went is waited for */
-		context_demote_all(ctx, (int)i, reason_of(error), ctx->why);
-	context_port_lost(ctx, i, reason_of(error));
-}
-
 static void adopt(struct context *ctx, unsigned i)
 {
 	struct provider_handle *h = &ctx->handle[i];
-	char why[PROVIDER_WHY_LEN] = "";
-	int ret = h->ops->adopt ? h->ops->adopt(h, ctx->fd_floor, why) : 0;
 
-	if (ret < 0) {
-		lose(ctx, i, ret, why);
-		return;
-	}
+	if (h->ops->adopt)
+		h->ops->adopt(h, ctx->fd_floor);
 	h->port->owner_pid = (int32_t)ctx->pid;
 	ctx->stack->port_stats[i].owner_pid = ctx->pid;
 	context_note_hold(ctx, i);
@@ -143,7 +127,7 @@ static void adopt(struct context *ctx, unsigned i)
 		 ctx->stack->port_stats[i].ifname);
 }
 
-/* Hold port @i, whoever owned it. 0, also where it is lost instead; -errno: others hold it, and this
+/* Hold port @i, whoever owned it. 0, also where it is lost in being opened anew; -errno: others hold it, and this
  * process may not. */
 static int hold_port(struct context *ctx, unsigned i)
 {

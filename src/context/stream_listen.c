@@ -71,7 +71,7 @@ static int steer_on(struct context *ctx, struct sock *s, unsigned port)
 
 	if (!h->ops)
 		return FS_REASON_join_denied;
-	if (h->ops->steer_add && h->ops->steer_add(h, &rule) < 0)
+	if (context_rule_add(ctx, port, &rule) < 0)
 		return FS_REASON_too_many_sockets;
 	s->steered |= (uint16_t)(1u << port);
 	s->record->port_index = s->record->port_index == 0xff ? (uint8_t)port : s->record->port_index;
@@ -121,12 +121,9 @@ int stream_steer_flow(struct context *ctx, const struct tcp_end *end)
 	struct steer_rule rule = flow_of(end);
 	int ret = 0;
 
-	for (unsigned i = 0; ret == 0 && i < ctx->n_handles; i++) {
-		struct provider_handle *h = &ctx->handle[i];
-
-		if (h->ops && h->ops->steer_add)
-			ret = h->ops->steer_add(h, &rule);
-	}
+	for (unsigned i = 0; ret == 0 && i < ctx->n_handles; i++)
+		if (ctx->handle[i].ops)
+			ret = context_rule_add(ctx, i, &rule);
 	ctx->stack->flows += ret == 0;
 	return ret;
 }

@@ -197,10 +197,9 @@ struct provider_ops {
 	int (*join)(struct provider_handle *handle, struct provider_port *port,
 		    const struct provider_hold *from, int fd_floor);
 
-	/* The owner ended, and with it the attachment: attach again, over the same steering maps, and be
-	 * the owner. For who holds the port by join(). Rules and sockets stay. 0 or -errno as open(), with
-	 * @why: then the port is as it was, without steering. NULL = joining is all it takes. */
-	int (*adopt)(struct provider_handle *handle, int fd_floor, char *why);
+	/* The owner ended: be the owner. For who holds the port by join(), in whose hands everything stays as it
+	 * is, what is attached included. NULL = joining is all it takes. */
+	void (*adopt)(struct provider_handle *handle, int fd_floor);
 
 	/* Take up to @n frames, from every queue in its turn: a flood on one does not silence another.
 	 * Ownership passes to the caller. Returns how many. Frames are whole;
@@ -262,7 +261,7 @@ struct provider_ops {
 	/* Bring port->stats up to date (may cost a system call). */
 	void (*refresh_stats)(struct provider_handle *handle);
 
-	/* Owner: detach, unmap, close; frames inside the rings return to the pool.
+	/* Owner: detach for all, unmap, close; frames inside the rings return to the pool.
 	 * Joined process: only its own descriptors and mappings.
 	 * Of a port whose last holder ended nothing is left but what lies in stack memory: a handle with
 	 * all descriptors -1, and port->owner_pid this process, returns its frames to the pool. */

@@ -111,6 +111,15 @@ int bpf_sys_link_create(int prog_fd, uint32_t ifindex, uint32_t attach_type, uin
 	return sys_fd_raise(sys_bpf(BPF_LINK_CREATE, &attr, sizeof(attr)), fd_floor);
 }
 
+int bpf_sys_link_detach(int link_fd)
+{
+	union bpf_attr attr;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.link_detach.link_fd = (uint32_t)link_fd;
+	return sys_bpf(BPF_LINK_DETACH, &attr, sizeof(attr));
+}
+
 int bpf_sys_map_update(int fd, const void *key, const void *value, uint64_t flags)
 {
 	union bpf_attr attr;

@@ -52,6 +52,9 @@ int bpf_sys_prog_load(const struct bpf_sys_prog *prog, const int *map_fds, int f
 int bpf_sys_link_create(int prog_fd, uint32_t ifindex, uint32_t attach_type, uint32_t flags,
 			int fd_floor);
 
+/* Take the program away, whoever holds the link's other descriptors (Linux 5.9; tcx 6.6). */
+int bpf_sys_link_detach(int link_fd);
+
 int bpf_sys_map_update(int fd, const void *key, const void *value, uint64_t flags);
 int bpf_sys_map_delete(int fd, const void *key);
 int bpf_sys_map_next(int fd, const void *key, void *next); /* @key NULL: first. -ENOENT: no more */

@@ -311,6 +311,14 @@ static void fd_drop(int *fd)
 	*fd = -1;
 }
 
+/* Others hold copies of the owner's: what it takes away is gone for them, too. */
+static void link_drop(const struct steer *steer, int *fd)
+{
+	if (steer->owner && *fd >= 0)
+		bpf_sys_link_detach(*fd);
+	fd_drop(fd);
+}
+
 int steer_open(struct steer *steer, const struct steer_open_args *args)
 {
 	int ret;
@@ -395,7 +403,6 @@ int steer_join(struct steer *steer, uint32_t ifindex, const int fd[STEER_N_FDS],
 	memset(steer, 0, sizeof(*steer));
 	memcpy(steer->fd, fd, sizeof(steer->fd));
 	steer->ifindex = ifindex;
-	steer->owner = fd[STEER_FD_LINK] >= 0;
 	steer->guard = fd[STEER_FD_GUARD] >= 0 ? STEER_GUARD_TCX : STEER_GUARD_NONE;
 	ret = shared_map(steer, at);
 	if (ret < 0)
@@ -403,19 +410,18 @@ int steer_join(struct steer *steer, uint32_t ifindex, const int fd[STEER_N_FDS],
 	return ret;
 }
 
-int steer_adopt(struct steer *steer, const struct steer_open_args *args)
+void steer_adopt(struct steer *steer, int fd_floor)
 {
-	int ret = interface_free(args);
+	const struct steer_open_args args = {
+		.ifindex = steer->ifindex,
+		.guard = STEER_GUARD_AUTO,
+		.fd_floor = fd_floor,
+	};
 
-	if (ret == 0)
-		ret = attach(steer, args);
-	if (ret < 0) {
-		fd_drop(&steer->fd[STEER_FD_LOCK]);
-		return ret;
-	}
 	steer->owner = true;
-	guard_attach(steer, args);
-	return 0;
+	/* It came after this process had joined, and its link ended with the owner. */
+	if (steer->guard == STEER_GUARD_TCX && steer->fd[STEER_FD_GUARD] < 0)
+		guard_attach(steer, &args);
 }
 
 void steer_fork_child(struct steer *steer, bool keep_maps)
@@ -432,9 +438,9 @@ void steer_fork_child(struct steer *steer, bool keep_maps)
 void steer_close(struct steer *steer)
 {
 	/* Detach first: no frame may be redirected while the tables go. */
-	fd_drop(&steer->fd[STEER_FD_LINK]);
-	fd_drop(&steer->fd[STEER_FD_SIDE]);
-	fd_drop(&steer->fd[STEER_FD_GUARD]);
+	link_drop(steer, &steer->fd[STEER_FD_LINK]);
+	link_drop(steer, &steer->fd[STEER_FD_SIDE]);
+	link_drop(steer, &steer->fd[STEER_FD_GUARD]);
 	if (steer->owner && steer->guard == STEER_GUARD_CLSACT)
 		steer_netlink_detach(steer->ifindex, STEER_HOOK_GUARD);
 	if (steer->owner && steer->tap == STEER_GUARD_CLSACT)

@@ -11,9 +11,10 @@
  * Does not: open AF_XDP sockets, read the clock, allocate, log, watch addresses (the caller feeds them).
  * Threads:  holder of the stack's lock; steer_heartbeat() and steer_stats() touch mapped memory only.
  * Errors:   0 or -errno; why text on a failed open.
- * Lifetime: both programs vanish with the last copy of the owner's link descriptors, thus with the
- *           process however it ends. A copy in a forked child keeps them: call steer_fork_child()
- *           there. Where a copy survives all the same, the heartbeat goes stale and frames pass.
+ * Lifetime: both programs vanish with the last copy of the link descriptors, thus with the last process that
+ *           joined, however it ends; and for all of them when the owner closes. A copy in a forked child
+ *           that takes no frames keeps them: call steer_fork_child() there. Where a copy survives all the
+ *           same, the heartbeat goes stale and frames pass.
  *
  * struct steer is private to a process and holds only descriptors and one pointer. The pointer is
  * valid in every process that maps the range at the same address: forked children inherit it, others
@@ -36,10 +37,10 @@ enum {
 	STEER_FD_FLOWS,	 /* map: flow entries */
 	STEER_FD_ADDRS,	 /* map: local addresses and port entries with an address */
 	STEER_FD_XSKS,	 /* map: queue -> AF_XDP socket */
-	STEER_FD_LINK,	 /* link of the XDP program or the tap: owner only; -1 when the tap hangs on clsact */
-	STEER_FD_GUARD,	 /* link of the guard: owner only; -1 when the guard hangs on clsact */
-	STEER_FD_LOCK,	 /* tap: the interface's name (tap.h): owner only */
-	STEER_FD_SIDE,	 /* link of a tap behind the XDP program: owner only */
+	STEER_FD_LINK,	 /* link of the XDP program or the tap; -1 when the tap hangs on clsact */
+	STEER_FD_GUARD,	 /* link of the guard; -1 when the guard hangs on clsact */
+	STEER_FD_LOCK,	 /* tap: the interface's name (tap.h) */
+	STEER_FD_SIDE,	 /* link of a tap behind the XDP program */
 	STEER_N_FDS
 };
 
@@ -49,7 +50,7 @@ enum { STEER_MAX_PROGRAMS = 3 }; /* attached at a time */
 enum steer_guard {
 	STEER_GUARD_AUTO,   /* to open: tcx link, else clsact. Never a result */
 	STEER_GUARD_NONE,   /* no guard could be attached: accelerate UDP only */
-	STEER_GUARD_TCX,    /* link, vanishes with the process (kernel 6.6) */
+	STEER_GUARD_TCX,    /* link, vanishes with its processes (kernel 6.6) */
 	STEER_GUARD_CLSACT, /* filter, removed by steer_close() or by the next steer_open() */
 };
 
@@ -58,7 +59,7 @@ struct steer {
 	uint32_t ifindex;
 	uint8_t guard; /* enum steer_guard, how it is attached */
 	uint8_t tap;   /* the same for the tap, TCX or CLSACT; 0 = there is an XDP program instead */
-	bool owner;    /* this process opened it (or took over the link descriptors) */
+	bool owner;    /* this process opened it, or took it over: what it closes is gone for all */
 	int fd[STEER_N_FDS]; /* -1 = none; all close-on-exec and >= fd_floor */
 };
 
@@ -130,20 +131,17 @@ void steer_side_off(struct steer_shared *shared);
 uint64_t steer_passed_partial(const struct steer_shared *shared);
 
 /*
- * A process that shares the stack but not by inheritance: take map descriptors (already this
- * process's, e.g. by pidfd_getfd(); LINK, GUARD and SIDE -1 unless ownership moves) and map the range @at.
+ * A process that shares the stack but not by inheritance: take descriptors (already this process's, e.g. by
+ * pidfd_getfd()) and map the range @at. It is no owner.
  * Owner of @fd's descriptors: steer after 0, the caller after any error.
  */
 int steer_join(struct steer *steer, uint32_t ifindex, const int fd[STEER_N_FDS], void *at);
 
 /*
- * steer_adopt() - the owner ended, whose links held the programs: attach them again, over the maps that
- * @steer got by steer_join(), and be the owner. Entries, counters and AF_XDP sockets stay.
- *
- * Of @args counts: ifindex, tap, tap_hang, native, guard, fd_floor, former, why, log.
- * Return: as steer_open(); after an error the maps are this process's still, and it is no owner.
+ * steer_adopt() - the owner ended: be the owner of what @steer got by steer_join(). What is attached stays, and is
+ * not looked at; a guard that came since then is attached again, as by steer_guard_add().
  */
-int steer_adopt(struct steer *steer, const struct steer_open_args *args);
+void steer_adopt(struct steer *steer, int fd_floor);
 
 /* In a forked child: close the link descriptors, so that the attachment ends with the owner. With
  * @keep_maps the child may still add and remove rules; without, the maps are closed too (the mapping

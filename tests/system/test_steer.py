@@ -612,6 +612,21 @@ def test_hazard_06_killed_owner_leaves_nothing(wires, pair):
         os.kill(child, 0)  # and the child still lives
 
 
+@pytest.mark.parametrize("mode", ["generic", "tap"])
+def test_an_owner_closes_for_all(wires, mode):
+    """Others hold copies of its links: what it takes away is gone all the same."""
+    wire = wires(mode)
+    wire.do(f"port add udp both {PORT}")
+    child = wire.ask("fork idle")["pid"]
+    assert wire.taken(V4)
+    wire.do("close")
+    sock = wire.kernel(socket.SOCK_DGRAM, B4)
+    wire.send(V4)
+    assert sock.recv(100) == b"hello"
+    assert not xdp_attached(wire.pair.b)
+    os.kill(child, 9)
+
+
 @pytest.mark.alone
 def test_hazard_06_stale_heartbeat_passes(wires, pair):
     """With a child that inherited every descriptor and does nothing: after a second frames pass."""

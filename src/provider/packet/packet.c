@@ -284,11 +284,11 @@ static void packet_fork_child(struct provider_handle *handle)
 	close_fds(handle); /* the ring mappings did not come along: MADV_DONTFORK */
 }
 
-/* Descriptors a joined process takes over: not those which exactly one process may hold. */
+/* Descriptors a joined process takes over, the link and the interface's name among them: what is attached outlives
+ * its owner. */
 static bool fd_is_shared(int i)
 {
-	return i != PACKET_FD_STEER + STEER_FD_LINK && i != PACKET_FD_STEER + STEER_FD_GUARD &&
-	       i != PACKET_FD_STEER + STEER_FD_LOCK && i != PACKET_FD_STAMP;
+	return i != PACKET_FD_STAMP;
 }
 
 static int packet_join(struct provider_handle *handle, struct provider_port *port,
@@ -312,33 +312,18 @@ static int packet_join(struct provider_handle *handle, struct provider_port *por
 	return rc;
 }
 
-/* Maps, rules and the sockets are the same; what ended with the owner is the tap's attachment. */
-static int packet_adopt(struct provider_handle *handle, int fd_floor, char *why)
+static void packet_adopt(struct provider_handle *handle, int fd_floor)
 {
 	struct packet_port *p = packet_port_of(handle);
 	struct steer s = steer_of(handle);
-	const struct steer_open_args args = {
-		.ifindex = p->base.ifindex,
-		.tap = true,
-		.tap_hang = p->tap,
-		.guard = p->guard == STEER_GUARD_NONE ? STEER_GUARD_NONE : STEER_GUARD_AUTO,
-		.fd_floor = fd_floor,
-		.why = why,
-		.why_len = PROVIDER_WHY_LEN,
-		.former = p->base.programs[0],
-	};
-	int rc = steer_adopt(&s, &args);
 
+	steer_adopt(&s, fd_floor);
 	steer_fds_to(handle, &s);
-	if (rc < 0)
-		return rc == -ENODEV ? -ENETDOWN : rc;
 	p->guard = s.guard;
 	p->guard_tried = s.guard != STEER_GUARD_NONE;
-	p->tap = s.tap;
 	memset(p->base.programs, 0, sizeof(p->base.programs));
 	steer_programs(&s, p->base.programs);
 	p->base.owner_pid = sys_getpid();
-	return 0;
 }
 
 static void packet_close(struct provider_handle *handle)

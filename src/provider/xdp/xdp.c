@@ -400,14 +400,12 @@ static void xdp_fork_child(struct provider_handle *handle)
 	close_fds(handle); /* the ring mappings did not come along: MADV_DONTFORK */
 }
 
-/* Descriptors a joined process takes over: not the links, which exactly one process may hold, nor what
- * the owner keeps ready, and not the side socket and the epoll set, which each opens for itself. */
+/* Descriptors a joined process takes over: not what the owner keeps ready, and not the side socket and the
+ * epoll set, which each opens for itself. The links are among them: what is attached outlives its owner. */
 static bool fd_is_shared(int i)
 {
 	return i != XDP_FD_WAIT && i != XDP_FD_VNET && i != XDP_FD_STAMP &&
-	       (i < XDP_FD_READY || i >= XDP_FD_READY + PACKET_SOCKETS) &&
-	       i != XDP_FD_STEER + STEER_FD_LINK && i != XDP_FD_STEER + STEER_FD_GUARD &&
-	       i != XDP_FD_STEER + STEER_FD_SIDE;
+	       (i < XDP_FD_READY || i >= XDP_FD_READY + PACKET_SOCKETS);
 }
 
 static int xdp_join(struct provider_handle *handle, struct provider_port *port,
@@ -443,31 +441,18 @@ failed:
 	return rc;
 }
 
-/* Maps, rules and the socket are the same; what ended with the owner is the programs' attachment. */
-static int xdp_adopt(struct provider_handle *handle, int fd_floor, char *why)
+static void xdp_adopt(struct provider_handle *handle, int fd_floor)
 {
 	struct xdp_port *p = xdp_port_of(handle);
 	struct steer s = xdp_steer_of(handle);
-	const struct steer_open_args args = {
-		.ifindex = p->base.ifindex,
-		.native = !p->generic,
-		.guard = p->guard == STEER_GUARD_NONE ? STEER_GUARD_NONE : STEER_GUARD_AUTO,
-		.fd_floor = fd_floor,
-		.why = why,
-		.why_len = PROVIDER_WHY_LEN,
-		.former = p->base.programs[0],
-	};
-	int rc = steer_adopt(&s, &args);
 
-	if (rc < 0)
-		return rc == -ENODEV ? -ENETDOWN : rc;
+	steer_adopt(&s, fd_floor);
 	xdp_side_adopt(handle, &s, fd_floor);
 	xdp_steer_fds_to(handle, &s);
 	p->guard = s.guard;
 	p->guard_tried = s.guard != STEER_GUARD_NONE;
 	steer_programs(&s, p->base.programs);
 	p->base.owner_pid = sys_getpid();
-	return 0;
 }
 
 static void xdp_close(struct provider_handle *handle)

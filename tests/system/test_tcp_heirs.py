@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+Connections that outlive the process which attached the interface: whoever inherited one goes on with it, whatever ended
+that process, whoever speaks first, and without a reset or a lost byte.
+"""
+import contextlib
+import ctypes
+import os
+import re
+import socket
+import struct
+import threading
+
+import pytest
+
+from lab import fsock, net, proc
+from test_tcp_faults import BACK_PORT, GUARD, PORT, PROGRAMS, PYTHON, Wire, connected, listening
+from test_tcp_faults import pair  # noqa: F401 (a fixture)
+
+
+ENDS = ("exec", "exit", "kill")
+FIRST = ("peer", "heir", "idle")
+SYS_BPF, BPF_PROG_QUERY, TCX_INGRESS, TCX_EGRESS = 321, 16, 46, 47  # linux/bpf.h
+NOTHING = ([], 0, "")
+libc = ctypes.CDLL(None)
+
+
+class Peer(threading.Thread):
+    """Says back what it hears over @sock until that ends."""
+
+    def __init__(self, sock):
+        super().__init__(daemon=True)
+        self.sock, self.wrong = sock, None
+        self.start()
+
+    def run(self):
+        try:
+            while data := self.sock.recv(65536):
+                self.sock.sendall(data)
+        except OSError as error:
+            self.wrong = error
+
+
+class Heir:
+    """stream_heir.py on fsock in pair.b, its peer in pair.a: .running, .peer; .pid of who goes on when go() was called."""
+
+    def __init__(self, pair, way, end, calls="joined", generations=1, family="v4", **options):
+        self.pair, self.way, self.family, self.pid = pair, way, family, None
+        self.stack = contextlib.ExitStack()
+        with contextlib.ExitStack() as failing:
+            failing.callback(self.close)
+            self.wire = self.stack.enter_context(contextlib.closing(Wire(pair.a)))
+            address, port = (pair.a.address(family), BACK_PORT) if way == "connect" else (pair.b.address(family), PORT)
+            back = self.stack.enter_context(contextlib.closing(listening(pair.a, address))) if way == "connect" else None
+            heard, self.told = os.pipe()
+            self.stack.callback(os.close, self.told)
+            argv = [PYTHON, PROGRAMS / "stream_heir.py", way, address, port, end, calls, generations]
+            with open(heard, "rb") as stdin:
+                self.running = self.stack.enter_context(pair.b.popen(
+                    fsock.run(argv, profile="latency", **options), env=fsock.CLEAN, cpu=proc.cpus()[1], stdin=stdin))
+            if not back:
+                assert self.running.wait_for("ready", GUARD), self.running.err
+            self.peer = self._talk(back.accept()[0] if back else connected(pair.a, address))
+            failing.pop_all()
+
+    def _talk(self, sock):
+        self.stack.enter_context(contextlib.closing(sock))
+        return Peer(sock)
+
+    def hears(self, text):
+        """The first process may have ended, which wait_for() takes for the end."""
+        assert proc.until(lambda: re.search(text, self.running.out) or "Error" in self.running.err, GUARD), "nothing"
+        assert "Error" not in self.running.err, self.running.err
+        return re.search(text, self.running.out)
+
+    def tell(self, word):
+        os.write(self.told, word.encode() + b"\n")
+
+    def go(self, first):
+        """Past the end of the first process, until the heir has talked on."""
+        self.pid = int(self.hears(r"over (\d+) ")[1])
+        if first == "peer":
+            self.peer.sock.sendall(b"unasked: ")
+        if first != "heir":
+            threading.Event().wait(1.2)  # whatever comes of it, comes meanwhile
+        self.tell("listen" if first == "peer" else "speak")
+        self.hears("well")
+
+    def again(self):
+        """A listener that was inherited listens on."""
+        self.tell("now accept")
+        self._talk(connected(self.pair.a, self.pair.b.address(self.family)))
+        self.tell("do")
+        self.hears("again")
+
+    def end(self):
+        """Nobody heard a reset, and nothing of it stays."""
+        assert left(self.pair.b)[1], "no guard"
+        self.tell("end")
+        assert proc.until(lambda: not self.running._to_group(0) or not alive(self.pid)), "the heir stays"
+        resets = self.wire.resets()
+        assert resets == [] and self.peer.wrong is None, (resets, self.peer.wrong)
+        assert proc.until(lambda: left(self.pair.b) == NOTHING), left(self.pair.b)
+
+    def close(self):
+        self.stack.close()
+
+
+def alive(pid):
+    return os.path.exists(f"/proc/{pid}/fd/0")
+
+
+def tc_links(ifindex):
+    """How many programs hang on the interface by tc links, which `tc` does not show."""
+    found = 0
+    for hook in TCX_INGRESS, TCX_EGRESS:
+        attr = ctypes.create_string_buffer(struct.pack("II", ifindex, hook), 72)
+        if libc.syscall(SYS_BPF, BPF_PROG_QUERY, attr, len(attr)) == 0:
+            found += struct.unpack_from("I", attr, 24)[0]
+    return found
+
+
+def left(side):
+    """What is attached to the interface of @side: XDP, links of tc programs, filters."""
+    link = side.run(["ip", "-d", "link", "show", "dev", net.LINK]).out
+    chains = [side.run(["tc", "filter", "show", "dev", net.LINK, hook]).out for hook in ("ingress", "egress")]
+    with side.inside():
+        links = tc_links(socket.if_nametoindex(net.LINK))
+    return re.findall(r"prog/xdp.*", link), links, "".join(chains)
+
+
+@contextlib.contextmanager
+def heir(*args, **options):
+    with contextlib.closing(Heir(*args, **options)) as made:
+        yield made
+        made.end()
+
+
+def assert_fast(heirs, adopted=1):
+    """What came since the first process ended came by the fast path; the port was taken over, not opened anew."""
+    assert fsock.counters(heirs.pid)["tcp_segments_in"] >= 300, fsock.stat(heirs.pid)
+    assert proc.until(lambda: fsock.counters(heirs.pid)["ports_adopted"] >= adopted), fsock.stat(heirs.pid)
+    assert fsock.counters(heirs.pid)["ports_reopened"] == 0
+
+
+@pytest.mark.parametrize("first", FIRST)
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("way, family", [("connect", "v4"), ("accept", "v6")])
+def test_an_heir_goes_on(pair, way, end, first, family):
+    """It had made a call before: it holds what steers, which therefore stays while nobody owns it."""
+    with heir(pair, way, end, family=family) as made:
+        made.go(first)
+        assert_fast(made)
