@@ -58,7 +58,7 @@ def counted(found):
     """Results of calls that were compared, by program."""
     by_case = {}
     for one in found:
-        key = one["program"].removesuffix("_fortified"), one["case"]
+        key = columns.source(one["program"]), one["case"]
         by_case[key] = max(by_case.get(key, 0), one["checks"])
     return {name: sum(n for (program, _), n in by_case.items() if program == name)
             for name in columns.programs() + streams.programs()}

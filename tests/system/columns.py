@@ -22,7 +22,7 @@ FAMILIES = ("v4", "v6", "mapped")
 # Programs in which the address family makes no difference run in fewer of them; --families=all runs all.
 FEWER = {"poll": ("v4", "v6"), "epoll": ("v4", "v6"), "opts": ("v4", "v6"), "fds": ("v4",),
          "groups": ("v4", "v6"), "stamp": ("v4", "v6"), "timeo": ("v4",), "signals": ("v4",), "process": ("v4",), "threads": ("v4",), "fortify": ("v4",),
-         "jumps": ("v4",),
+         "jumps": ("v4",), "syscall": ("v4",),
          "pointers": ("v4",), "share": ("v4", "v6"),
          "style": ("v4", "v6")}
 
@@ -37,13 +37,23 @@ FORTIFIED = ("recv", "rw", "poll", "fortify")
 CONTROL_FD = 3
 
 
+def by_syscall():
+    """Programs that run once more with their calls made by syscall() (P02)."""
+    return (HERE / "api" / "by_syscall.list").read_text().split()
+
+
+def source(name):
+    """The program of api/ that @name is a variant of."""
+    return name.removesuffix("_fortified").removesuffix("_syscall")
+
+
 def programs():
     return (HERE / "api" / "programs.list").read_text().split()
 
 
 def cases(name):
     """(case, claim) of one program, in the order of its source; a claim is (kind, detail), see record.h."""
-    text = (HERE / "api" / f"{name}.c").read_text()
+    text = (HERE / "api" / f"{source(name)}.c").read_text()
     return [(case, (kind, detail)) for kind, case, detail in CASE.findall(text)]
 
 
@@ -62,8 +72,9 @@ def selection(everything):
     """What to run: (program, case, family, claim)."""
     plain = [(name, case, family, claim) for name in programs() for case, claim in cases(name)
              for family in (FAMILIES if everything else FEWER.get(name, FAMILIES))]
-    return plain + [(name + "_fortified", case, "v4", claim)
-                    for name in FORTIFIED for case, claim in cases(name)]
+    variants = [name + "_fortified" for name in FORTIFIED]
+    variants += [name + "_syscall" for name in by_syscall() if name in programs()]
+    return plain + [(name, case, "v4", claim) for name in variants for case, claim in cases(name)]
 
 
 def title(name):
@@ -83,7 +94,7 @@ def deviations(name, case):
         cells = [cell.strip() for cell in line.split(" | ")]
         if len(cells) != 4 or not cells[3]:
             raise ValueError(f"deviations.txt: a row is 'case | kernel | accelerated | reason': {line}")
-        if fnmatch.fnmatchcase(f"{name}/{case}", cells[0]):
+        if fnmatch.fnmatchcase(f"{source(name)}/{case}", cells[0]):
             allowed.append((cells[1], cells[2], cells[3]))
     return allowed
 
@@ -141,7 +152,7 @@ def execute(pair, path, peer_path, case, family, column, timeout=60):
     cpu = proc.cpus()
     peer_family = "v6" if family == "v6" else "v4"
     peer_argv, peer_env = command(column if column in "AP" else "K", [peer_path, peer_family], **PATIENT)
-    argv, env = command(column, [path, case, family], **OPTIONS.get(pathlib.Path(path).name[4:], {}))
+    argv, env = command(column, [path, case, family], **OPTIONS.get(source(pathlib.Path(path).name[4:]), {}))
     with mine, theirs, pair.b.popen(peer_argv, env=peer_env, cpu=cpu[1], fds=(CONTROL_FD,),
                                     preexec=_on_control_fd(theirs)) as peer:
         theirs.close()  # so that a peer that dies is seen at once

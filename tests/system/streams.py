@@ -27,8 +27,9 @@ def programs():
 
 def selection(everything):
     """What to run: (program, family)."""
-    return [(name, family) for name in programs()
-            for family in (columns.FAMILIES if everything or name in ALL_FAMILIES else FEWER)]
+    plain = [(name, family) for name in programs()
+             for family in (columns.FAMILIES if everything or name in ALL_FAMILIES else FEWER)]
+    return plain + [(name + "_syscall", "v4") for name in columns.by_syscall() if name in programs()]
 
 
 def split(done):

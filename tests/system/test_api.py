@@ -47,7 +47,7 @@ def test_api(shared_pairs, program, request, outcomes, api_case):
     assert aborts or kernel.lines[-1:] == ["end"]
     if off:
         agree(kernel, off.result())
-    allowed = columns.deviations(name.removesuffix("_fortified"), case)
+    allowed = columns.deviations(name, case)
     if "M" in wanted and name in columns.MIXED and family == "v4":
         agree(kernel, run(shared_pairs[1], "M"), allowed)
     packet = columns.on_packet(name, family, request.config.getoption("--packet") == "all")
