@@ -129,23 +129,28 @@ def dropped_by_kernel(pair):
     return total
 
 
+PAIRS = 3  # of runs: one that somebody else's work fell into says nothing, a loss of ours is in each
+
+
 class Loss:
     """
-    A one-way load on kernel sockets, then on fsock: it loses no more than the kernel under the same load
-    of the machine, but for 2 % of the datagrams, by which two runs of either differ; and each lost one is
-    in a counter, where the receiver's @counters can still be read.
+    A one-way load on kernel sockets, then on fsock, up to PAIRS times, until it loses no more than the kernel
+    beside it but for 2 % of the datagrams, by which two runs of either differ. In each run, each lost one is in a
+    counter, where the receiver's @counters can still be read.
     """
 
     def __init__(self, pair, sides, load, counters=True):
-        sent, self.by_kernel, _ = load((False, False))
-        before = dropped_by_kernel(pair)
-        self.sent, self.lost, run = load(sides)
-        self.counted = run.drops + dropped_by_kernel(pair) - before
-        assert self.sent >= sent / 2, f"{self.sent} were sent, {sent} on the kernel"
-        assert self.lost <= self.by_kernel + self.sent // 50, \
-            f"{self.lost} of {self.sent} lost, {self.by_kernel} of {sent} on the kernel"
-        assert not counters or self.lost <= self.counted, \
-            f"{self.lost} of {self.sent} lost, only {self.counted} of them counted"
+        self.seen = []
+        for _ in range(PAIRS):
+            kernel_sent, by_kernel, _ = load((False, False))
+            before = dropped_by_kernel(pair)
+            self.sent, lost, run = load(sides)
+            counted = run.drops + dropped_by_kernel(pair) - before
+            assert not counters or lost <= counted, f"{lost} of {self.sent} lost, only {counted} of them counted"
+            self.seen.append(f"{lost} of {self.sent} lost, {by_kernel} of {kernel_sent} on the kernel")
+            if self.sent >= kernel_sent / 2 and lost <= by_kernel + self.sent // 50:
+                return
+        raise AssertionError("; ".join(self.seen))
 
 
 @pytest.mark.alone
