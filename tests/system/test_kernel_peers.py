@@ -251,7 +251,7 @@ def test_segments_to_a_receiver_in_native_mode(pair):
 def test_losses_of_the_side_are_counted(pair):
     """A receiver that stops for a while: what it does not get, a counter has."""
     pair.meet()
-    argv = [PYTHON, PROGRAMS / "segments.py", "recv", net.B4, PORT, 5]
+    argv = [PYTHON, PROGRAMS / "segments.py", "recv", net.B4, PORT, proc.GUARD]
     with pair.b.popen(under(LATENCY, *argv), env=fsock.CLEAN) as end:
         assert end.wait_for("ready"), end.err
         warm(pair, end)
@@ -261,8 +261,8 @@ def test_losses_of_the_side_are_counted(pair):
                           env=fsock.CLEAN)
         end.send(signal.SIGCONT)
         # Counters of ports are published once a second.
-        counted = proc.until(lambda: fsock.drops(end.pid) > before, 4)
-        end.finish()
+        counted = proc.until(lambda: fsock.drops(end.pid) > before)
+        end.stop()
         seen = json.loads(end.out.splitlines()[-1])
     assert seen["wrong"] == 0 and len(seen["numbers"]) < int(done.out)
     assert counted

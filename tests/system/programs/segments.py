@@ -5,9 +5,10 @@ segments.py recv ADDRESS PORT SECONDS [gro]
 
 send: CALLS calls of COUNT datagrams of SIZE bytes by UDP_SEGMENT, of which the last is shorter by one,
 PAUSE seconds apart; with ALONE a datagram of that many bytes by an ordinary call after each. Every
-datagram begins with its number. recv: what came until it was quiet for SECONDS, as JSON: numbers in
-order of arrival, lengths, how many were not as sent, and the sizes UDP_GRO told.
+datagram begins with its number. recv: what came until it was quiet for SECONDS or SIGINT came, as JSON:
+numbers in order of arrival, lengths, how many were not as sent, and the sizes UDP_GRO told.
 """
+import contextlib
 import json
 import socket
 import struct
@@ -49,25 +50,23 @@ def recv(address, port, seconds, gro=False):
     print("ready", file=sys.stderr, flush=True)
     seen = {"numbers": [], "bytes": [], "wrong": 0, "told": []}
     sock.settimeout(20)
-    while True:
-        try:
+    with contextlib.suppress(TimeoutError, KeyboardInterrupt):
+        while True:
             data, control, _, _ = sock.recvmsg(65536, 256)
-        except TimeoutError:
-            break
-        if data.startswith(GREETING):  # UDP_GRO may join several
-            continue
-        sock.settimeout(seconds)
-        step = len(data)
-        for level, kind, value in control:
-            if (level, kind) == (SOL_UDP, UDP_GRO):
-                step = struct.unpack("=i", value)[0]
-                seen["told"].append(step)
-        for at in range(0, len(data), step):
-            part = data[at:at + step]
-            number = struct.unpack("!I", part[:4])[0]
-            seen["numbers"].append(number)
-            seen["bytes"].append(len(part))
-            seen["wrong"] += part != datagram(number, len(part))
+            if data.startswith(GREETING):  # UDP_GRO may join several
+                continue
+            sock.settimeout(seconds)
+            step = len(data)
+            for level, kind, value in control:
+                if (level, kind) == (SOL_UDP, UDP_GRO):
+                    step = struct.unpack("=i", value)[0]
+                    seen["told"].append(step)
+            for at in range(0, len(data), step):
+                part = data[at:at + step]
+                number = struct.unpack("!I", part[:4])[0]
+                seen["numbers"].append(number)
+                seen["bytes"].append(len(part))
+                seen["wrong"] += part != datagram(number, len(part))
     print(json.dumps(seen), flush=True)
 
 
