@@ -134,9 +134,9 @@ def test_round_trip_is_at_least_both_delays(line):
 
 
 def test_a_full_queue_drops_the_last(line):
-    """Nineteen datagrams of 1,044 bytes wait for a line that takes 0.2 s to send them; two hundred come."""
+    """Nineteen datagrams of 1,044 bytes wait for a line that takes 2 s to send them; two hundred come."""
     size = 1000
-    with emulator.Emulator(line, {"rate": 800000, "queue": 20000}) as between:
+    with emulator.Emulator(line, {"rate": 80000, "queue": 20000}) as between:
         assert line.a.run(script(SEND, net.B4, 200, 0, size)).status == 0
         counted = between.stop()["forward"]
     assert counted["sent"] == 200 and counted["lost"] == 0
