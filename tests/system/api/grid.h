@@ -15,6 +15,7 @@ enum {
 	STATE_FIN_WAIT1 = 4,	/* of tcpi_state */
 	STATE_FIN_WAIT2 = 5,
 	STATE_CLOSE = 7,
+	STATE_LAST_ACK = 9,
 	CLOSED_FD = 190,		/* no descriptor has this number */
 	GRID_DATA = 100,		/* bytes, or size of each of three datagrams, that wait in a state "with data" */
 };

@@ -53,8 +53,8 @@ static void connect_out(void)
 	struct addr a = there(where());
 
 	connect_to("connect", a);
-	TRY(connect(it, SA(&a), a.len));
-	TRY(connect(it, SA(&a), a.len));
+	connect_to("connect once more", a);
+	connect_to("connect for the third time", a);
 }
 
 static void connect_to_closed(void)
@@ -94,14 +94,36 @@ static void accept_one(void)
 	close(fd);
 }
 
+/* What acknowledges the last FIN of a connection ends it: whether it has come by now is nobody's result. */
+static void await_last_ack(void)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+	int64_t end = now_ms() + 4000;
+
+	while (getsockopt(it, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_state == STATE_LAST_ACK && now_ms() < end)
+		sleep_ms(1);
+}
+
+static void shut_down(int how)
+{
+	int ret, error;
+
+	errno = ERRNO_MARK;
+	ret = shutdown(it, how);
+	error = errno;
+	await_last_ack();
+	grid_said("shutdown", ret, error);
+}
+
 static void shut(int how)
 {
-	TRY(shutdown(it, how));
+	shut_down(how);
 	TRY(recv(it, buf, sizeof(buf), 0));
 	TRY(recv(it, buf, sizeof(buf), 0));
 	TRY(send(it, "x", 1, MSG_NOSIGNAL));
-	TRY(shutdown(it, how));
-	TRY(shutdown(it, SHUT_RDWR));
+	shut_down(how);
+	shut_down(SHUT_RDWR);
 }
 
 static void shut_reading(void)
