@@ -116,11 +116,12 @@ def checks(lines):
 
 
 class Outcome:
-    """What one column said; @sockets are the records of the program's sockets."""
+    """What one column said; @sockets are the records of the program's sockets, @peers those of its peer's."""
 
-    def __init__(self, column, lines, status, err, sockets):
+    def __init__(self, column, lines, status, err, sockets, peers):
         self.column, self.lines, self.status = column, lines, status
         self.err, self.sockets, self.counts = err, sockets, fsock.sum_counts(sockets)
+        self.peers, self.peer_counts = peers, fsock.sum_counts(peers)
 
     def reasons(self):
         return {fsock.reason_name(sock["reason"]) for sock in self.sockets}
@@ -148,13 +149,13 @@ def execute(pair, path, peer_path, case, family, column, timeout=60):
     """Run one case in one column."""
     _reserve_control_fd()
     mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    report = fsock.Report()
+    report, peer_report = fsock.Report(), fsock.Report()
     cpu = proc.cpus()
     peer_family = "v6" if family == "v6" else "v4"
     peer_argv, peer_env = command(column if column in "AP" else "K", [peer_path, peer_family], **PATIENT)
     argv, env = command(column, [path, case, family], **OPTIONS.get(source(pathlib.Path(path).name[4:]), {}))
-    with mine, theirs, pair.b.popen(peer_argv, env=peer_env, cpu=cpu[1], fds=(CONTROL_FD,),
-                                    preexec=_on_control_fd(theirs)) as peer:
+    with mine, theirs, pair.b.popen(peer_argv, env={**peer_env, **peer_report.env}, cpu=cpu[1],
+                                    fds=(CONTROL_FD, peer_report.fd), preexec=_on_control_fd(theirs)) as peer:
         theirs.close()  # so that a peer that dies is seen at once
         # No settimeout() here: it would make the program's end non-blocking, too.
         mine.send(b"ready")
@@ -166,9 +167,12 @@ def execute(pair, path, peer_path, case, family, column, timeout=60):
             raise AssertionError(f"the peer did not start: {peer.err}")
         done = pair.a.run([*argv], env={**env, **report.env}, cpu=cpu[0], timeout=timeout,
                           fds=(CONTROL_FD, report.fd), preexec=_on_control_fd(mine))
-    sockets = report.sockets()
+        mine.close()  # the peer ends now, and reports what it had open
+        proc.until(lambda: not peer.alive())
+    sockets, peers = report.sockets(), peer_report.sockets()
     report.close()
-    return Outcome(column, done.out.splitlines(), done.status, done.err, sockets)
+    peer_report.close()
+    return Outcome(column, done.out.splitlines(), done.status, done.err, sockets, peers)
 
 
 def differences(kernel, other, allowed=()):

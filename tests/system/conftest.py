@@ -22,8 +22,6 @@ def pytest_addoption(parser):
                      help="what programs under fsock use where the test does not say")
     parser.addoption("--families", default="useful", choices=("useful", "all"),
                      help="all: every API program in every address family")
-    parser.addoption("--streams", default="some", choices=("some", "all"),
-                     help="all: stream programs with fsock at both ends, too (column A)")
     parser.addoption("--cases", metavar="GLOB", default="*", help="cases of the stream programs to run")
     parser.addoption("--lengths", default="short", choices=("short", "whole"),
                      help="whole: programs over TCP move as much as their users do")

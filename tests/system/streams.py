@@ -5,6 +5,7 @@ streams - the stream programs of api/ in the columns K, N, A and M of columns.py
 A stream program runs many cases in one process (api/stream.h), so that 300 cases take a minute. Where one ends
 it, by a crash or because it hung, the rest is run by another process.
 """
+import fnmatch
 import pathlib
 import re
 
@@ -16,6 +17,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 # the program is the client in v4, the server in v6.
 ALL_FAMILIES = ("stream_connect", "stream_listen")
 FEWER = ("v4", "v6")
+
+# Cases whose peer asks for what only the kernel's connection has (a filter, TCP_REPAIR), and so takes it there.
+PEER_TO_KERNEL = ("stream_rare/unreachable_host*",)
 
 RECORD = 224  # bytes of one record in the marks on stderr
 RESTARTS = 20
@@ -32,9 +36,15 @@ def selection(everything):
     return plain + [(name + "_syscall", "v4") for name in columns.by_syscall() if name in programs()]
 
 
+def claims_peer(name, case):
+    """Does a peer on fsock have to keep its connections on the fast path?"""
+    return not any(fnmatch.fnmatchcase(f"{name}/{case}", pattern) for pattern in PEER_TO_KERNEL)
+
+
 def split(done):
     """(case, Outcome) of each case that a process began, in order, and whether it ended well after the last."""
-    marks = [0] + [int(size) // RECORD for size in re.findall(r"^records (\d+)$", done.err, re.M)]
+    marks = [(0, 0)] + [(int(mine) // RECORD, int(theirs) // RECORD)
+                        for mine, theirs in re.findall(r"^records (\d+) (\d+)$", done.err, re.M)]
     parts = []
     for line in done.lines:
         if line.startswith("case "):
@@ -44,8 +54,10 @@ def split(done):
     found = []
     for number, (case, lines) in enumerate(parts):
         over = number + 1 < len(marks)
-        records = done.sockets[marks[number]:marks[number + 1] if over else None]
-        found.append((case, columns.Outcome(done.column, lines, 0 if over else done.status, done.err, records)))
+        mine, theirs = (slice(begin, end) for begin, end in
+                        zip(marks[number], marks[number + 1] if over else (None, None)))
+        found.append((case, columns.Outcome(done.column, lines, 0 if over else done.status, done.err,
+                                            done.sockets[mine], done.peers[theirs])))
     return found, done.status == 0 or len(marks) <= len(parts)
 
 

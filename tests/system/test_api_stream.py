@@ -2,12 +2,13 @@
 """The three-column tests of streams: every case of every stream program of api/, see streams.py."""
 import concurrent.futures
 import fnmatch
+import socket
 
 import pytest
 
 import columns
 import streams
-from lab import net
+from lab import fsock, net
 
 # What goes to these addresses is lost: no station has that link address.
 NOWHERE = ("10.77.0.99", "fd77::99")
@@ -42,12 +43,26 @@ def holds(on, kind, detail):
         assert detail in on.reasons(), f"not {detail}: {on.reasons()}"
 
 
-def judge(case, claim, kernel, other, allowed, claims):
+def holds_there(on, kind):
+    """The same of the other end, where it runs under fsock, too."""
+    streams_there = [sock for sock in on.peers if sock["protocol"] == socket.IPPROTO_TCP]
+    left = [fsock.reason_name(sock["reason"]) for sock in streams_there if not sock["accelerated"]]
+    assert not left, f"connections of the peer's left to the kernel: {left}"
+    if kind in ("FAST", "BUT"):
+        assert streams_there, "the peer saw no connection"
+        assert on.peer_counts.kernel == 0, f"data left to the kernel by the peer: {on.peer_counts}"
+
+
+def judge(name, case, claim, kernel, other):
     """What is wrong with a case in one column: lines of text; and the reasons of what may differ."""
+    column = other[case].column if case in other else None
+    allowed = columns.deviations(name, case) if column != "N" else ()
     bad, used = streams.differences(case, kernel, other, allowed)
-    if claims and not bad:
+    if column != "N" and not bad:
         try:
             holds(other[case], *claim)
+            if column == "A" and streams.claims_peer(name, case):
+                holds_there(other[case], claim[0])
         except AssertionError as error:
             bad = [str(error).partition("\n")[0]]
     return bad, used
@@ -56,8 +71,6 @@ def judge(case, claim, kernel, other, allowed, claims):
 def test_api_stream(stream_pairs, program, request, outcomes, stream_program):
     name, family = stream_program
     wanted = request.config.getoption("--columns")
-    if request.config.getoption("--streams") != "all":
-        wanted = wanted.replace("A", "")
     claims = {case: claim for case, claim in columns.cases(name)
               if fnmatch.fnmatchcase(case, request.config.getoption("--cases"))}
     path, peer = program("api_" + name), program("api_stream_peer")
@@ -81,8 +94,7 @@ def test_api_stream(stream_pairs, program, request, outcomes, stream_program):
         if ended:
             bad.append(f"{column}, end of the program: status {ended.status}\n{ended.err}")
         for case, claim in claims.items():
-            allowed = columns.deviations(name, case) if column != "N" else ()
-            wrong, used = judge(case, claim, kernel, other, allowed, column != "N")
+            wrong, used = judge(name, case, claim, kernel, other)
             bad += [f"--- {case}, column {column}\n" + "\n".join(wrong)] if wrong else []
             if column in "MA" and not wrong:
                 outcomes.append({"program": name, "case": case, "family": family, "claim": claim, "differs": used,

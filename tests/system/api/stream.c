@@ -282,7 +282,7 @@ static void before(const char *name)
 	say("case %s", name);
 }
 
-/* Tells the harness on stderr how much of the records belong to the cases so far. */
+/* Tells the harness on stderr how much of the records of this end and of the peer belong to the cases so far. */
 static void after(void)
 {
 	static const int used[] = { SIGPIPE, SIGALRM, SIGURG, SIGIO, SIGUSR1, SIGUSR2 };
@@ -297,7 +297,7 @@ static void after(void)
 	peer("clear"); /* the third segment of a handshake may have waited for the end */
 	for (i = 0; i < sizeof(used) / sizeof(used[0]); i++)
 		signal(used[i], SIG_DFL);
-	dprintf(2, "records %ld\n", report ? (long)lseek(atoi(report), 0, SEEK_END) : 0L);
+	dprintf(2, "records %ld %ld\n", report ? (long)lseek(atoi(report), 0, SEEK_END) : 0L, peer("records"));
 	arm_guard(0);
 }
 

@@ -29,6 +29,7 @@
  * datagram PORT SIZE           one to the program's PORT, from PORT_SINK, where whatever arrives is left unread
  * later MS ORDER               do ORDER after MS ms
  * clear                        reset all connections, close all listeners but the first
+ * records                      bytes of its own records so far (FSOCK_REPORT_FD)
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -400,6 +401,13 @@ static long clear(struct peer *p)
 	return 0;
 }
 
+static long records(void)
+{
+	const char *report = getenv("FSOCK_REPORT_FD");
+
+	return report ? (long)lseek(atoi(report), 0, SEEK_END) : 0;
+}
+
 static long put_off(struct peer *p, int ms, const char *order)
 {
 	int i;
@@ -589,6 +597,8 @@ static long obey(struct peer *p, const char *order)
 		return 1;
 	if (strcmp(verb, "clear") == 0)
 		return clear(p);
+	if (strcmp(verb, "records") == 0)
+		return records();
 	if (strcmp(verb, "listen") == 0)
 		return open_listener(p, (int)a, (int)b, (int)c);
 	if (strcmp(verb, "unlisten") == 0) {
