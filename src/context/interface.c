@@ -86,7 +86,7 @@ static void forget_entries(struct context *ctx, unsigned port)
 {
 	struct list *e;
 
-	stream_forget_port(ctx, port);
+	stream_port_gone(ctx, port);
 	LIST_FOR_EACH(e, &ctx->stack->all_socks) {
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
 
@@ -295,6 +295,7 @@ static void recover(struct context *ctx)
 			steer_again(ctx, s, &places);
 		ctx->stack->waiting |= s->missing > 0;
 	}
+	ctx->stack->waiting |= !stream_return(ctx);
 }
 
 /* Ports that work, by bit. */

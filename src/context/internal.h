@@ -530,8 +530,12 @@ void stream_unsteer(struct context *ctx, struct sock *s);
 /* @port was opened or opened anew: its tables are empty. */
 void stream_resteer(struct context *ctx, unsigned port);
 
-/* Its tables are no more. */
-void stream_forget_port(struct context *ctx, unsigned port);
+/* It closed, since its interface went or is another: who was served there waits for it to return. */
+void stream_port_gone(struct context *ctx, unsigned port);
+
+/* Open ports and put entries in for those who wait, as far as interfaces with their addresses are there. True: nobody waits
+ * any more. */
+bool stream_return(struct context *ctx);
 
 /* --- multiplex.c --- */
 

@@ -19,6 +19,7 @@
 #include "host/diag.h"
 #include "socket/bare.h"
 #include "sys/sys.h"
+#include "tcp/request.h"
 
 enum {
 	OWN_MAX = 32,	   /* listeners of ours on one port; with more, the rest count as strangers */
@@ -190,20 +191,8 @@ static bool belongs_on(struct context *ctx, const struct sock *s, uint32_t ifind
 	return ip_addr_is_any(&s->rule_local) || context_interface_of(ctx, &s->rule_local) == ifindex;
 }
 
-void stream_resteer(struct context *ctx, unsigned port)
-{
-	struct list *e;
-
-	stream_forget_port(ctx, port);
-	LIST_FOR_EACH(e, &ctx->stack->all_streams) {
-		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
-
-		if (stream_listens(&s->stream) && !s->stream.leaving && belongs_on(ctx, s, ctx->stack->ip.port[port].ifindex))
-			steer_on(ctx, s, port);
-	}
-}
-
-void stream_forget_port(struct context *ctx, unsigned port)
+/* Its tables are no more. */
+static void forget_port(struct context *ctx, unsigned port)
 {
 	struct list *e;
 
@@ -214,6 +203,101 @@ void stream_forget_port(struct context *ctx, unsigned port)
 		if (s->record->port_index == port)
 			s->record->port_index = 0xff;
 	}
+}
+
+/* Connections that no entry of a port brings here: of a port that their program chose, or whose listener left. */
+static void resteer_flows(struct context *ctx, unsigned port)
+{
+	struct tcp_stack *tcp = &ctx->stack->tcp;
+	struct provider_handle *h = &ctx->handle[port];
+	struct table_cursor cursor = { 0 };
+	struct table_node *node;
+
+	while (ctx->stack->flows && h->ops->steer_add && (node = table_next(&tcp->ends, &cursor)) != NULL) {
+		const struct tcp_end *end = FS_CONTAINER_OF(node, struct tcp_end, node);
+		struct steer_rule rule = flow_of(end);
+
+		if (end->kind == TCP_END_CONN && !is_away(end) && !context_lease_covers(ctx, end->local_port) &&
+		    !tcp_listener_find(tcp, &end->local, end->local_port, &end->remote, end->remote_port,
+				       ctx->stack->ip.port[port].ifindex))
+			h->ops->steer_add(h, &rule);
+	}
+}
+
+void stream_resteer(struct context *ctx, unsigned port)
+{
+	struct list *e;
+
+	forget_port(ctx, port);
+	LIST_FOR_EACH(e, &ctx->stack->all_streams) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (stream_listens(&s->stream) && !s->stream.leaving && belongs_on(ctx, s, ctx->stack->ip.port[port].ifindex))
+			steer_on(ctx, s, port);
+	}
+	resteer_flows(ctx, port);
+}
+
+/* --- interfaces that return --- */
+
+void stream_port_gone(struct context *ctx, unsigned port)
+{
+	struct list *e;
+
+	ctx->stack->waiting |= ctx->stack->tcp.n_conns > 0;
+	LIST_FOR_EACH(e, &ctx->stack->all_streams) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (!(s->steered & (1u << port)) || s->stream.leaving)
+			continue;
+		s->missing += s->missing < UINT8_MAX;
+		ctx->stack->waiting = true;
+	}
+	forget_port(ctx, port);
+}
+
+/* As steer_again() of datagram sockets: who takes all interfaces waits for as many as there were. */
+static bool listener_returns(struct context *ctx, struct sock *s)
+{
+	uint16_t before = s->steered;
+	int gained;
+
+	if (!s->missing || !stream_listens(&s->stream) || s->stream.leaving)
+		return true;
+	stream_steer(ctx, s);
+	gained = __builtin_popcount(s->steered & ~(unsigned)before);
+	s->missing -= (uint8_t)FS_MIN(gained, (int)s->missing);
+	return s->missing == 0;
+}
+
+/* Has the interface with @local a port, which opens if need be? */
+static bool address_returns(struct context *ctx, const struct ip_addr *local)
+{
+	uint32_t ifindex = context_interface_of(ctx, local);
+	int reason;
+
+	return ifindex && context_port(ctx, ifindex, &reason) >= 0;
+}
+
+bool stream_return(struct context *ctx)
+{
+	struct table_cursor cursor = { 0 };
+	struct ip_addr last = { 0 };
+	struct table_node *node;
+	bool all = true;
+	struct list *e;
+
+	LIST_FOR_EACH(e, &ctx->stack->all_streams)
+		all &= listener_returns(ctx, FS_CONTAINER_OF(e, struct sock, all));
+	while (ctx->stack->tcp.n_conns && (node = table_next(&ctx->stack->tcp.ends, &cursor)) != NULL) {
+		const struct tcp_end *end = FS_CONTAINER_OF(node, struct tcp_end, node);
+
+		if (end->kind != TCP_END_CONN || is_away(end) || ip_addr_equal(&end->local, &last))
+			continue;
+		last = end->local;
+		all &= address_returns(ctx, &last);
+	}
+	return all;
 }
 
 /* --- whether --- */
