@@ -31,7 +31,8 @@ MIB = 1 << 20
 
 
 def pytest_generate_tests(metafunc):
-    if "ends" in metafunc.fixturenames:
+    chosen = [mark for mark in metafunc.definition.iter_markers("parametrize") if "ends" in mark.args[0]]
+    if "ends" in metafunc.fixturenames and not chosen:
         metafunc.parametrize("ends", COLUMNS, indirect=True)
 
 
@@ -225,12 +226,14 @@ def test_nginx_with_workers(ends, tmp_path):
 
 # --- a database -------------------------------------------------------------------------------
 
-def test_redis(ends, tmp_path, whole):
+@pytest.mark.parametrize("family", ["v4", "v6"])
+def test_redis(ends, tmp_path, whole, family):
     """Commands, a value of some MiB, a child that saves, and the load that comes with it."""
+    host = ends.pair.b.address(family)
     value = tmp_path / "value"
     want = body(value, 8 * MIB)
-    cli = ["redis-cli", "-h", net.B4]
-    server = ["redis-server", "--bind", net.B4, "--protected-mode", "no", "--save", "", "--dir", tmp_path]
+    cli = ["redis-cli", "-h", host]
+    server = ["redis-server", "--bind", host, "--protected-mode", "no", "--save", "", "--dir", tmp_path]
     with ends.server(server, 6379):
         assert ends.client([*cli, "SET", "name", "value"]).out == "OK\n"
         with value.open() as stdin:
@@ -239,7 +242,7 @@ def test_redis(ends, tmp_path, whole):
                     counted=False)
         assert digest_of(tmp_path / "got") == want
         assert "saving started" in ends.client([*cli, "BGSAVE"]).out
-        load = ends.client(["redis-benchmark", "-h", net.B4, "-n", 200000 if whole else 20000, "-c", 50, "-P", 16,
+        load = ends.client(["redis-benchmark", "-h", host, "-n", 200000 if whole else 20000, "-c", 50, "-P", 16,
                             "-t", "set,get,lpush,lrange_100", "--csv"])
         assert proc.until((tmp_path / "dump.rdb").exists, 20)
         assert ends.client([*cli, "GET", "name"]).out == "value\n"
@@ -262,31 +265,30 @@ PasswordAuthentication no
 
 
 @pytest.fixture
-def ssh(tmp_path):
-    """(server, client): argv of an sshd and of an ssh with keys of their own."""
+def ssh(request, tmp_path):
+    """(server, client): argv of an sshd and of an ssh with keys of their own, over the family that the test says or IPv4."""
+    host = net.B6 if getattr(request, "param", "v4") == "v6" else net.B4
     for name in ("host", "user"):
         done = proc.Process(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name]).finish()
         assert done.status == 0, done.err
     config = tmp_path / "sshd_config"
-    config.write_text(SSHD.format(address=net.B4, folder=tmp_path))
+    config.write_text(SSHD.format(address=host, folder=tmp_path))
     separate = pathlib.Path("/run/sshd")
     made = not separate.exists()
     separate.mkdir(mode=0o755, exist_ok=True)
     yield (["/usr/sbin/sshd", "-D", "-e", "-f", config],
            ["ssh", "-F", "none", "-i", tmp_path / "user", "-p", 2222, "-o", "StrictHostKeyChecking=no", "-o",
-            f"UserKnownHostsFile={tmp_path}/known", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes", f"root@{net.B4}"])
+            f"UserKnownHostsFile={tmp_path}/known", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes", f"root@{host}"])
     if made:
         with contextlib.suppress(OSError):
             separate.rmdir()
 
 
-@pytest.mark.alone  # all of them need /run/sshd, and remove it
-def test_ssh(ends, tmp_path, whole, ssh):
+def there_and_back(ends, tmp_path, ssh, size):
     """
     A command, a large copy there and one back. ssh begins by closing all descriptors, that of the report among them,
     and is counted while it lives. sshd starts itself anew for each connection, which so goes on in the kernel.
     """
-    size = 1024 * MIB if whole else 32 * MIB
     want = body(tmp_path / "file", size)
     server, client = ssh
     with ends.server(server, 2222, counted=False) as running:
@@ -304,6 +306,17 @@ def test_ssh(ends, tmp_path, whole, ssh):
         ends.client(shell(f"exec {shlex.join(map(str, client))} cat {tmp_path}/there >{tmp_path}/back"),
                     counted=False)
     assert digest_of(tmp_path / "back") == want
+
+
+@pytest.mark.alone  # all of them need /run/sshd, and remove it
+def test_ssh(ends, tmp_path, whole, ssh):
+    there_and_back(ends, tmp_path, ssh, 1024 * MIB if whole else 32 * MIB)
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("ends, ssh", [("both", "v6")], indirect=True)
+def test_ssh_over_ipv6(ends, tmp_path, ssh):
+    there_and_back(ends, tmp_path, ssh, 8 * MIB)
 
 
 # --- plumbing ---------------------------------------------------------------------------------
@@ -329,13 +342,14 @@ def test_socat_forks_for_each_connection(ends, tmp_path):
             assert done.out == "A LINE FOR A CHILD\n" * 1000
 
 
-@pytest.mark.parametrize("direction", ["there", "back"])
-def test_netcat(ends, tmp_path, whole, direction):
+@pytest.mark.parametrize("direction, family", [("there", "v4"), ("back", "v4"), ("there", "v6"), ("back", "v6")])
+def test_netcat(ends, tmp_path, whole, direction, family):
     """The file goes from the client, or from the server, which has to be told to end after it."""
+    host = ends.pair.b.address(family)
     want = body(tmp_path / "file", (256 if whole else 16) * MIB)
     take, give = f">{tmp_path}/got", f"<{tmp_path}/file"
     server, client = (take, "-N " + give) if direction == "there" else ("-N " + give, take)
-    with ends.server(shell(f"exec nc -l {net.B4} 9000 {server}"), 9000) as running:
-        ends.client(shell(f"exec nc {net.B4} 9000 {client}"))
+    with ends.server(shell(f"exec nc -l {host} 9000 {server}"), 9000) as running:
+        ends.client(shell(f"exec nc {host} 9000 {client}"))
         assert running.finish().status == 0
     assert digest_of(tmp_path / "got") == want
