@@ -57,8 +57,9 @@ bool tcp_ack_hold(struct tcp_conn *c, fs_ns now)
 		return false;
 	c->ack_flags |= TCP_ACK_DELAYED;
 	tcp_timer_set(c, TCP_TIMER_ACK, now + FS_US(c->stack->config.delack_min_us));
-	if (!tcp_ack_is_held(c))
-		list_push_back(&c->stack->held, &c->dirty);
+	if (tcp_ack_is_held(c))
+		list_take(&c->dirty); /* for one that something carried; this one is younger */
+	list_push_back(&c->stack->held, &c->dirty);
 	return true;
 }
 

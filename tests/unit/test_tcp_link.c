@@ -113,6 +113,37 @@ static void link__held_acks_ride(void **state)
 	pair_close(&p);
 }
 
+/* One that is held anew is younger than what was held meanwhile, and stands in nobody's way. */
+static void link__held_acks_leave_oldest_first(void **state)
+{
+	struct tcp_pair p;
+	struct tcp_conn *second;
+	char byte = 'x';
+
+	pair_open(&p);
+	p.a.tcp.config.hold_acks = true;
+	p.ca = tcp_open(&p.a.tcp, NULL);
+	assert_int_equal(pair_connect(&p, p.ca), 0);
+	pair_run(&p, FS_MS(3));
+	second = tcp_open(&p.a.tcp, NULL);
+	assert_int_equal(tcp_connect(second, &p.a.h.env, &p.a.h.v4, PAIR_CLIENT_PORT + 1, &p.b.h.v4, PAIR_PORT, p.now), 0);
+	pair_run(&p, FS_MS(3));
+	assert_int_equal(pair_send(&p, p.ca, &byte, 1, 0), 1); /* carries its ACK */
+	pair_run(&p, FS_MS(3));
+	p.cb = tcp_accept(&p.listener);
+	assert_non_null(p.cb);
+	assert_int_equal(pair_recv(&p, p.cb, &byte, 1, 0), 1);
+	assert_int_equal(pair_send(&p, p.cb, &byte, 1, 0), 1);
+	pair_run(&p, FS_MS(3));
+	tcp_release_acks(&p.a.tcp, p.now - FS_MS(4));
+	assert_int_equal(p.ca->ack_flags & (TCP_ACK_DELAYED | TCP_ACK_NOW), TCP_ACK_DELAYED);
+	assert_int_equal(second->ack_flags & TCP_ACK_NOW, TCP_ACK_NOW);
+	tcp_abort(second, &p.a.h.env, p.now);
+	tcp_close(p.cb, &p.b.h.env, p.now);
+	tcp_close(p.ca, &p.a.h.env, p.now);
+	pair_close(&p);
+}
+
 static void link__bytes_both_ways(void **state)
 {
 	struct tcp_pair p;
@@ -548,6 +579,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(link__handshake_and_close),
 		cmocka_unit_test(link__held_acks_ride),
+		cmocka_unit_test(link__held_acks_leave_oldest_first),
 		cmocka_unit_test(link__bytes_both_ways),
 		cmocka_unit_test(link__loss),
 		cmocka_unit_test(link__half_close),
