@@ -23,7 +23,6 @@
 enum {
 	KERNEL_HOT = 64,	   /* after a datagram from the shadow, look there for so many receives */
 	IPV6_NAME_MIN = 24,	   /* SIN6_LEN_RFC2133: the shortest the kernel takes */
-	RW_MAX = INT32_MAX & ~4095, /* MAX_RW_COUNT: no call of the kernel's moves more */
 	IP4_HEADER = 20,
 	IP6_HEADER = 40,
 	MERGE_MAX = 65507,	   /* bytes and datagrams of one UDP_GRO receive */
@@ -356,16 +355,21 @@ static ssize_t receive_blocking(struct context *ctx, int fd, struct datagram *d)
 
 int datagram_check_iov(const struct datagram *d, size_t *total)
 {
+	int ret = 0;
+
 	*total = 0;
 	if (d->n_iov > IOV_MAX)
 		return -EMSGSIZE;
 	for (size_t i = 0; i < d->n_iov; i++) {
-		if (d->iov[i].iov_len > SSIZE_MAX)
+		size_t len = d->iov[i].iov_len;
+
+		if (len > SSIZE_MAX)
 			return -EINVAL;
-		*total += d->iov[i].iov_len;
+		if (len > DATAGRAM_NO_BUFFER && d->n_iov > 1) /* of a single one only what is used has to be there */
+			ret = -EFAULT;
+		*total = FS_MIN(*total + len, (size_t)RW_MAX);
 	}
-	*total = FS_MIN(*total, (size_t)RW_MAX);
-	return 0;
+	return ret;
 }
 
 ssize_t datagram_receive(struct context *ctx, int fd, struct datagram *d)

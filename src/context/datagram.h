@@ -47,7 +47,13 @@ static inline struct sock *datagram_sock(struct context *ctx, int fd)
 	return e && fs_load_acquire(&e->kind) == FD_SOCK ? fs_load_relaxed(&e->object) : NULL;
 }
 
-/* How much the call is about, as the kernel's import_iovec() has it: 0 and *total, -EMSGSIZE or -EINVAL. */
+enum {
+	RW_MAX = INT32_MAX & ~4095, /* bytes: MAX_RW_COUNT, no call of the kernel's moves more */
+};
+
+#define DATAGRAM_NO_BUFFER (1ULL << 56) /* bytes: so long is none, no program has the addresses */
+
+/* How much the call is about, as the kernel's import_iovec() has it: 0 and *total, -EMSGSIZE, -EINVAL or -EFAULT. */
 int datagram_check_iov(const struct datagram *d, size_t *total);
 
 /* Bytes received (the datagram's length with MSG_TRUNC), DATAGRAM_KERNEL, or -errno. */

@@ -16,7 +16,6 @@
 #include "sys/sys.h"
 
 enum {
-	RW_MAX = INT32_MAX & ~4095, /* MAX_RW_COUNT: no call of the kernel's moves more */
 	PIECE = 4096,		    /* bytes copied twice at a time */
 };
 

@@ -98,7 +98,7 @@ FSOCK_EXPORT ssize_t write(int fd, const void *from, size_t len)
 	struct datagram d = { .iov = &iov, .n_iov = 1 };
 	ssize_t ret;
 
-	if (!ctx)
+	if (!ctx || len > DATAGRAM_NO_BUFFER)
 		return LIBC(write)(fd, from, len);
 	ret = give(ctx, fd, &d);
 	if (ret != DATAGRAM_KERNEL)
@@ -319,7 +319,7 @@ FSOCK_EXPORT ssize_t recvfrom(int fd, void *to, size_t len, int flags, struct so
 			      socklen_t *name_len)
 {
 	struct context *ctx = ours(fd);
-	struct iovec iov = { .iov_base = to, .iov_len = len };
+	struct iovec iov = { .iov_base = to, .iov_len = FS_MIN(len, (size_t)RW_MAX) };
 	struct datagram d = { .iov = &iov, .n_iov = 1, .flags = flags };
 	ssize_t ret;
 
@@ -345,7 +345,7 @@ FSOCK_EXPORT ssize_t recvfrom(int fd, void *to, size_t len, int flags, struct so
 FSOCK_EXPORT ssize_t recv(int fd, void *to, size_t len, int flags)
 {
 	struct context *ctx = ours(fd);
-	struct iovec iov = { .iov_base = to, .iov_len = len };
+	struct iovec iov = { .iov_base = to, .iov_len = FS_MIN(len, (size_t)RW_MAX) };
 	struct datagram d = { .iov = &iov, .n_iov = 1, .flags = flags };
 	ssize_t ret;
 
@@ -362,7 +362,7 @@ FSOCK_EXPORT ssize_t read(int fd, void *to, size_t len)
 	struct datagram d = { .iov = &iov, .n_iov = 1 };
 	ssize_t ret;
 
-	if (!ctx || len == 0) /* reading nothing takes no datagram (sock_read_iter()) */
+	if (!ctx || len == 0 || len > DATAGRAM_NO_BUFFER) /* reading nothing takes no datagram (sock_read_iter()) */
 		return LIBC(read)(fd, to, len);
 	ret = take(ctx, fd, &d);
 	return ret == DATAGRAM_KERNEL ? LIBC(read)(fd, to, len) : libc_result(ret);

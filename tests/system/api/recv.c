@@ -288,6 +288,25 @@ CASE_FAST(vector_limits)
 	CALL(readv(fd, part, 2));
 }
 
+/* Each is a length, but their sum is none; what one buffer is said to hold may be more than any has. */
+CASE_FAST(lengths_that_overflow)
+{
+	struct iovec part[3] = { { buf, SSIZE_MAX }, { buf, SSIZE_MAX }, { buf, 4 } };
+	struct msghdr msg = { .msg_iov = part, .msg_iovlen = 3 };
+	void *volatile at = buf; /* a buffer and lengths that the compiler does not know */
+	volatile size_t most = SIZE_MAX, half = SSIZE_MAX;
+	int fd = udp_bound(PORT_HERE);
+
+	deliver(PORT_HERE, 100, 3);
+	CALL(readv(fd, part, 3));
+	CALL(recvmsg(fd, &msg, MSG_DONTWAIT));
+	CALL(readv(fd, part, 1));
+	CALL(recv(fd, at, most, MSG_DONTWAIT));
+	CALL(read(fd, at, most));
+	CALL(read(fd, at, half));
+	CALL(recv(fd, buf, 100, MSG_DONTWAIT));
+}
+
 CASE_FAST(mmsg_shapes)
 {
 	struct mmsghdr msg[8];

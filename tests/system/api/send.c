@@ -191,6 +191,27 @@ CASE_FAST(vector_limits)
 	arrived();
 }
 
+/* Each is a length, but their sum is none. */
+CASE_FAST(lengths_that_overflow)
+{
+	struct iovec part[3] = { { big, SSIZE_MAX }, { big, SSIZE_MAX }, { big, 4 } };
+	struct addr to = there(PORT_SINK);
+	struct msghdr msg = { .msg_iov = part, .msg_iovlen = 3 };
+	void *volatile at = big; /* a buffer and lengths that the compiler does not know */
+	volatile size_t most = SIZE_MAX;
+	int fd = udp_bound(PORT_HERE);
+
+	CALL(connect(fd, SA(&to), to.len));
+	CALL(send(fd, big, 10, 0));
+	CALL(writev(fd, part, 3));
+	CALL(sendmsg(fd, &msg, 0));
+	CALL(writev(fd, part, 1));
+	CALL(send(fd, at, most, 0));
+	CALL(write(fd, at, most));
+	CALL(send(fd, big, 10, 0));
+	arrived();
+}
+
 CASE(control_messages)
 {
 	union {

@@ -152,6 +152,31 @@ CASE_FAST(vector_limits)
 	CALL(readv(fd, part, 2));
 }
 
+/* Each is a length, but their sum is none; what one buffer is said to hold may be more than any has. */
+CASE_FAST(lengths_that_overflow)
+{
+	struct iovec part[3] = { { buf, SSIZE_MAX }, { buf, SSIZE_MAX }, { buf, 4 } };
+	struct msghdr msg = { .msg_iov = part, .msg_iovlen = 3 };
+	void *volatile at = buf; /* a buffer and lengths that the compiler does not know */
+	volatile size_t most = SIZE_MAX, half = SSIZE_MAX;
+	int slot, fd = linked(&slot);
+
+	CALL(writev(fd, part, 3));
+	CALL(sendmsg(fd, &msg, 0));
+	bring(slot, 100);
+	CALL(readv(fd, part, 3));
+	CALL(recvmsg(fd, &msg, 0));
+	part[2].iov_len = (size_t)-1;
+	CALL(writev(fd, part, 3));
+	CALL(readv(fd, part, 3));
+	CALL(readv(fd, part, 1) > 0);
+	bring(slot, 10);
+	CALL(read(fd, at, most));
+	CALL(write(fd, at, most));
+	CALL(read(fd, at, half));
+	CALL(recv(fd, at, most, 0));
+}
+
 CASE_FAST(messages_out)
 {
 	struct addr to = there(9999);
