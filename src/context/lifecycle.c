@@ -748,27 +748,27 @@ void lifecycle_nonblock(struct context *ctx, int fd, bool on)
 	context_leave(ctx);
 }
 
-static void leave_to_kernel(struct context *ctx, int fd, const char *detail)
+void lifecycle_to_kernel(struct context *ctx, int fd, int reason, const char *detail)
 {
 	struct sock *s = enter_either(ctx, fd);
 
 	if (!s)
 		return;
 	if (s->protocol == SOCK_TCP)
-		handover_sock(ctx, s, FS_REASON_option);
+		handover_sock(ctx, s, reason);
 	else
-		context_dismiss(ctx, s, FS_REASON_option, detail);
+		context_dismiss(ctx, s, reason, detail);
 	context_leave(ctx);
 }
 
 void lifecycle_async(struct context *ctx, int fd)
 {
-	leave_to_kernel(ctx, fd, "O_ASYNC");
+	lifecycle_to_kernel(ctx, fd, FS_REASON_option, "O_ASYNC");
 }
 
 void lifecycle_stream(struct context *ctx, int fd)
 {
-	leave_to_kernel(ctx, fd, "read and written by a stdio stream");
+	lifecycle_to_kernel(ctx, fd, FS_REASON_option, "read and written by a stdio stream");
 }
 
 /* --- going --- */

@@ -52,6 +52,9 @@ void lifecycle_async(struct context *ctx, int fd);
  * address of @len bytes; 0 = none was given. */
 void lifecycle_named(struct context *ctx, int fd, const void *peer, size_t len);
 
+/* The socket @fd, if it is one of ours, goes on in the kernel. @reason: enum fs_reason; @detail may be NULL. */
+void lifecycle_to_kernel(struct context *ctx, int fd, int reason, const char *detail);
+
 /* A stdio stream was made of @fd. */
 void lifecycle_stream(struct context *ctx, int fd);
 

@@ -14,6 +14,7 @@
 #include "context/stream.h"
 #include "preload/libc.h"
 #include "preload/process.h"
+#include "preload/ring.h"
 
 FSOCK_EXPORT int socket(int domain, int type, int protocol)
 {
@@ -24,6 +25,7 @@ FSOCK_EXPORT int socket(int domain, int type, int protocol)
 	if (domain == AF_INET || domain == AF_INET6) {
 		lifecycle_opened(fd, domain, type, protocol, (context_ppoll_fn *)(void *)LIBC(ppoll));
 		preload_register_fork();
+		preload_ring_opened(fd);
 	} else {
 		lifecycle_reused(fsock_context, fd);
 	}

@@ -20,6 +20,7 @@
 #include "context/multiplex.h"
 #include "host/clock.h"
 #include "preload/libc.h"
+#include "preload/ring.h"
 #include "sys/sys.h"
 
 /* As the kernel takes it for pselect6(). */
@@ -118,6 +119,15 @@ static long raw_epoll_pwait2(int epfd, struct epoll_event *events, int max, cons
 	if (!is_mask(mask, size))
 		return raw(__NR_epoll_pwait2, epfd, (long)events, max, (long)limit, (long)mask, (long)size);
 	return epoll_pwait2(epfd, events, max, limit, widened(mask, &room));
+}
+
+static long raw_ring(long entries, long params)
+{
+	long fd = raw(__NR_io_uring_setup, entries, params, 0, 0, 0, 0);
+
+	if (fd >= 0)
+		preload_ring_made();
+	return fd;
 }
 
 static _Noreturn long raw_exit(int status)

@@ -224,6 +224,30 @@ def test_nginx_with_workers(ends, tmp_path):
                 running.send(signal.SIGHUP)
 
 
+# --- an event loop of its own ------------------------------------------------------------------
+
+HTTP_JS = pathlib.Path(__file__).resolve().parent / "programs" / "http.js"
+
+
+def test_node(ends):
+    """One connection after another and eight at once, bodies of many sizes both ways."""
+    with ends.server(["node", HTTP_JS, "serve", net.B4, 8080], 8080):
+        assert ends.client(["node", HTTP_JS, "ask", net.B4, 8080]).out == "164\n"
+
+
+def test_node_with_rings(pair):
+    """P03: a libuv that submits through io_uring, which is one of 1.45 or later; its sockets are the kernel's and say why."""
+    version = pair.a.run(["node", "-p", "process.versions.uv"]).out
+    rings = tuple(map(int, version.split(".")[:2])) >= (1, 45)
+    pair.meet()
+    env = {**fsock.CLEAN, "UV_USE_IO_URING": "1"}
+    with pair.b.popen(fsock.run(["node", HTTP_JS, "serve", net.B4, 8080], **LATENCY), cpu=proc.cpus()[1], env=env) as server:
+        assert proc.until(lambda: ":8080 " in pair.b.run(["ss", "-Hltn"]).out or not server.alive(), 20)
+        done = pair.a.run(fsock.run(["node", HTTP_JS, "ask", net.B4, 8080], **LATENCY), cpu=proc.cpus()[0], env=env, timeout=60)
+        assert done.out == "164\n", done.out + done.err
+        assert not rings or "io_uring" in fsock.reasons(fsock.stat(server.pid))
+
+
 # --- a database -------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("family", ["v4", "v6"])

@@ -4,9 +4,11 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <linux/io_uring.h>
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 static unsigned char buf[65536];
@@ -353,6 +355,24 @@ CASE_BY(stream_of_stdio, option)
 	CALL(fread(buf, 1, 10, file));
 	CALL(fclose(file));
 	order("rest %d", slot);
+}
+
+/* Connections that live when a ring is made move with what is queued both ways; a listener's are the kernel's. P03 */
+CASE_BY(ring_made, io_uring)
+{
+	struct io_uring_params p = { 0 };
+	int slot, other, fd = linked_out(&slot), listener = tcp_listening(PORT_HERE, 5);
+
+	order("send %d 100", slot);
+	CALL(send(fd, "before", 6, 0));
+	say("a ring: %d", syscall(SYS_io_uring_setup, 1L, &p) >= 0);
+	receive_all(fd, 100);
+	CALL(send(fd, "after", 5, 0));
+	order("take %d 11", slot);
+	close(fd);
+	fd = taken_in(listener, PORT_HERE, &other);
+	CALL(send(fd, "hello", 5, 0));
+	order("take %d 5", other);
 }
 
 static void *block(void *argument)

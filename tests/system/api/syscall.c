@@ -3,6 +3,7 @@
 #include "record.h"
 
 #include <linux/futex.h>
+#include <linux/io_uring.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/epoll.h>
@@ -183,4 +184,44 @@ CASE_FAST(program_executed)
 	CALL(WEXITSTATUS(status));
 	CALL(syscall(SYS_write, fd, "parent", (size_t)6));
 	CALL(syscall(SYS_read, fd, buf, sizeof(buf)));
+}
+
+/* One request at a time; what the kernel answered. */
+static int ring_receive(int ring, const struct io_uring_params *p, int fd)
+{
+	char *queue = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
+	struct io_uring_sqe *sqe = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQES);
+	const struct io_uring_cqe *cqe = (const struct io_uring_cqe *)(queue + p->cq_off.cqes);
+	uint32_t *head = (uint32_t *)(queue + p->cq_off.head), at = *head;
+
+	*sqe = (struct io_uring_sqe){ .opcode = IORING_OP_RECV, .fd = fd, .addr = (uint64_t)buf, .len = sizeof(buf) };
+	*(uint32_t *)(queue + p->sq_off.array) = 0;
+	__atomic_fetch_add((uint32_t *)(queue + p->sq_off.tail), 1, __ATOMIC_RELEASE);
+	syscall(SYS_io_uring_enter, ring, 1L, 1L, (long)IORING_ENTER_GETEVENTS, NULL, 0L);
+	__atomic_store_n(head, at + 1, __ATOMIC_RELEASE);
+	return cqe[at % p->cq_entries].res;
+}
+
+/* From a ring on, sockets are the kernel's, and what the ring receives is what the peer sent. P03 */
+CASE_BY(ring, io_uring)
+{
+	struct io_uring_params p = { 0 };
+	int before = udp_connected(PORT_HERE, PORT_ECHO), after, ring;
+
+	CALL(send(before, "hello", 5, 0));
+	CALL(recv(before, buf, sizeof(buf), 0));
+	CALL(syscall(SYS_io_uring_setup, 0L, &p));
+	ring = (int)syscall(SYS_io_uring_setup, 1L, &p);
+	say("a ring: %d", ring >= 0);
+	if (ring < 0)
+		return;
+	CALL(send(before, "hello", 5, 0));
+	CALL(ring_receive(ring, &p, before));
+	say("%.5s", buf);
+	after = udp_connected(PORT_HERE2, PORT_ECHO);
+	CALL(send(after, "other", 5, 0));
+	CALL(ring_receive(ring, &p, after));
+	say("%.5s", buf);
+	CALL(send(before, "hello", 5, 0));
+	CALL(recv(before, buf, sizeof(buf), 0));
 }
