@@ -215,16 +215,36 @@ int multiplex_poll(struct context *ctx, struct pollfd *fds, nfds_t n, fs_ns limi
 
 /* --- epoll_ctl --- */
 
+/* Of BATCH numbers from @first on those that are open and nothing to us, in @at: one call instead of as many. */
+static void see_unknown(struct context *ctx, int first, struct pollfd *at)
+{
+	struct timespec zero = { 0 };
+
+	for (int i = 0; i < BATCH; i++)
+		at[i] = (struct pollfd){ .fd = fd_kind_of(&ctx->fds, first + i) == FD_NONE ? first + i : -1 };
+	if (sys_ppoll(at, BATCH, &zero, NULL) < 0)
+		return; /* a limit below BATCH: each is asked */
+	for (int i = 0; i < BATCH; i++)
+		if (at[i].revents & POLLNVAL)
+			at[i].fd = -1;
+}
+
 /* Duplicates made before fsock knew the set mean the same description. */
 static void find_duplicates(struct context *ctx, int epfd, struct epoll_set *set)
 {
-	for (int fd = 0; fd < DUPLICATES_MAX; fd++) {
-		if (fd == epfd || fd_kind_of(&ctx->fds, fd) != FD_NONE)
-			continue;
-		if (sys_call5(__NR_kcmp, (int)ctx->pid, (int)ctx->pid, KCMP_FILE, fd, epfd) != 0)
-			continue;
-		context_fd_set(ctx, fd, FD_EPOLL, set, epoll_set_generation(set));
-		epoll_set_hold(set, ctx->slot);
+	struct pollfd at[BATCH];
+
+	for (int first = 0; first < DUPLICATES_MAX; first += BATCH) {
+		see_unknown(ctx, first, at);
+		for (int i = 0; i < BATCH; i++) {
+			int fd = at[i].fd;
+
+			if (fd < 0 || fd == epfd ||
+			    sys_call5(__NR_kcmp, (int)ctx->pid, (int)ctx->pid, KCMP_FILE, fd, epfd) != 0)
+				continue;
+			context_fd_set(ctx, fd, FD_EPOLL, set, epoll_set_generation(set));
+			epoll_set_hold(set, ctx->slot);
+		}
 	}
 }
 

@@ -607,3 +607,26 @@ def test_leftovers_of_a_killed_run_are_removed():
     state.sweep()
     assert name not in state.namespaces()
     assert not [d for d in state.STATE.iterdir() if d.name.startswith(f"{run.pid}-")]
+
+
+SETS = """
+import select, socket
+socks, sets = [], []
+for _ in range(4):
+    socks.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    socks[-1].bind(("", 0))
+    sets.append(select.epoll())
+    sets[-1].register(socks[-1], select.EPOLLIN)
+"""
+
+
+def test_a_set_is_compared_with_open_descriptors_only(pair, tmp_path):
+    """With each that may be a duplicate of it, not with 1,024 numbers."""
+    if not os.path.exists("/usr/bin/strace"):
+        pytest.skip("strace is not installed")
+    log = tmp_path / "calls"
+    done = pair.a.run(["strace", "-f", "-qq", "-e", "trace=kcmp", "-o", log,
+                       *fsock.run([PYTHON, "-c", SETS], **LATENCY)], env=fsock.CLEAN)
+    assert done.status == 0, done.err
+    calls = log.read_text().count("kcmp(")
+    assert 0 < calls < 100, calls
