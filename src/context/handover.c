@@ -282,11 +282,17 @@ static void close_all(struct context *ctx)
 	segments_send(ctx);
 }
 
-/* Does the peer still have to hear something of it? In FIN-WAIT-2 we have to hear of the peer. */
+/* Does the peer still have to hear something of it, or in FIN-WAIT-2 we of the peer? */
 static bool is_unfinished(const struct tcp_conn *conn)
 {
 	return tcp_has(conn, TCP_CONN_ORPHAN) && !tcp_has(conn, TCP_CONN_FROZEN) && conn->state != TCP_CLOSED && conn->state != TCP_SYN_SENT &&
 	       conn->state != TCP_SYN_RECEIVED;
+}
+
+/* Has it said everything, and the peer acknowledged it? It loses nothing when nobody goes on with it. */
+static bool is_said(const struct tcp_conn *conn)
+{
+	return conn->state == TCP_FIN_WAIT2;
 }
 
 /* The next one from @cursor on; the table may change between two calls, so it begins anew after each that moved. */
@@ -341,24 +347,34 @@ static int move_orphans(struct context *ctx)
 	return failed;
 }
 
+/* The same of those that have something to say still. */
+static struct tcp_conn *first_unsaid(struct context *ctx)
+{
+	struct table_cursor cursor = { 0 };
+	struct tcp_conn *conn;
+
+	do
+		conn = next_unfinished(ctx, &cursor);
+	while (conn && is_said(conn));
+	return conn;
+}
+
 /* Give the peers time to acknowledge; then reset those that did not. */
 static void linger(struct context *ctx, int error)
 {
 	fs_ns end = host_clock_kernel() + FS_MS(ctx->config.exit_linger);
 	struct timespec pause = { .tv_nsec = DRIVE_NS };
-	struct table_cursor cursor = { 0 };
 	struct tcp_conn *conn;
 	unsigned n = 0;
 
-	while (cursor = (struct table_cursor){ 0 }, (conn = next_unfinished(ctx, &cursor)) != NULL &&
-	       host_clock_kernel() < end) {
+	while (first_unsaid(ctx) && host_clock_kernel() < end) {
 		context_leave(ctx);
 		sys_nanosleep(&pause);
 		if (!context_lock(ctx))
 			return;
 		context_poll(ctx);
 	}
-	while (cursor = (struct table_cursor){ 0 }, (conn = next_unfinished(ctx, &cursor)) != NULL) {
+	while ((conn = first_unsaid(ctx)) != NULL) {
 		tcp_abort(conn, &ctx->env, ctx->now);
 		n++;
 	}

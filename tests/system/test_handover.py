@@ -240,6 +240,16 @@ def test_who_may_not_hand_over_waits_no_longer_than_exit_linger(pair):
         assert "Connection reset by peer" in end.finish(30).out
 
 
+def test_who_has_said_everything_does_not_wait(pair):
+    """in FIN-WAIT-2, without CAP_NET_ADMIN: the exit does not take as long as the peer, who gets the end and no reset"""
+    with contextlib.closing(fsock.Report()) as report, _other(pair, pair.b.v4, PORT, "fin_wait2") as end:
+        done = pair.a.run(_leave(pair.b.v4, PORT, "fin_wait2", drop=True, exit_linger=60000),
+                          env={**fsock.CLEAN, **report.env}, fds=(report.fd,), timeout=50)
+        assert (done.status, done.err) == (0, ""), done.err
+        assert any(s["remote_port"] == PORT and s["tx_fast"] > 0 for s in report.sockets())
+        _told_to_read(end, "said")
+
+
 # Echoes on one connection; says its own number and the connection's, and waits in recv() between.
 ECHO = textwrap.dedent("""
     import os, socket, sys
