@@ -155,6 +155,84 @@ def test_no_ack_waits_for_a_program_that_is_elsewhere(pair):
     assert counters["tcp_delayed_acks"] <= 10, counters  # a few where the thread gets no processor for 25 ms; else all
 
 
+# Sends once when it is told to, and computes without a call until the peer has seen what timers make of it.
+TIMERS = textwrap.dedent("""
+    import mmap, os, socket, sys
+    seen = mmap.mmap(os.open(sys.argv[3], os.O_RDONLY), 1, prot=mmap.PROT_READ)
+    listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+    print("ready", flush=True)
+    peer = listener.accept()[0]
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
+    peer.recv(2)
+    peer.sendall(b"0123456789")
+    while not seen[0]:
+        pass
+    assert peer.recv(3) == b"end"
+""")
+
+# A filter drops what comes until some has, then all that comes of itself is counted.
+WATCHER = textwrap.dedent("""
+    import ctypes, json, mmap, os, socket, struct, sys, time
+    seen = mmap.mmap(os.open(sys.argv[3], os.O_RDWR), 1)
+    end = time.monotonic() + float(sys.argv[4])
+    peer = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+    def dropped():
+        return struct.unpack_from("I", peer.getsockopt(socket.SOL_SOCKET, 55, 36), 32)[0]  # SO_MEMINFO
+    def segments():
+        return struct.unpack_from("I", peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256), 140)[0]
+    def wait(count, least):
+        while count() < least and time.monotonic() < end:
+            time.sleep(0.01)
+        return count()
+    drop = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # BPF_RET 0
+    peer.setsockopt(socket.SOL_SOCKET, 26, struct.pack("HxxxxxxP", 1, ctypes.addressof(drop)))  # SO_ATTACH_FILTER
+    peer.sendall(b"go")
+    again = wait(dropped, 4)
+    peer.setsockopt(socket.SOL_SOCKET, 27, 0)  # SO_DETACH_FILTER
+    peer.settimeout(max(end - time.monotonic(), 0.1))
+    try:
+        got = peer.recv(100).decode()
+    except TimeoutError:
+        got = None
+    before = segments()
+    probes = wait(segments, before + 2) - before
+    seen[0] = 1
+    peer.sendall(b"end")
+    peer.settimeout(None)
+    while peer.recv(100):
+        pass
+    print(json.dumps({"again": again, "got": got, "probes": probes}))
+""")
+
+
+def _timers(pair, waits, **options):
+    with contextlib.closing(fsock.Report()) as report, tempfile.NamedTemporaryFile() as seen:
+        seen.truncate(1)
+        arguments = [net.A4, PORT + 2, seen.name]
+        with pair.a.popen(fsock.run([sys.executable, "-c", TIMERS, *arguments], profile="latency", **options),
+                          env={**fsock.CLEAN, **report.env}, fds=(report.fd,)) as program:
+            program.wait_for("ready")
+            watcher = pair.b.run([sys.executable, "-c", WATCHER, *arguments, waits], env=fsock.CLEAN)
+            done = program.finish()
+        assert (watcher.status, done.status) == (0, 0), watcher.err + done.err
+        assert any(s["accelerated"] and s["tx_fast"] and not s["tx_kernel"] for s in report.sockets() if s["remote_port"])
+        return json.loads(watcher.out)
+
+
+@pytest.mark.alone
+def test_timers_fire_while_the_program_computes(pair):
+    """A segment that is lost again and again is sent again and again, and a peer that is silent is probed."""
+    seen = _timers(pair, proc.GUARD / 2)
+    assert seen["again"] >= 4 and seen["got"] == "0123456789" and seen["probes"] >= 2, seen
+
+
+def test_timers_wait_without_it(pair):
+    seen = _timers(pair, WAITS, helper=0)
+    assert seen["got"] is None and seen["probes"] == 0, seen
+
+
 # Changes who it is with a connection open; libc makes every thread follow.
 CHANGES = textwrap.dedent("""
     import ctypes, os, socket, sys
