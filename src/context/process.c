@@ -214,9 +214,11 @@ static void revive_record(struct context *ctx, struct sock *s, int fd)
 	s->record->pid = ctx->pid;
 }
 
-/* References for what this process inherited. */
-static void count_descriptors(struct context *ctx)
+/* References for what this process inherited. True: connections are among it. */
+static bool count_descriptors(struct context *ctx)
 {
+	bool connected = false;
+
 	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
 		struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
 		struct sock *s = e ? e->object : NULL;
@@ -224,12 +226,14 @@ static void count_descriptors(struct context *ctx)
 		if (e && fd_kind_is_sock(e->kind) && s->generation == e->generation) {
 			revive_record(ctx, s, fd);
 			s->refs[ctx->slot]++;
+			connected |= s->protocol == SOCK_TCP && s->stream.conn;
 		} else if (is_live_set(e)) {
 			epoll_set_hold(e->object, ctx->slot);
 		} else if (e && e->kind == FD_EPOLL) { /* the parent closed it meanwhile */
 			context_fd_set(ctx, fd, FD_NONE, NULL, 0);
 		}
 	}
+	return connected;
 }
 
 /* The set at @epfd is the kernel's alone from now on: its members carry the program's data again. */
@@ -304,7 +308,8 @@ int context_join(struct context *ctx)
 	if (ret == 0)
 		ret = context_hold_ports(ctx);
 	if (ret == 0) {
-		count_descriptors(ctx);
+		if (count_descriptors(ctx))
+			helper_want(ctx);
 		context_heir_joined(ctx);
 		ctx->stack->ports_serial++;
 		context_reap(ctx); /* what the dead made is this process's to answer for */

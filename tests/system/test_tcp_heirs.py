@@ -5,10 +5,12 @@ that process, whoever speaks first, and without a reset or a lost byte.
 """
 import contextlib
 import ctypes
+import fcntl
 import os
 import re
 import socket
 import struct
+import termios
 import threading
 
 import pytest
@@ -19,6 +21,20 @@ from test_tcp_faults import pair  # noqa: F401 (a fixture)
 
 
 ENDS = ("exec", "exit", "kill")
+SPAWN = """
+import os, socket, subprocess, sys, time
+sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+def ask():
+    for i in range(100):
+        sock.sendall(b"%9d" % i)
+        assert sock.recv(9, socket.MSG_WAITALL) == b"%9d" % i
+ask()
+subprocess.run(["true"], check=True, close_fds=False)
+os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
+ask()
+print("well", flush=True)
+time.sleep(60)
+"""
 FIRST = ("peer", "heir", "idle")
 SYS_BPF, BPF_PROG_QUERY, TCX_INGRESS, TCX_EGRESS = 321, 16, 46, 47  # linux/bpf.h
 NOTHING = ([], 0, "")
@@ -81,21 +97,25 @@ class Heir:
         self.pid = int(self.hears(r"over (\d+) ")[1])
         if first == "peer":
             self.peer.sock.sendall(b"unasked: ")
-        if first != "heir":
+            assert proc.until(lambda: self.unacked() == 0), "nobody acknowledges for an heir that makes no call"
+        if first == "idle":
             threading.Event().wait(1.2)  # whatever comes of it, comes meanwhile
         self.tell("listen" if first == "peer" else "speak")
         self.hears("well")
 
+    def unacked(self):
+        """Bytes that the peer has sent and knows of nobody who got them."""
+        return struct.unpack("i", fcntl.ioctl(self.peer.sock, termios.TIOCOUTQ, bytes(4)))[0]
+
     def again(self):
         """A listener that was inherited listens on."""
-        self.tell("now accept")
+        self.tell("accept")
         self._talk(connected(self.pair.a, self.pair.b.address(self.family)))
-        self.tell("do")
         self.hears("again")
 
     def end(self):
         """Nobody heard a reset, and nothing of it stays."""
-        assert left(self.pair.b)[1], "no guard"
+        assert left(self.pair.b) != NOTHING
         self.tell("end")
         assert proc.until(lambda: not self.running._to_group(0) or not alive(self.pid)), "the heir stays"
         resets = self.wire.resets()
@@ -151,3 +171,45 @@ def test_an_heir_goes_on(pair, way, end, first, family):
     with heir(pair, way, end, family=family) as made:
         made.go(first)
         assert_fast(made)
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_child_listens_on(pair, end):
+    """It has accepted from the listener it shares, and does so again when nobody shares it any more."""
+    with heir(pair, "prefork", end) as made:
+        made.go("peer")
+        assert_fast(made)
+        made.again()
+
+
+@pytest.mark.parametrize("way", ["connect", "accept"])
+def test_a_grandchild_goes_on(pair, way):
+    """Its parent ended before, without a call; the one that is killed is its parent's."""
+    with heir(pair, way, "kill", generations=2) as made:
+        made.go("peer")
+        assert_fast(made)
+
+
+@pytest.mark.parametrize("first", FIRST)
+def test_by_packet_sockets(pair, first):
+    """The tap outlives its owner as the XDP program does, and the interface's name with it."""
+    with heir(pair, "accept", "kill", provider="packet") as made:
+        made.go(first)
+        assert_fast(made)
+
+
+def test_an_heir_without_a_call_goes_on_in_the_kernel(pair):
+    """What was its parent's last moved its connection; what is new is fast again."""
+    with heir(pair, "connect", "exec", calls="fresh") as made:
+        made.go("idle")
+
+
+def test_a_spawned_child_changes_nothing(pair):
+    """Neither vfork() nor posix_spawn() touch what is attached, nor does the end of what they started."""
+    with contextlib.closing(listening(pair.a, net.A4)) as back, \
+            pair.b.popen(fsock.run([PYTHON, "-c", SPAWN, net.A4, BACK_PORT], profile="latency"), env=fsock.CLEAN) as running:
+        peer = Peer(back.accept()[0])
+        assert running.wait_for("well", GUARD), running.err
+        seen = fsock.counters(running.pid)
+        assert seen["tcp_segments_in"] >= 200 and seen["ports_adopted"] == seen["moved_to_kernel"] == 0, seen
+        assert peer.wrong is None
