@@ -25,6 +25,9 @@ def holds(on, kind, detail):
         assert seen.kernel <= int(detail) < seen.fast, f"more than {detail} left to the kernel: {seen}"
     if kind == "BY":
         assert detail in on.reasons(), f"not {detail}: {on.reasons()}"
+    if kind == "FAST" and seen.rx_fast:
+        there = on.peer_counts
+        assert there.tx_fast and there.all_fast(), f"the peer left datagrams to the kernel: {there}\n{on.peers}"
 
 
 def test_api(shared_pairs, program, request, outcomes, api_case):
