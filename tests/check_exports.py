@@ -28,7 +28,7 @@ poll ppoll select pselect epoll_ctl epoll_wait epoll_pwait epoll_pwait2
 close close_range closefrom fclose freopen fdopen dup dup2 dup3 fcntl ioctl sockatmark
 _exit execve execv execvp execvpe fexecve execveat execl execlp execle
 setuid setgid seteuid setegid setreuid setregid setresuid setresgid setgroups initgroups unshare setns
-syscall
+syscall prctl
 """.split()
 
 # By it libfsock.so finds that it is not alone (src/api/table.h).
@@ -58,6 +58,7 @@ CLIENT = r"""
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -104,7 +105,7 @@ int use(int fd, size_t n, char **more)
 	sum += fexecve(fd, more, more) + execveat(fd, buf, more, more, 0) + execl(buf, buf, NULL) + execlp(buf, buf, NULL);
 	sum += execle(buf, buf, NULL, more);
 	closefrom(3);
-	sum += syscall(n, fd);
+	sum += syscall(n, fd) + prctl(fd, n);
 	sum += freopen("x", "r", stdin) == fdopen(fd, "r");
 	fclose(stdin);
 	_exit(sum + buf[fd & 63]);

@@ -288,6 +288,12 @@ void helper_stop(struct context *ctx)
 	errno = saved;
 }
 
+void helper_end(struct context *ctx)
+{
+	helper_stop(ctx);
+	ctx->config.helper = ctx->stack->tcp.config.hold_acks = false;
+}
+
 void helper_after_fork(struct context *ctx)
 {
 	close_descriptors(ctx);

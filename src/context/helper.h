@@ -25,6 +25,9 @@ void helper_want(struct context *ctx);
 /* It ends, and is gone from the process. No lock. helper_want() starts another one. */
 void helper_stop(struct context *ctx);
 
+/* The same for good. */
+void helper_end(struct context *ctx);
+
 /* A child has none. No lock. */
 void helper_after_fork(struct context *ctx);
 

@@ -107,6 +107,7 @@ int __sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags);
 	SYM(int, setresgid, (gid_t, gid_t, gid_t))                                                 \
 	SYM(int, setgroups, (size_t, const gid_t *))                                               \
 	SYM(int, initgroups, (const char *, gid_t))                                                \
+	SYM(int, prctl, (int, ...))                                                                \
 	SYM(int, unshare, (int))                                                                   \
 	SYM(int, setns, (int, int))                                                                \
 	SYM(int, execve, (const char *, char *const[], char *const[]))                             \

@@ -12,9 +12,9 @@
 #include "context/lifecycle.h"
 #include "context/process.h"
 #include "context/stream.h"
+#include "preload/leave.h"
 #include "preload/libc.h"
 #include "preload/process.h"
-#include "preload/ring.h"
 
 FSOCK_EXPORT int socket(int domain, int type, int protocol)
 {
@@ -22,10 +22,10 @@ FSOCK_EXPORT int socket(int domain, int type, int protocol)
 
 	if (fd < 0)
 		return fd;
-	if (domain == AF_INET || domain == AF_INET6) {
+	if ((domain == AF_INET || domain == AF_INET6) && !preload_leave_confined()) {
 		lifecycle_opened(fd, domain, type, protocol, (context_ppoll_fn *)(void *)LIBC(ppoll));
 		preload_register_fork();
-		preload_ring_opened(fd);
+		preload_leave_opened(fd);
 	} else {
 		lifecycle_reused(fsock_context, fd);
 	}

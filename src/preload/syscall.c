@@ -13,14 +13,15 @@
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 
 #include "context/context.h"
 #include "context/multiplex.h"
 #include "host/clock.h"
+#include "preload/leave.h"
 #include "preload/libc.h"
-#include "preload/ring.h"
 #include "sys/sys.h"
 
 /* As the kernel takes it for pselect6(). */
@@ -121,15 +122,6 @@ static long raw_epoll_pwait2(int epfd, struct epoll_event *events, int max, cons
 	return epoll_pwait2(epfd, events, max, limit, widened(mask, &room));
 }
 
-static long raw_ring(long entries, long params)
-{
-	long fd = raw(__NR_io_uring_setup, entries, params, 0, 0, 0, 0);
-
-	if (fd >= 0)
-		preload_ring_made();
-	return fd;
-}
-
 static _Noreturn long raw_exit(int status)
 {
 	_exit(status);
@@ -152,6 +144,11 @@ preload_syscall_fn *preload_libc_syscall;
 preload_syscall_fn *preload_find_syscall(void)
 {
 	return libc_find("syscall", (void **)&preload_libc_syscall);
+}
+
+long preload_syscall_raw(long nr, long a, long b, long c)
+{
+	return raw(nr, a, b, c, 0, 0, 0);
 }
 
 static bool concerns(long nr, long a, long b, long c)

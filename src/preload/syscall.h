@@ -18,6 +18,9 @@ extern preload_syscall_fn *preload_libc_syscall;
 
 preload_syscall_fn *preload_find_syscall(void);
 
+/* By libc's syscall(): -1 and errno. */
+long preload_syscall_raw(long nr, long a, long b, long c);
+
 /* What the program gets for a listed number, errno included. */
 long preload_lead(long nr, long a, long b, long c, long d, long e, long f);
 

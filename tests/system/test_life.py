@@ -505,6 +505,39 @@ say("well")
 """).good().fast()
 
 
+@pytest.mark.parametrize("by", ["prctl", "syscall"])
+def test_pitfall_31_confined_by_a_filter(pair, tmp_path, by):
+    """What the fast path would ask of the kernel kills from here on: the socket goes on, and others begin, in the kernel."""
+    life = Life(pair, tmp_path, f"""
+KILLS = (321, 425, 56, 435, 438, 310) # of x86-64: bpf, io_uring_setup, clone, clone3, pidfd_getfd, process_vm_readv
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_void_p)]
+def step(code, yes, no, value):
+    return code.to_bytes(2, "little") + bytes((yes, no)) + value.to_bytes(4, "little")
+code = step(0x20, 0, 0, 0) # the number of the call
+for number in KILLS:
+    code += step(0x15, 0, 1, number) + step(6, 0, 0, 0x80000000)
+code += step(6, 0, 0, 0x7fff0000)
+filter = Program(len(code) // 8, ctypes.cast(ctypes.c_char_p(code), ctypes.c_void_p))
+sock = fresh()
+ask(sock)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, None, 0, 0) == -1 # it only asks
+ask(sock)
+if "{by}" == "prctl":
+    assert libc.prctl(22, 2, ctypes.byref(filter), 0, 0) == 0
+else:
+    assert libc.syscall(317, 1, 0, ctypes.byref(filter)) == 0
+ask(sock, 10)
+ask(fresh(), 10)
+tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+tcp.bind(("0.0.0.0", 0))
+tcp.listen()
+say("well")
+""").good()
+    assert life.reasons() == {"confined"} and life.counts.fast >= 200, (life.reasons(), life.counts)
+
+
 # --- hazard 22: short programs ----------------------------------------------------------------
 
 def test_hazard_22_dig_attaches_nothing(pair):
