@@ -178,7 +178,7 @@ for queue in sys.argv[4:]:
             with open(f"/sys/class/net/fst0/queues/{name}/xps_cpus", "w") as file:
                 file.write(mask if name == "tx-" + queue else "0")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(2)
+        sock.settimeout(20)
         sock.connect((address, 9000))
         for i in range(count):
             time.sleep(pause)
@@ -302,7 +302,9 @@ def test_kill_and_restart(wire):
             ask_all(wire, 1)
             report = fsock.stat(server.pid)
             seen = fsock.sum_counts(fsock.sockets(report))
-            assert (seen.rx_fast, seen.rx_kernel) == (6 * QUEUES, 0), (seen, fsock.steered(report))
+            # One sum in 65536 looks partial.
+            passed = fsock.steered(report).get("steer_passed_partial", 0)
+            assert seen.rx_kernel == passed <= 1 and seen.rx_fast == 6 * QUEUES - passed, (seen, fsock.steered(report))
             server.send(9)
             server.child.wait()
 
