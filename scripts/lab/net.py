@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import re
 import socket
 import subprocess
 
@@ -100,6 +101,18 @@ class Pair:
     def meet(self):
         """Each side knows the other's station, as after a first exchange: no datagram has to ask."""
         self._introduce((self.a.v4, self.a.v6, self.b.v4, self.b.v6), "reachable")
+
+    def dropped(self):
+        """Datagrams that the kernel counts as lost in both namespaces, on the links and at its UDP sockets."""
+        total = 0
+        for side in (self.a, self.b):
+            said = side.run(["sh", "-c", f"cat /sys/class/net/{LINK}/statistics/[rt]x_dropped; "
+                                         "grep -h ^Udp: /proc/net/snmp; cat /proc/net/snmp6"]).out
+            words = said.split()
+            names, values = (line.split()[1:] for line in said.splitlines() if line.startswith("Udp:"))
+            total += int(words[0]) + int(words[1]) + int(dict(zip(names, values))["InErrors"])
+            total += int(re.search(r"^Udp6InErrors\s+(\d+)", said, re.M)[1])
+        return total
 
     def _introduce(self, addresses, state_of_entries):
         for side, other in ((self.a, self.b), (self.b, self.a)):

@@ -18,6 +18,7 @@ from lab import fsock, net, proc
 PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
 PYTHON = "/usr/bin/python3"
 LATENCY = {"profile": "latency"}
+PATIENT = {"profile": "default", "client_datagrams": 0, "spin": 0}  # fast at once, and asleep until something comes
 NOTHING_BYPASSED = {"profile": "latency", "bypass": "none"}
 
 # server on fsock, client on fsock
@@ -115,20 +116,6 @@ def test_sockperf_multiplexed(pair, tmp_path, mux):
 
 # --- loss -------------------------------------------------------------------------------------
 
-def dropped_by_kernel(pair):
-    """Datagrams that the kernel counts as lost in both namespaces, on the links and at its sockets."""
-    total = 0
-    for side in (pair.a, pair.b):
-        done = side.run(["sh", "-c", f"cat /sys/class/net/{net.LINK}/statistics/[rt]x_dropped; "
-                                     "grep -h ^Udp: /proc/net/snmp; cat /proc/net/snmp6"])
-        words = done.out.split()
-        total += int(words[0]) + int(words[1])
-        names, values = (line.split()[1:] for line in done.out.splitlines() if line.startswith("Udp:"))
-        total += int(dict(zip(names, values))["InErrors"])
-        total += int(re.search(r"^Udp6InErrors\s+(\d+)", done.out, re.M)[1])
-    return total
-
-
 PAIRS = 3  # of runs: one that somebody else's work fell into says nothing, a loss of ours is in each
 
 
@@ -136,16 +123,17 @@ class Loss:
     """
     A one-way load on kernel sockets, then on fsock, up to PAIRS times, until it loses no more than the kernel
     beside it but for 2 % of the datagrams, by which two runs of either differ. In each run, each lost one is in a
-    counter, where the receiver's @counters can still be read.
+    counter, where the receiver's @counters can still be read. A receiver that spins is made to wait for
+    its turn among others, one that slept gets it: the kernel's sleeps, and so does this one.
     """
 
     def __init__(self, pair, sides, load, counters=True):
         self.seen = []
         for _ in range(PAIRS):
             kernel_sent, by_kernel, _ = load((False, False))
-            before = dropped_by_kernel(pair)
+            before = pair.dropped()
             self.sent, lost, run = load(sides)
-            counted = run.drops + dropped_by_kernel(pair) - before
+            counted = run.drops + pair.dropped() - before
             assert not counters or lost <= counted, f"{lost} of {self.sent} lost, only {counted} of them counted"
             self.seen.append(f"{lost} of {self.sent} lost, {by_kernel} of {kernel_sent} on the kernel")
             if self.sent >= kernel_sent / 2 and lost <= by_kernel + self.sent // 50:
@@ -159,8 +147,8 @@ def test_sockperf_throughput(pair, sides):
     def load(ends):
         # What a kernel peer sends comes the kernel's way, and this server answers nothing.
         run = Run(pair, ["sockperf", "sr", "-i", net.B4, "-p", 11111, "--dont-reply"],
-                  ["sockperf", "tp", "-i", net.B4, "-p", 11111, "-t", 1, "-m", 64, "--mps=50000"], ends,
-                  ready="using ", stop=signal.SIGINT, by_kernel=("server",) if ends == SIDES["server"] else ())
+                  ["sockperf", "tp", "-i", net.B4, "-p", 11111, "-t", 1, "-m", 64, "--mps=10000"], ends, PATIENT,
+                  ready="using ", stop=signal.SIGINT, late=1, by_kernel=("server",) if ends == SIDES["server"] else ())
         sent = int(re.search(r"Total of (\d+) messages sent", run.done.out)[1])
         return sent, sent - int(re.search(r"Total (\d+) messages received", run.said.out)[1]), run
 
@@ -177,7 +165,7 @@ def test_iperf3_udp(pair, sides, direction):
     def load(ends):
         run = Run(pair, ["iperf3", "-s", "-B", net.B4, "--forceflush"],
                   ["iperf3", "-u", *(["-R"] if reverse else []), "-c", net.B4, "-b", "50M", "-l", 1400, "-t", 1,
-                   "-J"], ends, ready="Server listening")
+                   "-J"], ends, PATIENT, ready="Server listening")
         end = json.loads(run.done.out)["end"]["sum"]
         return end["packets"], end["lost_packets"], run
 
@@ -193,7 +181,7 @@ def test_dig_and_dnsmasq(pair, sides):
               "--pid-file=", "--user=root", f"--listen-address={net.B4}", "--bind-interfaces",
               "--address=/test.example/192.0.2.7", "--txt-record=t.example," + "x" * 200]
     for name, kind, want in (("test.example", "A", "192.0.2.7"), ("t.example", "TXT", "x" * 200)):
-        run = Run(pair, server, ["dig", "+short", "+tries=1", "+time=3", f"@{net.B4}", name, kind],
+        run = Run(pair, server, ["dig", "+short", "+tries=1", "+time=20", f"@{net.B4}", name, kind],
                   SIDES[sides], options=NOTHING_BYPASSED, by_kernel=("client",))
         assert want in run.done.out
         if SIDES[sides][1]:
@@ -208,7 +196,7 @@ def test_dig_bypasses_by_default(pair):
     server = ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null",
               "--pid-file=", "--user=root", f"--listen-address={net.B4}", "--bind-interfaces",
               "--address=/test.example/192.0.2.7"]
-    run = Run(pair, server, ["dig", "+short", "+tries=1", "+time=3", f"@{net.B4}", "test.example"],
+    run = Run(pair, server, ["dig", "+short", "+tries=1", "+time=20", f"@{net.B4}", "test.example"],
               (False, True), by_kernel=("client",))
     assert "192.0.2.7" in run.done.out
     assert run.client.fast == 0
@@ -220,7 +208,7 @@ def test_socat_echo(pair, sides, tmp_path):
     text.write_text("one line\n")
     with text.open() as stdin:
         run = Run(pair, ["socat", f"UDP4-LISTEN:9000,bind={net.B4}", "PIPE"],
-                  ["socat", "-t", "1", "-", f"UDP4:{net.B4}:9000"], SIDES[sides], stdin=stdin)
+                  ["socat", "-t", "3", "-", f"UDP4:{net.B4}:9000"], SIDES[sides], stdin=stdin)
     assert run.done.out == "one line\n"
 
 
@@ -230,7 +218,7 @@ def test_socat_forks_for_each_datagram(pair, sides, tmp_path):
     text.write_text("a datagram for a child\n")
     with text.open() as stdin:
         run = Run(pair, ["socat", f"UDP4-RECVFROM:9000,bind={net.B4},fork", "SYSTEM:tr a-z A-Z"],
-                  ["socat", "-t", "1", "-", f"UDP4:{net.B4}:9000"], SIDES[sides], stdin=stdin)
+                  ["socat", "-t", "3", "-", f"UDP4:{net.B4}:9000"], SIDES[sides], stdin=stdin)
     assert run.done.out == "A DATAGRAM FOR A CHILD\n"
 
 
