@@ -67,8 +67,7 @@ def test_kill_in_traffic_then_next_on_the_same_port(pair):
     client = pair.a.popen(fsock.run([PYTHON, PROGRAMS / "echo_client.py", "socket", net.B4, 9000,
                                      10000000], **LATENCY), env=fsock.CLEAN, cpu=proc.cpus()[0])
     with first, client:
-        time.sleep(1)
-        assert fsock.counts(first.pid).fast > 100
+        assert proc.until(lambda: fsock.counts(first.pid).fast > 100)
         client.send(signal.SIGKILL)
         first.send(signal.SIGKILL)
         client.child.wait()
@@ -99,15 +98,12 @@ def test_kill_server_only_client_goes_on_with_its_successor(pair):
     with client:
         for _ in range(2):
             with echo_server(pair.b) as server:
-                server_began = time.monotonic()
-                while time.monotonic() - server_began < 1.5:
-                    time.sleep(0.1)
+                assert proc.until(lambda: fsock.counts(server.pid).fast > 100), client.err
                 server.send(signal.SIGKILL)
                 server.child.wait()
         client.send(signal.SIGINT)
         done = client.finish()
-    answered = [int(word) for word in done.out.split()]
-    assert len(answered) >= 2 and min(answered[:2]) > 10, (done.out, done.err)
+    assert done.status == 0 and sum(map(int, done.out.split())) > 90, (done.out, done.err)
 
 
 CLIENT_THAT_RETRIES = """
@@ -137,6 +133,7 @@ FORK_AND_DIE = """
 import os, socket, sys, time
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 sock.bind((sys.argv[1], 9000))
+print("bound", flush=True)
 data, peer = sock.recvfrom(100)
 sock.sendto(data, peer)
 if os.fork() == 0:
@@ -151,8 +148,8 @@ def test_hazard_06_idle_child_of_a_dead_owner_holds_nothing(pair):
     owner = pair.b.popen(fsock.run([PYTHON, "-c", FORK_AND_DIE, net.B4], **LATENCY), env=fsock.CLEAN,
                          cpu=proc.cpus()[1])
     with owner:
-        time.sleep(0.5)
-        done = pair.a.run(["socat", "-t", "1", "-", f"UDP4:{net.B4}:9000"], stdin=_text("x\n"))
+        assert owner.wait_for("bound"), owner.err
+        done = pair.a.run(["socat", "-t", "3", "-", f"UDP4:{net.B4}:9000"], stdin=_text("x\n"))
         assert done.out == "x\n", done.err
         assert owner.wait_for("forked"), owner.err
         owner.send(signal.SIGKILL)
@@ -165,8 +162,8 @@ def test_hazard_06_idle_child_of_a_dead_owner_holds_nothing(pair):
             assert seen.all_fast(6000), seen
         # What arrives on the child's port goes to the child's shadow, the kernel's way: no black hole.
         pair.a.run(["socat", "-t", "0.1", "-", f"UDP4:{net.B4}:9000"], stdin=_text("y\n"))
-        waiting = pair.b.run(["ss", "-Hlun", "sport = :9000"]).out.split()
-        assert int(waiting[1]) > 0, f"the datagram did not reach the child's socket: {waiting}"
+        assert proc.until(lambda: int(pair.b.run(["ss", "-Hlun", "sport = :9000"]).out.split()[1])), \
+            "the datagram did not reach the child's socket"
 
 
 def _text(text):
@@ -251,7 +248,7 @@ def _memory_group():
 SMALL = """
 import socket
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-sock.settimeout(3)
+sock.settimeout(20)
 sock.connect(("10.77.0.2", 9000))
 for i in range(200):
     sock.send(b"%d" % i)
@@ -336,7 +333,7 @@ for turn in range(20):
 ROUNDS = """
 import socket, sys
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-sock.settimeout(2)
+sock.settimeout(20)
 sock.connect((sys.argv[1], 9000))
 for turn in range(15000):
     sock.send(b"x" * 64)
@@ -363,8 +360,9 @@ def test_hazard_05_a_thousand_unread_sockets_do_not_starve_an_active_one(pair):
         _rounds(pair)
         seen = fsock.counts(server.pid)
         # Figures of sockets are published once a second.
-        assert proc.until(lambda: queued(server.pid) + fsock.drops(server.pid) >= FILLED, 60), \
-            (queued(server.pid), fsock.drops(server.pid))
+        lost = pair.dropped()
+        assert proc.until(lambda: queued(server.pid) + fsock.drops(server.pid) + lost >= FILLED, 60), \
+            (queued(server.pid), fsock.drops(server.pid), lost)
         after = fsock.counters(server.pid)
     assert seen.all_fast(30000), seen
     assert after["copied_out"] - before["copied_out"] < 1000, "the active socket's datagrams were copied"
@@ -488,9 +486,9 @@ def test_hazard_22_a_short_client_is_hardly_slower(pair, tmp_path):
     server = ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null",
               "--pid-file=", "--user=root", f"--listen-address={net.B4}", "--bind-interfaces",
               "--address=/test.example/192.0.2.7"]
-    dig = ["dig", "+short", "+tries=1", "+time=3", f"@{net.B4}", "test.example"]
+    dig = ["dig", "+short", "+tries=1", "+time=20", f"@{net.B4}", "test.example"]
     with pair.b.popen(server):
-        time.sleep(0.5)
+        assert proc.until(lambda: ":53 " in pair.b.run(["ss", "-Hlun"]).out)
         said, plain = system_calls(pair.a.argv(dig), tmp_path)
         also, ours = system_calls(pair.a.argv(fsock.run(dig, bypass="none")), tmp_path)
     assert said == also == "192.0.2.7\n"
@@ -538,7 +536,7 @@ def test_hazard_26_no_cookie_is_asked_on_the_data_path(pair):
 THREADS_AND_CAPS = """
 import os, socket, sys, time
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-sock.settimeout(2)
+sock.settimeout(20)
 sock.connect((sys.argv[1], 9000))
 for i in range(100):
     sock.send(b"x")
@@ -563,7 +561,7 @@ def test_hazard_27_helper_threads_have_no_capabilities(pair):
 UNSHARE = """
 import ctypes, os, socket, sys
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-sock.settimeout(2)
+sock.settimeout(20)
 sock.connect((sys.argv[1], 9000))
 for i in range(100):
     sock.send(b"x")
