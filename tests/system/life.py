@@ -21,7 +21,7 @@ def say(*words):
         print(*words, file=file)
 def fresh():
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.settimeout(3)
+    sock.settimeout(20)
     sock.connect((sys.argv[1], 9000))
     return sock
 serial = itertools.count() # no two alike: one whose sum looks partial would take the kernel's way each time
