@@ -638,20 +638,20 @@ void lifecycle_connected(struct context *ctx, int fd)
 {
 	struct sock *s = context_enter_checked(ctx, fd);
 	int saved = errno;
+	bool connected, bypassed;
 
 	if (!s)
 		return;
 	renamed(ctx, s, fd);
-	if (s->way == SOCK_UNDECIDED && (s->pcb.flags & UDP_PCB_CONNECTED)) {
-		if (config_bypass_has(ctx->config.bypass, IPPROTO_UDP, s->pcb.remote_port))
-			context_demote(ctx, s, FS_REASON_bypass, NULL);
-		else
-			context_try_client(ctx, s, fd, &s->pcb.remote);
-	} else if (s->record->reason == FS_REASON_option &&
-		   config_bypass_has(ctx->config.bypass, IPPROTO_UDP, s->pcb.remote_port)) {
+	connected = s->pcb.flags & UDP_PCB_CONNECTED;
+	bypassed = connected && config_bypass_has(ctx->config.bypass, IPPROTO_UDP, s->pcb.remote_port);
+	if (bypassed && s->way != SOCK_KERNEL)
+		context_dismiss(ctx, s, FS_REASON_bypass, NULL); /* may be fast since its bind() */
+	else if (connected && s->way == SOCK_UNDECIDED)
+		context_try_client(ctx, s, fd, &s->pcb.remote);
+	else if (bypassed && s->record->reason == FS_REASON_option)
 		/* It would be the kernel's without the option, too; the list is what the user can change. */
 		record_reason(s->record, FS_REASON_bypass, NULL);
-	}
 	context_leave(ctx);
 	errno = saved;
 }
