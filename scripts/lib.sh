@@ -16,7 +16,8 @@ packages_check="iproute2 util-linux procps ethtool nftables sockperf iperf3 bind
 	dnsmasq-base linuxptp socat netcat-openbsd curl nginx-light redis-server redis-tools openssh-server openssh-client
 	nodejs strace mandoc bash-completion zsh python3-pytest valgrind libclang-rt-14-dev binutils libjemalloc2"
 packages_long_python="libpython3.11-testsuite"
-packages_bench="iproute2 sockperf bind9-dnsutils dnsmasq-base ethtool linuxptp gnuplot-nox nginx-light curl"
+packages_bench="iproute2 sockperf bind9-dnsutils dnsmasq-base ethtool linuxptp gnuplot-nox nginx-light curl
+	redis-server redis-tools memcached libmemcached-tools wrk postgresql-15"
 
 # --- ends -------------------------------------------------------------------------------------
 

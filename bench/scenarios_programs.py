@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+scenarios_programs - what bench/run measures of servers that people run: redis, memcached, nginx, postgres.
+
+Server and load are unmodified, each on a processor of its own, both on kernel sockets or both on fsock. None of these
+programs spins, so the kernel has one column; its ordinary setting is the programs' own.
+"""
+import contextlib
+import csv
+import io
+import pathlib
+import re
+import tempfile
+
+from lab import fsock, net, proc
+from scenarios import DEFAULT, LATENCY, Failed, Row, median, say, spread
+
+# The load connects more than once; a client of one connection would stay with the kernel in the default profile.
+PROFILES = {"latency": LATENCY, "default": {**DEFAULT, "client_connects": 1}}
+SECONDS = 3
+CONNECTIONS = 50
+
+
+def _wrap(argv, options):
+    return list(map(str, argv)) if options is None else fsock.run(argv, **options)
+
+
+def _load(pair, what, server, port, argv, options, figure, ready=None, setup=None, as_user=()):
+    """
+    The @figure of what @argv prints, which loads @server at @port; both with @options of fsock, None = kernel sockets.
+    Once @ready succeeds, @setup runs on kernel sockets. @as_user: what puts the server under a user of its own.
+    """
+    cpu = proc.cpus()
+    with pair.b.popen([*as_user, *_wrap(server, options)], cpu=cpu[1], env=fsock.CLEAN) as running:
+        if not proc.until(lambda: f":{port} " in pair.b.run(["ss", "-Hltn"]).out, 30):
+            raise Failed(f"{what}: the server did not listen: {running.err.strip()[-300:]}")
+        if ready and not proc.until(lambda: pair.b.run(ready, env=fsock.CLEAN).status == 0, 30):
+            raise Failed(f"{what}: the server is not ready: {running.err.strip()[-300:]}")
+        if setup:
+            done = pair.b.run(setup, env=fsock.CLEAN)
+            if done.status:
+                raise Failed(f"{what}: {done.err.strip()[-300:]}")
+        done = pair.a.run(_wrap(argv, options), cpu=cpu[0], env=fsock.CLEAN)
+        row = {"rate": figure(done.out)} if done.status == 0 else {}
+        if options is not None:
+            row["share"] = _share(running.pid)
+    if not row.get("rate"):
+        raise Failed(f"{what}: {done.err.strip()[-300:]} {done.out.strip()[-300:]}")
+    return row
+
+
+def _share(pid):
+    """The part of what the server's connections carried that took the fast path."""
+    seen = fsock.counts(pid)
+    return seen.share if seen else 0.0
+
+
+def _rows(scenario, params, unit, rounds, run):
+    """@run(options) gives one row; a row of results per profile."""
+    columns = {"kernel": None, **PROFILES}
+    seen = {name: [] for name in columns}
+    for n in range(rounds):
+        for name, options in columns.items():
+            say(f"{scenario}{''.join(f' {value}' for value in params.values())}, round {n + 1} of {rounds}: {name}")
+            seen[name].append(run(options))
+    for profile in PROFILES:
+        runs = seen[profile]
+        rates = [r["rate"] for r in runs]
+        yield Row(scenario, {**params, "profile": profile}, "rate", unit, n=rounds, fsock=median(rates), spread=spread(rates),
+                  share=min(r["share"] for r in runs),
+                  kernel_block=median(r["rate"] for r in seen["kernel"])).finish(more_is_better=True)
+
+
+# --- key and value ----------------------------------------------------------------------------
+
+def _redis(connections, count):
+    def run(pair, options):
+        with tempfile.TemporaryDirectory(prefix="fsock-bench-") as folder:
+            server = ["redis-server", "--bind", net.B4, "--protected-mode", "no", "--save", "", "--dir", folder]
+            load = ["redis-benchmark", "-h", net.B4, "-c", connections, "-n", count, "-t", "get", "--csv"]
+            return _load(pair, "redis", server, 6379, load, options,
+                         lambda out: float(list(csv.DictReader(io.StringIO(out)))[-1]["rps"]))
+    return run
+
+
+def redis(rounds):
+    """redis-benchmark's GET, one connection and fifty"""
+    with net.Pair("fsock-bench") as pair:
+        for connections, count in ((1, 100000), (CONNECTIONS, 300000)):
+            run = _redis(connections, count)
+            yield from _rows(f"redis_c{connections}", {"command": "GET"}, "requests/s", rounds, lambda o, run=run: run(pair, o))
+
+
+def memcached(rounds):
+    """memcaslap's nine reads for each write, one connection and fifty"""
+    def run(pair, connections, options):
+        server = ["memcached", "-u", "root", "-l", net.B4, "-t", "1"]
+        load = ["memcaslap", "-s", f"{net.B4}:11211", "-T", "1", "-c", connections, "-t", f"{SECONDS}s", "-X", 64]
+        return _load(pair, "memcached", server, 11211, load, options,
+                     lambda out: float(re.findall(r"TPS: (\d+)", out)[-1]))
+    with net.Pair("fsock-bench") as pair:
+        for connections in (1, CONNECTIONS):
+            yield from _rows(f"memcached_c{connections}", {}, "operations/s", rounds,
+                             lambda o, connections=connections: run(pair, connections, o))
+
+
+# --- the web ----------------------------------------------------------------------------------
+
+NGINX = """
+daemon off; master_process off; pid {folder}/pid; error_log stderr;
+worker_processes 1;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off; sendfile {sendfile}; keepalive_requests 100000000;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    server {{ listen {net.B4}:8080; root {folder}/files; }}
+}}
+"""
+
+
+def _nginx(size, sendfile="on", header=()):
+    def run(pair, options):
+        with tempfile.TemporaryDirectory(prefix="fsock-bench-") as name:
+            folder = pathlib.Path(name)
+            folder.chmod(0o755)
+            (folder / "files").mkdir()
+            (folder / "files" / "file").write_bytes(b"x" * size)
+            (folder / "config").write_text(NGINX.format(folder=folder, sendfile=sendfile, net=net))
+            server = ["nginx", "-p", folder, "-c", folder / "config", "-e", "stderr"]
+            load = ["wrk", "-t", 1, "-c", CONNECTIONS, "-d", f"{SECONDS}s", *header, f"http://{net.B4}:8080/file"]
+            return _load(pair, "nginx", server, 8080, load, options, _wrk)
+    return run
+
+
+def _wrk(out):
+    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", out)
+    if errors and any(int(n) for n in errors.groups()) or "Non-2xx" in out:
+        raise Failed("wrk: " + out.strip()[-300:])
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
+
+
+def nginx(rounds):
+    """wrk with fifty connections: a small file by keep-alive and by a connection each, and 64 KiB"""
+    with net.Pair("fsock-bench") as pair:
+        for scenario, params, run in (
+                ("nginx_ka", {"size": 612}, _nginx(612)),
+                ("nginx_close", {"size": 612}, _nginx(612, header=("-H", "Connection: close"))),
+                ("nginx_64k", {"size": 65536, "sendfile": "on"}, _nginx(65536)),
+                ("nginx_64k", {"size": 65536, "sendfile": "off"}, _nginx(65536, "off"))):
+            yield from _rows(scenario, params, "requests/s", rounds, lambda o, run=run: run(pair, o))
+
+
+# --- a database -------------------------------------------------------------------------------
+
+POSTGRES = pathlib.Path("/usr/lib/postgresql/15/bin")
+# As root a database would not run; what the fast path needs goes along.
+AS_POSTGRES = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--inh-caps=+net_admin,+net_raw,+bpf",
+               "--ambient-caps=+net_admin,+net_raw,+bpf")
+
+
+def _plain(argv):
+    with proc.Process(argv) as process:
+        return process.finish()
+
+
+@contextlib.contextmanager
+def _cluster():
+    with tempfile.TemporaryDirectory(prefix="fsock-bench-") as name:
+        folder = pathlib.Path(name)
+        _plain(["chown", "postgres:", folder])
+        done = _plain([*AS_POSTGRES, POSTGRES / "initdb", "-D", folder / "data", "-A", "trust", "-N"])
+        if done.status:
+            raise Failed("initdb: " + done.err.strip()[-300:])
+        with (folder / "data" / "pg_hba.conf").open("a") as hba:
+            hba.write(f"host all all {net.A4}/24 trust\n")
+        yield folder
+
+
+def pgbench(rounds):
+    """pgbench's select, one client, over TCP"""
+    def run(pair, folder, options):
+        server = [POSTGRES / "postgres", "-D", folder / "data", "-k", folder, "-h", net.B4]
+        load = ["pgbench", "-h", net.B4, "-U", "postgres", "-S", "-n", "-c", 1, "-T", SECONDS, "postgres"]
+        fill = ["pgbench", "-h", folder, "-U", "postgres", "-i", "-q", "postgres"]
+        return _load(pair, "pgbench", server, 5432, load, options, lambda out: float(re.search(r"tps = ([\d.]+)", out)[1]),
+                     ready=["pg_isready", "-h", folder], setup=fill, as_user=AS_POSTGRES)
+    with net.Pair("fsock-bench") as pair, _cluster() as folder:
+        yield from _rows("pgbench_select", {}, "transactions/s", rounds, lambda o: run(pair, folder, o))
+
+
+ALL = {job.__name__: job for job in (redis, memcached, nginx, pgbench)}
