@@ -155,8 +155,8 @@ def nginx(rounds):
 
 POSTGRES = pathlib.Path("/usr/lib/postgresql/15/bin")
 # As root a database would not run; what the fast path needs goes along.
-AS_POSTGRES = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--inh-caps=+net_admin,+net_raw,+bpf",
-               "--ambient-caps=+net_admin,+net_raw,+bpf")
+_CAPS = "+net_admin,+net_raw,+bpf,+perfmon"
+AS_POSTGRES = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", f"--inh-caps={_CAPS}", f"--ambient-caps={_CAPS}")
 
 
 def _plain(argv):

@@ -175,6 +175,7 @@ void host_caps_read(struct host_caps *caps)
 		.net_admin = has(effective, CAP_NET_ADMIN),
 		.net_raw = has(effective, CAP_NET_RAW),
 		.bpf = has(effective, CAP_BPF) || has(effective, CAP_SYS_ADMIN),
+		.perfmon = has(effective, CAP_PERFMON) || has(effective, CAP_SYS_ADMIN),
 		.ipc_lock = has(effective, CAP_IPC_LOCK),
 		.sys_ptrace = has(effective, CAP_SYS_PTRACE),
 		.memlock = host_caps_limit(RLIMIT_MEMLOCK),

@@ -22,6 +22,7 @@ struct host_caps {
 	bool net_admin;
 	bool net_raw;
 	bool bpf;      /* CAP_BPF or CAP_SYS_ADMIN */
+	bool perfmon;  /* CAP_PERFMON or CAP_SYS_ADMIN */
 	bool ipc_lock; /* RLIMIT_MEMLOCK does not bind */
 	bool sys_ptrace;
 

@@ -57,7 +57,7 @@ static int why(const struct steer_open_args *args, const char *text, int ret)
 static int why_errno(const struct steer_open_args *args, const char *otherwise, int ret)
 {
 	if (ret == -EPERM || ret == -EACCES)
-		return why(args, "steering needs CAP_NET_ADMIN and CAP_BPF", -EPERM);
+		return why(args, "steering needs CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON", -EPERM);
 	if (ret == -EMFILE || ret == -ENFILE)
 		return why(args, "out of file descriptors", -EMFILE);
 	if (ret == -ENOMEM || ret == -ENOBUFS)

@@ -90,7 +90,7 @@ struct steer_open_args {
  * Return: 0
  *         -EBUSY       another process's fsock steering is attached
  *         -EEXIST      a foreign XDP program is attached (an XDP program is to be)
- *         -EPERM       CAP_NET_ADMIN or CAP_BPF missing
+ *         -EPERM       CAP_NET_ADMIN, CAP_BPF or CAP_PERFMON missing
  *         -ENOMEM, -EMFILE
  *         -ENODEV      no such interface
  *         -EOPNOTSUPP  kernel or driver cannot (mode, map types)

@@ -485,7 +485,7 @@ def test_doctor__every_wrong_finding_says_what_to_run(cli):
                             "--bounding-set=-all"])
     wrong = [f for f in report["findings"] if f["level"] == "wrong"]
     assert {f["name"] for f in wrong} >= {"accelerate", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_BPF",
-                                          "af_xdp", "bpf", "nowhere0"}
+                                          "CAP_PERFMON", "af_xdp", "bpf", "nowhere0"}
     assert all(f["mend"] for f in wrong)
 
 

@@ -198,6 +198,33 @@ def test_without_privilege_reason_is_recorded(pair):
     assert '"privilege"' in done.out + done.err, done.out + done.err
 
 
+ENOUGH = ("net_admin", "net_raw", "bpf", "perfmon")
+
+
+def unprivileged(capabilities):
+    """What runs a program as nobody with @capabilities alone."""
+    given = ",".join(["-all", *("+" + name for name in capabilities)])
+    return ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", f"--inh-caps={given}", f"--ambient-caps={given}",
+            "env", "HOME=/nonexistent"]
+
+
+@pytest.mark.parametrize("without", [None, *ENOUGH])
+def test_these_capabilities_are_enough_and_each_is_needed(pair, without):
+    held = [name for name in ENOUGH if name != without]
+    if without == "perfmon" and "mitigations=off" in pathlib.Path("/proc/cmdline").read_text():
+        without = None  # the verifier fears no speculation then
+    with echo_server(pair.b, options=None), contextlib.closing(fsock.Report()) as report:
+        argv = fsock.run([PYTHON, PROGRAMS / "echo_client.py", "socket", net.B4, 9000, 100], **LATENCY)
+        done = pair.a.run([*unprivileged(held), *argv], env={**fsock.CLEAN, **report.env}, fds=(report.fd,))
+        sockets = report.sockets()
+    assert done.status == 0 and done.out.startswith("100 "), done.err
+    if without is None:
+        assert fsock.sum_counts(sockets).tx_fast >= 100, (sockets, done.err)
+    else:
+        assert [fsock.reason_name(s["reason"]) for s in sockets] == ["privilege"], sockets
+        assert f"CAP_{without.upper()}" in done.err
+
+
 def test_short_of_locked_memory(pair):
     """RLIMIT_MEMLOCK without CAP_IPC_LOCK: kernel fall back with the reason memlock, or it just works."""
     def limit():

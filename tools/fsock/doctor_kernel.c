@@ -57,6 +57,7 @@ void doctor_privileges(struct findings *findings, const struct host_caps *caps)
 		{ "CAP_NET_ADMIN", caps->net_admin, "attach steering to an interface" },
 		{ "CAP_NET_RAW", caps->net_raw, "open AF_XDP sockets" },
 		{ "CAP_BPF", caps->bpf, "load the steering program" },
+		{ "CAP_PERFMON", caps->perfmon, "have the verifier take it: it reads at computed offsets" },
 	};
 	char map[64];
 
@@ -108,7 +109,7 @@ static void check_bpf(struct findings *findings, const struct host_caps *caps)
 					 "loading XDP programs is not allowed here"
 					 " (kernel.unprivileged_bpf_disabled is %ld)",
 					 unprivileged),
-			     "run as root or with CAP_BPF and CAP_NET_ADMIN");
+			     "run as root or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN");
 	else
 		finding_mend(finding_add(findings, FINDING_WRONG, kernel, "bpf",
 					 "XDP programs cannot be loaded: %s",
