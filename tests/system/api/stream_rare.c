@@ -243,6 +243,7 @@ CASE_BY(another_device, option)
 	events_of(fd, POLLIN, 100);
 	say_error(fd);
 	say_state(fd);
+	device(fd, "fst0"); /* or it would not hear that its peer ended it */
 }
 
 CASE_BY(device_of_a_listener, option)
