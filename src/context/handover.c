@@ -273,6 +273,7 @@ static void close_all(struct context *ctx)
 		if (is_mine(ctx, s) && !s->heirs) {
 			struct tcp_conn *conn = s->stream.conn;
 
+			sock_publish(s);
 			s->stream.conn = NULL;
 			s->way = SOCK_KERNEL; /* nobody calls any more */
 			conn->user = NULL;

@@ -111,10 +111,18 @@ static void publish_stream(const struct stream *s, struct stats_sock *r)
 	r->queued_bytes = 0;
 }
 
+/* Has its connection left it, closed or moved to the kernel? What it was and did stays in the record. */
+static bool is_over(const struct sock *s)
+{
+	return s->protocol == SOCK_TCP && s->way == SOCK_KERNEL && !s->stream.conn && s->record->remote_port;
+}
+
 void sock_publish(struct sock *s)
 {
 	struct stats_sock *r = s->record;
 
+	if (is_over(s))
+		return;
 	r->accelerated = s->way == SOCK_FAST && !s->unsteered;
 	if (s->protocol == SOCK_TCP) {
 		publish_stream(&s->stream, r);

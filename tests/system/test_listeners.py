@@ -76,6 +76,24 @@ LEAVING = textwrap.dedent("""
     sys.stdin.readline()
 """)
 
+# Forks for each of three connections a child that answers and ends without closing anything.
+FORKING = textwrap.dedent("""
+    import os, socket, sys
+    listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+    print("ready", flush=True)
+    for _ in range(3):
+        peer = listener.accept()[0]
+        if os.fork() == 0:
+            peer.sendall(b"child")
+            while peer.recv(10):
+                pass
+            os._exit(0)
+        peer.close()
+        os.wait()
+    print("served", flush=True)
+    sys.stdin.readline()
+""")
+
 HOLDER = textwrap.dedent("""
     import socket, sys
     peers = [socket.create_connection((sys.argv[1], int(sys.argv[2]))) for _ in range(int(sys.argv[3]))]
@@ -218,3 +236,16 @@ def test_who_waits_for_accept_goes_along_with_the_listener(pair, family, way):
             assert got == bytes(size) + b"more" * (i % 2 == 0), (i, len(got), server.err)
         done = server.finish()
         assert done.status == 0, done.err
+
+
+def test_what_children_served_is_told_of(pair):
+    """A connection whose last process just ends stays in the statistics as what it was."""
+    argv = fsock.run([sys.executable, "-c", FORKING, net.B4, PORT + 4], profile="latency")
+    with pair.b.popen(argv, env=fsock.CLEAN, stdin=subprocess.PIPE) as server:
+        assert server.wait_for("ready", proc.GUARD), server.err
+        done = pair.a.run([sys.executable, "-c", CALLER, net.B4, PORT + 4, 3])
+        assert done.out.split() == ["child"] * 3, done.err
+        assert server.wait_for("served", proc.GUARD), server.err
+        assert proc.until(lambda: [s["fd"] for s in fsock.sockets(fsock.stat(server.pid))].count(-1) == 3)
+        ended = [s for s in fsock.sockets(fsock.stat(server.pid)) if s["fd"] == -1]
+    assert all(s["accelerated"] and net.A4 in s["remote"] and s["tx_fast"] for s in ended), ended
