@@ -388,6 +388,8 @@ def test_hazard_05_a_thousand_unread_sockets_do_not_starve_an_active_one(pair):
         seen = fsock.counts(server.pid)
         # Figures of sockets are published once a second.
         lost = pair.dropped()
+        # One sum in 65536 looks as if a device had still to complete it: the kernel's sockets have that one.
+        lost += fsock.counters(server.pid)["steer_passed_partial"]
         assert proc.until(lambda: queued(server.pid) + fsock.drops(server.pid) + lost >= FILLED, 60), \
             (queued(server.pid), fsock.drops(server.pid), lost)
         after = fsock.counters(server.pid)

@@ -482,11 +482,12 @@ static uint32_t awaited(const struct conn *c)
 
 static uint16_t checksum(const void *data, size_t len)
 {
+	const uint16_t *word = data;
 	uint32_t sum = 0;
 	size_t i;
 
-	for (i = 0; i < len; i += 2)
-		sum += *(const uint16_t *)((const char *)data + i);
+	for (i = 0; i < len / 2; i++)
+		sum += word[i];
 	sum = (sum >> 16) + (sum & 0xffff);
 	return (uint16_t)~(sum + (sum >> 16));
 }
@@ -495,8 +496,9 @@ static uint16_t checksum(const void *data, size_t len)
 static size_t quote(int family, int code, const struct sockaddr_storage *from, const struct sockaddr_storage *to,
 		    const struct tcphdr *segment, char *message)
 {
-	struct ip *ip = (struct ip *)(message + 8);
-	struct ip6_hdr *ip6 = (struct ip6_hdr *)(message + 8);
+	void *quoted = message + 8;
+	struct ip *ip = quoted;
+	struct ip6_hdr *ip6 = quoted;
 	size_t len = 8 + (family == AF_INET ? sizeof(*ip) : sizeof(*ip6));
 	uint16_t sum;
 

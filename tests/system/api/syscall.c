@@ -189,14 +189,14 @@ CASE_FAST(program_executed)
 /* One request at a time; what the kernel answered. */
 static int ring_receive(int ring, const struct io_uring_params *p, int fd)
 {
-	char *queue = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
+	void *queue = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
 	struct io_uring_sqe *sqe = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQES);
-	const struct io_uring_cqe *cqe = (const struct io_uring_cqe *)(queue + p->cq_off.cqes);
-	uint32_t *head = (uint32_t *)(queue + p->cq_off.head), at = *head;
+	const struct io_uring_cqe *cqe = queue + p->cq_off.cqes;
+	uint32_t *head = queue + p->cq_off.head, *array = queue + p->sq_off.array, *tail = queue + p->sq_off.tail, at = *head;
 
 	*sqe = (struct io_uring_sqe){ .opcode = IORING_OP_RECV, .fd = fd, .addr = (uint64_t)buf, .len = sizeof(buf) };
-	*(uint32_t *)(queue + p->sq_off.array) = 0;
-	__atomic_fetch_add((uint32_t *)(queue + p->sq_off.tail), 1, __ATOMIC_RELEASE);
+	*array = 0;
+	__atomic_fetch_add(tail, 1, __ATOMIC_RELEASE);
 	syscall(SYS_io_uring_enter, ring, 1L, 1L, (long)IORING_ENTER_GETEVENTS, NULL, 0L);
 	__atomic_store_n(head, at + 1, __ATOMIC_RELEASE);
 	return cqe[at % p->cq_entries].res;
