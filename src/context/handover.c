@@ -2,8 +2,9 @@
 /*
  * handover.c - see handover.h. What is done to the kernel's socket: host/repair.h, docs/decisions/0023.
  *
- * Steering needs no word of it: on a port entry a segment goes to the kernel if the kernel has a socket for it. Only a
- * flow entry has to go.
+ * Behind a port entry a segment goes to the kernel if the kernel has a socket for it. That is too early while the socket
+ * is made: a segment that the peer sends again would be taken where the receive queue is filled to just then, and what is
+ * filled in behind it would stand at numbers that it does not have. A flow entry keeps all of them with us so long.
  */
 #include "context/handover.h"
 
@@ -69,6 +70,11 @@ static int move(struct context *ctx, struct tcp_conn *conn, int fd, const char *
 	*why = "its state does not move";
 	sys_getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, &len);
 	repair.reuseaddr = reuse != 0;
+	ret = stream_steer_flow(ctx, &conn->end);
+	if (ret < 0) {
+		*why = "no room for a flow entry";
+		return ret;
+	}
 	ret = tcp_export(conn, &snap, ctx->now);
 	if (ret < 0)
 		return ret;
@@ -78,8 +84,8 @@ static int move(struct context *ctx, struct tcp_conn *conn, int fd, const char *
 		segments_send(ctx);
 		return ret;
 	}
-	if (ctx->stack->flows)
-		stream_unsteer_flow(ctx, &conn->end);
+	stream_unsteer_flow(ctx, &conn->end);
+	ctx->stack->flows--; /* that one is gone */
 	ret = host_repair_start(fd, &repair, why);
 	if (ret < 0) /* what was not sent yet does not fit: the kernel resets it when it is closed */
 		host_log(&ctx->log, LOG_WARN, "a connection is lost in its move to the kernel (error %d): %s", -ret, *why);

@@ -116,7 +116,7 @@ struct stack {
 	bool leases_held;	/* some process has made the pair that keeps them, or tried */
 
 	uint32_t stamped;	/* sockets that want to know when frames arrive */
-	uint32_t flows;		/* flow entries ever made */
+	uint32_t flows;		/* flow entries made, but for those of moves that are over */
 	struct list moved;	/* struct tcp_conn, by `queue`: the kernel has them now */
 	fs_ns moved_at;		/* when the last one went there */
 	fs_ns driven_at;	/* when a call of some program's drove it last */

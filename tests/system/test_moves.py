@@ -60,6 +60,29 @@ CLIENT = textwrap.dedent("""
     print("equal", flush=True)
 """)
 
+# Sends what leaves the interface again and again, the last frames of full size.
+AGAIN = textwrap.dedent("""
+    import collections, socket, sys
+    wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    wire.bind((sys.argv[1], 0))
+    wire.setblocking(False)
+    last = collections.deque(maxlen=48)
+    print("ready", flush=True)
+    while True:
+        for _ in range(64):
+            try:
+                frame, name = wire.recvfrom(2048)
+            except BlockingIOError:
+                break
+            if name[2] == socket.PACKET_OUTGOING and 1000 < len(frame) <= 1514:
+                last.append(frame)
+        for frame in tuple(last):
+            try:
+                wire.send(frame)
+            except OSError:
+                pass
+""")
+
 
 @pytest.fixture(scope="module")
 def pair():
@@ -83,3 +106,19 @@ def test_moves_under_traffic(pair, family, profile):
         moved = [s for s in report.sockets() if s["remote_port"] and fsock.reason_name(s["reason"]) == "fd_passed"]
         # One that begins while nobody takes frames, on a busy machine, is the kernel's from the start.
         assert len(moved) >= 0.9 * MOVES and all(s["rx_fast"] > 0 for s in moved), "they were not on the fast path before"
+
+
+@pytest.mark.parametrize("family", ["v4", "v6"])
+def test_moves_while_segments_come_again(family):
+    """One that comes while the kernel's receive queue is filled must not be taken for what follows there."""
+    with net.Pair("fsock-move") as pair:
+        pair.b.run(["ethtool", "-K", net.LINK, "tso", "off", "gso", "off", "tx", "off"])  # whole frames, with sums
+        words = [pair.a.address(family), str(PORT), str(MOVES)]
+        with pair.a.popen(fsock.run([sys.executable, "-c", SERVER, *words, "1"], profile="latency", helper=0),
+                          env=fsock.CLEAN) as server, \
+             pair.b.popen([sys.executable, "-c", AGAIN, net.LINK]) as again:
+            assert server.wait_for("ready") and again.wait_for("ready")
+            client = pair.b.run([sys.executable, "-c", CLIENT, *words], env=fsock.CLEAN, timeout=120)
+            assert client.status == 0 and "equal" in client.out, client.err
+            assert server.finish().status == 0, server.err
+        assert int(pair.a.run(["cat", f"/sys/class/net/{net.LINK}/statistics/rx_packets"]).out) > MOVES * 1000
