@@ -83,7 +83,8 @@ def test_kernel_clients_and_ours_share_the_ports(pair, family):
                      fds=(report.fd,))
         theirs = start(pair.a, argv, env=fsock.CLEAN)
         mine, kernels = _ports(ours), _ports(theirs)
-        assert len({*mine, *kernels}) == 2 * EACH and all(PORTS[0] <= port <= PORTS[1] for port in mine + kernels)
+        assert (len({*mine}), len({*kernels}), {*mine} & {*kernels}) == (EACH, EACH, set())
+        assert all(PORTS[0] <= port <= PORTS[1] for port in mine + kernels), (mine, kernels)
         assert _bind(pair.a, here, mine) == {errno.EADDRINUSE}
         for holder in (ours, theirs):
             holder.child.stdin.close()
