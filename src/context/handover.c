@@ -53,6 +53,16 @@ static void moved(struct context *ctx, struct tcp_conn *conn)
 	ctx->stack->counter[FS_CTR_moved_to_kernel]++;
 }
 
+/* The kernel's socket is complete; or it @failed, and the entry may be one that the connection had before: unless it stands on a
+ * leased port, its end takes that out (stream_released()). */
+static void let_pass(struct context *ctx, const struct tcp_conn *conn, int failed)
+{
+	if (failed && !context_lease_covers(ctx, conn->end.local_port))
+		return;
+	stream_unsteer_flow(ctx, &conn->end);
+	ctx->stack->flows--;
+}
+
 /* The kernel gets @conn as the socket @fd. On failure @why names the step, and the engine goes on with it. */
 static int move(struct context *ctx, struct tcp_conn *conn, int fd, const char **why)
 {
@@ -70,22 +80,20 @@ static int move(struct context *ctx, struct tcp_conn *conn, int fd, const char *
 	*why = "its state does not move";
 	sys_getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, &len);
 	repair.reuseaddr = reuse != 0;
-	ret = stream_steer_flow(ctx, &conn->end);
-	if (ret < 0) {
-		*why = "no room for a flow entry";
-		return ret;
-	}
 	ret = tcp_export(conn, &snap, ctx->now);
 	if (ret < 0)
 		return ret;
-	ret = host_repair_build(fd, &repair, why);
+	*why = "no room for a flow entry";
+	ret = stream_steer_flow(ctx, &conn->end);
+	if (ret == 0) {
+		ret = host_repair_build(fd, &repair, why);
+		let_pass(ctx, conn, ret);
+	}
 	if (ret < 0) {
 		tcp_thaw(conn, &ctx->env, ctx->now);
 		segments_send(ctx);
 		return ret;
 	}
-	stream_unsteer_flow(ctx, &conn->end);
-	ctx->stack->flows--; /* that one is gone */
 	ret = host_repair_start(fd, &repair, why);
 	if (ret < 0) /* what was not sent yet does not fit: the kernel resets it when it is closed */
 		host_log(&ctx->log, LOG_WARN, "a connection is lost in its move to the kernel (error %d): %s", -ret, *why);
