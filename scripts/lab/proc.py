@@ -65,6 +65,8 @@ class Process:
                 preexec()
 
         full = dict(os.environ)
+        # Where it is set, one print() is many write(), and a look at the output finds half a line.
+        full.pop("PYTHONUNBUFFERED", None)
         for name, value in (env or {}).items():
             if value is None:
                 full.pop(name, None)
