@@ -210,6 +210,57 @@ CASE_BY(nested, option)
 	CALL_TIMED(poll(&set, 1, 60000), 0);
 }
 
+/* Sets in sets, as deep as the kernel allows and one more; a loop over all of them. EP05 */
+CASE(nested_deeply)
+{
+	enum { DEEP = 6 };
+	int sets[DEEP], fd = udp_bound(PORT_HERE), i, last = 0;
+
+	for (i = 0; i < DEEP; i++)
+		sets[i] = epoll_create1(0);
+	CALL(add(sets[0], fd, EPOLLIN, 1));
+	for (i = 1; i < DEEP; i++)
+		if (CALL(add(sets[i], sets[i - 1], EPOLLIN, (uint64_t)i)) == 0)
+			last = i;
+	CALL(add(sets[0], sets[last], EPOLLIN, 99));
+	peer("later 150 %d 30 1", PORT_HERE);
+	CALL_TIMED(wait_for(sets[last], 8, 60000), 0);
+	for (i = last; i >= 0; i--)
+		wait_for(sets[i], 8, 0);
+	CALL(recv(fd, buf, 100, 0));
+	wait_for(sets[last], 8, 0);
+}
+
+/* What becomes the kernel's while it is in sets stays in them as it was. EP37, P48 */
+CASE_BY(registered_and_moved, option)
+{
+	int level = epoll_create1(0), edge = epoll_create1(0), once = epoll_create1(0), fd = udp_bound(PORT_HERE);
+
+	CALL(add(level, fd, EPOLLIN, 0x1122334455667788));
+	CALL(add(edge, fd, EPOLLIN | EPOLLET, 2));
+	CALL(add(once, fd, EPOLLIN | EPOLLONESHOT, 3));
+	deliver(PORT_HERE, 10, 1);
+	wait_for(level, 8, 1000);
+	CALL(recv(fd, buf, 100, 0));
+	CALL(fcntl(fd, F_SETFL, O_ASYNC));
+	wait_for(level, 8, 0);
+	deliver(PORT_HERE, 10, 1);
+	wait_for(level, 8, 1000);
+	wait_for(edge, 8, 1000);
+	wait_for(edge, 8, 0);
+	CALL(add(level, fd, EPOLLIN, 1));
+	CALL(mod(once, fd, EPOLLIN | EPOLLONESHOT, 4));
+	wait_for(once, 8, 1000);
+	wait_for(once, 8, 0);
+	CALL(recv(fd, buf, 100, 0));
+	deliver(PORT_HERE, 10, 1);
+	wait_for(edge, 8, 1000);
+	wait_for(once, 8, 0);
+	CALL(epoll_ctl(level, EPOLL_CTL_DEL, fd, NULL));
+	wait_for(level, 8, 0);
+	CALL(recv(fd, buf, 100, 0));
+}
+
 CASE_FAST(mixed)
 {
 	struct itimerspec tick = { .it_value.tv_nsec = 100000000 };

@@ -2,6 +2,8 @@
 /* fds.c - the descriptor table: duplicates, closing, status flags, ioctls. P18, P19, P20, P21, P23, P49. */
 #include "record.h"
 
+#include <signal.h>
+
 #include <linux/close_range.h>
 
 static unsigned char buf[2048];
@@ -179,6 +181,44 @@ CASE(status_flags)
 	say("owner is us %d", fcntl(fd, F_GETOWN) == getpid());
 	CALL(fcntl(fd, F_GETLK, buf));
 	CALL(fcntl(fd, F_SETPIPE_SZ, 4096));
+}
+
+static volatile sig_atomic_t told, told_of;
+
+static void on_arrival(int number, siginfo_t *info, void *context)
+{
+	(void)number;
+	(void)context;
+	told_of = info->si_fd;
+	told++;
+}
+
+/* Who asks for signals gets them from the kernel, and O_NONBLOCK, however it was set, goes along. P23, P48 */
+CASE_BY(signal_of_arrival, option)
+{
+	struct sigaction act = { .sa_sigaction = on_arrival, .sa_flags = SA_SIGINFO | SA_RESTART };
+	int fd = udp_bound(PORT_HERE), on = 1;
+
+	sigaction(SIGRTMIN, &act, NULL);
+	echo_over(fd);
+	CALL(ioctl(fd, FIONBIO, &on));
+	CALL(fcntl(fd, F_SETOWN, getpid()));
+	CALL(fcntl(fd, F_SETSIG, SIGRTMIN));
+	say("the signal is ours %d", fcntl(fd, F_GETSIG) == SIGRTMIN);
+	CALL(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_ASYNC));
+	CALL(fcntl(fd, F_GETFL));
+	CALL(recv(fd, buf, 10, 0));
+	deliver(PORT_HERE, 10, 1);
+	say("told %d, of this one %d", told > 0, told_of == fd);
+	CALL(recv(fd, buf, 100, 0));
+	CALL(recv(fd, buf, 100, 0));
+	on = 0;
+	CALL(ioctl(fd, FIOASYNC, &on));
+	CALL(fcntl(fd, F_GETFL));
+	told = 0;
+	deliver(PORT_HERE, 10, 1);
+	say("told %d", (int)told);
+	CALL(recv(fd, buf, 100, 0));
 }
 
 CASE_FAST(fionread)

@@ -332,6 +332,22 @@ CASE(on_a_listener)
 	say_state(fd);
 }
 
+/* To its own address and port: a connection of one end. P51 */
+CASE(to_itself)
+{
+	struct addr a = here(PORT_HERE);
+	int fd = tcp_bound(PORT_HERE);
+
+	CALL(connect(fd, SA(&a), a.len));
+	say_names(fd);
+	say_state(fd);
+	CALL(send(fd, "echo", 4, 0));
+	receive_all(fd, 4);
+	CALL(shutdown(fd, SHUT_WR));
+	events_of(fd, POLLIN | POLLRDHUP, 2000);
+	say_error(fd);
+}
+
 CASE(bad_descriptors)
 {
 	struct addr to = there(PORT_PEER);

@@ -531,6 +531,35 @@ CASE_PART(moves_after_its_number_is_closed)
 	wait_for(ep, 8, 0);
 }
 
+/* Level, edge and once, before and after it becomes the kernel's. EP37, P48 */
+CASE_BY(moves_with_its_registrations, option)
+{
+	int slot, fd = linked(&slot), level = epoll_create1(0), edge = epoll_create1(0), once = epoll_create1(0);
+
+	CALL(add(level, fd, EPOLLIN, 0x1122334455667788));
+	CALL(add(edge, fd, EPOLLIN | EPOLLET, 2));
+	CALL(add(once, fd, EPOLLIN | EPOLLONESHOT, 3));
+	bring(slot, 10);
+	wait_for(level, 8, 2000);
+	receive_all(fd, 10);
+	CALL(fcntl(fd, F_SETOWN, getpid()));
+	wait_for(level, 8, 0);
+	bring(slot, 10);
+	wait_for(level, 8, 2000);
+	wait_for(edge, 8, 2000);
+	wait_for(edge, 8, 0);
+	CALL(add(level, fd, EPOLLIN, 1));
+	CALL(mod(once, fd, EPOLLIN | EPOLLONESHOT, 4));
+	wait_for(once, 8, 2000);
+	wait_for(once, 8, 0);
+	receive_all(fd, 10);
+	order("fin %d", slot);
+	wait_for(edge, 8, 2000);
+	wait_for(once, 8, 0);
+	CALL(epoll_ctl(level, EPOLL_CTL_DEL, fd, NULL));
+	wait_for(level, 8, 0);
+}
+
 CASE_FAST(waits)
 {
 	int slot, fd = linked(&slot), ep = epoll_create1(0);

@@ -378,6 +378,34 @@ CASE_FAST(cancelled_in_recv)
 	receive_all(fd, 10);
 }
 
+static void answer_one(int listener)
+{
+	int fd = accept(listener, NULL, NULL);
+	char c[16];
+	ssize_t n;
+
+	while ((n = recv(fd, c, sizeof(c), 0)) > 0)
+		send(fd, c, (size_t)n, 0);
+	close(fd);
+}
+
+/* Of one stack: the kernel carries what stays inside the host. P52 */
+CASE(threads_talk_to_each_other)
+{
+	struct addr to = here(PORT_HERE);
+	int listener = tcp_listening(PORT_HERE, 4), fd = tcp();
+
+	later(0, answer_one, listener);
+	CALL(connect(fd, SA(&to), to.len));
+	for (int i = 0; i < 2; i++) {
+		CALL(send(fd, "ping", 4, 0));
+		receive_all(fd, 4);
+	}
+	CALL(shutdown(fd, SHUT_WR));
+	CALL(recv(fd, buf, 10, 0));
+	later_done();
+}
+
 static volatile int in_handler_fd;
 
 static void from_handler(int number)

@@ -104,6 +104,49 @@ CASE_FAST(set_and_get_of_a_connection)
 	order("take %d 1", slot);
 }
 
+/* What was set while the stack had it is in force in the kernel. P48 */
+CASE_BY(kept_by_the_kernel, option)
+{
+	static const int seconds = 30;
+	struct linger linger = { .l_onoff = 1, .l_linger = 3 }, shown = { 0 };
+	struct timeval limit = { .tv_usec = 100000 };
+	int slot, fd = linked(&slot);
+	socklen_t len = sizeof(shown);
+
+	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds);
+	set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, seconds + 1);
+	set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, 7);
+	set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 40000);
+	set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 30000);
+	set_int(fd, IPPROTO_TCP, TCP_LINGER2, 9);
+	set_int(fd, IPPROTO_TCP, TCP_INQ, 1);
+	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+	set_int(fd, SOL_SOCKET, SO_PRIORITY, 3);
+	set_int(fd, SOL_SOCKET, SO_MARK, 5);
+	set_int(fd, SOL_SOCKET, SO_RCVLOWAT, 20);
+	set_int(fd, SOL_SOCKET, SO_TIMESTAMP, 1);
+	set_int(fd, SOL_SOCKET, SO_SNDBUF, 100000);
+	set_int(fd, SOL_SOCKET, SO_RCVBUF, 100000);
+	set_int(fd, IPPROTO_IP, IP_TTL, 33);
+	set_int(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, 34);
+	CALL(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
+	CALL(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
+	CALL(fcntl(fd, F_SETOWN, getpid()));
+	all_options(fd);
+	get_int(fd, "SO_SNDBUF", SOL_SOCKET, SO_SNDBUF);
+	get_int(fd, "SO_RCVBUF", SOL_SOCKET, SO_RCVBUF);
+	CALL(getsockopt(fd, SOL_SOCKET, SO_LINGER, &shown, &len));
+	say("linger %d %d", shown.l_onoff, shown.l_linger);
+	bring(slot, 10);
+	CALL_TIMED(recv(fd, buf, 100, MSG_WAITALL), 100);
+	bring(slot, 10);
+	events_of(fd, POLLIN, 50);
+	bring(slot, 10);
+	events_of(fd, POLLIN, 2000);
+}
+
 CASE(set_and_get_of_a_listener)
 {
 	try_all(tcp_listening(PORT_HERE, 4));

@@ -253,3 +253,36 @@ CASE_FAST(least_stack)
 		fail("pthread_create");
 	pthread_join(thread, NULL);
 }
+
+static void *answer_twice(void *arg)
+{
+	struct work *w = arg;
+	struct addr from;
+	char c[16];
+
+	while (w->count < 2) {
+		from.len = sizeof(from.ss);
+		if (recvfrom(w->fd, c, sizeof(c), 0, SA(&from), &from.len) != 4 || sendto(w->fd, c, 4, 0, SA(&from), from.len) != 4)
+			break;
+		w->count++;
+	}
+	return NULL;
+}
+
+/* Of one stack: the kernel carries what stays inside the host. P52 */
+CASE(talk_to_each_other)
+{
+	struct addr to = here(PORT_HERE);
+	struct work w = { .fd = udp_bound(PORT_HERE) };
+	int fd = udp_bound(PORT_HERE2);
+	char c[16];
+
+	start(&w, answer_twice);
+	CALL(connect(fd, SA(&to), to.len));
+	for (int i = 0; i < 2; i++) {
+		CALL(send(fd, "ping", 4, 0));
+		CALL(recv(fd, c, sizeof(c), 0));
+	}
+	pthread_join(w.thread, NULL);
+	say("answered %d", w.count);
+}
