@@ -14,6 +14,7 @@ import shutil
 import stat
 import struct
 import subprocess
+import tempfile
 
 import pytest
 from lab import fsock
@@ -243,6 +244,22 @@ def test_run__script_without_a_first_line(cli, tmp_path):
     script.chmod(0o755)
     done = cli("run", script)
     assert (done.returncode, done.stderr) == (7, "")
+
+
+def test_run__other_c_library_is_said_and_not_preloaded(cli, tmp_path):
+    """Another dynamic linker, as musl has: the library would not link there, and the program not start. P09"""
+    own = b"/lib64/ld-linux-x86-64.so.2" if os.uname().machine == "x86_64" else b"/lib/ld-linux-aarch64.so.1"
+    folder = tempfile.mkdtemp(dir="/tmp", prefix="f") # its name has to be as short as that of the real one
+    try:
+        other, image = f"{folder}/ld.so", pathlib.Path("/bin/true").read_bytes()
+        shutil.copy(own, other)
+        assert image.count(own + b"\0") == 1 and len(other) <= len(own)
+        copy = tmp_path / "other"
+        copy.write_bytes(image.replace(own + b"\0", other.encode().ljust(len(own) + 1, b"\0")))
+        copy.chmod(0o755)
+        one_line(cli("run", copy), "another C library", other)
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_run__other_machine_is_said_and_not_preloaded(cli, tmp_path):

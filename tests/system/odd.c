@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * odd.c - a client that reaches its calls in odd ways, for test_pitfalls.py.
+ *
+ * usage: odd next | plug LIBRARY | space | raw | patient | plain
+ *
+ * It talks to an echo server (talk.h) by what it found; where that goes past the preloaded library, by the ordinary calls
+ * before and after, too.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "talk.h"
+
+static const struct talk_calls plain = { socket, connect, send, recv, close };
+
+/* By names looked up in @where. */
+static void talk_from(void *where, const char *who)
+{
+	struct talk_calls c = {
+		.socket = (__typeof__(c.socket))dlsym(where, "socket"),
+		.connect = (__typeof__(c.connect))dlsym(where, "connect"),
+		.send = (__typeof__(c.send))dlsym(where, "send"),
+		.recv = (__typeof__(c.recv))dlsym(where, "recv"),
+		.close = (__typeof__(c.close))dlsym(where, "close"),
+	};
+
+	talk(&c, who);
+}
+
+/* A plug-in that prefers its own libraries: it finds libc's functions. */
+static int talk_by_plug_in(const char *library)
+{
+	void *plug = dlopen(library, RTLD_NOW | RTLD_DEEPBIND);
+	void (*ask)(const char *) = plug ? (void (*)(const char *))dlsym(plug, "guest_talk") : NULL;
+
+	if (!ask)
+		return 3;
+	talk(&plain, "before");
+	ask("plug-in");
+	talk(&plain, "after");
+	return 0;
+}
+
+/* Another libc, in a namespace of its own. */
+static int talk_in_space(void)
+{
+	void *libc = dlmopen(LM_ID_NEWLM, "libc.so.6", RTLD_NOW);
+
+	if (!libc)
+		return 3;
+	talk(&plain, "before");
+	talk_from(libc, "space");
+	talk(&plain, "after");
+	return 0;
+}
+
+/* --- system calls by instructions of our own --- */
+
+static long raw(long number, long a, long b, long c, long d, long e, long f)
+{
+#if defined(__x86_64__)
+	register long r10 __asm__("r10") = d;
+	register long r8 __asm__("r8") = e;
+	register long r9 __asm__("r9") = f;
+	long ret;
+
+	__asm__ volatile("syscall" : "=a"(ret)
+			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
+	return ret;
+#elif defined(__aarch64__)
+	register long x8 __asm__("x8") = number;
+	register long x0 __asm__("x0") = a;
+	register long x1 __asm__("x1") = b;
+	register long x2 __asm__("x2") = c;
+	register long x3 __asm__("x3") = d;
+	register long x4 __asm__("x4") = e;
+	register long x5 __asm__("x5") = f;
+
+	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+	return x0;
+#else
+#error "how does this machine enter its kernel?"
+#endif
+}
+
+static int raw_socket(int domain, int type, int protocol)
+{
+	return (int)raw(SYS_socket, domain, type, protocol, 0, 0, 0);
+}
+
+static int raw_connect(int fd, const struct sockaddr *to, socklen_t len)
+{
+	return (int)raw(SYS_connect, fd, (long)to, (long)len, 0, 0, 0);
+}
+
+static ssize_t raw_send(int fd, const void *data, size_t len, int flags)
+{
+	return raw(SYS_sendto, fd, (long)data, (long)len, flags, 0, 0);
+}
+
+static ssize_t raw_recv(int fd, void *data, size_t len, int flags)
+{
+	return raw(SYS_recvfrom, fd, (long)data, (long)len, flags, 0, 0);
+}
+
+static int raw_close(int fd)
+{
+	return (int)raw(SYS_close, fd, 0, 0, 0, 0, 0);
+}
+
+/* What waits in the stack is not for those who ask the kernel: an error, no data, and nothing lost. */
+static bool keeps_its_data(void)
+{
+	int fd = talk_open(&plain, SOCK_STREAM);
+	struct pollfd in = { .fd = fd, .events = POLLIN };
+	char word[5] = "";
+	bool kept;
+
+	kept = send(fd, "word", 4, 0) == 4 && poll(&in, 1, -1) == 1 && raw_recv(fd, word, 4, MSG_DONTWAIT) == -ENOTCONN &&
+	       recv(fd, word, 4, 0) == 4 && strcmp(word, "word") == 0;
+	close(fd);
+	return kept;
+}
+
+static int talk_raw(void)
+{
+	static const struct talk_calls c = { raw_socket, raw_connect, raw_send, raw_recv, raw_close };
+
+	talk(&plain, "before");
+	talk(&c, "raw");
+	talk(&plain, "after");
+	return keeps_its_data() ? 0 : 4;
+}
+
+/* --- time limits, measured by the kernel's clock --- */
+
+static long kernel_ms(void)
+{
+	struct timespec now;
+
+	raw(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&now, 0, 0, 0, 0);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Each kind of wait, of a quarter of a second: none comes early, none never. */
+static int wait_patiently(void)
+{
+	struct timeval limit = { .tv_usec = 250000 }, room;
+	int datagram = talk_open(&plain, SOCK_DGRAM), stream = talk_open(&plain, SOCK_STREAM), ep = epoll_create1(0);
+	struct epoll_event event = { .events = EPOLLIN };
+	struct pollfd in = { .fd = datagram, .events = POLLIN };
+	char byte;
+	fd_set set;
+
+	talk_rounds(&plain, datagram); /* by now it is on the fast path */
+	talk_rounds(&plain, stream);
+	setsockopt(datagram, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(stream, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	epoll_ctl(ep, EPOLL_CTL_ADD, datagram, &event);
+	for (int kind = 0; kind < 5; kind++) {
+		long began = kernel_ms(), ret;
+
+		FD_ZERO(&set);
+		FD_SET(datagram, &set);
+		room = limit;
+		ret = kind == 0 ? recv(datagram, &byte, 1, 0) : kind == 1 ? recv(stream, &byte, 1, 0) :
+		      kind == 2 ? poll(&in, 1, 250) : kind == 3 ? epoll_wait(ep, &event, 1, 250) :
+		      select(datagram + 1, &set, NULL, NULL, &room);
+		if (ret != (kind < 2 ? -1 : 0) || kernel_ms() - began < 249)
+			return 5 + kind;
+	}
+	talk(&plain, "patient");
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *how = argc > 1 ? argv[1] : "";
+
+	if (strcmp(how, "plug") == 0 && argc > 2)
+		return talk_by_plug_in(argv[2]);
+	if (strcmp(how, "space") == 0)
+		return talk_in_space();
+	if (strcmp(how, "raw") == 0)
+		return talk_raw();
+	if (strcmp(how, "patient") == 0)
+		return wait_patiently();
+	if (strcmp(how, "next") == 0)
+		talk_from(RTLD_NEXT, "next");
+	else
+		talk(&plain, "plain");
+	return 0;
+}

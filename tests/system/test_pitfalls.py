@@ -1,0 +1,543 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+What a preloaded library runs into that no call's result shows: odd ways to reach the calls, early and late users of
+sockets, missing /proc, other namespaces, debuggers, clocks. Which test holds which pitfall: pitfalls.list.
+"""
+import contextlib
+import pathlib
+import resource
+import signal
+import socket
+
+import pytest
+
+from lab import fsock, net, proc
+from life import LATENCY, PROGRAMS, PYTHON, Life, library
+
+
+@contextlib.contextmanager
+def echoes(pair):
+    """Servers in pair.b that echo datagrams on port 9000, by the fast path, and streams on 9001, by kernel sockets."""
+    pair.meet()
+    argv = [PYTHON, PROGRAMS / "stream_echo.py", net.B4, 9001]
+    with Life.echo(pair), pair.b.popen(argv, env=fsock.CLEAN, cpu=proc.cpus()[1]) as streams:
+        assert streams.wait_for("ready"), streams.err
+        yield
+
+
+class Client:
+    """A program in pair.a with @preload before it: .done, its .lines, the .sockets it had."""
+
+    def __init__(self, pair, argv, preload=(), options=None, before=()):
+        libraries = ":".join(map(str, preload or [library()]))
+        env = {f"FSOCK_{name.upper()}": value for name, value in {**LATENCY, **(options or {})}.items()}
+        # The libraries are for the program alone: not for ip, which would be in no namespace yet.
+        argv = [*before, "env", f"LD_PRELOAD={libraries}", f"TALK_ADDRESS={net.B4}", *argv]
+        with contextlib.closing(fsock.Report()) as report:
+            self.done = pair.a.run(argv, fds=(report.fd,), cpu=proc.cpus()[0], env={**fsock.CLEAN, **env, **report.env})
+            self.sockets = report.sockets()
+        self.lines = self.done.out.splitlines()
+
+    def good(self, *lines):
+        assert (self.done.status, self.lines) == (0, list(lines)), (self.done.status, self.lines, self.done.err[-3000:])
+        return self
+
+    def fast(self, count):
+        """So many of its sockets, half of them of either kind, took the fast path and no other."""
+        fast = [sock["protocol"] for sock in self.sockets if sock["accelerated"] and sock["tx_fast"] and not sock["tx_kernel"]]
+        want = sorted([socket.IPPROTO_TCP, socket.IPPROTO_UDP] * (count // 2))
+        assert sorted(fast) == want, (self.sockets, self.done.err)
+
+
+def well(*who):
+    return [f"{name}: 50 50" for name in who]
+
+
+# --- reaching the calls -----------------------------------------------------------------------
+
+def test_pitfall_01_system_calls_by_instructions_of_its_own(pair, program):
+    """They are the kernel's sockets, whole; what the stack has for others is not for them, nor lost by their asking."""
+    with echoes(pair):
+        client = Client(pair, [program("odd"), "raw"])
+    client.good(*well("before", "raw", "after"))
+    assert sum(sock["accelerated"] for sock in client.sockets) == 5, client.sockets
+
+
+RESOLVES = """
+def answers(name):
+    found = socket.getaddrinfo(name, 7, socket.AF_INET, socket.SOCK_DGRAM)
+    return found == [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("192.0.2.7", 7))]
+sock = fresh()
+ask(sock)
+before = numbers()
+for turn in range(int(sys.argv[3])):
+    assert answers(f"n{turn}.test.example"), turn
+    if turn % 10 == 0:
+        other = fresh() # has the number that the resolver's socket had, and leaves it to the next
+        ask(other, 2)
+        other.close()
+        ask(sock, 2)
+assert numbers() == before, (numbers(), before)
+say("well")
+"""
+
+
+@pytest.mark.parametrize("way, rounds", [("", 2000), ("options use-vc", 500)], ids=["udp", "tcp"])
+def test_pitfall_05_the_resolvers_sockets(pair, tmp_path, way, rounds):
+    """They come and go inside libc, by numbers that were and will be accelerated sockets'."""
+    resolv = tmp_path / "resolv.conf"
+    resolv.write_text(f"nameserver {net.B4}\n{way}\n")
+    names = ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--pid-file=",
+             "--user=root", f"--listen-address={net.B4}", "--bind-interfaces", "--address=/test.example/192.0.2.7"]
+    own = ["unshare", "-m", "sh", "-c", f'mount --bind {resolv} /etc/resolv.conf && exec "$@"', "sh"]
+    with pair.b.popen(names):
+        assert proc.until(lambda: ":53 " in pair.b.run(["ss", "-Hltn"]).out)
+        Life(pair, tmp_path, RESOLVES, options={"bypass": "none"}, before=own, args=[rounds]).good().fast(rounds // 3)
+
+
+@pytest.mark.parametrize("how", ["next", "plug", "space"])
+def test_pitfall_08_functions_that_a_program_looks_up(pair, program, how):
+    """RTLD_NEXT finds ours. A plug-in with RTLD_DEEPBIND, or another libc, finds the kernel's: both work, side by side."""
+    with echoes(pair):
+        client = Client(pair, [program("odd"), how, program("guest.so")])
+    if how == "next":
+        client.good(*well("next")).fast(2)
+    else:
+        client.good(*well("before", {"plug": "plug-in"}.get(how, how), "after")).fast(4)
+
+
+@pytest.mark.parametrize("order", ["ours first", "ours last"])
+def test_pitfall_08_another_library_that_wraps_the_same(pair, program, order):
+    """Each finds the other, none itself again, and the program is on the fast path."""
+    both = [library(), program("beside.so")]
+    with echoes(pair):
+        client = Client(pair, [program("odd"), "plain"], preload=both if order == "ours first" else both[::-1])
+    sends = 0 if order == "ours first" else 100
+    client.good(*well("plain"), f"beside: sockets 2 sends {sends} depth 1").fast(2)
+
+
+# --- start and end ----------------------------------------------------------------------------
+
+@pytest.mark.parametrize("order", ["ours first", "ours last"])
+def test_pitfalls_12_14_sockets_before_main(pair, program, order):
+    """In another library's constructor, and in a child and its parent where a constructor forks."""
+    both = [library(), program("guest.so")]
+    with echoes(pair):
+        client = Client(pair, ["GUEST=cf", "/bin/true"], preload=both if order == "ours first" else both[::-1])
+    client.good(*well("constructor", "child", "parent")).fast(6)
+
+
+@pytest.mark.parametrize("order", ["ours first", "ours last"])
+def test_pitfall_13_sockets_after_main(pair, program, order):
+    """As the main thread ends, and in another library's destructor and its atexit(), which may be after our own."""
+    both = [library(), program("guest.so")]
+    with echoes(pair):
+        client = Client(pair, ["GUEST=atd", "/bin/true"], preload=both if order == "ours first" else both[::-1])
+    client.good(*well("thread", "destructor", "atexit"))
+    assert sum(sock["accelerated"] and sock["tx_fast"] == 50 for sock in client.sockets) >= 4, client.sockets
+
+
+def test_pitfall_15_the_limit_is_raised_later(pair, tmp_path):
+    """No room at first, and then there is: each socket works."""
+    Life(pair, tmp_path, """
+import resource
+first = fresh()
+ask(first)
+resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+ask(fresh())
+more = [fresh() for i in range(300)]
+for sock in more:
+    ask(sock, 1)
+say("well")
+""", around=["sh", "-c", 'ulimit -S -n 20; exec "$@"', "sh"]).good()
+
+
+def test_pitfall_15_an_enormous_limit_costs_nothing(pair, tmp_path):
+    """Nothing is as large as the limit."""
+    sizes = []
+    for limit in 1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1]:
+        life = Life(pair, tmp_path, """
+ask(fresh())
+say(*[line.split()[1] for line in open("/proc/self/status") if line.startswith(("VmRSS", "VmData"))])
+""", around=["sh", "-c", f'ulimit -S -n {limit}; exec "$@"', "sh"])
+        life.good(life.said).fast()
+        sizes.append([int(kib) for kib in life.said.split()])
+    assert all(large <= small + 4096 for small, large in zip(*sizes)), sizes
+
+
+COVERED = ["unshare", "-m", "sh", "-c"]
+
+
+@pytest.mark.parametrize("folder", ["/proc", "/dev"])
+def test_pitfall_16_without(pair, tmp_path, folder):
+    """The program runs, by the fast path or with a reason in one line."""
+    life = Life(pair, tmp_path, "ask(fresh())\nask(fresh())\nsay('well')",
+                around=[*COVERED, f'mount -t tmpfs none {folder} && exec "$@"', "sh"]).good()
+    assert life.counts.all_fast(400) or life.done.err.count("\n") == 1, (life.counts, life.done.err)
+
+
+def test_pitfall_16_another_root_midway(pair, tmp_path):
+    """chroot() to where there is nothing: sockets go on, new ones work, and so do children."""
+    Life(pair, tmp_path, """
+first = fresh()
+ask(first)
+os.chroot(os.path.dirname(sys.argv[2]))
+os.chdir("/")
+sys.argv[2] = "/said"
+ask(first)
+ask(fresh())
+child = os.fork()
+if child == 0:
+    ask(first)
+    ask(fresh())
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+ask(first)
+say("well")
+""").good().fast()
+
+
+def test_pitfall_16_descriptors_run_out_midway(pair, tmp_path):
+    """Where the program has the last number nothing breaks, and what it frees serves it again."""
+    Life(pair, tmp_path, """
+import errno, resource
+first = fresh()
+ask(first)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held = []
+try:
+    while True:
+        held.append(fresh())
+except OSError as error:
+    assert error.errno == errno.EMFILE
+ask(first)
+for sock in held:
+    ask(sock, 2)
+    sock.close()
+ask(fresh())
+say("well")
+""").good().fast()
+
+
+# --- processes --------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("call", ["unshare", "setns"])
+def test_pitfall_30_another_network_namespace(pair, tmp_path, call):
+    """Sockets keep theirs, on the fast path; new ones are of the other, and of the first again after the way back."""
+    with echoes(pair):
+        client = Client(pair, [PYTHON, "-c", """
+import ctypes, errno, os, socket, sys, threading
+libc = ctypes.CDLL(None, use_errno=True)
+NEWNET = 0x40000000
+server = os.environ["TALK_ADDRESS"]
+def stream():
+    sock = socket.create_connection((server, 9001), timeout=20)
+    sock.settimeout(20)
+    return sock
+def rounds(sock):
+    for i in range(50):
+        sock.send(b"%04d" % i)
+        assert sock.recv(4) == b"%04d" % i
+def datagrams():
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.settimeout(20)
+    sock.connect((server, 9000))
+    return sock
+def elsewhere():
+    for make in stream, datagrams:
+        try:
+            make()
+            print("connected")
+        except OSError as error:
+            assert error.errno == errno.ENETUNREACH, error
+old = stream(), datagrams()
+for sock in old:
+    rounds(sock)
+home = os.open("/proc/self/ns/net", os.O_RDONLY)
+if sys.argv[1] == "unshare":
+    assert libc.unshare(NEWNET) == 0
+else:
+    thread = threading.Thread(target=lambda: (libc.unshare(NEWNET), there.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY))))
+    there = []
+    thread.start()
+    thread.join()
+    assert libc.setns(there[0], NEWNET) == 0
+for sock in old:
+    rounds(sock)
+elsewhere()
+for sock in old:
+    rounds(sock)
+assert libc.setns(home, NEWNET) == 0
+new = stream(), datagrams()
+for sock in (*new, *old):
+    rounds(sock)
+print("well")
+""", call])
+    client.good("well")
+    theirs = [sock for sock in client.sockets if sock["remote_port"] in (9000, 9001)]
+    assert len(theirs) >= 4 and all(sock["tx_fast"] and not sock["tx_kernel"] for sock in theirs), client.sockets
+    assert {fsock.reason_name(sock["reason"]) for sock in client.sockets if not sock["accelerated"]} >= {"namespace"}, client.sockets
+
+
+TALK = """
+import os, select, socket, subprocess, sys
+def rounds(sock):
+    for i in range(50):
+        sock.send(b"%04d" % i)
+        assert sock.recv(4) == b"%04d" % i
+"""
+
+# Takes a descriptor, talks over it and gives it back.
+GIVEN = TALK + """
+way = socket.socket(fileno=int(sys.argv[1]))
+_, fds, _, _ = socket.recv_fds(way, 1, 1)
+sock = socket.socket(fileno=fds[0])
+rounds(sock)
+socket.send_fds(way, [b"x"], fds)
+"""
+
+GIVES = TALK + """
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if sys.argv[1] == "9000" else socket.SOCK_STREAM)
+sock.connect((os.environ["TALK_ADDRESS"], int(sys.argv[1])))
+rounds(sock)
+mine, theirs = socket.socketpair()
+env = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD" or sys.argv[2] == "fsock"}
+with subprocess.Popen([sys.executable, "-c", sys.argv[3], str(theirs.fileno())], pass_fds=[theirs.fileno()], env=env) as other:
+    socket.send_fds(mine, [b"x"], [sock.fileno()])
+    sock.close()
+    _, fds, _, _ = socket.recv_fds(mine, 1, 1)
+    rounds(socket.socket(fileno=fds[0]))
+assert other.returncode == 0
+print("well")
+"""
+
+
+@pytest.mark.parametrize("receiver", ["fsock", "kernel"])
+@pytest.mark.parametrize("port", [9000, 9001], ids=["datagrams", "stream"])
+def test_pitfall_22_to_another_process_and_back(pair, port, receiver):
+    """By SCM_RIGHTS, to a program with the library and to one without: the socket works there, and here again."""
+    with echoes(pair):
+        client = Client(pair, [PYTHON, "-c", GIVES, port, receiver, GIVEN])
+    client.good("well")
+    assert any(sock["tx_fast"] == 50 for sock in client.sockets), client.sockets
+
+
+ROUNDS = """
+import os, socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if sys.argv[1] == "9000" else socket.SOCK_STREAM)
+sock.connect((os.environ["TALK_ADDRESS"], int(sys.argv[1])))
+count = 0
+while not os.path.exists(sys.argv[2]):
+    for i in range(200):
+        sock.send(b"%04d" % i)
+        assert sock.recv(4) == b"%04d" % i
+    count += 200
+    print(count, flush=True)
+"""
+
+
+def further(program, rounds=1000):
+    """The program goes on: it says a number that is larger by @rounds."""
+    def said():
+        return int((program.out.splitlines() or ["0"])[-1])
+
+    first = said()
+    return proc.until(lambda: said() >= first + rounds or not program.alive()) and program.alive()
+
+
+@pytest.mark.parametrize("port", [9000, 9001], ids=["datagrams", "stream"])
+def test_pitfall_33_a_debugger_comes_and_goes(pair, tmp_path, port):
+    """Attached while it spins, and detached, again and again: it goes on, and its threads are none the worse."""
+    end = tmp_path / "end"
+    argv = fsock.run([PYTHON, "-c", ROUNDS, port, end], **LATENCY)
+    with contextlib.closing(fsock.Report()) as report, echoes(pair), pair.a.popen(
+            argv, env={**fsock.CLEAN, **report.env, "TALK_ADDRESS": net.B4}, fds=(report.fd,), cpu=proc.cpus()[0]) as client:
+        assert further(client), client.err
+        for turn in range(4):
+            with proc.Process(["strace", "-f", "-qq", "-o", "/dev/null", "-p", client.pid]) as tracer:
+                assert proc.until(lambda: "TracerPid:\t0" not in pathlib.Path(f"/proc/{client.pid}/status").read_text())
+                assert further(client, 200), client.err
+                tracer.stop()
+            client.send(signal.SIGSTOP)
+            client.send(signal.SIGCONT)
+            assert further(client), client.err
+        end.touch()
+        done = client.finish()
+        assert done.status == 0, done.err
+        assert report.counts().all_fast(4000), report.counts()
+
+
+SPINS = """
+import ctypes, os, select, socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if sys.argv[1] == "9000" else socket.SOCK_STREAM)
+sock.connect((os.environ["TALK_ADDRESS"], int(sys.argv[1])))
+for i in range(100):
+    sock.send(b"%04d" % i)
+    assert sock.recv(4) == b"%04d" % i
+members = select.epoll()
+members.register(sock, select.EPOLLIN)
+poll = select.poll()
+poll.register(sock, select.POLLIN)
+waits = {"recv": lambda: sock.recv(4), "poll": poll.poll, "epoll": members.poll,
+         "select": lambda: select.select([sock], [], [])}
+print("waits", flush=True)
+if sys.argv[3] == "default":
+    import signal
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    waits[sys.argv[2]]()
+try:
+    waits[sys.argv[2]]()
+except KeyboardInterrupt:
+    pass
+for i in range(100):
+    sock.send(b"%04d" % i)
+    assert sock.recv(4) == b"%04d" % i
+print("well", flush=True)
+"""
+
+
+@pytest.mark.parametrize("wait, port, handler", [("recv", 9000, "own"), ("poll", 9000, "own"), ("epoll", 9001, "own"),
+                                                 ("recv", 9001, "own"), ("select", 9001, "own"), ("epoll", 9000, "default")])
+def test_pitfall_35_interrupted_while_it_spins(pair, wait, port, handler):
+    """In the latency profile a call spins without end: SIGINT is handled, or ends it, all the same."""
+    argv = fsock.run([PYTHON, "-c", SPINS, port, wait, handler], **LATENCY)
+    with contextlib.closing(fsock.Report()) as report, echoes(pair), pair.a.popen(
+            argv, env={**fsock.CLEAN, **report.env, "TALK_ADDRESS": net.B4}, fds=(report.fd,), cpu=proc.cpus()[0]) as client:
+        assert client.wait_for("waits"), client.err
+        assert fsock.accelerated(client.pid)
+        # That it is in the call shows in its own processor time: it computes on.
+        assert proc.until(lambda: spent(client.pid) > 0)
+        before = spent(client.pid)
+        assert proc.until(lambda: spent(client.pid) > before + 10)
+        client.send(signal.SIGINT)
+        done = client.finish()
+        if handler == "default":
+            assert done.status == -signal.SIGINT, (done.status, done.err)
+            return
+        assert (done.status, done.out) == (0, "waits\nwell\n"), (done.status, done.out, done.err)
+        assert report.counts().all_fast(200), report.counts()
+
+
+def spent(pid):
+    """Processor time of @pid in the program itself, in ticks."""
+    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
+
+
+# --- memory and clocks ------------------------------------------------------------------------
+
+def test_pitfall_54_all_memory_locked(pair, tmp_path):
+    """mlockall() of all that comes: what the stack reserves is not taken, and a child has it, too."""
+    life = Life(pair, tmp_path, """
+def kib(name):
+    return int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith(name)))
+before = kib("VmRSS")
+assert libc.mlockall(3) == 0
+sock = fresh()
+ask(sock)
+child = os.fork()
+if child == 0:
+    ask(sock)
+    assert libc.mlockall(3) == 0
+    ask(fresh())
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+ask(sock)
+ask(fresh())
+say(kib("VmRSS") - before)
+""")
+    life.good(life.said).fast()
+    assert int(life.said) < 300 << 10, life.said
+
+
+def test_pitfall_57_clocks_that_jump(pair, program):
+    """Time limits are the kernel's time, whatever the program's clocks say."""
+    with echoes(pair):
+        client = Client(pair, [program("odd"), "patient"], preload=[program("clocks.so"), library()])
+    client.good(*well("patient")).fast(4)
+
+
+# --- often ------------------------------------------------------------------------------------
+
+MEMORY = """
+def kib():
+    return int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmRSS")))
+def stream():
+    sock = socket.create_connection((sys.argv[1], 9001), timeout=20)
+    for i in range(10):
+        sock.send(b"%04d" % i)
+        assert sock.recv(4) == b"%04d" % i
+    return sock
+"""
+
+
+def flat(pair, tmp_path, script):
+    """After a first part in which there was everything once (records of sockets among it) the rest takes no more memory."""
+    with echoes_of_streams(pair):
+        life = Life(pair, tmp_path, MEMORY + script, options={"max_sockets": 1024})
+    life.good(life.said).fast()
+    grown = int(life.said)
+    assert grown < 1024, f"{grown} KiB more"
+
+
+@contextlib.contextmanager
+def echoes_of_streams(pair):
+    pair.meet()
+    with pair.b.popen([PYTHON, PROGRAMS / "stream_echo.py", net.B4, 9001], env=fsock.CLEAN) as streams:
+        assert streams.wait_for("ready"), streams.err
+        yield
+
+
+def test_ep_38_members_come_and_go(pair, tmp_path):
+    """Two hundred thousand registrations of sockets that stay, and five thousand of such that are closed while registered."""
+    flat(pair, tmp_path, """
+members, others = select.epoll(), select.epoll()
+datagrams, connection = fresh(), stream()
+ask(datagrams)
+def churn(times):
+    for i in range(times):
+        for sock in datagrams, connection:
+            members.register(sock, select.EPOLLIN)
+            others.register(sock, select.EPOLLIN | select.EPOLLET)
+            members.modify(sock, select.EPOLLIN | select.EPOLLOUT)
+            members.unregister(sock)
+            others.unregister(sock)
+def come_and_go(times):
+    for i in range(times):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if i % 2 else socket.SOCK_STREAM)
+        members.register(sock, select.EPOLLIN)
+        others.register(sock, select.EPOLLIN)
+        sock.close()
+churn(1000)
+come_and_go(2000)
+before = kib()
+churn(50000)
+come_and_go(5000)
+grown = kib() - before
+members.register(datagrams, select.EPOLLIN)
+datagrams.send(b"1")
+assert members.poll(20) == [(datagrams.fileno(), select.EPOLLIN)]
+say(grown)
+""")
+
+
+def test_pitfall_56_sockets_come_and_go(pair, tmp_path):
+    """Ten thousand of each kind, bound or listening, and five hundred connections: no memory, descriptor or place is lost."""
+    flat(pair, tmp_path, """
+def come_and_go(times):
+    for i in range(times):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(("", 0))
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+            if i % 10 == 0:
+                sock.bind(("", 0))
+                sock.listen()
+        if i % 20 == 0:
+            stream().close()
+ask(fresh())
+come_and_go(1000)
+before, open_before = kib(), numbers()
+come_and_go(10000)
+assert numbers() == open_before, numbers() ^ open_before
+ask(fresh())
+say(kib() - before)
+""")
