@@ -138,6 +138,46 @@ def check_engine():
         yield "engine: one room not built", run(TESTS / "check_engine.sh", root, root), 1, "src/ip: no"
 
 
+# --- check_pitfalls.py: lists beside one test of each kind ---
+
+PITFALL_TESTS = {
+    "tests/meson.build": "test('check_rooms', python3)\n",
+    "tests/system/test_a.py": "def test_one(pair):\n    pass\n",
+    "tests/system/api/epoll.c": "CASE_FAST(level)\nCASE_BY(moved, option)\n",
+    "tests/unit/test_b.c": "static void call__case(void **state)\n",
+}
+PITFALLS_BAD = [
+    ("number left out", "P07 ", "P99 ", "P07 has no entry"),
+    ("number twice", "P07 ", "P06 ", "P06 has two entries"),
+    ("no such number", "EP38 ", "EP39 ", "EP39 is none of the numbers"),
+    ("neither test nor word", "P07 about it\n    epoll/level", "P07 about it", "names neither a test"),
+    ("nothing said", "open: all", "open:", "does not say what is open"),
+    ("no such file", "epoll/level", "poll/level", "poll/level: no such file"),
+    ("no such case", "epoll/level", "epoll/levels", "epoll/levels: no such case"),
+    ("no such test", "test_a.py/test_one", "test_a.py/test_on", "test_a.py/test_on: no such case"),
+    ("no such unit test", "call__case", "call__other", "test_b/call__other: no such case"),
+    ("no such rule", "check_rooms", "check_walls", "house/check_walls: no such case"),
+    ("no test's name", "epoll/moved", "epoll", "epoll: is no file/case"),
+    ("without what it is about", "P07 about it", "P07", "neither a number"),
+]
+
+
+def pitfalls_case(text):
+    with tempfile.TemporaryDirectory() as temp:
+        write(Path(temp), {**PITFALL_TESTS, **({"tests/system/pitfalls.list": text} if text else {})})
+        return run(sys.executable, TESTS / "check_pitfalls.py", temp)
+
+
+def check_pitfalls():
+    numbers = [f"P{n:02}" for n in range(1, 58)] + [f"EP{n:02}" for n in range(1, 39)]
+    good = "# a list\n" + "".join(f"{number} about it\n    epoll/level\n" for number in numbers[:-1]) + \
+        "EP38 about it\n    epoll/moved epoll/* test_a.py/test_one\n    test_b/call__case house/check_rooms\n    open: all\n"
+    yield "pitfalls: clean list", pitfalls_case(good), 0, "95 pitfalls, 1 of them open in part or whole, 0 breaches"
+    for name, old, new, words in PITFALLS_BAD:
+        yield f"pitfalls: {name}", pitfalls_case(good.replace(old, new, 1)), 1, words
+    yield "pitfalls: no list", pitfalls_case(None), 2, "no pitfalls"
+
+
 # --- check_headers.sh and compile_fail.sh ---
 
 def check_headers():
@@ -175,7 +215,7 @@ def compile_fail():
 def main():
     failed = n = 0
     print("TAP version 13")
-    for group in (check_rooms, check_engine, check_headers, compile_fail):
+    for group in (check_rooms, check_engine, check_pitfalls, check_headers, compile_fail):
         for name, (code, out), want_code, want_words in group():
             n += 1
             good = code == want_code and want_words in out

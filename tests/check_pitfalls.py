@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""check_pitfalls.py [ROOT] - has every numbered pitfall its tests, or does the list say what is missing?
+
+Reads tests/system/pitfalls.list, whose head comment has the format. Prints one line per breach: a number that is
+absent or there twice, a test that is not where the list says, an entry that names nothing. Exit status 1 if there is
+any, 2 if there was nothing to check.
+"""
+import re
+import sys
+from pathlib import Path
+
+NUMBERS = [f"P{n:02}" for n in range(1, 58)] + [f"EP{n:02}" for n in range(1, 39)]
+HEAD = re.compile(r"(E?P\d+) +\S")
+OPEN = "open:"
+
+
+def read_list(text):
+    """[(number, line, [test ...], open words or None)], and complaints about the list itself."""
+    entries, complaints = [], []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.partition("#")[0].rstrip()
+        if not words:
+            continue
+        head = HEAD.match(words)
+        if head:
+            entries.append((head[1], number, [], []))
+        elif not words[0].isspace() or not entries:
+            complaints.append(f"{number}: neither a number with what it is about nor a test: {words.strip()}")
+        elif words.strip().startswith(OPEN):
+            entries[-1][3].append(words.strip().removeprefix(OPEN).strip())
+        else:
+            entries[-1][2].extend(words.split())
+    return entries, complaints
+
+
+def cases(root, file):
+    """Names of the cases of what the list calls @file; None when there is no such file."""
+    tests = root / "tests"
+    if file == "house":
+        path, pattern = tests / "meson.build", r"^ *test\('(\w+)'"
+    elif file.endswith(".py"):
+        path, pattern = tests / "system" / file, r"^def (test_\w+)\("
+    elif file.startswith("test_"):
+        path, pattern = tests / "unit" / f"{file}.c", r"^static void (\w+__\w+)\("
+    else:
+        path, pattern = tests / "system" / "api" / f"{file}.c", r"^CASE(?:_\w+)?\((\w+)"
+    if not path.is_file():
+        return None
+    return set(re.findall(pattern, path.read_text(encoding="utf-8"), re.M))
+
+
+def missing(root, test):
+    """What is wrong with the name of a test; None when it is there."""
+    file, slash, case = test.partition("/")
+    if not slash or not case:
+        return "is no file/case"
+    found = cases(root, file)
+    if found is None:
+        return "no such file"
+    if case == "*":
+        return None if found else "has no case"
+    return None if case in found else "no such case"
+
+
+def judge(root, entries):
+    seen = set()
+    for number, line, tests, left in entries:
+        if number not in NUMBERS:
+            yield f"{line}: {number} is none of the numbers"
+        elif number in seen:
+            yield f"{line}: {number} has two entries"
+        seen.add(number)
+        if not tests and not left:
+            yield f"{line}: {number} names neither a test nor what is open"
+        for test in tests:
+            wrong = missing(root, test)
+            if wrong:
+                yield f"{line}: {number}: {test}: {wrong}"
+        if "" in left:
+            yield f"{line}: {number} does not say what is open"
+    for number in NUMBERS:
+        if number not in seen:
+            yield f"{number} has no entry"
+
+
+def main():
+    root = Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
+    path = root / "tests/system/pitfalls.list"
+    entries, breaches = read_list(path.read_text(encoding="utf-8")) if path.is_file() else ([], [])
+    if not entries:
+        print(f"no pitfalls in {path}")
+        return 2
+    breaches += judge(root, entries)
+    for breach in breaches:
+        print(breach)
+    left = sum(bool(entry[3]) for entry in entries)
+    print(f"{len(entries)} pitfalls, {left} of them open in part or whole, {len(breaches)} breaches")
+    return 1 if breaches else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
