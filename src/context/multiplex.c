@@ -685,3 +685,52 @@ int multiplex_adopt(struct context *ctx, int epfd, struct epoll_event *events, i
 		context_unlock(ctx);
 	return n;
 }
+
+/* --- exec --- */
+
+/* Give the kernel's half of @item the program's data, or (@ours) back what tells us of the item. */
+static void name_member(int epfd, const struct epoll_item *item, bool ours)
+{
+	struct epoll_event event = { .events = item->events, .data.u64 = ours ? epoll_tag(item) : item->data };
+
+	if (item->disarmed) /* as the kernel leaves one that has fired: the stack's half may have been the one */
+		event.events &= EPOLLONESHOT | EPOLLET | EPOLLWAKEUP;
+	if (!(item->events & EPOLLEXCLUSIVE)) {
+		sys_epoll_ctl(epfd, EPOLL_CTL_MOD, item->fd, &event);
+		return;
+	}
+	sys_epoll_ctl(epfd, EPOLL_CTL_DEL, item->fd, NULL); /* which cannot be modified */
+	sys_epoll_ctl(epfd, EPOLL_CTL_ADD, item->fd, &event);
+}
+
+static void name_members(struct context *ctx, bool ours)
+{
+	if (ctx->slot >= STATS_MAX_PROCS || !context_lock(ctx))
+		return; /* a child that made no call: its sets are its parent's, too */
+	context_forget_gone_heirs(ctx);
+	for (int fd = 0; context_joined(ctx) && fd <= ctx->fds.highest; fd++) {
+		struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
+		struct epoll_set *set = e && e->kind == FD_EPOLL ? e->object : NULL;
+		struct list *l;
+
+		if (!set || !epoll_set_is_alone(set, ctx->slot) || (sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC))
+			continue;
+		LIST_FOR_EACH(l, &set->items) {
+			const struct epoll_item *item = FS_CONTAINER_OF(l, struct epoll_item, of_set);
+
+			if (item->in_kernel)
+				name_member(fd, item, ours);
+		}
+	}
+	context_unlock(ctx);
+}
+
+void multiplex_before_exec(struct context *ctx)
+{
+	name_members(ctx, false);
+}
+
+void multiplex_exec_failed(struct context *ctx)
+{
+	name_members(ctx, true);
+}

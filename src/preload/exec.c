@@ -3,57 +3,73 @@
  * exec.c - a program that is executed inherits sockets, not the library's memory: connections that it will have
  * move to the kernel before (DESIGN section 5).
  *
+ * Sets that it will have tell of their members by the data that the program gave, no more by ours.
+ *
  * In a child of vfork() nothing moves: its memory is the parent's, whose connections go on.
  */
 #include <stdarg.h>
 #include <stdlib.h>
 
 #include "context/handover.h"
+#include "context/multiplex.h"
 #include "preload/libc.h"
 
 static void before(void)
 {
 	int saved = errno;
 
-	if (fsock_context && !context_is_borrowed(fsock_context))
+	if (fsock_context && !context_is_borrowed(fsock_context)) {
 		handover_before_exec(fsock_context);
+		multiplex_before_exec(fsock_context);
+	}
 	errno = saved;
+}
+
+/* Exec returned @ret: the program stays what it was. */
+static int failed(int ret)
+{
+	int saved = errno;
+
+	if (fsock_context && !context_is_borrowed(fsock_context))
+		multiplex_exec_failed(fsock_context);
+	errno = saved;
+	return ret;
 }
 
 FSOCK_EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
 	before();
-	return LIBC(execve)(path, argv, envp);
+	return failed(LIBC(execve)(path, argv, envp));
 }
 
 FSOCK_EXPORT int execv(const char *path, char *const argv[])
 {
 	before();
-	return LIBC(execv)(path, argv);
+	return failed(LIBC(execv)(path, argv));
 }
 
 FSOCK_EXPORT int execvp(const char *file, char *const argv[])
 {
 	before();
-	return LIBC(execvp)(file, argv);
+	return failed(LIBC(execvp)(file, argv));
 }
 
 FSOCK_EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {
 	before();
-	return LIBC(execvpe)(file, argv, envp);
+	return failed(LIBC(execvpe)(file, argv, envp));
 }
 
 FSOCK_EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
 	before();
-	return LIBC(fexecve)(fd, argv, envp);
+	return failed(LIBC(fexecve)(fd, argv, envp));
 }
 
 FSOCK_EXPORT int execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags)
 {
 	before();
-	return LIBC(execveat)(dir, path, argv, envp, flags);
+	return failed(LIBC(execveat)(dir, path, argv, envp, flags));
 }
 
 /* How many arguments of execl() and its like there are from @first on, which end with NULL. */

@@ -52,6 +52,14 @@ bool epoll_set_is_held(const struct epoll_set *set)
 	return false;
 }
 
+bool epoll_set_is_alone(const struct epoll_set *set, unsigned slot)
+{
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
+		if (i != slot && set->refs[i])
+			return false;
+	return set->heirs == 0;
+}
+
 void epoll_set_clear(struct epoll_set *set)
 {
 	struct list *e;

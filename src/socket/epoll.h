@@ -78,6 +78,9 @@ void epoll_set_forget(struct epoll_set *set, unsigned slot);
 /* Does any process hold it? */
 bool epoll_set_is_held(const struct epoll_set *set);
 
+/* Does no process hold it but that of @slot, nor wait for it as an heir? */
+bool epoll_set_is_alone(const struct epoll_set *set, unsigned slot);
+
 /* Tells a set from another one in the same memory, for descriptor tables; never 0 for a live one. */
 static inline uint32_t epoll_set_generation(const struct epoll_set *set)
 {

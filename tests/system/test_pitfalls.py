@@ -8,6 +8,7 @@ import pathlib
 import resource
 import signal
 import socket
+import subprocess
 
 import pytest
 
@@ -320,6 +321,59 @@ def test_pitfall_22_to_another_process_and_back(pair, port, receiver):
         client = Client(pair, [PYTHON, "-c", GIVES, port, receiver, GIVEN])
     client.good("well")
     assert any(sock["tx_fast"] == 50 for sock in client.sockets), client.sockets
+
+
+# What a set reports of a pipe, of datagrams and of a stream in it, before and after the program is another.
+SETS = """
+import os, select, socket, sys
+address = os.environ["TALK_ADDRESS"]
+if len(sys.argv) == 2:
+    datagrams, stream = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket()
+    datagrams.connect((address, 9000))
+    stream.connect((address, 9001))
+    out, into = os.pipe()
+    members = select.epoll()
+    for fd in out, datagrams, stream:
+        members.register(fd, select.EPOLLIN)
+else:
+    out, into, *numbers, of_set = map(int, sys.argv[2:])
+    datagrams, stream = (socket.socket(fileno=number) for number in numbers)
+    members = select.epoll.fromfd(of_set)
+def hear(turns):
+    for turn in range(turns):
+        os.write(into, b"x")
+        assert members.poll(20) == [(out, select.EPOLLIN)]
+        os.read(out, 1)
+        for sock in datagrams, stream:
+            sock.send(b"1234")
+            assert members.poll(20) == [(sock.fileno(), select.EPOLLIN)]
+            assert sock.recv(4) == b"1234"
+hear(20)
+print("well", flush=True)
+if len(sys.argv) == 2:
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        hear(10)
+    numbers = out, into, datagrams.fileno(), stream.fileno(), members.fileno()
+    for number in numbers:
+        os.set_inheritable(number, True)
+    try:
+        os.execv("/nowhere", ["nowhere"])
+    except FileNotFoundError:
+        hear(20)
+    os.execv(sys.executable, [sys.executable, "-c", sys.argv[1], sys.argv[1], *map(str, numbers)])
+"""
+
+
+def test_ep_27_an_executed_program_inherits_a_set(pair):
+    """Its members' registrations are the kernel's from then on, with the data that the program gave."""
+    argv = fsock.run([PYTHON, "-c", SETS, SETS], **LATENCY)
+    with echoes(pair), pair.a.popen(argv, env={**fsock.CLEAN, "TALK_ADDRESS": net.B4}, stdin=subprocess.PIPE) as client:
+        assert client.wait_for("well"), client.err
+        assert proc.until(lambda: [sock["accelerated"] and sock["tx_fast"] > 40 and not sock["tx_kernel"] for sock in
+                                   fsock.sockets(fsock.stat(client.pid))] == [True, True]), fsock.stat(client.pid)
+        client.child.stdin.close()
+        done = client.finish()
+    assert (done.status, done.out) == (0, "well\nwell\n"), done.err
 
 
 ROUNDS = """

@@ -490,6 +490,19 @@ static void epoll_set_let__one_less_than_none_is_none(void **state)
 	assert_int_equal(r->set.sleepers.slots, 0);
 }
 
+static void epoll_set_is_alone__nobody_else_and_no_heir(void **state)
+{
+	epoll_set_hold(&r->set, 2);
+	epoll_set_hold(&r->set, 2);
+	assert_true(epoll_set_is_alone(&r->set, 2));
+	assert_false(epoll_set_is_alone(&r->set, 3));
+	r->set.heirs = 1;
+	assert_false(epoll_set_is_alone(&r->set, 2));
+	r->set.heirs = 0;
+	epoll_set_hold(&r->set, STATS_MAX_PROCS - 1);
+	assert_false(epoll_set_is_alone(&r->set, 2));
+}
+
 /* A message in the error queue is news for every member, and EPOLLPRI for those that want it. */
 static void epoll_sock_error__need_not_be_asked_for(void **state)
 {
@@ -530,6 +543,7 @@ int main(void)
 		T(epoll_item_remove__leaves_every_list),
 		T(epoll_set_clear__takes_everything_out),
 		T(epoll_set_let__one_less_than_none_is_none),
+		T(epoll_set_is_alone__nobody_else_and_no_heir),
 		T(epoll_sock_readable__tells_only_who_wants_to_read),
 		T(epoll_sock_readable__not_where_the_member_is_disarmed),
 		T(epoll_sock_readable__every_set_of_the_socket),
