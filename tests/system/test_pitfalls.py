@@ -575,7 +575,7 @@ say(grown)
 
 
 def test_pitfall_56_sockets_come_and_go(pair, tmp_path):
-    """Ten thousand of each kind, bound or listening, and five hundred connections: no memory, descriptor or place is lost."""
+    """Four thousand of each kind, bound or listening, and two hundred connections: no memory, descriptor or place is lost."""
     flat(pair, tmp_path, """
 def come_and_go(times):
     for i in range(times):
@@ -590,7 +590,7 @@ def come_and_go(times):
 ask(fresh())
 come_and_go(1000)
 before, open_before = kib(), numbers()
-come_and_go(10000)
+come_and_go(4000)
 assert numbers() == open_before, numbers() ^ open_before
 ask(fresh())
 say(kib() - before)
