@@ -434,7 +434,7 @@ void handover_at_exit(struct context *ctx)
 	if (!ctx->stack->tcp.ip || ctx->slot >= STATS_MAX_PROCS)
 		return;
 	context_poll(ctx);
-	context_forget_gone_heirs(ctx);
+	context_forget_gone_heirs(ctx, true);
 	close_all(ctx);
 	leave(ctx, FS_REASON_moved);
 }

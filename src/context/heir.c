@@ -64,7 +64,7 @@ static void stop_steering_for(struct context *ctx, struct list *socks, unsigned 
 	}
 }
 
-void context_forget_gone_heirs(struct context *ctx)
+void context_forget_gone_heirs(struct context *ctx, bool sees)
 {
 	for (unsigned i = 0; i < STACK_HEIRS; i++) {
 		enum context_presence seen;
@@ -74,7 +74,7 @@ void context_forget_gone_heirs(struct context *ctx)
 		seen = presence(ctx, &ctx->stack->heir[i]);
 		if (seen == CONTEXT_GONE)
 			take_bit(ctx, i);
-		if (seen != CONTEXT_UNSEEN || ctx->slot >= STATS_MAX_PROCS)
+		if (!sees || seen != CONTEXT_UNSEEN || ctx->slot >= STATS_MAX_PROCS)
 			continue;
 		stop_steering_for(ctx, &ctx->stack->all_socks, i);
 		stop_steering_for(ctx, &ctx->stack->all_streams, i);
@@ -94,7 +94,7 @@ void context_heir_expected(struct context *ctx)
 	int heir = free_note(ctx->stack);
 
 	if (heir < 0) {
-		context_forget_gone_heirs(ctx);
+		context_forget_gone_heirs(ctx, true);
 		heir = free_note(ctx->stack);
 	}
 	ctx->next_heir = heir;
@@ -204,9 +204,9 @@ void context_settle(struct context *ctx)
 		context_set_settle(ctx, FS_CONTAINER_OF(e, struct epoll_set, all));
 }
 
-void context_look_at_heirs(struct context *ctx)
+void context_look_at_heirs(struct context *ctx, bool sees)
 {
-	context_forget_gone_heirs(ctx);
+	context_forget_gone_heirs(ctx, sees);
 	if (ctx->stack->lingering && ctx->slot < STATS_MAX_PROCS)
 		context_settle(ctx);
 }

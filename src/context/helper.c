@@ -103,7 +103,7 @@ static void look_at_company(struct context *ctx, fs_ns now)
 		return;
 	ctx->helper.next_look = now + COMPANY_NS;
 	context_bury_dead(ctx);
-	context_look_at_heirs(ctx);
+	context_look_at_heirs(ctx, false);
 }
 
 /* Lock held. */

@@ -164,7 +164,7 @@ bool context_port_is_shared(struct context *ctx, struct sock *s)
 	struct list *e;
 
 	if (ctx->stack->lingering)
-		context_look_at_heirs(ctx); /* what waited for a child that is gone is in nobody's way */
+		context_look_at_heirs(ctx, true); /* what waited for a child that is gone is in nobody's way */
 	/* Sockets of this stack may share a port as long as look-up tells them apart, as the kernel's
 	 * does: connected before specific before wildcard. What is sent to the address of two comes by their
 	 * shadows; their groups stay (group.c). */
@@ -334,7 +334,7 @@ static void check(struct context *ctx)
 	check_policy(ctx);
 	check_shared(ctx);
 	context_reap(ctx);
-	context_look_at_heirs(ctx);
+	context_look_at_heirs(ctx, true);
 	if (ctx->stack->strangers)
 		context_reap_strangers(ctx);
 	context_neigh_refresh(ctx);

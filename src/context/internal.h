@@ -170,11 +170,12 @@ void context_heir_joined(struct context *ctx);
 /* A child that has not joined is about to close @fd. */
 void context_heir_closed(struct context *ctx, int fd);
 
-/* Forget children that ended or called exec, and end what waited for them. */
-void context_look_at_heirs(struct context *ctx);
+/* Forget children that ended or called exec, and end what waited for them. @sees: the calling thread has the program's
+ * rights; what waits for children that even these do not show is no longer steered. */
+void context_look_at_heirs(struct context *ctx, bool sees);
 
 /* Heirs that ended inherit nothing any more; what that leaves without a holder is for context_settle(). */
-void context_forget_gone_heirs(struct context *ctx);
+void context_forget_gone_heirs(struct context *ctx, bool sees);
 
 /* End @s, or every socket and set, if nobody holds it or uses it; true: it did. */
 bool context_sock_settle(struct context *ctx, struct sock *s);

@@ -812,7 +812,7 @@ static void forget_the_dead(struct context *ctx, const struct sock *s)
 	if (sock_refs(s) > s->refs[ctx->slot])
 		context_bury_dead(ctx);
 	if (s->heirs)
-		context_forget_gone_heirs(ctx);
+		context_forget_gone_heirs(ctx, true);
 }
 
 static void put_sock(struct context *ctx, struct sock *s)

@@ -133,12 +133,11 @@ int stream_number(struct context *ctx, const struct sock *s)
 }
 
 /* O_NONBLOCK of a listener's shadow is ours (stream_listen.c). */
-static void give_flags_back(struct context *ctx, const struct sock *s)
+void stream_give_flags_back(const struct sock *s, int fd)
 {
-	int fd = s->nonblock ? -1 : stream_number(ctx, s);
-	long flags = fd < 0 ? -1 : sys_fcntl(fd, F_GETFL, 0);
+	long flags = fd < 0 || s->nonblock ? -1 : sys_fcntl(fd, F_GETFL, 0);
 
-	if (flags >= 0)
+	if (flags >= 0 && (flags & O_NONBLOCK))
 		sys_fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
 }
 
@@ -182,7 +181,7 @@ static void leave(struct context *ctx, struct sock *s, int reason, const char *d
 void stream_left(struct context *ctx, struct sock *s)
 {
 	stop_listening(ctx, s);
-	give_flags_back(ctx, s);
+	stream_give_flags_back(s, stream_number(ctx, s));
 	s->stream.leaving = 0;
 	s->way = SOCK_KERNEL;
 	sock_publish(s);
@@ -203,7 +202,7 @@ void stream_demote(struct context *ctx, struct sock *s, int reason, const char *
 			handover_waiting(ctx, s);
 		}
 		stop_listening(ctx, s);
-		give_flags_back(ctx, s);
+		stream_give_flags_back(s, stream_number(ctx, s));
 		s->stream.leaving = 0;
 	} else if (s->stream.conn) {
 		handover_sock(ctx, s, reason);

@@ -596,6 +596,8 @@ static int accept_once(struct acceptance *a, bool must)
 		return CONTEXT_KERNEL;
 	context_poll(ctx);
 	if (context_live_sock(ctx, a->fd) != s || !stream_listens(&s->stream)) {
+		if (context_live_sock(ctx, a->fd) == s && s->way == SOCK_KERNEL)
+			stream_give_flags_back(s, a->fd); /* it left when another process had no descriptor of it */
 		context_leave(ctx);
 		return CONTEXT_KERNEL;
 	}
