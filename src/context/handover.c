@@ -22,6 +22,7 @@
 
 #define SETTLED_NS FS_MS(10) /* after a move, until all that is on its way has come as far as the ports */
 #define DRIVE_NS FS_MS(1) /* between looks at what an exiting process waits for */
+#define BIRTH_NS FS_MS(500) /* for a child to run */
 
 static uint32_t read_queue(void *conn, enum tcp_queue which, uint32_t offset, void *to, uint32_t len)
 {
@@ -174,18 +175,76 @@ static int begin_anew(struct context *ctx, struct sock *s, int fd)
 	return ret == -EINPROGRESS ? 0 : ret;
 }
 
-int handover_sock(struct context *ctx, struct sock *s, int reason)
+/* The process that is heir @i, which may have been made just now; 0: it does not run yet. */
+static uint32_t born(struct context *ctx, unsigned i)
+{
+	const struct timespec pause = { .tv_nsec = DRIVE_NS };
+	uint32_t pid;
+
+	for (fs_ns waited = 0; (pid = fs_load_acquire(&ctx->stack->heir[i].pid)) == 0 && waited < BIRTH_NS; waited += DRIVE_NS)
+		sys_nanosleep(&pause);
+	return pid;
+}
+
+static bool names(int fd, const struct sock *s)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	return sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0 && cookie == s->cookie;
+}
+
+/* The descriptor @number of process @pid as one of ours, if it names the socket @s. Nothing but sockets is opened: closing
+ * a file gives back the program's locks on it. */
+static int fetch(uint32_t pid, int pidfd, int number, const struct sock *s)
+{
+	static const char kind[] = "socket:";
+	char path[48], name[sizeof(kind)] = { 0 };
+	int fd;
+
+	host_format(path, sizeof(path), "/proc/%u/fd/%u", pid, (unsigned)number);
+	if (sys_readlinkat(AT_FDCWD, path, name, sizeof(kind) - 1) < 0 || memcmp(name, kind, sizeof(kind) - 1) != 0)
+		return -EBADF;
+	fd = sys_pidfd_getfd(pidfd, number, 0);
+	if (fd < 0 || names(fd, s))
+		return fd;
+	sys_close(fd);
+	return -EBADF;
+}
+
+static int fetch_any(struct context *ctx, uint32_t pid, const struct sock *s)
+{
+	int pidfd = sys_pidfd_open((int)pid, 0), fd;
+
+	if (pidfd < 0)
+		return pidfd;
+	fd = fetch(pid, pidfd, s->record->fd, s);
+	for (int number = 0; fd < 0 && number <= ctx->fds.highest; number++)
+		fd = fetch(pid, pidfd, number, s);
+	sys_close(pidfd);
+	return fd;
+}
+
+/* Its program closed @s, which children have that made no call yet: a descriptor of one of these, to be closed. */
+static int number_of_heir(struct context *ctx, const struct sock *s)
+{
+	int fd = -EBADF;
+
+	for (unsigned i = 0; fd < 0 && i < STACK_HEIRS; i++) {
+		uint32_t pid = s->heirs & 1ULL << i ? born(ctx, i) : 0;
+
+		if (pid)
+			fd = fetch_any(ctx, pid, s);
+	}
+	return fd;
+}
+
+/* @fd: a descriptor of its shadow. */
+static int give_away(struct context *ctx, struct sock *s, int fd, int reason)
 {
 	struct tcp_conn *conn = s->stream.conn;
-	int fd, ret;
+	int ret;
 
-	if (!conn) {
-		stream_demote(ctx, s, reason, NULL);
-		return 0;
-	}
-	fd = stream_number(ctx, s);
-	if (fd < 0)
-		return -EBADF;
 	stream_now(ctx);
 	sock_publish(s); /* what the engine did for it */
 	if (conn->state == TCP_SYN_SENT) {
@@ -200,6 +259,25 @@ int handover_sock(struct context *ctx, struct sock *s, int reason)
 	record_reason(s->record, reason, NULL);
 	stream_changed_sides(ctx, s);
 	ctx->to_ring |= sock_sleepers(s); /* they look at the shadow from now on */
+	return ret;
+}
+
+int handover_sock(struct context *ctx, struct sock *s, int reason)
+{
+	int fd, ret;
+
+	if (!s->stream.conn) {
+		stream_demote(ctx, s, reason, NULL);
+		return 0;
+	}
+	fd = stream_number(ctx, s);
+	if (fd >= 0)
+		return give_away(ctx, s, fd, reason);
+	fd = number_of_heir(ctx, s);
+	if (fd < 0)
+		return fd;
+	ret = give_away(ctx, s, fd, reason);
+	sys_close(fd);
 	return ret;
 }
 

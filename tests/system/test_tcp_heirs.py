@@ -16,7 +16,7 @@ import threading
 import pytest
 
 from lab import fsock, net, proc
-from test_tcp_faults import BACK_PORT, GUARD, PORT, PROGRAMS, PYTHON, Wire, connected, listening
+from test_tcp_faults import BACK_PORT, GUARD, PORT, PROGRAMS, PYTHON, Wire, connected, drop, listening
 from test_tcp_faults import pair  # noqa: F401 (a fixture)
 
 
@@ -202,6 +202,129 @@ def test_an_heir_without_a_call_goes_on_in_the_kernel(pair):
     """What was its parent's last moved its connection; what is new is fast again."""
     with heir(pair, "connect", "exec", calls="fresh") as made:
         made.go("idle")
+
+
+@pytest.mark.parametrize("calls", ["closed", "hasty"])
+@pytest.mark.parametrize("end", ["exec", "exit"])
+@pytest.mark.parametrize("way", ["connect", "accept"])
+def test_an_heir_of_what_was_closed_goes_on_in_the_kernel(pair, way, end, calls):
+    """Its parent, who alone drives, closed the connection and ends: it moves by the heir's descriptor."""
+    with heir(pair, way, end, calls=calls) as made:
+        made.go("idle")
+
+
+# A parent that closes a listener and a connection and makes no call (or calls all the time, on another); a child that uses
+# them after the parent's helper has looked for it several times, when it is told to.
+LATE = """
+import os, select, signal, socket, sys, time
+def ask(sock):
+    sock.sendall(sock.recv(9, socket.MSG_WAITALL))
+other = socket.create_server((sys.argv[1], int(sys.argv[2]) + 1))
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+print("ready", flush=True)
+sock = listener.accept()[0]
+ask(sock)
+child = os.fork()
+if child:
+    sock.close()
+    listener.close()
+    while sys.argv[3] == "calls":
+        select.select([other], [], [], 0.1)
+    signal.pause()
+sys.stdin.readline()
+ask(sock)
+ask(listener.accept()[0])
+print("well", flush=True)
+sys.stdin.readline()
+"""
+
+
+@contextlib.contextmanager
+def late(pair, calls, policy=False):
+    wait, tell = os.pipe()
+    with open(wait, "rb") as stdin, open(tell, "wb", buffering=0) as told, contextlib.closing(Wire(pair.a)) as wire, pair.b.popen(
+            fsock.run([PYTHON, "-c", LATE, net.B4, PORT, calls], profile="latency"), env=fsock.CLEAN, stdin=stdin) as running:
+        assert running.wait_for("ready", GUARD), running.err
+        socks = [connected(pair.a, net.B4)]
+        def ask(sock):
+            sock.sendall(b"123456789")
+            assert sock.recv(9, socket.MSG_WAITALL) == b"123456789"
+        ask(socks[0])
+        if policy:
+            drop(pair.b, PORT + 7)
+            assert proc.until(lambda: "policy" in fsock.reasons(fsock.stat(running.pid)), GUARD), fsock.stat(running.pid)
+        threading.Event().wait(1.2)
+        told.write(b"go\n")
+        ask(socks[0])
+        threading.Event().wait(0.2)  # the child waits in accept() by then, or hardly ever
+        socks.append(connected(pair.a, net.B4))
+        ask(socks[1])
+        assert running.wait_for("well", GUARD), running.err
+        yield running
+        assert wire.resets() == []
+        for sock in socks:
+            sock.close()
+        told.write(b"end\n")
+
+
+@pytest.mark.parametrize("calls", ["pauses", "calls"])
+def test_what_a_child_has_alone_waits_for_it(pair, calls):
+    """On the fast path, whoever looks for the child meanwhile: the helper, who may not see it, does not judge."""
+    with late(pair, calls) as running:
+        counters = fsock.counters(running.pid)
+        assert counters["moved_to_kernel"] == 0 and counters["tcp_opened_passive"] == 2, counters
+
+
+def test_a_listener_that_left_when_its_child_alone_had_it_waits_in_accept(pair):
+    """Its kernel socket does not wait as long as it is fsock's; the parent has no number any more to change that by."""
+    with late(pair, "calls", policy=True) as running:
+        assert fsock.counters(running.pid)["tcp_opened_passive"] == 1
+
+
+# A parent that closes what its child alone has then, and a child that ends without a call.
+CHILDLESS = """
+import os, signal, socket, sys, time
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+print("ready", flush=True)
+sock = listener.accept()[0]
+for i in range(50):
+    sock.sendall(sock.recv(9, socket.MSG_WAITALL))
+born, tell = os.pipe()
+child = os.fork()
+if child == 0:
+    os.write(tell, b"x")
+    if sys.argv[3] == "exits":
+        os._exit(0)
+    time.sleep(600)
+os.read(born, 1)
+sock.close()
+if sys.argv[3] == "killed":
+    os.kill(child, signal.SIGKILL)
+if sys.argv[3] != "killed later":
+    os.waitpid(child, 0)
+print("well", child, "", flush=True)
+if sys.argv[4] == "pauses":
+    signal.pause()
+if sys.argv[4] == "accepts":
+    listener.accept()
+"""
+
+
+@pytest.mark.parametrize("child, parent", [("killed", "pauses"), ("killed", "accepts"), ("killed", "ends"), ("exits", "pauses"),
+                                           ("exits", "ends"), ("killed later", "ends"), ("killed later", "pauses")])
+def test_who_ends_without_a_call_ends_its_connection(pair, child, parent):
+    """By FIN, as the kernel does, whichever of the two is the last to have it."""
+    argv = [PYTHON, "-c", CHILDLESS, net.B4, PORT, child, parent]
+    with contextlib.closing(Wire(pair.a)) as wire, pair.b.popen(fsock.run(argv, profile="latency"), env=fsock.CLEAN) as running:
+        assert running.wait_for("ready", GUARD), running.err
+        with connected(pair.a, net.B4) as sock:
+            for i in range(50):
+                sock.sendall(b"%9d" % i)
+                assert sock.recv(9, socket.MSG_WAITALL) == b"%9d" % i
+            assert proc.until(lambda: re.search(r"well (\d+) ", running.out), GUARD), running.err
+            if child == "killed later":
+                os.kill(int(re.search(r"well (\d+) ", running.out)[1]), 9)
+            assert sock.recv(10) == b"" and wire.resets() == []
 
 
 def test_a_spawned_child_changes_nothing(pair):

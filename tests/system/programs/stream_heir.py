@@ -3,7 +3,8 @@
 stream_heir.py WAY ADDRESS PORT END CALLS GENERATIONS - a connection whose first process ends.
 
 WAY: connect (to ADDRESS), accept (there) or prefork (a child accepts). END: exec, exit or kill. CALLS: joined (the heir
-speaks before the end) or fresh. GENERATIONS: 1, or 2 for a grandchild whose parent is gone. The peer says back what it
+speaks before the end), fresh, closed (fresh, and the first process closes it before) or hasty (closed at once, with the heir
+hardly born). GENERATIONS: 1, or 2 for a grandchild whose parent is gone. The peer says back what it
 hears. Standard input tells the heir when to go on, "listen" first or "speak", and when to end.
 """
 import os
@@ -81,7 +82,10 @@ def main():
     first = os.getpid()
     tells, told = os.pipe()
     if os.fork():
-        os.read(tells, 1)
+        if CALLS != "hasty":
+            os.read(tells, 1)
+        if CALLS in ("closed", "hasty"):
+            sock.close()
         end()
     if GENERATIONS == "2" and os.fork():
         os._exit(0)
