@@ -60,6 +60,7 @@ struct context {
 	int heir;	       /* index in stack->heir of this process, not joined yet; -1 = none */
 	int next_heir;	       /* that of the child being forked */
 	uint64_t pidns;	       /* inode of the PID namespace; 0 = not known */
+	uint32_t abandoned;    /* how far this process has let go of a broken stack (broken.c); atomic */
 	bool cut_off;	       /* of another PID namespace, and has said so */
 	struct {	       /* sockets opened while the lock's holder was stopped, without a record yet */
 		uint64_t cookie; /* 0 = none; stored last */
@@ -69,8 +70,10 @@ struct context {
 	struct {	       /* the thread that goes on while the program computes (helper.h) */
 		uint32_t state;	       /* whether there is one */
 		bool stop;
+		bool follows;	       /* libc's setuid() and its like reach it: nobody ends it before */
 		int kick, epfd;	       /* eventfd that wakes it, set of the ports' descriptors; 0 = none */
 		uint32_t ports_serial; /* of the stack, when epfd was brought up to date */
+		uint32_t holder, looks; /* who had the lock when it last wanted it, and how often in a row */
 		fs_ns next_look;    /* when it looks next for processes that are gone */
 		fs_ns until;	       /* it looks again by then; 0 = at once, or there is none. Lock held */
 		pthread_t thread;

@@ -25,7 +25,10 @@
 #define COMPANY_NS FS_MS(200) /* between looks at the other processes of the stack, if there are any */
 #define BUSY_NS FS_MS(1)      /* until another try when somebody else has the lock: who has it drives */
 
-enum { STACK_BYTES = 128 << 10 };
+enum {
+	STACK_BYTES = 128 << 10,
+	HELD_LOOKS = 100, /* tries at a lock that the same thread has before it is asked whether that lives */
+};
 
 /* context.helper.state. */
 enum { STATE_NONE, STATE_CHANGING, STATE_RUNNING };
@@ -158,15 +161,30 @@ static void wake_program(const struct context *ctx)
 		sys_write(ctx->doorbell[ctx->slot], &one, sizeof(one));
 }
 
+/* Who has the lock drives, if it lives: who waits for the lock finds out (lock.c), and nobody else may. */
+static bool may_lock(struct context *ctx)
+{
+	uint32_t holder = fs_load_relaxed(&ctx->stack->lock.owner);
+
+	if (holder != ctx->helper.holder)
+		ctx->helper.looks = 0;
+	ctx->helper.holder = holder;
+	return holder == 0 || ++ctx->helper.looks > HELD_LOOKS;
+}
+
 static bool step(struct context *ctx)
 {
 	struct plan p = { .until = host_clock_now(&ctx->clock) + BUSY_NS };
 
-	if (fs_load_relaxed(&ctx->stack->broken) || fs_load_relaxed(&ctx->helper.stop))
+	if (fs_load_relaxed(&ctx->helper.stop))
 		return false;
+	if (fs_load_relaxed(&ctx->stack->broken)) {
+		context_abandon(ctx); /* the program may compute, or wait for something else */
+		return false;
+	}
 	if (handover_is_asked(ctx))
 		wake_program(ctx);
-	if (fs_load_relaxed(&ctx->stack->lock.owner) == 0 && context_lock(ctx)) {
+	if (may_lock(ctx) && context_lock_unless_stopped(ctx)) {
 		p = look(ctx);
 		context_unlock(ctx);
 	}

@@ -55,9 +55,6 @@ void context_let_go(struct context *ctx);
 /* This process is a child that has not run fsock code yet: drop what belongs to the parent. No lock. */
 void context_after_fork(struct context *ctx);
 
-/* The stack is broken: let go of steering, so that the kernel has its packets back. No lock. */
-void context_abandon(struct context *ctx);
-
 /*
  * Take part in driving an inherited stack: a slot, the ports' descriptors, references for every
  * inherited descriptor. 0; -EPERM, -ESRCH, -EUSERS: it cannot, and its sockets go to the kernel.
@@ -72,6 +69,12 @@ static inline bool context_joined(struct context *ctx)
 {
 	return ctx->slot < STATS_MAX_PROCS || context_join(ctx) == 0;
 }
+
+/* --- broken.c --- */
+
+/* The stack is broken: let go of steering, so that the kernel has its packets back, and of connections, which are reset. When it
+ * returns it is done, by whichever thread. No lock. */
+void context_abandon(struct context *ctx);
 
 /* --- owner.c --- */
 

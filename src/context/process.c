@@ -14,7 +14,6 @@
 #include "context/take.h"
 #include "context/thread.h"
 #include "host/netns.h"
-#include "host/signals.h"
 #include "host/watch.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
@@ -158,6 +157,7 @@ void context_after_fork(struct context *ctx)
 	ctx->pid = (uint32_t)sys_getpid();
 	ctx->to_ring = 0;
 	ctx->n_handles = 0;
+	ctx->abandoned = 0;
 	if (is_foreign(ctx)) {
 		ctx->heir = ctx->next_heir = -1;
 		fs_store_release(ctx->alive, (uint32_t)CONTEXT_FOREIGN);
@@ -506,33 +506,4 @@ void context_reap_strangers(struct context *ctx)
 		living = r->pid;
 		s->strangers = true;
 	}
-}
-
-static bool has_ports(const struct context *ctx)
-{
-	for (unsigned i = 0; i < ctx->n_handles; i++)
-		if (fs_load_relaxed(&ctx->handle[i].ops))
-			return true;
-	return false;
-}
-
-void context_abandon(struct context *ctx)
-{
-	signal_set saved;
-
-	if (!has_ports(ctx))
-		return;
-	saved = signal_block_all(); /* a handler that jumps out would leave the rest open for good */
-	for (unsigned i = 0; i < ctx->n_handles; i++) {
-		struct provider_handle *h = &ctx->handle[i];
-
-		/* No lock is held: of several threads one closes. */
-		if (!fs_exchange(&h->ops, NULL))
-			continue;
-		for (int k = 0; k < h->n_fds; k++)
-			if (h->fd[k] >= 0)
-				sys_close(h->fd[k]);
-		h->n_fds = 0; /* the numbers are the program's now */
-	}
-	signal_restore(saved);
 }

@@ -43,6 +43,7 @@ struct stream {
 	bool declined;		      /* an option is set that only the kernel carries */
 	bool zerocopy;		      /* SO_ZEROCOPY */
 	bool tells_inq;		      /* TCP_INQ: a control message says what is left to read */
+	uint32_t abandoned;	      /* whether the shadow was reset when the stack broke (context/broken.c); atomic */
 	uint32_t copied, told;	      /* sends with MSG_ZEROCOPY; of them, completed and reported */
 };
 

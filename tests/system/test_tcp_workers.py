@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+Servers of several processes that share a listener and a stack: all wake, all get their share, and what one of them does
+while it has the stack's lock is no end without a word for the others. Tests named test_hazard_NN_ are rows of the
+hazards table. Peers are kernel sockets of the test's own in pair.a; the server runs in pair.b.
+"""
+import collections
+import contextlib
+import os
+import re
+import signal
+import time
+
+import pytest
+
+from lab import fsock, net, proc
+from test_tcp_faults import GUARD, PORT, PROGRAMS, PYTHON, Talk, Wire, connected
+from test_tcp_faults import pair, whole  # noqa: F401 (fixtures)
+
+WAYS = ("epoll", "poll", "recv")
+N = 3
+
+
+@contextlib.contextmanager
+def workers(pair, how, n=N, **options):
+    argv = [PYTHON, PROGRAMS / "workers.py", net.B4, PORT, n, how]
+    with pair.b.popen(fsock.run(argv, **{"profile": "latency", **options}), env=fsock.CLEAN) as running:
+        assert running.wait_for("ready", GUARD), running.out + running.err
+        yield running
+
+
+def ask(sock, line=b"who\n"):
+    sock.sendall(line)
+    data = b""
+    while not data.endswith(b"\n"):
+        more = sock.recv(100)
+        assert more, "the end"
+        data += more
+    return data
+
+
+def spread(pair, n=N, each=2):
+    """So many connections of each of @n workers, by the number of its process; those too many are closed."""
+    found = collections.defaultdict(list)
+    for _ in range(300):
+        sock = connected(pair.a, net.B4)
+        mine = found[int(ask(sock))]
+        mine.append(sock)
+        if len(mine) > each:
+            mine.pop().close()
+        if len(found) == n and all(len(socks) == each for socks in found.values()):
+            return dict(found)
+    raise AssertionError({pid: len(socks) for pid, socks in found.items()})
+
+
+def assert_fast(running, least):
+    assert fsock.counters(running.pid)["tcp_segments_in"] >= least
+    assert fsock.sum_counts(fsock.sockets(fsock.settled(running.pid))).kernel == 0
+
+
+def status(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        return file.read().rsplit(")", 1)[1].split()[0]
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_workers_one_of_which_is_killed_with_the_lock(pair, how):
+    """The others' connections are reset, those too that nobody speaks on, and they serve new ones, by the kernel."""
+    with contextlib.closing(Wire(pair.a)), workers(pair, how) as running:
+        found = spread(pair)
+        assert_fast(running, 20)
+        victim, *others = found
+        talks = [Talk(found[pid][0]) for pid in others]
+        assert proc.until(lambda: all(talk.heard > 20 for talk in talks)), [talk.wrong for talk in talks]
+        found[victim][0].sendall(b"kill\n")
+        assert proc.until(lambda: not any(talk.is_alive() for talk in talks), GUARD), "nobody tells the peers"
+        assert all(isinstance(talk.wrong, (ConnectionResetError, BrokenPipeError)) for talk in talks), [t.wrong for t in talks]
+        errors = [f"error {pid} 104" for pid in others]
+        assert proc.until(lambda: all(running.out.count(error) == 2 for error in errors), GUARD), running.out
+        for pid in others:
+            with pytest.raises(ConnectionResetError):
+                ask(found[pid][1], b"x\n")
+        again = {int(ask(connected(pair.a, net.B4))) for _ in range(20)}
+        assert again and again <= set(others), again
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_workers_one_of_which_is_stopped_with_the_lock(pair, whole, how):
+    """Nothing is lost by it, whosever connection it is, nor for who connects meanwhile."""
+    with contextlib.closing(Wire(pair.a)) as wire, workers(pair, how) as running:
+        found = spread(pair)
+        victim = next(iter(found))
+        talks = [Talk(socks[0]) for socks in found.values()]
+        assert proc.until(lambda: all(talk.heard > 20 for talk in talks)), [talk.wrong for talk in talks]
+        found[victim][1].sendall(b"stop\n")
+        assert proc.until(lambda: status(victim) == "T")
+        time.sleep(10 if whole else 3)
+        late = connected(pair.a, net.B4)
+        late.sendall(b"who\n")
+        os.kill(victim, signal.SIGCONT)
+        assert int(late.recv(100)) in found
+        assert ask(found[victim][1], b"") == b"stop\n"
+        before = [talk.heard for talk in talks]
+        assert proc.until(lambda: all(talk.heard > n + 50 for talk, n in zip(talks, before)), GUARD), [t.wrong for t in talks]
+        assert all(talk.end() > 50 for talk in talks) and wire.resets() == []
+        for socks in found.values():
+            assert ask(socks[1], b"still\n") == b"still\n"
+        assert fsock.counters(running.pid)["lock_recovered"] == 0
+
+
+@pytest.mark.parametrize("profile", ["default", "latency"])
+def test_hazard_09_workers_whose_sets_were_made_after_fork_wake(pair, profile):
+    """Whichever of them takes a segment from the ring, and whoever else sleeps."""
+    with workers(pair, "epoll", profile=profile) as running:
+        found = spread(pair)
+        for turn in range(200):
+            for pid, socks in found.items():
+                assert int(ask(socks[turn % 2])) == pid
+        assert_fast(running, 3 * 200)
+
+
+def test_workers_get_a_share_each_of_a_thousand_connections(pair):
+    with workers(pair, "epoll", n=4) as running:
+        for _ in range(1000):
+            with connected(pair.a, net.B4) as sock:
+                ask(sock)
+        assert proc.until(lambda: running.out.count("accepted") == 1000), running.out.count("accepted")
+        counts = collections.Counter(re.findall(r"accepted (\d+)", running.out))
+        assert len(counts) == 4 and min(counts.values()) >= 20, counts
+        assert_fast(running, 3000)
