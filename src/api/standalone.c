@@ -22,6 +22,7 @@ void api_host_started(void)
 	static unsigned registered;
 	unsigned no = 0;
 
+	fsock_context->helper.follows = true; /* this library is in nobody's place */
 	if (fs_compare_exchange(&registered, &no, 1u))
 		pthread_atfork(process_before_fork, process_parent_after_fork, process_child_after_fork);
 }

@@ -196,14 +196,19 @@ static bool step(struct context *ctx)
 	return true;
 }
 
-/* A thread's own: the program keeps what it has. */
-static void drop_capabilities(void)
+/* A thread's own: the program keeps what it has. Who @follows has what it must not be refused: libc aborts the program then. */
+static void drop_capabilities(bool follows)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3];
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+	uint32_t keep = follows ? 1U << CAP_SETUID | 1U << CAP_SETGID : 0;
 
-	memset(none, 0, sizeof(none));
-	sys_call2(__NR_capset, (long)&header, (long)none);
+	memset(data, 0, sizeof(data));
+	if (keep && sys_call2(__NR_capget, (long)&header, (long)data) == 0)
+		keep &= data[0].permitted;
+	memset(data, 0, sizeof(data));
+	data[0].effective = data[0].permitted = keep;
+	sys_call2(__NR_capset, (long)&header, (long)data);
 	sys_call5(__NR_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 }
 
@@ -212,7 +217,7 @@ static void *run(void *arg)
 	struct context *ctx = arg;
 
 	sys_call5(__NR_prctl, PR_SET_NAME, (long)"fsock-helper", 0, 0, 0);
-	drop_capabilities();
+	drop_capabilities(ctx->helper.follows);
 	while (step(ctx))
 		continue;
 	return NULL;

@@ -12,7 +12,8 @@
  * what needs the rights of the program waits for the program.
  *
  * A second thread is in the way of calls that change the process as a whole: helper_stop() goes before them. libc's
- * setuid() and the like make every thread change, and abort the program when one is not allowed to.
+ * setuid() and the like make every thread change, and abort the program when one is not allowed to. Where nothing stands
+ * before these calls (libfsock.so alone), the thread has CAP_SETUID and CAP_SETGID as long as the program has.
  */
 #ifndef FSOCK_CONTEXT_HELPER_H
 #define FSOCK_CONTEXT_HELPER_H

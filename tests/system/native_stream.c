@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fsock/fsock.h>
+#include <grp.h>
 #include <linux/tcp.h>
 #include <poll.h>
 #include <pthread.h>
@@ -667,6 +668,47 @@ static void case_bound(void)
 	EQUAL(fsock_bind(ep, 0, 5152, &other), -EADDRINUSE);
 }
 
+/* The word behind @name of every thread of this process is @wanted. */
+static void threads_have(const char *name, const char *wanted)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	struct dirent *task;
+
+	NEED(tasks);
+	while ((task = readdir(tasks)) != NULL) {
+		char path[300], line[200], word[100] = "";
+		FILE *status;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/status", task->d_name);
+		status = task->d_name[0] == '.' ? NULL : fopen(path, "r");
+		while (status && fgets(line, sizeof(line), status))
+			if (strncmp(line, name, strlen(name)) == 0)
+				sscanf(line + strlen(name), ":%99s", word);
+		if (status) {
+			fclose(status);
+			EQUAL(strcmp(word, wanted), 0);
+		}
+	}
+	closedir(tasks);
+}
+
+/* libc makes every thread follow, and aborts where one is refused. */
+static void case_ids(void)
+{
+	struct fsock_channel *ch = connected(open_ep());
+
+	ask(ch, "root");
+	EQUAL(setgroups(0, NULL), 0);
+	EQUAL(setgid(65534), 0);
+	EQUAL(setuid(65534), 0);
+	ask(ch, "nobody");
+	threads_have("Uid", "65534");
+	threads_have("Gid", "65534");
+	threads_have("CapPrm", "0000000000000000");
+	EQUAL(setuid(0), -1);
+	ask(ch, "nobody");
+}
+
 /* Until standard input ends: connections to port 5200 get back what they send, one after the other. Of those on the fast
  * path every second one moves after its first answer. */
 static void case_serve(void)
@@ -737,6 +779,7 @@ static const struct native_case cases[] = {
 	{ "threads", case_threads },   { "foreign_loop", case_foreign_loop }, { "fork", case_fork },
 	{ "bound", case_bound },       { "serve", case_serve },	      { "reason", case_reason },
 	{ "connect_once", case_connect_once }, { "away", case_away },	      { "ports", case_ports },
+	{ "ids", case_ids },
 	{ NULL, NULL },
 };
 

@@ -18,7 +18,7 @@ from lab import fsock, net, proc
 PORT = 9100
 LATENCY = {"FSOCK_PROFILE": "latency"}
 CASES = ["args", "echo", "descriptors", "inplace", "bulk", "hold", "peek", "timeout", "connect", "connect_once",
-         "shutdown", "options", "group", "threads", "foreign_loop", "fork", "bound", "handover", "handover_errors", "handover_wakes"]
+         "shutdown", "options", "group", "threads", "foreign_loop", "fork", "ids", "bound", "handover", "handover_errors", "handover_wakes"]
 NO_CAPS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
 ENDS = {4: (net.A4, net.B4), 6: (net.A6, net.B6)}
 
