@@ -8,9 +8,14 @@
  *
  * A filter of system calls (seccomp, P31): it may kill for what the fast path asks of the kernel. Sockets leave before
  * it stands, and no helper thread is left outside it.
+ *
+ * Capabilities given up by capset(): without CAP_NET_ADMIN no connection moves any more, and sandboxes give it up before their
+ * filter stands. TCP sockets leave while they can; the others need nothing for it. What the bounding set loses is still
+ * there until exec, before which they move anyway; setuid() is what servers do who go on to serve, by the fast path.
  */
 #include "preload/leave.h"
 
+#include <linux/capability.h>
 #include <linux/seccomp.h>
 #include <stdarg.h>
 #include <sys/prctl.h>
@@ -18,11 +23,17 @@
 #include "base/reason.h"
 #include "context/helper.h"
 #include "context/lifecycle.h"
+#include "host/caps.h"
 #include "preload/libc.h"
 #include "preload/syscall.h"
 #include "sys/sys.h"
 
 static int reason_to_leave; /* enum fs_reason; 0 = none. Kept by fork(), as rings and filters are */
+
+static bool leaves(int reason, enum fd_kind kind)
+{
+	return reason == FS_REASON_privilege ? kind == FD_STREAM : fd_kind_is_sock(kind);
+}
 
 static void leave(int reason)
 {
@@ -39,7 +50,7 @@ void preload_leave_opened(int fd)
 	struct context *ctx = fsock_context;
 	int reason = fs_load_relaxed(&reason_to_leave);
 
-	if (reason && ctx && fd_kind_is_sock(fd_kind_of(&ctx->fds, fd)) && !context_is_borrowed(ctx))
+	if (reason && ctx && leaves(reason, fd_kind_of(&ctx->fds, fd)) && !context_is_borrowed(ctx))
 		lifecycle_to_kernel(ctx, fd, reason, NULL);
 }
 
@@ -91,4 +102,19 @@ FSOCK_EXPORT int prctl(int option, ...)
 	if (option == PR_SET_SECCOMP && is_filter(a, b))
 		confine();
 	return LIBC(prctl)(option, a, b, c, d);
+}
+
+/* For good: what stays permitted may be taken up again. Of threads other than the caller the kernel refuses to hear. */
+static bool gives_up_net_admin(const struct __user_cap_header_struct *header, const struct __user_cap_data_struct *data)
+{
+	uint64_t net_admin = 1ULL << CAP_NET_ADMIN;
+
+	return header && data && !(data->permitted & net_admin) && (host_caps_effective() & net_admin);
+}
+
+FSOCK_EXPORT int capset(struct __user_cap_header_struct *header, const struct __user_cap_data_struct *data)
+{
+	if (fsock_context && !fs_load_relaxed(&reason_to_leave) && gives_up_net_admin(header, data))
+		leave(FS_REASON_privilege);
+	return LIBC(capset)(header, data);
 }

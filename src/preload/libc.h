@@ -28,6 +28,9 @@
 /* Ours are the only exported symbols. */
 #define FSOCK_EXPORT __attribute__((visibility("default")))
 
+struct __user_cap_header_struct;
+struct __user_cap_data_struct;
+
 /* What headers declare only under _FORTIFY_SOURCE, or not at all. */
 ssize_t __read_chk(int fd, void *to, size_t len, size_t room);
 ssize_t __recv_chk(int fd, void *to, size_t len, size_t room, int flags);
@@ -37,6 +40,7 @@ int __poll_chk(struct pollfd *fds, nfds_t n, int ms, size_t room);
 int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *limit, const sigset_t *mask,
 		size_t room);
 int __sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags);
+int capset(struct __user_cap_header_struct *header, const struct __user_cap_data_struct *data);
 
 #define LIBC_SYMBOLS(SYM)                                                                          \
 	SYM(int, socket, (int, int, int))                                                          \
@@ -108,6 +112,7 @@ int __sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags);
 	SYM(int, setgroups, (size_t, const gid_t *))                                               \
 	SYM(int, initgroups, (const char *, gid_t))                                                \
 	SYM(int, prctl, (int, ...))                                                                \
+	SYM(int, capset, (struct __user_cap_header_struct *, const struct __user_cap_data_struct *)) \
 	SYM(int, unshare, (int))                                                                   \
 	SYM(int, setns, (int, int))                                                                \
 	SYM(int, execve, (const char *, char *const[], char *const[]))                             \

@@ -187,7 +187,7 @@ LEAVER = textwrap.dedent("""
         thread.join()
     print(*[kept[state].getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[0] for state in states], flush=True)
     if "drop" in sys.argv:
-        ctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())
+        ctypes.CDLL("libc.so.6").capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())  # past ours
 """)
 
 # What TCP_INFO calls them as the program leaves. One in TIME-WAIT has no socket: CLOSE.

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+Servers that give up what they began with, connections open: capabilities, root, the root directory, the terminal. Peers
+are kernel sockets of the test's own in pair.a; servers run in pair.b.
+"""
+import contextlib
+
+import pytest
+
+from lab import fsock, net, proc
+from test_tcp_faults import GUARD, PORT, PYTHON, Talk, Wire, connected
+from test_tcp_faults import pair  # noqa: F401 (a fixture)
+
+# Says back what it hears on two connections that it accepted before and one after it does what sys.argv[3] says.
+SERVER = """
+import ctypes, os, selectors, socket, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def drop(by_syscall):
+    header = ctypes.create_string_buffer(struct.pack("Ii", 0x20080522, 0), 8)
+    data = (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, data) == 0 and data[0] & 1 << 12
+    data[0] &= ~(1 << 12)
+    data[1] &= ~(1 << 12)
+    assert (libc.syscall(126, header, data) if by_syscall else libc.capset(header, data)) == 0
+def nobody():
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+def root():
+    os.chroot(sys.argv[4])
+    os.chdir("/")
+steps = {"capset": lambda: drop(False), "capset by syscall": lambda: drop(True), "setuid": nobody, "chroot": root,
+         "chroot setuid": lambda: (root(), nobody()), "daemon": lambda: libc.daemon(1, 1) and sys.exit(1),
+         "daemon chroot setuid": lambda: (libc.daemon(1, 1), root(), nobody())}
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+ready = selectors.PollSelector()
+print("ready", flush=True)
+for _ in range(2):
+    ready.register(listener.accept()[0], selectors.EVENT_READ)
+def serve():
+    for key, _ in ready.select():
+        data = key.fileobj.recv(65536)
+        key.fileobj.sendall(data)
+        if not data:
+            ready.unregister(key.fileobj)
+for _ in range(50):
+    serve()
+steps[sys.argv[3]]()
+print("done", os.getpid(), "", flush=True)
+while len(ready.get_map()):
+    serve()
+    if ready.get_map() and listener:
+        listener.setblocking(False)
+        try:
+            ready.register(listener.accept()[0], selectors.EVENT_READ)
+            listener = None
+        except BlockingIOError:
+            pass
+print("well", flush=True)
+"""
+
+
+@contextlib.contextmanager
+def served(pair, step, tmp_path):
+    """Three peers talk through @step with nothing lost and no reset: the number of the process that is left."""
+    argv = fsock.run([PYTHON, "-c", SERVER, net.B4, PORT, step, tmp_path], profile="latency")
+    with contextlib.closing(Wire(pair.a)) as wire, pair.b.popen(argv, env=fsock.CLEAN) as running:
+        assert running.wait_for("ready", GUARD), running.err
+        talks = [Talk(connected(pair.a, net.B4)) for _ in range(2)]
+        assert proc.until(lambda: "done" in running.out or "Error" in running.err, GUARD), running.err
+        before = [talk.heard for talk in talks]
+        assert proc.until(lambda: all(talk.heard > n + 20 for talk, n in zip(talks, before)), GUARD), running.err
+        talks.append(Talk(connected(pair.a, net.B4)))
+        assert proc.until(lambda: talks[2].heard > 20, GUARD), running.err
+        yield int(running.out.split("done ")[1].split()[0])
+        assert all(talk.end() > 20 for talk in talks) and wire.resets() == []
+        assert proc.until(lambda: "well" in running.out, GUARD), running.err
+
+
+@pytest.mark.parametrize("step", ["capset", "capset by syscall"])
+def test_capabilities_given_up(pair, tmp_path, step):
+    """Without CAP_NET_ADMIN no connection would move any more, whatever comes later: all of TCP moves before."""
+    with served(pair, step, tmp_path) as pid:
+        counters = fsock.counters(pid)
+        assert counters["moved_to_kernel"] == 3 and counters["tcp_segments_in"] > 50, counters
+        assert fsock.reasons(fsock.stat(pid)) == {"privilege"}
+
+
+@pytest.mark.parametrize("step", ["setuid", "chroot", "chroot setuid"])
+def test_root_given_up(pair, tmp_path, step):
+    """All stays on the fast path, the connection that comes later, too."""
+    with served(pair, step, tmp_path) as pid:
+        assert fsock.counters(pid)["moved_to_kernel"] == 0
+        assert fsock.sum_counts(fsock.sockets(fsock.settled(pid))).kernel == 0
+        assert fsock.counters(pid)["tcp_opened_passive"] == 3
