@@ -26,7 +26,7 @@ recv recvfrom recvmsg recvmmsg read readv preadv2
 sendfile splice
 poll ppoll select pselect epoll_ctl epoll_wait epoll_pwait epoll_pwait2
 close close_range closefrom fclose freopen fdopen dup dup2 dup3 fcntl ioctl sockatmark
-_exit execve execv execvp execvpe fexecve execveat execl execlp execle
+_exit daemon execve execv execvp execvpe fexecve execveat execl execlp execle
 setuid setgid seteuid setegid setreuid setregid setresuid setresgid setgroups initgroups unshare setns
 syscall prctl capset
 """.split()
@@ -107,6 +107,7 @@ int use(int fd, size_t n, char **more)
 	sum += fexecve(fd, more, more) + execveat(fd, buf, more, more, 0) + execl(buf, buf, NULL) + execlp(buf, buf, NULL);
 	sum += execle(buf, buf, NULL, more);
 	closefrom(3);
+	sum += daemon(1, 1);
 	sum += syscall(n, fd) + prctl(fd, n) + capset(buf, buf);
 	sum += freopen("x", "r", stdin) == fdopen(fd, "r");
 	fclose(stdin);

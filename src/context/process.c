@@ -334,6 +334,16 @@ int context_join(struct context *ctx)
 	return ret;
 }
 
+void process_join(void)
+{
+	struct context *ctx = fs_load_acquire(&fsock_context);
+
+	if (!ctx || !context_lock(ctx))
+		return;
+	context_joined(ctx);
+	context_leave(ctx);
+}
+
 /* --- those who are gone --- */
 
 /* What the number @fd of process @pid means: bytes in @name, or -errno. */

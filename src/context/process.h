@@ -17,4 +17,7 @@ void process_before_fork(void);
 void process_parent_after_fork(void);
 void process_child_after_fork(void);
 
+/* In a child that goes on where its parent ends: take part now, not at the first call on a socket. */
+void process_join(void);
+
 #endif

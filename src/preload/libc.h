@@ -121,6 +121,7 @@ int capset(struct __user_cap_header_struct *header, const struct __user_cap_data
 	SYM(int, execvpe, (const char *, char *const[], char *const[]))                            \
 	SYM(int, fexecve, (int, char *const[], char *const[]))                                     \
 	SYM(int, execveat, (int, const char *, char *const[], char *const[], int))                 \
+	SYM(int, daemon, (int, int))                                                               \
 	SYM(void, _exit, (int))
 
 /* One cached address per symbol; NULL = not looked up yet. */

@@ -7,6 +7,7 @@
 #include <grp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/stat.h>
 
 #include "context/helper.h"
 #include "context/lifecycle.h"
@@ -34,6 +35,65 @@ FSOCK_EXPORT _Noreturn void _exit(int status)
 	at_exit();
 	for (;;)
 		LIBC(_exit)(status);
+}
+
+/* Standard input, output and error are /dev/null, if that is what it should be. */
+static int close_standard(void)
+{
+	int fd = open("/dev/null", O_RDWR);
+	struct stat at;
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &at) < 0 || !S_ISCHR(at.st_mode)) {
+		close(fd);
+		errno = ENODEV;
+		return -1;
+	}
+	for (int standard = 0; standard < 3; standard++)
+		dup2(fd, standard);
+	if (fd >= 3)
+		close(fd);
+	return 0;
+}
+
+/* What libc's daemon() does in the child. */
+static int become_daemon(bool keep_folder, bool keep_standard)
+{
+	if (setsid() < 0)
+		return -1;
+	if (!keep_folder)
+		(void)!chdir("/");
+	return keep_standard ? 0 : close_standard();
+}
+
+/*
+ * libc's daemon() ends the parent past our _exit(), before the child makes a call: for that long nobody drove, and the
+ * kernel reset whatever connection was spoken on. Here the parent waits until the child does.
+ */
+FSOCK_EXPORT int daemon(int keep_folder, int keep_standard)
+{
+	int taken[2];
+	char byte;
+
+	if (!fsock_context || context_is_borrowed(fsock_context) || pipe2(taken, O_CLOEXEC) < 0)
+		return LIBC(daemon)(keep_folder, keep_standard);
+	switch (fork()) {
+	case -1:
+		close(taken[0]);
+		close(taken[1]);
+		return -1;
+	case 0:
+		process_join();
+		close(taken[0]);
+		close(taken[1]);
+		return become_daemon(keep_folder, keep_standard);
+	default:
+		close(taken[1]);
+		while (read(taken[0], &byte, 1) < 0 && errno == EINTR)
+			continue;
+		_exit(0);
+	}
 }
 
 /*

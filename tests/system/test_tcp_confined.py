@@ -93,3 +93,11 @@ def test_root_given_up(pair, tmp_path, step):
         assert fsock.counters(pid)["moved_to_kernel"] == 0
         assert fsock.sum_counts(fsock.sockets(fsock.settled(pid))).kernel == 0
         assert fsock.counters(pid)["tcp_opened_passive"] == 3
+
+
+@pytest.mark.parametrize("step", ["daemon", "daemon chroot setuid"])
+def test_a_daemon_with_connections(pair, tmp_path, step):
+    """The one that goes on drives before its parent, who alone did, ends."""
+    with served(pair, step, tmp_path) as pid:
+        counters = fsock.counters(pid)
+        assert counters["moved_to_kernel"] == 0 and counters["ports_reopened"] == 0 and counters["tcp_opened_passive"] == 3
