@@ -707,7 +707,7 @@ static void name_members(struct context *ctx, bool ours)
 {
 	if (ctx->slot >= STATS_MAX_PROCS || !context_lock(ctx))
 		return; /* a child that made no call: its sets are its parent's, too */
-	context_forget_gone_heirs(ctx);
+	context_forget_gone_heirs(ctx, true);
 	for (int fd = 0; context_joined(ctx) && fd <= ctx->fds.highest; fd++) {
 		struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
 		struct epoll_set *set = e && e->kind == FD_EPOLL ? e->object : NULL;
