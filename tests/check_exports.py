@@ -23,7 +23,7 @@ WRAPPED = """
 socket bind connect listen accept accept4 getsockname getpeername shutdown setsockopt getsockopt
 send sendto sendmsg sendmmsg write writev pwritev2
 recv recvfrom recvmsg recvmmsg read readv preadv2
-sendfile splice
+sendfile splice dprintf vdprintf
 poll ppoll select pselect epoll_ctl epoll_wait epoll_pwait epoll_pwait2
 close close_range closefrom fclose freopen fdopen dup dup2 dup3 fcntl ioctl sockatmark
 _exit daemon execve execv execvp execvpe fexecve execveat execl execlp execle
@@ -55,6 +55,7 @@ CLIENT = r"""
 #include <grp.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -67,7 +68,7 @@ CLIENT = r"""
 
 int capset(void *header, const void *data); /* of no header of libc's */
 
-int use(int fd, size_t n, char **more)
+int use(int fd, size_t n, char **more, va_list args)
 {
 	char buf[64];
 	struct pollfd fds[4];
@@ -94,6 +95,7 @@ int use(int fd, size_t n, char **more)
 	sum += pread(fd, buf, n, 0) + pwrite(fd, buf, n, 0) + preadv(fd, &iov, 1, 0) + pwritev(fd, &iov, 1, 0);
 	sum += preadv2(fd, &iov, 1, -1, 0) + pwritev2(fd, &iov, 1, -1, 0);
 	sum += sendfile(fd, fd, NULL, n) + splice(fd, NULL, fd, NULL, n, 0);
+	sum += dprintf(fd, more[0], n) + vdprintf(fd, more[0], args);
 	sum += poll(fds, n, 0) + ppoll(fds, n, NULL, NULL);
 	sum += select(fd, &set, NULL, NULL, NULL) + pselect(fd, &set, NULL, NULL, NULL, NULL);
 	sum += epoll_create(1) + epoll_create1(0) + epoll_ctl(fd, 1, fd, events);
@@ -221,8 +223,8 @@ def hygiene(library):
 def selftest(cc):
     """A good library is passed, each broken one is found."""
     names = sorted(set(WRAPPED) | PRIVATE |
-                   {"__sendmmsg", "__read_chk", "__recv_chk", "__recvfrom_chk", "__poll_chk", "__ppoll_chk", "fcntl64",
-                    "freopen64", "sendfile64", "preadv64v2", "pwritev64v2"})
+                   {"__sendmmsg", "__read_chk", "__recv_chk", "__recvfrom_chk", "__poll_chk", "__ppoll_chk", "__dprintf_chk",
+                    "__vdprintf_chk", "fcntl64", "freopen64", "sendfile64", "preadv64v2", "pwritev64v2"})
     cases = {
         None: (names, names, []),
         "recv is not exported": ([n for n in names if n != "recv"], names, []),

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -39,6 +40,8 @@ ssize_t __recvfrom_chk(int fd, void *to, size_t len, size_t room, int flags, str
 int __poll_chk(struct pollfd *fds, nfds_t n, int ms, size_t room);
 int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *limit, const sigset_t *mask,
 		size_t room);
+int __dprintf_chk(int fd, int flag, const char *format, ...);
+int __vdprintf_chk(int fd, int flag, const char *format, va_list args);
 int __sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags);
 int capset(struct __user_cap_header_struct *header, const struct __user_cap_data_struct *data);
 
@@ -91,6 +94,8 @@ int capset(struct __user_cap_header_struct *header, const struct __user_cap_data
 	SYM(int, fclose, (FILE *))                                                                 \
 	SYM(FILE *, freopen, (const char *, const char *, FILE *))                                 \
 	SYM(FILE *, freopen64, (const char *, const char *, FILE *))                               \
+	SYM(int, vdprintf, (int, const char *, va_list))                                           \
+	SYM(int, __vdprintf_chk, (int, int, const char *, va_list))                                \
 	SYM(FILE *, fdopen, (int, const char *))                                                   \
 	SYM(int, dup, (int))                                                                       \
 	SYM(int, dup2, (int, int))                                                                 \

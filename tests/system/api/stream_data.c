@@ -105,6 +105,23 @@ CASE_FAST(both_ways)
 	say("sent %d, received %d, wrong %d", sent, got, bad);
 }
 
+/* libc's own would write past every symbol. P04 */
+CASE_FAST(printed)
+{
+	int slot, fd = linked(&slot);
+
+	CALL(dprintf(fd, "hello %d %s\n", 5, "times"));
+	order("take %d 14", slot);
+	CALL(dprintf(fd, "%*d", 50000, 7));
+	order("take %d 50000", slot);
+	CALL(dprintf(fd, "%s", ""));
+	CALL(shutdown(fd, SHUT_WR));
+	signal(SIGPIPE, SIG_IGN);
+	CALL(dprintf(fd, "too late"));
+	CALL(dprintf(-1, "nowhere"));
+	order("rest %d", slot);
+}
+
 CASE_FAST(vectors)
 {
 	int slot, fd = linked(&slot);
