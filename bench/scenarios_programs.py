@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-scenarios_programs - what bench/run measures of servers that people run: redis, memcached, nginx, postgres.
+scenarios_programs - what bench/run measures of servers that people run: redis, memcached, nginx, postgres; and of what they do, fork.
 
 Server and load are unmodified, each on a processor of its own, both on kernel sockets or both on fsock. None of these
 programs spins, so the kernel has one column; its ordinary setting is the programs' own.
@@ -8,6 +8,7 @@ programs spins, so the kernel has one column; its ordinary setting is the progra
 import contextlib
 import csv
 import io
+import os
 import pathlib
 import re
 import tempfile
@@ -189,4 +190,66 @@ def pgbench(rounds):
         yield from _rows("pgbench_select", {}, "transactions/s", rounds, lambda o: run(pair, folder, o))
 
 
-ALL = {job.__name__: job for job in (redis, memcached, nginx, pgbench)}
+# --- processes --------------------------------------------------------------------------------
+
+FORKS = 400
+# A server with connections that makes a child which ends at once, until it is over; the median in us, and its stack's word.
+FORKING = """
+import os, socket, statistics, sys, time
+listener = socket.create_server((sys.argv[1], 9000), backlog=100)
+print("ready", flush=True)
+socks = [listener.accept()[0] for _ in range(int(sys.argv[2]))]
+for sock in socks:
+    sock.sendall(sock.recv(1))
+took = []
+for _ in range(int(sys.argv[3])):
+    began = time.perf_counter()
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    took.append((time.perf_counter() - began) * 1e6)
+print("median", statistics.median(took), flush=True)
+sys.stdin.readline()
+"""
+CALLING = """
+import socket, sys
+socks = [socket.create_connection((sys.argv[1], 9000)) for _ in range(int(sys.argv[2]))]
+for sock in socks:
+    sock.sendall(b"x")
+    assert sock.recv(1) == b"x"
+print("done", flush=True)
+sys.stdin.readline()
+"""
+
+
+def _forks(pair, options):
+    with contextlib.ExitStack() as stack:
+        def run(side, *argv, options=None):
+            wait, hold = os.pipe()
+            stack.callback(os.close, hold)
+            with open(wait, "rb") as stdin:
+                return stack.enter_context(side.popen(_wrap(["python3", "-c", *argv], options), env=fsock.CLEAN, stdin=stdin))
+        server = run(pair.b, FORKING, net.B4, CONNECTIONS, FORKS, options=options)
+        if not server.wait_for("ready", 30) or not run(pair.a, CALLING, net.B4, CONNECTIONS).wait_for("done", 30) or \
+                not server.wait_for("median", 60):
+            raise Failed("fork: " + server.err.strip()[-300:])
+        return {"us": float(re.search(r"median ([\d.]+)", server.out)[1]), **({} if options is None else {"share": _share(server.pid)})}
+
+
+def fork(rounds):
+    """fork() of a server with fifty connections, and the end of a child that does nothing; bound: 1.2 x the kernel's"""
+    seen = {"kernel": [], "fsock": []}
+    with net.Pair("fsock-bench") as pair:
+        pair.meet()
+        for n in range(rounds):
+            for name, options in (("kernel", None), ("fsock", LATENCY)):
+                say(f"fork, round {n + 1} of {rounds}: {name}")
+                seen[name].append(_forks(pair, options))
+    times = [r["us"] for r in seen["fsock"]]
+    yield Row("fork", {"connections": CONNECTIONS, "profile": "latency"}, "p50", "us", n=rounds, fsock=median(times),
+              spread=spread(times), share=min(r["share"] for r in seen["fsock"]),
+              kernel_block=median(r["us"] for r in seen["kernel"])).finish(more_is_better=False)
+
+
+ALL = {job.__name__: job for job in (redis, memcached, nginx, pgbench, fork)}
