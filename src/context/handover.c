@@ -81,7 +81,7 @@ static int move(struct context *ctx, struct tcp_conn *conn, int fd, const char *
 	*why = "its state does not move";
 	sys_getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, &len);
 	repair.reuseaddr = reuse != 0;
-	ret = tcp_export(conn, &snap, ctx->now);
+	ret = conn->state == TCP_CLOSED ? tcp_export_ended(conn, &snap, ctx->now) : tcp_export(conn, &snap, ctx->now);
 	if (ret < 0)
 		return ret;
 	*why = "no room for a flow entry";

@@ -396,7 +396,8 @@ static int put_fins(int fd, const struct host_repair *r, bool inject, const char
 		return fail(why, "shutdown", ret);
 	if (fin_is_acked(s))
 		put_fin_ack(fd, r);
-	if (peers && inject && s->state == TCP_CLOSING && !host_repair_peer_fin(fd, r, TCP_CLOSING))
+	if (peers && inject && s->state == TCP_CLOSING &&
+	    !host_repair_peer_fin(fd, r, fin_is_acked(s) ? TCP_CLOSED : TCP_CLOSING))
 		return -EAGAIN;
 	return 0;
 }

@@ -5,7 +5,8 @@
  * While it moves it is frozen: it drops what arrives, which the peer sends again, and its timers stand. So no
  * byte is lost or doubled, whoever goes on with it. What was in flight counts as in flight afterwards, too, with its
  * age unknown: the first timeout or probe finds out what of it arrived.
- * Does not: move handshakes and TIME-WAIT. The first is over within a round trip, the second needs nobody.
+ * Does not: move handshakes and TIME-WAIT. The first is over within a round trip, the second needs nobody; what a user
+ * has not read of a connection that ended goes to the kernel alone.
  */
 #include <errno.h>
 #include <string.h>
@@ -105,11 +106,8 @@ static void export_rest(const struct tcp_conn *c, struct tcp_snapshot *to)
 	to->options = c->options;
 }
 
-int tcp_export(struct tcp_conn *conn, struct tcp_snapshot *to, fs_ns now)
+static void take_out(struct tcp_conn *conn, struct tcp_snapshot *to, fs_ns now)
 {
-	/* Who was not accepted yet is its listener's, and has no user that would go with it. */
-	if (!is_movable(conn->state) || tcp_has(conn, TCP_CONN_FROZEN | TCP_CONN_QUEUED))
-		return -EINVAL;
 	memset(to, 0, sizeof(*to));
 	to->version = TCP_SNAPSHOT_VERSION;
 	for (unsigned i = 0; i < FS_ARRAY_SIZE(flag_map); i++)
@@ -129,6 +127,26 @@ int tcp_export(struct tcp_conn *conn, struct tcp_snapshot *to, fs_ns now)
 	conn->flags &= ~(uint32_t)TCP_CONN_DIRTY;
 	list_remove(&conn->dirty);
 	tcp_timers_stop(conn);
+}
+
+int tcp_export(struct tcp_conn *conn, struct tcp_snapshot *to, fs_ns now)
+{
+	/* Who was not accepted yet is its listener's, and has no user that would go with it. */
+	if (!is_movable(conn->state) || tcp_has(conn, TCP_CONN_FROZEN | TCP_CONN_QUEUED))
+		return -EINVAL;
+	take_out(conn, to, now);
+	return 0;
+}
+
+int tcp_export_ended(struct tcp_conn *conn, struct tcp_snapshot *to, fs_ns now)
+{
+	bool whole = tcp_has(conn, TCP_CONN_FIN_SENT) && tcp_has(conn, TCP_CONN_FIN_RECEIVED) && conn->error == 0;
+
+	if (conn->state != TCP_CLOSED || !whole || tcp_has(conn, TCP_CONN_FROZEN | TCP_CONN_QUEUED))
+		return -EINVAL;
+	take_out(conn, to, now);
+	to->state = TCP_CLOSING;
+	to->flags &= ~(uint32_t)TCP_SNAPSHOT_SHUT_RD; /* its end did that; what it received can be read */
 	return 0;
 }
 
@@ -349,6 +367,8 @@ void tcp_thaw(struct tcp_conn *conn, const struct ip_env *env, fs_ns now)
 	if (!tcp_has(conn, TCP_CONN_FROZEN))
 		return;
 	conn->flags &= ~(uint32_t)TCP_CONN_FROZEN;
+	if (conn->state == TCP_CLOSED)
+		return;
 	if (tcp_has(conn, TCP_CONN_FIN_AHEAD) && conn->rcv_fin == conn->rcv_nxt) {
 		conn->flags &= ~(uint32_t)TCP_CONN_FIN_AHEAD;
 		conn->flags |= TCP_CONN_FIN_RECEIVED;

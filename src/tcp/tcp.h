@@ -459,6 +459,9 @@ struct tcp_snapshot;
  * its queues, and tcp_discard() frees it without a word on the wire. 0 or -EINVAL (a state that cannot move).
  */
 int tcp_export(struct tcp_conn *conn, struct tcp_snapshot *to, fs_ns now);
+
+/* The same of one that both sides ended, for the kernel: CLOSING, with our FIN acknowledged. -EINVAL where an error ended it. */
+int tcp_export_ended(struct tcp_conn *conn, struct tcp_snapshot *to, fs_ns now);
 enum tcp_queue { TCP_QUEUE_SEND, TCP_QUEUE_RECEIVE };
 uint32_t tcp_export_queue(const struct tcp_conn *conn, enum tcp_queue which, uint32_t offset, void *to, uint32_t len);
 void tcp_discard(struct tcp_conn *conn, const struct ip_env *env);

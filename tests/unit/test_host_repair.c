@@ -590,6 +590,28 @@ static void test_options_of_the_handshake(void **state)
 	}
 }
 
+/* What was not read of one that both ended, and its end; the kernel's TIME-WAIT begins with the move. */
+static void test_both_ended(void **state)
+{
+	static const struct plan plan = { "both ended", TCP_FIN_WAIT2, SOME, 0, false };
+	struct way w;
+
+	(void)state;
+	if (ns_a < 0)
+		skip();
+	open_way(&w, V4, false);
+	begin(&w, &plan);
+	take_out(&w);
+	w.s.state = TCP_CLOSING;
+	w.s.flags |= TCP_SNAPSHOT_FIN_SENT | TCP_SNAPSHOT_FIN_RECEIVED;
+	w.s.rcv_nxt++;
+	put_in(&w, stream(V4));
+	assert_int_equal(info_of(w.a).tcpi_state, TCP_CLOSED);
+	assert_int_equal(get_int(w.a, SOL_SOCKET, SO_ERROR), 0);
+	read_bytes(w.a, &w.a_read, w.b_wrote, true);
+	close_way(&w);
+}
+
 /* The listener listens on, and after its end a new one takes the port beside the moved connection. */
 static void test_beside_a_listener(void **state)
 {
@@ -928,6 +950,7 @@ int main(void)
 		cmocka_unit_test(test_v6),
 		cmocka_unit_test(test_v4_mapped),
 		cmocka_unit_test(test_options_of_the_handshake),
+		cmocka_unit_test(test_both_ended),
 		cmocka_unit_test(test_beside_a_listener),
 		cmocka_unit_test(test_into_the_queue_of_a_listener),
 		cmocka_unit_test(test_not_into_the_queue),

@@ -515,6 +515,42 @@ static void tcp_export__not_movable(void **state)
 	teardown(&f);
 }
 
+/* One that both ended takes along what was not read, as it stood before the last FIN was acknowledged. */
+static void tcp_export_ended__what_was_not_read(void **state)
+{
+	struct fixture f;
+	struct raw_seg s;
+	char got[8];
+
+	setup(&f);
+	assert_int_equal(tcp_export_ended(f.c, &f.s, rig_now(&f.from)), -EINVAL); /* it lives */
+	assert_int_equal(tcp_shutdown(f.c, &f.from.h.env, TCP_SHUT_WR, rig_now(&f.from)), 0);
+	s = next(&f, TCP_ACK | TCP_FIN);
+	s.h.ack = f.c->snd_end + 1;
+	s.payload = "hello";
+	s.len = 5;
+	rig_burst(&f.from, &s);
+	assert_int_equal(f.c->state, TCP_CLOSED);
+	rig_forget_out(&f.from);
+	assert_int_equal(tcp_export(f.c, &f.s, rig_now(&f.from)), -EINVAL);
+	assert_int_equal(tcp_export_ended(f.c, &f.s, rig_now(&f.from)), 0);
+	assert_int_equal(f.s.state, TCP_CLOSING);
+	assert_int_equal(f.s.flags & (TCP_SNAPSHOT_FIN_SENT | TCP_SNAPSHOT_FIN_RECEIVED | TCP_SNAPSHOT_SHUT_RD),
+			 TCP_SNAPSHOT_FIN_SENT | TCP_SNAPSHOT_FIN_RECEIVED);
+	assert_int_equal(f.s.snd_una, f.s.snd_end + 1);
+	assert_int_equal(f.s.rcv_nxt - f.s.copied_seq, 5 + 1);
+	assert_int_equal(tcp_export_queue(f.c, TCP_QUEUE_RECEIVE, 0, got, sizeof(got)), 5);
+	assert_memory_equal(got, "hello", 5);
+	/* The move failed: it can be read where it was, and nothing is said. */
+	tcp_thaw(f.c, &f.from.h.env, rig_now(&f.from));
+	tcp_burst_end(&f.from.tcp, &f.from.h.env, rig_now(&f.from));
+	rig_expect_silence(&f.from);
+	read_all(&f, "hello", 5);
+	f.c->error = ECONNRESET;
+	assert_int_equal(tcp_export_ended(f.c, &f.s, rig_now(&f.from)), -EINVAL);
+	teardown(&f);
+}
+
 /* --- while it moves --- */
 
 /* Frozen: it neither answers nor sends, and what came is not lost, for the peer has no ACK of it. */
@@ -715,6 +751,7 @@ int main(void)
 		cmocka_unit_test(tcp_import__every_state),
 		cmocka_unit_test(tcp_import__fin_in_flight),
 		cmocka_unit_test(tcp_export__not_movable),
+		cmocka_unit_test(tcp_export_ended__what_was_not_read),
 		cmocka_unit_test(tcp_export__frozen),
 		cmocka_unit_test(tcp_import__refused),
 		cmocka_unit_test(tcp_import__unsound),
