@@ -473,9 +473,16 @@ def long_tcp_soak():
     yield from pytest_results("tcp_soak", ["tests/system/test_tcp_soak.py"])
 
 
+def long_epoll_stress():
+    """a hundred million tokens to who sleeps or spins in epoll_wait() (FSOCK_HAND_OFFS: how many millions): about an hour"""
+    os.environ.setdefault("FSOCK_HAND_OFFS", "100")
+    yield from pytest_results("epoll_stress", ["tests/system/test_hand_offs.py"])
+
+
 LONG = {"fuzz": long_fuzz, "sim": long_sim, "demo": long_demo, "kill": long_kill, "python": long_python,
         "families": long_families, "packet": long_packet, "programs": long_programs,
-        "bench": long_bench, "tcp_loss": long_tcp_loss, "tcp_soak": long_tcp_soak}
+        "bench": long_bench, "tcp_loss": long_tcp_loss, "tcp_soak": long_tcp_soak,
+        "epoll_stress": long_epoll_stress}
 
 
 # --- the whole --------------------------------------------------------------------------------
