@@ -128,3 +128,39 @@ def test_workers_get_a_share_each_of_a_thousand_connections(pair):
         counts = collections.Counter(re.findall(r"accepted (\d+)", running.out))
         assert len(counts) == 4 and min(counts.values()) >= 20, counts
         assert_fast(running, 3000)
+
+
+# Children that do nothing, of a server with connections.
+FORKS = """
+import os, socket, sys
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+os.write(1, b"ready")
+socks = [listener.accept()[0] for _ in range(20)]
+for sock in socks:
+    sock.sendall(sock.recv(4))
+for _ in range(10):
+    if (child := os.fork()) == 0:
+        os._exit(0)
+    print("child", child, flush=True)
+    os.waitpid(child, 0)
+for sock in socks:
+    sock.sendall(sock.recv(4))
+"""
+
+
+def test_a_fork_costs_few_calls(pair, tmp_path):
+    """However many connections there are; how long it takes is for bench/run fork."""
+    log = tmp_path / "calls"
+    argv = ["strace", "-f", "-qq", "-o", log, *fsock.run([PYTHON, "-c", FORKS, net.B4, PORT], profile="latency")]
+    with contextlib.ExitStack() as stack, pair.b.popen(argv, env=fsock.CLEAN) as running:
+        assert running.wait_for("ready", GUARD), running.err
+        socks = [stack.enter_context(connected(pair.a, net.B4)) for _ in range(20)]
+        for _ in range(2):
+            for sock in socks:
+                assert ask(sock) == b"who\n"
+        done = running.finish(GUARD)
+        assert done.status == 0, done.err
+    lines = log.read_text().splitlines()
+    for child in re.findall(r"child (\d+)", done.out):
+        calls = [line for line in lines if line.startswith(child + " ") and "resumed>" not in line]
+        assert 2 < len(calls) <= 40, calls
