@@ -153,7 +153,8 @@ static ssize_t fill_once(struct carry *c)
 	return leave(c, n);
 }
 
-/* With the lock free: a piece of the file, whatever it takes. Bytes, 0 at its end. */
+/* With the lock free: a piece of the file, whatever it takes. Bytes, 0 at its end, and where a signal or the time limit has
+ * cut the piece short: to go on would be to wait again. */
 static ssize_t fetch(struct carry *c)
 {
 	uint8_t piece[PIECE];
@@ -169,7 +170,7 @@ static ssize_t fetch(struct carry *c)
 	n = stream_send(c->ctx, c->fd, &d);
 	if (n > 0)
 		count(c, (size_t)n);
-	return n;
+	return n < (ssize_t)iov.iov_len ? FS_MIN(n, 0) : n;
 }
 
 /* The file ended before what was promised: what was held back leaves. */

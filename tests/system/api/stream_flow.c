@@ -4,6 +4,8 @@
 
 #include <linux/sockios.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 
 enum { MUCH = 3 << 20 };
 
@@ -129,6 +131,27 @@ CASE_FAST(signal_cuts_short)
 	setitimer(ITIMER_REAL, &soon, NULL);
 	n = send(fd, stream_bytes, MUCH, 0);
 	say("a part: %d", n > 0 && n < MUCH);
+	say("signals %d", signals_seen);
+	compare(slot, n);
+}
+
+/* splice() with nothing to take, and sendfile() with no room. P34 */
+CASE_FAST(signal_interrupts_calls_of_files)
+{
+	struct itimerval soon = { .it_value.tv_usec = 100000 };
+	int slot, fd = narrow(&slot), pipes[2], file = memfd_create("much", 0);
+	long n;
+
+	if (pipe(pipes) < 0 || write(file, stream_bytes, MUCH) != MUCH)
+		fail("a pipe and a file");
+	on_signal(SIGALRM, count_signal, 0);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	CALL_TIMED(splice(fd, NULL, pipes[1], NULL, 100, 0), 0);
+	say("signals %d", signals_seen);
+	lseek(file, 0, SEEK_SET);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	n = sendfile(fd, file, NULL, MUCH);
+	say("a part: %d, as far as the file was read: %d", n > 0 && n < MUCH, lseek(file, 0, SEEK_CUR) == n);
 	say("signals %d", signals_seen);
 	compare(slot, n);
 }
