@@ -2,7 +2,7 @@
 /*
  * odd.c - a client that reaches its calls in odd ways, for test_pitfalls.py.
  *
- * usage: odd next | plug LIBRARY | space | raw | patient | plain
+ * usage: odd next | plug LIBRARY | space | raw | patient | crowd | plain
  *
  * It talks to an echo server (talk.h) by what it found; where that goes past the preloaded library, by the ordinary calls
  * before and after, too.
@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -181,6 +182,28 @@ static int wait_patiently(void)
 	return 0;
 }
 
+/* --- threads --- */
+
+enum { CROWD = 4 };
+
+static void *talk_in_crowd(void *arg)
+{
+	talk(&plain, arg);
+	return NULL;
+}
+
+static int talk_all_at_once(void)
+{
+	pthread_t thread[CROWD];
+
+	for (int i = 0; i < CROWD; i++)
+		if (pthread_create(&thread[i], NULL, talk_in_crowd, "crowd") != 0)
+			return 3;
+	for (int i = 0; i < CROWD; i++)
+		pthread_join(thread[i], NULL);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *how = argc > 1 ? argv[1] : "";
@@ -193,6 +216,8 @@ int main(int argc, char **argv)
 		return talk_raw();
 	if (strcmp(how, "patient") == 0)
 		return wait_patiently();
+	if (strcmp(how, "crowd") == 0)
+		return talk_all_at_once();
 	if (strcmp(how, "next") == 0)
 		talk_from(RTLD_NEXT, "next");
 	else

@@ -222,6 +222,23 @@ say("well")
 
 # --- processes --------------------------------------------------------------------------------
 
+def test_pitfall_29_sockets_made_after_root_is_given_up(pair, tmp_path):
+    """The one that was made before goes on as it was, those that come work."""
+    Life(pair, tmp_path, """
+words = open(sys.argv[2], "a")
+first = fresh()
+ask(first)
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+ask(first)
+for i in range(3):
+    ask(fresh())
+ask(first)
+print("well", file=words)
+""").good().fast_but(400, least=300)
+
+
 @pytest.mark.parametrize("call", ["unshare", "setns"])
 def test_pitfall_30_another_network_namespace(pair, tmp_path, call):
     """Sockets keep theirs, on the fast path; new ones are of the other, and of the first again after the way back."""
@@ -360,14 +377,18 @@ if len(sys.argv) == 2:
         os.execv("/nowhere", ["nowhere"])
     except FileNotFoundError:
         hear(20)
+    if os.environ["HEIR"] == "kernel":
+        del os.environ["LD_PRELOAD"]
     os.execv(sys.executable, [sys.executable, "-c", sys.argv[1], sys.argv[1], *map(str, numbers)])
 """
 
 
-def test_ep_27_an_executed_program_inherits_a_set(pair):
-    """Its members' registrations are the kernel's from then on, with the data that the program gave."""
+@pytest.mark.parametrize("heir", ["fsock", "kernel"])
+def test_ep_27_an_executed_program_inherits_a_set(pair, heir):
+    """Its members' registrations are the kernel's from then on, with the data that the program gave (P28, too)."""
     argv = fsock.run([PYTHON, "-c", SETS, SETS], **LATENCY)
-    with echoes(pair), pair.a.popen(argv, env={**fsock.CLEAN, "TALK_ADDRESS": net.B4}, stdin=subprocess.PIPE) as client:
+    env = {**fsock.CLEAN, "TALK_ADDRESS": net.B4, "HEIR": heir}
+    with echoes(pair), pair.a.popen(argv, env=env, stdin=subprocess.PIPE) as client:
         assert client.wait_for("well"), client.err
         assert proc.until(lambda: [sock["accelerated"] and sock["tx_fast"] > 40 and not sock["tx_kernel"] for sock in
                                    fsock.sockets(fsock.stat(client.pid))] == [True, True]), fsock.stat(client.pid)
@@ -510,6 +531,49 @@ def test_pitfall_57_clocks_that_jump(pair, program):
     client.good(*well("patient")).fast(4)
 
 
+def test_ep_35_more_threads_than_processors(pair, program):
+    """Four that spin on one processor: whoever has something to do gets at it."""
+    with echoes(pair):
+        client = Client(pair, [program("odd"), "crowd"])
+    client.good(*well(*["crowd"] * 4)).fast(8)
+
+
+IDLE = """
+def switches():
+    return sum(int(line.split()[1]) for task in os.listdir("/proc/self/task") for line in open(f"/proc/self/task/{task}/status")
+               if line.startswith("voluntary_ctxt_switches"))
+members = select.epoll()
+streams = [stream() for i in range(1000)]
+datagrams = []
+for i in range(9000):
+    datagrams.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    datagrams[-1].bind(("", 20000 + i if i < 2000 else 0))
+for sock in streams + datagrams:
+    members.register(sock, select.EPOLLIN)
+first = fresh()
+ask(first)
+members.poll(0.5)
+before = switches()
+assert members.poll(3) == []
+woken = switches() - before
+streams[-1].send(b"1234")
+assert members.poll(20) == [(streams[-1].fileno(), select.EPOLLIN)]
+say(woken)
+"""
+
+
+def test_ep_32_ten_thousand_idle_sockets(pair, tmp_path):
+    """Nobody wakes for them, three thousand of which are accelerated: not who waits for them, nor the helper."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    more = ["sh", "-c", f'ulimit -S -n {most}; exec "$@"', "sh"]
+    with echoes_of_streams(pair, around=more):
+        life = Life(pair, tmp_path, MEMORY + IDLE, around=more, options={
+            "profile": "default", "client_datagrams": 0, "client_connects": 1})
+    life.good(life.said).fast()
+    assert sum(sock["accelerated"] for sock in life.sockets) == 3001, len(life.sockets)
+    assert int(life.said) < 60, life.said # in three seconds: twenty a second would be a tick
+
+
 # --- often ------------------------------------------------------------------------------------
 
 MEMORY = """
@@ -534,9 +598,9 @@ def flat(pair, tmp_path, script):
 
 
 @contextlib.contextmanager
-def echoes_of_streams(pair):
+def echoes_of_streams(pair, around=()):
     pair.meet()
-    with pair.b.popen([PYTHON, PROGRAMS / "stream_echo.py", net.B4, 9001], env=fsock.CLEAN) as streams:
+    with pair.b.popen([*around, PYTHON, PROGRAMS / "stream_echo.py", net.B4, 9001], env=fsock.CLEAN) as streams:
         assert streams.wait_for("ready"), streams.err
         yield
 

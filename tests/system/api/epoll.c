@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/signalfd.h>
 #include <sys/timerfd.h>
 
 static unsigned char buf[2048];
@@ -293,6 +294,36 @@ CASE_FAST(mixed)
 	CALL(close(pipes[0]));
 	peer("later 150 %d 30 1", PORT_HERE);
 	CALL_TIMED(wait_for(ep, 8, -1), 0);
+}
+
+/* The other kinds of kernel descriptors, one after the other. EP01 */
+CASE_FAST(mixed_with_signals_and_sets)
+{
+	int ep = epoll_create1(0), inner = epoll_create1(0), fd = udp_bound(PORT_HERE), event = eventfd(0, 0), signals;
+	struct signalfd_siginfo info;
+	uint64_t one = 1;
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+	signals = signalfd(-1, &mask, 0);
+	CALL(add(inner, event, EPOLLIN, 0x11));
+	CALL(add(ep, fd, EPOLLIN, 0x100000001));
+	CALL(add(ep, signals, EPOLLIN, 0x200000002));
+	CALL(add(ep, inner, EPOLLIN, 0x300000003));
+	wait_for(ep, 8, 0);
+	raise(SIGUSR1);
+	wait_for(ep, 8, 1000);
+	CALL(read(signals, &info, sizeof(info)) == sizeof(info));
+	CALL(write(event, &one, 8));
+	wait_for(ep, 8, 1000);
+	wait_for(inner, 8, 0);
+	CALL(read(event, &one, 8));
+	deliver(PORT_HERE, 10, 1);
+	wait_for(ep, 8, 1000);
+	CALL(recv(fd, buf, 100, 0));
+	wait_for(ep, 8, 0);
 }
 
 /* With room for one event each of the ready ones must have its turn. EP15 */

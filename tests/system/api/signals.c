@@ -2,6 +2,7 @@
 /* signals.c - blocking calls and signals: EINTR, SA_RESTART, masks, handlers. P34-P38, EP20. */
 #include "record.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -282,4 +283,54 @@ CASE(killed_while_blocked)
 	alarm_in(50);
 	CALL_TIMED(poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 60000), 0);
 	say("handled %d", (int)handled);
+}
+
+static pthread_t waiter;
+
+static void *signal_later(void *number)
+{
+	sleep_ms(100);
+	pthread_kill(waiter, *(int *)number);
+	return NULL;
+}
+
+static void count(int number)
+{
+	(void)number;
+	handled++;
+}
+
+/* A receive in which signal @number arrives. It has a time limit, so that it is never restarted. */
+static void receive_with(int fd, int number)
+{
+	pthread_t thread;
+
+	handled = 0;
+	if (pthread_create(&thread, NULL, signal_later, &number) != 0)
+		fail("pthread_create");
+	CALL_TIMED(recv(fd, buf, 100, 0), 0);
+	pthread_join(thread, NULL);
+	say("handled %d", (int)handled);
+}
+
+/* Whatever the signal, and whichever call installed its handler. P38 */
+CASE(signals_of_every_kind)
+{
+	static const int numbers[] = { SIGPROF, SIGVTALRM, SIGSEGV, SIGBUS, SIGCHLD, SIGURG };
+	struct timeval limit = { 60, 0 };
+	int fd = udp_bound(PORT_HERE);
+
+	waiter = pthread_self();
+	CALL(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		say("signal %d", numbers[i]);
+		signal(numbers[i], count);
+		receive_with(fd, numbers[i]);
+		signal(numbers[i], SIG_DFL);
+	}
+	sysv_signal(SIGUSR1, count); /* which serves once */
+	receive_with(fd, SIGUSR1);
+	say("gone %d", signal(SIGUSR1, count) == SIG_DFL);
+	receive_with(fd, SIGUSR1);
+	say("still there %d", signal(SIGUSR1, SIG_DFL) == count);
 }

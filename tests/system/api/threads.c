@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/select.h>
 
 struct work {
 	pthread_t thread;
@@ -285,4 +286,97 @@ CASE(talk_to_each_other)
 	}
 	pthread_join(w.thread, NULL);
 	say("answered %d", w.count);
+}
+
+enum { WAYS_TO_WAIT = 12 };
+
+static void *wait_somehow(void *arg)
+{
+	struct work *w = arg;
+	char c[100];
+	struct iovec iov = { c, sizeof(c) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct mmsghdr many = { .msg_hdr = msg };
+	struct pollfd set = { .fd = w->fd, .events = POLLIN };
+	struct epoll_event e;
+	fd_set in;
+
+	FD_ZERO(&in);
+	FD_SET(w->fd, &in);
+	switch (w->count) {
+	case 0: return (void *)recvfrom(w->fd, c, sizeof(c), 0, NULL, NULL);
+	case 1: return (void *)recvmsg(w->fd, &msg, 0);
+	case 2: return (void *)(long)recvmmsg(w->fd, &many, 1, 0, NULL);
+	case 3: return (void *)read(w->fd, c, sizeof(c));
+	case 4: return (void *)readv(w->fd, &iov, 1);
+	case 5: return (void *)(long)poll(&set, 1, -1);
+	case 6: return (void *)(long)ppoll(&set, 1, NULL, NULL);
+	case 7: return (void *)(long)select(w->fd + 1, &in, NULL, NULL, NULL);
+	case 8: return (void *)(long)pselect(w->fd + 1, &in, NULL, NULL, NULL, NULL);
+	case 9: return (void *)(long)epoll_wait(w->ep, &e, 1, -1);
+	case 10: return (void *)(long)epoll_pwait(w->ep, &e, 1, -1, NULL);
+	default: return (void *)(long)epoll_pwait2(w->ep, &e, 1, NULL, NULL);
+	}
+}
+
+/* Every call that waits is a point of cancellation. EP22, P37 */
+CASE_FAST(cancelled_in_each)
+{
+	int fd = udp_bound(PORT_HERE), ep = epoll_create1(0);
+	struct epoll_event e = { .events = EPOLLIN };
+	char c[100];
+	void *value;
+
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+	for (int way = 0; way < WAYS_TO_WAIT; way++) {
+		struct work w = { .fd = fd, .ep = ep, .count = way };
+
+		start(&w, wait_somehow);
+		sleep_ms(20);
+		pthread_cancel(w.thread);
+		pthread_join(w.thread, &value);
+		say("way %d: cancelled %d", way, value == PTHREAD_CANCELED);
+	}
+	deliver(PORT_HERE, 30, 1);
+	CALL(recv(fd, c, sizeof(c), MSG_DONTWAIT));
+}
+
+/* An edge is one waiter's, though what made it is not read. EP19 */
+CASE_FAST(one_edge_two_waiters)
+{
+	int fd = udp_bound(PORT_HERE), ep = epoll_create1(0);
+	struct work a = { .ep = ep, .limit = 700 }, b = { .ep = ep, .limit = 700 };
+	struct epoll_event e = { .events = EPOLLIN | EPOLLET };
+
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+	start(&a, wait_set);
+	start(&b, wait_set);
+	sleep_ms(100);
+	say("sent %ld", peer("send %d 10 1", PORT_HERE));
+	pthread_join(a.thread, NULL);
+	pthread_join(b.thread, NULL);
+	say("events %ld", a.result + b.result);
+	CALL(recv(fd, &a, 1, MSG_DONTWAIT));
+}
+
+/* A member is closed, and its number is another's, while a thread waits: nothing is reported of either. EP17 */
+CASE_FAST(close_while_in_a_set)
+{
+	int fd = udp_bound(PORT_HERE), ep = epoll_create1(0), again;
+	struct work a = { .ep = ep, .limit = 500 };
+	struct epoll_event e = { .events = EPOLLIN };
+	char c[100];
+
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+	start(&a, wait_set);
+	sleep_ms(100);
+	CALL(close(fd));
+	again = udp_bound(PORT_HERE);
+	say("number used again %d", again == fd);
+	deliver(PORT_HERE, 10, 1);
+	pthread_join(a.thread, NULL);
+	say("result %ld", a.result);
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, again, &e));
+	CALL(epoll_wait(ep, &e, 1, 1000));
+	CALL(recv(again, c, sizeof(c), MSG_DONTWAIT));
 }
