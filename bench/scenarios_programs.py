@@ -5,7 +5,6 @@ scenarios_programs - what bench/run measures of servers that people run: redis, 
 Server and load are unmodified, each on a processor of its own, both on kernel sockets or both on fsock. None of these
 programs spins, so the kernel has one column; its ordinary setting is the programs' own.
 """
-import contextlib
 import csv
 import io
 import os
@@ -13,7 +12,7 @@ import pathlib
 import re
 import tempfile
 
-from lab import fsock, net, proc
+from lab import fsock, net, postgres, proc
 from scenarios import DEFAULT, LATENCY, Failed, Row, median, say, spread
 
 # The load connects more than once; a client of one connection would stay with the kernel in the default profile.
@@ -154,39 +153,15 @@ def nginx(rounds):
 
 # --- a database -------------------------------------------------------------------------------
 
-POSTGRES = pathlib.Path("/usr/lib/postgresql/15/bin")
-# As root a database would not run; what the fast path needs goes along.
-_CAPS = "+net_admin,+net_raw,+bpf,+perfmon"
-AS_POSTGRES = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", f"--inh-caps={_CAPS}", f"--ambient-caps={_CAPS}")
-
-
-def _plain(argv):
-    with proc.Process(argv) as process:
-        return process.finish()
-
-
-@contextlib.contextmanager
-def _cluster():
-    with tempfile.TemporaryDirectory(prefix="fsock-bench-") as name:
-        folder = pathlib.Path(name)
-        _plain(["chown", "postgres:", folder])
-        done = _plain([*AS_POSTGRES, POSTGRES / "initdb", "-D", folder / "data", "-A", "trust", "-N"])
-        if done.status:
-            raise Failed("initdb: " + done.err.strip()[-300:])
-        with (folder / "data" / "pg_hba.conf").open("a") as hba:
-            hba.write(f"host all all {net.A4}/24 trust\n")
-        yield folder
-
-
 def pgbench(rounds):
     """pgbench's select, one client, over TCP"""
     def run(pair, folder, options):
-        server = [POSTGRES / "postgres", "-D", folder / "data", "-k", folder, "-h", net.B4]
         load = ["pgbench", "-h", net.B4, "-U", "postgres", "-S", "-n", "-c", 1, "-T", SECONDS, "postgres"]
         fill = ["pgbench", "-h", folder, "-U", "postgres", "-i", "-q", "postgres"]
-        return _load(pair, "pgbench", server, 5432, load, options, lambda out: float(re.search(r"tps = ([\d.]+)", out)[1]),
-                     ready=["pg_isready", "-h", folder], setup=fill, as_user=AS_POSTGRES)
-    with net.Pair("fsock-bench") as pair, _cluster() as folder:
+        return _load(pair, "pgbench", postgres.server(folder), 5432, load, options,
+                     lambda out: float(re.search(r"tps = ([\d.]+)", out)[1]), ready=postgres.ready(folder), setup=fill,
+                     as_user=postgres.AS_POSTGRES)
+    with net.Pair("fsock-bench") as pair, postgres.cluster() as folder:
         yield from _rows("pgbench_select", {}, "transactions/s", rounds, lambda o: run(pair, folder, o))
 
 
