@@ -5,12 +5,15 @@
  *
  * Sets that it will have tell of their members by the data that the program gave, no more by ours.
  *
+ * The helper ends before: exec would end it wherever it is, perhaps with the lock that others of its stack wait for.
+ *
  * In a child of vfork() nothing moves: its memory is the parent's, whose connections go on.
  */
 #include <stdarg.h>
 #include <stdlib.h>
 
 #include "context/handover.h"
+#include "context/helper.h"
 #include "context/multiplex.h"
 #include "preload/libc.h"
 
@@ -21,6 +24,7 @@ static void before(void)
 	if (fsock_context && !context_is_borrowed(fsock_context)) {
 		handover_before_exec(fsock_context);
 		multiplex_before_exec(fsock_context);
+		helper_stop(fsock_context);
 	}
 	errno = saved;
 }
@@ -30,8 +34,10 @@ static int failed(int ret)
 {
 	int saved = errno;
 
-	if (fsock_context && !context_is_borrowed(fsock_context))
+	if (fsock_context && !context_is_borrowed(fsock_context)) {
 		multiplex_exec_failed(fsock_context);
+		helper_want(fsock_context);
+	}
 	errno = saved;
 	return ret;
 }
