@@ -2,10 +2,16 @@
 """
 test_moves - connections that move to the kernel while both ends talk (D13): no reset, no byte lost or twice.
 
-A move at a random moment of each connection, by passing its descriptor through a socket pair. Whatever was on its way
-to the stack when the kernel took over is swallowed: answered, it would be a reset.
+A move at a random moment of each connection, by passing its descriptor through a socket pair; a thousand, by every way
+there is and in states drawn by chance. Whatever was on its way to the stack when the kernel took over is swallowed:
+answered, it would be a reset.
 """
+import collections
 import contextlib
+import os
+import pathlib
+import random
+import subprocess
 import sys
 import textwrap
 
@@ -13,6 +19,7 @@ import pytest
 
 from lab import fsock, net
 
+PROGRAMS = pathlib.Path(__file__).parent / "programs"
 PORT = 7310
 MOVES = 100
 AWAY = 0.03 # s: longer than the engine swallows what comes late by its clock alone
@@ -122,3 +129,91 @@ def test_moves_while_segments_come_again(family):
             assert client.status == 0 and "equal" in client.out, client.err
             assert server.finish().status == 0, server.err
         assert int(pair.a.run(["cat", f"/sys/class/net/{net.LINK}/statistics/rx_packets"]).out) > MOVES * 1000
+
+
+# --- moves at random ---
+
+TOTAL, EACH = 1000, 50
+ROUNDS = 2 * TOTAL // EACH # at most: connections that came by the kernel do not count
+SETTINGS = {
+    "tcp_timestamps": ("0", "1"), "tcp_sack": ("0", "1"), "tcp_window_scaling": ("0", "1"),
+    "tcp_rmem": ("4096 131072 6291456", "4096 32768 65535"),  # the second makes a scale of 0
+}
+# Letters of programs/moving.py; each with the reasons that its sockets then have.
+WAYS = {"ape": ("moved", "fd_passed", "executed"), "s": ("confined",)}
+
+
+def _line(process):
+    process.child.stdin.write(b"\n")
+    process.child.stdin.flush()
+
+
+def _begin(stack, pair, draw, seed, report, program):
+    """The two programs of a round, who accepts first, and the letters drawn."""
+    ways, role = draw.choice(["ape"] * 4 + ["s"]), draw.choice(["accept", "connect"])
+    helper = draw.choice([0, 1]) if ways == "s" else 1
+    family, port = draw.choice(["v4", "v6"]), PORT + 1 + seed % ROUNDS  # no tuple comes again while it waits for its end
+    listens = (pair.a if role == "accept" else pair.b).address(family)
+    moving = fsock.run([sys.executable, PROGRAMS / "moving.py", fsock.tool(), program("takes_over"), listens, port, role,
+                        EACH, ways], helper=helper, client_connects=1)
+    other = [sys.executable, PROGRAMS / "moved.py", listens, port, "connect" if role == "accept" else "accept", EACH, seed,
+             "whole" if ways == "ape" else "until"]
+
+    def start(side, argv, **how):
+        return stack.enter_context(side.popen(argv, stdin=subprocess.PIPE, **how))
+
+    def start_mover():
+        return start(pair.a, moving, env={**fsock.CLEAN, **report.env}, fds=(report.fd,))
+
+    if role == "accept":
+        mover = start_mover()
+        assert mover.wait_for("ready"), mover.err
+        return mover, start(pair.b, other, env=fsock.CLEAN), ways
+    others = start(pair.b, other, env=fsock.CLEAN)
+    assert others.wait_for("ready"), others.err
+    return start_mover(), others, ways
+
+
+def _round(pair, seed, program):
+    """How many connections moved, by reason, of those that had been on the fast path."""
+    draw = random.Random(seed)
+    for side in (pair.a, pair.b):
+        side.run(["sh", "-c", "; ".join(f"echo {draw.choice(values)} >/proc/sys/net/ipv4/{name}"
+                                        for name, values in SETTINGS.items())])
+    with contextlib.closing(fsock.Report()) as report, contextlib.ExitStack() as stack:
+        mover, others, ways = _begin(stack, pair, draw, seed, report, program)
+        if ways == "s":
+            assert mover.wait_for("confined"), mover.err
+        _line(others)
+        done = others.finish()
+        assert done.status == 0 and done.out.count("equal") == EACH, (seed, fsock.steered(fsock.stat(mover.pid)), fsock.counters(mover.pid), done.err, mover.err)
+        assert mover.wait_for("served"), (seed, mover.err)
+        assert mover.out.count("whole") == EACH, (seed, mover.err)
+        counted = fsock.counters(mover.pid)
+        _line(mover)
+        assert mover.finish().status == 0, (seed, mover.err)
+        # What comes for a connection that is over may be answered so; one that lives would fail at the other end.
+        assert counted["tcp_resets_in"] == 0 and counted["tcp_resets_out"] <= counted["drop_tcp_no_socket"], (seed, counted)
+        assert counted["lock_recovered"] == 0, (seed, counted)
+        # More than one process may tell of a socket.
+        reasons = {s["cookie"]: fsock.reason_name(s["reason"]) for s in report.sockets() if s["remote_port"] and s["rx_fast"]}
+    return collections.Counter(reason for reason in reasons.values() if reason in WAYS[ways])
+
+
+@pytest.mark.early
+def test_a_thousand_moves_at_random(pair, program):
+    """
+    In states drawn by chance (options agreed on, data queued either way, either side closed, urgent bytes), by ways drawn by
+    chance, fifty connections at a time: every byte arrives once, and no connection is reset.
+    """
+    seed = int(os.environ.get("FSOCK_MOVES_SEED") or random.SystemRandom().randrange(10**9))
+    print("FSOCK_MOVES_SEED", seed)
+    moved, before = collections.Counter(), [net.resets(side)[1] for side in (pair.a, pair.b)]
+    for number in range(ROUNDS):
+        moved += _round(pair, seed + number, program)
+        if moved.total() >= TOTAL:
+            break
+    print(number + 1, "rounds", dict(moved))
+    assert moved.total() >= TOTAL, moved
+    assert all(moved[reason] for reasons in WAYS.values() for reason in reasons), moved
+    assert [net.resets(side)[1] for side in (pair.a, pair.b)] == before
