@@ -17,7 +17,7 @@ import textwrap
 
 import pytest
 
-from lab import fsock, net
+from lab import fsock, net, proc
 
 PROGRAMS = pathlib.Path(__file__).parent / "programs"
 PORT = 7310
@@ -140,7 +140,18 @@ SETTINGS = {
     "tcp_rmem": ("4096 131072 6291456", "4096 32768 65535"),  # the second makes a scale of 0
 }
 # Letters of programs/moving.py; each with the reasons that its sockets then have.
-WAYS = {"ape": ("moved", "fd_passed", "executed"), "s": ("confined",)}
+WAYS = {"ape": ("moved", "fd_passed", "executed"), "s": ("confined",), "n": ("policy",)}
+RULES = "add table inet t; add chain inet t c { type filter hook input priority 0; }; add rule inet t c tcp dport 9 drop"
+
+
+def _forbid(pair, mover):
+    """Host policy from now on, and until the stack has heeded it."""
+    def heeded():
+        return not any(s["accelerated"] and s["fd"] >= 0 for s in fsock.sockets(fsock.stat(mover.pid)))
+
+    assert proc.until(lambda: fsock.counters(mover.pid)["tcp_bytes_in"] > EACH * 1000), mover.err
+    subprocess.run(pair.a.argv(["nft", "-f", "-"]), input=RULES, text=True, check=True)
+    assert proc.until(heeded), fsock.stat(mover.pid)
 
 
 def _line(process):
@@ -150,8 +161,8 @@ def _line(process):
 
 def _begin(stack, pair, draw, seed, report, program):
     """The two programs of a round, who accepts first, and the letters drawn."""
-    ways, role = draw.choice(["ape"] * 4 + ["s"]), draw.choice(["accept", "connect"])
-    helper = draw.choice([0, 1]) if ways == "s" else 1
+    ways, role = ("ape", "ape", "s", "ape", "ape", "n")[seed % 6], draw.choice(["accept", "connect"])
+    helper = draw.choice([0, 1]) if ways != "ape" else 1
     family, port = draw.choice(["v4", "v6"]), PORT + 1 + seed % ROUNDS  # no tuple comes again while it waits for its end
     listens = (pair.a if role == "accept" else pair.b).address(family)
     moving = fsock.run([sys.executable, PROGRAMS / "moving.py", fsock.tool(), program("takes_over"), listens, port, role,
@@ -184,6 +195,9 @@ def _round(pair, seed, program):
         mover, others, ways = _begin(stack, pair, draw, seed, report, program)
         if ways == "s":
             assert mover.wait_for("confined"), mover.err
+        elif ways == "n":
+            stack.callback(pair.a.run, ["nft", "flush", "ruleset"])
+            _forbid(pair, mover)
         _line(others)
         done = others.finish()
         assert done.status == 0 and done.out.count("equal") == EACH, (seed, fsock.steered(fsock.stat(mover.pid)), fsock.counters(mover.pid), done.err, mover.err)

@@ -3,7 +3,7 @@
 moving.py TOOL TAKER ADDRESS PORT ROLE COUNT WAYS - COUNT connections, each of which moves to the kernel at a moment of its own.
 
 ROLE is "accept" or "connect", WAYS one letter for each way that is drawn from: asked (by TOOL handover), passed (to TAKER, by
-SCM_RIGHTS), executed (TAKER, in a child); or s: all at once, by a filter of system calls.
+SCM_RIGHTS), executed (TAKER, in a child); or s: all at once, by a filter of system calls, or n: something outside moves them.
 A connection begins with ten bytes: kind and number (programs/moved.py draws them). An echo says all it reads, a speaker first
 says what it has to, ends its side and then reads. What either reads or says ends with its own sum.
 """
@@ -70,14 +70,14 @@ class Mover:
             asked.put(self)
             return False
         seen.release()
-        if self.way == "s":
+        if self.way in "sn":
             return False
         (self.pass_on if self.way == "p" else self.execute)()
         return True
 
     def speak(self):
         at, limit = 0, self.limit
-        if self.way in "as" and limit < len(self.speech): # the takers do not speak
+        if self.way in "asn" and limit < len(self.speech): # the takers do not speak
             self.peer.sendall(self.speech[:limit])
             at = limit
             self.move()
@@ -137,6 +137,8 @@ def peers():
             yield socket.create_connection((ADDRESS, int(PORT)))
         return
     with socket.create_server((ADDRESS, int(PORT)), family=FAMILY, backlog=int(COUNT)) as listener:
+        # Before any urgent byte may have to move, which else stays behind.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         say("ready")
         for _ in range(int(COUNT)):
             yield listener.accept()[0]
