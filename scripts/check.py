@@ -450,11 +450,13 @@ def long_packet():
 
 
 def bench_result(*words):
-    """of bench/run with these words; its figures are printed, good or bad"""
-    status, out = shell([str(ROOT / "bench/run"), *words], 3600)
+    """of bench/run with these words; its figures are printed, good or bad, and kept beside the logs"""
+    kept = LOGS / f"bench-{words[-1] if words else 'all'}.json"
+    status, out = shell([str(ROOT / "bench/run"), "--json", str(kept), *words], 3600)
+    figures = last_lines("\n".join(line for line in out.splitlines() if not line.startswith("bench: ")), 200)
     if status == 0:
-        print(last_lines(out, 60), flush=True)
-    return Result(" ".join(["bench/run", *words]), "passed" if status == 0 else "failed", last_lines(out, 60))
+        print(figures, flush=True)
+    return Result(" ".join(["bench/run", *words]), "passed" if status == 0 else "failed", last_lines(out, 20) + figures)
 
 
 def long_bench():
