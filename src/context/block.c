@@ -19,6 +19,7 @@
 #include "context/internal.h"
 #include "context/stay.h"
 #include "context/thread.h"
+#include "context/turn.h"
 #include "socket/bare.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
@@ -47,10 +48,18 @@ void blocker_init(struct blocker *b, struct context *ctx, fs_ns deadline, bool r
 	}
 }
 
+/* Another thread polls, and there is no processor left to do the same. */
+static bool gives_way(const struct blocker *b)
+{
+	return turn_driven(b->ctx) && turn_crowds(b->ctx);
+}
+
 /* How long to spin. */
 static fs_ns budget(const struct blocker *b)
 {
 	if (!b->spin_allowed || b->ctx->n_handles == 0)
+		return 0;
+	if (gives_way(b))
 		return 0;
 	if (b->ctx->spin_limit == INT64_MAX)
 		return FS_SEC(3600);
@@ -116,9 +125,10 @@ static void refresh_sleep_set(struct context *ctx)
 		struct provider_handle *h = &ctx->handle[i];
 
 		/* A descriptor that is in already answers EEXIST; a closed one left by itself. */
-		if (h->ops)
-			sys_epoll_ctl(t->epfd, EPOLL_CTL_ADD, h->ops->wait_fd(h), &event);
+		if (h->ops && sys_epoll_ctl(t->epfd, EPOLL_CTL_ADD, h->ops->wait_fd(h), &event) == -EEXIST && t->ports_off)
+			sys_epoll_ctl(t->epfd, EPOLL_CTL_MOD, h->ops->wait_fd(h), &event);
 	}
+	t->ports_off = false;
 	t->ports_serial = ctx->stack->ports_serial;
 }
 
@@ -139,6 +149,7 @@ static void count_sleeper(struct blocker *b)
 	for (unsigned i = 0; i < b->stay->n; i++)
 		note_sleeper(&b->stay->on[i], b->ctx->slot, true);
 	b->ctx->stack->proc[b->ctx->slot].sleepers++;
+	b->ctx->stack->proc[b->ctx->slot].light += b->light;
 }
 
 static void uncount_sleeper(struct blocker *b)
@@ -146,6 +157,7 @@ static void uncount_sleeper(struct blocker *b)
 	for (unsigned i = 0; i < b->stay->n; i++)
 		note_sleeper(&b->stay->on[i], b->ctx->slot, false);
 	b->ctx->stack->proc[b->ctx->slot].sleepers--;
+	b->ctx->stack->proc[b->ctx->slot].light -= b->light;
 }
 
 /* Figures as they are now, in case this is a long sleep. */
@@ -162,6 +174,30 @@ static void tell(struct blocker *b)
 	}
 }
 
+/* Do frames wake this thread? */
+static void watch_ports(struct context *ctx, bool on)
+{
+	struct epoll_event event = { .events = on ? EPOLLIN : 0 };
+
+	if (context_thread.ports_off == !on || context_thread.epfd <= 0)
+		return;
+	context_thread.ports_off = !on;
+	for (unsigned i = 0; i < ctx->n_handles; i++)
+		if (ctx->handle[i].ops)
+			sys_epoll_ctl(context_thread.epfd, EPOLL_CTL_MOD, ctx->handle[i].ops->wait_fd(&ctx->handle[i]), &event);
+}
+
+/* It looks after frames and timers while it sleeps. */
+static void take_watch(struct blocker *b)
+{
+	struct context *ctx = b->ctx;
+
+	turn_resign(ctx);
+	if (segments_held(ctx))
+		segments_release(ctx, FS_NEVER);
+	b->timers_at = segments_next(ctx);
+}
+
 /* Publish "sleeping". Under the lock: who delivers holds it too, so it is ordered with the look at the
  * queues that follows. */
 static int arm(struct blocker *b)
@@ -176,11 +212,15 @@ static int arm(struct blocker *b)
 	}
 	refresh_sleep_set(ctx);
 	tell(b);
-	if (segments_held(ctx))
-		segments_release(ctx, FS_NEVER);
-	b->timers_at = segments_next(ctx);
+	b->light = context_thread.epfd > 0 && helper_runs(ctx) && turn_driven(ctx);
+	b->timers_at = FS_NEVER;
+	if (b->light)
+		helper_heed(ctx, ctx->now + TURN_LATE_NS);
+	else
+		take_watch(b);
+	watch_ports(ctx, !b->light);
 	count_sleeper(b);
-	for (unsigned i = 0; i < ctx->n_handles; i++)
+	for (unsigned i = 0; i < ctx->n_handles && !b->light; i++)
 		if (ctx->handle[i].ops)
 			ctx->handle[i].ops->arm(&ctx->handle[i]);
 	b->armed = true;
@@ -197,11 +237,12 @@ static void disarm(struct blocker *b)
 		return;
 	b->armed = false;
 	uncount_sleeper(b);
-	helper_heed(ctx, ctx->now + HELPER_SOON);
+	if (!b->light)
+		helper_heed(ctx, ctx->now + (turn_relied_on(ctx) ? 2 * TURN_LATE_NS : HELPER_SOON));
 	if (b->owner_ended)
 		ctx->next_look = 0; /* the call's next turn takes over */
 	b->owner_ended = false;
-	for (unsigned i = 0; i < ctx->n_handles; i++)
+	for (unsigned i = 0; i < ctx->n_handles && !b->light; i++)
 		if (ctx->handle[i].ops)
 			ctx->handle[i].ops->disarm(&ctx->handle[i]);
 }
@@ -235,6 +276,8 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 		until = &limit;
 	}
 	fs_fetch_add(&ctx->stack->counter[FS_CTR_sleeps], 1);
+	if (b->light)
+		fs_fetch_add(&ctx->stack->counter[FS_CTR_sleeps_light], 1);
 	b->slept = b->ever_slept = true;
 	/* libc's own: a cancellation point. With signals blocked it fails only where two more entries are
 	 * more than RLIMIT_NOFILE, so sleep without them. */
@@ -277,6 +320,8 @@ static int slow_step(struct blocker *b, struct pollfd *fds, unsigned n, fs_ns no
 
 	pthread_testcancel(); /* a thread that only spins would never be asked */
 	block_signals(b);
+	if (now < b->spin_until && gives_way(b))
+		b->spin_until = b->started;
 	if (now < b->spin_until) {
 		b->next_slice = now + SLICE_NS;
 		return admit(b);
@@ -308,6 +353,16 @@ static __attribute__((noinline)) void release_acks(struct context *ctx)
 	context_leave(ctx);
 }
 
+/* It waits in the midst of a turn. */
+static __attribute__((noinline)) void answer_all(struct context *ctx)
+{
+	if (!context_lock(ctx))
+		return;
+	ctx->now = host_clock_now(&ctx->clock);
+	turn_end(ctx);
+	context_unlock(ctx);
+}
+
 static void cancelled(void *arg)
 {
 	blocker_end(arg);
@@ -320,6 +375,8 @@ int blocker_pause(struct blocker *b, struct pollfd *fds, unsigned n)
 
 	if (b->started == 0)
 		begin(b, now);
+	if (__builtin_expect(context_thread.turn.since, 0))
+		answer_all(b->ctx);
 	if (b->deadline != FS_NEVER && now >= b->deadline && host_clock_kernel() >= b->deadline)
 		return time_is_up(b);
 	if (__builtin_expect(segments_held(b->ctx), 0) && now - b->started >= HOLD_NS)
@@ -339,7 +396,7 @@ static void learn(const struct blocker *b)
 {
 	fs_ns waited;
 
-	if (b->started == 0 || b->ctx->spin_limit == 0 || !b->spin_allowed)
+	if (b->started == 0 || b->spin_until == b->started || b->ctx->spin_limit == 0 || !b->spin_allowed)
 		return;
 	fs_fetch_add(&b->ctx->stack->counter[b->ever_slept ? FS_CTR_spins_missed : FS_CTR_spins_hit], 1);
 	if (b->ctx->spin_limit == INT64_MAX)

@@ -48,6 +48,7 @@ struct blocker {
 	signal_set saved;	/* to restore */
 	bool user_mask, blocked, armed, slept, ever_slept;
 	bool owner_ended;	/* a process that owns a port ended while this one slept */
+	bool light;		/* it sleeps, and somebody else takes frames (turn.h) */
 	bool untold;		/* figures of ports are still to be published */
 	fs_ns timers_at;	/* when TCP's timers want somebody awake; FS_NEVER = not */
 };

@@ -74,10 +74,17 @@ struct context {
 		int kick, epfd;	       /* eventfd that wakes it, set of the ports' descriptors; 0 = none */
 		uint32_t ports_serial; /* of the stack, when epfd was brought up to date */
 		uint32_t holder, looks; /* who had the lock when it last wanted it, and how often in a row */
+		uint64_t held_back;    /* FS_CTR_tcp_held_back when it looked last */
 		fs_ns next_look;    /* when it looks next for processes that are gone */
 		fs_ns until;	       /* it looks again by then; 0 = at once, or there is none. Lock held */
 		pthread_t thread;
 	} helper;
+	struct {	       /* the thread that takes frames for all (turn.h) */
+		uint32_t tid;
+		int cpu;
+		fs_ns told;    /* its last events */
+		fs_ns at;      /* it polled last; 0 = nobody, or it sleeps */
+	} driver;
 	uint32_t n_connects;   /* of TCP, tried by this process */
 	int somaxconn;	       /* the kernel's; 0 = not read yet */
 	struct {	       /* what the namespace presets for streams, as a socket showed it */

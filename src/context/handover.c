@@ -81,6 +81,7 @@ static int move(struct context *ctx, struct tcp_conn *conn, int fd, const char *
 	*why = "its state does not move";
 	sys_getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, &len);
 	repair.reuseaddr = reuse != 0;
+	segments_flush(ctx); /* what waits to leave counts as sent already */
 	ret = conn->state == TCP_CLOSED ? tcp_export_ended(conn, &snap, ctx->now) : tcp_export(conn, &snap, ctx->now);
 	if (ret < 0)
 		return ret;
@@ -526,6 +527,7 @@ void handover_before_exec(struct context *ctx)
 		return;
 	if (ctx->stack->tcp.ip) {
 		context_poll(ctx);
+		segments_flush(ctx);
 		leave(ctx, FS_REASON_executed);
 	}
 	context_leave(ctx);

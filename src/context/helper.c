@@ -17,6 +17,7 @@
 #include "context/handover.h"
 #include "context/internal.h"
 #include "context/thread.h"
+#include "context/turn.h"
 #include "sys/sys.h"
 
 #define QUIET_NS FS_MS(5)     /* without a call from the program before it is taken to compute */
@@ -41,10 +42,11 @@ struct plan {
 
 /* --- deciding --- */
 
+/* And watches the ports meanwhile. */
 static bool anyone_sleeps(const struct stack *s)
 {
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
-		if (s->proc[i].sleepers)
+		if (s->proc[i].sleepers > s->proc[i].light)
 			return true;
 	return false;
 }
@@ -114,7 +116,7 @@ static struct plan look(struct context *ctx)
 {
 	struct stack *s = ctx->stack;
 	fs_ns now = host_clock_now(&ctx->clock), quiet = now - s->driven_at;
-	struct plan p = { .watches = quiet >= QUIET_NS && !anyone_sleeps(s) };
+	struct plan p = { .watches = quiet >= (turn_relied_on(ctx) ? TURN_LATE_NS : QUIET_NS) && !anyone_sleeps(s) };
 
 	ctx->helper.until = 0; /* what it does itself needs no kick */
 	ctx->now = ctx->env.now = now;
@@ -132,7 +134,7 @@ static struct plan look(struct context *ctx)
 	}
 	if (has_company(ctx))
 		p.until = FS_MIN(p.until, FS_MAX(ctx->helper.next_look, now + LOOK_NS));
-	p.until = FS_MIN(p.until, segments_next(ctx));
+	p.until = FS_MIN(p.until, FS_MIN(segments_next(ctx), turn_look(ctx)));
 	ctx->helper.until = p.until;
 	return p;
 }
@@ -281,6 +283,11 @@ void helper_want(struct context *ctx)
 	errno = saved;
 }
 
+bool helper_runs(const struct context *ctx)
+{
+	return fs_load_relaxed(&ctx->helper.state) == STATE_RUNNING;
+}
+
 void helper_kick(struct context *ctx)
 {
 	uint64_t one = 1;
@@ -303,6 +310,7 @@ void helper_stop(struct context *ctx)
 	fs_store_release(&ctx->helper.stop, true);
 	sys_write(ctx->helper.kick, &one, sizeof(one));
 	pthread_join(ctx->helper.thread, NULL);
+	wake_program(ctx); /* light sleepers relied on it */
 	locked = context_lock(ctx); /* who kicks holds it: the number may be the program's in a moment */
 	close_descriptors(ctx);
 	if (locked)

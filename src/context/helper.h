@@ -34,6 +34,9 @@ void helper_after_fork(struct context *ctx);
 
 /* --- lock held --- */
 
+/* Is there one? */
+bool helper_runs(const struct context *ctx);
+
 /* A timer was set that may be due before the helper looks again; or a thread that slept goes on to the program. */
 static inline void helper_heed(struct context *ctx, fs_ns due);
 void helper_kick(struct context *ctx);

@@ -483,11 +483,18 @@ void segments_expect(struct context *ctx, struct fbuf *const frames[], unsigned 
 /* Everything that input and calls asked for is built and leaves. */
 void segments_send(struct context *ctx);
 
-/* Timers that are due; then the same. */
+/* Timers that are due; then what they and the input asked for leaves soon. */
 void segments_tick(struct context *ctx);
 
 /* What waits at the ports leaves. */
 void segments_flush(struct context *ctx);
+
+/* The same two, but in a turn of several events it may wait for the others' (turn.h). */
+void segments_send_soon(struct context *ctx);
+void segments_flush_soon(struct context *ctx);
+
+/* Frames that wait at the ports. */
+uint32_t segments_waiting(const struct context *ctx);
 
 /* ACKs that were held before @before for what the program may answer leave; FS_NEVER = all. */
 void segments_release(struct context *ctx, fs_ns before);

@@ -17,6 +17,7 @@
 #include "context/block.h"
 #include "context/internal.h"
 #include "context/stay.h"
+#include "context/turn.h"
 #include "host/watch.h"
 #include "socket/bare.h"
 #include "socket/epoll.h"
@@ -101,6 +102,8 @@ static int poll_once(struct poll_call *c, bool must_look)
 		return MULTIPLEX_KERNEL;
 	}
 	context_poll(ctx);
+	turn_end(ctx);
+	turn_drive(ctx);
 	now = ctx->now;
 	look = must_look || now >= c->next_look;
 	for (unsigned i = 0; i < c->n; i++) {
@@ -127,6 +130,7 @@ static int poll_once(struct poll_call *c, bool must_look)
 			c->fds[i].revents |= c->own[i].revents;
 		ready += c->fds[i].revents != 0;
 	}
+	turn_begin(now, ready);
 	return ready ? ready : -EAGAIN;
 }
 
@@ -593,6 +597,8 @@ static int wait_once(struct wait_call *c, bool must)
 	if (!context_lock(ctx))
 		return MULTIPLEX_KERNEL;
 	context_poll(ctx);
+	turn_end(ctx);
+	turn_drive(ctx);
 	if (kernel_turn(c, must)) {
 		c->set->kernel_looked = ctx->now;
 		share = kernel_share(c);
@@ -614,6 +620,7 @@ static int wait_once(struct wait_call *c, bool must)
 	epoll_begin(c->set);
 	n = n > 0 ? translate(c, c->events, n) : 0;
 	n = collect(c, n);
+	turn_begin(ctx->now, n);
 	context_unlock(ctx);
 	return n ? n : -EAGAIN;
 }

@@ -10,6 +10,7 @@
 #include "context/icmp.h"
 #include "context/internal.h"
 #include "context/stream.h"
+#include "context/turn.h"
 #include "socket/bare.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
@@ -179,12 +180,36 @@ void segments_expect(struct context *ctx, struct fbuf *const frames[], unsigned 
 	}
 }
 
+uint32_t segments_waiting(const struct context *ctx)
+{
+	uint32_t n = 0;
+
+	for (unsigned i = 0; i < ctx->n_handles; i++)
+		n += ctx->handle[i].ops ? ctx->stack->ip.port[i].out.frames : 0;
+	return n;
+}
+
 void segments_flush(struct context *ctx)
 {
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		if (ctx->handle[i].ops && ctx->stack->ip.port[i].out.head)
 			context_flush(ctx, i);
+	ctx->stack->held_since = 0;
 	helper_heed(ctx, segments_next(ctx));
+}
+
+void segments_flush_soon(struct context *ctx)
+{
+	if (__builtin_expect(turn_of_many(), 0) && turn_holds(ctx))
+		helper_heed(ctx, segments_next(ctx));
+	else
+		segments_flush(ctx);
+}
+
+void segments_send_soon(struct context *ctx)
+{
+	tcp_burst_end(&ctx->stack->tcp, &ctx->env, ctx->now);
+	segments_flush_soon(ctx);
 }
 
 void segments_send(struct context *ctx)
@@ -202,5 +227,5 @@ void segments_release(struct context *ctx, fs_ns before)
 void segments_tick(struct context *ctx)
 {
 	tcp_advance(&ctx->stack->tcp, &ctx->env, ctx->now);
-	segments_flush(ctx);
+	segments_flush_soon(ctx);
 }

@@ -49,6 +49,7 @@ struct lease_table;
 struct stack_proc {
 	uint32_t pid;	   /* 0 = free */
 	uint32_t sleepers; /* its threads between "set sleeping" and waking up */
+	uint32_t light;	   /* of those, how many do not watch the ports (turn.h) */
 	int32_t memory_fd; /* number of the stack's memory in it */
 };
 
@@ -119,6 +120,7 @@ struct stack {
 	uint32_t flows;		/* flow entries made, but for those of moves that are over */
 	struct list moved;	/* struct tcp_conn, by `queue`: the kernel has them now */
 	fs_ns moved_at;		/* when the last one went there */
+	fs_ns held_since;	/* frames wait in out queues for the end of a batch of events (turn.h); 0 = none do */
 	fs_ns driven_at;	/* when a call of some program's drove it last */
 	struct stack_bare bare[STACK_BARE_PLACES];
 	uint32_t n_bare_places;	/* of those taken */

@@ -178,6 +178,7 @@ static ssize_t receive_once(struct receipt *r)
 	struct context *ctx = r->ctx;
 	struct sock *s = stream_enter(ctx, r->fd);
 	ssize_t ret = CONTEXT_KERNEL;
+	uint32_t waiting;
 	bool over = true;
 
 	if (!s)
@@ -195,12 +196,17 @@ static ssize_t receive_once(struct receipt *r)
 	}
 	r->limit = s->rcvtimeo;
 	r->may_wait = !s->nonblock && !(r->d->flags & MSG_DONTWAIT);
+	waiting = segments_waiting(ctx);
 	do
 		over = take(r, s, &ret);
 	while (!over && r->done < r->total && tcp_inq(s->stream.conn) > 0 && !(r->d->flags & MSG_PEEK));
 	if (__builtin_expect(s->stream.tells_inq, 0))
 		r->left = bytes_left(s->stream.conn);
-	segments_flush(ctx);
+	/* The peer may wait for a window that opened; other answers can go on waiting. */
+	if (segments_waiting(ctx) != waiting)
+		segments_flush(ctx);
+	else
+		segments_flush_soon(ctx);
 	context_leave(ctx);
 	return over ? ret : -EAGAIN;
 }
@@ -314,7 +320,7 @@ static ssize_t send_once(struct dispatch *t)
 	} while (ret == -EAGAIN && t->done > before);
 	if (ret >= 0 && (t->d->flags & MSG_ZEROCOPY) && s->stream.zerocopy)
 		note_copied(ctx, s);
-	segments_flush(ctx);
+	segments_flush_soon(ctx);
 	context_leave(ctx);
 	return ret;
 }

@@ -143,7 +143,7 @@ static int begin(struct context *ctx, struct sock *s, struct ip_dst *d, const st
 	record_reason(s->record, FS_REASON_none, NULL);
 	sock_publish(s);
 	stream_changed_sides(ctx, s);
-	segments_send(ctx);
+	segments_send_soon(ctx);
 	return is_deferred(s->stream.conn) ? 0 : -EINPROGRESS;
 }
 

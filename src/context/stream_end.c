@@ -223,7 +223,7 @@ static void let_conn_go(struct context *ctx, struct sock *s)
 	s->stream.conn = NULL;
 	conn->user = NULL;
 	tcp_close(conn, &ctx->env, ctx->now);
-	segments_send(ctx);
+	segments_send_soon(ctx);
 }
 
 /* What a connection given up in this state leaves in SO_ERROR. */
@@ -312,7 +312,7 @@ int stream_shutdown(struct context *ctx, int fd, int how)
 		ret = 0;
 	} else if (s->stream.conn) {
 		ret = tcp_shutdown(s->stream.conn, &ctx->env, bits[how], ctx->now);
-		segments_send(ctx);
+		segments_send_soon(ctx);
 	} else if (stream_listens(&s->stream) && (how == SHUT_RD || how == SHUT_RDWR)) {
 		stream_demote(ctx, s, FS_REASON_shutdown, NULL);
 	}

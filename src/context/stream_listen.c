@@ -611,7 +611,7 @@ static int accept_once(struct acceptance *a, bool must)
 		ret = accept_fast(a, s);
 	s->stream.took_kernel = false;
 	s->kernel_hot -= s->kernel_hot > 0;
-	segments_flush(ctx);
+	segments_flush_soon(ctx);
 	context_leave(ctx);
 	if (!a->kernel_next)
 		return ret;

@@ -60,7 +60,7 @@ static struct sock *enter(struct carry *c, bool poll)
 
 static ssize_t leave(struct carry *c, ssize_t ret)
 {
-	segments_flush(c->ctx);
+	segments_flush_soon(c->ctx);
 	context_leave(c->ctx);
 	return ret;
 }

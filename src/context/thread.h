@@ -17,12 +17,20 @@ struct stay;
 struct context_thread {
 	uint32_t tid;	       /* 0 = not asked yet (or a child of fork) */
 	uint32_t ports_serial; /* of the stack, when epfd was last brought up to date */
+	bool ports_off;	       /* the ports' descriptors are in epfd, but wake nobody: a light sleep */
 	int epfd;	       /* 0 = none yet; holds the doorbell and the ports' descriptors. In the
 				* descriptor table too, for other threads (internal_fds.h) */
 	uintptr_t lock_frame;  /* where on its stack it took the lock, if it has it; 0 = cannot be told */
 	struct stay *stays;    /* what its waiting calls count as users of, innermost first (stay.h) */
 	void *stay_page;       /* where these lie; owned, NULL = none yet */
 	struct spin spin;      /* what its waits taught it */
+	struct turn {	       /* since its last wait (turn.h) */
+		fs_ns since;   /* it was told of events then; 0 = of none, or it has come back */
+		fs_ns told;    /* the same, kept */
+		bool many;     /* of more than one */
+		uint8_t proven; /* short turns in a row, up to TURN_PROVEN */
+		uint16_t processors; /* it may use, up to what matters; 0 = not asked yet */
+	} turn;
 };
 
 extern __thread struct context_thread context_thread __attribute__((tls_model("initial-exec")));

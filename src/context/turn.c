@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * turn.c - see turn.h.
+ */
+#include "context/turn.h"
+
+#include <sched.h>
+#include <sys/syscall.h>
+
+#include "context/helper.h"
+#include "sys/sys.h"
+
+#define LATELY_NS FS_MS(20) /* after a turn of the driver's in which the helper looks as if there were another one */
+
+enum {
+	ROOMY = 4,    /* processors that are enough for more than one thread of a process to spin */
+	LARGE = 4096, /* bytes of a frame that waits for no other: what fills the caches is better gone */
+};
+
+/* Its length tells what to expect of the next ones. */
+static void learn(struct turn *t, fs_ns now)
+{
+	if (now - t->since > TURN_SHORT_NS)
+		t->proven = 0;
+	else if (t->proven < TURN_PROVEN)
+		t->proven++;
+	t->since = 0;
+}
+
+void turn_close(struct context *ctx)
+{
+	learn(&context_thread.turn, ctx->now);
+	if (ctx->stack->held_since)
+		segments_flush(ctx);
+}
+
+/* --- answers --- */
+
+static bool any_large(const struct context *ctx)
+{
+	for (unsigned i = 0; i < ctx->n_handles; i++) {
+		const struct fbuf_queue *out = &ctx->stack->ip.port[i].out;
+
+		if (ctx->handle[i].ops && out->tail && out->tail->total > LARGE)
+			return true;
+	}
+	return false;
+}
+
+bool turn_holds(struct context *ctx)
+{
+	struct turn *t = &context_thread.turn;
+	struct stack *s = ctx->stack;
+	uint32_t n;
+
+	if (ctx->now - t->since > TURN_SHORT_NS)
+		learn(t, ctx->now);
+	if (!t->since || t->proven < TURN_PROVEN || !helper_runs(ctx))
+		return false;
+	n = segments_waiting(ctx);
+	if (n == 0 || n >= TURN_FRAMES || any_large(ctx) || (s->held_since && ctx->now - s->held_since >= TURN_HOLD_NS))
+		return false;
+	if (!s->held_since) {
+		s->held_since = ctx->now;
+		s->counter[FS_CTR_tcp_held_back]++;
+	}
+	helper_heed(ctx, s->held_since + TURN_LATE_NS);
+	return true;
+}
+
+/* --- the driver --- */
+
+void turn_drive(struct context *ctx)
+{
+	const struct turn *t = &context_thread.turn;
+	uint32_t tid = context_thread.tid;
+
+	if (t->proven < TURN_PROVEN || !helper_runs(ctx))
+		return;
+	/* It goes on until somebody has events who had his last ones later: that is who works. */
+	if (ctx->driver.tid != tid && ctx->now - ctx->driver.at <= TURN_SHORT_NS && t->told <= ctx->driver.told)
+		return;
+	ctx->driver.told = t->told;
+	fs_store_relaxed(&ctx->driver.tid, tid);
+	fs_store_relaxed(&ctx->driver.at, ctx->now);
+	fs_store_relaxed(&ctx->driver.cpu, sched_getcpu());
+}
+
+bool turn_driven(const struct context *ctx)
+{
+	fs_ns at = fs_load_relaxed(&ctx->driver.at);
+
+	return at && fs_load_relaxed(&ctx->driver.tid) != context_thread.tid &&
+	       host_clock_now(&ctx->clock) - at <= TURN_SHORT_NS;
+}
+
+void turn_resign(struct context *ctx)
+{
+	if (ctx->driver.tid == context_thread.tid)
+		fs_store_relaxed(&ctx->driver.at, 0);
+}
+
+/* How many processors it may use, and which if there is one. */
+static int processors(struct turn *t)
+{
+	cpu_set_t set;
+
+	if (t->processors == 0) {
+		CPU_ZERO(&set);
+		t->processors = 1;
+		if (sys_call3(__NR_sched_getaffinity, 0, sizeof(set), (long)&set) > 0)
+			t->processors = (uint16_t)FS_MIN(CPU_COUNT(&set), ROOMY);
+	}
+	return t->processors;
+}
+
+bool turn_crowds(const struct context *ctx)
+{
+	int n = processors(&context_thread.turn);
+
+	return n == 1 ? sched_getcpu() == fs_load_relaxed(&ctx->driver.cpu) : n < ROOMY;
+}
+
+/* --- the helper --- */
+
+fs_ns turn_look(struct context *ctx)
+{
+	struct stack *s = ctx->stack;
+	uint64_t held_back = s->counter[FS_CTR_tcp_held_back];
+	bool active = held_back != ctx->helper.held_back;
+
+	ctx->helper.held_back = held_back;
+	if (s->held_since && ctx->now - s->held_since >= TURN_LATE_NS)
+		segments_flush(ctx);
+	if (turn_relied_on(ctx) && ctx->now - ctx->driver.at <= LATELY_NS)
+		active = true;
+	/* While the program holds frames from time to time, or has light sleepers, looks follow each other: no call has to
+	 * ask for one. */
+	return active || s->held_since ? ctx->now + TURN_LATE_NS : FS_NEVER;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * turn.h - what a thread does between two waits for several descriptors: its turn.
+ *
+ * A thread whose last TURN_PROVEN turns were short will be back soon. Two things rest on that:
+ *
+ * Answers leave together (decision 0032). A program that was told of several events at once answers one after the other.
+ * Frames that leave with each answer cost a system call each, and wake a peer each. So they wait in the ports' out queues
+ *
+ *	until it waits again, for whatever			turn_end()
+ *	or there are TURN_FRAMES or a large one, or the first waits TURN_HOLD_NS	the call that has frames then
+ *	or the helper finds them TURN_LATE_NS old		the program computes after all
+ *
+ * One drives, the others sleep (decision 0033). A thread that comes back again and again takes what the ports receive, for
+ * all; it is the driver. Others that go to sleep meanwhile sleep lightly: frames do not wake them, the driver rings when there
+ * is something for them. When it sleeps itself it watches the ports; when it computes after all, the helper does.
+ *
+ * Neither is done without a helper thread.
+ */
+#ifndef FSOCK_CONTEXT_TURN_H
+#define FSOCK_CONTEXT_TURN_H
+
+#include "context/internal.h"
+#include "context/thread.h"
+
+enum {
+	TURN_FRAMES = 16,
+	TURN_PROVEN = 8,
+};
+
+#define TURN_HOLD_NS FS_US(30)
+#define TURN_SHORT_NS FS_US(500)
+#define TURN_LATE_NS FS_MS(1)
+
+/* This thread is told of @n events. No lock. */
+static inline void turn_begin(fs_ns now, int n)
+{
+	if (n <= 0)
+		return;
+	context_thread.turn.since = context_thread.turn.told = now;
+	context_thread.turn.many = n > 1;
+}
+
+void turn_close(struct context *ctx);
+
+/* It comes back: what waits leaves. Lock held, ctx->now the time. */
+static inline void turn_end(struct context *ctx)
+{
+	if (context_thread.turn.since)
+		turn_close(ctx);
+}
+
+/* Is there one, of several events? */
+static inline bool turn_of_many(void)
+{
+	return context_thread.turn.since && context_thread.turn.many;
+}
+
+/* In such a turn: may what is in the out queues stay there? Lock held. */
+bool turn_holds(struct context *ctx);
+
+/* This thread waits and polls: is it, or does it become the driver? Lock held. */
+void turn_drive(struct context *ctx);
+
+/* Is somebody else the driver? Without the lock it is a guess. */
+bool turn_driven(const struct context *ctx);
+
+/* Would this thread, if it spun as well, take the driver's processor? No lock. */
+bool turn_crowds(const struct context *ctx);
+
+/* This thread goes to sleep and watches the ports. Lock held. */
+void turn_resign(struct context *ctx);
+
+/* Are there light sleepers in this process? Lock held. */
+static inline bool turn_relied_on(const struct context *ctx)
+{
+	return ctx->slot < STATS_MAX_PROCS && ctx->stack->proc[ctx->slot].light > 0;
+}
+
+/* The helper: what has waited too long leaves. When it has to look again, FS_NEVER = not for this. Lock held. */
+fs_ns turn_look(struct context *ctx);
+
+#endif

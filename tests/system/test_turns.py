@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+test_turns - what rests on a thread coming back soon (decisions 0032, 0033), where it does and where it does not.
+
+Nothing here measures how long something takes: a program computes until its peer has said in a file that both map that it
+has what it waits for.
+"""
+import sys
+import tempfile
+import textwrap
+
+import pytest
+
+from lab import fsock, net, proc
+
+PORT = 7380
+
+# Answers two connections round by round, both at a time. In the last round it computes between the two answers until the
+# peer has the first one.
+BATCHES = textwrap.dedent("""
+    import mmap, os, select, socket, sys
+    word = mmap.mmap(os.open(sys.argv[3], os.O_RDONLY), 1, prot=mmap.PROT_READ)
+    rounds = int(sys.argv[4])
+    listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+    print("ready", flush=True)
+    peers = {peer.fileno(): peer for peer in (listener.accept()[0], listener.accept()[0])}
+    ready = select.epoll()
+    for number in peers:
+        ready.register(number, select.EPOLLIN)
+    for n in range(1, rounds + 1):
+        ready.poll(0)
+        while word[0] < n:
+            pass
+        answered = 0
+        while answered < 2:
+            for number, _ in ready.poll():
+                peers[number].send(peers[number].recv(10))
+                answered += 1
+                while n == rounds and word[0] == n:
+                    pass
+    ready.poll(0)
+    listener.accept()
+""")
+
+ASKER = textwrap.dedent("""
+    import mmap, os, select, socket, sys
+    word = mmap.mmap(os.open(sys.argv[3], os.O_RDWR), 1)
+    rounds = int(sys.argv[4])
+    peers = [socket.create_connection((sys.argv[1], int(sys.argv[2]))) for _ in range(2)]
+    for n in range(1, rounds):
+        for peer in peers:
+            peer.send(b"x")
+        word[0] = n
+        for peer in peers:
+            peer.recv(1)
+    for peer in peers:
+        peer.send(b"x")
+    word[0] = rounds
+    first = select.select(peers, [], [], float(sys.argv[5]))[0]
+    print(len(first))
+    word[0] = rounds + 1
+    print(sum(len(peer.recv(1)) for peer in peers))
+""")
+
+
+# One thread accepts and greets, the other answers the first connection, and computes when it is told to.
+TWO_THREADS = textwrap.dedent("""
+    import mmap, os, select, socket, sys, threading
+    word = mmap.mmap(os.open(sys.argv[3], os.O_RDONLY), 1, prot=mmap.PROT_READ)
+    listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+    print("ready", flush=True)
+    first = listener.accept()[0]
+    def serve():
+        ready = select.epoll()
+        ready.register(first.fileno(), select.EPOLLIN)
+        while True:
+            ready.poll()
+            data = first.recv(10)
+            if not data:
+                return
+            while data == b"!" and not word[0]:
+                pass
+            first.send(data)
+    worker = threading.Thread(target=serve)
+    worker.start()
+    ready = select.epoll()
+    ready.register(listener.fileno(), select.EPOLLIN)
+    for _ in range(int(sys.argv[4])):
+        ready.poll()
+        listener.accept()[0].send(b"hello")
+    worker.join()
+    listener.accept()
+""")
+
+CALLER = textwrap.dedent("""
+    import mmap, os, socket, struct, sys
+    word = mmap.mmap(os.open(sys.argv[3], os.O_RDWR), 1)
+    to = sys.argv[1], int(sys.argv[2])
+    first = socket.create_connection(to)
+    def greeted(): # without asking twice
+        peer = socket.create_connection(to, timeout=float(sys.argv[5]))
+        said = peer.recv(5)
+        info = peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        return said == b"hello" and struct.unpack_from("I", info, 100)[0] == 0
+    seen = []
+    def talk():
+        for _ in range(200):
+            first.send(b"x")
+            first.recv(1)
+    for n in range(int(sys.argv[4]) - 1):
+        talk()
+        seen.append(greeted())
+    talk() # the other thread goes to sleep meanwhile
+    first.send(b"!")
+    seen.append(greeted())
+    word[0] = 1
+    first.recv(1)
+    print(*seen)
+""")
+
+
+@pytest.fixture(scope="module")
+def pair():
+    with net.Pair("fsock-turn") as pair:
+        yield pair
+
+
+def _run(pair, server, client, count, cpu=None, **options):
+    """What the client says and the server's counters at its end."""
+    with tempfile.NamedTemporaryFile() as word:
+        word.truncate(1)
+        arguments = [net.A4, str(PORT), word.name, str(count), str(proc.GUARD / 2)]
+        with pair.a.popen(fsock.run([sys.executable, "-c", server, *arguments], **options), cpu=cpu, env=fsock.CLEAN) as server:
+            assert server.wait_for("ready"), server.err
+            client = pair.b.run([sys.executable, "-c", client, *arguments], env=fsock.CLEAN)
+            counters = fsock.counters(server.pid)
+            assert client.status == 0, client.err + server.err
+    return client.out.split(), counters
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("helper", [1, 0])
+def test_an_answer_held_for_others_does_not_wait_for_a_program_that_computes(pair, helper):
+    """Answers to events that came together leave together; without a helper to send them in time, each by itself."""
+    said, counters = _run(pair, BATCHES, ASKER, 60, profile="latency", helper=helper)
+    assert said == ["1", "2"]
+    assert counters["tcp_held_back"] >= 20 if helper else counters["tcp_held_back"] == 0, counters
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("helper", [1, 0])
+def test_who_sleeps_beside_a_driver_is_woken_even_if_that_computes(pair, helper):
+    """Two threads on one processor: the one that sleeps while the other polls hears of its own by that one, or the helper."""
+    said, counters = _run(pair, TWO_THREADS, CALLER, 10, cpu=proc.cpus()[0], profile="latency", helper=helper)
+    assert said == ["True"] * 10
+    assert counters["sleeps_light"] > 0 if helper else counters["sleeps_light"] == 0, counters
