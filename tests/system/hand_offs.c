@@ -170,7 +170,7 @@ static void give_sockets(struct worker *w)
 
 /* --- the taker --- */
 
-/* The token that is there, given back; 0: there is none. */
+/* The token that is there, given back; 0: there is none. After the last one of all the giver closes. */
 static int take_one(struct worker *w, struct end *e)
 {
 	struct sockaddr_in from;
@@ -178,7 +178,7 @@ static int take_one(struct worker *w, struct end *e)
 	uint64_t token;
 	ssize_t n = recvfrom(e->fd, &token, sizeof(token), 0, (struct sockaddr *)&from, &len);
 
-	if (n < 0 && errno == EAGAIN)
+	if (n < 0 ? errno == EAGAIN : n == 0 && config.tcp && e->next == config.each)
 		return 0;
 	must(n == sizeof(token), "recvfrom");
 	must(token == e->next || (!config.tcp && token < e->next), "a token that is not due"); /* sent again */

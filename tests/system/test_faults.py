@@ -5,6 +5,7 @@ unread sockets, the host's policy. Tests named test_hazard_NN_ are the row NN of
 in docs (what breaks a bypass that keeps the kernel beside it).
 """
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -198,14 +199,15 @@ def test_without_privilege_reason_is_recorded(pair):
     assert '"privilege"' in done.out + done.err, done.out + done.err
 
 
+USERS = itertools.count((1 << 26) + 8 * os.getpid())
 ENOUGH = ("net_admin", "net_raw", "bpf", "perfmon")
 
 
 def unprivileged(capabilities):
-    """What runs a program as nobody with @capabilities alone."""
+    """What runs a program with @capabilities alone, as a user of its own: locked memory counts by user, and is freed late."""
     given = ",".join(["-all", *("+" + name for name in capabilities)])
-    return ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", f"--inh-caps={given}", f"--ambient-caps={given}",
-            "env", "HOME=/nonexistent"]
+    return ["setpriv", f"--reuid={next(USERS)}", "--regid=65534", "--clear-groups",
+            f"--inh-caps={given}", f"--ambient-caps={given}", "env", "HOME=/nonexistent"]
 
 
 @pytest.mark.parametrize("without", [None, *ENOUGH])
