@@ -123,7 +123,7 @@ static void enter_all(struct context *ctx, int fd, struct sock *s)
 	struct list *e = s->items.next;
 
 	for (unsigned n = 0; e && e != &s->items && n < WALK_MAX; n++, e = e->next) {
-		struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, of_sock);
+		struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, of_member);
 
 		if (item->set)
 			enter(ctx, context_live_sock(ctx, item->fd) == s ? item->fd : fd, item);

@@ -797,7 +797,7 @@ void context_sock_free(struct context *ctx, struct sock *s)
 	else
 		datagram_end(ctx, s);
 	while ((e = list_first(&s->items)) != NULL)
-		epoll_item_remove(FS_CONTAINER_OF(e, struct epoll_item, of_sock));
+		epoll_item_remove(FS_CONTAINER_OF(e, struct epoll_item, of_member));
 	list_remove(&s->all);
 	context_record_close(ctx, s->record);
 	s->generation = 0;

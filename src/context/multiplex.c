@@ -16,8 +16,11 @@
 #include "base/reason.h"
 #include "context/block.h"
 #include "context/internal.h"
+#include "context/internal_fds.h"
 #include "context/stay.h"
 #include "context/turn.h"
+#include "context/waitset.h"
+#include "host/epinfo.h"
 #include "host/watch.h"
 #include "socket/bare.h"
 #include "socket/epoll.h"
@@ -26,7 +29,7 @@
 enum {
 	SMALL = 64,	/* descriptors that poll() handles on the stack */
 	BATCH = 256,	/* events of one kernel look */
-	DUPLICATES_MAX = 1024, /* descriptor numbers looked through for duplicates of a new set */
+	SETS_MAX = 1024, /* descriptor numbers looked through for duplicates of a new set, and for sets that it is in */
 };
 
 /* --- common --- */
@@ -219,37 +222,44 @@ int multiplex_poll(struct context *ctx, struct pollfd *fds, nfds_t n, fs_ns limi
 
 /* --- epoll_ctl --- */
 
-/* Of BATCH numbers from @first on those that are open and nothing to us, in @at: one call instead of as many. */
-static void see_unknown(struct context *ctx, int first, struct pollfd *at)
+static struct epoll_set *get_set(struct context *ctx, int epfd);
+
+/* Of BATCH numbers from @first on those that are open and may be sets of the program's, in @at: one call instead of as many. */
+static void see_sets(struct context *ctx, int first, struct pollfd *at)
 {
 	struct timespec zero = { 0 };
 
-	for (int i = 0; i < BATCH; i++)
-		at[i] = (struct pollfd){ .fd = fd_kind_of(&ctx->fds, first + i) == FD_NONE ? first + i : -1 };
+	for (int i = 0; i < BATCH; i++) {
+		enum fd_kind kind = fd_kind_of(&ctx->fds, first + i);
+
+		at[i] = (struct pollfd){ .fd = kind == FD_NONE || kind == FD_EPOLL ? first + i : -1 };
+	}
 	if (sys_ppoll(at, BATCH, &zero, NULL) < 0)
 		return; /* a limit below BATCH: each is asked */
 	for (int i = 0; i < BATCH; i++)
-		if (at[i].revents & POLLNVAL)
+		if ((at[i].revents & POLLNVAL) || context_fd_is_internal(ctx, at[i].fd))
 			at[i].fd = -1;
 }
 
-/* Duplicates made before fsock knew the set mean the same description. */
-static void find_duplicates(struct context *ctx, int epfd, struct epoll_set *set)
+static bool is_duplicate(struct context *ctx, int fd, int epfd)
 {
-	struct pollfd at[BATCH];
+	return fd_kind_of(&ctx->fds, fd) == FD_NONE &&
+	       sys_call5(__NR_kcmp, (int)ctx->pid, (int)ctx->pid, KCMP_FILE, fd, epfd) == 0;
+}
 
-	for (int first = 0; first < DUPLICATES_MAX; first += BATCH) {
-		see_unknown(ctx, first, at);
-		for (int i = 0; i < BATCH; i++) {
-			int fd = at[i].fd;
+/* Is the set @epfd in what may be a set, @fd? *event is with what interest; without bits and data where that cannot be told. */
+static bool holds_set(struct context *ctx, int fd, int epfd, struct epoll_event *event)
+{
+	struct kcmp_epoll_slot slot = { .efd = (uint32_t)fd, .tfd = (uint32_t)epfd };
+	long ret = sys_call5(__NR_kcmp, (int)ctx->pid, (int)ctx->pid, KCMP_EPOLL_TFD, epfd, (long)&slot);
+	bool denied = ret == -EPERM || ret == -ENOSYS;
 
-			if (fd < 0 || fd == epfd ||
-			    sys_call5(__NR_kcmp, (int)ctx->pid, (int)ctx->pid, KCMP_FILE, fd, epfd) != 0)
-				continue;
-			context_fd_set(ctx, fd, FD_EPOLL, set, epoll_set_generation(set));
-			epoll_set_hold(set, ctx->slot);
-		}
-	}
+	*event = (struct epoll_event){ 0 };
+	if (ret != 0 && !denied)
+		return false;
+	if (host_epoll_interest(fd, epfd, event) < 0)
+		return !denied;
+	return event->data.u64 != WAITSET_INNER;
 }
 
 /*
@@ -263,6 +273,49 @@ static void wake_sleepers(struct context *ctx, int epfd, const struct epoll_set 
 
 	sys_write(ctx->doorbell[ctx->slot], &one, sizeof(one));
 	sys_epoll_ctl(epfd, EPOLL_CTL_ADD, ctx->doorbell[ctx->slot], &event);
+}
+
+/* The set @epfd has been in the set @outer before fsock knew either: by an item of the outer one from now on. */
+static void join_outer(struct context *ctx, int outer, int epfd, struct epoll_set *set, const struct epoll_event *event)
+{
+	bool known = fd_kind_of(&ctx->fds, outer) == FD_EPOLL;
+	struct epoll_event kernels = { .events = event->events };
+	struct epoll_item *item;
+	struct epoll_set *of = event->events && context_items_reserve(ctx) ? get_set(ctx, outer) : NULL;
+
+	if (!of || epoll_item_add(of, (struct epoll_member){ .inner = set }, epfd, event, &item) < 0) {
+		set->unheard = true;
+		return;
+	}
+	item->disarmed = !(event->events & ~(EPOLLONESHOT | EPOLLET | EPOLLWAKEUP | EPOLLEXCLUSIVE));
+	item->in_kernel = true;
+	kernels.data.u64 = epoll_tag(item);
+	sys_epoll_ctl(outer, EPOLL_CTL_MOD, epfd, &kernels);
+	if (!known)
+		wake_sleepers(ctx, outer, of);
+}
+
+/* What happened to the set @epfd before fsock knew it: duplicates mean the same description, and other sets may hold it. */
+static void find_past(struct context *ctx, int epfd, struct epoll_set *set)
+{
+	struct pollfd at[BATCH];
+
+	for (int first = 0; first < SETS_MAX; first += BATCH) {
+		see_sets(ctx, first, at);
+		for (int i = 0; i < BATCH; i++) {
+			struct epoll_event event;
+			int fd = at[i].fd;
+
+			if (fd < 0 || fd == epfd)
+				continue;
+			if (is_duplicate(ctx, fd, epfd)) {
+				context_fd_set(ctx, fd, FD_EPOLL, set, epoll_set_generation(set));
+				epoll_set_hold(set, ctx->slot);
+			} else if (holds_set(ctx, fd, epfd, &event)) {
+				join_outer(ctx, fd, epfd, set, &event);
+			}
+		}
+	}
 }
 
 /* The set behind @epfd, made at the first accelerated member. Lock held. */
@@ -284,8 +337,14 @@ static struct epoll_set *get_set(struct context *ctx, int epfd)
 	epoll_set_hold(set, ctx->slot);
 	list_push_back(&ctx->stack->all_sets, &set->all);
 	context_fd_set(ctx, epfd, FD_EPOLL, set, epoll_set_generation(set));
-	find_duplicates(ctx, epfd, set);
+	find_past(ctx, epfd, set);
 	return set;
+}
+
+/* Is the member one of which the kernel's set need not know? */
+static bool is_engines(const struct epoll_item *item)
+{
+	return item->sock && sock_is_engines(item->sock);
 }
 
 /* Into the kernel's set. It keeps a member while the socket lives, whatever became of the number it was put in with. */
@@ -294,7 +353,7 @@ static int into_kernels(struct context *ctx, int epfd, struct epoll_item *item)
 	struct epoll_event event = { .events = item->events, .data.u64 = epoll_tag(item) };
 	int number = item->fd, ret;
 
-	if (context_live_sock(ctx, number) != item->sock) {
+	if (item->sock && context_live_sock(ctx, number) != item->sock) {
 		number = (int)sys_fcntl(stream_number(ctx, item->sock), F_DUPFD_CLOEXEC, ctx->fd_floor);
 		if (number < 0)
 			return number;
@@ -310,7 +369,7 @@ int context_tell_epoll(struct context *ctx, int epfd, struct epoll_item *item)
 {
 	int ret = 0;
 
-	if (!sock_is_engines(item->sock))
+	if (!is_engines(item))
 		return item->in_kernel ? 0 : into_kernels(ctx, epfd, item);
 	if (item->in_kernel)
 		ret = sys_epoll_ctl(epfd, EPOLL_CTL_DEL, item->fd, NULL);
@@ -330,7 +389,7 @@ static int try_kernels(struct context *ctx, int epfd, struct epoll_item *item)
 static void tell_sleepers(struct context *ctx, const struct epoll_item *item)
 {
 	if (list_is_linked(&item->ready))
-		ctx->to_ring |= item->set->sleepers.slots;
+		ctx->to_ring |= epoll_set_news(item->set);
 }
 
 /* What the kernel says of this interest, whoever the member is. */
@@ -343,7 +402,7 @@ static int check_interest(int op, const struct epoll_item *item, const struct ep
 	return (event->events & EPOLLEXCLUSIVE) && (event->events & ~goes_with) ? -EINVAL : 0;
 }
 
-static int ctl_add(struct context *ctx, int epfd, int fd, struct sock *s, const struct epoll_event *event)
+static int ctl_add(struct context *ctx, int epfd, int fd, struct epoll_member member, const struct epoll_event *event)
 {
 	bool known = fd_kind_of(&ctx->fds, epfd) == FD_EPOLL;
 	struct epoll_set *set = context_items_reserve(ctx) ? get_set(ctx, epfd) : NULL;
@@ -352,12 +411,12 @@ static int ctl_add(struct context *ctx, int epfd, int fd, struct sock *s, const 
 
 	if (!set)
 		return -ENOMEM;
-	ret = epoll_item_add(set, s, fd, event, &item);
+	ret = epoll_item_add(set, member, fd, event, &item);
 	if (ret < 0)
 		return ret;
-	if (!known && sock_is_engines(s))
+	if (!known && is_engines(item))
 		ret = try_kernels(ctx, epfd, item);
-	else if (sock_is_engines(s))
+	else if (is_engines(item))
 		ret = check_interest(EPOLL_CTL_ADD, NULL, event);
 	else
 		ret = context_tell_epoll(ctx, epfd, item);
@@ -365,6 +424,8 @@ static int ctl_add(struct context *ctx, int epfd, int fd, struct sock *s, const 
 		epoll_item_remove(item);
 	else
 		tell_sleepers(ctx, item);
+	if (ret == 0 && set->unheard && member.sock)
+		context_demote(ctx, member.sock, FS_REASON_option, "in an epoll set inside another that cannot be told");
 	return ret;
 }
 
@@ -374,19 +435,19 @@ static int ctl_mod(struct context *ctx, int epfd, int fd, struct epoll_item *ite
 	struct epoll_event kernel = { .events = event->events, .data.u64 = epoll_tag(item) };
 	int ret;
 
-	if (sock_is_engines(item->sock))
+	if (is_engines(item))
 		ret = check_interest(EPOLL_CTL_MOD, item, event);
 	else
 		ret = sys_epoll_ctl(epfd, item->in_kernel ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &kernel);
 	if (ret < 0)
 		return ret;
-	item->in_kernel = !sock_is_engines(item->sock);
+	item->in_kernel = !is_engines(item);
 	epoll_item_modify(item, event);
 	tell_sleepers(ctx, item);
 	return ret;
 }
 
-static int ctl_locked(struct context *ctx, int epfd, int op, int fd, struct sock *s,
+static int ctl_locked(struct context *ctx, int epfd, int op, int fd, struct epoll_member member,
 		      const struct epoll_event *event)
 {
 	struct fd_entry *e = fd_entry_at(&ctx->fds, epfd);
@@ -394,11 +455,11 @@ static int ctl_locked(struct context *ctx, int epfd, int op, int fd, struct sock
 	int ret;
 
 	if (e && e->kind == FD_EPOLL)
-		item = epoll_item_find(e->object, s, fd);
+		item = epoll_item_find(e->object, member, fd);
 	switch (op) {
 	case EPOLL_CTL_ADD:
 		if (!item)
-			return ctl_add(ctx, epfd, fd, s, event);
+			return ctl_add(ctx, epfd, fd, member, event);
 		ret = check_interest(op, item, event);
 		return ret < 0 ? ret : -EEXIST;
 	case EPOLL_CTL_MOD:
@@ -414,12 +475,21 @@ static int ctl_locked(struct context *ctx, int epfd, int op, int fd, struct sock
 	}
 }
 
+/* Neither: @fd is the kernel's alone. */
+static struct epoll_member member_at(struct context *ctx, int fd)
+{
+	const struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
+	struct epoll_member member = { .sock = context_live_sock(ctx, fd) };
+
+	if (e && e->kind == FD_EPOLL && epoll_set_generation(e->object) == e->generation)
+		member.inner = e->object;
+	return member;
+}
+
 int multiplex_ctl(struct context *ctx, int epfd, int op, int fd, const struct epoll_event *event,
 		  bool waiting)
 {
-	struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
-	struct epoll_set *set = e ? e->object : NULL;
-	struct sock *s;
+	struct epoll_member member = { 0 };
 	int ret = MULTIPLEX_KERNEL;
 
 	if (!multiplex_concerns(ctx, fd) || (op != EPOLL_CTL_DEL && !event) || !context_lock(ctx))
@@ -430,21 +500,14 @@ int multiplex_ctl(struct context *ctx, int epfd, int op, int fd, const struct ep
 	}
 	if (op == EPOLL_CTL_ADD)
 		context_check_descriptor(ctx, fd);
-	s = context_joined(ctx) ? context_live_sock(ctx, fd) : NULL;
-	if (s) {
+	if (context_joined(ctx))
+		member = member_at(ctx, fd);
+	if (member.sock || member.inner) {
 		bool known = fd_kind_of(&ctx->fds, epfd) == FD_EPOLL;
 
-		ret = ctl_locked(ctx, epfd, op, fd, s, event);
+		ret = ctl_locked(ctx, epfd, op, fd, member, event);
 		if (ret == 0 && waiting && !known && fd_kind_of(&ctx->fds, epfd) == FD_EPOLL)
 			wake_sleepers(ctx, epfd, fd_entry_at(&ctx->fds, epfd)->object);
-	} else if (e->kind == FD_EPOLL && op == EPOLL_CTL_ADD) {
-		/* A set inside a set: the outer one is the kernel's alone and cannot see the stack's
-		 * half of the inner one, whose members therefore go to the kernel. */
-		struct list *l;
-
-		LIST_FOR_EACH(l, &set->items)
-			context_demote(ctx, FS_CONTAINER_OF(l, struct epoll_item, of_set)->sock,
-				       FS_REASON_option, "in an epoll set inside another");
 	}
 	context_ring(ctx);
 	context_unlock(ctx);
@@ -496,10 +559,10 @@ static int translate(struct wait_call *c, struct epoll_event *events, int n)
 		item = epoll_item_from_tag(c->set, out.data.u64, &gone);
 		if (gone)
 			continue;
-		if (item && sock_is_engines(item->sock))
+		if (item && is_engines(item))
 			continue;
 		if (item) {
-			if ((out.events & (EPOLLIN | EPOLLERR)) && item->sock->kernel_hot == 0)
+			if (item->sock && (out.events & (EPOLLIN | EPOLLERR)) && item->sock->kernel_hot == 0)
 				item->sock->kernel_hot = 1;
 			if (!epoll_merge(item, events[i].events, &out))
 				continue;

@@ -113,7 +113,7 @@ void stream_changed_sides(struct context *ctx, struct sock *s)
 	struct list *e;
 
 	LIST_FOR_EACH(e, &s->items) {
-		struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, of_sock);
+		struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, of_member);
 		int epfd = number_of(ctx, item->set);
 
 		if (epfd >= 0)

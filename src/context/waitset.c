@@ -108,7 +108,7 @@ void waitset_keep(struct context *ctx, struct waitset *w)
 
 int waitset_open(struct context *ctx, struct waitset *w, int inner)
 {
-	struct epoll_event level = { .events = EPOLLIN }, edge = { .events = EPOLLIN | EPOLLET };
+	struct epoll_event level = { .events = EPOLLIN, .data.u64 = WAITSET_INNER }, edge = { .events = EPOLLIN | EPOLLET };
 	int fd = sys_epoll_create1(EPOLL_CLOEXEC), ret;
 
 	if (fd < 0)

@@ -19,6 +19,9 @@
 
 struct epoll_set;
 
+/* Data under which a wait set holds its inner one: it is rung, and need not hear by the way of sets within sets. */
+#define WAITSET_INNER 0x666b63772d736574ULL
+
 struct waitset {
 	int fd;		       /* -1 = not open */
 	int inner;	       /* borrowed */

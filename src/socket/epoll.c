@@ -24,6 +24,7 @@ void epoll_set_init(struct epoll_set *set, struct slab *items, uint64_t key)
 	*set = (struct epoll_set){ .slab = items, .key = key };
 	list_init(&set->items);
 	list_init(&set->ready);
+	list_init(&set->outer);
 	list_init(&set->bare);
 }
 
@@ -66,15 +67,22 @@ void epoll_set_clear(struct epoll_set *set)
 
 	while ((e = list_first(&set->items)) != NULL)
 		epoll_item_remove(FS_CONTAINER_OF(e, struct epoll_item, of_set));
+	while ((e = list_first(&set->outer)) != NULL)
+		epoll_item_remove(FS_CONTAINER_OF(e, struct epoll_item, of_member));
 	set->key = 0;
 }
 
-struct epoll_item *epoll_item_find(struct epoll_set *set, const struct sock *s, int fd)
+static struct list *registrations(struct epoll_member member)
+{
+	return member.sock ? &member.sock->items : &member.inner->outer;
+}
+
+struct epoll_item *epoll_item_find(struct epoll_set *set, struct epoll_member member, int fd)
 {
 	struct list *e;
 
-	LIST_FOR_EACH(e, &s->items) {
-		struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, of_sock);
+	LIST_FOR_EACH(e, registrations(member)) {
+		struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, of_member);
 
 		if (item->set == set && item->fd == fd)
 			return item;
@@ -86,9 +94,13 @@ struct epoll_item *epoll_item_find(struct epoll_set *set, const struct sock *s, 
 static uint32_t item_events(const struct epoll_item *item)
 {
 	const struct sock *s = item->sock;
-	uint32_t have = sock_ready(s);
+	uint32_t have;
 
-	if (have && s->protocol == SOCK_UDP)
+	if (s)
+		have = sock_ready(s);
+	else
+		have = epoll_set_ready(item->inner) ? READABLE : 0;
+	if (have && s && s->protocol == SOCK_UDP)
 		have |= WRITABLE;
 	return have & (item->events | EPOLLERR | EPOLLHUP);
 }
@@ -98,7 +110,7 @@ static uint32_t item_news(const struct epoll_item *item)
 {
 	uint32_t events = item_events(item);
 
-	return item->sock->protocol == SOCK_UDP ? events & (READABLE | ERROR) : events;
+	return item->sock && item->sock->protocol == SOCK_UDP ? events & (READABLE | ERROR) : events;
 }
 
 static void item_queue(struct epoll_item *item)
@@ -115,7 +127,7 @@ static void item_evaluate(struct epoll_item *item)
 		item_queue(item);
 }
 
-int epoll_item_add(struct epoll_set *set, struct sock *s, int fd, const struct epoll_event *event,
+int epoll_item_add(struct epoll_set *set, struct epoll_member member, int fd, const struct epoll_event *event,
 		   struct epoll_item **out)
 {
 	struct epoll_item *item = slab_alloc(set->slab);
@@ -123,12 +135,13 @@ int epoll_item_add(struct epoll_set *set, struct sock *s, int fd, const struct e
 	if (!item)
 		return -ENOMEM;
 	list_init(&item->ready);
-	item->sock = s;
+	item->sock = member.sock;
+	item->inner = member.inner;
 	item->set = set;
 	item->fd = fd;
 	item->data = event->data.u64;
 	item->events = event->events;
-	list_push_back(&s->items, &item->of_sock);
+	list_push_back(registrations(member), &item->of_member);
 	list_push_back(&set->items, &item->of_set);
 	item_evaluate(item);
 	*out = item;
@@ -149,7 +162,7 @@ void epoll_item_remove(struct epoll_item *item)
 	struct slab *slab;
 
 	list_remove(&item->ready);
-	list_remove(&item->of_sock);
+	list_remove(&item->of_member);
 	list_remove(&item->of_set);
 	slab = item->set->slab;
 	item->set = NULL; /* what epoll_item_from_tag() looks at in memory that may be free */
@@ -168,21 +181,34 @@ struct epoll_item *epoll_item_from_tag(struct epoll_set *set, uint64_t data, boo
 	return *gone ? NULL : item;
 }
 
-uint32_t epoll_sock_news(struct sock *s, uint32_t kind)
+/* News of @kind for the member of these registrations. Who sleeps for their sets, and for those that these are in. */
+static uint32_t news(struct list *of_member, uint32_t kind)
 {
 	struct list *e;
 	uint32_t slots = 0;
 
-	LIST_FOR_EACH(e, &s->items) {
-		struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, of_sock);
+	LIST_FOR_EACH(e, of_member) {
+		struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, of_member);
 
 		if (item->disarmed || !((item->events | EPOLLERR | EPOLLHUP) & kind))
 			continue;
 		item->reported = false; /* each datagram or segment is an edge, as in the kernel */
 		item_queue(item);
-		slots |= item->set->sleepers.slots;
+		slots |= epoll_set_news(item->set);
 	}
 	return slots;
+}
+
+uint32_t epoll_set_news(struct epoll_set *set)
+{
+	uint32_t slots = set->sleepers.slots;
+
+	return list_is_empty(&set->outer) ? slots : slots | news(&set->outer, READABLE);
+}
+
+uint32_t epoll_sock_news(struct sock *s, uint32_t kind)
+{
+	return news(&s->items, kind);
 }
 
 uint32_t epoll_sock_readable(struct sock *s)

@@ -8,6 +8,9 @@
  * connections, of which the shadow has nothing to say (docs/decisions/0028). What
  * the stack delivers is queued here, per set, cost proportional to the ready members.
  *
+ * A set may be a member of others, and is one of both halves: what the stack delivers to the inner set queues the
+ * registrations by which it is in outer ones, as deep as the kernel lets sets nest.
+ *
  * Does:     interest, level and edge triggering, one-shot, the ready list, merging.
  * Does not: call the kernel, wait, know descriptors but as numbers to identify a registration.
  * Lives in: stack memory, as the kernel's set is shared by a fork tree.
@@ -29,12 +32,13 @@
 struct sock;
 struct epoll_set;
 
-/* One registration: (set, descriptor number, socket). */
+/* One registration: (set, descriptor number, member). */
 struct epoll_item {
-	struct list of_sock;	/* sock.items */
+	struct list of_member;	/* sock.items or epoll_set.outer */
 	struct list of_set;	/* epoll_set.items */
 	struct list ready;	/* epoll_set.ready; unlinked = not queued */
-	struct sock *sock;	/* borrowed; the item goes when either end goes */
+	struct sock *sock;	/* the member, borrowed: the item goes when either end goes; NULL = it is a set */
+	struct epoll_set *inner; /* that set, likewise; NULL = it is a socket */
 	struct epoll_set *set;	/* borrowed */
 	uint64_t data;		/* the program's */
 	uint32_t events;	/* interest with EPOLLET, EPOLLONESHOT */
@@ -47,6 +51,7 @@ struct epoll_item {
 
 struct epoll_set {
 	struct list items, ready;
+	struct list outer;	/* epoll_item.of_member: registrations of this set with others */
 	struct list bare;	/* struct tcp_conn.queue: bare members with news (bare.h) */
 	struct slab *slab;	/* of items; borrowed from the stack */
 	uint64_t key;		/* random, EPOLL_TAG_SHIFT upwards used: our data in the kernel carry it */
@@ -56,6 +61,7 @@ struct epoll_set {
 	struct list all;	/* in the stack's list of sets */
 	struct sleepers sleepers; /* in a wait on this set, or in poll() with it as a member */
 	uint32_t batch;		/* serial of the wait being answered: an item appears once in it */
+	bool unheard;		/* it is in a set that cannot be told of the stack's half: members are the kernel's */
 	bool moved;		/* a bare member is the kernel's by now (bare_collect()) */
 	bool stack_turn;	/* the kernel's side was served last by a wait with room for one event */
 	fs_ns kernel_looked;	/* when the kernel's half was last asked */
@@ -87,14 +93,20 @@ static inline uint32_t epoll_set_generation(const struct epoll_set *set)
 	return (uint32_t)(set->key >> EPOLL_TAG_SHIFT);
 }
 
-/* The set ends: take every registration out. Its generation is 0 from now on. */
+/* The set ends: take every registration out, its own with others too. Its generation is 0 from now on. */
 void epoll_set_clear(struct epoll_set *set);
 
-struct epoll_item *epoll_item_find(struct epoll_set *set, const struct sock *s, int fd);
+/* What is registered: one of the two, the other is NULL. */
+struct epoll_member {
+	struct sock *sock;
+	struct epoll_set *inner;
+};
 
-/* EPOLL_CTL_ADD's half: 0 or -ENOMEM; the caller has made sure that it is not there yet. *item is
- * what was made. Readiness that exists already counts as an edge. */
-int epoll_item_add(struct epoll_set *set, struct sock *s, int fd, const struct epoll_event *event,
+struct epoll_item *epoll_item_find(struct epoll_set *set, struct epoll_member member, int fd);
+
+/* EPOLL_CTL_ADD's half: 0 or -ENOMEM; the caller has made sure that it is not there yet, and that no set comes to hold
+ * itself. *item is what was made. Readiness that exists already counts as an edge. */
+int epoll_item_add(struct epoll_set *set, struct epoll_member member, int fd, const struct epoll_event *event,
 		   struct epoll_item **item);
 
 /* EPOLL_CTL_MOD's: arms a one-shot anew, evaluates readiness. */
@@ -124,6 +136,10 @@ struct epoll_item *epoll_item_from_tag(struct epoll_set *set, uint64_t data, boo
 /* Something of @kind (EPOLLIN, ...) became true of @s, or more so: queue the registrations that ask for it. As the
  * next two. */
 uint32_t epoll_sock_news(struct sock *s, uint32_t kind);
+
+/* @set has something new: queue the registrations by which it is in others. Who sleeps for it or for one of them, by bit of
+ * the process's slot. */
+uint32_t epoll_set_news(struct epoll_set *set);
 
 /* A socket gained a datagram: queue its registrations. Who sleeps for sets that have something new by it,
  * by bit of the process's slot. */

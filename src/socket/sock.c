@@ -80,7 +80,7 @@ uint32_t sock_sleepers(const struct sock *s)
 	struct list *e;
 
 	LIST_FOR_EACH(e, &s->items)
-		slots |= FS_CONTAINER_OF(e, struct epoll_item, of_sock)->set->sleepers.slots;
+		slots |= FS_CONTAINER_OF(e, struct epoll_item, of_member)->set->sleepers.slots;
 	return slots;
 }
 

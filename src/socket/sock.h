@@ -47,7 +47,7 @@ struct sock {
 		struct stream stream; /* TCP */
 	};
 	struct list all;	/* in the stack's list of datagram or of stream sockets */
-	struct list items;	/* struct epoll_item.of_sock: registrations with epoll sets */
+	struct list items;	/* struct epoll_item.of_member: registrations with epoll sets */
 	struct stats_sock *record; /* borrowed from the statistics table, never NULL */
 	struct ip_dst *dst;	/* last destination used, counted; NULL = none */
 	uint64_t cookie;	/* SO_COOKIE of the shadow */

@@ -78,7 +78,7 @@ static void context_reap__a_set_of_the_dead_leaves_the_sockets_of_the_living(voi
 	s->refs[HERE] = 1;
 	epoll_set_hold(set, GONE);
 	epoll_set_hold(set, GONE); /* it was in a wait, too */
-	assert_int_equal(epoll_item_add(set, s, 5, &event, &item), 0);
+	assert_int_equal(epoll_item_add(set, (struct epoll_member){ .sock = s }, 5, &event, &item), 0);
 	context_reap(&ctx);
 	assert_int_equal(stack.proc[GONE].pid, 0);
 	assert_int_equal(stack.sets.in_use, 0);

@@ -73,13 +73,23 @@ static void drain(unsigned i)
 	r->sock[i].pcb.queue.head = r->sock[i].pcb.queue.tail = NULL;
 }
 
+static struct epoll_member sock_at(unsigned i)
+{
+	return (struct epoll_member){ .sock = &r->sock[i] };
+}
+
+static struct epoll_item *find(struct epoll_set *set, unsigned i, int fd)
+{
+	return epoll_item_find(set, sock_at(i), fd);
+}
+
 /* Socket @i under number 100 + @i, the program's data 1000 + @i. */
 static struct epoll_item *add_to(struct epoll_set *set, unsigned i, uint32_t events)
 {
 	struct epoll_event event = { .events = events, .data.u64 = 1000 + i };
 	struct epoll_item *item;
 
-	assert_int_equal(epoll_item_add(set, &r->sock[i], 100 + (int)i, &event, &item), 0);
+	assert_int_equal(epoll_item_add(set, sock_at(i), 100 + (int)i, &event, &item), 0);
 	return item;
 }
 
@@ -115,10 +125,10 @@ static void epoll_item_add__links_both_ends(void **state)
 {
 	struct epoll_item *item = add(0, EPOLLIN);
 
-	assert_ptr_equal(epoll_item_find(&r->set, &r->sock[0], 100), item);
-	assert_null(epoll_item_find(&r->set, &r->sock[0], 101));
-	assert_null(epoll_item_find(&r->other, &r->sock[0], 100));
-	assert_null(epoll_item_find(&r->set, &r->sock[1], 100));
+	assert_ptr_equal(find(&r->set, 0, 100), item);
+	assert_null(find(&r->set, 0, 101));
+	assert_null(find(&r->other, 0, 100));
+	assert_null(find(&r->set, 1, 100));
 	assert_int_equal(members(), 1);
 	assert_false(epoll_set_ready(&r->set));
 	assert_int_equal(count(), 0);
@@ -129,9 +139,9 @@ static void epoll_item_add__one_socket_under_two_numbers(void **state)
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = 7 };
 	struct epoll_item *first = add(0, EPOLLIN), *second;
 
-	assert_int_equal(epoll_item_add(&r->set, &r->sock[0], 200, &event, &second), 0);
-	assert_ptr_equal(epoll_item_find(&r->set, &r->sock[0], 100), first);
-	assert_ptr_equal(epoll_item_find(&r->set, &r->sock[0], 200), second);
+	assert_int_equal(epoll_item_add(&r->set, sock_at(0), 200, &event, &second), 0);
+	assert_ptr_equal(find(&r->set, 0, 100), first);
+	assert_ptr_equal(find(&r->set, 0, 200), second);
 	arrive(0);
 	assert_int_equal(count(), 2);
 }
@@ -155,13 +165,13 @@ static void epoll_item_add__no_memory(void **state)
 
 	for (unsigned i = 0; i < ITEMS; i++)
 		add(i, EPOLLIN);
-	assert_int_equal(epoll_item_add(&r->set, &r->sock[0], 999, &event, &item), -ENOMEM);
+	assert_int_equal(epoll_item_add(&r->set, sock_at(0), 999, &event, &item), -ENOMEM);
 	assert_null(item);
 	assert_int_equal(members(), ITEMS);
-	assert_null(epoll_item_find(&r->set, &r->sock[0], 999));
+	assert_null(find(&r->set, 0, 999));
 	/* A removed one makes room. */
-	epoll_item_remove(epoll_item_find(&r->set, &r->sock[3], 103));
-	assert_int_equal(epoll_item_add(&r->set, &r->sock[0], 999, &event, &item), 0);
+	epoll_item_remove(find(&r->set, 3, 103));
+	assert_int_equal(epoll_item_add(&r->set, sock_at(0), 999, &event, &item), 0);
 }
 
 static void epoll_item_remove__leaves_every_list(void **state)
@@ -531,6 +541,96 @@ static void epoll_sock_error__need_not_be_asked_for(void **state)
 	assert_false(epoll_set_ready(&r->set));
 }
 
+/* --- sets in sets --- */
+
+/* r->other holds r->set as number 50. */
+static struct epoll_item *nest(uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.u64 = 77 };
+	struct epoll_item *item;
+
+	assert_int_equal(epoll_item_add(&r->other, (struct epoll_member){ .inner = &r->set }, 50, &event, &item), 0);
+	return item;
+}
+
+static unsigned collect_other(struct epoll_event *events, unsigned n)
+{
+	epoll_begin(&r->other);
+	return epoll_collect(&r->other, events, n);
+}
+
+static void epoll_set_news__outer_sets_hear_of_later_members(void **state)
+{
+	struct epoll_event event;
+
+	nest(EPOLLIN | EPOLLOUT);
+	add(0, EPOLLIN);
+	assert_int_equal(collect_other(&event, 1), 0);
+	sleepers_add(&r->other.sleepers, 3);
+	assert_int_equal(arrive(0), 1u << 3);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(epoll_set_ready(&r->other));
+		assert_int_equal(collect_other(&event, 1), 1);
+		assert_int_equal(event.events, EPOLLIN);
+		assert_int_equal(event.data.u64, 77);
+	}
+	drain(0);
+	assert_false(epoll_set_ready(&r->other));
+	assert_int_equal(collect_other(&event, 1), 0);
+}
+
+static void epoll_set_news__each_is_an_edge_for_the_outer_set(void **state)
+{
+	struct epoll_event event;
+
+	nest(EPOLLIN | EPOLLET);
+	add(0, EPOLLIN);
+	arrive(0);
+	assert_int_equal(collect_other(&event, 1), 1);
+	assert_int_equal(collect_other(&event, 1), 0);
+	arrive(0);
+	assert_int_equal(collect_other(&event, 1), 1);
+}
+
+static void epoll_set_news__not_where_the_inner_set_is_disarmed(void **state)
+{
+	struct epoll_event event;
+	struct epoll_item *item = nest(EPOLLIN | EPOLLONESHOT);
+
+	add(0, EPOLLIN);
+	sleepers_add(&r->other.sleepers, 3);
+	arrive(0);
+	assert_int_equal(collect_other(&event, 1), 1);
+	assert_int_equal(arrive(0), 0);
+	assert_int_equal(collect_other(&event, 1), 0);
+	modify(item, EPOLLIN | EPOLLONESHOT, 78);
+	assert_int_equal(collect_other(&event, 1), 1);
+	assert_int_equal(event.data.u64, 78);
+}
+
+static void epoll_item_add__a_set_that_is_ready_is_an_edge(void **state)
+{
+	struct epoll_event event;
+
+	add(0, EPOLLIN);
+	arrive(0);
+	nest(EPOLLIN | EPOLLET);
+	assert_int_equal(collect_other(&event, 1), 1);
+}
+
+static void epoll_set_clear__leaves_outer_sets(void **state)
+{
+	struct epoll_event event;
+
+	nest(EPOLLIN);
+	add(0, EPOLLIN);
+	arrive(0);
+	epoll_set_clear(&r->set);
+	assert_true(list_is_empty(&r->other.items));
+	assert_int_equal(collect_other(&event, 1), 0);
+	assert_int_equal(r->items.in_use, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -563,6 +663,11 @@ int main(void)
 		T(epoll_tag__finds_its_item),
 		T(epoll_item_from_tag__data_of_kernel_members),
 		T(epoll_item_from_tag__item_that_went),
+		T(epoll_set_news__outer_sets_hear_of_later_members),
+		T(epoll_set_news__each_is_an_edge_for_the_outer_set),
+		T(epoll_set_news__not_where_the_inner_set_is_disarmed),
+		T(epoll_item_add__a_set_that_is_ready_is_an_edge),
+		T(epoll_set_clear__leaves_outer_sets),
 #undef T
 	};
 

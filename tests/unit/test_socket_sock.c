@@ -61,7 +61,7 @@ static void sock_sleepers__of_the_socket_and_of_its_sets(void **state)
 	sleepers_add(&sock.sleepers, 0);
 	sleepers_add(&sock.sleepers, STATS_MAX_PROCS - 1);
 	item.set = &set;
-	list_push_back(&sock.items, &item.of_sock);
+	list_push_back(&sock.items, &item.of_member);
 	sleepers_add(&set.sleepers, 2);
 	assert_int_equal(sock_sleepers(&sock), 1u | 1u << 2 | 1u << (STATS_MAX_PROCS - 1));
 }

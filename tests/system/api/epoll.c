@@ -183,7 +183,7 @@ CASE_FAST(two_sets_one_socket)
 	wait_for(two, 8, 1000);
 }
 
-CASE_BY(nested, option)
+CASE_FAST(nested)
 {
 	struct pollfd set;
 	int inner = epoll_create1(0), outer = epoll_create1(0), fd = udp_bound(PORT_HERE);
@@ -212,7 +212,7 @@ CASE_BY(nested, option)
 }
 
 /* Sets in sets, as deep as the kernel allows and one more; a loop over all of them. EP05 */
-CASE(nested_deeply)
+CASE_FAST(nested_deeply)
 {
 	enum { DEEP = 6 };
 	int sets[DEEP], fd = udp_bound(PORT_HERE), i, last = 0;
@@ -230,6 +230,53 @@ CASE(nested_deeply)
 		wait_for(sets[i], 8, 0);
 	CALL(recv(fd, buf, 100, 0));
 	wait_for(sets[last], 8, 0);
+}
+
+/* An outer set's wait, the inner one's, and the datagram. */
+static void through(int outer, int inner, int fd)
+{
+	wait_for(outer, 8, 1000);
+	wait_for(inner, 8, 1000);
+	CALL(recv(fd, buf, 100, 0));
+	wait_for(outer, 8, 0);
+}
+
+/* A set hears of members that a set in it gets later, by level, by edge and once; another one holds the same. */
+CASE_FAST(nested_while_empty)
+{
+	int inner = epoll_create1(0), outer = epoll_create1(0), other = epoll_create1(0);
+	int fd = udp_bound(PORT_HERE), second = udp_bound(PORT_HERE2);
+
+	CALL(add(outer, inner, EPOLLIN, 0x1122334455667788));
+	CALL(add(other, inner, EPOLLIN, 3));
+	wait_for(outer, 8, 0);
+	CALL(add(inner, fd, EPOLLIN, 2));
+	CALL(add(outer, inner, EPOLLIN, 4));
+	deliver(PORT_HERE, 10, 1);
+	wait_for(other, 8, 1000);
+	through(outer, inner, fd);
+	wait_for(other, 8, 0);
+	CALL(epoll_ctl(other, EPOLL_CTL_DEL, inner, NULL));
+	CALL(mod(other, inner, EPOLLIN, 5));
+	CALL(mod(outer, inner, EPOLLIN | EPOLLET, 6));
+	deliver(PORT_HERE, 10, 1);
+	wait_for(outer, 8, 1000);
+	wait_for(outer, 8, 0);
+	deliver(PORT_HERE, 10, 1);
+	through(outer, inner, fd);
+	CALL(recv(fd, buf, 100, 0));
+	CALL(mod(outer, inner, EPOLLIN | EPOLLONESHOT, 7));
+	deliver(PORT_HERE, 10, 1);
+	through(outer, inner, fd);
+	deliver(PORT_HERE, 10, 1);
+	wait_for(outer, 8, 100);
+	CALL(mod(outer, inner, EPOLLIN, 8));
+	CALL(add(outer, second, EPOLLIN, 9));
+	through(outer, inner, fd);
+	deliver(PORT_HERE2, 10, 1);
+	wait_for(outer, 8, 1000);
+	CALL(close(inner));
+	wait_for(outer, 8, 0);
 }
 
 /* What becomes the kernel's while it is in sets stays in them as it was. EP37, P48 */

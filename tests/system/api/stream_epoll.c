@@ -460,6 +460,31 @@ CASE_FAST(control_errors_of_connections)
 	wait_for(ep, 8, 0);
 }
 
+/* Connections and listeners in a set that has been in another one since before it had any. EP05 */
+CASE_FAST(nested)
+{
+	int slot, fd = linked(&slot), inner = epoll_create1(0), outer = epoll_create1(0);
+
+	CALL(add(outer, inner, EPOLLIN, 1));
+	wait_for(outer, 8, 0);
+	CALL(add(inner, fd, EPOLLIN, 2));
+	wait_for(outer, 8, 0);
+	bring(slot, 10);
+	wait_for(outer, 8, 2000);
+	wait_for(inner, 8, 0);
+	CALL(recv(fd, buf, 100, 0));
+	wait_for(outer, 8, 0);
+	CALL(mod(inner, fd, EPOLLIN | EPOLLOUT, 3));
+	wait_for(outer, 8, 0);
+	CALL(mod(inner, fd, EPOLLIN | EPOLLRDHUP, 4));
+	wait_for(outer, 8, 0);
+	order("fin %d", slot);
+	wait_for(outer, 8, 2000);
+	wait_for(inner, 8, 0);
+	CALL(epoll_ctl(inner, EPOLL_CTL_DEL, fd, NULL));
+	wait_for(outer, 8, 0);
+}
+
 CASE_FAST(set_in_poll)
 {
 	int slot, fd = linked(&slot), ep = epoll_create1(0);

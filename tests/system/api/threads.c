@@ -131,6 +131,29 @@ CASE(add_while_waiting)
 	say("events %ld, woken early %d", a.result, a.ended - a.began < HANGS_MS);
 }
 
+/* Nor does it matter how deep in sets, nor whether anything was in them when the wait began. EP05, EP16 */
+CASE_FAST(add_to_a_nested_set_while_waiting)
+{
+	int fd = udp_bound(PORT_HERE), inner = epoll_create1(0), middle = epoll_create1(0), outer = epoll_create1(0);
+	struct work a = { .ep = outer, .limit = 3 * HANGS_MS };
+	struct epoll_event e = { .events = EPOLLIN };
+
+	CALL(epoll_ctl(outer, EPOLL_CTL_ADD, middle, &e));
+	CALL(epoll_ctl(middle, EPOLL_CTL_ADD, inner, &e));
+	start(&a, wait_set);
+	sleep_ms(100);
+	CALL(epoll_ctl(inner, EPOLL_CTL_ADD, fd, &e));
+	deliver(PORT_HERE, 10, 1);
+	pthread_join(a.thread, NULL);
+	say("events %ld, woken early %d", a.result, a.ended - a.began < HANGS_MS);
+	CALL(recv(fd, &e, 1, MSG_DONTWAIT));
+	start(&a, wait_set);
+	sleep_ms(100);
+	deliver(PORT_HERE, 10, 1);
+	pthread_join(a.thread, NULL);
+	say("events %ld, woken early %d", a.result, a.ended - a.began < HANGS_MS);
+}
+
 static void *wait_poll(void *arg)
 {
 	struct work *w = arg;
