@@ -659,7 +659,9 @@ static int wait_once(struct wait_call *c, bool must)
 
 	if (!context_lock(ctx))
 		return MULTIPLEX_KERNEL;
+	c->set->asks = true;
 	context_poll(ctx);
+	c->set->asks = false;
 	turn_end(ctx);
 	turn_drive(ctx);
 	if (kernel_turn(c, must)) {

@@ -181,20 +181,32 @@ struct epoll_item *epoll_item_from_tag(struct epoll_set *set, uint64_t data, boo
 	return *gone ? NULL : item;
 }
 
-/* News of @kind for the member of these registrations. Who sleeps for their sets, and for those that these are in. */
+/*
+ * News of @kind for the member of these registrations. Who sleeps for their sets, and for those that these are in. As in the
+ * kernel one sleeper is woken of those who wait exclusively, and whoever did not sleep finds the event at its next wait.
+ */
 static uint32_t news(struct list *of_member, uint32_t kind)
 {
 	struct list *e;
 	uint32_t slots = 0;
+	bool taken = false;
 
 	LIST_FOR_EACH(e, of_member) {
 		struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, of_member);
 
-		if (item->disarmed || !((item->events | EPOLLERR | EPOLLHUP) & kind))
+		bool exclusive = item->events & EPOLLEXCLUSIVE;
+		uint32_t asleep;
+
+		if (item->disarmed || !((item->events | EPOLLERR | EPOLLHUP) & kind) || (exclusive && taken))
 			continue;
 		item->reported = false; /* each datagram or segment is an edge, as in the kernel */
 		item_queue(item);
-		slots |= epoll_set_news(item->set);
+		asleep = epoll_set_news(item->set);
+		slots |= asleep;
+		if (exclusive && (item->set->asks || (asleep && !item->set->told))) {
+			taken = true;
+			item->set->told = !item->set->asks;
+		}
 	}
 	return slots;
 }
@@ -244,6 +256,7 @@ static bool item_report(struct epoll_item *item, struct epoll_event *out)
 void epoll_begin(struct epoll_set *set)
 {
 	set->batch++;
+	set->told = false;
 }
 
 unsigned epoll_collect(struct epoll_set *set, struct epoll_event *events, unsigned n)

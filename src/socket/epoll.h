@@ -63,6 +63,8 @@ struct epoll_set {
 	uint32_t batch;		/* serial of the wait being answered: an item appears once in it */
 	bool unheard;		/* it is in a set that cannot be told of the stack's half: members are the kernel's */
 	bool moved;		/* a bare member is the kernel's by now (bare_collect()) */
+	bool asks;		/* the wait of the thread that drives the stack now: what comes, it finds */
+	bool told;		/* who sleeps for it was woken for an exclusive member and has not looked yet */
 	bool stack_turn;	/* the kernel's side was served last by a wait with room for one event */
 	fs_ns kernel_looked;	/* when the kernel's half was last asked */
 };
@@ -133,8 +135,8 @@ static inline uint64_t epoll_tag(const struct epoll_item *item)
  * the kernel reported it gives NULL and sets *gone. */
 struct epoll_item *epoll_item_from_tag(struct epoll_set *set, uint64_t data, bool *gone);
 
-/* Something of @kind (EPOLLIN, ...) became true of @s, or more so: queue the registrations that ask for it. As the
- * next two. */
+/* Something of @kind (EPOLLIN, ...) became true of @s, or more so: queue the registrations that ask for it; of exclusive
+ * ones (EPOLLEXCLUSIVE) in the order in which they were made, up to the first whose set somebody waits for. As the next two. */
 uint32_t epoll_sock_news(struct sock *s, uint32_t kind);
 
 /* @set has something new: queue the registrations by which it is in others. Who sleeps for it or for one of them, by bit of

@@ -631,6 +631,117 @@ static void epoll_set_clear__leaves_outer_sets(void **state)
 	assert_int_equal(r->items.in_use, 0);
 }
 
+/* --- EPOLLEXCLUSIVE --- */
+
+static void epoll_sock_news__wakes_one_of_who_wait_exclusively(void **state)
+{
+	add_to(&r->set, 0, EPOLLIN | EPOLLEXCLUSIVE);
+	add_to(&r->other, 0, EPOLLIN | EPOLLEXCLUSIVE);
+	sleepers_add(&r->set.sleepers, 1);
+	sleepers_add(&r->other.sleepers, 2);
+	assert_int_equal(arrive(0), 1u << 1);
+	assert_false(epoll_set_ready(&r->other));
+}
+
+static void epoll_sock_news__the_next_while_the_first_has_not_looked(void **state)
+{
+	add_to(&r->set, 0, EPOLLIN | EPOLLEXCLUSIVE);
+	add_to(&r->other, 0, EPOLLIN | EPOLLEXCLUSIVE);
+	sleepers_add(&r->set.sleepers, 1);
+	sleepers_add(&r->other.sleepers, 2);
+	arrive(0);
+	assert_int_equal(arrive(0) & 1u << 2, 1u << 2);
+	assert_int_equal(count(), 1);
+	drain(0);
+	count();
+	assert_int_equal(arrive(0), 1u << 1);
+}
+
+static void epoll_sock_news__who_does_not_sleep_finds_the_event_later(void **state)
+{
+	add_to(&r->set, 0, EPOLLIN | EPOLLEXCLUSIVE);
+	add_to(&r->other, 0, EPOLLIN | EPOLLEXCLUSIVE);
+	sleepers_add(&r->other.sleepers, 2);
+	assert_int_equal(arrive(0), 1u << 2);
+	assert_true(epoll_set_ready(&r->set));
+	assert_true(epoll_set_ready(&r->other));
+}
+
+static void epoll_sock_news__the_thread_that_drives_takes_it_itself(void **state)
+{
+	add_to(&r->set, 0, EPOLLIN | EPOLLEXCLUSIVE);
+	add_to(&r->other, 0, EPOLLIN | EPOLLEXCLUSIVE);
+	r->set.asks = true;
+	sleepers_add(&r->other.sleepers, 2);
+	assert_int_equal(arrive(0), 0);
+	assert_true(epoll_set_ready(&r->set));
+	assert_false(epoll_set_ready(&r->other));
+}
+
+static void epoll_sock_news__others_hear_beside_exclusive_ones(void **state)
+{
+	add_to(&r->set, 0, EPOLLIN | EPOLLEXCLUSIVE);
+	add_to(&r->other, 0, EPOLLIN);
+	sleepers_add(&r->set.sleepers, 1);
+	sleepers_add(&r->other.sleepers, 2);
+	assert_int_equal(arrive(0), 1u << 1 | 1u << 2);
+	assert_true(epoll_set_ready(&r->other));
+}
+
+/* --- cost --- */
+
+enum { COLD = 4000 };
+
+/* Registrations and sockets in pages of their own. */
+struct cold {
+	struct sock sock[COLD];
+	struct stats_sock record;
+	uint8_t items[(COLD + 1) * 192] __attribute__((aligned(FS_CACHE_LINE)));
+};
+
+static struct cold *cold_members(struct slab *slab)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	struct cold *c = mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct epoll_item *item;
+
+	assert_ptr_not_equal(c, MAP_FAILED);
+	slab_init(slab, sizeof(struct epoll_item));
+	slab_add(slab, c->items, (size_t)COLD * slab->object_size + FS_CACHE_LINE);
+	r->set.slab = slab;
+	for (unsigned i = 0; i < COLD; i++) {
+		struct epoll_member member = { .sock = &c->sock[i] };
+
+		sock_init(&c->sock[i], &c->record, SOCK_UDP, false, 1000 + i);
+		assert_int_equal(epoll_item_add(&r->set, member, 1000 + (int)i, &event, &item), 0);
+	}
+	r->set.slab = &r->items;
+	return c;
+}
+
+/* Neither news nor a wait looks at members that are not ready: they cannot, here. */
+static void epoll_collect__touches_only_what_is_ready(void **state)
+{
+	struct epoll_event events[4];
+	struct slab slab;
+	struct cold *c;
+
+	add(0, EPOLLIN);
+	c = cold_members(&slab);
+	add(1, EPOLLIN | EPOLLET);
+	assert_int_equal(mprotect(c, sizeof(*c), PROT_NONE), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		arrive(0);
+		arrive(1);
+		assert_true(epoll_set_ready(&r->set));
+		assert_int_equal(collect(events, 4), 2);
+		drain(0);
+		drain(1);
+		assert_int_equal(collect(events, 4), 0);
+	}
+	munmap(c, sizeof(*c));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -668,6 +779,12 @@ int main(void)
 		T(epoll_set_news__not_where_the_inner_set_is_disarmed),
 		T(epoll_item_add__a_set_that_is_ready_is_an_edge),
 		T(epoll_set_clear__leaves_outer_sets),
+		T(epoll_sock_news__wakes_one_of_who_wait_exclusively),
+		T(epoll_sock_news__the_next_while_the_first_has_not_looked),
+		T(epoll_sock_news__who_does_not_sleep_finds_the_event_later),
+		T(epoll_sock_news__the_thread_that_drives_takes_it_itself),
+		T(epoll_sock_news__others_hear_beside_exclusive_ones),
+		T(epoll_collect__touches_only_what_is_ready),
 #undef T
 	};
 

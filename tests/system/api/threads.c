@@ -110,6 +110,34 @@ CASE_FAST(one_event_two_waiters)
 	two_waiters(EPOLLONESHOT, 2000);
 }
 
+/*
+ * Of two sets that hold the socket exclusively one is told. The other one, too, where its thread did not sleep yet when the
+ * datagram came, or slept no more: one time of many it does. EP12
+ */
+CASE_FAST(exclusive_wakes_one)
+{
+	enum { TIMES = 20, LIMIT_MS = 300 };
+	int fd = udp_bound(PORT_HERE), alone = 0, none = 0;
+	struct epoll_event e = { .events = EPOLLIN | EPOLLEXCLUSIVE };
+	struct work a = { .ep = epoll_create1(0), .limit = LIMIT_MS }, b = { .ep = epoll_create1(0), .limit = LIMIT_MS };
+
+	CALL(epoll_ctl(a.ep, EPOLL_CTL_ADD, fd, &e));
+	CALL(epoll_ctl(b.ep, EPOLL_CTL_ADD, fd, &e));
+	for (int i = 0; i < TIMES && !alone; i++) {
+		start(&a, wait_set);
+		start(&b, wait_set);
+		sleep_ms(50);
+		peer("send %d 10 1", PORT_HERE);
+		pthread_join(a.thread, NULL);
+		pthread_join(b.thread, NULL);
+		alone += a.result + b.result == 1;
+		none += a.result + b.result == 0;
+		while (recv(fd, &e, 1, MSG_DONTWAIT) >= 0)
+			;
+	}
+	say("one by itself %d, none %d", alone, none);
+}
+
 /* Adding from another thread takes effect in a wait that has begun. EP16 */
 CASE(add_while_waiting)
 {
