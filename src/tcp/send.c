@@ -181,11 +181,12 @@ static INLINE void list_put(struct tcp_conn *c, struct fbuf *f, struct fbuf *at)
 	c->n_segs++;
 }
 
-/* @f becomes an empty segment at the end. */
-static INLINE void seg_put(struct tcp_conn *c, const struct ip_port *port, struct fbuf *f)
+/* @f becomes an empty segment at the end. Its sum is taken with its bytes where a frame will need it: not in a super-frame
+ * (@bulk). What of those leaves alone after all is summed then. */
+static INLINE void seg_put(struct tcp_conn *c, const struct ip_port *port, struct fbuf *f, bool bulk)
 {
 	seg_init(f, c->snd_end);
-	if (!port || !port->tx_csum_partial)
+	if (!port || !(port->tx_csum_partial || (bulk && port->tcp_gso)))
 		tcp_seg(f)->marks = TCP_SEG_SUMMED;
 	charge(c, f, TCP_SEG_OVERHEAD);
 	list_put(c, f, c->last);
@@ -199,7 +200,7 @@ static INLINE struct fbuf *seg_begin(struct tcp_conn *c, const struct ip_port *p
 	struct fbuf *f = chunk_alloc(c, port, bulk);
 
 	if (f)
-		seg_put(c, port, f);
+		seg_put(c, port, f, bulk);
 	return f;
 }
 
@@ -611,7 +612,7 @@ void tcp_commit(struct tcp_conn *c, const struct ip_env *env, struct tcp_reserva
 				fbuf_free_part(r->seg[i]);
 				continue;
 			}
-			seg_put(c, port, r->seg[i]);
+			seg_put(c, port, r->seg[i], true);
 		}
 		if (here > 0)
 			seg_extend(c, env, r->seg[i], here);
