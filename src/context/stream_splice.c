@@ -210,12 +210,12 @@ ssize_t stream_send_file(struct context *ctx, int fd, int file, int64_t *offset,
 
 	if (!stream_is(ctx, fd))
 		return CONTEXT_KERNEL;
-	c.at = sys_lseek(file, 0, SEEK_CUR); /* not for pipes and sockets: libc's call knows their errors */
-	if (c.at >= 0 && offset)
-		c.at = *offset;
+	c.at = offset ? *offset : sys_lseek(file, 0, SEEK_CUR);
 	if (c.at < 0 || count == 0)
 		return CONTEXT_KERNEL;
 	ret = carry_in(&c);
+	if (ret == -ESPIPE) /* a pipe or a socket has no position: libc's call knows their errors */
+		return CONTEXT_KERNEL;
 	if (c.done && offset)
 		*offset = c.at;
 	else if (c.done)
