@@ -74,7 +74,7 @@ struct context {
 		int kick, epfd;	       /* eventfd that wakes it, set of the ports' descriptors; 0 = none */
 		uint32_t ports_serial; /* of the stack, when epfd was brought up to date */
 		uint32_t holder, looks; /* who had the lock when it last wanted it, and how often in a row */
-		uint64_t held_back;    /* FS_CTR_tcp_held_back when it looked last */
+		uint64_t held_back;    /* how often something was (turn.h), when it looked last */
 		fs_ns next_look;    /* when it looks next for processes that are gone */
 		fs_ns until;	       /* it looks again by then; 0 = at once, or there is none. Lock held */
 		pthread_t thread;
@@ -85,6 +85,11 @@ struct context {
 		fs_ns told;    /* its last events */
 		fs_ns at;      /* it polled last; 0 = nobody, or it sleeps */
 	} driver;
+	struct {	       /* whose connection has bytes that the next call of this turn may add to (turn.h) */
+		struct sock *sock; /* borrowed: gone where its generation is another; NULL = nobody's */
+		uint32_t generation;
+		fs_ns since;
+	} soon;
 	uint32_t n_connects;   /* of TCP, tried by this process */
 	int somaxconn;	       /* the kernel's; 0 = not read yet */
 	struct {	       /* what the namespace presets for streams, as a socket showed it */

@@ -486,17 +486,27 @@ void segments_send(struct context *ctx);
 /* Timers that are due; then what they and the input asked for leaves soon. */
 void segments_tick(struct context *ctx);
 
-/* What waits at the ports leaves. */
+/* What waits at the ports leaves, and what waits in connections for calls to come. */
 void segments_flush(struct context *ctx);
 
-/* The same two, but in a turn of several events it may wait for the others' (turn.h). */
+/* The same two, but in a turn of several events or of several calls that send it may wait for the others' (turn.h). */
 void segments_send_soon(struct context *ctx);
 void segments_flush_soon(struct context *ctx);
+
+/* The connection of @s keeps what is not sent yet, since more follows (turn_says()), until that comes or segments_flush(). */
+void segments_keep(struct context *ctx, struct sock *s);
+
+/* It did come: nothing of @s waits any more. */
+static inline void segments_kept(struct context *ctx, const struct sock *s)
+{
+	if (ctx->soon.sock == s)
+		ctx->soon.sock = NULL;
+}
 
 /* Frames that wait at the ports. */
 uint32_t segments_waiting(const struct context *ctx);
 
-/* ACKs that were held before @before for what the program may answer leave; FS_NEVER = all. */
+/* ACKs that were held before @before for what the program may answer leave, soon; FS_NEVER = all, and at once. */
 void segments_release(struct context *ctx, fs_ns before);
 
 /* Are there any? Without the lock it is a guess. */

@@ -156,6 +156,7 @@ void context_after_fork(struct context *ctx)
 	ctx->join_error = 0;
 	ctx->pid = (uint32_t)sys_getpid();
 	ctx->to_ring = 0;
+	ctx->soon.sock = NULL; /* its parent goes on with them */
 	ctx->n_handles = 0;
 	ctx->abandoned = 0;
 	if (is_foreign(ctx)) {

@@ -189,7 +189,7 @@ uint32_t segments_waiting(const struct context *ctx)
 	return n;
 }
 
-void segments_flush(struct context *ctx)
+static void flush_frames(struct context *ctx)
 {
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		if (ctx->handle[i].ops && ctx->stack->ip.port[i].out.head)
@@ -198,10 +198,43 @@ void segments_flush(struct context *ctx)
 	helper_heed(ctx, segments_next(ctx));
 }
 
+/* No call came to go on with what is kept. */
+static __attribute__((noinline)) void push_kept(struct context *ctx)
+{
+	struct sock *s = ctx->soon.sock;
+	struct tcp_reservation none;
+
+	none.n = 0;
+	ctx->soon.sock = NULL;
+	if (s->generation == ctx->soon.generation && s->stream.conn)
+		tcp_commit(s->stream.conn, &ctx->env, &none, 0, 0, ctx->now);
+}
+
+void segments_keep(struct context *ctx, struct sock *s)
+{
+	if (ctx->soon.sock && ctx->soon.sock != s)
+		push_kept(ctx);
+	if (!ctx->soon.sock)
+		ctx->soon.since = ctx->now;
+	ctx->soon.sock = s;
+	ctx->soon.generation = s->generation;
+	ctx->stack->counter[FS_CTR_tcp_kept]++;
+	helper_heed(ctx, ctx->soon.since + TURN_LATE_NS);
+}
+
+void segments_flush(struct context *ctx)
+{
+	if (__builtin_expect(ctx->soon.sock != NULL, 0))
+		push_kept(ctx);
+	flush_frames(ctx);
+}
+
 void segments_flush_soon(struct context *ctx)
 {
-	if (__builtin_expect(turn_of_many(), 0) && turn_holds(ctx))
+	if (__builtin_expect(turn_of_many() || turn_goes_on(), 0) && turn_holds(ctx))
 		helper_heed(ctx, segments_next(ctx));
+	else if (turn_goes_on())
+		flush_frames(ctx);
 	else
 		segments_flush(ctx);
 }
@@ -221,7 +254,10 @@ void segments_send(struct context *ctx)
 void segments_release(struct context *ctx, fs_ns before)
 {
 	tcp_release_acks(&ctx->stack->tcp, before);
-	segments_send(ctx);
+	if (before == FS_NEVER)
+		segments_send(ctx);
+	else
+		segments_send_soon(ctx);
 }
 
 void segments_tick(struct context *ctx)

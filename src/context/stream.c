@@ -11,6 +11,7 @@
 #include "context/control.h"
 #include "context/stay.h"
 #include "context/stream_internal.h"
+#include "context/turn.h"
 #include "socket/epoll.h"
 #include "socket/opts.h"
 #include "sys/sys.h"
@@ -250,11 +251,13 @@ struct dispatch {
 	size_t total, done;
 	fs_ns limit;	/* SO_SNDTIMEO */
 	bool may_wait;
+	bool counted;	/* as a call of its turn */
+	bool more;	/* others of the turn will follow */
 };
 
-static uint32_t send_flags(int flags)
+static uint32_t send_flags(const struct dispatch *t)
 {
-	return (flags & MSG_MORE ? TCP_SEND_MORE : 0) | (flags & MSG_OOB ? TCP_SEND_OOB : 0);
+	return (t->more || (t->d->flags & MSG_MORE) ? TCP_SEND_MORE : 0) | (t->d->flags & MSG_OOB ? TCP_SEND_OOB : 0);
 }
 
 /* Lock held. Queue what there is room for. */
@@ -270,7 +273,7 @@ static ssize_t give(struct dispatch *t, struct sock *s)
 		return (ssize_t)t->done; /* the next call's */
 	context_segments_reserve(ctx, t->total - t->done);
 	do
-		sent = tcp_send(s->stream.conn, &ctx->env, iov, n, send_flags(t->d->flags), ctx->now);
+		sent = tcp_send(s->stream.conn, &ctx->env, iov, n, send_flags(t), ctx->now);
 	while (sent == -ENOMEM && context_payload_reserve(ctx));
 	if (sent < 0)
 		return sent;
@@ -314,10 +317,16 @@ static ssize_t send_once(struct dispatch *t)
 	}
 	t->limit = s->stream.sndtimeo;
 	t->may_wait = !s->nonblock && !(t->d->flags & MSG_DONTWAIT);
+	t->more = !t->counted && turn_says(ctx, HABIT_DATA, s);
+	t->counted = true;
+	if (__builtin_expect(t->more, 0))
+		segments_keep(ctx, s);
 	do {
 		before = t->done;
 		ret = give(t, s);
 	} while (ret == -EAGAIN && t->done > before);
+	if (!t->more && t->done)
+		segments_kept(ctx, s);
 	if (ret >= 0 && (t->d->flags & MSG_ZEROCOPY) && s->stream.zerocopy)
 		note_copied(ctx, s);
 	segments_flush_soon(ctx);

@@ -10,6 +10,7 @@
 #include "context/helper.h"
 #include "context/lease.h"
 #include "context/stream_internal.h"
+#include "context/turn.h"
 #include "sys/sys.h"
 
 enum {
@@ -129,6 +130,7 @@ static int begin(struct context *ctx, struct sock *s, struct ip_dst *d, const st
 	stream_preset(ctx, &s->stream.options);
 	tcp_set_options(s->stream.conn, &ctx->env, &s->stream.options, ctx->now);
 	context_neigh_want(ctx, d);
+	turn_says(ctx, HABIT_CONNECT, s);
 	error = tcp_connect(s->stream.conn, &ctx->env, &local, port, remote, remote_port, ctx->now);
 	if (error == 0)
 		error = steer_bound(ctx, s);

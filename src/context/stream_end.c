@@ -14,6 +14,7 @@
 #include "context/lease.h"
 #include "context/stamp.h"
 #include "context/stream_internal.h"
+#include "context/turn.h"
 #include "socket/epoll.h"
 #include "socket/opts.h"
 #include "sys/sys.h"
@@ -222,6 +223,8 @@ static void let_conn_go(struct context *ctx, struct sock *s)
 
 	s->stream.conn = NULL;
 	conn->user = NULL;
+	turn_says(ctx, HABIT_END, s);
+	segments_kept(ctx, s);
 	tcp_close(conn, &ctx->env, ctx->now);
 	segments_send_soon(ctx);
 }
@@ -311,6 +314,7 @@ int stream_shutdown(struct context *ctx, int fd, int how)
 		stream_disconnect(ctx, s); /* whichever half it names (inet_shutdown()) */
 		ret = 0;
 	} else if (s->stream.conn) {
+		turn_says(ctx, HABIT_END, s);
 		ret = tcp_shutdown(s->stream.conn, &ctx->env, bits[how], ctx->now);
 		segments_send_soon(ctx);
 	} else if (stream_listens(&s->stream) && (how == SHUT_RD || how == SHUT_RDWR)) {

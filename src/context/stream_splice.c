@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "context/stream_internal.h"
+#include "context/turn.h"
 #include "sys/sys.h"
 
 enum {
@@ -34,6 +35,8 @@ struct carry {
 	bool nonblock;	/* the stream's own */
 	bool held;	/* bytes were sent with the promise of more */
 	fs_ns limit;	/* SO_SNDTIMEO, SO_RCVTIMEO */
+	bool counted;	/* as a call of its turn */
+	bool more;	/* others of the turn will follow */
 };
 
 /* --- both ways --- */
@@ -129,7 +132,7 @@ static ssize_t fill(struct carry *c, struct tcp_conn *conn)
 	n = read_now(c, &r);
 	if (n > 0)
 		c->held = (c->flags & MSG_MORE) || (c->at >= 0 && (size_t)n < c->left);
-	tcp_commit(conn, &ctx->env, &r, (size_t)FS_MAX(n, 0), n <= 0 || c->held ? TCP_SEND_MORE : 0, ctx->now);
+	tcp_commit(conn, &ctx->env, &r, (size_t)FS_MAX(n, 0), n <= 0 || c->held || c->more ? TCP_SEND_MORE : 0, ctx->now);
 	if (n == -EAGAIN || n == -EOPNOTSUPP) {
 		c->want = c->at >= 0 ? WANT_DISK : WANT_OTHER;
 		return -EAGAIN;
@@ -145,11 +148,17 @@ static ssize_t fill_once(struct carry *c)
 	if (!s)
 		return CONTEXT_KERNEL;
 	c->limit = s->stream.sndtimeo;
+	c->more = !c->counted && turn_says(c->ctx, HABIT_DATA, s);
+	c->counted = true;
+	if (c->more)
+		segments_keep(c->ctx, s);
 	do {
 		n = fill(c, s->stream.conn);
 		if (n > 0)
 			count(c, (size_t)n);
 	} while (n > 0 && c->left > 0);
+	if (!c->more && c->left == 0)
+		segments_kept(c->ctx, s);
 	return leave(c, n);
 }
 

@@ -10,6 +10,7 @@
 
 #include <stdint.h>
 
+#include "context/habit.h"
 #include "context/spin.h"
 
 struct stay;
@@ -27,9 +28,11 @@ struct context_thread {
 	struct turn {	       /* since its last wait (turn.h) */
 		fs_ns since;   /* it was told of events then; 0 = of none, or it has come back */
 		fs_ns told;    /* the same, kept */
-		bool many;     /* of more than one */
+		uint16_t events; /* of so many */
 		uint8_t proven; /* short turns in a row, up to TURN_PROVEN */
+		uint8_t brisk; /* turns in a row that were short, or for their many events, likewise */
 		uint16_t processors; /* it may use, up to what matters; 0 = not asked yet */
+		struct habit habit; /* calls that send */
 	} turn;
 };
 

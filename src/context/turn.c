@@ -17,20 +17,33 @@ enum {
 	LARGE = 4096, /* bytes of a frame that waits for no other: what fills the caches is better gone */
 };
 
+/* How long a turn of so many events may take, and the next call still comes soon. */
+static fs_ns brisk(const struct turn *t)
+{
+	return FS_MAX(TURN_SHORT_NS, t->events * TURN_EVENT_NS);
+}
+
+static void note(uint8_t *in_row, bool good)
+{
+	if (!good)
+		*in_row = 0;
+	else if (*in_row < TURN_PROVEN)
+		++*in_row;
+}
+
 /* Its length tells what to expect of the next ones. */
 static void learn(struct turn *t, fs_ns now)
 {
-	if (now - t->since > TURN_SHORT_NS)
-		t->proven = 0;
-	else if (t->proven < TURN_PROVEN)
-		t->proven++;
+	habit_end(&t->habit);
+	note(&t->proven, now - t->since <= TURN_SHORT_NS);
+	note(&t->brisk, now - t->since <= brisk(t));
 	t->since = 0;
 }
 
 void turn_close(struct context *ctx)
 {
 	learn(&context_thread.turn, ctx->now);
-	if (ctx->stack->held_since)
+	if (ctx->stack->held_since || ctx->soon.sock)
 		segments_flush(ctx);
 }
 
@@ -39,12 +52,27 @@ void turn_close(struct context *ctx)
 static bool any_large(const struct context *ctx)
 {
 	for (unsigned i = 0; i < ctx->n_handles; i++) {
-		const struct fbuf_queue *out = &ctx->stack->ip.port[i].out;
+		const struct fbuf *f = ctx->handle[i].ops ? ctx->stack->ip.port[i].out.head : NULL;
 
-		if (ctx->handle[i].ops && out->tail && out->tail->total > LARGE)
-			return true;
+		for (; f; f = f->link) /* a large one is not the last: the end of a write follows it */
+			if (f->total > LARGE)
+				return true;
 	}
 	return false;
+}
+
+bool turn_adds(struct context *ctx, enum habit_word word, const struct sock *s)
+{
+	struct turn *t = &context_thread.turn;
+
+	return habit_say(&t->habit, word, s, ctx->now) && helper_runs(ctx);
+}
+
+/* Has something waited as long as it may? */
+static bool is_due(const struct context *ctx)
+{
+	return (ctx->stack->held_since && ctx->now - ctx->stack->held_since >= TURN_HOLD_NS) ||
+	       (ctx->soon.sock && ctx->now - ctx->soon.since >= TURN_HOLD_NS);
 }
 
 bool turn_holds(struct context *ctx)
@@ -53,12 +81,16 @@ bool turn_holds(struct context *ctx)
 	struct stack *s = ctx->stack;
 	uint32_t n;
 
-	if (ctx->now - t->since > TURN_SHORT_NS)
+	if (ctx->now - t->since > brisk(t))
 		learn(t, ctx->now);
-	if (!t->since || t->proven < TURN_PROVEN || !helper_runs(ctx))
+	if (!t->since || (t->brisk < TURN_PROVEN && !t->habit.left) || !helper_runs(ctx))
 		return false;
+	if (is_due(ctx)) {
+		t->habit.left = 0;
+		return false;
+	}
 	n = segments_waiting(ctx);
-	if (n == 0 || n >= TURN_FRAMES || any_large(ctx) || (s->held_since && ctx->now - s->held_since >= TURN_HOLD_NS))
+	if (n == 0 || n >= TURN_FRAMES || any_large(ctx))
 		return false;
 	if (!s->held_since) {
 		s->held_since = ctx->now;
@@ -126,15 +158,16 @@ bool turn_crowds(const struct context *ctx)
 fs_ns turn_look(struct context *ctx)
 {
 	struct stack *s = ctx->stack;
-	uint64_t held_back = s->counter[FS_CTR_tcp_held_back];
+	uint64_t held_back = s->counter[FS_CTR_tcp_held_back] + s->counter[FS_CTR_tcp_kept];
 	bool active = held_back != ctx->helper.held_back;
 
 	ctx->helper.held_back = held_back;
-	if (s->held_since && ctx->now - s->held_since >= TURN_LATE_NS)
+	if ((s->held_since && ctx->now - s->held_since >= TURN_LATE_NS) ||
+	    (ctx->soon.sock && ctx->now - ctx->soon.since >= TURN_LATE_NS))
 		segments_flush(ctx);
 	if (turn_relied_on(ctx) && ctx->now - ctx->driver.at <= LATELY_NS)
 		active = true;
 	/* While the program holds frames from time to time, or has light sleepers, looks follow each other: no call has to
 	 * ask for one. */
-	return active || s->held_since ? ctx->now + TURN_LATE_NS : FS_NEVER;
+	return active || s->held_since || ctx->soon.sock ? ctx->now + TURN_LATE_NS : FS_NEVER;
 }

@@ -2,7 +2,8 @@
 /*
  * turn.h - what a thread does between two waits for several descriptors: its turn.
  *
- * A thread whose last TURN_PROVEN turns were short will be back soon. Two things rest on that:
+ * A thread whose last TURN_PROVEN turns were short will be back soon, or, where it had many events, makes its next call soon.
+ * Two things rest on that:
  *
  * Answers leave together (decision 0032). A program that was told of several events at once answers one after the other.
  * Frames that leave with each answer cost a system call each, and wake a peer each. So they wait in the ports' out queues
@@ -10,6 +11,9 @@
  *	until it waits again, for whatever			turn_end()
  *	or there are TURN_FRAMES or a large one, or the first waits TURN_HOLD_NS	the call that has frames then
  *	or the helper finds them TURN_LATE_NS old		the program computes after all
+ *
+ * And so does what several calls say in answer to one event (decision 0034), where the thread has the habit of making so
+ * many: until the last of them, or as above. Bytes that others will follow stay in their connection as with MSG_MORE.
  *
  * One drives, the others sleep (decision 0033). A thread that comes back again and again takes what the ports receive, for
  * all; it is the driver. Others that go to sleep meanwhile sleep lightly: frames do not wake them, the driver rings when there
@@ -30,6 +34,7 @@ enum {
 
 #define TURN_HOLD_NS FS_US(30)
 #define TURN_SHORT_NS FS_US(500)
+#define TURN_EVENT_NS FS_US(50) /* for each event of a turn of many that is brisk */
 #define TURN_LATE_NS FS_MS(1)
 
 /* This thread is told of @n events. No lock. */
@@ -38,10 +43,11 @@ static inline void turn_begin(fs_ns now, int n)
 	if (n <= 0)
 		return;
 	context_thread.turn.since = context_thread.turn.told = now;
-	context_thread.turn.many = n > 1;
+	context_thread.turn.events = (uint16_t)FS_MIN(n, UINT16_MAX);
 }
 
 void turn_close(struct context *ctx);
+bool turn_adds(struct context *ctx, enum habit_word word, const struct sock *s);
 
 /* It comes back: what waits leaves. Lock held, ctx->now the time. */
 static inline void turn_end(struct context *ctx)
@@ -53,10 +59,23 @@ static inline void turn_end(struct context *ctx)
 /* Is there one, of several events? */
 static inline bool turn_of_many(void)
 {
-	return context_thread.turn.since && context_thread.turn.many;
+	return context_thread.turn.since && context_thread.turn.events > 1;
 }
 
-/* In such a turn: may what is in the out queues stay there? Lock held. */
+/* Are more calls expected that send something? */
+static inline bool turn_goes_on(void)
+{
+	return context_thread.turn.since && context_thread.turn.habit.left;
+}
+
+/* A call for @s is about to send. True: what it sends may wait for the next one, at most until the turn ends. Lock held,
+ * ctx->now the time. */
+static inline bool turn_says(struct context *ctx, enum habit_word word, const struct sock *s)
+{
+	return context_thread.turn.since && turn_adds(ctx, word, s);
+}
+
+/* In a turn of either kind: may what is in the out queues stay there? Lock held. */
 bool turn_holds(struct context *ctx);
 
 /* This thread waits and polls: is it, or does it become the driver? Lock held. */

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-test_turns - what rests on a thread coming back soon (decisions 0032, 0033), where it does and where it does not.
+test_turns - what rests on a thread coming back soon (decisions 0032 to 0034), where it does and where it does not.
 
 Nothing here measures how long something takes: a program computes until its peer has said in a file that both map that it
 has what it waits for.
@@ -119,6 +119,55 @@ CALLER = textwrap.dedent("""
 """)
 
 
+# Answers by two calls, or by one where the peer asks for that. In the last round it computes between them until the peer has
+# what the first one sent.
+PARTS = textwrap.dedent("""
+    import mmap, os, select, socket, sys
+    word = mmap.mmap(os.open(sys.argv[3], os.O_RDONLY), 1, prot=mmap.PROT_READ)
+    rounds = int(sys.argv[4])
+    listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+    print("ready", flush=True)
+    peer = listener.accept()[0]
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    ready = select.epoll()
+    ready.register(peer.fileno(), select.EPOLLIN)
+    for n in range(1, rounds + 1):
+        ready.poll()
+        said = peer.recv(10)
+        peer.send(b"h")
+        while n == rounds and word[0] == 0:
+            pass
+        if said == b"2":
+            peer.send(b"b")
+    ready.poll()
+    peer.recv(10)
+    peer.send(b"h")
+    peer.send(b"b")
+    peer.close()
+    listener.accept()
+""")
+
+READER = textwrap.dedent("""
+    import mmap, os, select, socket, sys
+    word = mmap.mmap(os.open(sys.argv[3], os.O_RDWR), 1)
+    rounds = int(sys.argv[4])
+    peer = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=float(sys.argv[5]))
+    for n in range(1, rounds):
+        peer.send(b"2" if n % 40 else b"1")
+        assert peer.recv(1) == b"h"
+        assert n % 40 == 0 or peer.recv(1) == b"b"
+    peer.send(b"2")
+    first = peer.recv(2)
+    word[0] = 1
+    print(first.decode(), peer.recv(2).decode())
+    peer.send(b"2")
+    whole = b""
+    while data := peer.recv(10):
+        whole += data
+    print(whole.decode())
+""")
+
+
 @pytest.fixture(scope="module")
 def pair():
     with net.Pair("fsock-turn") as pair:
@@ -154,3 +203,13 @@ def test_who_sleeps_beside_a_driver_is_woken_even_if_that_computes(pair, helper)
     said, counters = _run(pair, TWO_THREADS, CALLER, 10, cpu=proc.cpus()[0], profile="latency", helper=helper)
     assert said == ["True"] * 10
     assert counters["sleeps_light"] > 0 if helper else counters["sleeps_light"] == 0, counters
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("helper", [1, 0])
+def test_what_is_said_by_several_calls_does_not_wait_for_a_program_that_computes(pair, helper):
+    """Where a thread has the habit of sending twice, the first call's bytes leave with the second one's: or with its next
+    wait, or by the helper, without which they leave at once."""
+    said, counters = _run(pair, PARTS, READER, 240, profile="latency", helper=helper)
+    assert said == ["h", "b", "hb"]
+    assert counters["tcp_kept"] >= 20 if helper else counters["tcp_kept"] == 0, counters
