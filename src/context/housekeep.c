@@ -176,7 +176,8 @@ bool context_port_is_shared(struct context *ctx, struct sock *s)
 		clashes = true;
 		context_unicast_off(ctx, other);
 	}
-	return clashes || is_foreign(ctx, s);
+	/* Who does not share has had it from bind() that nobody else has the port. */
+	return clashes || (s->shareable && is_foreign(ctx, s));
 }
 
 static bool may_be_joined(const struct sock *s)
