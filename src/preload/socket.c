@@ -15,6 +15,14 @@
 #include "preload/leave.h"
 #include "preload/libc.h"
 #include "preload/process.h"
+#include "preload/socket.h"
+
+void preload_opened(int fd, int domain, int type, int protocol)
+{
+	lifecycle_opened(fd, domain, type, protocol, (context_ppoll_fn *)(void *)LIBC(ppoll));
+	preload_register_fork();
+	preload_leave_opened(fd);
+}
 
 FSOCK_EXPORT int socket(int domain, int type, int protocol)
 {
@@ -22,13 +30,10 @@ FSOCK_EXPORT int socket(int domain, int type, int protocol)
 
 	if (fd < 0)
 		return fd;
-	if ((domain == AF_INET || domain == AF_INET6) && !preload_leave_confined()) {
-		lifecycle_opened(fd, domain, type, protocol, (context_ppoll_fn *)(void *)LIBC(ppoll));
-		preload_register_fork();
-		preload_leave_opened(fd);
-	} else {
+	if ((domain == AF_INET || domain == AF_INET6) && !preload_leave_confined())
+		preload_opened(fd, domain, type, protocol);
+	else
 		lifecycle_reused(fsock_context, fd);
-	}
 	return fd;
 }
 
@@ -145,6 +150,14 @@ FSOCK_EXPORT int shutdown(int fd, int how)
 	return ret;
 }
 
+int preload_option_set(int fd, int level, int name, const void *value, socklen_t len)
+{
+	if (stream_is(fsock_context, fd))
+		return (int)libc_result(stream_option(fsock_context, fd, level, name, value, len));
+	lifecycle_option(fsock_context, fd, level, name, value, len);
+	return 0;
+}
+
 FSOCK_EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
 	int ret = stream_is(fsock_context, fd) ? stream_option_before(fsock_context, fd, level, name) : 0;
@@ -155,13 +168,7 @@ FSOCK_EXPORT int setsockopt(int fd, int level, int name, const void *value, sock
 	if (ret < 0 && errno == EINVAL && stream_is(fsock_context, fd) &&
 	    stream_option_again(fsock_context, fd, level, name, value, len))
 		ret = LIBC(setsockopt)(fd, level, name, value, len);
-	if (ret < 0 || !fsock_context)
-		return ret;
-	if (!stream_is(fsock_context, fd))
-		lifecycle_option(fsock_context, fd, level, name, value, len);
-	else
-		ret = (int)libc_result(stream_option(fsock_context, fd, level, name, value, len));
-	return ret;
+	return ret < 0 || !fsock_context ? ret : preload_option_set(fd, level, name, value, len);
 }
 
 FSOCK_EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *len)

@@ -6,6 +6,7 @@ their sockets by another one. On kernel sockets and on fsock, which has to have 
 import collections
 import pathlib
 import signal
+import subprocess
 import textwrap
 
 import pytest
@@ -119,6 +120,90 @@ def test_socket_activation(ends, tmp_path):
             assert proc.until(lambda: fsock.accelerated(running.pid)), fsock.stat(running.pid)
         talk(ends, tmp_path / "lines")
         assert not fsock.accelerated(running.pid)
+
+
+ACTIVATED_DATAGRAMS = textwrap.dedent("""
+    import socket
+    sock = socket.socket(fileno=3)
+    while True:
+        data, peer = sock.recvfrom(65536)
+        sock.sendto(data.upper(), peer)
+""")
+
+
+def activated(pair, program, *options):
+    """The tool itself not under fsock, but the program that it executes."""
+    return pair.b.popen(["systemd-socket-activate", *options, "-l", f"{net.B4}:9000",
+                         *fsock.run([PYTHON, "-c", program], profile="latency")], env=fsock.CLEAN)
+
+
+def test_an_activated_listener_is_taken(pair, tmp_path):
+    """The connection that the program was started for is the kernel's, those that come after take the fast path."""
+    path = tmp_path / "lines"
+    path.write_text(LINES)
+    pair.meet()
+    with activated(pair, ACTIVATED) as running:
+        assert proc.until(lambda: "Listening on" in running.err), running.err
+        for _ in range(3):
+            with path.open() as stdin:
+                done = pair.a.run(["socat", "-t", 20, "-", f"TCP4:{net.B4}:9000"], env=fsock.CLEAN, stdin=stdin)
+            assert done.out == LINES.upper(), running.err
+        report = fsock.settled(running.pid)
+        assert any(sock["fd"] == 3 and sock["accelerated"] for sock in fsock.sockets(report)), report
+        assert fsock.counters(running.pid)["tcp_opened_passive"] == 2, report
+
+
+def test_an_activated_datagram_socket_is_taken(pair):
+    pair.meet()
+    pair.a.run(["ethtool", "-K", net.LINK, "tx", "off"])  # whole sums: what lacks them the kernel has at first
+    with activated(pair, ACTIVATED_DATAGRAMS, "--datagram") as running:
+        assert proc.until(lambda: "Listening on" in running.err), running.err
+        done = pair.a.run([PYTHON, PROGRAMS / "echo_client.py", "socket", net.B4, 9000, 100], env=fsock.CLEAN)
+        assert done.status == 0 and done.out.startswith("100 "), done.out + done.err + running.err
+        seen = fsock.sum_counts(fsock.sockets(fsock.settled(running.pid)))
+    assert seen.rx_kernel >= 1 and seen.rx_fast >= 90 and seen.total == 200, seen
+
+
+# Opens a listener of options and executes the program of its arguments with it; what that one finds.
+ACTIVATES = textwrap.dedent("""
+    import os, socket, sys
+    listener = socket.create_server((sys.argv[1], 9000), backlog=7)
+    for level, name, value in ((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+                               (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 77), (socket.SOL_SOCKET, socket.SO_RCVBUF, 50000),
+                               (socket.IPPROTO_IP, socket.IP_TOS, 16)):
+        listener.setsockopt(level, name, value)
+    os.dup2(os.dup(listener.fileno()), 3)
+    os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+    os.execv(sys.argv[2], sys.argv[2:])
+""")
+FINDS = textwrap.dedent("""
+    import socket, struct, time
+    listener = socket.socket(fileno=3)
+    print("ready", flush=True)
+    peer = listener.accept()[0]
+    for sock in listener, peer:
+        print(*[sock.getsockopt(level, name) for level, name in (
+            (socket.SOL_SOCKET, socket.SO_KEEPALIVE), (socket.IPPROTO_TCP, socket.TCP_NODELAY),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), (socket.SOL_SOCKET, socket.SO_RCVBUF),
+            (socket.IPPROTO_IP, socket.IP_TOS), (socket.SOL_SOCKET, socket.SO_REUSEADDR))])
+    print("backlog", struct.unpack_from("I", listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 28)[0], flush=True)
+    peer.recv(1)
+""")
+
+
+def test_an_activated_listener_keeps_its_options(pair):
+    """Its own and those of the connections that it hands out, as on the kernel."""
+    found = []
+    pair.meet()
+    for program in [PYTHON, "-c", FINDS], fsock.run([PYTHON, "-c", FINDS], profile="latency"):
+        with pair.b.popen([PYTHON, "-c", ACTIVATES, net.B4, *program], env=fsock.CLEAN) as running:
+            assert running.wait_for("ready"), running.err
+            with pair.a.popen(["socat", "-", f"TCP4:{net.B4}:9000"], stdin=subprocess.PIPE, env=fsock.CLEAN) as peer:
+                assert running.wait_for("backlog"), running.out + running.err
+                fast = len(found) == 1 and fsock.counters(running.pid)["tcp_opened_passive"]
+                peer.child.stdin.close()
+            found.append(running.out.replace("ready\n", ""))
+    assert found[0] == found[1] and fast == 1, found
 
 
 @pytest.mark.parametrize("how", ["systemd", "inetd"])
