@@ -8,9 +8,9 @@
  * once (RFC 9293 3.10.7.4, MUST-58, MUST-59). The rules and their numbers are Linux's.
  *
  * With tcp_config.hold_acks an ACK that Linux would send at once is held while the program may be about to answer: that
- * of a small message on a young connection, and the third of a handshake. A request, its answer and the end of a
- * connection then take three segments less. It is held in tcp_stack.held until the program waits for something else, and
- * a timer runs as for any delayed ACK.
+ * of a small message on a young connection, that of the peer's FIN and what came with it, and the third of a handshake.
+ * A request, its answer and the end of a connection then take three segments less. It is held in tcp_stack.held until the
+ * program waits for something else, and a timer runs as for any delayed ACK.
  * Standards: RFC 9293 3.8.6.3 (SHLD-18, SHLD-19, MUST-40), RFC 5681 4.2.
  */
 #include "base/err.h"
@@ -160,10 +160,10 @@ void tcp_ack_after_read(struct tcp_conn *c, const struct ip_env *env, uint32_t n
 	if (tcp_has(c, TCP_CONN_FROZEN) || c->state == TCP_CLOSED)
 		return;
 	if (c->ack_flags & (TCP_ACK_NOW | TCP_ACK_DELAYED)) {
-		bool is_end = c->rcv_charge == 0 && n > 0;
+		bool is_end = c->rcv_charge == 0 && n > 0, held = tcp_ack_is_held(c);
 
-		send = c->rcv_nxt - c->rcv_wup > c->rcv_mss ||
-		       (is_end && !tcp_ack_is_held(c) && ((pushed & TCP_ACK_PUSHED2) || (pushed && !(c->ack_flags & TCP_ACK_PINGPONG))));
+		send = (c->rcv_nxt - c->rcv_wup > c->rcv_mss && !(held && tcp_has(c, TCP_CONN_FIN_RECEIVED))) ||
+		       (is_end && !held && ((pushed & TCP_ACK_PUSHED2) || (pushed && !(c->ack_flags & TCP_ACK_PINGPONG))));
 	}
 	if (!send && n > 0 && !tcp_has(c, TCP_CONN_FIN_RECEIVED | TCP_CONN_SHUT_RD))
 		send = tcp_window_opened(c);

@@ -126,7 +126,8 @@ static bool take_fin(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 	case TCP_ESTABLISHED:
 		/* Our FIN may follow soon and carry the ACK. */
 		c->ack_flags |= TCP_ACK_PINGPONG;
-		tcp_ack_owed(c, now);
+		if (!tcp_ack_hold(c, now))
+			tcp_ack_owed(c, now);
 		tcp_set_state(c, env, TCP_CLOSE_WAIT);
 		return false;
 	case TCP_FIN_WAIT1:
@@ -201,6 +202,12 @@ static bool take_in_order(struct tcp_conn *c, struct tcp_in *in)
 	return true;
 }
 
+/* Does the FIN behind what was just taken say what is owed for both? */
+static bool fin_owes(const struct tcp_conn *c, bool fin, tcp_seq at)
+{
+	return fin && at == c->rcv_nxt && c->state == TCP_ESTABLISHED && c->stack->config.hold_acks;
+}
+
 static void tell_readable(struct tcp_conn *c, const struct ip_env *env)
 {
 	if (c->rcv_nxt - c->copied_seq >= c->options.rcvlowat || tcp_is_full(c))
@@ -240,7 +247,7 @@ static bool take_text(struct tcp_conn *c, const struct ip_env *env, struct tcp_i
 		}
 		if (had_gap)
 			tcp_ack_now(c);
-		else
+		else if (!fin_owes(c, fin, fin_at))
 			tcp_ack_owed(c, in->now);
 		tell_readable(c, env);
 	}

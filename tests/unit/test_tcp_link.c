@@ -113,6 +113,35 @@ static void link__held_acks_ride(void **state)
 	pair_close(&p);
 }
 
+/* The end of the peer comes with the last of what it said, a full segment: our own end answers both. */
+static void link__held_acks_of_the_end_ride(void **state)
+{
+	uint8_t answer[1448] = { 0 };
+	struct tcp_pair p;
+	char byte = 'x';
+
+	pair_open(&p);
+	pair_establish(&p);
+	p.a.tcp.config.hold_acks = p.b.tcp.config.hold_acks = true;
+	assert_int_equal(pair_send(&p, p.ca, &byte, 1, 0), 1);
+	pair_run(&p, FS_MS(3));
+	assert_int_equal(pair_recv(&p, p.cb, &byte, 1, 0), 1);
+	p.sent[0] = p.sent[1] = 0;
+	assert_int_equal(pair_send(&p, p.cb, answer, sizeof(answer) - 1, TCP_SEND_MORE), sizeof(answer) - 1);
+	tcp_close(p.cb, &p.b.h.env, p.now);
+	pair_run(&p, FS_MS(3));
+	assert_int_equal(p.ca->state, TCP_CLOSE_WAIT);
+	assert_int_equal(p.sent[1], 1);
+	assert_int_equal(p.sent[0], 0);
+	assert_int_equal(pair_recv(&p, p.ca, answer, sizeof(answer), 0), sizeof(answer) - 1);
+	assert_int_equal(pair_recv(&p, p.ca, answer, sizeof(answer), 0), 0);
+	tcp_close(p.ca, &p.a.h.env, p.now);
+	pair_run(&p, FS_MS(3));
+	assert_int_equal(p.sent[0], 1);
+	assert_int_equal(p.sent[1], 2);
+	pair_close(&p);
+}
+
 /* One that is held anew is younger than what was held meanwhile, and stands in nobody's way. */
 static void link__held_acks_leave_oldest_first(void **state)
 {
@@ -579,6 +608,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(link__handshake_and_close),
 		cmocka_unit_test(link__held_acks_ride),
+		cmocka_unit_test(link__held_acks_of_the_end_ride),
 		cmocka_unit_test(link__held_acks_leave_oldest_first),
 		cmocka_unit_test(link__bytes_both_ways),
 		cmocka_unit_test(link__loss),
