@@ -379,8 +379,8 @@ static void close_all(struct context *ctx)
 /* Does the peer still have to hear something of it, or in FIN-WAIT-2 we of the peer? */
 static bool is_unfinished(const struct tcp_conn *conn)
 {
-	return tcp_has(conn, TCP_CONN_ORPHAN) && !tcp_has(conn, TCP_CONN_FROZEN) && conn->state != TCP_CLOSED && conn->state != TCP_SYN_SENT &&
-	       conn->state != TCP_SYN_RECEIVED;
+	return tcp_has(conn, TCP_CONN_ORPHAN) && !tcp_has(conn, TCP_CONN_FROZEN) && conn->state != TCP_CLOSED &&
+	       conn->state != TCP_SYN_SENT && conn->state != TCP_SYN_RECEIVED;
 }
 
 /* Has it said everything, and the peer acknowledged it? It loses nothing when nobody goes on with it. */

@@ -14,7 +14,6 @@
 #include "socket/epoll.h"
 #include "sys/sys.h"
 
-
 #define BIRTH_NS FS_SEC(3) /* a child that has not said its number by then was never born */
 
 static void take_bit_of(struct list *socks, uint64_t bit)

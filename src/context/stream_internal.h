@@ -104,7 +104,8 @@ void stream_read_names(struct sock *s, int fd);
 /* The socket of the fresh descriptor @fd that @listener accepts; NULL = no memory. Its connection is to be set. */
 struct sock *stream_adopt(struct context *ctx, int fd, const struct sock *listener, int flags);
 
-/* @s, whose shadow is @fd, listens for the kernel alone: its O_NONBLOCK is the program's again. @fd < 0: whoever has one does it. */
+/* @s, whose shadow is @fd, listens for the kernel alone: its O_NONBLOCK is the program's again. @fd < 0: whoever has one
+ * does it. */
 void stream_give_flags_back(const struct sock *s, int fd);
 
 /* A socket that is the kernel's alone: its descriptor is libc's from now on, with a record. False: not yet. */

@@ -16,8 +16,8 @@
  *
  * Does:     ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK; IPv4, IPv6, IPv4 on an AF_INET6 socket.
  * Does not: handshakes (the socket may connect by itself once the engine's attempt is aborted) nor TIME-WAIT (nobody needs
- *           it moved). It does not close: an orphan's descriptor is closed by the caller after host_repair_start(). ECN and the urgent
- *           mark stay behind, the kernel has no way to be told of them.
+ *           it moved). It does not close: an orphan's descriptor is closed by the caller after host_repair_start(). ECN
+ *           and the urgent mark stay behind, the kernel has no way to be told of them.
  * Threads:  any, one per socket.
  * Errors:   0 or -errno. -EPERM: CAP_NET_ADMIN is missing.
  */

@@ -19,7 +19,9 @@ enum {
 };
 
 /* How a value becomes the field. */
-enum form { FORM_U8, FORM_U32, FORM_BOOL, FORM_SECONDS, FORM_MS, FORM_TRIPLE, FORM_KEEP_IDLE, FORM_KEEP_INTERVAL, FORM_KEEP_COUNT };
+enum form {
+	FORM_U8, FORM_U32, FORM_BOOL, FORM_SECONDS, FORM_MS, FORM_TRIPLE, FORM_KEEP_IDLE, FORM_KEEP_INTERVAL, FORM_KEEP_COUNT
+};
 
 struct entry {
 	const char *name;

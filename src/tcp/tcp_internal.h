@@ -161,7 +161,8 @@ void tcp_window_adapt(struct tcp_conn *c, fs_ns now);
 
 /* --- delack.c: acknowledging --- */
 
-/* A data segment arrived (before its frame is taken): estimates rcv_mss, the receiver's round trip, delayed-ACK timeout, opens the window. */
+/* A data segment arrived (before its frame is taken): estimates rcv_mss, the receiver's round trip, the delayed-ACK
+ * timeout, opens the window. */
 void tcp_rx_measure(struct tcp_conn *c, const struct tcp_in *in);
 
 /* One is owed for data just received: decide now, later or with the answer (SHLD-18, SHLD-19, MUST-40). */

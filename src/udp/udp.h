@@ -3,8 +3,9 @@
  * udp.h - UDP (RFC 768, RFC 8200 8.1) between ip and the sockets.
  *
  * Does:     look-up (connected, specific, wildcard; IPv4 also on dual-stack IPv6 sockets), copies for
- *           every receiver of a group (group.h), length and checksum rules, receive queues within their limits and fair share of the pinned pool,
- *           building datagrams into frames in one copy-and-sum pass.
+ *           every receiver of a group (group.h), length and checksum rules, receive queues within
+ *           their limits and fair share of the pinned pool, building datagrams into frames in one
+ *           copy-and-sum pass.
  * Does not: choose routes (a struct ip_dst is handed in), send more than one frame per datagram
  *           (larger ones take the shadow), know descriptors or threads.
  * Threads:  holder of the stack's lock only.
