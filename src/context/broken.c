@@ -72,15 +72,15 @@ static void reset(int fd)
 	union stream_name name;
 	struct pollfd ready;
 	socklen_t len;
-	int listener = listen_beside(fd, &name, &len), other = -1;
+	int listener = listen_beside(fd, &name, &len), other = -1, ret;
 
 	if (listener < 0)
 		return;
 	ready = (struct pollfd){ .fd = listener, .events = POLLIN };
 	sys_fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-	sys_connect(fd, &name, len);
+	ret = sys_connect(fd, &name, len);
 	sys_fcntl(fd, F_SETFL, flags);
-	if (sys_ppoll(&ready, 1, &limit, NULL) > 0)
+	if ((ret == 0 || ret == -EINPROGRESS) && sys_ppoll(&ready, 1, &limit, NULL) > 0)
 		other = sys_accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	if (other >= 0) {
 		sys_setsockopt(other, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
