@@ -168,9 +168,8 @@ static void ring_all(const struct context *ctx)
 			sys_write(ctx->doorbell[i], &one, sizeof(one));
 }
 
-static void let_go(struct context *ctx)
+static void let_streams_go(struct context *ctx)
 {
-	close_ports(ctx);
 	if (mem_map_rest(&ctx->arena, ctx->stack->arena_len) < 0)
 		return; /* other processes' registrations may lie there */
 	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
@@ -179,6 +178,12 @@ static void let_go(struct context *ctx)
 		if (s && s->protocol == SOCK_TCP)
 			let_stream_go(ctx, fd, s);
 	}
+}
+
+static void let_go(struct context *ctx)
+{
+	close_ports(ctx);
+	let_streams_go(ctx);
 	ring_all(ctx);
 }
 
