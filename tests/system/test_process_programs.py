@@ -7,6 +7,7 @@ import collections
 import pathlib
 import signal
 import subprocess
+import tempfile
 import textwrap
 
 import pytest
@@ -68,6 +69,50 @@ def test_gunicorn(ends, tmp_path):
         assert proc.until(lambda: running.err.count("Worker exiting") == WORKERS), running.err
         after = ask()
     assert len(before) == len(after) == WORKERS and not before.keys() & after.keys(), (before, after)
+
+
+APACHE = """
+ServerRoot {folder}
+ServerName test
+Listen {address}:8080
+LoadModule mpm_prefork_module /usr/lib/apache2/modules/mod_mpm_prefork.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+User nobody
+Group nogroup
+PidFile {folder}/pid
+ErrorLog {folder}/errors
+LogFormat "%P" child
+CustomLog {folder}/children child
+DocumentRoot {folder}/files
+StartServers 4
+MinSpareServers 4
+MaxRequestWorkers 8
+"""
+
+
+def test_apache(ends):
+    """Children of its prefork serve a page, give up root, and make room for others when it is told to begin anew."""
+    with tempfile.TemporaryDirectory(prefix="fst-") as name:
+        folder = pathlib.Path(name)
+        folder.chmod(0o755)
+        (folder / "files").mkdir()
+        (folder / "files" / "page").write_text("page " * 2000)
+        (folder / "config").write_text(APACHE.format(folder=folder, address=net.B4))
+
+        def ask():
+            (folder / "children").write_text("")
+            done = ends.client(["curl", "-sS", "-f", "--parallel", "--parallel-immediate", "--parallel-max", 8,
+                                "-H", "Connection: close", "-w", "%{size_download}\\n", "-o", "/dev/null",
+                                f"http://{net.B4}:8080/page?[1-200]"])
+            assert done.out.split() == ["10000"] * 200, done.out
+            return set((folder / "children").read_text().split())
+
+        with ends.server(["apache2", "-DFOREGROUND", "-f", folder / "config"], 8080) as running:
+            before = ask()
+            running.send(signal.SIGUSR1)
+            assert proc.until(lambda: (folder / "errors").read_text().count("resuming normal operations") == 2)
+            after = ask()
+        assert len(before) > 1 and len(after) > 1 and not before & after, (before, after)
 
 
 def test_prefork(ends):

@@ -101,3 +101,34 @@ def test_a_daemon_with_connections(pair, tmp_path, step):
     with served(pair, step, tmp_path) as pid:
         counters = fsock.counters(pid)
         assert counters["moved_to_kernel"] == 0 and counters["ports_reopened"] == 0 and counters["tcp_opened_passive"] == 3
+
+
+# Its children give up root before they make a call on what they inherited, as those of many servers.
+PREFORK = """
+import os, socket, sys
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+for _ in range(2):
+    if os.fork() == 0:
+        os.setgroups([])
+        os.setgid(65534)
+        {"setuid": os.setuid, "seteuid": os.seteuid, "setreuid": lambda user: os.setreuid(user, user),
+         "setresuid": lambda user: os.setresuid(user, user, user)}[sys.argv[3]](65534)
+        print("child", flush=True)
+        while True:
+            peer = listener.accept()[0]
+            while data := peer.recv(65536):
+                peer.sendall(data)
+os.wait()
+"""
+
+
+@pytest.mark.parametrize("call", ["setuid", "seteuid", "setreuid", "setresuid"])
+def test_children_that_give_up_root_first(pair, call):
+    """They take part in the fast path all the same: whoever connects is served by it, and is not reset."""
+    argv = fsock.run([PYTHON, "-c", PREFORK, net.B4, PORT, call], profile="latency")
+    with contextlib.closing(Wire(pair.a)) as wire, pair.b.popen(argv, env=fsock.CLEAN) as running:
+        assert proc.until(lambda: running.out.count("child") == 2 or not running.alive(), GUARD), running.err
+        for _ in range(20):
+            assert Talk(connected(pair.a, net.B4)).end() >= 0
+        assert wire.resets() == [] and fsock.sum_counts(fsock.sockets(fsock.settled(running.pid))).kernel == 0
+        assert fsock.counters(running.pid)["tcp_opened_passive"] == 20
