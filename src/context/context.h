@@ -62,6 +62,7 @@ struct context {
 	uint64_t pidns;	       /* inode of the PID namespace; 0 = not known */
 	uint32_t abandoned;    /* how far this process has let go of a broken stack (broken.c); atomic */
 	bool cut_off;	       /* of another PID namespace, and has said so */
+	bool confined;	       /* by a filter of system calls, to the kernel's sockets: nothing is looked after; atomic */
 	struct {	       /* sockets opened while the lock's holder was stopped, without a record yet */
 		uint64_t cookie; /* 0 = none; stored last */
 		int fd, domain;

@@ -356,10 +356,13 @@ static bool rules_changed(struct context *ctx)
 
 void context_housekeep(struct context *ctx)
 {
-	int changed = host_monitor_drain(&ctx->monitor, on_change, ctx);
 	fs_ns elapsed = ctx->now - ctx->next_look + LOOK_NS;
+	int changed;
 
 	ctx->next_look = ctx->now + LOOK_NS;
+	if (fs_load_relaxed(&ctx->confined)) /* what follows might be its death, and none of its sockets needs it */
+		return;
+	changed = host_monitor_drain(&ctx->monitor, on_change, ctx);
 	if (changed < 0)
 		changed = HOST_CHANGED_ALL;
 	if (changed & (HOST_CHANGED_LINK | HOST_CHANGED_ADDR))

@@ -71,8 +71,10 @@ long preload_ring_setup(long entries, long params)
 static void confine(void)
 {
 	leave(FS_REASON_confined);
-	if (fsock_context)
-		helper_end(fsock_context);
+	if (!fsock_context)
+		return;
+	helper_end(fsock_context);
+	fs_store_relaxed(&fsock_context->confined, true);
 }
 
 /* Without a program it only asks whether there are filters. */
