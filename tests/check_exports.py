@@ -25,7 +25,7 @@ send sendto sendmsg sendmmsg write writev pwritev2
 recv recvfrom recvmsg recvmmsg read readv preadv2
 sendfile splice dprintf vdprintf
 poll ppoll select pselect epoll_ctl epoll_wait epoll_pwait epoll_pwait2
-close close_range closefrom fclose freopen fdopen dup dup2 dup3 fcntl ioctl sockatmark
+close close_range closefrom fclose freopen fdopen dup dup2 dup3 pidfd_getfd fcntl ioctl sockatmark
 _exit daemon execve execv execvp execvpe fexecve execveat execl execlp execle
 setuid setgid seteuid setegid setreuid setregid setresuid setresgid setgroups initgroups unshare setns
 syscall prctl capset
@@ -66,7 +66,9 @@ CLIENT = r"""
 #include <sys/uio.h>
 #include <unistd.h>
 
-int capset(void *header, const void *data); /* of no header of libc's */
+/* Of no header of libc's, or of no older one's. */
+int capset(void *header, const void *data);
+int pidfd_getfd(int pidfd, int fd, unsigned flags);
 
 int use(int fd, size_t n, char **more, va_list args)
 {
@@ -101,7 +103,8 @@ int use(int fd, size_t n, char **more, va_list args)
 	sum += epoll_create(1) + epoll_create1(0) + epoll_ctl(fd, 1, fd, events);
 	sum += epoll_wait(fd, events, n, 0) + epoll_pwait(fd, events, n, 0, NULL);
 	sum += epoll_pwait2(fd, events, n, NULL, NULL);
-	sum += dup(fd) + dup2(fd, fd) + dup3(fd, fd, 0) + fcntl(fd, F_SETFL, 0) + ioctl(fd, FIONREAD, &sum) + sockatmark(fd);
+	sum += dup(fd) + dup2(fd, fd) + dup3(fd, fd, 0) + pidfd_getfd(fd, fd, 0) + fcntl(fd, F_SETFL, 0);
+	sum += ioctl(fd, FIONREAD, &sum) + sockatmark(fd);
 	sum += close_range(3, 4, 0) + close(fd) + fork();
 	sum += setuid(n) + setgid(n) + seteuid(n) + setegid(n) + setreuid(n, n) + setregid(n, n) + setresuid(n, n, n);
 	sum += setresgid(n, n, n) + setgroups(0, NULL) + initgroups(buf, n) + unshare(0) + setns(fd, 0);

@@ -942,6 +942,28 @@ void lifecycle_duplicated(struct context *ctx, int from, int to)
 	context_unlock(ctx);
 }
 
+void lifecycle_found(struct context *ctx, int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+	int from = -1;
+
+	if (context_is_borrowed(ctx))
+		return;
+	lifecycle_reused(ctx, fd);
+	if (sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 || !context_lock(ctx))
+		return;
+	for (int i = 0; from < 0 && i <= ctx->fds.highest; i++) {
+		const struct sock *s = context_live_sock(ctx, i);
+
+		if (s && s->cookie == cookie)
+			from = i;
+	}
+	context_unlock(ctx);
+	if (from >= 0)
+		lifecycle_duplicated(ctx, from, fd);
+}
+
 void lifecycle_exit(struct context *ctx)
 {
 	if (context_is_borrowed(ctx) || !context_lock(ctx))

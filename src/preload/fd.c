@@ -155,6 +155,17 @@ FSOCK_EXPORT int dup3(int from, int to, int flags)
 	return duplicated(from, LIBC(dup3)(from, to, flags));
 }
 
+/* The number of a process, be it our own: what it names may be a socket that this process has. */
+FSOCK_EXPORT int pidfd_getfd(int pidfd, int number, unsigned flags)
+{
+	int fd = (int)libc_result(sys_pidfd_getfd(pidfd, number, flags)), saved = errno;
+
+	if (fd >= 0 && fsock_context)
+		lifecycle_found(fsock_context, fd);
+	errno = saved;
+	return fd;
+}
+
 /* --- flags --- */
 
 static void set_flags(struct context *ctx, int fd, long flags)

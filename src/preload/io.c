@@ -12,6 +12,7 @@
 #include "base/reason.h"
 #include "context/datagram.h"
 #include "context/handover.h"
+#include "context/lifecycle.h"
 #include "context/stream.h"
 #include "host/clock.h"
 #include "preload/libc.h"
@@ -201,8 +202,8 @@ static ssize_t send_message(struct context *ctx, int fd, const struct msghdr *ms
 	return sent(ctx, fd, LIBC(sendmsg)(fd, msg, flags), &d);
 }
 
-/* Descriptors in @msg go to somebody who may not have the library: what they mean is the kernel's from now on. */
-static void give_away(const struct msghdr *msg)
+/* Call @what for each descriptor that @msg carries. */
+static void on_descriptors(const struct msghdr *msg, void (*what)(int fd))
 {
 	int saved = errno;
 
@@ -215,10 +216,30 @@ static void give_away(const struct msghdr *msg)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
-			handover_fd(fsock_context, fd, FS_REASON_fd_passed);
+			what(fd);
 		}
 	}
 	errno = saved;
+}
+
+/* It goes to somebody who may not have the library: what it means is the kernel's from now on. */
+static void give_away(int fd)
+{
+	handover_fd(fsock_context, fd, FS_REASON_fd_passed);
+}
+
+/* It came, and its number is no longer what it was where that was closed past close(). */
+static void got(int fd)
+{
+	lifecycle_reused(fsock_context, fd);
+}
+
+/* libc received @ret bytes as @msg. */
+static ssize_t arrived(ssize_t ret, const struct msghdr *msg)
+{
+	if (ret >= 0 && fsock_context && msg->msg_controllen >= CMSG_LEN(sizeof(int)))
+		on_descriptors(msg, got);
+	return ret;
 }
 
 /* Only such a socket takes descriptors. Before @msg is read: it may be a bad pointer, which is the kernel's to find. */
@@ -240,7 +261,7 @@ FSOCK_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 	if (ctx)
 		return send_message(ctx, fd, msg, flags);
 	if (msg && is_unix(fd) && msg->msg_controllen)
-		give_away(msg);
+		on_descriptors(msg, give_away);
 	return LIBC(sendmsg)(fd, msg, flags);
 }
 
@@ -288,7 +309,7 @@ FSOCK_EXPORT int sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
 
 		for (unsigned i = 0; passes && i < n; i++)
 			if (vec[i].msg_hdr.msg_controllen)
-				give_away(&vec[i].msg_hdr);
+				on_descriptors(&vec[i].msg_hdr, give_away);
 		return LIBC(sendmmsg)(fd, vec, n, flags);
 	}
 	n = FS_MIN(n, (unsigned)SENDMMSG_MAX);
@@ -427,7 +448,7 @@ FSOCK_EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
 	struct context *ctx = ours(fd);
 
-	return ctx ? receive_message(ctx, fd, msg, flags) : LIBC(recvmsg)(fd, msg, flags);
+	return ctx ? receive_message(ctx, fd, msg, flags) : arrived(LIBC(recvmsg)(fd, msg, flags), msg);
 }
 
 /* One call's time limit: absolute end, or never. */
@@ -452,6 +473,13 @@ static int take_error(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? errno : error;
 }
 
+static int arrived_many(int n, const struct mmsghdr *vec)
+{
+	for (int i = 0; i < n; i++)
+		arrived(0, &vec[i].msg_hdr);
+	return n;
+}
+
 FSOCK_EXPORT int recvmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags, struct timespec *limit)
 {
 	struct context *ctx = ours(fd);
@@ -460,7 +488,7 @@ FSOCK_EXPORT int recvmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags, st
 	fs_ns end;
 
 	if (!ctx)
-		return LIBC(recvmmsg)(fd, vec, n, flags, limit);
+		return arrived_many(LIBC(recvmmsg)(fd, vec, n, flags, limit), vec);
 	if (limit && (limit->tv_sec < 0 || limit->tv_nsec < 0 || limit->tv_nsec >= FS_SEC(1)))
 		return (int)libc_result(-EINVAL);
 	if (n == 0) /* an error that waits is said all the same */

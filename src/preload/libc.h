@@ -43,6 +43,7 @@ int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *limit, cons
 int __dprintf_chk(int fd, int flag, const char *format, ...);
 int __vdprintf_chk(int fd, int flag, const char *format, va_list args);
 int __sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags);
+int pidfd_getfd(int pidfd, int fd, unsigned flags);
 int capset(struct __user_cap_header_struct *header, const struct __user_cap_data_struct *data);
 
 #define LIBC_SYMBOLS(SYM)                                                                          \
