@@ -2,8 +2,8 @@
 /*
  * syscall.c - syscall(): what goes through it to sockets goes the way of libc's functions (posix-surface P02).
  *
- * Everything else reaches libc's syscall() by a jump (syscall_x86_64.S). Children made so are found as those of
- * clone() are.
+ * Everything else reaches libc's syscall() by a jump (syscall_x86_64.S). Children made so, on a stack of their own, are
+ * found as those of clone() are.
  *
  * Where the kernel's call and libc's function of the name differ, the former is what the program asked for: masks of
  * 8 bytes whose size is told, times that are updated, no point of cancellation.
@@ -19,6 +19,7 @@
 
 #include "context/context.h"
 #include "context/multiplex.h"
+#include "context/process.h"
 #include "host/clock.h"
 #include "preload/leave.h"
 #include "preload/libc.h"
@@ -120,6 +121,29 @@ static long raw_epoll_pwait2(int epfd, struct epoll_event *events, int max, cons
 	if (!is_mask(mask, size))
 		return raw(__NR_epoll_pwait2, epfd, (long)events, max, (long)limit, (long)mask, (long)size);
 	return epoll_pwait2(epfd, events, max, limit, widened(mask, &room));
+}
+
+/* A child with memory and descriptors of its own, whose parent goes on at once, on the same stack. */
+static bool is_fork(long flags, long stack)
+{
+	return !stack && !(flags & (CLONE_VM | CLONE_FILES | CLONE_VFORK));
+}
+
+/*
+ * fork() and what is like it: child and parent go on from here, each in memory of its own. What the child inherits waits for
+ * it from before there is a child, or its parent's close() would end it.
+ */
+static long raw_fork(long nr, long flags, long c, long d, long e)
+{
+	long ret;
+
+	process_before_fork();
+	ret = raw(nr, flags, 0, c, d, e, 0);
+	if (ret == 0)
+		process_child_after_fork();
+	else
+		process_parent_after_fork();
+	return ret;
 }
 
 static _Noreturn long raw_exit(int status)
