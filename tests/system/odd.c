@@ -2,7 +2,7 @@
 /*
  * odd.c - a client that reaches its calls in odd ways, for test_pitfalls.py.
  *
- * usage: odd next | plug LIBRARY | space | raw | patient | crowd | plain
+ * usage: odd next | plug LIBRARY | space | raw | patient | crowd | churn COUNT | plain
  *
  * It talks to an echo server (talk.h) by what it found; where that goes past the preloaded library, by the ordinary calls
  * before and after, too.
@@ -204,6 +204,61 @@ static int talk_all_at_once(void)
 	return 0;
 }
 
+/* --- sockets that come and go --- */
+
+static long resident_kib(void)
+{
+	FILE *file = fopen("/proc/self/statm", "r");
+	long pages = 0;
+
+	if (!file || fscanf(file, "%*s %ld", &pages) != 1)
+		_exit(98);
+	fclose(file);
+	return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static int lowest_free(void)
+{
+	int fd = dup(1);
+
+	close(fd);
+	return fd;
+}
+
+/* One of each kind, in turn. */
+static void make_one(long i)
+{
+	struct sockaddr_in any = { .sin_family = AF_INET };
+	int fd = i % 8 == 0 ? talk_open(&plain, SOCK_DGRAM) : socket(AF_INET, i % 2 ? SOCK_DGRAM : SOCK_STREAM, 0);
+
+	if (fd < 0)
+		_exit(97);
+	if (i % 8 == 0 && send(fd, "word", 4, 0) != 4)
+		_exit(96);
+	if (i % 8 >= 5 && bind(fd, (const struct sockaddr *)&any, sizeof(any)) < 0)
+		_exit(95);
+	if (i % 8 == 6 && listen(fd, 5) < 0)
+		_exit(94);
+	close(fd);
+}
+
+/* What is grown is said once there was everything. */
+static int come_and_go(long times)
+{
+	long warm = times / 10, before = 0;
+	int free_before = 0;
+
+	for (long i = 0; i < times; i++) {
+		if (i == warm) {
+			before = resident_kib();
+			free_before = lowest_free();
+		}
+		make_one(i);
+	}
+	printf("made: %ld\nKiB more: %ld\ndescriptors more: %d\n", times, resident_kib() - before, lowest_free() - free_before);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *how = argc > 1 ? argv[1] : "";
@@ -218,6 +273,8 @@ int main(int argc, char **argv)
 		return wait_patiently();
 	if (strcmp(how, "crowd") == 0)
 		return talk_all_at_once();
+	if (strcmp(how, "churn") == 0 && argc > 2)
+		return come_and_go(atol(argv[2]));
 	if (strcmp(how, "next") == 0)
 		talk_from(RTLD_NEXT, "next");
 	else

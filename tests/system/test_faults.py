@@ -12,6 +12,7 @@ import pathlib
 import re
 import resource
 import signal
+import socket
 import subprocess
 import time
 
@@ -307,6 +308,46 @@ def test_hazard_30_memory_limit_of_the_group(pair, memory_group, limit, fast):
     assert (done.status, done.out) == (0, "well\n"), (done.status, done.out, done.err)
     assert seen.fast > 0 if fast else seen.fast == 0, seen
     assert fast or "not enough memory" in done.err, done.err
+
+
+GREEDY = """
+import socket
+sock = socket.create_connection(("10.77.0.2", 9001), timeout=20)
+for i in range(100):
+    sock.send(b"%04d" % i)
+    assert sock.recv(4) == b"%04d" % i
+print("takes", flush=True)
+taken = []
+while True:
+    taken.append(b"x" * (1 << 20))
+"""
+
+
+def test_pitfall_32_killed_for_want_of_memory(pair, memory_group):
+    """Its peer is reset at the next segment, as by any that was killed; who comes next has the fast path."""
+    group, file = memory_group
+    file.write_text(str(128 << 20))
+
+    def join():
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+
+    argv = ["nsenter", f"--net=/run/netns/{pair.a.name}", *map(str, fsock.run([PYTHON, "-c", GREEDY], **LATENCY))]
+    with pair.b.inside():
+        listener = socket.create_server((net.B4, 9001))
+    with listener, proc.Process(argv, env=fsock.CLEAN, preexec=join) as client:
+        peer = listener.accept()[0]
+        for _ in range(100):
+            peer.sendall(peer.recv(4))
+        assert client.wait_for("takes"), client.err
+        assert client.finish().status == -signal.SIGKILL, client.err
+        peer.settimeout(proc.GUARD)
+        with peer, pytest.raises((ConnectionResetError, BrokenPipeError)):
+            while True:
+                peer.sendall(b"more")
+                peer.recv(4)
+    with echo_server(pair.b):
+        done, seen = ask(pair)
+    assert done.status == 0 and seen.all_fast(), (seen, done.err)
 
 
 # --- sharing ----------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import subprocess
 
 import pytest
 
+from ends import whole  # noqa: F401 (a fixture)
 from lab import fsock, net, proc
 from life import LATENCY, PROGRAMS, PYTHON, Life, library
 
@@ -29,13 +30,14 @@ def echoes(pair):
 class Client:
     """A program in pair.a with @preload before it: .done, its .lines, the .sockets it had."""
 
-    def __init__(self, pair, argv, preload=(), options=None, before=()):
+    def __init__(self, pair, argv, preload=(), options=None, before=(), timeout=proc.GUARD):
         libraries = ":".join(map(str, preload or [library()]))
         env = {f"FSOCK_{name.upper()}": value for name, value in {**LATENCY, **(options or {})}.items()}
         # The libraries are for the program alone: not for ip, which would be in no namespace yet.
         argv = [*before, "env", f"LD_PRELOAD={libraries}", f"TALK_ADDRESS={net.B4}", *argv]
         with contextlib.closing(fsock.Report()) as report:
-            self.done = pair.a.run(argv, fds=(report.fd,), cpu=proc.cpus()[0], env={**fsock.CLEAN, **env, **report.env})
+            self.done = pair.a.run(argv, fds=(report.fd,), cpu=proc.cpus()[0], timeout=timeout,
+                                   env={**fsock.CLEAN, **env, **report.env})
             self.sockets = report.sockets()
         self.lines = self.done.out.splitlines()
 
@@ -62,6 +64,46 @@ def test_pitfall_01_system_calls_by_instructions_of_its_own(pair, program):
         client = Client(pair, [program("odd"), "raw"])
     client.good(*well("before", "raw", "after"))
     assert sum(sock["accelerated"] for sock in client.sockets) == 5, client.sockets
+
+
+ALONE = """
+#include "talk.h"
+
+int main(void)
+{
+	static const struct talk_calls plain = { socket, connect, send, recv, close };
+
+	talk(&plain, "alone");
+	return 0;
+}
+"""
+
+
+def test_pitfall_01_static_program_of_another_c_library(pair, tmp_path):
+    """Its traffic is the kernel's, whole, and fsock says in a line that it has no part in it."""
+    source, target = tmp_path / "alone.c", tmp_path / "alone"
+    source.write_text(ALONE)
+    subprocess.run(["musl-gcc", "-static", f"-I{PROGRAMS.parent}", source, "-o", target], check=True)
+    with contextlib.closing(fsock.Report()) as report, echoes(pair):
+        done = pair.a.run(fsock.run([target], **LATENCY), fds=(report.fd,),
+                          env={**fsock.CLEAN, **report.env, "TALK_ADDRESS": net.B4})
+        assert (done.status, done.out) == (0, "alone: 50 50\n"), (done.status, done.out, done.err)
+        assert "statically linked" in done.err and done.err.count("\n") == 1, done.err
+        assert report.sockets() == []
+
+
+def test_pitfall_01_go(pair, tmp_path):
+    """Its runtime enters the kernel by itself, libc and the library beside it: requests and answers are whole."""
+    (tmp_path / "page").write_text("x" * 3000)
+    pair.meet()
+    server = [PYTHON, "-m", "http.server", "--bind", net.B4, "--directory", tmp_path, "8000"]
+    with contextlib.closing(fsock.Report()) as report, pair.b.popen(server, env=fsock.CLEAN):
+        assert proc.until(lambda: ":8000 " in pair.b.run(["ss", "-Hltn"]).out)
+        done = pair.a.run(fsock.run(["hey", "-n", "200", "-c", "4", f"http://{net.B4}:8000/page"], **LATENCY),
+                          fds=(report.fd,), env={**fsock.CLEAN, **report.env})
+        assert done.status == 0 and "[200]\t200 responses" in done.out, done.out + done.err
+        assert "Size/request:\t3000 bytes" in done.out, done.out
+        assert not any(sock["accelerated"] for sock in report.sockets()), report.sockets()
 
 
 RESOLVES = """
@@ -305,6 +347,13 @@ def rounds(sock):
         assert sock.recv(4) == b"%04d" % i
 """
 
+ROUNDS_ONCE = TALK + """
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if sys.argv[1] == "9000" else socket.SOCK_STREAM)
+sock.connect((os.environ["TALK_ADDRESS"], int(sys.argv[1])))
+rounds(sock)
+print("well")
+"""
+
 # Takes a descriptor, talks over it and gives it back.
 GIVEN = TALK + """
 way = socket.socket(fileno=int(sys.argv[1]))
@@ -395,6 +444,29 @@ def test_ep_27_an_executed_program_inherits_a_set(pair, heir):
         client.child.stdin.close()
         done = client.finish()
     assert (done.status, done.out) == (0, "well\nwell\n"), done.err
+
+
+ABORTS = TALK + """
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if sys.argv[1] == "9000" else socket.SOCK_STREAM)
+sock.connect((os.environ["TALK_ADDRESS"], int(sys.argv[1])))
+rounds(sock)
+os.abort()
+"""
+
+
+@pytest.mark.parametrize("port", [9000, 9001], ids=["datagrams", "stream"])
+def test_pitfall_32_a_program_that_aborts(pair, tmp_path, port):
+    """Its core is none larger by what the stack reserves, and who comes next has the interface and the fast path."""
+    unlimited = ["sh", "-c", f'cd {tmp_path} && ulimit -c unlimited && exec "$@"', "sh"]
+    with echoes(pair):
+        for turn in range(2):
+            client = Client(pair, [PYTHON, "-c", ABORTS, port], before=unlimited)
+            assert client.done.status == -signal.SIGABRT, (client.done.status, client.done.err)
+        next_one = Client(pair, [PYTHON, "-c", ROUNDS_ONCE, port]).good("well")
+    assert [sock["tx_fast"] for sock in next_one.sockets] == [50], next_one.sockets
+    cores = [path.stat().st_blocks * 512 for path in tmp_path.iterdir()]
+    assert cores or pathlib.Path("/proc/sys/kernel/core_pattern").read_text()[0] in "|/"
+    assert all(size < 100 << 20 for size in cores), cores
 
 
 ROUNDS = """
@@ -498,6 +570,59 @@ def spent(pid):
     return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
 
 
+# --- traffic inside the host ------------------------------------------------------------------
+
+@pytest.fixture(name="bridged")
+def _bridged():
+    """A pair of containers behind a bridge of the host, which is .m, at HOST."""
+    with net.Line() as line:
+        for words in ("link add br0 type bridge", *(f"link set {end} master br0" for end in line.ENDS),
+                      f"addr add {HOST}/24 dev br0", "link set br0 up"):
+            assert line.m.run(["ip", *words.split()]).status == 0, words
+        line.meet = lambda: None  # they know each other for good
+        yield line
+
+
+HOST = "10.77.0.3"
+
+
+@contextlib.contextmanager
+def fast_echo(pair, port):
+    """A server under fsock in pair.b that echoes datagrams on port 9000 or streams on 9001."""
+    words = ["echo_server.py", "socket", net.B4, port] if port == 9000 else ["stream_echo.py", net.B4, port]
+    argv = fsock.run([PYTHON, PROGRAMS / words[0], *words[1:]], **LATENCY)
+    with pair.b.popen(argv, env=fsock.CLEAN, cpu=proc.cpus()[1]) as server:
+        assert server.wait_for("ready"), server.err
+        yield server
+
+
+@pytest.mark.parametrize("port", [9000, 9001], ids=["datagrams", "stream"])
+def test_pitfall_52_containers_behind_a_bridge(bridged, port):
+    """Two accelerated programs of one host reach each other by the fast path at both ends; and the host reaches one."""
+    with fast_echo(bridged, port) as server:
+        client = Client(bridged, [PYTHON, "-c", ROUNDS_ONCE, port]).good("well")
+        assert [sock["tx_fast"] for sock in client.sockets] == [50], client.sockets
+        assert client.sockets[0]["rx_fast"] and not client.sockets[0]["rx_kernel"], client.sockets
+        seen = fsock.sum_counts(fsock.sockets(fsock.settled(server.pid)))
+        assert seen.all_fast(50 if port == 9000 else 0), seen
+        host = bridged.m.run([PYTHON, "-c", ROUNDS_ONCE, port], env={"TALK_ADDRESS": net.B4})
+        assert (host.status, host.out) == (0, "well\n"), host.err
+
+
+@pytest.mark.parametrize("port", [9000, 9001], ids=["datagrams", "stream"])
+def test_pitfall_52_two_programs_of_one_namespace(pair, port):
+    """They reach each other by the kernel, the one that serves others by the fast path meanwhile."""
+    pair.meet()
+    with fast_echo(pair, port) as server:
+        Client(pair, [PYTHON, "-c", ROUNDS_ONCE, port]).good("well")
+        beside = pair.b.run(fsock.run([PYTHON, "-c", ROUNDS_ONCE, port], **LATENCY), env={
+            **fsock.CLEAN, "TALK_ADDRESS": net.B4})
+        assert (beside.status, beside.out) == (0, "well\n"), beside.err
+        client = Client(pair, [PYTHON, "-c", ROUNDS_ONCE, port]).good("well")
+        assert [sock["tx_fast"] for sock in client.sockets] == [50], client.sockets
+        assert fsock.accelerated(server.pid)
+
+
 # --- memory and clocks ------------------------------------------------------------------------
 
 def test_pitfall_54_all_memory_locked(pair, tmp_path):
@@ -522,6 +647,36 @@ say(kib("VmRSS") - before)
 """)
     life.good(life.said).fast()
     assert int(life.said) < 300 << 10, life.said
+
+
+HUGE = """
+def figure(name, of="status"):
+    return int(next(line.split()[1] for line in open(f"/proc/self/{of}") if line.startswith(name)))
+mine = [bytes([i]) * (8 << 20) for i in range(8)]
+huge = figure("AnonHugePages", "smaps_rollup")
+before = figure("VmRSS")
+sock = fresh()
+ask(sock)
+for i in range(10):
+    child = os.fork()
+    if child == 0:
+        ask(sock, 10)
+        mine[i % 8] += b"x"
+        os._exit(figure("VmRSS") - before > 150 << 10)
+    assert os.waitpid(child, 0)[1] == 0
+ask(sock)
+ask(fresh())
+say(huge, figure("VmRSS") - before)
+"""
+
+
+def test_pitfall_54_huge_pages(pair, tmp_path):
+    """A program whose memory is in huge pages: neither it nor its children take more by what the stack reserves."""
+    life = Life(pair, tmp_path, HUGE, env={"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"})
+    life.good(life.said).fast()
+    huge, grown = map(int, life.said.split())
+    assert grown < 100 << 10, life.said
+    assert huge > 0 or "[never]" in pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text(), life.said
 
 
 def test_pitfall_57_clocks_that_jump(pair, program):
@@ -659,3 +814,13 @@ assert numbers() == open_before, numbers() ^ open_before
 ask(fresh())
 say(kib() - before)
 """)
+
+
+def test_pitfall_56_a_million_sockets(pair, program, whole):
+    """As fast as they can be made: bound ones, some that send, listeners, and such as are closed at once."""
+    times = 1000000 if whole else 50000
+    with echoes(pair):
+        client = Client(pair, [program("odd"), "churn", times], options={"max_sockets": 1024}, timeout=600)
+    assert client.done.status == 0, (client.done.out, client.done.err[-3000:])
+    figures = dict(line.split(": ") for line in client.lines)
+    assert figures["made"] == str(times) and int(figures["KiB more"]) < 1024 and figures["descriptors more"] == "0", client.lines

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* process.c - fork, exec, vfork, posix_spawn with open datagram sockets. P25-P29, P47, EP26. */
+/* process.c - fork, exec, vfork, posix_spawn with open datagram sockets. P25-P29, P47, EP26, EP27. */
 #include "record.h"
 
 #include <spawn.h>
@@ -151,6 +151,112 @@ CASE_FAST(epoll_set_in_both)
 	peer("send %d 20 1", PORT_HERE);
 	CALL(epoll_wait(ep, &e, 1, 2000));
 	CALL(recv(fd, buf, sizeof(buf), MSG_DONTWAIT));
+}
+
+/* One event of @ep: what was given as data. */
+static void wait_for_one(int ep, const char *who)
+{
+	struct epoll_event e = { 0 };
+	int n = epoll_wait(ep, &e, 1, HANGS_MS);
+
+	say("%s: %d, %#x of %d", who, n, n > 0 ? e.events : 0, n > 0 ? (int)e.data.u64 : 0);
+}
+
+/* What parent and child say to one another. */
+static void tell(int pipes[2])
+{
+	if (write(pipes[1], "x", 1) != 1)
+		fail("write to a pipe");
+}
+
+static void await(int pipes[2])
+{
+	char c;
+
+	if (read(pipes[0], &c, 1) != 1)
+		fail("read from a pipe");
+}
+
+/* A set of a socket and a pipe: whoever of both waits hears of either, turn by turn. EP27 */
+CASE_FAST(set_that_both_go_on_using)
+{
+	int fd = udp_bound(PORT_HERE), ep = epoll_create1(0), others[2], to_child[2], to_parent[2];
+	struct epoll_event datagrams = { .events = EPOLLIN, .data.u64 = 5 }, bytes = { .events = EPOLLIN, .data.u64 = 6 };
+	pid_t pid;
+
+	if (pipe(others) < 0 || pipe(to_child) < 0 || pipe(to_parent) < 0)
+		fail("pipe");
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &datagrams));
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, others[0], &bytes));
+	echo_over(fd, "parent first");
+	pid = fork();
+	for (int turn = 0; turn < 4; turn++) {
+		if (pid == 0) {
+			await(to_child);
+			wait_for_one(ep, "child");
+			CALL(recv(fd, buf, sizeof(buf), MSG_DONTWAIT));
+			tell(others);
+			wait_for_one(ep, "child");
+			await(others);
+			tell(to_parent);
+			continue;
+		}
+		deliver(PORT_HERE, 20, 1);
+		wait_for_one(ep, "parent");
+		tell(to_child); /* who reads what both heard of */
+		await(to_parent);
+		deliver(PORT_HERE, 20, 1);
+		wait_for_one(ep, "parent");
+		CALL(recv(fd, buf, sizeof(buf), MSG_DONTWAIT));
+		CALL(epoll_wait(ep, &bytes, 1, 0));
+	}
+	if (pid == 0)
+		_exit(0);
+	reap(pid);
+	deliver(PORT_HERE, 20, 1);
+	wait_for_one(ep, "parent");
+}
+
+/* The registration is the socket's, which the child has still: both hear of it, until the child closes it, too. EP27 */
+CASE_FAST(set_whose_members_number_the_parent_closed)
+{
+	int fd = udp_bound(PORT_HERE), ep = epoll_create1(0), to_child[2], to_parent[2];
+	struct epoll_event e = { .events = EPOLLIN, .data.u64 = 5 };
+	pid_t pid;
+
+	if (pipe(to_child) < 0 || pipe(to_parent) < 0)
+		fail("pipe");
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+	echo_over(fd, "parent first");
+	pid = fork();
+	if (pid == 0) {
+		await(to_child);
+		for (int turn = 0; turn < 2; turn++) {
+			wait_for_one(ep, "child");
+			CALL(recv(fd, buf, sizeof(buf), MSG_DONTWAIT));
+			tell(to_parent);
+			await(to_child);
+		}
+		CALL(close(fd));
+		CALL(epoll_wait(ep, &e, 1, 0));
+		_exit(0);
+	}
+	CALL(close(fd));
+	deliver(PORT_HERE, 20, 1);
+	wait_for_one(ep, "parent");
+	tell(to_child);
+	await(to_parent);
+	CALL(epoll_wait(ep, &e, 1, 0));
+	deliver(PORT_HERE, 20, 1);
+	tell(to_child);
+	await(to_parent);
+	tell(to_child);
+	reap(pid);
+	CALL(epoll_wait(ep, &e, 1, 0));
+	fd = udp_bound(PORT_HERE);
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+	deliver(PORT_HERE, 20, 1);
+	wait_for_one(ep, "parent");
 }
 
 /* A worker's set made after the fork: it must wake although the parent drains the ring (row 9). */

@@ -246,6 +246,25 @@ CASE_FAST(urgent_in_line)
 	say("at the mark %d", sockatmark(fd));
 }
 
+/* The same by a connection that became the kernel's before the byte came. P48 */
+CASE_BY(urgent_in_line_after_a_move, option)
+{
+	int slot, fd = linked(&slot);
+
+	set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+	bring(slot, 5);
+	CALL(fcntl(fd, F_SETFL, O_ASYNC));
+	get_int(fd, "SO_OOBINLINE", SOL_SOCKET, SO_OOBINLINE);
+	order("oob %d", slot);
+	bring(slot, 5);
+	events_of(fd, POLLIN | POLLPRI, 2000);
+	CALL(recv(fd, buf, 1, MSG_OOB));
+	CALL(recv(fd, buf, 100, 0));
+	say("at the mark %d", sockatmark(fd));
+	CALL(recv(fd, buf, 100, 0));
+	say("first %c", buf[0]);
+}
+
 /* A second urgent byte takes the place of the first, which stays in the stream. */
 CASE_FAST(urgent_twice)
 {

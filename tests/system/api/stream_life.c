@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* stream_life.c - streams and descriptors, processes, threads. P18, P20, P22, P25, P28, P37, P40, P53. */
+/* stream_life.c - streams and descriptors, processes, threads. P04, P18, P20, P22, P25, P28, P37, P40, P53, EP22, EP27. */
 #include "stream.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <linux/io_uring.h>
 #include <spawn.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -54,6 +55,118 @@ CASE_FAST(copy_over_a_connection)
 	CALL(dup3(two, two, 0));
 	CALL(send(two, "x", 1, 0));
 	order("take %d 1", first);
+}
+
+enum { RACES = 100, DELAYS = 25 };
+
+struct race {
+	pthread_barrier_t start;
+	int listener, accepted;
+};
+
+static void *accept_in_race(void *argument)
+{
+	struct race *r = argument;
+
+	pthread_barrier_wait(&r->start);
+	r->accepted = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC);
+	return NULL;
+}
+
+/* @file goes where the next descriptor would; while the kernel gives that number out it is EBUSY. */
+static void put_over(int file, int number, int delay)
+{
+	for (volatile int i = 0; i < delay * 200; i++)
+		;
+	while (dup2(file, number) < 0)
+		if (errno != EBUSY)
+			fail("dup2");
+}
+
+/*
+ * One thread accepts, another one puts a file where the connection's number may be. Whoever is first: the file has the
+ * number, and the connection another one or its end. P18
+ */
+CASE_FAST(accepted_against_dup2)
+{
+	struct race r = { .listener = tcp_listening(PORT_HERE, 8) };
+	int file = open("/dev/null", O_RDWR | O_CLOEXEC), wrong = 0;
+
+	pthread_barrier_init(&r.start, NULL, 2);
+	for (int i = 0; i < RACES; i++) {
+		int number = dup(file), slot = (int)peer("begin %d", PORT_HERE);
+		pthread_t thread;
+
+		close(number);
+		poll(&(struct pollfd){ .fd = r.listener, .events = POLLIN }, 1, -1);
+		pthread_create(&thread, NULL, accept_in_race, &r);
+		pthread_barrier_wait(&r.start);
+		put_over(file, number, i % DELAYS);
+		pthread_join(thread, NULL);
+		wrong += read(number, buf, 1) != 0 || recv(number, buf, 1, 0) != -1 || errno != ENOTSOCK;
+		if (r.accepted != number) {
+			wrong += send(r.accepted, "word", 4, 0) != 4 || peer("take %d 4", slot) != 4;
+			close(r.accepted);
+		}
+		wrong += peer("rest %d", slot) != 0;
+		peer("close %d", slot);
+		close(number);
+	}
+	say("wrong %d", wrong);
+}
+
+/* libc opens and closes the pipe of a program that it runs past the symbols, at a number that connections have before and
+ * after. P04 */
+CASE_FAST(pipes_of_programs)
+{
+	int slot, fd = linked_out(&slot);
+	FILE *pipe;
+
+	for (int i = 0; i < 3; i++) {
+		int number = fd;
+
+		CALL(close(fd));
+		order("rest %d", slot);
+		pipe = popen(i % 2 ? "read word; test $word = written" : "echo read", i % 2 ? "w" : "r");
+		say("the connection's number %d", fileno(pipe) == number);
+		if (i % 2)
+			say("written %d", fputs("written\n", pipe) >= 0);
+		else
+			say("read %d", fgets((char *)buf, 100, pipe) && strcmp((char *)buf, "read\n") == 0);
+		say("status %#x", (unsigned)pclose(pipe));
+		fd = linked_out(&slot);
+		say("the pipe's number %d", fd == number);
+		bring(slot, 10);
+		receive_all(fd, 10);
+	}
+}
+
+/* A copy that comes by a process's descriptor, be it the process itself, is a copy as any. P22 */
+CASE_FAST(copied_by_pidfd)
+{
+	int slot, fd = linked(&slot), self = (int)syscall(SYS_pidfd_open, getpid(), 0), copy;
+	pid_t child;
+
+	CALL_FD(copy = (int)syscall(SYS_pidfd_getfd, self, fd, 0));
+	say("another number %d", copy != fd);
+	CALL(send(copy, "copy", 4, 0));
+	order("take %d 4", slot);
+	bring(slot, 10);
+	receive_all(copy, 10);
+	CALL(close(fd));
+	CALL(send(copy, "x", 1, 0));
+	order("take %d 1", slot);
+	child = fork();
+	if (child == 0) {
+		int parents = (int)syscall(SYS_pidfd_open, getppid(), 0), again = (int)syscall(SYS_pidfd_getfd, parents, copy, 0);
+
+		close(copy);
+		_exit(again < 0 || send(again, "child", 5, 0) != 5);
+	}
+	order("take %d 5", slot);
+	ended(child);
+	CALL(close(copy));
+	order("rest %d", slot);
 }
 
 CASE_FAST(shutdown_by_a_copy)
@@ -139,6 +252,30 @@ CASE_FAST(child_takes_over)
 	order("send %d 10", slot);
 	ended(pid);
 	order("rest %d", slot);
+}
+
+/* It is the only one left with the connection before it makes a call, whatever made it. */
+CASE_FAST(child_of_a_raw_call)
+{
+	for (int turn = 0; turn < 2; turn++) {
+		int slot, fd = linked(&slot), pipes[2];
+		pid_t pid;
+
+		if (pipe(pipes) < 0)
+			fail("pipe");
+		pid = (pid_t)(turn ? syscall(SYS_clone, (long)SIGCHLD, NULL, NULL, NULL, NULL) : syscall(SYS_fork));
+		if (pid == 0) {
+			close(pipes[1]);
+			_exit(read(pipes[0], buf, 1) != 0 || send(fd, "child", 5, MSG_NOSIGNAL) != 5 || recv(fd, buf, 10, MSG_WAITALL) != 10);
+		}
+		CALL(close(fd));
+		close(pipes[0]);
+		close(pipes[1]);
+		order("take %d 5", slot);
+		order("send %d 10", slot);
+		ended(pid);
+		order("rest %d", slot);
+	}
 }
 
 CASE_FAST(child_ends_without_a_word)
@@ -357,23 +494,150 @@ CASE_BY(stream_of_stdio, option)
 	order("rest %d", slot);
 }
 
-static void *block(void *argument)
+/* --- threads that end in a call, and descriptors that are closed under one --- */
+
+static void *wait_in_recv(void *argument)
 {
 	recv(*(int *)argument, buf, 1, 0);
 	return NULL;
 }
 
-CASE_FAST(cancelled_in_recv)
+static void *wait_in_accept(void *argument)
 {
-	int slot, fd = linked(&slot);
+	accept(*(int *)argument, NULL, NULL);
+	return NULL;
+}
+
+static void *wait_in_connect(void *argument)
+{
+	struct addr to = nowhere(9);
+
+	connect(*(int *)argument, SA(&to), to.len);
+	return NULL;
+}
+
+static void *wait_in_send(void *argument)
+{
+	while (send(*(int *)argument, stream_bytes, sizeof(stream_bytes), 0) > 0)
+		;
+	return NULL;
+}
+
+static void cancel(void *(*wait)(void *), int fd)
+{
 	pthread_t thread;
 	void *result;
 
-	pthread_create(&thread, NULL, block, &fd);
+	if (pthread_create(&thread, NULL, wait, &fd) != 0)
+		fail("thread");
 	settle();
 	CALL(pthread_cancel(thread));
 	CALL(pthread_join(thread, &result));
 	say("cancelled %d", result == PTHREAD_CANCELED);
+}
+
+CASE_FAST(cancelled_in_recv)
+{
+	int slot, fd = linked(&slot);
+
+	cancel(wait_in_recv, fd);
+	bring(slot, 10);
+	receive_all(fd, 10);
+}
+
+/* No lock stays behind, and nothing is accepted for who is gone. EP22, as the next two. */
+CASE_FAST(cancelled_in_accept)
+{
+	int slot, fd, listener = tcp_listening(PORT_HERE, 4);
+
+	cancel(wait_in_accept, listener);
+	fd = taken_in(listener, PORT_HERE, &slot);
+	bring(slot, 10);
+	receive_all(fd, 10);
+	nonblock(listener);
+	CALL(accept(listener, NULL, NULL));
+}
+
+CASE_FAST(cancelled_in_connect)
+{
+	struct addr to = nowhere(9);
+	int slot, fd = tcp();
+
+	cancel(wait_in_connect, fd);
+	nonblock(fd);
+	CALL(connect(fd, SA(&to), to.len));
+	CALL(close(fd));
+	fd = linked(&slot);
+	bring(slot, 10);
+	receive_all(fd, 10);
+}
+
+CASE_FAST(cancelled_in_send)
+{
+	int slot, fd = linked(&slot);
+
+	cancel(wait_in_send, fd);
+	bring(slot, 10);
+	receive_all(fd, 10);
+	CALL(shutdown(fd, SHUT_WR));
+	say("the peer read some %d", peer("rest %d", slot) > 0);
+}
+
+struct waiter {
+	pthread_t thread;
+	int fd, error;
+	long result;
+};
+
+static void *receive_one(void *argument)
+{
+	struct waiter *w = argument;
+
+	errno = ERRNO_MARK;
+	w->result = recv(w->fd, buf, 10, 0);
+	w->error = errno;
+	return NULL;
+}
+
+static void *accept_one(void *argument)
+{
+	struct waiter *w = argument;
+
+	errno = ERRNO_MARK;
+	w->result = accept(w->fd, NULL, NULL) < 0 ? -1 : 0;
+	w->error = errno;
+	return NULL;
+}
+
+/* In the kernel the call goes on: it holds the file. Here it ends (decision 0011). P40, as the next. */
+CASE_FAST(closed_under_recv)
+{
+	int slot, again;
+	struct waiter w = { .fd = linked(&slot) };
+
+	pthread_create(&w.thread, NULL, receive_one, &w);
+	settle();
+	CALL(close(w.fd));
+	order("send %d 10", slot);
+	pthread_join(w.thread, NULL);
+	say_call("recv", w.result, w.error);
+	again = linked(&slot);
+	bring(slot, 10);
+	receive_all(again, 10);
+}
+
+CASE_FAST(closed_under_accept)
+{
+	struct waiter w = { .fd = tcp_listening(PORT_HERE, 4) };
+	int slot, fd;
+
+	pthread_create(&w.thread, NULL, accept_one, &w);
+	settle();
+	CALL(close(w.fd));
+	order("begin %d", PORT_HERE);
+	pthread_join(w.thread, NULL);
+	say_call("accept", w.result, w.error);
+	fd = linked(&slot);
 	bring(slot, 10);
 	receive_all(fd, 10);
 }
@@ -461,6 +725,43 @@ CASE_PART(child_is_killed)
 	kill(pid, SIGKILL);
 	ended(pid);
 	order("rest 0");
+}
+
+/* As set_whose_members_number_the_parent_closed of process.c. EP27 */
+CASE_BY(childs_connection_in_a_shared_set, option)
+{
+	int slot, fd = linked(&slot), ep = epoll_create1(EPOLL_CLOEXEC), to_child[2], to_parent[2];
+	struct epoll_event e = { .events = EPOLLIN, .data.u64 = 5 };
+	char c = 0;
+	pid_t pid;
+
+	if (pipe(to_child) < 0 || pipe(to_parent) < 0)
+		fail("pipe");
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+	pid = fork();
+	if (pid == 0) {
+		if (read(to_child[0], &c, 1) != 1 || epoll_wait(ep, &e, 1, GUARD_S * 1000) != 1 || e.data.u64 != 5 ||
+		    recv(fd, buf, 10, MSG_WAITALL) != 10 || write(to_parent[1], &c, 1) != 1)
+			_exit(1);
+		/* What it is the kernel's from is in the set as before. */
+		if (read(to_child[0], &c, 1) != 1 || fcntl(fd, F_SETFL, O_ASYNC) != 0 || write(to_parent[1], &c, 1) != 1 ||
+		    epoll_wait(ep, &e, 1, GUARD_S * 1000) != 1 || e.data.u64 != 5 || recv(fd, buf, 10, MSG_WAITALL) != 10)
+			_exit(2);
+		_exit(0);
+	}
+	CALL(close(fd));
+	order("send %d 10", slot);
+	CALL(epoll_wait(ep, &e, 1, GUARD_S * 1000));
+	say("%#x of %d", e.events, (int)e.data.u64);
+	CALL(write(to_child[1], &c, 1));
+	CALL(read(to_parent[0], &c, 1));
+	CALL(epoll_wait(ep, &e, 1, 0));
+	CALL(write(to_child[1], &c, 1));
+	CALL(read(to_parent[0], &c, 1));
+	order("send %d 10", slot);
+	ended(pid);
+	order("rest %d", slot);
+	CALL(epoll_wait(ep, &e, 1, 0));
 }
 
 /*

@@ -187,19 +187,25 @@ CASE_FAST(program_executed)
 }
 
 /* One request at a time; what the kernel answered. */
-static int ring_receive(int ring, const struct io_uring_params *p, int fd)
+static int ring_does(int ring, const struct io_uring_params *p, const struct io_uring_sqe *request)
 {
 	void *queue = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
 	struct io_uring_sqe *sqe = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQES);
 	const struct io_uring_cqe *cqe = queue + p->cq_off.cqes;
 	uint32_t *head = queue + p->cq_off.head, *array = queue + p->sq_off.array, *tail = queue + p->sq_off.tail, at = *head;
 
-	*sqe = (struct io_uring_sqe){ .opcode = IORING_OP_RECV, .fd = fd, .addr = (uint64_t)buf, .len = sizeof(buf) };
+	*sqe = *request;
 	*array = 0;
 	__atomic_fetch_add(tail, 1, __ATOMIC_RELEASE);
 	syscall(SYS_io_uring_enter, ring, 1L, 1L, (long)IORING_ENTER_GETEVENTS, NULL, 0L);
 	__atomic_store_n(head, at + 1, __ATOMIC_RELEASE);
 	return cqe[at % p->cq_entries].res;
+}
+
+static int ring_receive(int ring, const struct io_uring_params *p, int fd)
+{
+	return ring_does(ring, p, &(struct io_uring_sqe){ .opcode = IORING_OP_RECV, .fd = fd, .addr = (uint64_t)buf,
+							  .len = sizeof(buf) });
 }
 
 /* From a ring on, sockets are the kernel's, and what the ring receives is what the peer sent. P03 */
@@ -224,4 +230,36 @@ CASE_BY(ring, io_uring)
 	say("%.5s", buf);
 	CALL(send(before, "hello", 5, 0));
 	CALL(recv(before, buf, sizeof(buf), 0));
+}
+
+/* A ring closes a socket that was accelerated, and what it accepts gets the number. P21 */
+CASE_BY(ring_takes_a_number, io_uring)
+{
+	struct io_uring_params p = { 0 };
+	int fd = udp_connected(PORT_HERE, PORT_ECHO), listener = socket(family(), SOCK_STREAM, 0), client, ring, got, on = 1;
+	struct addr a = here(PORT_HERE2);
+
+	CALL(send(fd, "hello", 5, 0));
+	CALL(recv(fd, buf, sizeof(buf), 0));
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(listener, SA(&a), a.len) < 0 || listen(listener, 4) < 0)
+		fail("listen");
+	ring = (int)syscall(SYS_io_uring_setup, 1L, &p);
+	say("a ring: %d", ring >= 0);
+	client = socket(family(), SOCK_STREAM, 0);
+	CALL(connect(client, SA(&a), a.len));
+	CALL(ring_does(ring, &p, &(struct io_uring_sqe){ .opcode = IORING_OP_CLOSE, .fd = fd }));
+	got = ring_does(ring, &p, &(struct io_uring_sqe){ .opcode = IORING_OP_ACCEPT, .fd = listener });
+	say("the number %d", got == fd);
+	CALL(send(client, "word", 4, 0));
+	CALL(recv(got, buf, sizeof(buf), 0));
+	CALL(send(got, "answer", 6, 0));
+	CALL(recv(client, buf, sizeof(buf), 0));
+	CALL(shutdown(got, SHUT_WR));
+	CALL(recv(client, buf, sizeof(buf), 0));
+	CALL(close(got));
+	CALL(recv(got, buf, sizeof(buf), 0));
+	fd = udp_connected(PORT_HERE, PORT_ECHO);
+	CALL(send(fd, "hello", 5, 0));
+	CALL(recv(fd, buf, sizeof(buf), 0));
 }

@@ -217,6 +217,24 @@ static void *receive_forever(void *arg)
 	return NULL;
 }
 
+/* In the kernel the call goes on: it holds the file. Here it ends (decision 0011). P40 */
+CASE(closed_under_recv)
+{
+	int fd = udp_bound(PORT_HERE), again;
+	struct work a = { .fd = fd };
+
+	start(&a, receive_forever);
+	sleep_ms(100);
+	CALL(close(fd));
+	say("sent %ld", peer("send %d 10 1", PORT_HERE));
+	pthread_join(a.thread, NULL);
+	say("recv = %ld", a.result);
+	again = udp_bound(PORT_HERE);
+	say("number used again %d", again == fd);
+	deliver(PORT_HERE, 10, 1);
+	CALL(recv(again, &a, 1, MSG_DONTWAIT));
+}
+
 /* Cancelled in a blocking call: no lock stays behind. EP22 */
 CASE_FAST(cancelled)
 {
