@@ -77,6 +77,8 @@ void tcp_release_acks(struct tcp_stack *tcp, fs_ns before)
 		}
 		if (c->due[TCP_TIMER_ACK] > due)
 			break;
+		if (tcp_has(c, TCP_CONN_FIN_RECEIVED)) /* our end did not come: no dialogue, as tcp_ack_overdue() */
+			c->ack_flags &= (uint8_t)~TCP_ACK_PINGPONG;
 		tcp_ack_now(c);
 	}
 }
