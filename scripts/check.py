@@ -437,9 +437,10 @@ def long_families():
 
 
 def long_programs():
-    """programs over TCP with bodies of 1 GB and loads of seconds; faults that last"""
+    """programs over TCP with bodies of 1 GB and loads of seconds; faults that last; a million sockets"""
     yield from pytest_results("programs", ["tests/system/test_tcp_programs.py",
-                                           "tests/system/test_tcp_faults.py", "--lengths=whole"])
+                                           "tests/system/test_tcp_faults.py", "tests/system/test_pitfalls.py",
+                                           "--lengths=whole"])
 
 
 def long_packet():
