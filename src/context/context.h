@@ -57,6 +57,7 @@ struct context {
 	unsigned slot;	       /* index in stack->proc; STATS_MAX_PROCS = none: not joined */
 	int join_error;	       /* 0, or why this child cannot join */
 	uint32_t pid;
+	uint32_t exiting;      /* the thread that ends the process: no other one changes the stack any more; 0 = none */
 	int heir;	       /* index in stack->heir of this process, not joined yet; -1 = none */
 	int next_heir;	       /* that of the child being forked */
 	uint64_t pidns;	       /* inode of the PID namespace; 0 = not known */

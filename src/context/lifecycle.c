@@ -976,5 +976,7 @@ void lifecycle_exit(struct context *ctx)
 	for (uint32_t i = 0; ctx->report_fd >= 0 && i < ctx->stack->head.n_socks; i++)
 		if (ctx->stack->records[i].pid == ctx->pid)
 			context_record_close(ctx, &ctx->stack->records[i]);
+	/* The other threads, the helper too, would be killed wherever they are. */
+	ctx->exiting = context_tid();
 	context_unlock(ctx);
 }

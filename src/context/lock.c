@@ -83,6 +83,22 @@ static void report_stopped(struct context *ctx, uint32_t owner)
 		 owner);
 }
 
+/*
+ * @owner has died. One that let go before did no harm; nor did one that had not begun, such as a thread of a process in the
+ * moment in which that exits. True: the lock is the caller's.
+ */
+static bool inherit(struct context *ctx, uint32_t owner, uint32_t tid)
+{
+	struct stack_lock *lock = &ctx->stack->lock;
+
+	if (fs_load_acquire(&lock->owner) != owner)
+		return false;
+	if (fs_load_acquire(&lock->begun) != owner)
+		return fs_compare_exchange(&lock->owner, &owner, tid);
+	give_up(ctx);
+	return false;
+}
+
 /* The lock is taken: wait for it. False: it will never be free, or its holder is stopped and the caller not
  * @patient. */
 static bool lock_wait(struct context *ctx, uint32_t tid, bool patient)
@@ -104,12 +120,12 @@ static bool lock_wait(struct context *ctx, uint32_t tid, bool patient)
 		if (fs_compare_exchange(&lock->owner, &owner, tid))
 			break;
 		ret = sys_futex(&lock->owner, FUTEX_WAIT, owner, &limit, NULL, 0);
-		/* Dead first, then still the owner: one that let go and ended meanwhile did no harm. */
-		if (ret == -ETIMEDOUT && context_is_dead(owner) &&
-		    fs_load_acquire(&lock->owner) == owner)
-			give_up(ctx);
-		else if (ret == -ETIMEDOUT && is_stopped(owner) && fs_load_acquire(&lock->owner) == owner)
+		if (ret == -ETIMEDOUT && context_is_dead(owner)) {
+			if (inherit(ctx, owner, tid))
+				break;
+		} else if (ret == -ETIMEDOUT && is_stopped(owner) && fs_load_acquire(&lock->owner) == owner) {
 			report_stopped(ctx, owner);
+		}
 		if (fs_load_acquire(&ctx->stack->broken) ||
 		    (!patient && fs_load_relaxed(&lock->stopped) == owner)) {
 			fs_fetch_sub(&lock->waiting, 1);
@@ -178,6 +194,11 @@ static bool lock(struct context *ctx, bool patient, uintptr_t here)
 			context_abandon(ctx);
 		return false;
 	}
+	if (__builtin_expect(ctx->exiting != 0, 0) && ctx->exiting != tid) {
+		context_unlock(ctx); /* the end comes at any moment, and would come in the middle of a change */
+		return false;
+	}
+	fs_store_relaxed(&s->lock.begun, tid);
 	if (__builtin_expect(s->lock.stopped != 0, 0))
 		fs_store_relaxed(&s->lock.stopped, 0);
 	if (__builtin_expect(s->arena_len != ctx->arena.mapped, 0) &&
@@ -202,6 +223,7 @@ void context_unlock(struct context *ctx)
 {
 	struct stack_lock *lock = &ctx->stack->lock;
 
+	fs_store_relaxed(&lock->begun, 0);
 	/* The exchange orders the release before the look at `waiting`, which a waiter raised before
 	 * it looked at `owner`: one of the two sees the other. */
 	fs_exchange(&lock->owner, 0);

@@ -141,6 +141,7 @@ void context_after_fork(struct context *ctx)
 	memset(ctx->handle, 0, sizeof(ctx->handle));
 	context_unwatch_owners(ctx);
 	helper_after_fork(ctx);
+	ctx->exiting = 0;
 	/* Threads, their sleep sets and the io_uring stayed behind. */
 	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
 		if (fd_kind_of(&ctx->fds, fd) != FD_OURS)

@@ -188,7 +188,7 @@ static void context_is_dead__each_way(void **state)
 
 static void context_lock__holder_died(void **state)
 {
-	stack.lock.owner = (uint32_t)dead_child(true);
+	stack.lock.owner = stack.lock.begun = (uint32_t)dead_child(true);
 	assert_false(context_lock(&ctx));
 	assert_true(stack.broken);
 	assert_int_equal(stack.lock.waiting, 0);
@@ -200,10 +200,32 @@ static void context_lock__holder_is_a_zombie(void **state)
 	/* Its parent may be the one that waits: nobody will ever reap it. */
 	pid_t zombie = dead_child(false);
 
-	stack.lock.owner = (uint32_t)zombie;
+	stack.lock.owner = stack.lock.begun = (uint32_t)zombie;
 	assert_false(context_lock(&ctx));
 	assert_true(stack.broken);
 	waitpid(zombie, NULL, 0);
+}
+
+static void context_lock__holder_died_before_it_began(void **state)
+{
+	assert_true(context_lock(&ctx)); /* what it leaves says nothing of the next one */
+	context_unlock(&ctx);
+	stack.lock.owner = (uint32_t)dead_child(true);
+	assert_true(context_lock(&ctx));
+	assert_int_equal(stack.lock.owner, context_tid());
+	assert_false(stack.broken);
+	context_unlock(&ctx);
+}
+
+static void context_lock__only_for_the_thread_that_exits(void **state)
+{
+	ctx.exiting = context_tid();
+	assert_true(context_lock(&ctx));
+	context_unlock(&ctx);
+	ctx.exiting++;
+	assert_false(context_lock(&ctx));
+	assert_int_equal(stack.lock.owner, 0);
+	ctx.exiting = 0;
 }
 
 int main(void)
@@ -218,6 +240,8 @@ int main(void)
 		cmocka_unit_test_setup(context_is_dead__each_way, setup),
 		cmocka_unit_test_setup(context_lock__holder_died, setup),
 		cmocka_unit_test_setup(context_lock__holder_is_a_zombie, setup),
+		cmocka_unit_test_setup(context_lock__holder_died_before_it_began, setup),
+		cmocka_unit_test_setup(context_lock__only_for_the_thread_that_exits, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
