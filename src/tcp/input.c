@@ -476,17 +476,19 @@ static void reset_input(struct tcp_conn *c, const struct ip_env *env, const stru
 	tcp_drop(c, env, error);
 }
 
-/* First to fourth step: is this segment to be looked at? @c may be gone if not. */
+/*
+ * First to fourth step: is this segment to be looked at? @c may be gone if not.
+ * DEVIATION: one without the timestamp that was agreed on is taken (RFC 7323 3.2 drops it), as by Linux: a host whose
+ * connection went on in a socket that knows nothing of the agreement sends such. Tested: tcp_timestamp__missing_is_no_matter.
+ */
 static bool is_acceptable(struct tcp_conn *c, const struct ip_env *env, const struct tcp_in *in)
 {
 	const struct tcp_hdr *h = &in->h;
 
 	if (tcp_has(c, TCP_CONN_TS) && !(h->flags & TCP_RST)) {
 		if (!(h->options & TCP_HAS_TIMESTAMP)) {
-			tcp_count(c, FS_CTR_drop_tcp_no_timestamp); /* RFC 7323 3.2: without an answer */
-			return false;
-		}
-		if (is_from_the_past(c, in)) {
+			tcp_count(c, FS_CTR_tcp_no_timestamp);
+		} else if (is_from_the_past(c, in)) {
 			ack_unacceptable(c, in, FS_CTR_drop_tcp_paws);
 			return false;
 		}
@@ -528,7 +530,7 @@ static __attribute__((noinline)) void step_by_step(struct tcp_conn *c, const str
 		challenge(c, FS_CTR_drop_tcp_ack);
 		return;
 	}
-	if (tcp_has(c, TCP_CONN_TS))
+	if (tcp_has(c, TCP_CONN_TS) && (in->h.options & TCP_HAS_TIMESTAMP))
 		remember_timestamp(c, in);
 	if (tcp_fin_is_acked(c) && tcp_fin_acked(c, env, in->now))
 		return;

@@ -446,11 +446,9 @@ void tcp_req_input(struct tcp_req *req, const struct ip_env *env, struct tcp_in 
 		answer_again(req, env, in);
 		return;
 	}
-	/* RFC 7323 3.2: agreed on, so on every segment but RST. */
-	if ((req->hs.flags & TCP_CONN_TS) && !(in->h.options & TCP_HAS_TIMESTAMP) && !(in->h.flags & TCP_RST)) {
-		counters[FS_CTR_drop_tcp_no_timestamp]++;
-		return;
-	}
+	/* DEVIATION: as in input.c, RFC 7323 3.2 drops it. Tested: tcp_req_input__without_timestamp. */
+	if ((req->hs.flags & TCP_CONN_TS) && !(in->h.options & TCP_HAS_TIMESTAMP) && !(in->h.flags & TCP_RST))
+		counters[FS_CTR_tcp_no_timestamp]++;
 	if (stale || !is_acceptable(req, in)) {
 		counters[stale ? FS_CTR_drop_tcp_paws : FS_CTR_drop_tcp_window]++;
 		if (!(in->h.flags & TCP_RST))

@@ -52,7 +52,7 @@ struct step {
 	uint16_t flags;
 	int32_t seq, ack; /* from what is next in order */
 	uint32_t len;
-	bool old_timestamp;
+	bool old_timestamp, no_timestamp;
 };
 
 /* What both sides are told, in the same words. */
@@ -102,6 +102,7 @@ static void draw_step(struct sim_random *r, struct step *s)
 		s->ack = SIM_PICK(r, near);
 		s->len = SIM_PICK(r, lens);
 		s->old_timestamp = sim_chance(r, 5);
+		s->no_timestamp = !s->old_timestamp && sim_chance(r, 5);
 	}
 }
 
@@ -136,7 +137,7 @@ static void fill(const struct trace *t, struct side *side, const struct step *s,
 	*h = (struct tcp_hdr){ .src_port = side->peer_port, .dst_port = SIM_PORT, .flags = s->flags, .window = 1000 };
 	h->seq = side->peer_next + (uint32_t)s->seq;
 	h->ack = s->flags & TCP_ACK ? side->next + (uint32_t)s->ack : 0;
-	if (t->ts) {
+	if (t->ts && !s->no_timestamp) {
 		h->options |= TCP_HAS_TIMESTAMP;
 		h->ts_val = s->old_timestamp ? side->our_ts - 100 : ++side->our_ts;
 		h->ts_ecr = side->their_ts;
@@ -600,7 +601,7 @@ static void print_step(unsigned i, const struct step *s)
 	static const char *const names[] = { "segment", "write", "read", "shutdown", "close" };
 
 	fprintf(stderr, " step %u: %s flags %02x seq %+d ack %+d len %u%s\n", i, names[s->kind], s->flags, s->seq, s->ack,
-		s->len, s->old_timestamp ? " old timestamp" : "");
+		s->len, s->old_timestamp ? " old timestamp" : s->no_timestamp ? " no timestamp" : "");
 }
 
 /* --- a run --- */
@@ -615,11 +616,11 @@ struct run {
 	unsigned steps, meant;
 };
 
-/* Text in order with an ACK that is too old to be true: the kernel's header prediction does not ask, RFC 5961 5.2 does. What
- * follows cannot be compared, whether it shows at once or not. */
+/* Text in order with an ACK that may be too old to be true, as any is while nothing was acked: the kernel's header prediction
+ * does not ask, RFC 5961 5.2 does. What follows cannot be compared, whether it shows at once or not. */
 static bool is_predicted_blindly(const struct step *s)
 {
-	return s->kind == STEP_SEGMENT && (s->flags & ~TCP_PSH) == TCP_ACK && s->seq == 0 && s->len > 0 && s->ack <= -1000;
+	return s->kind == STEP_SEGMENT && (s->flags & ~TCP_PSH) == TCP_ACK && s->seq == 0 && s->len > 0 && s->ack < 0;
 }
 
 static bool step_both(struct run *run, struct ours *o, unsigned i, const struct step *s)
