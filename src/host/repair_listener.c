@@ -33,8 +33,10 @@ enum {
 
 /* What the kernel says of the connection. */
 struct look {
-	int state;	 /* enum tcp_state, the kernel's numbers */
-	uint32_t queued; /* bytes and FIN to be read */
+	int state;	   /* enum tcp_state, the kernel's numbers; 0 = there is none */
+	uint64_t cookie;   /* of this one, and of no other on the same ends */
+	bool is_whole;	   /* neither half-open nor TIME-WAIT or what becomes it: the rest is known */
+	uint64_t received; /* bytes and FIN in order, read or not */
 	uint8_t rcv_wscale;
 };
 
@@ -68,10 +70,15 @@ static int read_look(const struct host_nl_msg *msg, void *arg)
 	if (msg->type != SOCK_DIAG_BY_FAMILY || host_nl_msg_attrs(msg, sizeof(head), table, FS_ARRAY_SIZE(table)) < 0)
 		return 0;
 	memcpy(&head, msg->data, sizeof(head));
+	look->state = head.idiag_state;
+	look->cookie = head.id.idiag_cookie[0] | (uint64_t)head.id.idiag_cookie[1] << 32;
+	look->is_whole = table[INET_DIAG_INFO].data != NULL;
+	if (!look->is_whole)
+		return 0;
 	memset(&info, 0, sizeof(info));
-	if (table[INET_DIAG_INFO].data)
-		memcpy(&info, table[INET_DIAG_INFO].data, FS_MIN(sizeof(info), (size_t)table[INET_DIAG_INFO].len));
-	*look = (struct look){ head.idiag_state, head.idiag_rqueue, info.tcpi_rcv_wscale };
+	memcpy(&info, table[INET_DIAG_INFO].data, FS_MIN(sizeof(info), (size_t)table[INET_DIAG_INFO].len));
+	look->received = info.tcpi_bytes_received;
+	look->rcv_wscale = info.tcpi_rcv_wscale;
 	return 0;
 }
 
@@ -99,8 +106,19 @@ static struct look look_at(const struct host_repair *r, struct host_nl *nl)
 	return look;
 }
 
-/* Is it there, with all that it had, and does it announce its windows as the peer was told? */
-static bool arrived(const struct host_repair *r, struct host_nl *nl)
+/*
+ * Is it there, with all that it had? It may have more: the peer goes on meanwhile, and who accepts there may have read it,
+ * answered and closed. @before: the TIME-WAIT it comes from.
+ */
+static bool is_there(const struct tcp_snapshot *s, const struct look *look, const struct look *before)
+{
+	if (look->is_whole)
+		return look->received >= queued(s);
+	return look->state != 0 && look->state != TCP_SYN_RECEIVED && look->cookie != before->cookie; /* over already */
+}
+
+/* And does it announce its windows as the peer was told? */
+static bool arrived(const struct host_repair *r, struct host_nl *nl, const struct look *before)
 {
 	const struct tcp_snapshot *s = r->snap;
 	uint8_t rcv_wscale = has(s, TCP_SNAPSHOT_WSCALE) ? s->rcv_wscale : 0;
@@ -109,8 +127,8 @@ static bool arrived(const struct host_repair *r, struct host_nl *nl)
 	for (unsigned i = 0; i < LOOKS; i++) {
 		struct look look = look_at(r, nl);
 
-		if (look.state == s->state && look.queued == queued(s))
-			return look.rcv_wscale == rcv_wscale;
+		if (is_there(s, &look, before))
+			return !look.is_whole || look.rcv_wscale == rcv_wscale;
 		sys_nanosleep(&pause);
 	}
 	return false;
@@ -199,7 +217,7 @@ static void take_back(const struct host_repair *r, const struct look *look)
 	struct tcp_hdr h = {
 		.src_port = s->remote_port,
 		.dst_port = s->local_port,
-		.seq = s->irs + 1 + look->queued,
+		.seq = s->irs + 1 + (uint32_t)look->received,
 		.flags = TCP_RST,
 	};
 
@@ -208,16 +226,17 @@ static void take_back(const struct host_repair *r, const struct look *look)
 
 static int play(const struct host_repair *r, struct host_nl *nl, const char **why)
 {
-	struct look look;
+	struct look look, before;
 	int ret = leave_time_wait(r, why);
 
 	if (ret < 0)
 		return ret;
+	before = look_at(r, nl);
 	*why = "a segment to ourselves";
 	ret = play_syn(r);
 	for (unsigned i = 0; ret == 0 && i < TRIES; i++) {
 		ret = play_rest(r);
-		if (ret == 0 && arrived(r, nl))
+		if (ret == 0 && arrived(r, nl, &before))
 			return 0;
 	}
 	look = look_at(r, nl);

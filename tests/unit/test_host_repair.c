@@ -23,6 +23,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -646,14 +647,35 @@ static void take_out_waiting(struct way *w, enum kind kind, uint32_t unread)
 	w->s.irs = w->s.copied_seq - 1;
 }
 
-static int enqueue(struct way *w, uint32_t ifindex)
+static int enqueue_by(struct way *w, const struct host_repair *r)
 {
 	static _Alignas(4) uint8_t buf[8192];
-	struct host_repair r = repair_of(w);
 	const char *why;
 
+	return host_repair_enqueue(r, buf, sizeof(buf), &why);
+}
+
+static int enqueue(struct way *w, uint32_t ifindex)
+{
+	struct host_repair r = repair_of(w);
+
 	r.ifindex = ifindex;
-	return host_repair_enqueue(&r, buf, sizeof(buf), &why);
+	return enqueue_by(w, &r);
+}
+
+/* Accepted from the listener, it goes on. */
+static void check_goes_on(struct way *w)
+{
+	struct pollfd p = { .fd = w->listener, .events = POLLIN };
+
+	assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
+	w->a = accept4(w->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	assert_true(w->a >= 0);
+	assert_int_equal(info_of(w->a).tcpi_rcv_wscale, w->s.rcv_wscale);
+	write_bytes(w->a, &w->a_wrote, MANY);
+	read_bytes(w->b, &w->b_read, w->a_wrote, false);
+	write_bytes(w->b, &w->b_wrote, SOME);
+	read_bytes(w->a, &w->a_read, w->b_wrote, false);
 }
 
 static void test_into_the_queue_of_a_listener(void **state)
@@ -668,15 +690,95 @@ static void test_into_the_queue_of_a_listener(void **state)
 		take_out_waiting(&w, (enum kind)(i / 2), SOME);
 		assert_int_equal(setsockopt(w.listener, SOL_SOCKET, SO_BINDTODEVICE, "va", bound ? 3 : 0), 0);
 		assert_int_equal(enqueue(&w, bound ? if_nametoindex("va") : 0), 0);
-		w.a = accept4(w.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		assert_true(w.a >= 0);
-		assert_int_equal(info_of(w.a).tcpi_rcv_wscale, w.s.rcv_wscale);
-		write_bytes(w.a, &w.a_wrote, MANY);
-		read_bytes(w.b, &w.b_read, w.a_wrote, false);
-		write_bytes(w.b, &w.b_wrote, SOME);
-		read_bytes(w.a, &w.a_read, w.b_wrote, false);
+		check_goes_on(&w);
 		close_way(&w);
 	}
+}
+
+/* As read_queue(), while the peer sends more. */
+static uint32_t read_queue_meanwhile(void *context, enum tcp_queue which, uint32_t offset, void *to, uint32_t len)
+{
+	struct way *w = context;
+
+	if (offset == 0)
+		write_bytes(w->b, &w->b_wrote, SOME);
+	return read_queue(context, which, offset, to, len);
+}
+
+static void test_into_the_queue_while_the_peer_goes_on(void **state)
+{
+	struct host_repair r;
+	struct way w;
+
+	(void)state;
+	if (ns_a < 0)
+		skip();
+	take_out_waiting(&w, V4, SOME);
+	r = repair_of(&w);
+	r.read = read_queue_meanwhile;
+	assert_int_equal(enqueue_by(&w, &r), 0);
+	check_goes_on(&w);
+	close_way(&w);
+}
+
+/* Accepts, reads all and ends it. */
+static void *serve_one(void *arg)
+{
+	struct way *w = arg;
+	struct pollfd p = { .fd = w->listener, .events = POLLIN };
+
+	poll(&p, 1, PATIENCE_MS);
+	w->a = accept4(w->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	read_bytes(w->a, &w->a_read, SOME, false);
+	shutdown(w->a, SHUT_WR);
+	for (unsigned i = 0; i < 10000 && info_of(w->a).tcpi_state != TCP_FIN_WAIT2; i++)
+		continue; /* who slept would let the caller go on */
+	close(w->a); /* now it is no socket any more, but a few words as in TIME-WAIT */
+	w->a = -1;
+	return NULL;
+}
+
+/* On the caller's processor and before the caller, if that may be asked for. */
+static pthread_t begin_to_serve(struct way *w)
+{
+	const struct sched_param first = { .sched_priority = 1 };
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
+	pthread_attr_setschedparam(&attr, &first);
+	pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
+	if (pthread_create(&thread, &attr, serve_one, w) != 0)
+		assert_int_equal(pthread_create(&thread, NULL, serve_one, w), 0);
+	pthread_attr_destroy(&attr);
+	return thread;
+}
+
+/* Somebody waits in accept() there, and may be done with it before anybody looks whether it came. */
+static void test_into_the_queue_where_it_is_served_at_once(void **state)
+{
+	cpu_set_t all, one;
+
+	(void)state;
+	if (ns_a < 0)
+		skip();
+	sched_getaffinity(0, sizeof(all), &all);
+	CPU_ZERO(&one);
+	CPU_SET((size_t)sched_getcpu(), &one);
+	sched_setaffinity(0, sizeof(one), &one);
+	for (unsigned i = 0; i < 10; i++) {
+		pthread_t thread;
+		struct way w;
+
+		take_out_waiting(&w, V4, SOME);
+		thread = begin_to_serve(&w);
+		assert_int_equal(enqueue(&w, 0), 0);
+		pthread_join(thread, NULL);
+		read_bytes(w.b, &w.b_read, 0, true);
+		close_way(&w);
+	}
+	sched_setaffinity(0, sizeof(all), &all);
 }
 
 /* Nobody listens, or not on that interface, or something was said already: nothing comes of it. */
@@ -953,6 +1055,8 @@ int main(void)
 		cmocka_unit_test(test_both_ended),
 		cmocka_unit_test(test_beside_a_listener),
 		cmocka_unit_test(test_into_the_queue_of_a_listener),
+		cmocka_unit_test(test_into_the_queue_while_the_peer_goes_on),
+		cmocka_unit_test(test_into_the_queue_where_it_is_served_at_once),
 		cmocka_unit_test(test_not_into_the_queue),
 		cmocka_unit_test(test_on_a_leased_port),
 		cmocka_unit_test(test_bound_already),
