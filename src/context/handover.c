@@ -138,6 +138,31 @@ static int enqueue(struct context *ctx, struct tcp_conn *conn, uint32_t ifindex,
 	return 0;
 }
 
+/* Bytes of a connection that has none. */
+static uint32_t read_nothing(void *context, enum tcp_queue which, uint32_t offset, void *to, uint32_t len)
+{
+	return 0;
+}
+
+void handover_begun(struct context *ctx, struct sock *s)
+{
+	struct tcp_snapshot snap;
+	struct host_repair repair = { .snap = &snap, .read = read_nothing, .ifindex = s->stream.ifindex };
+	const char *why = "", *failed = NULL;
+	int ret = 0, error = 0;
+
+	/* A queue that is full takes no other either. */
+	while (ret != -EAGAIN && tcp_export_request(&s->stream.listener, &snap)) {
+		ret = host_repair_enqueue(&repair, ctx->nl_buf, HOST_NL_BUF_GOOD, &why);
+		if (ret == 0)
+			continue;
+		failed = why;
+		error = ret;
+	}
+	if (failed)
+		host_log(&ctx->log, LOG_WARN, "handshakes are not completed, their listener is given away (error %d): %s", -error, failed);
+}
+
 void handover_waiting(struct context *ctx, struct sock *s)
 {
 	const char *why = "", *failed = NULL;
@@ -156,6 +181,7 @@ void handover_waiting(struct context *ctx, struct sock *s)
 	if (failed)
 		host_log(&ctx->log, LOG_WARN, "connections that wait for accept() are reset, their listener is given away "
 			 "(error %d): %s", -error, failed);
+	handover_begun(ctx, s);
 }
 
 /* A handshake cannot move; its program has nothing on the way yet, so the shadow begins anew. */

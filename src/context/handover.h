@@ -21,8 +21,11 @@ int handover_sock(struct context *ctx, struct sock *s, int reason);
 /* @conn, whose user is told by the caller, goes on as @fd, a fresh socket or one bound to its port. */
 int handover_conn(struct context *ctx, struct tcp_conn *conn, int fd);
 
-/* Those that wait for accept() at @s, which is given away, go along with it, into the queue of its shadow. Who cannot is
- * reset. */
+/* Those whose handshake with @s, which listens no more, is under way complete it with its shadow. Who cannot is
+ * forgotten. */
+void handover_begun(struct context *ctx, struct sock *s);
+
+/* And those that wait for accept() go along with it, into the queue of its shadow. Who cannot is reset. */
 void handover_waiting(struct context *ctx, struct sock *s);
 
 /* handover_sock() by number, with the lock not held. -EBADF: no socket of ours. */

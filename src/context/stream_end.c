@@ -145,6 +145,7 @@ void stream_give_flags_back(const struct sock *s, int fd)
 /* The shadow has the listener for itself. What is under way to us is still ours to receive: no RST, the next SYN is its. */
 static void leave_to_shadow(struct context *ctx)
 {
+	stream_now(ctx); /* nobody may have looked for long */
 	ctx->stack->tcp.stray_until = ctx->now + STRAY_NS;
 }
 
@@ -169,8 +170,9 @@ static void leave(struct context *ctx, struct sock *s, int reason, const char *d
 {
 	if (s->stream.leaving)
 		return;
-	stream_unsteer(ctx, s);
 	leave_to_shadow(ctx);
+	handover_begun(ctx, s);
+	stream_unsteer(ctx, s);
 	tcp_retire(&s->stream.listener);
 	s->stream.leaving = (uint8_t)reason;
 	s->unsteered = true;

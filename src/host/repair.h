@@ -15,9 +15,10 @@
  * What arrives meanwhile is lost and sent again by the peer; it never meets a kernel without the socket, which would answer RST.
  *
  * Does:     ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK; IPv4, IPv6, IPv4 on an AF_INET6 socket.
- * Does not: handshakes (the socket may connect by itself once the engine's attempt is aborted) nor TIME-WAIT (nobody needs
- *           it moved). It does not close: an orphan's descriptor is closed by the caller after host_repair_start(). ECN
- *           and the urgent mark stay behind, the kernel has no way to be told of them.
+ * Does not: handshakes but those at a listener (host_repair_enqueue(); a socket may connect by itself once the engine's
+ *           attempt is aborted) nor TIME-WAIT (nobody needs it moved). It does not close: an orphan's descriptor is
+ *           closed by the caller after host_repair_start(). ECN and the urgent mark stay behind, the kernel has no way
+ *           to be told of them.
  * Threads:  any, one per socket.
  * Errors:   0 or -errno. -EPERM: CAP_NET_ADMIN is missing.
  */
@@ -63,11 +64,12 @@ int host_repair_build(int fd, const struct host_repair *repair, const char **why
 int host_repair_start(int fd, const struct host_repair *repair, const char **why);
 
 /*
- * host_repair_enqueue() - the connection, which was accepted by nobody, goes into the accept queue of the kernel's listener that
- * is bound to its port. @buf: HOST_NL_BUF_MIN bytes or more, 4-byte aligned, used during the call. The kernel has it after 0,
- * without timestamps and with the listener's options. Otherwise the kernel has nothing, the peer was told nothing, and
- * *@why names the step: -EPERM (CAP_NET_ADMIN or CAP_NET_RAW is missing), -EINVAL (something was sent or read, or an urgent
- * byte waits), -EAGAIN (no such listener, its queue is full, a filter), as host_repair_build().
+ * host_repair_enqueue() - the connection, which was accepted by nobody, goes into the accept queue of the kernel's
+ * listener that is bound to its port; in SYN-RECEIVED, to its half-open ones. @buf: HOST_NL_BUF_MIN bytes or more,
+ * 4-byte aligned, used during the call. The kernel has it after 0, without timestamps and with the listener's options.
+ * Otherwise the kernel has nothing, the peer was told nothing, and *@why names the step: -EPERM (CAP_NET_ADMIN or
+ * CAP_NET_RAW is missing), -EINVAL (something was sent or read, or an urgent byte waits), -EAGAIN (no such listener, its
+ * queue is full, a filter), as host_repair_build().
  */
 int host_repair_enqueue(const struct host_repair *repair, void *buf, size_t size, const char **why);
 

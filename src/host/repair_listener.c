@@ -7,6 +7,8 @@
  * drawn where the SYN meets a TIME-WAIT of the same ends: it is a fixed step behind what was sent there last
  * (tcp_timewait_state_process(), RFC 1122 4.2.2.13). A TIME-WAIT of our choice is what a socket in repair mode leaves.
  * What the peer had sent comes behind. To the peer all of it looks like repetitions.
+ *
+ * Of a handshake that is not complete only the SYN is played: the peer's own ACK comes, or the kernel asks for it.
  */
 #include <errno.h>
 #include <linux/inet_diag.h>
@@ -50,12 +52,18 @@ static uint32_t queued(const struct tcp_snapshot *s)
 	return s->rcv_nxt - s->copied_seq;
 }
 
+static bool is_half_open(const struct tcp_snapshot *s)
+{
+	return s->state == TCP_SYN_RECEIVED;
+}
+
 /* Only who has said and read nothing can be begun anew. The kernel cannot be told of an urgent byte. */
 static bool is_untouched(const struct tcp_snapshot *s)
 {
-	return (s->state == TCP_ESTABLISHED || s->state == TCP_CLOSE_WAIT) && s->snd_nxt == s->iss + 1 &&
-	       s->snd_una == s->snd_nxt && s->snd_end == s->snd_nxt && s->copied_seq == s->irs + 1 &&
-	       !has(s, TCP_SNAPSHOT_URG_IN | TCP_SNAPSHOT_FIN_QUEUED | TCP_SNAPSHOT_SHUT_RD);
+	bool begun = s->state == TCP_ESTABLISHED || s->state == TCP_CLOSE_WAIT || is_half_open(s);
+
+	return begun && s->snd_nxt == s->iss + 1 && s->snd_una == s->iss + !is_half_open(s) && s->snd_end == s->snd_nxt &&
+	       s->copied_seq == s->irs + 1 && !has(s, TCP_SNAPSHOT_URG_IN | TCP_SNAPSHOT_FIN_QUEUED | TCP_SNAPSHOT_SHUT_RD);
 }
 
 /* --- looking --- */
@@ -114,10 +122,12 @@ static bool is_there(const struct tcp_snapshot *s, const struct look *look, cons
 {
 	if (look->is_whole)
 		return look->received >= queued(s);
-	return look->state != 0 && look->state != TCP_SYN_RECEIVED && look->cookie != before->cookie; /* over already */
+	if (look->state == TCP_SYN_RECEIVED)
+		return is_half_open(s);
+	return look->state != 0 && look->cookie != before->cookie; /* over already */
 }
 
-/* And does it announce its windows as the peer was told? */
+/* And does it announce its windows as the peer was told? A half-open one cannot be asked. */
 static bool arrived(const struct host_repair *r, struct host_nl *nl, const struct look *before)
 {
 	const struct tcp_snapshot *s = r->snap;
@@ -183,7 +193,7 @@ static int play_syn(const struct host_repair *r)
 	return host_repair_inject(r, &h, NULL, 0);
 }
 
-/* The ACK that completes the handshake, then what the peer had sent. */
+/* The ACK that completes the handshake, if the engine had it, then what the peer had sent. */
 static int play_rest(const struct host_repair *r)
 {
 	const struct tcp_snapshot *s = r->snap;
@@ -197,6 +207,8 @@ static int play_rest(const struct host_repair *r)
 	uint8_t piece[HOST_REPAIR_PIECE];
 	int ret = 0;
 
+	if (is_half_open(s))
+		return 0;
 	for (bool first = true; ret == 0 && (first || done < bytes); first = false, done += len) {
 		len = first ? 0 : r->read(r->context, TCP_QUEUE_RECEIVE, done, piece, FS_MIN(bytes - done, sizeof(piece)));
 		if (len == 0 && !first)

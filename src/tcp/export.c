@@ -5,14 +5,15 @@
  * While it moves it is frozen: it drops what arrives, which the peer sends again, and its timers stand. So no
  * byte is lost or doubled, whoever goes on with it. What was in flight counts as in flight afterwards, too, with its
  * age unknown: the first timeout or probe finds out what of it arrived.
- * Does not: move handshakes and TIME-WAIT. The first is over within a round trip, the second needs nobody; what a user
- * has not read of a connection that ended goes to the kernel alone.
+ * Does not: move TIME-WAIT, which needs nobody, nor a handshake that was begun here, which is over within a round trip. One at
+ * a listener goes to the kernel alone, as does what a user has not read of a connection that ended.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "ip/ip.h"
+#include "tcp/request.h"
 #include "tcp/snapshot.h"
 #include "tcp/tcp_internal.h"
 
@@ -106,17 +107,22 @@ static void export_rest(const struct tcp_conn *c, struct tcp_snapshot *to)
 	to->options = c->options;
 }
 
-static void take_out(struct tcp_conn *conn, struct tcp_snapshot *to, fs_ns now)
+static void export_begin(struct tcp_snapshot *to, const struct tcp_end *end, uint32_t conn_flags, uint8_t state)
 {
 	memset(to, 0, sizeof(*to));
 	to->version = TCP_SNAPSHOT_VERSION;
 	for (unsigned i = 0; i < FS_ARRAY_SIZE(flag_map); i++)
-		to->flags |= tcp_has(conn, flag_map[i].conn) ? flag_map[i].snapshot : 0;
-	to->local = conn->end.local;
-	to->remote = conn->end.remote;
-	to->local_port = conn->end.local_port;
-	to->remote_port = conn->end.remote_port;
-	to->state = conn->state;
+		to->flags |= conn_flags & flag_map[i].conn ? flag_map[i].snapshot : 0;
+	to->local = end->local;
+	to->remote = end->remote;
+	to->local_port = end->local_port;
+	to->remote_port = end->remote_port;
+	to->state = state;
+}
+
+static void take_out(struct tcp_conn *conn, struct tcp_snapshot *to, fs_ns now)
+{
+	export_begin(to, &conn->end, conn->flags, conn->state);
 	to->snd_wscale = conn->snd_wscale;
 	to->rcv_wscale = conn->rcv_wscale;
 	to->oob_byte = conn->oob_byte;
@@ -148,6 +154,41 @@ int tcp_export_ended(struct tcp_conn *conn, struct tcp_snapshot *to, fs_ns now)
 	to->state = TCP_CLOSING;
 	to->flags &= ~(uint32_t)TCP_SNAPSHOT_SHUT_RD; /* its end did that; what it received can be read */
 	return 0;
+}
+
+/* The peer's window is not kept: its next segment tells it anew. */
+static void export_request(const struct tcp_req *req, struct tcp_snapshot *to)
+{
+	const struct tcp_handshake *hs = &req->hs;
+
+	export_begin(to, &req->end, hs->flags | TCP_CONN_PASSIVE, TCP_SYN_RECEIVED);
+	to->snd_wscale = hs->snd_wscale;
+	to->rcv_wscale = hs->rcv_wscale;
+	to->iss = to->snd_una = hs->iss;
+	to->snd_nxt = to->snd_end = hs->iss + 1;
+	to->irs = to->snd_wl1 = hs->irs;
+	to->copied_seq = to->rcv_nxt = to->rcv_wup = hs->irs + 1;
+	to->snd_wnd = to->max_window = UINT16_MAX;
+	to->rcv_wnd = hs->window;
+	to->mss_clamp = hs->peer_mss;
+	to->advertised_mss = hs->advertised_mss;
+	to->options = req->listener->options;
+}
+
+bool tcp_export_request(struct tcp_listener *listener, struct tcp_snapshot *to)
+{
+	struct list *e;
+
+	LIST_FOR_EACH(e, &listener->reqs) {
+		struct tcp_req *req = FS_CONTAINER_OF(e, struct tcp_req, link);
+
+		if (req->flags & TCP_REQ_PENALTY)
+			continue;
+		export_request(req, to);
+		tcp_req_free(req);
+		return true;
+	}
+	return false;
 }
 
 /* Bytes [offset, offset + len) of the segments' payload; returns how many there are. */

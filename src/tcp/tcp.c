@@ -226,7 +226,7 @@ static __attribute__((noinline)) void deliver_rare(struct tcp_stack *tcp, const 
 		return;
 	}
 	tcp->ip->counters[FS_CTR_drop_tcp_no_socket]++;
-	if (in->now >= tcp->stray_until || (in->h.flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+	if (in->now >= tcp->stray_until)
 		tcp_reply_reset(tcp, env, in);
 }
 

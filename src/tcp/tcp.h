@@ -245,8 +245,8 @@ struct tcp_stack {
 	uint32_t n_orphans;	  /* of them, closed by their users */
 	struct list holders;	  /* connections with pinned chunks in their receive queue, oldest first */
 	struct tcp_fastopen_entry fastopen[TCP_FASTOPEN_CACHE]; /* fastopen.c */
-	fs_ns stray_until;	  /* a SYN that no listener awaits is dropped so long; 0 = it gets a RST as RFC 9293 3.10.7.1 says.
-				   * The user sets it when somebody else answers for the port, whom the peer reaches with its next */
+	fs_ns stray_until;	  /* what belongs to nobody is dropped so long; 0 = it gets a RST as RFC 9293 3.10.7.1 says. The
+				   * user sets it when somebody else answers for a port, whom the peer reaches with its next */
 	fs_ns read_stamp;	  /* fbuf.stamp of the last segment that tcp_recv() was asked to tell of; 0 = unknown, or nothing was read */
 };
 
@@ -462,6 +462,10 @@ int tcp_export(struct tcp_conn *conn, struct tcp_snapshot *to, fs_ns now);
 
 /* The same of one that both sides ended, for the kernel: CLOSING, with our FIN acknowledged. -EINVAL where an error ended it. */
 int tcp_export_ended(struct tcp_conn *conn, struct tcp_snapshot *to, fs_ns now);
+
+/* The oldest half-open connection of @listener, for the kernel, in SYN-RECEIVED. It is forgotten here. False: there is none. */
+bool tcp_export_request(struct tcp_listener *listener, struct tcp_snapshot *to);
+
 enum tcp_queue { TCP_QUEUE_SEND, TCP_QUEUE_RECEIVE };
 uint32_t tcp_export_queue(const struct tcp_conn *conn, enum tcp_queue which, uint32_t offset, void *to, uint32_t len);
 void tcp_discard(struct tcp_conn *conn, const struct ip_env *env);

@@ -198,6 +198,7 @@ TAKER = textwrap.dedent("""
         fd = socket.recv_fds(socket.socket(fileno=0), 1, 1)[1][0]
     listener = socket.socket(fileno=fd)
     listener.settimeout(20)
+    print("taken", flush=True)
     for _ in range(int(sys.argv[1])):
         peer, name = listener.accept()
         peer.settimeout(20)
@@ -234,6 +235,42 @@ def test_who_waits_for_accept_goes_along_with_the_listener(pair, family, way):
                 client.shutdown(socket.SHUT_WR)
             got = b"".join(iter(lambda: client.recv(65536), b""))
             assert got == bytes(size) + b"more" * (i % 2 == 0), (i, len(got), server.err)
+        done = server.finish()
+        assert done.status == 0, done.err
+
+
+# Segments that do not come through at the client: what completes its handshake, or the answer to its SYN.
+LOST = {"third": "chain c { type filter hook output priority 0; tcp flags == ack drop; }",
+        "synack": "chain c { type filter hook input priority 0; tcp flags == syn | ack drop; }"}
+
+
+@pytest.mark.parametrize("way", ["exec", "child", "passed"])
+@pytest.mark.parametrize("lost", LOST)
+@pytest.mark.parametrize("family", ["v4", "v6", "mapped"])
+def test_who_is_in_a_handshake_goes_along_with_the_listener(pair, family, way, lost):
+    """The client has sent its SYN, or has its answer already. It completes the handshake with who has the listener then."""
+    host = pair.b.address("v4" if family == "mapped" else family)
+    argv = fsock.run([sys.executable, "-c", GIVER, "mapped" if family == "mapped" else host, PORT, way, 1, TAKER],
+                     profile="latency")
+    with pair.a.inside():
+        client = socket.socket(socket.AF_INET6 if family == "v6" else socket.AF_INET)
+    with client, pair.b.popen(argv, env=fsock.CLEAN, stdin=subprocess.PIPE) as server:
+        assert server.wait_for("ready", proc.GUARD), server.err
+        done = pair.a.run(["sh", "-c", f"echo 'table inet lost {{ {LOST[lost]}; }}' | nft -f -"])
+        assert done.status == 0, done.err
+        try:
+            client.setblocking(False)
+            assert client.connect_ex((host, PORT)) == errno.EINPROGRESS
+            assert proc.until(lambda: fsock.counters(server.pid)["tcp_segments_out"] >= 1), "no SYN came to the engine"
+            assert fsock.counters(server.pid)["tcp_opened_passive"] == 0
+            server.child.stdin.close()
+            assert server.wait_for("taken", proc.GUARD), server.err
+        finally:
+            pair.a.run(["nft", "delete", "table", "inet", "lost"])
+        client.settimeout(proc.GUARD)
+        client.sendall(b"hello")
+        client.shutdown(socket.SHUT_WR)
+        assert b"".join(iter(lambda: client.recv(65536), b"")) == b"hello"
         done = server.finish()
         assert done.status == 0, done.err
 

@@ -109,7 +109,6 @@ def pid_in(path):
     return 0
 
 
-@pytest.mark.parametrize("ends", ["kernel", "off", "server"], indirect=True)
 def test_nginx_binary_upgrade(ends, tmp_path):
     """
     A new binary takes over the listener, then the old one ends. It is executed with an environment of nginx's own, in

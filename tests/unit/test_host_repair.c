@@ -695,6 +695,25 @@ static void test_into_the_queue_of_a_listener(void **state)
 	}
 }
 
+/* Its first ACK is not there yet: that of the peer's next segment does as well. */
+static void test_into_the_half_open_ones_of_a_listener(void **state)
+{
+	(void)state;
+	if (ns_a < 0)
+		skip();
+	for (unsigned kind = V4; kind <= MAPPED; kind++) {
+		struct way w;
+
+		take_out_waiting(&w, (enum kind)kind, 0);
+		w.s.state = TCP_SYN_RECEIVED;
+		w.s.snd_una = w.s.iss;
+		assert_int_equal(enqueue(&w, 0), 0);
+		write_bytes(w.b, &w.b_wrote, SOME);
+		check_goes_on(&w);
+		close_way(&w);
+	}
+}
+
 /* As read_queue(), while the peer sends more. */
 static uint32_t read_queue_meanwhile(void *context, enum tcp_queue which, uint32_t offset, void *to, uint32_t len)
 {
@@ -1055,6 +1074,7 @@ int main(void)
 		cmocka_unit_test(test_both_ended),
 		cmocka_unit_test(test_beside_a_listener),
 		cmocka_unit_test(test_into_the_queue_of_a_listener),
+		cmocka_unit_test(test_into_the_half_open_ones_of_a_listener),
 		cmocka_unit_test(test_into_the_queue_while_the_peer_goes_on),
 		cmocka_unit_test(test_into_the_queue_where_it_is_served_at_once),
 		cmocka_unit_test(test_not_into_the_queue),

@@ -4,6 +4,8 @@
  */
 #include "tcp_raw.h"
 
+#include "tcp/snapshot.h"
+
 static void open_one(struct raw_rig *r, struct tcp_listener *l)
 {
 	raw_open(r);
@@ -745,6 +747,47 @@ static void tcp_request_begin__syn_queue_full(void **state)
 	close_all(&r, &l);
 }
 
+/* --- moving --- */
+
+/* The oldest first, with what both SYNs agreed on; nobody answers for it here any more. */
+static void tcp_export_request__each_once(void **state)
+{
+	struct tcp_snapshot s;
+	struct tcp_listener l;
+	struct raw_rig r;
+	struct raw_seg synack[2], third;
+
+	open_one(&r, &l);
+	for (uint16_t i = 0; i < 2; i++)
+		synack[i] = rig_half_open(&r, (uint16_t)(i + 1));
+	for (uint16_t i = 0; i < 2; i++) {
+		assert_true(tcp_export_request(&l, &s));
+		assert_int_equal(s.version, TCP_SNAPSHOT_VERSION);
+		assert_int_equal(s.state, TCP_SYN_RECEIVED);
+		assert_true(ip_addr_equal(&s.local, &synack[i].src) && ip_addr_equal(&s.remote, &synack[i].dst));
+		assert_int_equal(s.local_port, RIG_PORT);
+		assert_int_equal(s.remote_port, i + 1);
+		assert_int_equal(s.iss, synack[i].h.seq);
+		assert_int_equal(s.snd_una, s.iss);
+		assert_int_equal(s.snd_nxt, s.iss + 1);
+		assert_int_equal(s.irs, RIG_PEER_SEQ);
+		assert_int_equal(s.rcv_nxt, RIG_PEER_SEQ + 1);
+		assert_int_equal(s.copied_seq, s.rcv_nxt);
+		assert_int_equal(s.rcv_wscale, synack[i].h.wscale);
+		assert_int_equal(s.advertised_mss, synack[i].h.mss);
+		assert_int_equal(s.flags & (TCP_SNAPSHOT_SACK | TCP_SNAPSHOT_WSCALE | TCP_SNAPSHOT_PASSIVE),
+				 TCP_SNAPSHOT_SACK | TCP_SNAPSHOT_WSCALE | TCP_SNAPSHOT_PASSIVE);
+		assert_int_equal(l.n_reqs, 1 - i);
+	}
+	assert_false(tcp_export_request(&l, &s));
+	r.tcp.stray_until = rig_now(&r) + 1;
+	tcp_retire(&l);
+	third = rig_third(&synack[0]);
+	raw_in(&r, &third);
+	rig_expect_silence(&r);
+	close_all(&r, &l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -776,6 +819,7 @@ int main(void)
 		cmocka_unit_test(tcp_req_timer__blocked),
 		cmocka_unit_test(tcp_req_timer__old_ones_give_way),
 		cmocka_unit_test(tcp_req_timer__defer_accept),
+		cmocka_unit_test(tcp_export_request__each_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -230,7 +230,7 @@ static void tcp_input__no_reset_to_a_reset(void **state)
 	raw_close(&r);
 }
 
-/* A SYN on its way to a listener that is somebody else's by now is no reason to refuse the connection. */
+/* What is on its way to a listener, or to a handshake, that is somebody else's by now is no reason to refuse the connection. */
 static void tcp_input__strays_get_no_reset(void **state)
 {
 	struct raw_rig r;
@@ -239,14 +239,15 @@ static void tcp_input__strays_get_no_reset(void **state)
 	raw_open(&r);
 	r.tcp.stray_until = rig_now(&r) + 1;
 	RAW_IN(&r, .h.flags = TCP_SYN);
-	rig_expect_silence(&r);
-	RAW_IN(&r, .h.flags = TCP_SYN | TCP_ACK);
-	rig_expect_one(&r, &out, TCP_RST);
 	RAW_IN(&r, .h.flags = TCP_ACK);
-	rig_expect_one(&r, &out, TCP_RST);
+	RAW_IN(&r, .h.flags = TCP_ACK | TCP_PSH, .payload = "abc", .len = 3);
+	rig_expect_silence(&r);
+	assert_int_equal(r.h.counters[FS_CTR_drop_tcp_no_socket], 3);
 	r.tcp.stray_until = rig_now(&r);
 	RAW_IN(&r, .h.flags = TCP_SYN);
 	rig_expect_one(&r, &out, TCP_RST | TCP_ACK);
+	RAW_IN(&r, .h.flags = TCP_ACK);
+	rig_expect_one(&r, &out, TCP_RST);
 	raw_close(&r);
 }
 
