@@ -153,7 +153,6 @@ def talk(ends, path, times=3):
         assert done.out == LINES.upper()
 
 
-@pytest.mark.parametrize("ends", ["kernel", "off", "server"], indirect=True)
 def test_socket_activation(ends, tmp_path):
     """
     systemd's tool is fast while it waits; the program that it executes at the first connection, in its own place, finds
