@@ -23,7 +23,8 @@ import time
 import xml.etree.ElementTree
 
 sys.dont_write_bytecode = True
-from lab import fsock, net, proc, state  # noqa: E402
+import suites  # noqa: E402
+from lab import net, proc, state  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PYTHON = "/usr/bin/python3"
@@ -403,32 +404,15 @@ def long_sim():
     yield fresh_seeds(seconds, "--twice", "50", "--keep-going")
 
 
-PYTHON_MODULES = ("test_socket", "test_asyncore", "test_socketserver", "test_selectors", "test_epoll",
-                  "test_poll", "test_select", "test_subprocess", "test_signal", "test_eintr", "test_asyncio",
-                  "test_ssl", "test_ftplib", "test_httpservers", "test_smtplib")
-PYTHON_FAILED = re.compile(r"^(?:FAIL|ERROR): (\S+ \([\w.]+\))", re.M)
+def suite_results(found):
+    for name, good, note in found:
+        print(f"check: {name}: {note.splitlines()[0]}", flush=True)
+        yield Result(name, "passed" if good else "failed", note)
 
 
 def long_python():
-    """CPython's own tests of sockets, multiplexing and processes: no failure the kernel does not have"""
-    columns = (("kernel", lambda argv: argv, {}),
-               ("off", fsock.run, {"FSOCK_ACCELERATE": "0"}),
-               ("accelerated", lambda argv: fsock.run(argv, profile="latency"), {}))
-    for module in PYTHON_MODULES:
-        failed, counted = {}, {}
-        for name, wrap, env in columns:
-            with net.Pair() as pair:
-                # VSOCK needs a hypervisor on the other side and waits for ever without.
-                argv = [PYTHON, "-m", "test", "-v", "-u", "network", "-i", "*VSOCK*", module]
-                done = pair.a.run(wrap(argv), timeout=1200, env={**fsock.CLEAN, **env})
-            failed[name] = set(PYTHON_FAILED.findall(done.out + done.err))
-            ran = re.search(r"^Ran (\d+) tests", done.out + done.err, re.M)
-            counted[name] = int(ran[1]) if ran else 0
-        for name in ("off", "accelerated"):
-            worse = sorted(failed[name] - failed["kernel"])
-            good = counted[name] == counted["kernel"] > 0 and not worse
-            yield Result(f"python {module}, {name}", "passed" if good else "failed",
-                         f"ran {counted}\n" + "\n".join(worse))
+    """CPython's own tests of sockets, multiplexing, threads and processes (FSOCK_MODULES: some of them): each as on the kernel"""
+    yield from suite_results(suites.python(os.environ.get("FSOCK_MODULES", "").split() or suites.PYTHON_MODULES))
 
 
 def long_families():
@@ -436,11 +420,16 @@ def long_families():
     yield from pytest_results("families", ["tests/system/test_api.py", "--families=all"])
 
 
+PROGRAM_TESTS = [f"tests/system/test_{name}_programs.py" for name in ("database", "web", "file", "tls", "process")]
+
+
 def long_programs():
-    """programs over TCP with bodies of 1 GB and loads of seconds; faults that last; a million sockets"""
-    yield from pytest_results("programs", ["tests/system/test_tcp_programs.py",
-                                           "tests/system/test_tcp_faults.py", "tests/system/test_pitfalls.py",
-                                           "--lengths=whole"])
+    """programs over TCP at length, faults that last, a million sockets, java, a cluster; servers of all kinds three times over"""
+    yield from pytest_results("programs", ["tests/system/test_tcp_programs.py", "tests/system/test_tcp_faults.py",
+                                           "tests/system/test_pitfalls.py", "tests/system/test_java_programs.py",
+                                           "tests/system/test_cluster.py", "--lengths=whole"])
+    for turn in range(1, 4):
+        yield from pytest_results(f"programs-{turn}", PROGRAM_TESTS)
 
 
 def long_packet():
@@ -476,6 +465,12 @@ def long_tcp_soak():
     yield from pytest_results("tcp_soak", ["tests/system/test_tcp_soak.py"])
 
 
+def long_soak():
+    """nginx reloads, redis saves, connections come and go at both for half an hour or FSOCK_SOAK_SECONDS: nothing grows"""
+    os.environ.setdefault("FSOCK_SOAK_SECONDS", "1800")
+    yield from pytest_results("soak", ["tests/system/test_soak.py", "--lengths=whole"])
+
+
 def long_epoll_stress():
     """a hundred million tokens to who sleeps or spins in epoll_wait() (FSOCK_HAND_OFFS: how many millions): about an hour"""
     os.environ.setdefault("FSOCK_HAND_OFFS", "100")
@@ -485,7 +480,7 @@ def long_epoll_stress():
 LONG = {"fuzz": long_fuzz, "sim": long_sim, "demo": long_demo, "kill": long_kill, "python": long_python,
         "families": long_families, "packet": long_packet, "programs": long_programs,
         "bench": long_bench, "tcp_loss": long_tcp_loss, "tcp_soak": long_tcp_soak,
-        "epoll_stress": long_epoll_stress}
+        "soak": long_soak, "epoll_stress": long_epoll_stress}
 
 
 # --- the whole --------------------------------------------------------------------------------

@@ -160,6 +160,36 @@ class Line(Pair):
         state.drop_namespace(self.m.name)
 
 
+class Star:
+    """Context manager: namespaces .sides, @n of them, which a bridge in one more joins. Each has LINK and an address."""
+
+    def __init__(self, n, prefix="fst"):
+        record = state.record()
+        self.sides = [Namespace(record.name(prefix, f"s{i}"), f"10.77.0.{i + 1}", f"fd77::{i + 1:x}") for i in range(n)]
+        self.middle = record.name(prefix, "m")
+
+    def __enter__(self):
+        try:
+            self._make()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _make(self):
+        _ip([f"netns add {name}" for name in (self.middle, *(side.name for side in self.sides))])
+        _ip(["link add bridge type bridge", "link set bridge up"], self.middle)
+        for i, side in enumerate(self.sides):
+            _ip([f"link add {LINK} netns {side.name} type veth peer name end{i} netns {self.middle}"])
+            _ip([f"link set end{i} master bridge", f"link set end{i} up"], self.middle)
+            _ip(["link set lo up", f"addr add {side.v4}/24 dev {LINK}", f"addr add {side.v6}/64 dev {LINK} nodad",
+                 f"link set {LINK} up"], side.name)
+
+    def __exit__(self, *_):
+        for name in (*(side.name for side in self.sides), self.middle):
+            state.drop_namespace(name)
+
+
 def resets(side):
     """RSTs that the kernel of a namespace sent, and connections that one ended there."""
     rows = [line.split()[1:] for line in side.run(["cat", "/proc/net/snmp"]).out.splitlines() if line.startswith("Tcp:")]

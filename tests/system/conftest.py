@@ -43,16 +43,18 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(config, items):
-    """What is marked as AF_XDP's own says nothing about another provider."""
-    if config.getoption("--provider") in (None, "xdp"):
-        return
-    theirs = [item for item in items if item.get_closest_marker("af_xdp")]
-    config.hook.pytest_deselected(items=theirs)
-    items[:] = [item for item in items if item not in theirs]
+    """What is marked as AF_XDP's own says nothing about another provider; the long jobs' own is for them."""
+    others = {"af_xdp"} if config.getoption("--provider") not in (None, "xdp") else set()
+    if config.getoption("--lengths") != "whole":
+        others.add("whole")
+    left_out = [item for item in items if others & {mark.name for mark in item.iter_markers()}]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "af_xdp: looks at what only AF_XDP has; left out with another --provider")
+    config.addinivalue_line("markers", "whole: left out without --lengths=whole")
     config.addinivalue_line("markers", "early: takes so long that others would wait for its end; begun first")
     config.addinivalue_line("markers", "alone: other tests beside it would change what it sees")
     state.end_on_signals()
