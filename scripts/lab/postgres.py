@@ -7,8 +7,9 @@ import tempfile
 from . import net, proc
 
 BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
-# As root a database would not run; what the fast path needs goes along.
-_CAPS = "+net_admin,+net_raw,+bpf,+perfmon"
+# As root a database would not run; what the fast path needs goes along, and the right to lock memory: where the machine is
+# busy, what the run before had locked counts against the user for long.
+_CAPS = "+net_admin,+net_raw,+bpf,+perfmon,+ipc_lock"
 AS_POSTGRES = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", f"--inh-caps={_CAPS}", f"--ambient-caps={_CAPS}")
 
 

@@ -325,6 +325,20 @@ def test_open_says_what_is_missing(pair, probes, wrap, error, word):
     assert probes(pair.a, pair.b)("open")["rc"] == 0  # nothing was left behind
 
 
+def test_pages_of_a_predecessor_are_waited_for(pair, probes, tmp_path):
+    """What a program had pinned counts against its user for a moment after its end."""
+    def opened(*inject):
+        probe = probes(pair.a, pair.b, wrap=["strace", "-o", tmp_path / "calls", "-e", "trace=setsockopt", *inject])
+        probe.opened()
+        probe("close")
+        probe.end()
+        return (tmp_path / "calls").read_text().splitlines()
+
+    registration = next(i for i, call in enumerate(opened(), 1) if "XDP_UMEM_REG" in call)
+    calls = opened("-e", f"inject=setsockopt:error=ENOBUFS:when={registration}..{registration + 1}")
+    assert sum("XDP_UMEM_REG" in call and "INJECTED" in call for call in calls) == 2, calls
+
+
 def test_interface_removed(pair, probes):
     a = probes(pair.a, pair.b).opened()
     link(pair.a, "del", net.LINK)

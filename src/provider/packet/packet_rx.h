@@ -59,7 +59,8 @@ void packet_rx_unmap(const struct packet_rx *rx);
 
 /*
  * Take up to @n frames into @port's pool; the caller owns them. Counts rx_bytes, rx_bad, rx_no_frame in the
- * port's statistics, rx_frames is the caller's. fbuf.stamp is of CLOCK_REALTIME, if port->stamp. Makes no system call but for frames longer than a slot.
+ * port's statistics, rx_frames is the caller's. fbuf.stamp is of CLOCK_REALTIME, if port->stamp. Makes no system call
+ * but for frames longer than a slot.
  */
 unsigned packet_rx_take(struct packet_rx *rx, const int fd[PACKET_SOCKETS], struct provider_port *port,
 			struct fbuf **frames, unsigned n);

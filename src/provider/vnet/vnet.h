@@ -8,7 +8,8 @@
  *
  * Does:     TCP over IPv4 and IPv6, and UDP (UDP_SEGMENT) super-frames, bypassing the queueing
  *           disciplines as AF_XDP does.
- * Does not: receive; send ordinary frames, but to have their time of departure; touch the egress guard (it sits in a queueing discipline).
+ * Does not: receive; send ordinary frames, but to have their time of departure; touch the egress guard (it sits in a
+ * queueing discipline).
  * Threads:  holder of the stack's lock only.
  * Errors:   0 or a descriptor, or -errno.
  */

@@ -89,10 +89,10 @@ static inline int32_t rx_missing(const struct xdp_queue *q)
 }
 
 /*
- * How deep FILL is. The kernel takes its chunks in turn, so that all of them pass through the caches in each round: 8 MiB
- * of them cost one flow of super-frames a third of its rate (docs/decisions/0029). So while super-frames are most of what
- * comes, and no more than a quarter of the depth is used at once, it is halved, down to this. Whoever sends them keeps to
- * a window, and repeats what is lost. All others have the whole ring.
+ * How deep FILL is. The kernel takes its chunks in turn, so that all of them pass through the caches in each round: 8
+ * MiB of them cost one flow of super-frames a third of its rate (docs/decisions/0029). So while super-frames are most
+ * of what comes, and no more than a quarter of the depth is used at once, it is halved, down to this. Whoever sends
+ * them keeps to a window, and repeats what is lost. All others have the whole ring.
  */
 static uint32_t shallow(const struct xdp_queue *q)
 {

@@ -9,15 +9,17 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 
 #include "provider/provider.h"
 #include "sys/sys.h"
 
 enum {
-	SEND_BUFFER = 16 << 20,	  /* copy mode charges each frame's skb to the socket */
-	BIND_WAIT_STEP_US = 2000, /* first pause while a dying owner lets go of the queue */
-	BIND_WAIT_TOTAL_US = 1000000,
+	SEND_BUFFER = 16 << 20,	/* copy mode charges each frame's skb to the socket */
+	WAIT_STEP_US = 2000,	/* first pause while a dying owner lets go of what is wanted */
+	WAIT_QUEUE_US = 1000000,
+	WAIT_PAGES_US = 50000,	/* less: a program of the same user that lives on may hold them */
 };
 
 /* Page offsets of the four mappings, in the order of their slots. */
@@ -110,6 +112,44 @@ static int set_option(int fd, int name, const void *value, size_t len)
 	return sys_setsockopt(fd, SOL_XDP, name, value, (socklen_t)len);
 }
 
+/* The wait for an owner that is gone, whose sockets and pages the kernel gives up in a work item; us. */
+struct patience {
+	long waited, step, total;
+};
+
+/* A pause. False: it has been long enough. */
+static bool wait_on(struct patience *p)
+{
+	struct timespec pause = { .tv_nsec = p->step * 1000 };
+
+	if (p->waited >= p->total)
+		return false;
+	sys_nanosleep(&pause);
+	p->waited += p->step;
+	p->step = FS_MIN(2 * p->step, p->total / 10);
+	return true;
+}
+
+/* May this process pin so much, if its user has nothing pinned elsewhere? */
+static bool limit_allows(uint64_t len)
+{
+	struct rlimit limit;
+
+	return sys_call4(__NR_prlimit64, 0, RLIMIT_MEMLOCK, 0, (long)&limit) == 0 && len <= limit.rlim_cur;
+}
+
+/* What an owner that is gone had pinned still counts against its user for a moment. */
+static int register_patiently(int fd, const struct xdp_umem_reg *reg)
+{
+	struct patience patience = { .step = WAIT_STEP_US, .total = limit_allows(reg->len) ? WAIT_PAGES_US : 0 };
+	int rc;
+
+	do
+		rc = set_option(fd, XDP_UMEM_REG, reg, sizeof(*reg));
+	while (rc == -ENOBUFS && wait_on(&patience));
+	return rc;
+}
+
 static int register_memory(int fd, const struct xsk_args *args)
 {
 	const struct fbuf_pool *pool = args->pool;
@@ -122,7 +162,7 @@ static int register_memory(int fd, const struct xsk_args *args)
 
 	if (pool->chunk_shift == 0 || pool->chunk_size < 2048 || pool->chunk_size > 4096)
 		return fail(args->why, -ENOMEM, "AF_XDP takes chunks of 2048 or 4096 bytes only");
-	rc = set_option(fd, XDP_UMEM_REG, &reg, sizeof(reg));
+	rc = register_patiently(fd, &reg);
 	if (rc == -ENOBUFS || rc == -EPERM)
 		return fail(args->why, -ENOBUFS,
 			    "RLIMIT_MEMLOCK does not allow pinning the frame pool");
@@ -308,22 +348,15 @@ static int bind_once(struct xsk *x, int fd, const struct xsk_args *args)
 	return rc;
 }
 
-/*
- * A queue stays busy for a moment after its owner died: the kernel destroys the socket's pool in a
- * work item.
- */
+/* A queue stays busy for a moment after its owner died. */
 static int bind_patiently(struct xsk *x, int fd, const struct xsk_args *args)
 {
-	long waited = 0, step = BIND_WAIT_STEP_US;
+	struct patience patience = { .step = WAIT_STEP_US, .total = WAIT_QUEUE_US };
 	int rc;
 
-	while ((rc = bind_once(x, fd, args)) == -EBUSY && waited < BIND_WAIT_TOTAL_US) {
-		struct timespec pause = { .tv_nsec = step * 1000 };
-
-		sys_nanosleep(&pause);
-		waited += step;
-		step = FS_MIN(2 * step, BIND_WAIT_TOTAL_US / 10);
-	}
+	do
+		rc = bind_once(x, fd, args);
+	while (rc == -EBUSY && wait_on(&patience));
 	return rc;
 }
 
