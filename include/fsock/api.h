@@ -16,7 +16,8 @@
  * exec:    everything is closed.
  * setuid:  a process with a connection or listener on the fast path has a thread of fsock's, without capabilities, that
  *          keeps them going while the program computes. libc has every thread follow setuid(), setgid() and their like,
- *          and aborts where one may not: call them before, or set the option `helper` to 0. Under the preload no matter.
+ *          and aborts where one may not: call them before, or set the option `helper` to 0. Under the preload no
+ *          matter.
  */
 #ifndef FSOCK_API_H
 #define FSOCK_API_H
@@ -102,9 +103,9 @@ int fsock_bind(struct fsock_ep *ep, unsigned flags, uint16_t port, struct fsock_
 int fsock_connect(struct fsock_channel *ch, const struct sockaddr *peer, socklen_t len);
 
 /*
- * fsock_listen() - accept connections on a TCP channel, of which at most @backlog wait; again: change that. Of a channel
- * bound to port 0 the kernel chooses it: see FSOCK_LOCAL. A kernel socket listens too, so that connections which come
- * beside the fast path are accepted all the same.
+ * fsock_listen() - accept connections on a TCP channel, of which at most @backlog wait; again: change that. Of a
+ * channel bound to port 0 the kernel chooses it: see FSOCK_LOCAL. A kernel socket listens too, so that connections
+ * which come beside the fast path are accepted all the same.
  *
  * Return: 0; -EISCONN it is connected; -EOPNOTSUPP not TCP; -EADDRINUSE, -EMFILE, ... as listen(2)
  */
@@ -129,9 +130,10 @@ int fsock_shutdown(struct fsock_channel *ch, unsigned how);
 /*
  * fsock_handover() - the kernel carries on a connection that is on the fast path, for good; the peer notices nothing.
  * For a program that gives the connection away: to another program by SCM_RIGHTS, to a child, to a library that
- * wants a descriptor. What was received and not read, and what was sent and not acknowledged, goes along; calls under way in
- * other threads go on; a group tells its events as before. The channel stays what it is, over a kernel socket, which
- * FSOCK_FD names: the channel's still, not blocking, closed by fsock_close(); who keeps it longer makes a duplicate.
+ * wants a descriptor. What was received and not read, and what was sent and not acknowledged, goes along; calls under
+ * way in other threads go on; a group tells its events as before. The channel stays what it is, over a kernel socket,
+ * which FSOCK_FD names: the channel's still, not blocking, closed by fsock_close(); who keeps it longer makes a
+ * duplicate.
  *
  * Return: 0, also where the kernel has it already
  *         -EPERM       no CAP_NET_ADMIN (TCP_REPAIR); it goes on as before, and so with every other error

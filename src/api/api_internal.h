@@ -3,8 +3,8 @@
  * api_internal.h - endpoints, channels and groups as the files of src/api share them.
  *
  * Objects live in private memory: endpoints and groups in pages of their own, channels in their endpoint's. The stack's
- * half of a channel is the struct sock behind its descriptor, as for a socket of the preload; of a connection on the fast
- * path, which has no descriptor, the engine's connection.
+ * half of a channel is the struct sock behind its descriptor, as for a socket of the preload; of a connection on the
+ * fast path, which has no descriptor, the engine's connection.
  *
  * Locks: a struct api_lock is held for a few instructions, never while the stack's lock is asked for
  * or a system call waits.
@@ -158,8 +158,8 @@ enum api_kind api_adopt(struct fsock_channel *ch);
 /* fsock_connect(). */
 int api_connection_connect(struct fsock_channel *ch, const struct sockaddr *peer, socklen_t len);
 
-/* Wait for @events of the channel's kernel socket until @deadline, host_clock_kernel()'s; FS_NEVER = for ever. 0: look again;
- * -ETIMEDOUT, -EINTR. */
+/* Wait for @events of the channel's kernel socket until @deadline, host_clock_kernel()'s; FS_NEVER = for ever. 0:
+ * look again; -ETIMEDOUT, -EINTR. */
 int api_wait_kernel(const struct fsock_channel *ch, short events, fs_ns deadline);
 
 /* --- stream.c: fsock_recv() and so on of connections --- */

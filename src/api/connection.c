@@ -2,8 +2,9 @@
 /*
  * connection.c - TCP: connections and listeners come, change sides, and go.
  *
- * A connection is the engine's alone where the fast path carries it (context/bare.h), else a kernel socket that does not
- * block; who waits for that waits here. A listener is a kernel socket that the context is told of, as a program's is.
+ * A connection is the engine's alone where the fast path carries it (context/bare.h), else a kernel socket that does
+ * not block; who waits for that waits here. A listener is a kernel socket that the context is told of, as a program's
+ * is.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -160,8 +160,8 @@ static inline uint64_t fbuf_offset(const struct fbuf *part)
 }
 
 /*
- * The next buffer of a pool that is not empty, for who builds a frame at once: next, pool, index, chunk and holds (0) are
- * right, all the rest is the caller's to write. Else fbuf_alloc().
+ * The next buffer of a pool that is not empty, for who builds a frame at once: next, pool, index, chunk and holds (0)
+ * are right, all the rest is the caller's to write. Else fbuf_alloc().
  */
 static inline struct fbuf *fbuf_take(struct fbuf_pool *pool)
 {

@@ -4,11 +4,11 @@
  *
  * Does:     begin, send, receive, lend, shut down and end connections of the engine's that have no kernel socket.
  *           Accepting is stream_accept_bare()'s, waiting for many multiplex_bare()'s.
- * Does not: fall back: who cannot begin one is told, and takes a kernel socket. One whose interface is gone waits for it, and
- *           ends by its timeouts.
+ * Does not: fall back: who cannot begin one is told, and takes a kernel socket. One whose interface is gone waits for
+ *           it, and ends by its timeouts.
  *
- * A connection belongs to the process that began or accepted it: calls of another one, a child, fail with -EBADF. It ends
- * with its process as close() ends it.
+ * A connection belongs to the process that began or accepted it: calls of another one, a child, fail with -EBADF. It
+ * ends with its process as close() ends it.
  *
  * Threads:  any; the functions take the stack's lock. No call may be under way in what another thread closes.
  * Errors:   -errno. -ECONNABORTED: the stack broke. Waits: ns, 0 = never, -1 = for ever; -EAGAIN where @wait is 0, else
@@ -35,8 +35,8 @@ struct bare_from {
 };
 
 /*
- * Connect @bare, opened if it is not. 0; -EINPROGRESS: the time is up, it goes on; -EALREADY, -EISCONN; as it failed: it may
- * connect anew; CONTEXT_KERNEL: the fast path does not carry it, *reason (enum fs_reason) and ctx->why tell why.
+ * Connect @bare, opened if it is not. 0; -EINPROGRESS: the time is up, it goes on; -EALREADY, -EISCONN; as it failed:
+ * it may connect anew; CONTEXT_KERNEL: the fast path does not carry it, *reason (enum fs_reason) and ctx->why tell why.
  * Called again it says what became of the first try.
  */
 int bare_connect(struct context *ctx, struct bare *bare, const struct bare_from *from, const struct sockaddr *peer,
@@ -50,9 +50,9 @@ ssize_t bare_send(struct context *ctx, struct bare *bare, const void *buf, size_
 ssize_t bare_receive(struct context *ctx, struct bare *bare, void *buf, size_t len, uint32_t flags, fs_ns wait);
 
 /*
- * In place: up to @n pieces of at most @parts chunks each, oldest first, waiting for the first only; no more than @most are
- * lent at a time (-ENOBUFS). Each is told to @give, with the lock held, and belongs to @bare until it is released. Pieces, 0
- * at the end.
+ * In place: up to @n pieces of at most @parts chunks each, oldest first, waiting for the first only; no more than
+ * @most are lent at a time (-ENOBUFS). Each is told to @give, with the lock held, and belongs to @bare until it is
+ * released. Pieces, 0 at the end.
  */
 typedef void bare_give_fn(void *to, unsigned i, struct fbuf *piece);
 int bare_lend(struct context *ctx, struct bare *bare, unsigned n, unsigned parts, uint32_t most, fs_ns wait,
@@ -84,24 +84,25 @@ void bare_close(struct context *ctx, struct bare *bare);
 void bare_abort(struct context *ctx, struct bare *bare);
 
 /*
- * The connection moves to the kernel (DESIGN D13), as the socket @fd, which is bound to its port, or one made for it (-1).
- * Threads that wait for it are woken, and told.
+ * The connection moves to the kernel (DESIGN D13), as the socket @fd, which is bound to its port, or one made for it
+ * (-1). Threads that wait for it are woken, and told.
  *
- * 0; -ENOTCONN: it is not established, or has ended; -EBUSY: it lends pieces; -EPERM: CAP_NET_ADMIN is missing; -EMFILE,
- * -ENOMEM ...: it stays as it is.
+ * 0; -ENOTCONN: it is not established, or has ended; -EBUSY: it lends pieces; -EPERM: CAP_NET_ADMIN is missing;
+ * -EMFILE, -ENOMEM ...: it stays as it is.
  */
 int bare_handover(struct context *ctx, struct bare *bare, int fd);
 
 /* @bare, which its program does not know of yet, or not that: moves because of @reason, if it can. The lock is held. */
 int bare_follow(struct context *ctx, struct bare *bare, int reason);
 
-/* Those of this process that the stack's @port carries move, as far as they can: because of @reason it shall not carry them
- * any more. The lock is held. */
+/* Those of this process that the stack's @port carries move, as far as they can: because of @reason it shall not
+ * carry them any more. The lock is held. */
 void bare_leave(struct context *ctx, unsigned port, int reason);
 
 /* --- bare_record.c: lock held --- */
 
-/* @bare's connection, just bound to it, counts as open, and may get a record; before its end, or its move, the opposite. */
+/* @bare's connection, just bound to it, counts as open, and may get a record; before its end, or its move, the
+ * opposite. */
 void bare_record_open(struct context *ctx, const struct bare *bare);
 void bare_record_close(struct context *ctx, const struct tcp_conn *conn);
 

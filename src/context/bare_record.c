@@ -2,8 +2,8 @@
 /*
  * bare_record.c - records of connections without a descriptor, as `fsock stat` and `fsock why` read them.
  *
- * Does:     give one to as many as there are places, and count all. When a connection ends, its place and its record are
- *           the next one's.
+ * Does:     give one to as many as there are places, and count all. When a connection ends, its place and its record
+ *           are the next one's.
  * Does not: leave a trace in the connection: 100,000 of them pay nothing. Records are found from their places.
  */
 #include <netinet/in.h>

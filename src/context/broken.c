@@ -3,12 +3,12 @@
  * broken.c - a process lets go of a stack whose lock's holder died, or jumped, in the middle of a change.
  *
  * Datagram sockets and listeners have a complete kernel socket beside the stack. A connection's says nothing
- * (docs/decisions/0026): it is connected to a socket of ours on this host, which resets it, so that whoever waits for it,
- * reads or writes hears of the end as of any that the peer had reset (RFC 9293 3.10.7.4). The peer hears of it from the
- * kernel, when it speaks next.
+ * (docs/decisions/0026): it is connected to a socket of ours on this host, which resets it, so that whoever waits for
+ * it, reads or writes hears of the end as of any that the peer had reset (RFC 9293 3.10.7.4). The peer hears of it
+ * from the kernel, when it speaks next.
  *
- * No lock is held, and nothing in the stack is as it should be: what is read here are words that are never half written,
- * in memory that stays mapped, and lists no further than WALK_MAX.
+ * No lock is held, and nothing in the stack is as it should be: what is read here are words that are never half
+ * written, in memory that stays mapped, and lists no further than WALK_MAX.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -167,7 +167,8 @@ extern struct context *fsock_context;
 
 /*
  * Make and publish it; @libc_ppoll: see struct context. Returns NULL when that is impossible (memory,
- * address space): then there is no stack, *reason says why, and every socket is the kernel's. Any thread; the first wins.
+ * address space): then there is no stack, *reason says why, and every socket is the kernel's. Any thread; the first
+ * wins.
  */
 struct context *context_start(context_ppoll_fn *libc_ppoll, int *reason);
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * habit.h - how many calls in a row send something for one socket, as far as the thread's last ones tell (decision 0034).
+ * habit.h - how many calls in a row send something for one socket, as far as the thread's last ones tell (decision
+ * 0034).
  *
  * A web server answers with two calls, the header and the file, or with three: then it closes the connection. A client
- * that makes a connection for each request closes one and begins the next. What such calls send could leave together, if
- * only one knew at the first that others follow. Threads do the same again and again, so: the number is what it was the
- * last HABIT_PROVEN times that it began with the same kind of call, the least of them. Once fewer, or once with a pause
- * between the first and the last, and nothing is expected any more until there were as many again.
+ * that makes a connection for each request closes one and begins the next. What such calls send could leave together,
+ * if only one knew at the first that others follow. Threads do the same again and again, so: the number is what it
+ * was the last HABIT_PROVEN times that it began with the same kind of call, the least of them. Once fewer, or once
+ * with a pause between the first and the last, and nothing is expected any more until there were as many again.
  *
  * Does not: read a clock, send, or hold anything. Threads: state of one thread. Errors: none.
  */

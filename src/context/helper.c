@@ -198,7 +198,8 @@ static bool step(struct context *ctx)
 	return true;
 }
 
-/* A thread's own: the program keeps what it has. Who @follows has what it must not be refused: libc aborts the program then. */
+/* A thread's own: the program keeps what it has. Who @follows has what it must not be refused: libc aborts the
+ * program then. */
 static void drop_capabilities(bool follows)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };

@@ -8,12 +8,12 @@
  *	the program calls, or its threads sleep	 asleep. Who sleeps in fsock wakes for frames and timers
  *	nobody does, for QUIET_NS		 it waits for frames and timers itself, and takes them
  *
- * It starts with a process's first connection or listener of the engine's, and has no capabilities. It does no housekeeping:
- * what needs the rights of the program waits for the program.
+ * It starts with a process's first connection or listener of the engine's, and has no capabilities. It does no
+ * housekeeping: what needs the rights of the program waits for the program.
  *
  * A second thread is in the way of calls that change the process as a whole: helper_stop() goes before them. libc's
- * setuid() and the like make every thread change, and abort the program when one is not allowed to. Where nothing stands
- * before these calls (libfsock.so alone), the thread has CAP_SETUID and CAP_SETGID as long as the program has.
+ * setuid() and the like make every thread change, and abort the program when one is not allowed to. Where nothing
+ * stands before these calls (libfsock.so alone), the thread has CAP_SETUID and CAP_SETGID as long as the program has.
  */
 #ifndef FSOCK_CONTEXT_HELPER_H
 #define FSOCK_CONTEXT_HELPER_H

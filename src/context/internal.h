@@ -72,8 +72,8 @@ static inline bool context_joined(struct context *ctx)
 
 /* --- broken.c --- */
 
-/* The stack is broken: let go of steering, so that the kernel has its packets back, and of connections, which are reset. When it
- * returns it is done, by whichever thread. No lock. */
+/* The stack is broken: let go of steering, so that the kernel has its packets back, and of connections, which are
+ * reset. When it returns it is done, by whichever thread. No lock. */
 void context_abandon(struct context *ctx);
 
 /* --- owner.c --- */
@@ -493,7 +493,8 @@ void segments_flush(struct context *ctx);
 void segments_send_soon(struct context *ctx);
 void segments_flush_soon(struct context *ctx);
 
-/* The connection of @s keeps what is not sent yet, since more follows (turn_says()), until that comes or segments_flush(). */
+/* The connection of @s keeps what is not sent yet, since more follows (turn_says()), until that comes or
+ * segments_flush(). */
 void segments_keep(struct context *ctx, struct sock *s);
 
 /* It did come: nothing of @s waits any more. */
@@ -554,8 +555,8 @@ void stream_resteer(struct context *ctx, unsigned port);
 /* It closed, since its interface went or is another: who was served there waits for it to return. */
 void stream_port_gone(struct context *ctx, unsigned port);
 
-/* Open ports and put entries in for those who wait, as far as interfaces with their addresses are there. True: nobody waits
- * any more. */
+/* Open ports and put entries in for those who wait, as far as interfaces with their addresses are there. True: nobody
+ * waits any more. */
 bool stream_return(struct context *ctx);
 
 /* --- multiplex.c --- */
@@ -570,8 +571,8 @@ int context_tell_epoll(struct context *ctx, int epfd, struct epoll_item *item);
 /* @len zeroed bytes of stack memory; NULL = none. Other processes learn by arena_len. */
 void *context_grow(struct context *ctx, size_t len);
 
-/* Does the control group's limit leave @len bytes twice, so that the program has as much (hazard 30)? Reads files: not for
- * every packet. */
+/* Does the control group's limit leave @len bytes twice, so that the program has as much (hazard 30)? Reads files:
+ * not for every packet. */
 bool context_has_memory(size_t len);
 
 /* Objects of the stack's slabs, which grow as needed. NULL = memory or limit. */

@@ -84,8 +84,8 @@ static void report_stopped(struct context *ctx, uint32_t owner)
 }
 
 /*
- * @owner has died. One that let go before did no harm; nor did one that had not begun, such as a thread of a process in the
- * moment in which that exits. True: the lock is the caller's.
+ * @owner has died. One that let go before did no harm; nor did one that had not begun, such as a thread of a process
+ * in the moment in which that exits. True: the lock is the caller's.
  */
 static bool inherit(struct context *ctx, uint32_t owner, uint32_t tid)
 {

@@ -224,7 +224,8 @@ int multiplex_poll(struct context *ctx, struct pollfd *fds, nfds_t n, fs_ns limi
 
 static struct epoll_set *get_set(struct context *ctx, int epfd);
 
-/* Of BATCH numbers from @first on those that are open and may be sets of the program's, in @at: one call instead of as many. */
+/* Of BATCH numbers from @first on those that are open and may be sets of the program's, in @at: one call instead of
+ * as many. */
 static void see_sets(struct context *ctx, int first, struct pollfd *at)
 {
 	struct timespec zero = { 0 };
@@ -247,7 +248,8 @@ static bool is_duplicate(struct context *ctx, int fd, int epfd)
 	       sys_call5(__NR_kcmp, (int)ctx->pid, (int)ctx->pid, KCMP_FILE, fd, epfd) == 0;
 }
 
-/* Is the set @epfd in what may be a set, @fd? *event is with what interest; without bits and data where that cannot be told. */
+/* Is the set @epfd in what may be a set, @fd? *event is with what interest; without bits and data where that cannot
+ * be told. */
 static bool holds_set(struct context *ctx, int fd, int epfd, struct epoll_event *event)
 {
 	struct kcmp_epoll_slot slot = { .efd = (uint32_t)fd, .tfd = (uint32_t)epfd };
@@ -295,7 +297,8 @@ static void join_outer(struct context *ctx, int outer, int epfd, struct epoll_se
 		wake_sleepers(ctx, outer, of);
 }
 
-/* What happened to the set @epfd before fsock knew it: duplicates mean the same description, and other sets may hold it. */
+/* What happened to the set @epfd before fsock knew it: duplicates mean the same description, and other sets may hold
+ * it. */
 static void find_past(struct context *ctx, int epfd, struct epoll_set *set)
 {
 	struct pollfd at[BATCH];

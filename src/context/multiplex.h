@@ -49,9 +49,9 @@ int multiplex_wait(struct context *ctx, int epfd, struct epoll_event *events, in
 int multiplex_adopt(struct context *ctx, int epfd, struct epoll_event *events, int n);
 
 /*
- * A program is about to be executed: of the sets that it inherits from this process alone, members are the kernel's, with the
- * data that the program gave. Of a set that other processes hold they keep our data, which those wait for. Streams have
- * moved before (handover_before_exec()). And back, where exec returns.
+ * A program is about to be executed: of the sets that it inherits from this process alone, members are the kernel's,
+ * with the data that the program gave. Of a set that other processes hold they keep our data, which those wait for.
+ * Streams have moved before (handover_before_exec()). And back, where exec returns.
  */
 void multiplex_before_exec(struct context *ctx);
 void multiplex_exec_failed(struct context *ctx);

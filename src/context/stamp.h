@@ -2,8 +2,8 @@
 /*
  * stamp.h - times of arrival: taken with the frames, told with the datagrams.
  *
- * Does:     count who wants stamps, stamp frames while somebody does, have providers do it, SO_TIMESTAMP and SO_TIMESTAMPING as
- *           control messages, SIOCGSTAMP.
+ * Does:     count who wants stamps, stamp frames while somebody does, have providers do it, SO_TIMESTAMP and
+ *           SO_TIMESTAMPING as control messages, SIOCGSTAMP.
  * Does not: know the rules (socket/stamp.h); stamp what is sent (errqueue.h).
  * Threads:  holder of the stack's lock, unless marked.
  */

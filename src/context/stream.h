@@ -41,8 +41,8 @@ int stream_listen(struct context *ctx, int fd, int backlog);
 /* accept4(2): a descriptor. @name and @len as given by the program. */
 int stream_accept(struct context *ctx, int fd, struct sockaddr *name, socklen_t *len, int flags);
 
-/* The same without a descriptor where the connection is the engine's: @bare, zeroed, has it then. Else the descriptor of the
- * kernel's, non-blocking. @wait: ns, 0 = never, -1 = for ever. */
+/* The same without a descriptor where the connection is the engine's: @bare, zeroed, has it then. Else the descriptor
+ * of the kernel's, non-blocking. @wait: ns, 0 = never, -1 = for ever. */
 struct bare;
 int stream_accept_bare(struct context *ctx, int fd, struct bare *bare, fs_ns wait);
 
@@ -65,8 +65,8 @@ int stream_shutdown(struct context *ctx, int fd, int how);
 /* getsockname(2), @peer: getpeername(2). */
 int stream_name(struct context *ctx, int fd, bool peer, struct sockaddr *name, socklen_t *len);
 
-/* Before setsockopt(2): -EINVAL if a connection comes too late for it, which the shadow does not know of; else 0. A connection
- * that gets what only the kernel has moves there. */
+/* Before setsockopt(2): -EINVAL if a connection comes too late for it, which the shadow does not know of; else 0. A
+ * connection that gets what only the kernel has moves there. */
 int stream_option_before(struct context *ctx, int fd, int level, int name);
 
 /* It failed with EINVAL: true if that was for want of a connection, which now is there: call it again. */

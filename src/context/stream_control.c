@@ -2,7 +2,8 @@
 /*
  * stream_control.c - control messages of streams: what comes beside the bytes, and what a program gives with them.
  *
- * Received ones in the order of the kernel's tcp_recvmsg(): times of arrival, then TCP_INQ. Headers are told of no stream.
+ * Received ones in the order of the kernel's tcp_recvmsg(): times of arrival, then TCP_INQ. Headers are told of no
+ * stream.
  */
 #include <errno.h>
 #include <string.h>

@@ -142,7 +142,8 @@ void stream_give_flags_back(const struct sock *s, int fd)
 		sys_fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
 }
 
-/* The shadow has the listener for itself. What is under way to us is still ours to receive: no RST, the next SYN is its. */
+/* The shadow has the listener for itself. What is under way to us is still ours to receive: no RST, the next SYN is
+ * its. */
 static void leave_to_shadow(struct context *ctx)
 {
 	stream_now(ctx); /* nobody may have looked for long */
@@ -164,8 +165,8 @@ static bool still_accepts(int reason)
 	return reason == FS_REASON_policy || reason == FS_REASON_option || reason == FS_REASON_moved;
 }
 
-/* New connections are the shadow's from now on. Those that wait for accept() move when they are accepted: only then they have
- * a descriptor. */
+/* New connections are the shadow's from now on. Those that wait for accept() move when they are accepted: only then
+ * they have a descriptor. */
 static void leave(struct context *ctx, struct sock *s, int reason, const char *detail)
 {
 	if (s->stream.leaving)

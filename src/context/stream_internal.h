@@ -54,8 +54,8 @@ void stream_put_name(bool v6, const struct ip_addr *addr, uint16_t port, void *n
  * tcp_stack.read_stamp. No lock before. */
 void stream_put_control(struct context *ctx, int fd, int left, fs_ns stamp, struct datagram *d);
 
-/* Control messages of a send: 0, -EINVAL; CONTEXT_KERNEL, and the connection is the kernel's now: only that tells when what
- * is sent leaves. No lock before. */
+/* Control messages of a send: 0, -EINVAL; CONTEXT_KERNEL, and the connection is the kernel's now: only that tells
+ * when what is sent leaves. No lock before. */
 int stream_check_control(struct context *ctx, int fd, const struct datagram *d);
 
 /* --- stream_connect.c --- */
@@ -104,8 +104,8 @@ void stream_read_names(struct sock *s, int fd);
 /* The socket of the fresh descriptor @fd that @listener accepts; NULL = no memory. Its connection is to be set. */
 struct sock *stream_adopt(struct context *ctx, int fd, const struct sock *listener, int flags);
 
-/* @s, whose shadow is @fd, listens for the kernel alone: its O_NONBLOCK is the program's again. @fd < 0: whoever has one
- * does it. */
+/* @s, whose shadow is @fd, listens for the kernel alone: its O_NONBLOCK is the program's again. @fd < 0: whoever has
+ * one does it. */
 void stream_give_flags_back(const struct sock *s, int fd);
 
 /* A socket that is the kernel's alone: its descriptor is libc's from now on, with a record. False: not yet. */
@@ -115,7 +115,8 @@ bool stream_retire(struct context *ctx, struct sock *s, int fd);
  * then learns of the reset, and the port stays in sight. */
 void stream_disconnect(struct context *ctx, struct sock *s);
 
-/* MSG_FASTOPEN on a socket that has a connection: what connect() would say, but 0 where one waits for data to take along. */
+/* MSG_FASTOPEN on a socket that has a connection: what connect() would say, but 0 where one waits for data to take
+ * along. */
 int stream_send_connects(struct context *ctx, struct sock *s);
 
 /* From now on everything about @s comes from the engine, or from the shadow again: what the kernel's epoll sets

@@ -470,8 +470,9 @@ static int waste(struct context *ctx, struct sock *s, int error)
 	return error;
 }
 
-/* No room for a socket of the stack's: the connection goes on in the kernel as @fd, which has a record that says why, if
- * there was room for that. Where it cannot move it waits on, as it does when descriptors are short. @fd or -ENOBUFS. */
+/* No room for a socket of the stack's: the connection goes on in the kernel as @fd, which has a record that says why,
+ * if there was room for that. Where it cannot move it waits on, as it does when descriptors are short. @fd or
+ * -ENOBUFS. */
 static int accept_away(struct acceptance *a, struct sock *s, int fd)
 {
 	struct context *ctx = a->ctx;

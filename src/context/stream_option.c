@@ -403,8 +403,8 @@ bool stream_option_again(struct context *ctx, int fd, int level, int name, const
 	return moved;
 }
 
-/* SO_TIMESTAMP and its kin. What is sent has no stamp of ours: numbers of bytes and their acknowledgements are in the kernel's
- * error queue. */
+/* SO_TIMESTAMP and its kin. What is sent has no stamp of ours: numbers of bytes and their acknowledgements are in the
+ * kernel's error queue. */
 static void note_stamps(struct context *ctx, struct sock *s, int level, int name, const void *value, socklen_t len)
 {
 	struct sock_opt o = sock_opt(level, name, value, len);

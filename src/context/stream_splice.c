@@ -162,8 +162,8 @@ static ssize_t fill_once(struct carry *c)
 	return leave(c, n);
 }
 
-/* With the lock free: a piece of the file, whatever it takes. Bytes, 0 at its end, and where a signal or the time limit has
- * cut the piece short: to go on would be to wait again. */
+/* With the lock free: a piece of the file, whatever it takes. Bytes, 0 at its end, and where a signal or the time
+ * limit has cut the piece short: to go on would be to wait again. */
 static ssize_t fetch(struct carry *c)
 {
 	uint8_t piece[PIECE];

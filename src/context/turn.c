@@ -167,7 +167,7 @@ fs_ns turn_look(struct context *ctx)
 		segments_flush(ctx);
 	if (turn_relied_on(ctx) && ctx->now - ctx->driver.at <= LATELY_NS)
 		active = true;
-	/* While the program holds frames from time to time, or has light sleepers, looks follow each other: no call has to
-	 * ask for one. */
+	/* While the program holds frames from time to time, or has light sleepers, looks follow each other: no call
+	 * has to ask for one. */
 	return active || s->held_since || ctx->soon.sock ? ctx->now + TURN_LATE_NS : FS_NEVER;
 }

@@ -2,22 +2,25 @@
 /*
  * turn.h - what a thread does between two waits for several descriptors: its turn.
  *
- * A thread whose last TURN_PROVEN turns were short will be back soon, or, where it had many events, makes its next call soon.
- * Two things rest on that:
+ * A thread whose last TURN_PROVEN turns were short will be back soon, or, where it had many events, makes its next
+ * call soon. Two things rest on that:
  *
- * Answers leave together (decision 0032). A program that was told of several events at once answers one after the other.
- * Frames that leave with each answer cost a system call each, and wake a peer each. So they wait in the ports' out queues
+ * Answers leave together (decision 0032). A program that was told of several events at once answers one after the
+ * other. Frames that leave with each answer cost a system call each, and wake a peer each. So they wait in the ports'
+ * out queues
  *
  *	until it waits again, for whatever			turn_end()
  *	or there are TURN_FRAMES or a large one, or the first waits TURN_HOLD_NS	the call that has frames then
  *	or the helper finds them TURN_LATE_NS old		the program computes after all
  *
- * And so does what several calls say in answer to one event (decision 0034), where the thread has the habit of making so
- * many: until the last of them, or as above. Bytes that others will follow stay in their connection as with MSG_MORE.
+ * And so does what several calls say in answer to one event (decision 0034), where the thread has the habit of making
+ * so many: until the last of them, or as above. Bytes that others will follow stay in their connection as with
+ * MSG_MORE.
  *
- * One drives, the others sleep (decision 0033). A thread that comes back again and again takes what the ports receive, for
- * all; it is the driver. Others that go to sleep meanwhile sleep lightly: frames do not wake them, the driver rings when there
- * is something for them. When it sleeps itself it watches the ports; when it computes after all, the helper does.
+ * One drives, the others sleep (decision 0033). A thread that comes back again and again takes what the ports
+ * receive, for all; it is the driver. Others that go to sleep meanwhile sleep lightly: frames do not wake them, the
+ * driver rings when there is something for them. When it sleeps itself it watches the ports; when it computes after
+ * all, the helper does.
  *
  * Neither is done without a helper thread.
  */
@@ -68,8 +71,8 @@ static inline bool turn_goes_on(void)
 	return context_thread.turn.since && context_thread.turn.habit.left;
 }
 
-/* A call for @s is about to send. True: what it sends may wait for the next one, at most until the turn ends. Lock held,
- * ctx->now the time. */
+/* A call for @s is about to send. True: what it sends may wait for the next one, at most until the turn ends. Lock
+ * held, ctx->now the time. */
 static inline bool turn_says(struct context *ctx, enum habit_word word, const struct sock *s)
 {
 	return context_thread.turn.since && turn_adds(ctx, word, s);

@@ -2,8 +2,8 @@
 /*
  * epinfo.c - see epinfo.h.
  *
- * A line per member, proc_pid_fdinfo(5): "tfd:        5 events:       19 data:  deadbeef  pos:0 ino:... sdev:...", numbers but
- * the first in base 16.
+ * A line per member, proc_pid_fdinfo(5): "tfd:        5 events:       19 data:  deadbeef  pos:0 ino:... sdev:...",
+ * numbers but the first in base 16.
  */
 #include "host/epinfo.h"
 

@@ -2,10 +2,10 @@
 /*
  * repair.c - a kernel socket carries on a connection that an engine had, by TCP_REPAIR.
  *
- * In repair mode a socket connects without a word, takes bytes into either queue, and counts as sent what it is given to
- * send. A FIN that the peer sent cannot be put in: it comes as a segment from a raw socket to ourselves (repair_segment.c).
- * Where that does not arrive (no CAP_NET_RAW, a filter), its number counts as received and reading is shut, which the
- * program can tell from a FIN by TCP_INFO only.
+ * In repair mode a socket connects without a word, takes bytes into either queue, and counts as sent what it is given
+ * to send. A FIN that the peer sent cannot be put in: it comes as a segment from a raw socket to ourselves
+ * (repair_segment.c). Where that does not arrive (no CAP_NET_RAW, a filter), its number counts as received and
+ * reading is shut, which the program can tell from a FIN by TCP_INFO only.
  */
 #include "host/repair.h"
 
@@ -214,8 +214,8 @@ static int connect_names(int fd, const struct host_repair *r, const char **why)
 }
 
 /*
- * The handshake's results. Scales are set even where none were agreed on: the kernel has chosen one that it would apply.
- * The MSS is given before connecting as TCP_MAXSEG, too: the kernel does not compute it anew afterwards.
+ * The handshake's results. Scales are set even where none were agreed on: the kernel has chosen one that it would
+ * apply. The MSS is given before connecting as TCP_MAXSEG, too: the kernel does not compute it anew afterwards.
  */
 static int set_handshake(int fd, const struct tcp_snapshot *s, uint16_t mss, const char **why)
 {
@@ -377,8 +377,8 @@ static void put_fin_ack(int fd, const struct host_repair *r)
 	inject(fd, r, &h, TCP_FIN_WAIT2);
 }
 
-/* Who closed first decides between CLOSING and LAST-ACK, so FINs go in in that order. One of ours that was not sent waits
- * for the bytes before it. -EAGAIN: the peer's did not arrive. */
+/* Who closed first decides between CLOSING and LAST-ACK, so FINs go in in that order. One of ours that was not sent
+ * waits for the bytes before it. -EAGAIN: the peer's did not arrive. */
 static int put_fins(int fd, const struct host_repair *r, bool inject, const char **why)
 {
 	const struct tcp_snapshot *s = r->snap;

@@ -12,7 +12,8 @@
  *	host_repair_start()     the kernel speaks
  *	tcp_discard()
  *
- * What arrives meanwhile is lost and sent again by the peer; it never meets a kernel without the socket, which would answer RST.
+ * What arrives meanwhile is lost and sent again by the peer; it never meets a kernel without the socket, which would
+ * answer RST.
  *
  * Does:     ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK; IPv4, IPv6, IPv4 on an AF_INET6 socket.
  * Does not: handshakes but those at a listener (host_repair_enqueue(); a socket may connect by itself once the engine's
@@ -47,19 +48,19 @@ struct host_repair {
 };
 
 /*
- * host_repair_build() - give @fd the connection, silently. @fd: a TCP socket that is neither connected nor listening; if bound,
- * to the connection's port. The port may be another socket's, a listener's too. Its buffers grow as needed. Bytes of the
- * receive queue and sent ones of the send queue are read here.
+ * host_repair_build() - give @fd the connection, silently. @fd: a TCP socket that is neither connected nor listening;
+ * if bound, to the connection's port. The port may be another socket's, a listener's too. Its buffers grow as needed.
+ * Bytes of the receive queue and sent ones of the send queue are read here.
  *
  * On failure *@why names the step and @fd is unconnected again, perhaps bound. -EPERM, -EINVAL (a state that does not
- * move, or a snapshot that contradicts itself), -EADDRNOTAVAIL (the kernel has the 4-tuple already, or the address is not
- * of this host), -ENOMEM, -ENETUNREACH.
+ * move, or a snapshot that contradicts itself), -EADDRNOTAVAIL (the kernel has the 4-tuple already, or the address is
+ * not of this host), -ENOMEM, -ENETUNREACH.
  */
 int host_repair_build(int fd, const struct host_repair *repair, const char **why);
 
 /*
- * host_repair_start() - it speaks from here on: tells the peer where it is, sends what was not sent yet, and ends as the
- * user wanted. Failure is that of the bytes not sent yet (-ENOMEM); then the connection must be reset by closing.
+ * host_repair_start() - it speaks from here on: tells the peer where it is, sends what was not sent yet, and ends as
+ * the user wanted. Failure is that of the bytes not sent yet (-ENOMEM); then the connection must be reset by closing.
  */
 int host_repair_start(int fd, const struct host_repair *repair, const char **why);
 
@@ -68,8 +69,8 @@ int host_repair_start(int fd, const struct host_repair *repair, const char **why
  * listener that is bound to its port; in SYN-RECEIVED, to its half-open ones. @buf: HOST_NL_BUF_MIN bytes or more,
  * 4-byte aligned, used during the call. The kernel has it after 0, without timestamps and with the listener's options.
  * Otherwise the kernel has nothing, the peer was told nothing, and *@why names the step: -EPERM (CAP_NET_ADMIN or
- * CAP_NET_RAW is missing), -EINVAL (something was sent or read, or an urgent byte waits), -EAGAIN (no such listener, its
- * queue is full, a filter), as host_repair_build().
+ * CAP_NET_RAW is missing), -EINVAL (something was sent or read, or an urgent byte waits), -EAGAIN (no such listener,
+ * its queue is full, a filter), as host_repair_build().
  */
 int host_repair_enqueue(const struct host_repair *repair, void *buf, size_t size, const char **why);
 

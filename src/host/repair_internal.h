@@ -17,9 +17,9 @@ struct tcp_snapshot;
 enum { HOST_REPAIR_PIECE = 3584 }; /* bytes of a queue at a time: with the kernel's overhead still one page */
 
 /*
- * host_repair_inject() - send @h and @len bytes, HOST_REPAIR_PIECE at most, to ourselves as if from the peer. It takes the
- * way through the loopback, which no steering, no reverse path filter and no egress guard of another interface sees.
- * 0, -EPERM (CAP_NET_RAW is missing), -errno. Whether it arrived is the caller's to look at.
+ * host_repair_inject() - send @h and @len bytes, HOST_REPAIR_PIECE at most, to ourselves as if from the peer. It
+ * takes the way through the loopback, which no steering, no reverse path filter and no egress guard of another
+ * interface sees. 0, -EPERM (CAP_NET_RAW is missing), -errno. Whether it arrived is the caller's to look at.
  */
 int host_repair_inject(const struct host_repair *repair, const struct tcp_hdr *h, const void *payload, size_t len);
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * repair_listener.c - a connection that an engine accepted and nobody fetched goes into the queue of a kernel's listener.
+ * repair_listener.c - a connection that an engine accepted and nobody fetched goes into the queue of a kernel's
+ * listener.
  *
  * The kernel puts in there only what it shook hands with itself. So its handshake is played to it, by segments from
- * ourselves (repair_segment.c), and its own number must come out as the one the engine gave the peer. That number is not
- * drawn where the SYN meets a TIME-WAIT of the same ends: it is a fixed step behind what was sent there last
+ * ourselves (repair_segment.c), and its own number must come out as the one the engine gave the peer. That number is
+ * not drawn where the SYN meets a TIME-WAIT of the same ends: it is a fixed step behind what was sent there last
  * (tcp_timewait_state_process(), RFC 1122 4.2.2.13). A TIME-WAIT of our choice is what a socket in repair mode leaves.
  * What the peer had sent comes behind. To the peer all of it looks like repetitions.
  *
@@ -115,8 +116,8 @@ static struct look look_at(const struct host_repair *r, struct host_nl *nl)
 }
 
 /*
- * Is it there, with all that it had? It may have more: the peer goes on meanwhile, and who accepts there may have read it,
- * answered and closed. @before: the TIME-WAIT it comes from.
+ * Is it there, with all that it had? It may have more: the peer goes on meanwhile, and who accepts there may have
+ * read it, answered and closed. @before: the TIME-WAIT it comes from.
  */
 static bool is_there(const struct tcp_snapshot *s, const struct look *look, const struct look *before)
 {

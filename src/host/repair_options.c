@@ -83,8 +83,8 @@ void host_repair_options(int fd, const struct host_repair *repair)
 	set_linger(fd, repair->snap);
 }
 
-/* The kernel doubles what it is given and reports the double, which is what options hold. Where the program did not say,
- * the kernel goes on tuning. */
+/* The kernel doubles what it is given and reports the double, which is what options hold. Where the program did not
+ * say, the kernel goes on tuning. */
 void host_repair_limits(int fd, const struct tcp_snapshot *snap)
 {
 	const struct tcp_options *o = &snap->options;

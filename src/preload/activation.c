@@ -2,10 +2,10 @@
 /*
  * activation.c - sockets that a service manager opened for this program (sd_listen_fds(3)).
  *
- * LISTEN_FDS numbers from 3 on are meant for the process LISTEN_PID, and the manager lets them alone while that lives. So they
- * are taken before the program begins, as if it had opened them itself: options that differ from a fresh socket's are
- * followed, and what waits in the kernel's queues is served beside the fast path. Of other sockets that a program inherits
- * nobody says who else reads them: they stay the kernel's.
+ * LISTEN_FDS numbers from 3 on are meant for the process LISTEN_PID, and the manager lets them alone while that
+ * lives. So they are taken before the program begins, as if it had opened them itself: options that differ from a
+ * fresh socket's are followed, and what waits in the kernel's queues is served beside the fast path. Of other sockets
+ * that a program inherits nobody says who else reads them: they stay the kernel's.
  */
 #include <linux/tcp.h>
 #include <netinet/in.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * format.c - dprintf() and its like on streams of ours: libc's would write inside libc, past write(), to a shadow that is
- * not connected (posix-surface 1.2). On a datagram socket libc's is right: its shadow sends.
+ * format.c - dprintf() and its like on streams of ours: libc's would write inside libc, past write(), to a shadow
+ * that is not connected (posix-surface 1.2). On a datagram socket libc's is right: its shadow sends.
  *
  * What is longer than a stack may hold is formatted twice, the second time in memory of its own.
  */

@@ -130,8 +130,8 @@ static bool is_fork(long flags, long stack)
 }
 
 /*
- * fork() and what is like it: child and parent go on from here, each in memory of its own. What the child inherits waits for
- * it from before there is a child, or its parent's close() would end it.
+ * fork() and what is like it: child and parent go on from here, each in memory of its own. What the child inherits
+ * waits for it from before there is a child, or its parent's close() would end it.
  */
 static long raw_fork(long nr, long flags, long c, long d, long e)
 {

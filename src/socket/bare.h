@@ -60,9 +60,9 @@ void bare_join(struct bare *bare, struct epoll_set *set, struct list *news);
 /* What holds of @bare now, of what its program hears without asking: EPOLLIN, EPOLLRDHUP ... */
 uint32_t bare_ready(const struct bare *bare);
 
-/* Up to @n events of bare members of @set that are ready, oldest first; data is the struct bare. Those reported queue up
- * behind the rest. Where members moved to the kernel, one event without bits and data comes first: their process is to put
- * them into the kernel's half. Returns how many. */
+/* Up to @n events of bare members of @set that are ready, oldest first; data is the struct bare. Those reported queue
+ * up behind the rest. Where members moved to the kernel, one event without bits and data comes first: their process
+ * is to put them into the kernel's half. Returns how many. */
 unsigned bare_collect(struct epoll_set *set, struct epoll_event *events, unsigned n);
 
 /* Would it find any? */

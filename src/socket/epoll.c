@@ -182,8 +182,9 @@ struct epoll_item *epoll_item_from_tag(struct epoll_set *set, uint64_t data, boo
 }
 
 /*
- * News of @kind for the member of these registrations. Who sleeps for their sets, and for those that these are in. As in the
- * kernel one sleeper is woken of those who wait exclusively, and whoever did not sleep finds the event at its next wait.
+ * News of @kind for the member of these registrations. Who sleeps for their sets, and for those that these are in. As
+ * in the kernel one sleeper is woken of those who wait exclusively, and whoever did not sleep finds the event at its
+ * next wait.
  */
 static uint32_t news(struct list *of_member, uint32_t kind)
 {

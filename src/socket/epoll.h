@@ -135,12 +135,13 @@ static inline uint64_t epoll_tag(const struct epoll_item *item)
  * the kernel reported it gives NULL and sets *gone. */
 struct epoll_item *epoll_item_from_tag(struct epoll_set *set, uint64_t data, bool *gone);
 
-/* Something of @kind (EPOLLIN, ...) became true of @s, or more so: queue the registrations that ask for it; of exclusive
- * ones (EPOLLEXCLUSIVE) in the order in which they were made, up to the first whose set somebody waits for. As the next two. */
+/* Something of @kind (EPOLLIN, ...) became true of @s, or more so: queue the registrations that ask for it; of
+ * exclusive ones (EPOLLEXCLUSIVE) in the order in which they were made, up to the first whose set somebody waits for.
+ * As the next two. */
 uint32_t epoll_sock_news(struct sock *s, uint32_t kind);
 
-/* @set has something new: queue the registrations by which it is in others. Who sleeps for it or for one of them, by bit of
- * the process's slot. */
+/* @set has something new: queue the registrations by which it is in others. Who sleeps for it or for one of them, by
+ * bit of the process's slot. */
 uint32_t epoll_set_news(struct epoll_set *set);
 
 /* A socket gained a datagram: queue its registrations. Who sleeps for sets that have something new by it,

@@ -2,8 +2,8 @@
 /*
  * ack.c - what an acknowledgement does: window, freed segments, round trips, and whom it concerns further.
  *
- * The ACK of a lone segment, and nothing else, takes a short way. Others pass SACK (sack.c), loss detection and recovery
- * (recovery.c) before congestion control has its turn; see loss.h.
+ * The ACK of a lone segment, and nothing else, takes a short way. Others pass SACK (sack.c), loss detection and
+ * recovery (recovery.c) before congestion control has its turn; see loss.h.
  *
  * A receiver that acknowledges what it has not got harms itself: what it acks is gone here. It cannot ack what was not
  * sent, and acks of parts of segments count for nothing (RFC 9293 3.10.7.4, RFC 5961 5.2, RFC 3465's concern).
@@ -40,8 +40,8 @@ static bool update_window(struct tcp_conn *c, const struct tcp_in *in)
 {
 	uint32_t prior = c->snd_wnd;
 
-	/* What acknowledges more is newer whatever its number (as Linux): from the new edge on, an older window would reach
-	 * beyond what was ever allowed. */
+	/* What acknowledges more is newer whatever its number (as Linux): from the new edge on, an older window would
+	 * reach beyond what was ever allowed. */
 	if (seq_gt(in->h.ack, c->snd_una) || seq_lt(c->snd_wl1, in->h.seq) ||
 	    (c->snd_wl1 == in->h.seq && seq_le(c->snd_wl2, in->h.ack)))
 		set_window(c, in);
@@ -450,8 +450,8 @@ enum tcp_ack_result tcp_ack_input(struct tcp_conn *c, const struct ip_env *env, 
 		ack_plain(c, env, in, cc);
 		return TCP_ACK_OK;
 	}
-	/* RFC 5961 5.2: within the largest window seen, older ones may have been on the way for so long; but no number was
-	 * ever acknowledged before the first byte (as Linux since 6.9). */
+	/* RFC 5961 5.2: within the largest window seen, older ones may have been on the way for so long; but no
+	 * number was ever acknowledged before the first byte (as Linux since 6.9). */
 	if (seq_gt(ack, c->snd_nxt) ||
 	    seq_lt(ack, c->snd_una - (tcp_seq)FS_MIN((uint64_t)c->max_wnd, c->bytes_acked)))
 		return TCP_ACK_BLIND;

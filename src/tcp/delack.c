@@ -9,8 +9,8 @@
  *
  * With tcp_config.hold_acks an ACK that Linux would send at once is held while the program may be about to answer: that
  * of a small message on a young connection, that of the peer's FIN and what came with it, and the third of a handshake.
- * A request, its answer and the end of a connection then take three segments less. It is held in tcp_stack.held until the
- * program waits for something else, and a timer runs as for any delayed ACK.
+ * A request, its answer and the end of a connection then take three segments less. It is held in tcp_stack.held until
+ * the program waits for something else, and a timer runs as for any delayed ACK.
  * Standards: RFC 9293 3.8.6.3 (SHLD-18, SHLD-19, MUST-40), RFC 5681 4.2.
  */
 #include "base/err.h"

@@ -5,8 +5,8 @@
  * While it moves it is frozen: it drops what arrives, which the peer sends again, and its timers stand. So no
  * byte is lost or doubled, whoever goes on with it. What was in flight counts as in flight afterwards, too, with its
  * age unknown: the first timeout or probe finds out what of it arrived.
- * Does not: move TIME-WAIT, which needs nobody, nor a handshake that was begun here, which is over within a round trip. One at
- * a listener goes to the kernel alone, as does what a user has not read of a connection that ended.
+ * Does not: move TIME-WAIT, which needs nobody, nor a handshake that was begun here, which is over within a round
+ * trip. One at a listener goes to the kernel alone, as does what a user has not read of a connection that ended.
  */
 #include <errno.h>
 #include <string.h>

@@ -60,7 +60,8 @@ static uint32_t ms_since(fs_ns then, fs_ns now)
 	return then == 0 ? 0 : ms(now - then);
 }
 
-/* Payload that left, retransmissions included. bytes_acked counts our FIN once it is acked; snd_una is beyond it then. */
+/* Payload that left, retransmissions included. bytes_acked counts our FIN once it is acked; snd_una is beyond it
+ * then. */
 static uint64_t bytes_sent(const struct tcp_conn *c)
 {
 	tcp_seq from = tcp_has(c, TCP_CONN_CONNECTED) ? c->snd_una : c->iss + 1;

@@ -479,7 +479,8 @@ static void reset_input(struct tcp_conn *c, const struct ip_env *env, const stru
 /*
  * First to fourth step: is this segment to be looked at? @c may be gone if not.
  * DEVIATION: one without the timestamp that was agreed on is taken (RFC 7323 3.2 drops it), as by Linux: a host whose
- * connection went on in a socket that knows nothing of the agreement sends such. Tested: tcp_timestamp__missing_is_no_matter.
+ * connection went on in a socket that knows nothing of the agreement sends such. Tested:
+ * tcp_timestamp__missing_is_no_matter.
  */
 static bool is_acceptable(struct tcp_conn *c, const struct ip_env *env, const struct tcp_in *in)
 {

@@ -3,8 +3,9 @@
  * lone.c - the short way out: a write that is one segment, with nothing before it and nothing that holds it back.
  *
  * That is every question and every answer of a dialogue. What send.c, output.c, frame.c and window.c do one after the
- * other is done here at once, for that case only: first every condition, then every change. Whatever is unusual goes their
- * way. Both ways leave the same bytes on the wire and the same connection behind (test_tcp_quick.c compares them).
+ * other is done here at once, for that case only: first every condition, then every change. Whatever is unusual goes
+ * their way. Both ways leave the same bytes on the wire and the same connection behind (test_tcp_quick.c compares
+ * them).
  */
 #include <string.h>
 

@@ -3,8 +3,8 @@
  * loss.c - marks of segments and the counts that go with them, what to send again next, and what happens when a
  * timer says that something was lost.
  *
- * In flight = packets_out - sacked_out - lost_out + retrans_out, RFC 6675's pipe in segments: a segment is counted twice
- * when it was sent again and the first copy is not believed lost.
+ * In flight = packets_out - sacked_out - lost_out + retrans_out, RFC 6675's pipe in segments: a segment is counted
+ * twice when it was sent again and the first copy is not believed lost.
  * Does not: judge ACKs (recovery.c), send (output.c asks tcp_loss_next()), arm RTX (timer.c).
  * Standards: RFC 6675, RFC 5681 3.1, RFC 5682, RFC 6298 5, RFC 7661.
  */
@@ -124,8 +124,8 @@ struct fbuf *tcp_loss_next(struct tcp_conn *c, struct fbuf *from)
 
 /*
  * What is lost when nothing was heard for RTO: everything the peer does not hold; with RACK not what was sent so
- * recently that its ACK may be under way (RFC 8985 6.3). A first segment that is SACKed shows that the peer dropped what
- * it held (RFC 2018 8): T2018-2.
+ * recently that its ACK may be under way (RFC 8985 6.3). A first segment that is SACKed shows that the peer dropped
+ * what it held (RFC 2018 8): T2018-2.
  */
 static void mark_timed_out(struct tcp_conn *c, fs_ns now)
 {
@@ -210,8 +210,8 @@ void tcp_loss_on_timer(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 		tcp_tlp_fire(c, env, now);
 	else if (which == TCP_LOSS_TIMER_REORDER)
 		on_reorder_timer(c, now);
-	/* Where no probe could leave (nothing fits into the window, or there is no way out), trying again for ever would
-	 * keep the retransmission timer from its turn. */
+	/* Where no probe could leave (nothing fits into the window, or there is no way out), trying again for ever
+	 * would keep the retransmission timer from its turn. */
 	if (which == TCP_LOSS_TIMER_TLP || c->due[TCP_TIMER_RTX] == FS_NEVER)
 		tcp_rto_arm(c, now);
 }

@@ -3,12 +3,12 @@
  * quick.c - the short way in: the next segment of a dialogue.
  *
  * A frame of the usual form, in order, with payload that finds the queue empty, or an ACK of the one segment that was
- * out, or both. What ip, tcp.c, input.c, ack.c, delack.c and recv.c do one after the other is done here at once, for that
- * case only: first every condition, then every change. Whatever is unusual goes their way, and this file has touched
- * nothing then. Both ways leave the same connection behind, to the byte (test_tcp_quick.c compares them).
+ * out, or both. What ip, tcp.c, input.c, ack.c, delack.c and recv.c do one after the other is done here at once, for
+ * that case only: first every condition, then every change. Whatever is unusual goes their way, and this file has
+ * touched nothing then. Both ways leave the same connection behind, to the byte (test_tcp_quick.c compares them).
  *
- * The connection's addresses need no second look: they were judged when it began, and its destination is stale as soon as
- * those of the interface change.
+ * The connection's addresses need no second look: they were judged when it began, and its destination is stale as
+ * soon as those of the interface change.
  */
 #include "base/counter.h"
 #include "base/err.h"
@@ -71,8 +71,8 @@ static INLINE bool is_lone(const struct tcp_conn *c)
 	return c->n_segs == 1 && (tcp_seg(c->first)->marks & MARKED) == TCP_SEG_LONE && c->cc.ca_state == TCP_CA_OPEN;
 }
 
-/* May @len bytes of payload be taken here? Nothing waits to be read or acknowledged, the pool is not low, and they are the
- * small end of a write in a dialogue, whose answer will carry the ACK. */
+/* May @len bytes of payload be taken here? Nothing waits to be read or acknowledged, the pool is not low, and they
+ * are the small end of a write in a dialogue, whose answer will carry the ACK. */
 static INLINE bool is_expected(const struct tcp_conn *c, const struct fbuf *frame, uint32_t len, fs_ns now)
 {
 	const struct fbuf_pool *pool = frame->pool;
@@ -113,8 +113,8 @@ static INLINE void drop_segment(struct tcp_conn *c, struct fbuf *f)
 
 /*
  * The ACK of a lone segment, as ack_plain() of ack.c. What that writes and nobody reads before the next transmission
- * is left out: where the next rate sample would begin, and the newest segment delivered for RACK, which judges older ones
- * only. Nor is congestion control told: its window is not used.
+ * is left out: where the next rate sample would begin, and the newest segment delivered for RACK, which judges older
+ * ones only. Nor is congestion control told: its window is not used.
  */
 static INLINE void take_ack(struct tcp_conn *c, tcp_seq ack, uint32_t window, fs_ns now)
 {

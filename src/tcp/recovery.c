@@ -2,12 +2,12 @@
 /*
  * recovery.c - the states of loss recovery, as ACKs move a connection through them (enum tcp_ca_state).
  *
- * tcp_loss_on_ack() sees ACKs that are not ordinary: duplicates, SACKs, echoes of congestion, and all while the state is
- * not OPEN. First it leaves a state whose end is reached, then follows the one it is in, finds losses, and
+ * tcp_loss_on_ack() sees ACKs that are not ordinary: duplicates, SACKs, echoes of congestion, and all while the state
+ * is not OPEN. First it leaves a state whose end is reached, then follows the one it is in, finds losses, and
  * enters RECOVERY if there are any.
  *
- * Without SACK (RFC 6582) a duplicate ACK stands for a segment that left the network: they are counted in sacked_out, no
- * segment is marked by them, and each partial ACK means that the next segment is lost.
+ * Without SACK (RFC 6582) a duplicate ACK stands for a segment that left the network: they are counted in sacked_out,
+ * no segment is marked by them, and each partial ACK means that the next segment is lost.
  * Limited transmit (RFC 3042) needs no code: what is SACKed is not in flight, so that new data may go.
  * Standards: RFC 5681 3.2, RFC 6582, RFC 6675, RFC 6937, RFC 5682, RFC 3168 6.1.2.
  */

@@ -17,8 +17,8 @@
 #include "tcp/tcp_internal.h"
 
 enum {
-	/* One queue holds at most 1/2 of what the payload pool may become above its reserve, which is kept for queues that
-	 * are empty. */
+	/* One queue holds at most 1/2 of what the payload pool may become above its reserve, which is kept for queues
+	 * that are empty. */
 	PAYLOAD_PART = 2,
 	RESERVE_PART = 8,
 

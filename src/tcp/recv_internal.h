@@ -44,9 +44,9 @@ static inline void tcp_rx_unpin(struct tcp_conn *c, uint32_t n)
 }
 
 /*
- * One queue holds at most as much of a pinned pool as it leaves free above the low water. The share shrinks with what is
- * free (the dynamic thresholds of Choudhury and Hahne): see src/udp/input.c, where it is smaller: there no window bounds
- * what comes. Half of the pool is what one stream needs whose reader is as fast as its sender.
+ * One queue holds at most as much of a pinned pool as it leaves free above the low water. The share shrinks with what
+ * is free (the dynamic thresholds of Choudhury and Hahne): see src/udp/input.c, where it is smaller: there no window
+ * bounds what comes. Half of the pool is what one stream needs whose reader is as fast as its sender.
  */
 static inline bool tcp_rx_may_hold(const struct tcp_conn *c, const struct fbuf_pool *pool)
 {
@@ -74,8 +74,8 @@ static inline bool tcp_window_is_low(const struct tcp_conn *c)
 }
 
 /*
- * tcp_announce_window() while nothing waits to be read and the window is what it can be, as it was announced last. With a
- * scale; not for SYNs. False: it is not that simple, and nothing changed.
+ * tcp_announce_window() while nothing waits to be read and the window is what it can be, as it was announced last.
+ * With a scale; not for SYNs. False: it is not that simple, and nothing changed.
  */
 static inline bool tcp_announce_plain(struct tcp_conn *c, uint16_t *field)
 {

@@ -409,9 +409,9 @@ static void judge_flags(struct tcp_req *req, const struct ip_env *env, struct tc
 		return;
 	}
 	/*
-	 * RFC 5961 3.2: in the window, but not exactly where we are. The same for a SYN that is not the one before (4.2):
-	 * RFC 9293 would return to LISTEN, so that anybody who guesses the window ends the handshake; Linux resets
-	 * it. A peer that began anew answers the challenge with the exact RST.
+	 * RFC 5961 3.2: in the window, but not exactly where we are. The same for a SYN that is not the one before
+	 * (4.2): RFC 9293 would return to LISTEN, so that anybody who guesses the window ends the handshake; Linux
+	 * resets it. A peer that began anew answers the challenge with the exact RST.
 	 */
 	if (flags & (TCP_RST | TCP_SYN)) {
 		counters[FS_CTR_drop_tcp_blind]++;

@@ -181,8 +181,8 @@ static INLINE void list_put(struct tcp_conn *c, struct fbuf *f, struct fbuf *at)
 	c->n_segs++;
 }
 
-/* @f becomes an empty segment at the end. Its sum is taken with its bytes where a frame will need it: not in a super-frame
- * (@bulk). What of those leaves alone after all is summed then. */
+/* @f becomes an empty segment at the end. Its sum is taken with its bytes where a frame will need it: not in a
+ * super-frame (@bulk). What of those leaves alone after all is summed then. */
 static INLINE void seg_put(struct tcp_conn *c, const struct ip_port *port, struct fbuf *f, bool bulk)
 {
 	seg_init(f, c->snd_end);

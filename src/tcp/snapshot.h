@@ -58,8 +58,9 @@ struct tcp_snapshot {
 	tcp_seq rcv_wup;
 
 	/*
-	 * TCP_TIMESTAMP: our clock for this connection when it was frozen. Never odd: the kernel would take an odd one for
-	 * a clock of microseconds (design hazard 20). Never below what was sent before, or PAWS would drop what follows.
+	 * TCP_TIMESTAMP: our clock for this connection when it was frozen. Never odd: the kernel would take an odd
+	 * one for a clock of microseconds (design hazard 20). Never below what was sent before, or PAWS would drop
+	 * what follows.
 	 */
 	uint32_t ts_now;
 	uint32_t ts_recent, ts_recent_age_ms;

@@ -246,7 +246,8 @@ struct tcp_stack {
 	struct list holders;	  /* connections with pinned chunks in their receive queue, oldest first */
 	struct tcp_fastopen_entry fastopen[TCP_FASTOPEN_CACHE]; /* fastopen.c */
 	fs_ns stray_until;	  /* what belongs to nobody is dropped so long; 0 = it gets a RST as RFC 9293 3.10.7.1 says. The
-				   * user sets it when somebody else answers for a port, whom the peer reaches with its next */
+				   * user sets it when somebody else answers for a port, whom the peer reaches with
+				   * its next */
 	fs_ns read_stamp;	  /* fbuf.stamp of the last segment that tcp_recv() was asked to tell of; 0 = unknown, or nothing was read */
 };
 
@@ -273,8 +274,8 @@ void tcp_init(struct tcp_stack *tcp, struct ip_stack *ip, const struct siphash_k
 /* ip_env.tcp_input of a stack: one segment, its header at frame->data. Takes the frame. */
 void tcp_input(const struct ip_env *env, const struct packet *p, struct fbuf *frame, fs_ns now);
 
-/* ip_env.tcp_quick: the same for a whole frame with its link header, if it is the next one of a dialogue: takes it. False:
- * it is not, and nothing happened. */
+/* ip_env.tcp_quick: the same for a whole frame with its link header, if it is the next one of a dialogue: takes it.
+ * False: it is not, and nothing happened. */
 bool tcp_quick_input(const struct ip_env *env, struct fbuf *frame, fs_ns now);
 
 /* A burst of input is over: send what it asks for. Also after calls that say they only mark. */
@@ -305,8 +306,8 @@ struct tcp_icmp {
 enum tcp_icmp_kind { TCP_ICMP_SOFT, TCP_ICMP_HARD, TCP_ICMP_TOO_BIG };
 
 /*
- * The above from an ICMP message (@v6: ICMPv6) whose checksum is right: @len bytes behind the IP header. False: it is none
- * of TCP's: no error, one that has no say any more (source quench: MUST-55), or about somebody else's packet.
+ * The above from an ICMP message (@v6: ICMPv6) whose checksum is right: @len bytes behind the IP header. False: it is
+ * none of TCP's: no error, one that has no say any more (source quench: MUST-55), or about somebody else's packet.
  */
 bool tcp_icmp_read(struct tcp_icmp *icmp, bool v6, const void *message, size_t len);
 
@@ -460,10 +461,12 @@ struct tcp_snapshot;
  */
 int tcp_export(struct tcp_conn *conn, struct tcp_snapshot *to, fs_ns now);
 
-/* The same of one that both sides ended, for the kernel: CLOSING, with our FIN acknowledged. -EINVAL where an error ended it. */
+/* The same of one that both sides ended, for the kernel: CLOSING, with our FIN acknowledged. -EINVAL where an error
+ * ended it. */
 int tcp_export_ended(struct tcp_conn *conn, struct tcp_snapshot *to, fs_ns now);
 
-/* The oldest half-open connection of @listener, for the kernel, in SYN-RECEIVED. It is forgotten here. False: there is none. */
+/* The oldest half-open connection of @listener, for the kernel, in SYN-RECEIVED. It is forgotten here. False: there
+ * is none. */
 bool tcp_export_request(struct tcp_listener *listener, struct tcp_snapshot *to);
 
 enum tcp_queue { TCP_QUEUE_SEND, TCP_QUEUE_RECEIVE };

@@ -141,8 +141,9 @@ static bool fire_syn(struct tcp_conn *c, const struct ip_env *env, fs_ns now)
 
 /* --- retransmission timeout --- */
 
-/* Its window shrank to nothing under what is in flight: as long as it answers no reason to give up (SHLD-17), and none to
- * count that time when the window opens again. But our user is not there to give up an orphan: that ends all the same. */
+/* Its window shrank to nothing under what is in flight: as long as it answers no reason to give up (SHLD-17), and
+ * none to count that time when the window opens again. But our user is not there to give up an orphan: that ends all
+ * the same. */
 static bool is_held_by_window(const struct tcp_conn *c, fs_ns now)
 {
 	return c->snd_wnd == 0 && !user_timeout(c) && !tcp_has(c, TCP_CONN_ORPHAN) &&

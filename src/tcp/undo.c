@@ -2,9 +2,9 @@
 /*
  * undo.c - taking a reduction of the window back when it turns out that nothing had been lost.
  *
- * Two witnesses: D-SACKs for all that was sent again (RFC 3708's idea), or an ACK for the first segment sent again whose
- * timestamp is older than that retransmission (Eifel, RFC 3522). What to restore is RFC 4015's question; the window
- * goes back to what it was (Linux), the algorithm may have its own view.
+ * Two witnesses: D-SACKs for all that was sent again (RFC 3708's idea), or an ACK for the first segment sent again
+ * whose timestamp is older than that retransmission (Eifel, RFC 3522). What to restore is RFC 4015's question; the
+ * window goes back to what it was (Linux), the algorithm may have its own view.
  * Not here: F-RTO's evidence (recovery.c). An echo of congestion forbids all of this: there was congestion.
  */
 #include "base/counter.h"
@@ -13,8 +13,8 @@
 
 enum { REO_PERSIST_MAX = 16 }; /* RFC 8985 6.2 */
 
-/* Retransmissions that are in the network already may cause D-SACKs, too; a tail loss probe's is one of them. None sent:
- * -1, for 0 would mean that all of them were in vain. */
+/* Retransmissions that are in the network already may cause D-SACKs, too; a tail loss probe's is one of them. None
+ * sent: -1, for 0 would mean that all of them were in vain. */
 void tcp_undo_begin(struct tcp_conn *c)
 {
 	uint32_t out = c->retrans_out + (c->tlp_out && c->tlp_retrans ? 1 : 0);

@@ -49,8 +49,8 @@ static inline bool usual_tcp4(struct usual_tcp4 *out, const uint8_t *frame, uint
 	if (len < USUAL_TCP4_HDR)
 		return false;
 	offset_flags_window = be32_load(tcp + 12);
-	/* EtherType, version and header length; fragment and protocol, whatever the TTL; data offset, and no flag but ACK and
-	 * PSH; the options. */
+	/* EtherType, version and header length; fragment and protocol, whatever the TTL; data offset, and no flag but
+	 * ACK and PSH; the options. */
 	if ((ipv4_word(ip - 2) & FS_BE32(0xffffff00u)) != FS_BE32(0x08004500u) ||
 	    (ipv4_word(ip + 6) & FS_BE32(0x3fff00ffu)) != FS_BE32(WIRE_PROTO_TCP) ||
 	    (offset_flags_window & 0xfff70000) != (8u << 28 | (uint32_t)TCP_ACK << 16) ||

@@ -7,8 +7,8 @@
  * below. A reader maps them read-only; the program pays nothing. Readers trust nothing: they check
  * magic, version, sizes and every offset against the file's length.
  *
- * Writers: the holder of the stack's lock, but for stats_head.request. Values are plain stores: a reader may see a record half
- * updated, never an index out of range (n_* only grow, up to the max).
+ * Writers: the holder of the stack's lock, but for stats_head.request. Values are plain stores: a reader may see a
+ * record half updated, never an index out of range (n_* only grow, up to the max).
  */
 #ifndef FSOCK_STATS_FORMAT_STATS_H
 #define FSOCK_STATS_FORMAT_STATS_H
