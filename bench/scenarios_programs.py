@@ -12,7 +12,7 @@ import pathlib
 import re
 import tempfile
 
-from lab import fsock, net, postgres, proc
+from lab import fsock, net, nginx as nginx_in, postgres, proc
 from scenarios import DEFAULT, LATENCY, Failed, Row, median, say, spread
 
 # The load connects more than once; a client of one connection would stay with the kernel in the default profile.
@@ -106,17 +106,8 @@ def memcached(rounds):
 
 # --- the web ----------------------------------------------------------------------------------
 
-NGINX = """
-daemon off; master_process off; pid {folder}/pid; error_log stderr;
-worker_processes 1;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off; sendfile {sendfile}; keepalive_requests 100000000;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    server {{ listen {net.B4}:8080; root {folder}/files; }}
-}}
-"""
+NGINX = """sendfile {sendfile}; keepalive_requests 100000000;
+    server {{ listen {net.B4}:8080; root {folder}/files; }}"""
 
 
 def _nginx(size, sendfile="on", header=()):
@@ -126,8 +117,7 @@ def _nginx(size, sendfile="on", header=()):
             folder.chmod(0o755)
             (folder / "files").mkdir()
             (folder / "files" / "file").write_bytes(b"x" * size)
-            (folder / "config").write_text(NGINX.format(folder=folder, sendfile=sendfile, net=net))
-            server = ["nginx", "-p", folder, "-c", folder / "config", "-e", "stderr"]
+            server = nginx_in.server(folder, NGINX.format(folder=folder, sendfile=sendfile, net=net))
             load = ["wrk", "-t", 1, "-c", CONNECTIONS, "-d", f"{SECONDS}s", *header, f"http://{net.B4}:8080/file"]
             return _load(pair, "nginx", server, 8080, load, options, _wrk)
     return run

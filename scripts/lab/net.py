@@ -55,6 +55,11 @@ class Namespace:
             os.close(home)
             os.close(there)
 
+    def set_up(self):
+        """Its interface gets its addresses and works; so does the loopback."""
+        _ip(["link set lo up", f"addr add {self.v4}/24 dev {LINK}", f"addr add {self.v6}/64 dev {LINK} nodad",
+             f"link set {LINK} up"], self.name)
+
     def argv(self, argv):
         return ["ip", "netns", "exec", self.name, *map(str, argv)]
 
@@ -95,8 +100,7 @@ class Pair:
             how += "numrxqueues %d numtxqueues %d " % self.queues
         _ip([f"link add {LINK} {how}netns {a} type veth peer name {LINK} {how}netns {b}"])
         for side in (self.a, self.b):
-            _ip(["link set lo up", f"addr add {side.v4}/24 dev {LINK}",
-                 f"addr add {side.v6}/64 dev {LINK} nodad", f"link set {LINK} up"], side.name)
+            side.set_up()
 
     def meet(self):
         """Each side knows the other's station, as after a first exchange: no datagram has to ask."""
@@ -182,8 +186,7 @@ class Star:
         for i, side in enumerate(self.sides):
             _ip([f"link add {LINK} netns {side.name} type veth peer name end{i} netns {self.middle}"])
             _ip([f"link set end{i} master bridge", f"link set end{i} up"], self.middle)
-            _ip(["link set lo up", f"addr add {side.v4}/24 dev {LINK}", f"addr add {side.v6}/64 dev {LINK} nodad",
-                 f"link set {LINK} up"], side.name)
+            side.set_up()
 
     def __exit__(self, *_):
         for name in (*(side.name for side in self.sides), self.middle):

@@ -21,7 +21,7 @@ import pytest
 
 from ends import MIB, body, tmp_path  # noqa: F401 (a fixture)
 from holdings import grown, holdings, tree
-from lab import fsock, net, proc
+from lab import fsock, net, nginx, proc
 
 pytestmark = pytest.mark.whole
 PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
@@ -33,26 +33,11 @@ PORTS = 32768, 60999  # local ones, as the kernel has them
 # Those in TIME-WAIT are as many early as late, also where all is over before the first of them is.
 TIME_WAITS = 1000
 
-NGINX = """daemon off;
-worker_processes {workers};
-user root;
-error_log stderr;
-pid {folder}/pid;
-events {{ }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/client;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    scgi_temp_path {folder}/scgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    server {{
+SITE = """server {{
         listen {here}:8080;
         root {files};
         location /far/ {{ proxy_pass http://{there}:8080/; }}
-    }}
-}}
-"""
+    }}"""
 
 
 @pytest.fixture
@@ -65,11 +50,9 @@ def pair(pair):
     return pair
 
 
-def nginx(folder, here, there, files):
+def web_in(folder, here, there, files):
     folder.mkdir()
-    config = folder / "config"
-    config.write_text(NGINX.format(folder=folder, here=here, there=there, files=files, workers=WORKERS))
-    return ["nginx", "-p", folder, "-c", config, "-e", "stderr"]
+    return nginx.server(folder, SITE.format(here=here, there=there, files=files), f"worker_processes {WORKERS};")
 
 
 @contextlib.contextmanager
@@ -174,8 +157,8 @@ def test_soak(pair, tmp_path):
     cli = tmp_path / "store" / "cli"
     redis = ["redis-server", "--bind", net.A4, "--protected-mode", "no", "--save", "", "--dir", tmp_path / "store",
              "--unixsocket", cli, "--enable-debug-command", "yes"]
-    with server(pair.a, nginx(tmp_path / "origin", net.A4, net.B4, tmp_path / "files"), 8080, fast=False), \
-         server(pair.b, nginx(tmp_path / "web", net.B4, net.A4, tmp_path / "files"), 8080) as web, \
+    with server(pair.a, web_in(tmp_path / "origin", net.A4, net.B4, tmp_path / "files"), 8080, fast=False), \
+         server(pair.b, web_in(tmp_path / "web", net.B4, net.A4, tmp_path / "files"), 8080) as web, \
          server(pair.a, redis, 6379) as store:
         soak = Soak(pair, web, store, cli)
         soak.ask("debug", "populate", "20000", "key", "100")

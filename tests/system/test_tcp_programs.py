@@ -19,7 +19,7 @@ import pytest
 
 from ends import LATENCY, MIB, body, digest_of, shell
 from ends import ends, pytest_generate_tests, tmp_path, whole  # noqa: F401 (fixtures and a hook)
-from lab import fsock, net, proc
+from lab import fsock, net, nginx as lab_nginx, proc
 
 
 # --- measuring programs -----------------------------------------------------------------------
@@ -53,30 +53,13 @@ def test_iperf3(ends, whole, how):
 
 # --- files ------------------------------------------------------------------------------------
 
-NGINX = """daemon off;
-{process}
-user root;
-error_log stderr;
-pid {folder}/pid;
-events {{ }}
-http {{
-    access_log off;
-    sendfile {sendfile};
-    client_body_temp_path {folder}/client;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    scgi_temp_path {folder}/scgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    server {{ listen {v4}:8080; listen [{v6}]:8080; root {folder}/files; }}
-}}
-"""
+SITE = """sendfile {sendfile};
+    server {{ listen {v4}:8080; listen [{v6}]:8080; root {folder}/files; }}"""
 
 
-def nginx(folder, sendfile="on", process="master_process off;"):
+def nginx(folder, sendfile="on", process=lab_nginx.ALONE):
     (folder / "files").mkdir()
-    config = folder / "config"
-    config.write_text(NGINX.format(folder=folder, v4=net.B4, v6=net.B6, sendfile=sendfile, process=process))
-    return ["nginx", "-p", folder, "-c", config, "-e", "stderr"]
+    return lab_nginx.server(folder, SITE.format(folder=folder, v4=net.B4, v6=net.B6, sendfile=sendfile), process)
 
 
 @pytest.mark.parametrize("family, sendfile", [("v4", "on"), ("v6", "off")])

@@ -229,12 +229,9 @@ CASE_FAST(urgent_in)
 	CALL(recv(fd, buf, 1, MSG_OOB | MSG_DONTWAIT));
 }
 
-CASE_FAST(urgent_in_line)
+/* Which stays in the stream. */
+static void read_past_an_urgent_byte(int fd, int slot)
 {
-	int slot, fd = linked(&slot);
-
-	set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
-	bring(slot, 5);
 	order("oob %d", slot);
 	bring(slot, 5);
 	events_of(fd, POLLIN | POLLPRI, 2000);
@@ -243,6 +240,15 @@ CASE_FAST(urgent_in_line)
 	say("at the mark %d", sockatmark(fd));
 	CALL(recv(fd, buf, 100, 0));
 	say("first %c", buf[0]);
+}
+
+CASE_FAST(urgent_in_line)
+{
+	int slot, fd = linked(&slot);
+
+	set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+	bring(slot, 5);
+	read_past_an_urgent_byte(fd, slot);
 	say("at the mark %d", sockatmark(fd));
 }
 
@@ -255,14 +261,7 @@ CASE_BY(urgent_in_line_after_a_move, option)
 	bring(slot, 5);
 	CALL(fcntl(fd, F_SETFL, O_ASYNC));
 	get_int(fd, "SO_OOBINLINE", SOL_SOCKET, SO_OOBINLINE);
-	order("oob %d", slot);
-	bring(slot, 5);
-	events_of(fd, POLLIN | POLLPRI, 2000);
-	CALL(recv(fd, buf, 1, MSG_OOB));
-	CALL(recv(fd, buf, 100, 0));
-	say("at the mark %d", sockatmark(fd));
-	CALL(recv(fd, buf, 100, 0));
-	say("first %c", buf[0]);
+	read_past_an_urgent_byte(fd, slot);
 }
 
 /* A second urgent byte takes the place of the first, which stays in the stream. */

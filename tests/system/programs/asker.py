@@ -8,9 +8,10 @@ import http.client
 import sys
 import threading
 
+import until_end
+
 host, port, path, threads = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-lock, over = threading.Lock(), threading.Event()
-good, bad, digests = 0, 0, set()
+digests = set()
 
 
 def ask():
@@ -20,35 +21,10 @@ def ask():
     digest = hashlib.sha256(answer.read()).hexdigest()
     connection.close()
     assert answer.status == 200, answer.status
-    return digest
+    digests.add(digest)
 
 
-def run():
-    global good, bad
-    while not over.is_set():
-        wrong = None
-        try:
-            digest = ask()
-        except (OSError, http.client.HTTPException, AssertionError) as error:
-            wrong = error
-        with lock:
-            if wrong is None:
-                good += 1
-                digests.add(digest)
-                if good % 20 == 0:
-                    print(good, flush=True)
-            else:
-                bad += 1
-                if bad <= 5:
-                    print(repr(wrong), file=sys.stderr, flush=True)
-
-
-running = [threading.Thread(target=run) for _ in range(threads)]
-for thread in running:
-    thread.start()
-sys.stdin.read()
-over.set()
-for thread in running:
-    thread.join()
-print(f"{good} good, {bad} bad", *digests)
-sys.exit(bad != 0)
+tally = until_end.Tally()
+tally.run([threading.Thread(target=tally.keep_on, args=(ask,)) for _ in range(threads)])
+print(f"{tally.good} good, {tally.bad} bad", *digests)
+sys.exit(tally.bad != 0)

@@ -16,10 +16,11 @@ import socket
 import sys
 import threading
 
+import until_end
+
 host, port = sys.argv[1], int(sys.argv[2])
-lock, over = threading.Lock(), threading.Event()
 GUARD = 60
-connections, bad, bodies = 0, 0, {}
+bodies = {}
 
 
 def get(connection, path, how):
@@ -72,31 +73,8 @@ WAYS = {"close": lambda draw: once("/file"), "keep": keep, "proxied": lambda dra
         "redis": lambda draw: redis(draw, draw.randrange(1, 201)), "redis-once": lambda draw: redis(draw, 1)}
 
 
-def run(way, seed):
-    global connections, bad
-    draw = random.Random(seed)
-    while not over.is_set():
-        wrong = None
-        try:
-            WAYS[way](draw)
-        except (OSError, http.client.HTTPException, AssertionError) as error:
-            wrong = error
-        with lock:
-            connections += 1
-            if connections % 20 == 0:
-                print(connections, flush=True)
-            if wrong is not None:
-                bad += 1
-                if bad <= 5:
-                    print(way, repr(wrong), file=sys.stderr, flush=True)
-
-
-running = [threading.Thread(target=run, args=(way, seed)) for seed, way in enumerate(sys.argv[3:])]
-for thread in running:
-    thread.start()
-sys.stdin.read()
-over.set()
-for thread in running:
-    thread.join()
-print(f"{connections} connections, {bad} bad")
-sys.exit(bad != 0)
+tally = until_end.Tally()
+tally.run([threading.Thread(target=tally.keep_on, args=(WAYS[way], random.Random(seed)), kwargs={"name": way})
+           for seed, way in enumerate(sys.argv[3:])])
+print(f"{tally.good + tally.bad} connections, {tally.bad} bad")
+sys.exit(tally.bad != 0)
