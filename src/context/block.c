@@ -198,6 +198,32 @@ static void take_watch(struct blocker *b)
 	b->timers_at = segments_next(ctx);
 }
 
+/* What the stack has for it shall end the sleep, and who sleeps not lightly looks after frames and timers. */
+static void watch_stack(struct blocker *b)
+{
+	struct context *ctx = b->ctx;
+
+	refresh_sleep_set(ctx);
+	b->light = context_thread.epfd > 0 && helper_runs(ctx) && turn_driven(ctx);
+	if (b->light)
+		helper_heed(ctx, ctx->now + TURN_LATE_NS);
+	else
+		take_watch(b);
+	watch_ports(ctx, !b->light);
+	for (unsigned i = 0; i < ctx->n_handles && !b->light; i++)
+		if (ctx->handle[i].ops)
+			ctx->handle[i].ops->arm(&ctx->handle[i]);
+}
+
+/* Has the stack nothing of what it waits for? */
+static bool is_kernels_alone(const struct stay *stay)
+{
+	for (unsigned i = 0; i < stay->n; i++)
+		if (!stay->on[i].sock || stay->on[i].sock->way != SOCK_KERNEL)
+			return false;
+	return true;
+}
+
 /* Publish "sleeping". Under the lock: who delivers holds it too, so it is ordered with the look at the
  * queues that follows. */
 static int arm(struct blocker *b)
@@ -210,19 +236,14 @@ static int arm(struct blocker *b)
 		context_unlock(ctx);
 		return -EINTR;
 	}
-	refresh_sleep_set(ctx);
 	tell(b);
-	b->light = context_thread.epfd > 0 && helper_runs(ctx) && turn_driven(ctx);
 	b->timers_at = FS_NEVER;
-	if (b->light)
-		helper_heed(ctx, ctx->now + TURN_LATE_NS);
+	b->apart = fs_load_relaxed(&ctx->confined) && is_kernels_alone(b->stay);
+	if (b->apart)
+		b->light = true; /* a filter may kill for what else would be done here */
 	else
-		take_watch(b);
-	watch_ports(ctx, !b->light);
+		watch_stack(b);
 	count_sleeper(b);
-	for (unsigned i = 0; i < ctx->n_handles && !b->light; i++)
-		if (ctx->handle[i].ops)
-			ctx->handle[i].ops->arm(&ctx->handle[i]);
 	b->armed = true;
 	context_unlock(ctx);
 	return 0;
@@ -257,8 +278,8 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 	struct context *ctx = b->ctx;
 	struct timespec limit, *until = NULL;
 	struct epoll_event rung[4];
-	int epfd = fs_load_relaxed(&context_thread.epfd), saved = errno;
-	fs_ns left = epfd <= 0 || ctx->signal_fd < 0 ? BLIND_NS : FS_NEVER;
+	int epfd = b->apart ? -1 : fs_load_relaxed(&context_thread.epfd), saved = errno;
+	fs_ns left = (epfd <= 0 && !b->apart) || ctx->signal_fd < 0 ? BLIND_NS : FS_NEVER;
 
 	epfd = epfd > 0 ? epfd : -1;
 	fds[n] = (struct pollfd){ .fd = epfd, .events = POLLIN };
