@@ -688,6 +688,10 @@ static int wait_once(struct wait_call *c, bool must)
 	epoll_begin(c->set);
 	n = n > 0 ? translate(c, c->events, n) : 0;
 	n = collect(c, n);
+	if (n == c->max) {
+		ctx->to_ring |= epoll_pass_on(c->set);
+		context_ring(ctx);
+	}
 	turn_begin(ctx->now, n);
 	context_unlock(ctx);
 	return n ? n : -EAGAIN;

@@ -204,10 +204,8 @@ static uint32_t news(struct list *of_member, uint32_t kind)
 		item_queue(item);
 		asleep = epoll_set_news(item->set);
 		slots |= asleep;
-		if (exclusive && (item->set->asks || (asleep && !item->set->told))) {
-			taken = true;
-			item->set->told = !item->set->asks;
-		}
+		if (exclusive && !item->set->told && (item->set->asks || asleep))
+			taken = item->set->told = true;
 	}
 	return slots;
 }
@@ -222,6 +220,22 @@ uint32_t epoll_set_news(struct epoll_set *set)
 uint32_t epoll_sock_news(struct sock *s, uint32_t kind)
 {
 	return news(&s->items, kind);
+}
+
+uint32_t epoll_pass_on(struct epoll_set *set)
+{
+	uint32_t slots = 0;
+	struct list *e;
+
+	set->told = true;
+	LIST_FOR_EACH(e, &set->ready) {
+		const struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, ready);
+		struct epoll_member member = { .sock = item->sock, .inner = item->inner };
+
+		if ((item->events & EPOLLEXCLUSIVE) && item->batch != set->batch)
+			slots |= news(registrations(member), item_news(item));
+	}
+	return slots;
 }
 
 uint32_t epoll_sock_readable(struct sock *s)

@@ -64,7 +64,7 @@ struct epoll_set {
 	bool unheard;		/* it is in a set that cannot be told of the stack's half: members are the kernel's */
 	bool moved;		/* a bare member is the kernel's by now (bare_collect()) */
 	bool asks;		/* the wait of the thread that drives the stack now: what comes, it finds */
-	bool told;		/* who sleeps for it was woken for an exclusive member and has not looked yet */
+	bool told;		/* who waits for it has an exclusive member's news, and has not looked yet */
 	bool stack_turn;	/* the kernel's side was served last by a wait with room for one event */
 	fs_ns kernel_looked;	/* when the kernel's half was last asked */
 };
@@ -104,6 +104,7 @@ struct epoll_member {
 	struct epoll_set *inner;
 };
 
+/* The member as it was registered by the number @fd, NULL = it was not. */
 struct epoll_item *epoll_item_find(struct epoll_set *set, struct epoll_member member, int fd);
 
 /* EPOLL_CTL_ADD's half: 0 or -ENOMEM; the caller has made sure that it is not there yet, and that no set comes to hold
@@ -114,6 +115,7 @@ int epoll_item_add(struct epoll_set *set, struct epoll_member member, int fd, co
 /* EPOLL_CTL_MOD's: arms a one-shot anew, evaluates readiness. */
 void epoll_item_modify(struct epoll_item *item, const struct epoll_event *event);
 
+/* EPOLL_CTL_DEL's; its memory is free. */
 void epoll_item_remove(struct epoll_item *item);
 
 /* Data of the one event that tells waiters asleep in the kernel's own epoll_wait() to look again. */
@@ -143,6 +145,9 @@ uint32_t epoll_sock_news(struct sock *s, uint32_t kind);
 /* @set has something new: queue the registrations by which it is in others. Who sleeps for it or for one of them, by
  * bit of the process's slot. */
 uint32_t epoll_set_news(struct epoll_set *set);
+
+/* A wait had no room for all that @set has: of what it leaves the exclusive members are others' to take. As above. */
+uint32_t epoll_pass_on(struct epoll_set *set);
 
 /* A socket gained a datagram: queue its registrations. Who sleeps for sets that have something new by it,
  * by bit of the process's slot. */

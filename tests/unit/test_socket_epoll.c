@@ -676,6 +676,22 @@ static void epoll_sock_news__the_thread_that_drives_takes_it_itself(void **state
 	assert_int_equal(arrive(0), 0);
 	assert_true(epoll_set_ready(&r->set));
 	assert_false(epoll_set_ready(&r->other));
+	assert_int_equal(arrive(0), 1u << 2); /* and no more than that one */
+}
+
+static void epoll_pass_on__what_a_wait_has_no_room_for(void **state)
+{
+	add_to(&r->set, 0, EPOLLIN | EPOLLEXCLUSIVE);
+	add_to(&r->other, 0, EPOLLIN | EPOLLEXCLUSIVE);
+	r->set.asks = true;
+	sleepers_add(&r->other.sleepers, 2);
+	assert_int_equal(arrive(0), 0);
+	r->set.asks = false;
+	epoll_begin(&r->set);
+	assert_int_equal(epoll_pass_on(&r->set), 1u << 2);
+	assert_true(epoll_set_ready(&r->other));
+	assert_int_equal(count(), 1); /* the set's own still */
+	assert_int_equal(epoll_pass_on(&r->set), 0);
 }
 
 static void epoll_sock_news__others_hear_beside_exclusive_ones(void **state)
@@ -783,6 +799,7 @@ int main(void)
 		T(epoll_sock_news__the_next_while_the_first_has_not_looked),
 		T(epoll_sock_news__who_does_not_sleep_finds_the_event_later),
 		T(epoll_sock_news__the_thread_that_drives_takes_it_itself),
+		T(epoll_pass_on__what_a_wait_has_no_room_for),
 		T(epoll_sock_news__others_hear_beside_exclusive_ones),
 		T(epoll_collect__touches_only_what_is_ready),
 #undef T
