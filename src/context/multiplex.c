@@ -29,6 +29,7 @@
 enum {
 	SMALL = 64,	/* descriptors that poll() handles on the stack */
 	BATCH = 256,	/* events of one kernel look */
+	NUMBERS_MAX = 8, /* of a set that are known when it is looked for in others */
 	SETS_MAX = 1024, /* descriptor numbers looked through for duplicates of a new set, and for sets that it is in */
 };
 
@@ -257,7 +258,7 @@ static bool holds_set(struct context *ctx, int fd, int epfd, struct epoll_event 
 	bool denied = ret == -EPERM || ret == -ENOSYS;
 
 	*event = (struct epoll_event){ 0 };
-	if (ret != 0 && !denied)
+	if (ret != 0 && (!denied || !host_is_epoll(fd)))
 		return false;
 	if (host_epoll_interest(fd, epfd, event) < 0)
 		return !denied;
@@ -285,6 +286,8 @@ static void join_outer(struct context *ctx, int outer, int epfd, struct epoll_se
 	struct epoll_item *item;
 	struct epoll_set *of = event->events && context_items_reserve(ctx) ? get_set(ctx, outer) : NULL;
 
+	if (of && epoll_item_find(of, (struct epoll_member){ .inner = set }, epfd))
+		return; /* met by another number of the outer one */
 	if (!of || epoll_item_add(of, (struct epoll_member){ .inner = set }, epfd, event, &item) < 0) {
 		set->unheard = true;
 		return;
@@ -297,28 +300,57 @@ static void join_outer(struct context *ctx, int outer, int epfd, struct epoll_se
 		wake_sleepers(ctx, outer, of);
 }
 
-/* What happened to the set @epfd before fsock knew it: duplicates mean the same description, and other sets may hold
- * it. */
-static void find_past(struct context *ctx, int epfd, struct epoll_set *set)
+/* Numbers of the new set. */
+struct numbers {
+	int fd[NUMBERS_MAX];
+	unsigned n;
+};
+
+/* The other numbers of the new set @numbers->fd[0], which mean the same description. */
+static void find_duplicates(struct context *ctx, struct epoll_set *set, struct numbers *numbers)
 {
 	struct pollfd at[BATCH];
 
 	for (int first = 0; first < SETS_MAX; first += BATCH) {
 		see_sets(ctx, first, at);
 		for (int i = 0; i < BATCH; i++) {
-			struct epoll_event event;
-			int fd = at[i].fd;
-
-			if (fd < 0 || fd == epfd)
+			if (at[i].fd < 0 || !is_duplicate(ctx, at[i].fd, numbers->fd[0]))
 				continue;
-			if (is_duplicate(ctx, fd, epfd)) {
-				context_fd_set(ctx, fd, FD_EPOLL, set, epoll_set_generation(set));
-				epoll_set_hold(set, ctx->slot);
-			} else if (holds_set(ctx, fd, epfd, &event)) {
-				join_outer(ctx, fd, epfd, set, &event);
-			}
+			context_fd_set(ctx, at[i].fd, FD_EPOLL, set, epoll_set_generation(set));
+			epoll_set_hold(set, ctx->slot);
+			if (numbers->n < NUMBERS_MAX)
+				numbers->fd[numbers->n++] = at[i].fd;
 		}
 	}
+}
+
+/* Sets that hold it, by whichever number. As deep as the kernel nests: each that is new finds its own. */
+static void find_outer(struct context *ctx, struct epoll_set *set, const struct numbers *numbers)
+{
+	struct pollfd at[BATCH];
+	struct epoll_event event;
+
+	for (int first = 0; first < SETS_MAX; first += BATCH) {
+		see_sets(ctx, first, at);
+		for (int i = 0; i < BATCH; i++) {
+			const struct fd_entry *e = at[i].fd < 0 ? NULL : fd_entry_at(&ctx->fds, at[i].fd);
+
+			if (at[i].fd < 0 || (e && e->kind == FD_EPOLL && e->object == set))
+				continue;
+			for (unsigned k = 0; k < numbers->n; k++)
+				if (holds_set(ctx, at[i].fd, numbers->fd[k], &event))
+					join_outer(ctx, at[i].fd, numbers->fd[k], set, &event);
+		}
+	}
+}
+
+/* What happened to the set @epfd before fsock knew it. */
+static void find_past(struct context *ctx, int epfd, struct epoll_set *set)
+{
+	struct numbers numbers = { .fd = { epfd }, .n = 1 };
+
+	find_duplicates(ctx, set, &numbers);
+	find_outer(ctx, set, &numbers);
 }
 
 /* The set behind @epfd, made at the first accelerated member. Lock held. */
@@ -405,6 +437,23 @@ static int check_interest(int op, const struct epoll_item *item, const struct ep
 	return (event->events & EPOLLEXCLUSIVE) && (event->events & ~goes_with) ? -EINVAL : 0;
 }
 
+/* A set that holds @member is in another one that cannot be told of the stack's half. */
+static void leave_unheard(struct context *ctx, struct epoll_member member)
+{
+	struct list *e;
+
+	if (member.sock) {
+		context_demote(ctx, member.sock, FS_REASON_option, "in an epoll set inside another that cannot be told");
+		return;
+	}
+	member.inner->unheard = true;
+	LIST_FOR_EACH(e, &member.inner->items) {
+		const struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, of_set);
+
+		leave_unheard(ctx, (struct epoll_member){ .sock = item->sock, .inner = item->inner });
+	}
+}
+
 static int ctl_add(struct context *ctx, int epfd, int fd, struct epoll_member member, const struct epoll_event *event)
 {
 	bool known = fd_kind_of(&ctx->fds, epfd) == FD_EPOLL;
@@ -427,8 +476,8 @@ static int ctl_add(struct context *ctx, int epfd, int fd, struct epoll_member me
 		epoll_item_remove(item);
 	else
 		tell_sleepers(ctx, item);
-	if (ret == 0 && set->unheard && member.sock)
-		context_demote(ctx, member.sock, FS_REASON_option, "in an epoll set inside another that cannot be told");
+	if (ret == 0 && set->unheard)
+		leave_unheard(ctx, member);
 	return ret;
 }
 

@@ -65,6 +65,15 @@ static int look_through(int file, int fd, struct epoll_event *event)
 	return more < 0 ? (int)more : -ENOENT;
 }
 
+bool host_is_epoll(int fd)
+{
+	static const char kind[] = "anon_inode:[eventpoll]";
+	char path[64], name[sizeof(kind)];
+
+	host_format(path, sizeof(path), "/proc/thread-self/fd/%d", fd);
+	return sys_readlinkat(AT_FDCWD, path, name, sizeof(name)) == sizeof(kind) - 1 && memcmp(name, kind, sizeof(kind) - 1) == 0;
+}
+
 int host_epoll_interest(int epfd, int fd, struct epoll_event *event)
 {
 	char path[64];

@@ -69,6 +69,13 @@ static void host_epoll_interest__neither_member_nor_set(void **state)
 	assert_int_equal(host_epoll_interest(1 << 20, members[1], &event), -ENOENT);
 }
 
+static void host_is_epoll__sets_alone(void **state)
+{
+	assert_true(host_is_epoll(set));
+	assert_false(host_is_epoll(members[0]));
+	assert_false(host_is_epoll(1 << 20));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -76,6 +83,7 @@ int main(void)
 		T(host_epoll_interest__of_each_member),
 		T(host_epoll_interest__one_shot_that_fired),
 		T(host_epoll_interest__neither_member_nor_set),
+		T(host_is_epoll__sets_alone),
 #undef T
 	};
 

@@ -279,6 +279,39 @@ CASE_FAST(nested_while_empty)
 	wait_for(outer, 8, 0);
 }
 
+/* The outer set has two numbers, as one that a library keeps a duplicate of. */
+CASE_FAST(nested_in_a_set_with_two_numbers)
+{
+	int inner = epoll_create1(0), outer = epoll_create1(0), same = dup(outer);
+	int fd = udp_bound(PORT_HERE);
+
+	CALL(add(outer, inner, EPOLLIN, 0x1122334455667788));
+	CALL(add(inner, fd, EPOLLIN, 2));
+	deliver(PORT_HERE, 10, 1);
+	wait_for(same, 8, 1000);
+	through(outer, inner, fd);
+	CALL(epoll_ctl(same, EPOLL_CTL_DEL, inner, NULL));
+	deliver(PORT_HERE, 10, 1);
+	wait_for(inner, 8, 1000);
+	wait_for(outer, 8, 0);
+}
+
+/* The inner one has, and is in the outer one by the other. */
+CASE_FAST(nested_by_another_number)
+{
+	int inner = epoll_create1(0), outer = epoll_create1(0), same = dup(inner);
+	int fd = udp_bound(PORT_HERE);
+
+	CALL(add(outer, same, EPOLLIN, 0x1122334455667788));
+	CALL(add(inner, fd, EPOLLIN, 2));
+	deliver(PORT_HERE, 10, 1);
+	through(outer, inner, fd);
+	CALL(epoll_ctl(outer, EPOLL_CTL_DEL, inner, NULL));
+	CALL(epoll_ctl(outer, EPOLL_CTL_DEL, same, NULL));
+	deliver(PORT_HERE, 10, 1);
+	wait_for(outer, 8, 0);
+}
+
 /* What becomes the kernel's while it is in sets stays in them as it was. EP37, P48 */
 CASE_BY(registered_and_moved, option)
 {
