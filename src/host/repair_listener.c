@@ -121,6 +121,8 @@ static struct look look_at(const struct host_repair *r, struct host_nl *nl)
  */
 static bool is_there(const struct tcp_snapshot *s, const struct look *look, const struct look *before)
 {
+	if (look->state == TCP_LISTEN)
+		return false; /* sock_diag names the listener where it finds no connection */
 	if (look->is_whole)
 		return look->received >= queued(s);
 	if (look->state == TCP_SYN_RECEIVED)

@@ -177,19 +177,33 @@ static int listen_at(int ns, enum way_kind kind, unsigned host, uint16_t port)
 	return fd;
 }
 
-void way_open(struct way *w, enum way_kind kind, bool passive)
+/* A socket of @ns connects to where @host listens, and does not wait. */
+static int connect_from(int ns, enum way_kind kind, unsigned host)
 {
 	struct sockaddr_in6 name;
+	int fd;
+
+	enter(ns);
+	fd = way_socket(kind);
+	enter(ns_a);
+	connect(fd, (struct sockaddr *)&name, way_name(&name, kind, host, PORT));
+	return fd;
+}
+
+int way_knock(enum way_kind kind)
+{
+	return connect_from(ns_b, kind, 1);
+}
+
+void way_open(struct way *w, enum way_kind kind, bool passive)
+{
 	struct pollfd p;
 	int from;
 
 	memset(w, 0, sizeof(*w));
 	w->kind = kind;
 	w->listener = passive ? listen_at(ns_a, kind, 1, PORT) : listen_at(ns_b, kind, 2, PORT);
-	enter(passive ? ns_b : ns_a);
-	from = way_socket(kind);
-	enter(ns_a);
-	connect(from, (struct sockaddr *)&name, way_name(&name, kind, passive ? 1 : 2, PORT));
+	from = connect_from(passive ? ns_b : ns_a, kind, passive ? 1 : 2);
 	p = (struct pollfd){ .fd = w->listener, .events = POLLIN };
 	assert_int_equal(poll(&p, 1, WAY_PATIENCE_MS), 1);
 	w->a = accept4(w->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);

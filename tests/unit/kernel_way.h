@@ -72,6 +72,9 @@ int way_socket(enum way_kind kind);
 void way_open(struct way *w, enum way_kind kind, bool passive);
 void way_close(struct way *w);
 
+/* b begins another connection to where a listens: its socket. */
+int way_knock(enum way_kind kind);
+
 /* @n bytes whose value tells their place; *wrote of them went before. */
 void way_write(int fd, uint64_t *wrote, uint32_t n);
 

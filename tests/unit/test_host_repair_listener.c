@@ -209,6 +209,29 @@ static void test_not_into_the_queue(void **state)
 	}
 }
 
+/* Another one fills the queue. Of the listener itself, which sock_diag names then, nothing tells it from a connection that
+ * nobody wrote to, without a window scale. */
+static void test_not_into_a_full_queue(void **state)
+{
+	struct pollfd p = { .events = POLLIN };
+	struct way w;
+	int other;
+
+	(void)state;
+	if (!way_is_possible())
+		skip();
+	way_sysctl("window_scaling", "0");
+	take_out_waiting(&w, WAY_V4, 0);
+	way_sysctl("window_scaling", "1");
+	assert_int_equal(listen(w.listener, 0), 0);
+	other = way_knock(WAY_V4);
+	p.fd = w.listener;
+	assert_int_equal(poll(&p, 1, WAY_PATIENCE_MS), 1);
+	assert_int_equal(enqueue(&w, 0), -EAGAIN);
+	close(other);
+	way_close(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -217,6 +240,7 @@ int main(void)
 		cmocka_unit_test(test_into_the_queue_while_the_peer_goes_on),
 		cmocka_unit_test(test_into_the_queue_where_it_is_served_at_once),
 		cmocka_unit_test(test_not_into_the_queue),
+		cmocka_unit_test(test_not_into_a_full_queue),
 	};
 
 	return cmocka_run_group_tests(tests, way_make_world, NULL);
