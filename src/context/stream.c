@@ -317,7 +317,9 @@ static ssize_t send_once(struct dispatch *t)
 	}
 	t->limit = s->stream.sndtimeo;
 	t->may_wait = !s->nonblock && !(t->d->flags & MSG_DONTWAIT);
-	t->more = !t->counted && turn_says(ctx, HABIT_DATA, s);
+	/* What the program keeps back itself waits for its next call, and so does what lies before it for the turn's
+	 * end. */
+	t->more = !t->counted && turn_says(ctx, HABIT_DATA, s) && !(t->d->flags & MSG_MORE);
 	t->counted = true;
 	if (__builtin_expect(t->more, 0))
 		segments_keep(ctx, s);
@@ -325,7 +327,7 @@ static ssize_t send_once(struct dispatch *t)
 		before = t->done;
 		ret = give(t, s);
 	} while (ret == -EAGAIN && t->done > before);
-	if (!t->more && t->done)
+	if (!t->more && t->done && !(t->d->flags & MSG_MORE))
 		segments_kept(ctx, s);
 	if (ret >= 0 && (t->d->flags & MSG_ZEROCOPY) && s->stream.zerocopy)
 		note_copied(ctx, s);

@@ -317,7 +317,8 @@ int stream_shutdown(struct context *ctx, int fd, int how)
 		stream_disconnect(ctx, s); /* whichever half it names (inet_shutdown()) */
 		ret = 0;
 	} else if (s->stream.conn) {
-		turn_says(ctx, HABIT_END, s);
+		if (how != SHUT_RD)
+			turn_says(ctx, HABIT_END, s);
 		ret = tcp_shutdown(s->stream.conn, &ctx->env, bits[how], ctx->now);
 		segments_send_soon(ctx);
 	} else if (stream_listens(&s->stream) && (how == SHUT_RD || how == SHUT_RDWR)) {

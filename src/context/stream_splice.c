@@ -148,7 +148,7 @@ static ssize_t fill_once(struct carry *c)
 	if (!s)
 		return CONTEXT_KERNEL;
 	c->limit = s->stream.sndtimeo;
-	c->more = !c->counted && turn_says(c->ctx, HABIT_DATA, s);
+	c->more = !c->counted && turn_says(c->ctx, HABIT_DATA, s) && !(c->flags & MSG_MORE);
 	c->counted = true;
 	if (c->more)
 		segments_keep(c->ctx, s);
@@ -157,7 +157,7 @@ static ssize_t fill_once(struct carry *c)
 		if (n > 0)
 			count(c, (size_t)n);
 	} while (n > 0 && c->left > 0);
-	if (!c->more && c->left == 0)
+	if (!c->more && c->left == 0 && !(c->flags & MSG_MORE))
 		segments_kept(c->ctx, s);
 	return leave(c, n);
 }
