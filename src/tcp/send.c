@@ -619,6 +619,7 @@ void tcp_commit(struct tcp_conn *c, const struct ip_env *env, struct tcp_reserva
 		left -= here;
 	}
 	r->n = 0;
-	if (len > 0 || (c->send_next && !(flags & TCP_SEND_MORE)))
+	/* In SYN-SENT what lies there leaves when the handshake is over. */
+	if (len > 0 || (c->send_next && !(flags & TCP_SEND_MORE) && c->state != TCP_SYN_SENT))
 		leave(c, env, (flags & TCP_SEND_MORE) && has_room(c), flags, now);
 }
