@@ -336,13 +336,35 @@ int context_join(struct context *ctx)
 	return ret;
 }
 
+/* Has it any socket of its parent's that is not left to the kernel? */
+static bool inherits(struct context *ctx)
+{
+	for (int fd = 0; fd <= ctx->fds.highest; fd++)
+		if (context_live_sock(ctx, fd))
+			return true;
+	return false;
+}
+
+static bool has_place(struct context *ctx)
+{
+	for (unsigned turn = 0; turn < 2; turn++) {
+		for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
+			if (!ctx->stack->proc[i].pid)
+				return true;
+		if (turn == 0)
+			context_reap(ctx);
+	}
+	return false;
+}
+
 void process_join(void)
 {
 	struct context *ctx = fs_load_acquire(&fsock_context);
 
 	if (!ctx || !context_lock(ctx))
 		return;
-	context_joined(ctx);
+	if (ctx->slot >= STATS_MAX_PROCS && inherits(ctx) && has_place(ctx))
+		context_join(ctx);
 	context_leave(ctx);
 }
 

@@ -114,18 +114,19 @@ FSOCK_EXPORT int daemon(int keep_folder, int keep_standard)
 	} while (0)
 
 /*
- * A child that made no call on what it inherited yet joins while it may: without its parent's rights it could not, and the
- * listeners that it is to serve would be left to the kernel, for its parent and brothers, too.
+ * A child that made no call on what it inherited yet joins while it may: without root's rights, which it gives up for
+ * those of @user, it could not, and the listeners that it is to serve would be left to the kernel, for its parent and
+ * brothers, too.
  */
-static void join_before(void)
+static void join_before(uid_t user)
 {
-	if (fsock_context && !context_is_borrowed(fsock_context))
+	if (fsock_context && user != 0 && user != (uid_t)-1 && geteuid() == 0 && !context_is_borrowed(fsock_context))
 		process_join();
 }
 
 FSOCK_EXPORT int setuid(uid_t uid)
 {
-	join_before();
+	join_before(uid);
 	WITHOUT_HELPER(LIBC(setuid)(uid));
 }
 
@@ -136,7 +137,7 @@ FSOCK_EXPORT int setgid(gid_t gid)
 
 FSOCK_EXPORT int seteuid(uid_t uid)
 {
-	join_before();
+	join_before(uid);
 	WITHOUT_HELPER(LIBC(seteuid)(uid));
 }
 
@@ -147,7 +148,7 @@ FSOCK_EXPORT int setegid(gid_t gid)
 
 FSOCK_EXPORT int setreuid(uid_t real, uid_t effective)
 {
-	join_before();
+	join_before(effective);
 	WITHOUT_HELPER(LIBC(setreuid)(real, effective));
 }
 
@@ -158,7 +159,7 @@ FSOCK_EXPORT int setregid(gid_t real, gid_t effective)
 
 FSOCK_EXPORT int setresuid(uid_t real, uid_t effective, uid_t saved)
 {
-	join_before();
+	join_before(effective);
 	WITHOUT_HELPER(LIBC(setresuid)(real, effective, saved));
 }
 

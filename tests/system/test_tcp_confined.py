@@ -132,3 +132,35 @@ def test_children_that_give_up_root_first(pair, call):
             assert Talk(connected(pair.a, net.B4)).end() >= 0
         assert wire.resets() == [] and fsock.sum_counts(fsock.sockets(fsock.settled(running.pid))).kernel == 0
         assert fsock.counters(running.pid)["tcp_opened_passive"] == 20
+
+
+# Its children give up root and wait for its end.
+CROWD = """
+import os, socket, sys
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+ended, keep = os.pipe()
+for _ in range(24):
+    if os.fork() == 0:
+        os.close(keep)
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+        os.write(1, b"child")
+        os.read(ended, 1)
+        os._exit(0)
+while True:
+    peer = listener.accept()[0]
+    while data := peer.recv(65536):
+        peer.sendall(data)
+"""
+
+
+def test_more_children_than_a_stack_has_places_for(pair):
+    """Those that find none are none the worse for it, and nobody else is, as long as they ask nothing of the network."""
+    argv = fsock.run([PYTHON, "-c", CROWD, net.B4, PORT], profile="latency")
+    with contextlib.closing(Wire(pair.a)) as wire, pair.b.popen(argv, env=fsock.CLEAN) as running:
+        assert proc.until(lambda: running.out.count("child") == 24 or not running.alive(), GUARD), running.err
+        for _ in range(5):
+            assert Talk(connected(pair.a, net.B4)).end() >= 0
+        assert wire.resets() == [] and fsock.sum_counts(fsock.sockets(fsock.settled(running.pid))).kernel == 0
+        assert fsock.counters(running.pid)["tcp_opened_passive"] == 5
