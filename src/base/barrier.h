@@ -43,6 +43,12 @@
 #define fs_full_barrier() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #endif
 
+/*
+ * Keeps the compiler from moving memory accesses across: for what is looked at when the thread is dead, whose stores up to
+ * one instruction have all happened then, and none behind it.
+ */
+#define fs_program_order() __asm__ __volatile__("" ::: "memory")
+
 /* Tell the processor that this is a spin loop. */
 #if defined(__x86_64__)
 #define fs_cpu_relax() __builtin_ia32_pause()

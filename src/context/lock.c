@@ -18,11 +18,14 @@
 enum {
 	SPINS = 200,
 	WAIT_MS = 10,
+	END_STEPS = 200, /* of END_STEP_NS: more than it takes to write what is left on slow pipes */
 	/* A handler's frames lie below the interrupted ones by what the kernel puts between them: on
 	 * x86-64 the red zone of 128 bytes, 440 for registers and siginfo, 512 and more of vector
 	 * state; elsewhere more. As much deeper may a call be than another from the same place. */
 	SIGNAL_FRAME = 1024,
 };
+
+#define END_STEP_NS FS_MS(10)
 
 __thread struct context_thread context_thread;
 
@@ -180,6 +183,20 @@ static bool obtain(struct context *ctx, uint32_t tid, bool patient, uintptr_t he
 	return true;
 }
 
+/*
+ * The process ends: its connections are gone, and a thread that went on by their shadows would hear of broken pipes, or
+ * be the process's death by SIGPIPE. It stands still until the end takes it. Not for ever: somebody may wait for it.
+ */
+static void await_end(void)
+{
+	const struct timespec pause = { .tv_nsec = END_STEP_NS };
+
+	while (context_thread.stood < END_STEPS) {
+		context_thread.stood++;
+		sys_nanosleep(&pause);
+	}
+}
+
 static bool lock(struct context *ctx, bool patient, uintptr_t here)
 {
 	struct stack *s = ctx->stack;
@@ -196,9 +213,11 @@ static bool lock(struct context *ctx, bool patient, uintptr_t here)
 	}
 	if (__builtin_expect(ctx->exiting != 0, 0) && ctx->exiting != tid) {
 		context_unlock(ctx); /* the end comes at any moment, and would come in the middle of a change */
+		await_end();
 		return false;
 	}
 	fs_store_relaxed(&s->lock.begun, tid);
+	fs_program_order(); /* whoever inherits the lock of a dead thread that had begun sees it (inherit()) */
 	if (__builtin_expect(s->lock.stopped != 0, 0))
 		fs_store_relaxed(&s->lock.stopped, 0);
 	if (__builtin_expect(s->arena_len != ctx->arena.mapped, 0) &&
@@ -223,6 +242,7 @@ void context_unlock(struct context *ctx)
 {
 	struct stack_lock *lock = &ctx->stack->lock;
 
+	fs_program_order(); /* every change is made */
 	fs_store_relaxed(&lock->begun, 0);
 	/* The exchange orders the release before the look at `waiting`, which a waiter raised before
 	 * it looked at `owner`: one of the two sees the other. */

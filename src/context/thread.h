@@ -24,6 +24,7 @@ struct context_thread {
 	uintptr_t lock_frame;  /* where on its stack it took the lock, if it has it; 0 = cannot be told */
 	struct stay *stays;    /* what its waiting calls count as users of, innermost first (stay.h) */
 	void *stay_page;       /* where these lie; owned, NULL = none yet */
+	uint16_t stood;	       /* pauses it has made while its process ends (lock.c) */
 	struct spin spin;      /* what its waits taught it */
 	struct turn {	       /* since its last wait (turn.h) */
 		fs_ns since;   /* it was told of events then; 0 = of none, or it has come back */

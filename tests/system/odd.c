@@ -2,7 +2,7 @@
 /*
  * odd.c - a client that reaches its calls in odd ways, for test_pitfalls.py.
  *
- * usage: odd next | plug LIBRARY | space | raw | patient | crowd | churn COUNT | plain
+ * usage: odd next | plug LIBRARY | space | raw | patient | crowd | ends | churn COUNT | plain
  *
  * It talks to an echo server (talk.h) by what it found; where that goes past the preloaded library, by the ordinary calls
  * before and after, too.
@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -259,6 +260,36 @@ static int come_and_go(long times)
 	return 0;
 }
 
+static int sent; /* atomic */
+
+static void *go_on(void *arg)
+{
+	int fd = talk_open(&plain, SOCK_STREAM);
+	char word[4];
+
+	(void)arg;
+	while (send(fd, "word", 4, 0) == 4 && recv(fd, word, 4, MSG_WAITALL) == 4)
+		__atomic_fetch_add(&sent, 1, __ATOMIC_RELAXED);
+	_exit(93);
+}
+
+/* What it has to print takes until somebody reads it; another thread sends all the while. */
+static int end_slowly(void)
+{
+	enum { LINES = 50000 };
+	static char buffered[LINES * 10]; /* more than a pipe holds */
+	pthread_t thread;
+
+	setvbuf(stdout, buffered, _IOFBF, sizeof(buffered));
+	if (pthread_create(&thread, NULL, go_on, NULL) != 0)
+		return 3;
+	while (__atomic_load_n(&sent, __ATOMIC_RELAXED) < 100)
+		sched_yield();
+	for (int i = 0; i < LINES; i++)
+		puts("a line");
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *how = argc > 1 ? argv[1] : "";
@@ -273,6 +304,8 @@ int main(int argc, char **argv)
 		return wait_patiently();
 	if (strcmp(how, "crowd") == 0)
 		return talk_all_at_once();
+	if (strcmp(how, "ends") == 0)
+		return end_slowly();
 	if (strcmp(how, "churn") == 0 && argc > 2)
 		return come_and_go(atol(argv[2]));
 	if (strcmp(how, "next") == 0)
