@@ -23,6 +23,7 @@
 #define SETTLED_NS FS_MS(10) /* after a move, until all that is on its way has come as far as the ports */
 #define DRIVE_NS FS_MS(1) /* between looks at what an exiting process waits for */
 #define BIRTH_NS FS_MS(500) /* for a child to run */
+#define QUEUE_NS FS_MS(100) /* with the lock, for what waits at a listener that is given away */
 
 static uint32_t read_queue(void *conn, enum tcp_queue which, uint32_t offset, void *to, uint32_t len)
 {
@@ -138,6 +139,13 @@ static int enqueue(struct context *ctx, struct tcp_conn *conn, uint32_t ifindex,
 	return 0;
 }
 
+/* Is another one of a listener's tried, after @ret of the last one? A queue that is full takes no other either, and nobody
+ * gets the lock meanwhile. */
+static bool goes_on(int ret, fs_ns end)
+{
+	return ret != -EAGAIN && ret != -EPERM && host_clock_kernel() < end;
+}
+
 /* Bytes of a connection that has none. */
 static uint32_t read_nothing(void *context, enum tcp_queue which, uint32_t offset, void *to, uint32_t len)
 {
@@ -149,10 +157,10 @@ void handover_begun(struct context *ctx, struct sock *s)
 	struct tcp_snapshot snap;
 	struct host_repair repair = { .snap = &snap, .read = read_nothing, .ifindex = s->stream.ifindex };
 	const char *why = "", *failed = NULL;
+	fs_ns end = host_clock_kernel() + QUEUE_NS;
 	int ret = 0, error = 0;
 
-	/* A queue that is full takes no other either. */
-	while (ret != -EAGAIN && tcp_export_request(&s->stream.listener, &snap)) {
+	while (goes_on(ret, end) && tcp_export_request(&s->stream.listener, &snap)) {
 		ret = host_repair_enqueue(&repair, ctx->nl_buf, HOST_NL_BUF_GOOD, &why);
 		if (ret == 0)
 			continue;
@@ -160,18 +168,22 @@ void handover_begun(struct context *ctx, struct sock *s)
 		error = ret;
 	}
 	if (failed)
-		host_log(&ctx->log, LOG_WARN, "handshakes are not completed, their listener is given away (error %d): %s", -error, failed);
+		host_log(&ctx->log, LOG_WARN, "handshakes are not completed, their listener is given away (error %d): %s",
+			 -error, failed);
 }
 
 void handover_waiting(struct context *ctx, struct sock *s)
 {
-	const char *why = "", *failed = NULL;
+	const char *why = "too many of them", *failed = NULL;
+	fs_ns end = host_clock_kernel() + QUEUE_NS;
 	struct tcp_conn *conn;
-	int error = 0;
+	int ret = 0, error = 0;
 
 	while ((conn = tcp_accept(&s->stream.listener)) != NULL) {
-		int ret = enqueue(ctx, conn, s->stream.ifindex, &why);
-
+		if (goes_on(ret, end))
+			ret = enqueue(ctx, conn, s->stream.ifindex, &why);
+		else if (ret == 0)
+			ret = -EAGAIN;
 		if (ret == 0)
 			continue;
 		failed = conn->state == TCP_CLOSED ? failed : why;
@@ -394,7 +406,7 @@ static void close_all(struct context *ctx)
 
 			sock_publish(s);
 			s->stream.conn = NULL;
-			s->way = SOCK_KERNEL; /* nobody calls any more */
+			s->way = SOCK_KERNEL; /* who calls still stands still from now on (lock.c) */
 			conn->user = NULL;
 			tcp_close(conn, &ctx->env, ctx->now);
 		}

@@ -21,8 +21,7 @@ int handover_sock(struct context *ctx, struct sock *s, int reason);
 /* @conn, whose user is told by the caller, goes on as @fd, a fresh socket or one bound to its port. */
 int handover_conn(struct context *ctx, struct tcp_conn *conn, int fd);
 
-/* Those whose handshake with @s, which listens no more, is under way complete it with its shadow. Who cannot is
- * forgotten. */
+/* Those whose handshake with the listener @s is under way complete it with its shadow. Who cannot is forgotten. */
 void handover_begun(struct context *ctx, struct sock *s);
 
 /* And those that wait for accept() go along with it, into the queue of its shadow. Who cannot is reset. */
