@@ -369,6 +369,7 @@ void context_rebind(struct context *ctx, struct sock *s, int fd, uint32_t ifinde
 	s->unsteered = false;
 	s->missing = 0;
 	s->no_unicast = false;
+	s->shareable = true; /* others may have the port by other interfaces */
 	decide(ctx, s, fd);
 	context_groups_review(ctx, s->pcb.local_port);
 	sock_publish(s);
@@ -914,18 +915,12 @@ void lifecycle_closing(struct context *ctx, int fd)
 	context_leave(ctx);
 }
 
-void lifecycle_duplicated(struct context *ctx, int from, int to)
+/* @to means what @from does. */
+static void copy_entry(struct context *ctx, int from, int to)
 {
-	struct fd_entry *e;
-	bool counted;
+	const struct fd_entry *e = fd_entry_at(&ctx->fds, from);
+	bool counted = ctx->slot < STATS_MAX_PROCS; /* else joining counts what there is */
 
-	if (context_is_borrowed(ctx))
-		return;
-	lifecycle_reused(ctx, to);
-	if (fd_kind_of(&ctx->fds, from) == FD_NONE || !context_lock(ctx))
-		return;
-	e = fd_entry_at(&ctx->fds, from);
-	counted = ctx->slot < STATS_MAX_PROCS; /* else joining counts what there is */
 	if (fd_kind_is_sock(e->kind)) {
 		struct sock *s = e->object;
 
@@ -939,6 +934,16 @@ void lifecycle_duplicated(struct context *ctx, int from, int to)
 			epoll_set_hold(e->object, ctx->slot);
 		context_fd_set(ctx, to, FD_EPOLL, e->object, e->generation);
 	}
+}
+
+void lifecycle_duplicated(struct context *ctx, int from, int to)
+{
+	if (context_is_borrowed(ctx))
+		return;
+	lifecycle_reused(ctx, to);
+	if (fd_kind_of(&ctx->fds, from) == FD_NONE || !context_lock(ctx))
+		return;
+	copy_entry(ctx, from, to);
 	context_unlock(ctx);
 }
 
@@ -946,22 +951,21 @@ void lifecycle_found(struct context *ctx, int fd)
 {
 	uint64_t cookie = 0;
 	socklen_t len = sizeof(cookie);
-	int from = -1;
 
 	if (context_is_borrowed(ctx))
 		return;
 	lifecycle_reused(ctx, fd);
 	if (sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 || !context_lock(ctx))
 		return;
-	for (int i = 0; from < 0 && i <= ctx->fds.highest; i++) {
+	for (int i = 0; i <= ctx->fds.highest; i++) {
 		const struct sock *s = context_live_sock(ctx, i);
 
-		if (s && s->cookie == cookie)
-			from = i;
+		if (s && s->cookie == cookie) {
+			copy_entry(ctx, i, fd);
+			break;
+		}
 	}
 	context_unlock(ctx);
-	if (from >= 0)
-		lifecycle_duplicated(ctx, from, fd);
 }
 
 void lifecycle_exit(struct context *ctx)
