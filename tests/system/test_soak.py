@@ -19,7 +19,7 @@ import time
 
 import pytest
 
-from ends import MIB, body, tmp_path  # noqa: F401 (a fixture)
+from ends import body, tmp_path  # noqa: F401 (a fixture)
 from holdings import grown, holdings, tree
 from lab import fsock, net, nginx, proc
 

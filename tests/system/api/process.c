@@ -277,7 +277,7 @@ CASE_FAST(sets_made_after_fork)
 	}
 	sleep_ms(100);
 	peer("later 200 %d 20 1", PORT_HERE2);
-	CALL_TIMED(poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 600), 600);
+	CALL_TICKED(poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 600), 600);
 	reap(pid);
 }
 

@@ -135,8 +135,19 @@ void say_data(const char *label, const void *data, size_t len);
 		timed_; \
 	})
 
+/* The same of a socket's own limit, which the kernel counts in ticks, of which up to five of 4 ms go missing where a
+ * processor was taken away (MAX_STALLED_JIFFIES). */
+#define CALL_TICKED(expr, lo) \
+	__extension__({ \
+		int64_t began_ = now_ms(); \
+		long timed_ = CALL(expr); \
+		say_ticks(began_, lo); \
+		timed_; \
+	})
+
 int64_t now_ms(void);
 void say_time(int64_t began_ms, int lo_ms);
+void say_ticks(int64_t began_ms, int lo_ms);
 
 /* Give an order to the peer and wait for its answer, a number. See peer.c. */
 long peer(const char *format, ...) __attribute__((format(printf, 1, 2)));

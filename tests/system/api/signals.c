@@ -44,17 +44,17 @@ CASE(receive_is_interrupted)
 
 	catch(0);
 	alarm_in(100);
-	CALL_TIMED(recv(fd, buf, 100, 0), 0);
+	CALL_TICKED(recv(fd, buf, 100, 0), 0);
 	alarm_in(100);
-	CALL_TIMED(recvfrom(fd, buf, 100, 0, NULL, NULL), 0);
+	CALL_TICKED(recvfrom(fd, buf, 100, 0, NULL, NULL), 0);
 	alarm_in(100);
-	CALL_TIMED(recvmsg(fd, &msg, 0), 0);
+	CALL_TICKED(recvmsg(fd, &msg, 0), 0);
 	alarm_in(100);
-	CALL_TIMED(recvmmsg(fd, &many, 1, 0, NULL), 0);
+	CALL_TICKED(recvmmsg(fd, &many, 1, 0, NULL), 0);
 	alarm_in(100);
-	CALL_TIMED(read(fd, buf, 100), 0);
+	CALL_TICKED(read(fd, buf, 100), 0);
 	alarm_in(100);
-	CALL_TIMED(readv(fd, &part, 1), 0);
+	CALL_TICKED(readv(fd, &part, 1), 0);
 	say("handled %d", (int)handled);
 }
 
@@ -67,15 +67,15 @@ CASE_FAST(receive_is_restarted)
 	catch(SA_RESTART);
 	alarm_in(100);
 	peer("later 300 %d 40 1", PORT_HERE);
-	CALL_TIMED(recv(fd, buf, 100, 0), 0);
+	CALL_TICKED(recv(fd, buf, 100, 0), 0);
 	say("handled %d", (int)handled);
 	alarm_in(100);
 	peer("later 300 %d 41 1", PORT_HERE);
-	CALL_TIMED(read(fd, buf, 100), 0);
+	CALL_TICKED(read(fd, buf, 100), 0);
 	say("handled %d", (int)handled);
 	alarm_in(100);
 	peer("later 300 %d 42 1", PORT_HERE);
-	CALL_TIMED(recvmsg(fd, &msg, 0), 0);
+	CALL_TICKED(recvmsg(fd, &msg, 0), 0);
 	say("handled %d", (int)handled);
 }
 
@@ -88,7 +88,7 @@ CASE(receive_with_a_timeout)
 	CALL(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
 	catch(SA_RESTART);
 	alarm_in(100);
-	CALL_TIMED(recv(fd, buf, 100, 0), 0);
+	CALL_TICKED(recv(fd, buf, 100, 0), 0);
 	say("handled %d", (int)handled);
 }
 
@@ -106,25 +106,25 @@ CASE(multiplexing_is_interrupted)
 	for (i = 0; i < 2; i++) {
 		catch(flags[i]);
 		alarm_in(100);
-		CALL_TIMED(poll(&set, 1, 60000), 0);
+		CALL_TICKED(poll(&set, 1, 60000), 0);
 		alarm_in(100);
-		CALL_TIMED(poll(&set, 1, -1), 0);
+		CALL_TICKED(poll(&set, 1, -1), 0);
 		alarm_in(100);
-		CALL_TIMED(ppoll(&set, 1, NULL, NULL), 0);
+		CALL_TICKED(ppoll(&set, 1, NULL, NULL), 0);
 		FD_ZERO(&in);
 		FD_SET(fd, &in);
 		limit = (struct timeval){ 60, 0 };
 		alarm_in(100);
-		CALL_TIMED(select(fd + 1, &in, NULL, NULL, &limit), 0);
+		CALL_TICKED(select(fd + 1, &in, NULL, NULL, &limit), 0);
 		say("kept %d, time taken off %d", FD_ISSET(fd, &in), limit.tv_sec < 60);
 		alarm_in(100);
-		CALL_TIMED(pselect(fd + 1, &in, NULL, NULL, NULL, NULL), 0);
+		CALL_TICKED(pselect(fd + 1, &in, NULL, NULL, NULL, NULL), 0);
 		alarm_in(100);
-		CALL_TIMED(epoll_wait(ep, &e, 1, 60000), 0);
+		CALL_TICKED(epoll_wait(ep, &e, 1, 60000), 0);
 		alarm_in(100);
-		CALL_TIMED(epoll_wait(ep, &e, 1, -1), 0);
+		CALL_TICKED(epoll_wait(ep, &e, 1, -1), 0);
 		alarm_in(100);
-		CALL_TIMED(epoll_pwait(ep, &e, 1, -1, NULL), 0);
+		CALL_TICKED(epoll_pwait(ep, &e, 1, -1, NULL), 0);
 		say("handled %d", (int)handled);
 	}
 }
@@ -147,19 +147,19 @@ CASE(mask_is_swapped_atomically)
 	sigprocmask(SIG_BLOCK, &blocked, NULL);
 	raise(SIGALRM);
 	say("not handled yet %d", (int)handled);
-	CALL_TIMED(poll(&set, 1, 50), 50);
-	CALL_TIMED(ppoll(&set, 1, &limit, &none), 0);
+	CALL_TICKED(poll(&set, 1, 50), 50);
+	CALL_TICKED(ppoll(&set, 1, &limit, &none), 0);
 	say("handled %d", (int)handled);
 	raise(SIGALRM);
 	FD_ZERO(&in);
 	FD_SET(fd, &in);
-	CALL_TIMED(pselect(fd + 1, &in, NULL, NULL, &limit, &none), 0);
+	CALL_TICKED(pselect(fd + 1, &in, NULL, NULL, &limit, &none), 0);
 	say("handled %d", (int)handled);
 	raise(SIGALRM);
-	CALL_TIMED(epoll_pwait(ep, &e, 1, 60000, &none), 0);
+	CALL_TICKED(epoll_pwait(ep, &e, 1, 60000, &none), 0);
 	say("handled %d", (int)handled);
 	raise(SIGALRM);
-	CALL_TIMED(ppoll(&set, 1, &(struct timespec){ 0, 50000000 }, &blocked), 50);
+	CALL_TICKED(ppoll(&set, 1, &(struct timespec){ 0, 50000000 }, &blocked), 50);
 	say("handled %d", (int)handled);
 	sigprocmask(SIG_SETMASK, NULL, &now);
 	say("mask back %d", sigismember(&now, SIGALRM));
@@ -236,7 +236,7 @@ CASE_FAST(handler_sends)
 	sigaction(SIGALRM, &act, NULL);
 	peer("later 500 %d 33 1", PORT_HERE);
 	setitimer(ITIMER_REAL, &often, NULL);
-	CALL_TIMED(recv(fd, buf, 100, 0), 0);
+	CALL_TICKED(recv(fd, buf, 100, 0), 0);
 	setitimer(ITIMER_REAL, &stop, NULL);
 	say("handled several %d, all of them sent %d", handled > 5, peer("got") == handled);
 }
@@ -277,11 +277,11 @@ CASE(killed_while_blocked)
 
 	signal(SIGALRM, SIG_IGN);
 	alarm_in(50);
-	CALL_TIMED(poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 200), 200);
+	CALL_TICKED(poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 200), 200);
 	catch(0);
 	signal(SIGALRM, on_alarm);
 	alarm_in(50);
-	CALL_TIMED(poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 60000), 0);
+	CALL_TICKED(poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 60000), 0);
 	say("handled %d", (int)handled);
 }
 
@@ -308,7 +308,7 @@ static void receive_with(int fd, int number)
 	handled = 0;
 	if (pthread_create(&thread, NULL, signal_later, &number) != 0)
 		fail("pthread_create");
-	CALL_TIMED(recv(fd, buf, 100, 0), 0);
+	CALL_TICKED(recv(fd, buf, 100, 0), 0);
 	pthread_join(thread, NULL);
 	say("handled %d", (int)handled);
 }

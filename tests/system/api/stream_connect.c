@@ -367,10 +367,10 @@ CASE(send_timeout)
 	int fd = tcp();
 
 	CALL(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)));
-	CALL_TIMED(connect(fd, SA(&to), to.len), 150);
+	CALL_TICKED(connect(fd, SA(&to), to.len), 150);
 	say_error(fd);
 	say_state(fd);
-	CALL_TIMED(connect(fd, SA(&to), to.len), 0);
+	CALL_TICKED(connect(fd, SA(&to), to.len), 0);
 	CALL(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none)));
 	events_of(fd, POLLIN | POLLOUT, 0);
 	CALL(close(fd));
@@ -383,7 +383,7 @@ CASE_FAST(send_timeout_in_time)
 	int fd = tcp();
 
 	CALL(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)));
-	CALL_TIMED(connect(fd, SA(&to), to.len), 0);
+	CALL_TICKED(connect(fd, SA(&to), to.len), 0);
 }
 
 CASE(signal_interrupts)
@@ -394,7 +394,7 @@ CASE(signal_interrupts)
 
 	on_signal(SIGALRM, count_signal, 0);
 	setitimer(ITIMER_REAL, &soon, NULL);
-	CALL_TIMED(connect(fd, SA(&to), to.len), 0);
+	CALL_TICKED(connect(fd, SA(&to), to.len), 0);
 	say("signals %d", signals_seen);
 	say_state(fd);
 	nonblock(fd);
@@ -427,7 +427,7 @@ CASE(shutdown_ends_the_attempt)
 	int fd = tcp();
 
 	later(100, end_it, fd);
-	CALL_TIMED(connect(fd, SA(&to), to.len), 0);
+	CALL_TICKED(connect(fd, SA(&to), to.len), 0);
 	later_done();
 	say_error(fd);
 	say_state(fd);
@@ -439,7 +439,7 @@ CASE(user_timeout)
 	int fd = tcp();
 
 	set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 300);
-	CALL_TIMED(connect(fd, SA(&to), to.len), 250);
+	CALL_TICKED(connect(fd, SA(&to), to.len), 250);
 	say_error(fd);
 	say_state(fd);
 }
@@ -452,7 +452,7 @@ CASE(one_repetition)
 	if (family() != AF_INET)
 		return;
 	set_int(fd, IPPROTO_TCP, TCP_SYNCNT, 1);
-	CALL_TIMED(connect(fd, SA(&to), to.len), 1500);
+	CALL_TICKED(connect(fd, SA(&to), to.len), 1500);
 	events_of(fd, POLLIN | POLLOUT, 0);
 	CALL(recv(fd, buf, 1, 0));
 }

@@ -46,7 +46,7 @@ CASE_FAST(peek_waits_for_all)
 
 	bring(slot, 30);
 	order("later 100 send %d 30", slot);
-	CALL_TIMED(recv(fd, buf, 60, MSG_PEEK | MSG_WAITALL), 0);
+	CALL_TICKED(recv(fd, buf, 60, MSG_PEEK | MSG_WAITALL), 0);
 	say_data("  seen", buf, 60);
 	receive_all(fd, 60);
 }
@@ -104,8 +104,8 @@ CASE_FAST(wait_for_all_is_cut_short)
 	say("signals %d", signals_seen);
 	CALL(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
 	bring(slot, 10);
-	CALL_TIMED(recv(fd, buf, 30, MSG_WAITALL), 150);
-	CALL_TIMED(recv(fd, buf, 30, MSG_WAITALL), 150);
+	CALL_TICKED(recv(fd, buf, 30, MSG_WAITALL), 150);
+	CALL_TICKED(recv(fd, buf, 30, MSG_WAITALL), 150);
 	bring(slot, 10);
 	order("later 40 reset %d", slot);
 	CALL(recv(fd, buf, 30, MSG_WAITALL));
@@ -311,7 +311,7 @@ CASE_FAST(low_water)
 	bring(slot, 10);
 	events_of(fd, POLLIN, 50);
 	CALL(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
-	CALL_TIMED(recv(fd, buf, 100, 0), 100);
+	CALL_TICKED(recv(fd, buf, 100, 0), 100);
 	bring(slot, 10);
 	CALL(recv(fd, buf, 5, 0));
 	bring(slot, 10);

@@ -118,7 +118,7 @@ CASE_FAST(send_timeout)
 	n = send(fd, stream_bytes, MUCH, 0);
 	say("a part: %d", n > 0 && n < MUCH);
 	compare(slot, n);
-	CALL_TIMED(send(fd, "x", 1, 0), 0);
+	CALL_TICKED(send(fd, "x", 1, 0), 0);
 }
 
 CASE_FAST(signal_cuts_short)
@@ -146,7 +146,7 @@ CASE_FAST(signal_interrupts_calls_of_files)
 		fail("a pipe and a file");
 	on_signal(SIGALRM, count_signal, 0);
 	setitimer(ITIMER_REAL, &soon, NULL);
-	CALL_TIMED(splice(fd, NULL, pipes[1], NULL, 100, 0), 0);
+	CALL_TICKED(splice(fd, NULL, pipes[1], NULL, 100, 0), 0);
 	say("signals %d", signals_seen);
 	lseek(file, 0, SEEK_SET);
 	setitimer(ITIMER_REAL, &soon, NULL);
@@ -284,15 +284,15 @@ CASE_FAST(receive_timeout)
 	int slot, fd = linked(&slot);
 
 	CALL(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
-	CALL_TIMED(recv(fd, buf, 10, 0), 120);
-	CALL_TIMED(recvmsg(fd, &msg, 0), 120);
-	CALL_TIMED(read(fd, buf, 10), 120);
-	CALL_TIMED(recv(fd, buf, 10, MSG_PEEK), 120);
+	CALL_TICKED(recv(fd, buf, 10, 0), 120);
+	CALL_TICKED(recvmsg(fd, &msg, 0), 120);
+	CALL_TICKED(read(fd, buf, 10), 120);
+	CALL_TICKED(recv(fd, buf, 10, MSG_PEEK), 120);
 	bring(slot, 10);
-	CALL_TIMED(recv(fd, buf, 10, 0), 0);
+	CALL_TICKED(recv(fd, buf, 10, 0), 0);
 	CALL(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none)));
 	order("later 200 send %d 10", slot);
-	CALL_TIMED(recv(fd, buf, 10, 0), 0);
+	CALL_TICKED(recv(fd, buf, 10, 0), 0);
 }
 
 CASE_FAST(receive_and_signals)

@@ -115,7 +115,7 @@ CASE(time_limit)
 	int fd = tcp_listening(PORT_HERE, 16);
 
 	CALL(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
-	CALL_TIMED(accept(fd, NULL, NULL), 150);
+	CALL_TICKED(accept(fd, NULL, NULL), 150);
 }
 
 CASE_FAST(time_limit_is_inherited)
@@ -150,11 +150,11 @@ CASE(signals)
 
 	on_signal(SIGALRM, count_signal, 0);
 	setitimer(ITIMER_REAL, &soon, NULL);
-	CALL_TIMED(accept(fd, NULL, NULL), 0);
+	CALL_TICKED(accept(fd, NULL, NULL), 0);
 	on_signal(SIGALRM, count_signal, SA_RESTART);
 	CALL(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
 	setitimer(ITIMER_REAL, &soon, NULL);
-	CALL_TIMED(accept(fd, NULL, NULL), 0);
+	CALL_TICKED(accept(fd, NULL, NULL), 0);
 	say("signals %d", signals_seen);
 }
 
@@ -414,7 +414,7 @@ CASE(shutdown_wakes_accept)
 	int fd = tcp_listening(PORT_HERE, 8);
 
 	later(100, shut, fd);
-	CALL_TIMED(accept(fd, NULL, NULL), 0);
+	CALL_TICKED(accept(fd, NULL, NULL), 0);
 	later_done();
 }
 

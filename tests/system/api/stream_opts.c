@@ -140,7 +140,7 @@ CASE_BY(kept_by_the_kernel, option)
 	CALL(getsockopt(fd, SOL_SOCKET, SO_LINGER, &shown, &len));
 	say("linger %d %d", shown.l_onoff, shown.l_linger);
 	bring(slot, 10);
-	CALL_TIMED(recv(fd, buf, 100, MSG_WAITALL), 100);
+	CALL_TICKED(recv(fd, buf, 100, MSG_WAITALL), 100);
 	bring(slot, 10);
 	events_of(fd, POLLIN, 50);
 	bring(slot, 10);

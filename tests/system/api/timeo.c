@@ -34,13 +34,13 @@ CASE(receive_times_out)
 	int fd = udp_bound(PORT_HERE);
 
 	CALL(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
-	CALL_TIMED(recv(fd, buf, 10, 0), 200);
-	CALL_TIMED(recvmsg(fd, &msg, 0), 200);
-	CALL_TIMED(recvmmsg(fd, &many, 1, 0, NULL), 200);
-	CALL_TIMED(read(fd, buf, 10), 200);
-	CALL_TIMED(readv(fd, &part, 1), 200);
-	CALL_TIMED(recv(fd, buf, 10, MSG_DONTWAIT), 0);
-	CALL_TIMED(recv(fd, buf, 10, MSG_PEEK), 200);
+	CALL_TICKED(recv(fd, buf, 10, 0), 200);
+	CALL_TICKED(recvmsg(fd, &msg, 0), 200);
+	CALL_TICKED(recvmmsg(fd, &many, 1, 0, NULL), 200);
+	CALL_TICKED(read(fd, buf, 10), 200);
+	CALL_TICKED(readv(fd, &part, 1), 200);
+	CALL_TICKED(recv(fd, buf, 10, MSG_DONTWAIT), 0);
+	CALL_TICKED(recv(fd, buf, 10, MSG_PEEK), 200);
 }
 
 CASE_FAST(data_ends_the_wait)
@@ -50,10 +50,10 @@ CASE_FAST(data_ends_the_wait)
 
 	CALL(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
 	peer("later 100 %d 50 1", PORT_HERE);
-	CALL_TIMED(recv(fd, buf, 100, 0), 0);
+	CALL_TICKED(recv(fd, buf, 100, 0), 0);
 	CALL(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none)));
 	peer("later 300 %d 50 1", PORT_HERE);
-	CALL_TIMED(recv(fd, buf, 100, 0), 0);
+	CALL_TICKED(recv(fd, buf, 100, 0), 0);
 }
 
 CASE_FAST(timeout_of_a_duplicate)
@@ -62,7 +62,7 @@ CASE_FAST(timeout_of_a_duplicate)
 	int fd = udp_bound(PORT_HERE), copy = dup(fd);
 
 	CALL(setsockopt(copy, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
-	CALL_TIMED(recv(fd, buf, 10, 0), 100);
+	CALL_TICKED(recv(fd, buf, 10, 0), 100);
 	deliver(PORT_HERE, 10, 1);
-	CALL_TIMED(recv(fd, buf, 10, 0), 0);
+	CALL_TICKED(recv(fd, buf, 10, 0), 0);
 }
