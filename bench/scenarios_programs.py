@@ -10,6 +10,7 @@ import io
 import os
 import pathlib
 import re
+import signal
 import tempfile
 
 from lab import fsock, net, nginx as nginx_in, postgres, proc
@@ -25,10 +26,12 @@ def _wrap(argv, options):
     return list(map(str, argv)) if options is None else fsock.run(argv, **options)
 
 
-def _load(pair, what, server, port, argv, options, figure, ready=None, setup=None, as_user=()):
+def _load(pair, what, server, port, argv, options, figure, ready=None, setup=None, as_user=(),
+          stop=signal.SIGKILL):
     """
     The @figure of what @argv prints, which loads @server at @port; both with @options of fsock, None = kernel sockets.
-    Once @ready succeeds, @setup runs on kernel sockets. @as_user: what puts the server under a user of its own.
+    Once @ready succeeds, @setup runs on kernel sockets. @as_user: what puts the server under a user of its own; @stop: what
+    ends it, and its children.
     """
     cpu = proc.cpus()
     with pair.b.popen([*as_user, *_wrap(server, options)], cpu=cpu[1], env=fsock.CLEAN) as running:
@@ -44,6 +47,7 @@ def _load(pair, what, server, port, argv, options, figure, ready=None, setup=Non
         row = {"rate": figure(done.out)} if done.status == 0 else {}
         if options is not None:
             row["share"] = _share(running.pid)
+        running.stop(number=stop)
     if not row.get("rate"):
         raise Failed(f"{what}: {done.err.strip()[-300:]} {done.out.strip()[-300:]}")
     return row
@@ -150,7 +154,7 @@ def pgbench(rounds):
         fill = ["pgbench", "-h", folder, "-U", "postgres", "-i", "-q", "postgres"]
         return _load(pair, "pgbench", postgres.server(folder), 5432, load, options,
                      lambda out: float(re.search(r"tps = ([\d.]+)", out)[1]), ready=postgres.ready(folder), setup=fill,
-                     as_user=postgres.AS_POSTGRES)
+                     as_user=postgres.AS_POSTGRES, stop=signal.SIGINT)
     with net.Pair("fsock-bench") as pair, postgres.cluster() as folder:
         yield from _rows("pgbench_select", {}, "transactions/s", rounds, lambda o: run(pair, folder, o))
 
