@@ -76,7 +76,7 @@ struct context {
 		int kick, epfd;	       /* eventfd that wakes it, set of the ports' descriptors; 0 = none */
 		uint32_t ports_serial; /* of the stack, when epfd was brought up to date */
 		uint32_t holder, looks; /* who had the lock when it last wanted it, and how often in a row */
-		uint64_t held_back;    /* how often something was (turn.h), when it looked last */
+		uint64_t held_back;    /* how often frames or bytes were (turn.h), when it looked last */
 		fs_ns next_look;    /* when it looks next for processes that are gone */
 		fs_ns until;	       /* it looks again by then; 0 = at once, or there is none. Lock held */
 		pthread_t thread;

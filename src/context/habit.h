@@ -6,8 +6,8 @@
  * A web server answers with two calls, the header and the file, or with three: then it closes the connection. A client
  * that makes a connection for each request closes one and begins the next. What such calls send could leave together,
  * if only one knew at the first that others follow. Threads do the same again and again, so: the number is what it
- * was the last HABIT_PROVEN times that it began with the same kind of call, the least of them. Once fewer, or once
- * with a pause between the first and the last, and nothing is expected any more until there were as many again.
+ * was the last HABIT_PROVEN times that it began with the same kind of call, the least of them. Once fewer, and no more
+ * than that are expected; once a pause between the first and the last, and none, until there were as many again.
  *
  * Does not: read a clock, send, or hold anything. Threads: state of one thread. Errors: none.
  */

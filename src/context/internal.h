@@ -489,7 +489,8 @@ void segments_tick(struct context *ctx);
 /* What waits at the ports leaves, and what waits in connections for calls to come. */
 void segments_flush(struct context *ctx);
 
-/* The same two, but in a turn of several events or of several calls that send it may wait for the others' (turn.h). */
+/* segments_send() and segments_flush(), but in a turn of several events or of several calls that send what leaves may
+ * wait for the others (turn.h). */
 void segments_send_soon(struct context *ctx);
 void segments_flush_soon(struct context *ctx);
 

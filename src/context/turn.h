@@ -49,6 +49,7 @@ static inline void turn_begin(fs_ns now, int n)
 	context_thread.turn.events = (uint16_t)FS_MIN(n, UINT16_MAX);
 }
 
+/* turn_end() where there is a turn, and turn_says(). */
 void turn_close(struct context *ctx);
 bool turn_adds(struct context *ctx, enum habit_word word, const struct sock *s);
 
