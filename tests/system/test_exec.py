@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+Programs that execute programs. Where fsock is in the new one, too, it goes on with the sockets that it inherits, on the fast
+path; where it is not, they go on in the kernel. In neither case a byte is lost, or a connection reset.
+"""
+import contextlib
+import hashlib
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+
+import pytest
+
+from lab import fsock, net, proc
+from test_tcp_faults import GUARD, PORT, PROGRAMS, PYTHON, Wire, connected, listening
+from test_tcp_faults import pair  # noqa: F401 (a fixture)
+from test_tcp_heirs import NOTHING, left
+from test_tcp_programs import nginx
+from test_web_programs import replaced
+
+SIZE = 300000
+DATAGRAMS = """
+import socket, sys
+sock = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind((sys.argv[1], int(sys.argv[2])))
+print("ready", flush=True)
+while True:
+    sock.sendto(*sock.recvfrom(1000))
+"""
+
+
+class Executing:
+    """executes.py on fsock in pair.b, and its peer."""
+
+    def __init__(self, pair, family="v4", where=None, env=None, fds=(), **options):
+        self.pair, self.address = pair, (where or pair.b).address(family)
+        argv = fsock.run([PYTHON, PROGRAMS / "executes.py", self.address, PORT], **{"profile": "latency", **options})
+        self.stack = contextlib.ExitStack()
+        self.wire = self.stack.enter_context(contextlib.closing(Wire(pair.a)))
+        self.running = self.stack.enter_context(
+            pair.b.popen(argv, env={**fsock.CLEAN, **(env or {})}, fds=fds, stdin=subprocess.PIPE))
+        self.seen, self.peer = 0, None
+
+    @property
+    def pid(self):
+        return self.running.pid
+
+    def begin(self, words):
+        self.running.child.stdin.write(words.encode() + b"\n")
+        self.running.child.stdin.flush()
+
+    def answered(self):
+        """What the program said since it was asked last, with "done" at the end."""
+        def rest():
+            return self.running.out.splitlines()[self.seen:]
+
+        assert proc.until(lambda: any(line == "done" or "wrong" in line for line in rest()) or not self.running.alive(),
+                          GUARD) and rest(), self.running.err
+        lines = rest()
+        self.seen += len(lines)
+        assert lines[-1] == "done", (lines, self.running.err)
+        return lines[:-1]
+
+    def do(self, words):
+        self.begin(words)
+        return self.answered()
+
+    def accept(self):
+        """A connection, and the socket of its other end."""
+        self.begin("accept")
+        peer = self.stack.enter_context(contextlib.closing(connected(self.pair.a, self.address)))
+        self.answered()
+        return peer
+
+    def talk(self, peer, count):
+        self.begin(f"talk {count}")
+        say(peer, count)
+        self.answered()
+
+    def counters(self):
+        return fsock.counters(self.pid)
+
+    def close(self):
+        self.stack.close()
+
+
+def say(peer, count):
+    for i in range(count):
+        peer.sendall(b"%9d" % i)
+        assert peer.recv(9, socket.MSG_WAITALL) == b"%9d" % i
+
+
+@contextlib.contextmanager
+def executing(*args, **options):
+    with contextlib.closing(Executing(*args, **options)) as made:
+        yield made
+        assert made.wire.resets() == []
+        made.begin("end")
+        assert made.running.finish(GUARD).status == 0
+        assert proc.until(lambda: left(made.pair.b) == NOTHING), left(made.pair.b)
+
+
+def assert_resumed(made, times, segments):
+    seen = made.counters()
+    assert seen["programs_resumed"] == times and seen["moved_to_kernel"] == 0, seen
+    assert seen["tcp_segments_in"] >= segments and seen["ports_reopened"] == 0, seen
+
+
+def is_shown_fast(pid, count):
+    """So many sockets of the process are on the fast path, and no record is one too many."""
+    def shown():
+        return [sock["accelerated"] for sock in fsock.sockets(fsock.stat(pid)) if sock["fd"] >= 0]
+
+    return proc.until(lambda: shown() == count * [True]), fsock.stat(pid)
+
+
+@pytest.mark.parametrize("family, provider", [("v4", "xdp"), ("v6", "xdp"), ("v4", "packet")])
+def test_a_program_goes_on_with_what_it_was_passed(pair, family, provider):
+    """Listener and connection, twice; alone on its stack, so that nobody else holds what it does."""
+    with executing(pair, family, provider=provider) as made:
+        made.do("listen")
+        peer = made.accept()
+        made.talk(peer, 50)
+        for _ in range(2):
+            made.do("keep listener")
+            made.do("keep peer")
+            made.begin("execute")
+            made.talk(peer, 300)
+        other = made.accept()
+        made.talk(other, 100)
+        assert_resumed(made, 2, 700)
+        assert all(is_shown_fast(made.pid, 2)), fsock.stat(made.pid)
+        peer.close()
+        other.close()
+
+
+def test_who_connected_goes_on(pair):
+    """A leased local port goes along, with what keeps it leased."""
+    with contextlib.closing(listening(pair.a, net.A4, PORT)) as back, executing(pair, where=pair.a) as made:
+        made.do("connect")
+        peer = back.accept()[0]
+        made.talk(peer, 50)
+        made.do("keep peer")
+        made.begin("execute")
+        made.talk(peer, 300)
+        made.do("connect")
+        other = back.accept()[0]
+        made.talk(other, 100)
+        assert_resumed(made, 1, 450)
+        peer.close()
+        other.close()
+
+
+@pytest.mark.parametrize("family", ["v4", "v6"])
+def test_datagrams_go_on(pair, family):
+    with pair.a.popen([PYTHON, "-c", DATAGRAMS, pair.a.address(family), PORT], env=fsock.CLEAN) as echo, \
+            executing(pair, family, where=pair.a, kernel_peers=0) as made:
+        assert echo.wait_for("ready")
+        made.do("datagrams")
+        made.do("ask 50")
+        made.do("keep datagrams")
+        made.begin("execute")
+        made.do("ask 300")
+        seen = fsock.counts(made.pid)
+        assert made.counters()["programs_resumed"] == 1 and seen.tx_fast == 350, fsock.stat(made.pid)
+
+
+def test_what_is_queued_both_ways_arrives(pair):
+    """Bytes that neither of the two had read in the moment of exec."""
+    said = random.Random(2).randbytes(SIZE)
+    with executing(pair) as made:
+        made.do("listen")
+        peer = made.accept()
+        made.do(f"queue {SIZE}")
+        sender = threading.Thread(target=peer.sendall, args=(said,))
+        sender.start()
+        assert proc.until(lambda: made.counters()["tcp_bytes_in"] >= 60000), made.counters()
+        made.do("keep peer")
+        made.begin("execute")
+        assert made.do(f"drain {SIZE}") == [hashlib.sha256(said).hexdigest()]
+        got = bytearray()
+        while len(got) < SIZE:
+            got += peer.recv(SIZE)
+        assert bytes(got) == random.Random(1).randbytes(SIZE)
+        sender.join()
+        assert_resumed(made, 1, 40)
+        peer.close()
+
+
+def test_what_does_not_go_along_ends(pair):
+    """By FIN, as the kernel closes it."""
+    with executing(pair) as made:
+        made.do("listen")
+        first = made.accept()
+        made.talk(first, 10)
+        made.do("keep listener")
+        made.begin("execute")
+        assert first.recv(1) == b""
+        first.close()
+        other = made.accept()
+        made.talk(other, 50)
+        assert_resumed(made, 1, 60)
+        assert all(is_shown_fast(made.pid, 2)), fsock.stat(made.pid)
+        other.close()
+
+
+def test_nothing_of_fsocks_is_left_open(pair):
+    """What was passed on is close-on-exec again; another program would have what this one keeps, a pipe, and ls's folder."""
+    with executing(pair) as made:
+        made.do("listen")
+        peer = made.accept()
+        made.talk(peer, 10)
+        made.do("keep peer")
+        made.begin("execute")
+        made.talk(peer, 50)
+        assert len(made.do("numbers")[0].split()) == 3
+        assert_resumed(made, 1, 60)
+        peer.close()
+
+
+@pytest.mark.parametrize("kind", ["absent", "folder", "forbidden", "long"])
+def test_an_exec_that_fails_changes_nothing(pair, kind):
+    """Whether it is known before that it will, or only when all has been prepared."""
+    with executing(pair) as made:
+        made.do("listen")
+        peer = made.accept()
+        made.talk(peer, 50)
+        made.do("keep peer")
+        made.do("keep listener")
+        before = made.do("numbers")
+        for _ in range(3):
+            made.do(f"fail {kind}")
+            made.talk(peer, 50)
+        assert made.do("numbers") == before
+        other = made.accept()
+        made.talk(other, 50)
+        assert_resumed(made, 0, 250)
+        peer.close()
+        other.close()
+
+
+def test_children_that_execute(pair):
+    """A server that executes a program for each connection: their ends are not the server's, nor each other's."""
+    with executing(pair) as made:
+        made.do("listen")
+        peers = []
+        for _ in range(3):
+            peers.append(made.accept())
+            made.talk(peers[-1], 10)
+            made.do("keep peer")
+            made.do("child")
+            say(peers[-1], 100)
+        peers[0].shutdown(socket.SHUT_WR)
+        assert peers[0].recv(1) == b""
+        for peer in peers[1:]:
+            say(peer, 100)
+        last = made.accept()
+        made.talk(last, 100)
+        assert_resumed(made, 3, 600)
+        for peer in [*peers, last]:
+            peer.close()
+
+
+def _as_someone_else(folder):
+    """A copy of python that its file makes another user's."""
+    path = os.path.join(folder, "python")
+    shutil.copy(os.path.realpath(PYTHON), path)
+    os.chown(path, 65534, 65534)
+    os.chmod(path, 0o4755)
+    return path
+
+
+@pytest.mark.parametrize("target", ["static", "set-user-ID", "without LD_PRELOAD"])
+def test_what_fsock_cannot_enter_goes_on_in_the_kernel(pair, program, target):
+    """And gets nothing of fsock's."""
+    with tempfile.TemporaryDirectory(prefix="fst-") as folder, contextlib.closing(Executing(pair)) as made:
+        os.chmod(folder, 0o755)
+        made.do("listen")
+        peer = made.accept()
+        made.talk(peer, 50)
+        made.do("keep peer")
+        if target == "static":
+            made.begin(f"static {program('takes_over')}")
+        elif target == "set-user-ID":
+            made.begin(f"echo {_as_someone_else(folder)}")
+        else:
+            made.begin("execute bare")
+            made.begin("talk 100")
+        say(peer, 100)
+        names = [os.readlink(f"/proc/{made.pid}/fd/{number}") for number in os.listdir(f"/proc/{made.pid}/fd")]
+        assert not [name for name in names if re.search("fsock|bpf|xdp|event", name)], names
+        assert made.wire.resets() == []
+        peer.close()
+
+
+@pytest.mark.parametrize("how, resumed", [("off", 1), ("threaded", 0)])
+def test_what_is_not_to_be_fast_goes_on_in_the_kernel(pair, how, resumed):
+    """By options of the new program's, or because another thread may be in the middle of a change when exec ends it."""
+    with contextlib.closing(Executing(pair)) as made:
+        made.do("listen")
+        peer = made.accept()
+        made.talk(peer, 50)
+        made.do("keep peer")
+        made.begin(f"execute {how}")
+        made.talk(peer, 100)
+        seen = made.counters()
+        fast = [sock for sock in fsock.sockets(fsock.stat(made.pid)) if sock["fd"] >= 0 and sock["accelerated"]]
+        assert seen["programs_resumed"] == seen["moved_to_kernel"] == resumed and not fast, (seen, fast)
+        assert seen["tcp_segments_in"] < 100 and made.wire.resets() == []
+        peer.close()
+
+
+@pytest.mark.parametrize("told", ["junk", "1000", "0", "-1", "99999999999999999999", "nine", "", "9 "])
+def test_a_record_that_is_none(pair, told):
+    """Who is told of one, by somebody else, begins as without, and has the word in its environment no more."""
+    with tempfile.TemporaryFile() as junk:
+        junk.write(random.Random(3).randbytes(5000))
+        junk.flush()
+        word = str(junk.fileno()) if told == "junk" else told
+        with executing(pair, env={"FSOCK_INHERITED": word}, fds=[junk.fileno()]) as made:
+            made.do("listen")
+            peer = made.accept()
+            made.talk(peer, 20)
+            assert_resumed(made, 0, 20)
+            made.do("keep peer")
+            made.begin("execute")
+            made.talk(peer, 20)
+            assert_resumed(made, 1, 40)
+            peer.close()
+
+
+def test_nginx_is_replaced_on_the_fast_path(pair, tmp_path):
+    """A new binary that is left LD_PRELOAD takes the listeners over, and the interface when the old one ends."""
+    words = nginx(tmp_path, process="worker_processes 2; env LD_PRELOAD; env FSOCK_PROFILE;")
+    words[0] = shutil.which("nginx")
+    config = tmp_path / "config"
+    config.write_text(config.read_text().replace("daemon off;", ""))
+    (tmp_path / "files" / "a").write_bytes(bytes(100000))
+
+    def ask():
+        done = pair.a.run(["curl", "-sS", "-f", "-w", "%{size_download}\\n", "-o", "/dev/null",
+                           f"http://{net.B4}:8080/a?[1-30]"], env=fsock.CLEAN)
+        assert done.out.split() == 30 * ["100000"], done
+
+    with contextlib.closing(Wire(pair.a)) as wire, replaced(tmp_path / "pid") as pid:
+        start = pair.b.run(fsock.run(words, profile="latency"), env=fsock.CLEAN)
+        assert start.status == 0 and proc.until(pid), start
+        ask()
+        old = pid()
+        before = fsock.counters(old) # it became a daemon, at which the port was opened anew
+        os.kill(old, signal.SIGUSR2)
+        assert proc.until(lambda: pid() not in (0, old))
+        ask()
+        os.kill(old, signal.SIGQUIT)
+        assert proc.until(lambda: not os.path.exists(f"/proc/{old}"))
+        ask()
+        seen = fsock.counters(pid())
+        assert seen["programs_resumed"] == 1 and seen["moved_to_kernel"] == 0, seen
+        assert seen["tcp_opened_passive"] == before["tcp_opened_passive"] + 2, (before, seen)
+        assert seen["ports_reopened"] == before["ports_reopened"], (before, seen)
+        assert wire.resets() == []
