@@ -225,14 +225,6 @@ static uint32_t born(struct context *ctx, unsigned i)
 	return pid;
 }
 
-static bool names(int fd, const struct sock *s)
-{
-	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
-
-	return sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0 && cookie == s->cookie;
-}
-
 /* The descriptor @number of process @pid as one of ours, if it names the socket @s. Nothing but sockets is opened: closing
  * a file gives back the program's locks on it. */
 static int fetch(uint32_t pid, int pidfd, int number, const struct sock *s)
@@ -245,7 +237,7 @@ static int fetch(uint32_t pid, int pidfd, int number, const struct sock *s)
 	if (sys_readlinkat(AT_FDCWD, path, name, sizeof(kind) - 1) < 0 || memcmp(name, kind, sizeof(kind) - 1) != 0)
 		return -EBADF;
 	fd = sys_pidfd_getfd(pidfd, number, 0);
-	if (fd < 0 || names(fd, s))
+	if (fd < 0 || context_names(fd, s))
 		return fd;
 	sys_close(fd);
 	return -EBADF;
@@ -563,6 +555,7 @@ void handover_before_exec(struct context *ctx)
 			handover_fd(ctx, fd, FS_REASON_executed);
 	if (ctx->slot >= STATS_MAX_PROCS || !context_lock(ctx))
 		return;
+	context_give_back_all(ctx, FS_REASON_executed);
 	if (ctx->stack->tcp.ip) {
 		context_poll(ctx);
 		segments_flush(ctx);

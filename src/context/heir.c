@@ -161,6 +161,7 @@ static bool take_entries_out(struct context *ctx, struct sock *s)
 {
 	if (ctx->slot >= STATS_MAX_PROCS)
 		return false;
+	context_give_back(ctx, s, FS_REASON_none); /* before, or what is under way to it would meet nobody */
 	context_unsteer(ctx, s);
 	return !context_is_steered(s);
 }

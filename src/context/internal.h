@@ -412,6 +412,18 @@ void context_sock_free(struct context *ctx, struct sock *s);
 /* Read local and remote address from the shadow into the pcb. */
 void context_read_names(struct sock *s, int fd);
 
+/* Does @fd mean the shadow of @s still? 155 ns (hazard 26): slow paths only. */
+bool context_names(int fd, const struct sock *s);
+
+/* --- lent.c --- */
+
+/* The last descriptor of @s that anyone here knows goes: if it was lent, its shadow is as it was, and has what waits.
+ * @reason: enum fs_reason, what its record says from then on; FS_REASON_none = no more than it did. */
+void context_give_back(struct context *ctx, struct sock *s, int reason);
+
+/* The same of all that nobody but this process holds, which ends (FS_REASON_none) or executes a program. */
+void context_give_back_all(struct context *ctx, int reason);
+
 /* --- group.c --- */
 
 /* A membership or IP_MULTICAST_ALL of @s was changed on the shadow: learn it and steer accordingly. */
@@ -559,6 +571,9 @@ void stream_released(struct context *ctx, struct tcp_conn *conn);
 void bare_bury(struct context *ctx, unsigned slot);
 
 /* --- stream_listen.c --- */
+
+/* This process joins, an heir of @s: @fd is its number here. */
+void stream_inherited(const struct sock *s, int fd);
 
 /* Take the entries of a listener out; what it accepted keeps flow entries. */
 void stream_unsteer(struct context *ctx, struct sock *s);

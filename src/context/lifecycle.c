@@ -828,6 +828,7 @@ static void put_sock(struct context *ctx, struct sock *s)
 	ctx->to_ring |= sock_sleepers(s);
 	if (s->heirs)
 		return;
+	context_give_back(ctx, s, FS_REASON_none);
 	if (s->protocol == SOCK_TCP)
 		stream_end(ctx, s); /* the connection ends as the descriptor did */
 	context_demote(ctx, s, FS_REASON_shutdown, NULL);
@@ -859,13 +860,12 @@ static void forget(struct context *ctx, struct fd_entry *e)
 	}
 }
 
-/* Does @fd still mean the socket it meant? 155 ns (hazard 26): slow paths only. */
-static bool is_stale(int fd, const struct sock *s)
+bool context_names(int fd, const struct sock *s)
 {
 	uint64_t cookie = 0;
 	socklen_t len = sizeof(cookie);
 
-	return sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 || cookie != s->cookie;
+	return sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0 && cookie == s->cookie;
 }
 
 void context_check_descriptor(struct context *ctx, int fd)
@@ -873,7 +873,7 @@ void context_check_descriptor(struct context *ctx, int fd)
 	struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
 	struct sock *s = e ? e->object : NULL;
 
-	if (!e || !fd_kind_is_sock(e->kind) || s->generation != e->generation || !is_stale(fd, s))
+	if (!e || !fd_kind_is_sock(e->kind) || s->generation != e->generation || context_names(fd, s))
 		return;
 	record_reason(s->record, FS_REASON_fd_passed, "closed or replaced outside fsock's sight");
 	context_fd_forget(ctx, fd);
@@ -975,6 +975,7 @@ void lifecycle_exit(struct context *ctx)
 	if (ctx->slot < STATS_MAX_PROCS)
 		bare_bury(ctx, ctx->slot);
 	context_publish(ctx);
+	context_give_back_all(ctx, FS_REASON_none);
 	handover_at_exit(ctx);
 	context_hand_on_records(ctx);
 	for (uint32_t i = 0; ctx->report_fd >= 0 && i < ctx->stack->head.n_socks; i++)

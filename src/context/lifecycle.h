@@ -21,6 +21,9 @@
 /* socket() returned @fd. Starts the context if this is the first Internet socket, with @libc_ppoll. */
 void lifecycle_opened(int fd, int domain, int type, int protocol, context_ppoll_fn *libc_ppoll);
 
+/* @fd, known since lifecycle_opened(), was opened by a service manager, which keeps it for the next instance. */
+void lifecycle_lent(struct context *ctx, int fd);
+
 /* bind() on @fd succeeded; @port_asked: the program named a port, it did not leave it to the kernel. */
 void lifecycle_bound(struct context *ctx, int fd, bool port_asked);
 

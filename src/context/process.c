@@ -228,6 +228,8 @@ static bool count_descriptors(struct context *ctx)
 		if (e && fd_kind_is_sock(e->kind) && s->generation == e->generation) {
 			revive_record(ctx, s, fd);
 			s->refs[ctx->slot]++;
+			if (s->protocol == SOCK_TCP)
+				stream_inherited(s, fd);
 			connected |= s->protocol == SOCK_TCP && s->stream.conn;
 		} else if (is_live_set(e)) {
 			epoll_set_hold(e->object, ctx->slot);

@@ -136,7 +136,7 @@ int stream_number(struct context *ctx, const struct sock *s)
 /* O_NONBLOCK of a listener's shadow is ours (stream_listen.c). */
 void stream_give_flags_back(const struct sock *s, int fd)
 {
-	long flags = fd < 0 || s->nonblock ? -1 : sys_fcntl(fd, F_GETFL, 0);
+	long flags = fd < 0 || s->nonblock || !context_names(fd, s) ? -1 : sys_fcntl(fd, F_GETFL, 0);
 
 	if (flags >= 0 && (flags & O_NONBLOCK))
 		sys_fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
@@ -157,6 +157,14 @@ static void stop_listening(struct context *ctx, struct sock *s)
 	tcp_unlisten(&s->stream.listener, &ctx->env, ctx->now);
 	s->stream.listener.stack = NULL;
 	segments_send(ctx);
+}
+
+/* It listens by its shadow alone from now on. */
+static void move_listener(struct context *ctx, struct sock *s)
+{
+	stop_listening(ctx, s);
+	stream_give_flags_back(s, stream_number(ctx, s));
+	s->stream.leaving = 0;
 }
 
 /* Does its program go on to accept through us, once @reason moved it? */
@@ -184,9 +192,7 @@ static void leave(struct context *ctx, struct sock *s, int reason, const char *d
 
 void stream_left(struct context *ctx, struct sock *s)
 {
-	stop_listening(ctx, s);
-	stream_give_flags_back(s, stream_number(ctx, s));
-	s->stream.leaving = 0;
+	move_listener(ctx, s);
 	s->way = SOCK_KERNEL;
 	sock_publish(s);
 	ctx->to_ring |= sock_sleepers(s);
@@ -205,9 +211,7 @@ void stream_demote(struct context *ctx, struct sock *s, int reason, const char *
 			leave_to_shadow(ctx);
 			handover_waiting(ctx, s);
 		}
-		stop_listening(ctx, s);
-		stream_give_flags_back(s, stream_number(ctx, s));
-		s->stream.leaving = 0;
+		move_listener(ctx, s);
 	} else if (s->stream.conn) {
 		handover_sock(ctx, s, reason);
 		return;
@@ -216,6 +220,24 @@ void stream_demote(struct context *ctx, struct sock *s, int reason, const char *
 	record_reason(s->record, reason, detail);
 	sock_publish(s);
 	ctx->stack->counter[FS_CTR_moved_to_kernel]++;
+	ctx->to_ring |= sock_sleepers(s);
+}
+
+void stream_give_back(struct context *ctx, struct sock *s, int reason)
+{
+	if (!stream_listens(&s->stream))
+		return;
+	context_drain(ctx); /* a handshake that is complete need not be repeated */
+	leave_to_shadow(ctx);
+	handover_waiting(ctx, s);
+	if (s->heirs) { /* who joins goes on with both halves */
+		stream_give_flags_back(s, stream_number(ctx, s));
+		return;
+	}
+	move_listener(ctx, s);
+	s->way = SOCK_KERNEL;
+	if (reason != FS_REASON_none)
+		record_reason(s->record, reason, NULL);
 	ctx->to_ring |= sock_sleepers(s);
 }
 

@@ -108,6 +108,10 @@ struct sock *stream_adopt(struct context *ctx, int fd, const struct sock *listen
  * one does it. */
 void stream_give_flags_back(const struct sock *s, int fd);
 
+/* Listener @s, which was lent (lent.c), has no holder any more but heirs: what waits goes to its shadow, and without heirs
+ * all of it. @reason: as context_give_back(). */
+void stream_give_back(struct context *ctx, struct sock *s, int reason);
+
 /* A socket that is the kernel's alone: its descriptor is libc's from now on, with a record. False: not yet. */
 bool stream_retire(struct context *ctx, struct sock *s, int fd);
 

@@ -403,6 +403,12 @@ static void make_nonblocking(int fd)
 		sys_fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
+void stream_inherited(const struct sock *s, int fd)
+{
+	if (s->lent && stream_listens(&s->stream))
+		make_nonblocking(fd); /* its parent gave that back */
+}
+
 static void accelerate(struct context *ctx, struct sock *s, int fd, int backlog)
 {
 	int reason;

@@ -107,6 +107,7 @@ static void take(int fd)
 		return;
 	preload_opened(fd, domain, type | (flags & O_NONBLOCK ? SOCK_NONBLOCK : 0), protocol);
 	if (fsock_context) {
+		lifecycle_lent(fsock_context, fd);
 		follow_options(fd, fresh);
 		lifecycle_bound(fsock_context, fd, true);
 		if (listens)
