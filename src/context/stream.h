@@ -75,6 +75,9 @@ bool stream_option_again(struct context *ctx, int fd, int level, int name, const
 /* setsockopt(2) on @fd succeeded on the shadow: follow. 0 or -errno that the engine has for it. */
 int stream_option(struct context *ctx, int fd, int level, int name, const void *value, socklen_t len);
 
+/* The options that are known, one after the other. False: @i is past the last. No lock. */
+bool stream_option_at(size_t i, int *level, int *name);
+
 /* getsockopt(2) of what the engine knows better than the shadow; CONTEXT_KERNEL for the rest. */
 int stream_get_option(struct context *ctx, int fd, int level, int name, void *value, socklen_t *len);
 

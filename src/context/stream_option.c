@@ -113,6 +113,7 @@ static uint8_t read_congestion(int fd, uint8_t otherwise)
 enum act {
 	SHADOW,	    /* nothing */
 	DECLINE,    /* it cannot have it: the socket stays with the kernel, or moves there */
+	DECLINE_SET, /* likewise, once the shadow has taken it */
 	DECLINE_LISTENER, /* likewise, but a connection has nothing of it */
 	STAMP,	    /* SO_TIMESTAMP and its kin */
 	STAMPING,   /* SO_TIMESTAMPING: of what arrives; what leaves is the kernel's to tell */
@@ -201,6 +202,8 @@ static const struct option options[] = {
 	{ SOL_SOCKET, SO_LOCK_FILTER, SHADOW, false },
 	{ SOL_SOCKET, SO_CNX_ADVICE, SHADOW, false },
 	{ SOL_SOCKET, SO_NO_CHECK, SHADOW, false },
+	{ SOL_SOCKET, SO_ATTACH_FILTER, DECLINE_SET, false },
+	{ SOL_SOCKET, SO_DONTROUTE, DECLINE_SET, false },
 
 	{ IPPROTO_IP, IP_TOS, TOS, true },
 	{ IPPROTO_IP, IP_TTL, TTL, true },
@@ -216,6 +219,7 @@ static const struct option options[] = {
 	{ IPPROTO_IP, IP_RECVOPTS, SHADOW, false },
 	{ IPPROTO_IP, IP_RECVORIGDSTADDR, SHADOW, false },
 	{ IPPROTO_IP, IP_MINTTL, DECLINE, false },
+	{ IPPROTO_IP, IP_OPTIONS, DECLINE_SET, false },
 	{ IPPROTO_IPV6, IPV6_V6ONLY, V6ONLY, true },
 	{ IPPROTO_IPV6, IPV6_TCLASS, TCLASS, true },
 	{ IPPROTO_IPV6, IPV6_UNICAST_HOPS, HOPS, true },
@@ -225,6 +229,10 @@ static const struct option options[] = {
 	{ IPPROTO_IPV6, IPV6_RECVHOPLIMIT, SHADOW, false },
 	{ IPPROTO_IPV6, IPV6_RECVTCLASS, SHADOW, false },
 	{ IPPROTO_IPV6, IPV6_MINHOPCOUNT, DECLINE, false },
+	{ IPPROTO_IPV6, IPV6_HOPOPTS, DECLINE_SET, false },
+	{ IPPROTO_IPV6, IPV6_RTHDRDSTOPTS, DECLINE_SET, false },
+	{ IPPROTO_IPV6, IPV6_RTHDR, DECLINE_SET, false },
+	{ IPPROTO_IPV6, IPV6_DSTOPTS, DECLINE_SET, false },
 };
 
 _Static_assert(FS_ARRAY_SIZE(options) <= 128, "bits of stream.inherit");
@@ -235,6 +243,15 @@ static const struct option *find(int level, int name)
 		if (options[i].level == level && options[i].name == name)
 			return &options[i];
 	return NULL;
+}
+
+bool stream_option_at(size_t i, int *level, int *name)
+{
+	if (i >= FS_ARRAY_SIZE(options))
+		return false;
+	*level = options[i].level;
+	*name = options[i].name;
+	return true;
 }
 
 /* --- setting --- */
@@ -414,6 +431,12 @@ static void note_stamps(struct context *ctx, struct sock *s, int level, int name
 		decline(ctx, s, level, name);
 }
 
+/* Is it the kernel's to carry? What is not in the table is. */
+static bool is_declined(const struct sock *s, const struct option *opt)
+{
+	return !opt || opt->act == DECLINE || opt->act == DECLINE_SET || (opt->act == DECLINE_LISTENER && !s->stream.conn);
+}
+
 /* Its entries are on interfaces that are no longer its own, or lack some that are. */
 static bool listens_elsewhere(const struct sock *s, const struct option *opt, int fd)
 {
@@ -433,7 +456,7 @@ int stream_option(struct context *ctx, int fd, int level, int name, const void *
 	before = s->stream.options;
 	stream_now(ctx);
 	memcpy(&given, value, FS_MIN((size_t)len, sizeof(given)));
-	if (!opt || opt->act == DECLINE || (opt->act == DECLINE_LISTENER && !s->stream.conn) || listens_elsewhere(s, opt, fd)) {
+	if (is_declined(s, opt) || listens_elsewhere(s, opt, fd)) {
 		decline(ctx, s, level, name);
 	} else if (opt->act == STAMP || opt->act == STAMPING) {
 		note_stamps(ctx, s, level, name, value, len);

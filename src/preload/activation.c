@@ -14,35 +14,35 @@
 
 #include "base/err.h"
 #include "context/lifecycle.h"
+#include "context/stream.h"
 #include "preload/leave.h"
 #include "preload/libc.h"
 #include "preload/socket.h"
+#include "socket/opts.h"
 
 enum { FIRST = 3, MAX = 1024 };
-
-static const struct { int level, name; } options[] = {
-	{ SOL_SOCKET, SO_REUSEADDR },	 { SOL_SOCKET, SO_REUSEPORT },	 { SOL_SOCKET, SO_BINDTODEVICE },
-	{ SOL_SOCKET, SO_MARK },	 { SOL_SOCKET, SO_PRIORITY },	 { SOL_SOCKET, SO_BROADCAST },
-	{ SOL_SOCKET, SO_KEEPALIVE },	 { SOL_SOCKET, SO_OOBINLINE },	 { SOL_SOCKET, SO_LINGER },
-	{ SOL_SOCKET, SO_RCVBUF },	 { SOL_SOCKET, SO_SNDBUF },	 { SOL_SOCKET, SO_TIMESTAMP },
-	{ SOL_SOCKET, SO_TIMESTAMPNS },	 { SOL_SOCKET, SO_INCOMING_CPU }, { IPPROTO_IP, IP_TOS },
-	{ IPPROTO_IP, IP_TTL },		 { IPPROTO_IP, IP_FREEBIND },	 { IPPROTO_IP, IP_TRANSPARENT },
-	{ IPPROTO_IP, IP_PKTINFO },	 { IPPROTO_IPV6, IPV6_V6ONLY },	 { IPPROTO_IPV6, IPV6_TCLASS },
-	{ IPPROTO_IPV6, IPV6_RECVPKTINFO }, { IPPROTO_TCP, TCP_NODELAY }, { IPPROTO_TCP, TCP_KEEPIDLE },
-	{ IPPROTO_TCP, TCP_KEEPINTVL },	 { IPPROTO_TCP, TCP_KEEPCNT },	 { IPPROTO_TCP, TCP_DEFER_ACCEPT },
-	{ IPPROTO_TCP, TCP_FASTOPEN },	 { IPPROTO_TCP, TCP_MAXSEG },	 { IPPROTO_TCP, TCP_CONGESTION },
-	{ IPPROTO_TCP, TCP_USER_TIMEOUT },
-};
 
 struct value {
 	char bytes[64];
 	socklen_t len;
 };
 
+/* SO_GET_FILTER has the number of SO_ATTACH_FILTER and counts instructions: without room it says how many there are, and
+ * refuses where they are not of the kind that it shows. */
 static bool get(int fd, int level, int name, struct value *v)
 {
-	*v = (struct value){ .len = sizeof(v->bytes) };
-	return LIBC(getsockopt)(fd, level, name, v->bytes, &v->len) == 0;
+	bool filter = level == SOL_SOCKET && name == SO_ATTACH_FILTER;
+
+	*v = (struct value){ .len = filter ? 0 : sizeof(v->bytes) };
+	if (LIBC(getsockopt)(fd, level, name, v->bytes, &v->len) == 0)
+		return true;
+	v->len = filter && errno == EACCES;
+	return v->len > 0;
+}
+
+static bool equal(const struct value *a, const struct value *b)
+{
+	return a->len == b->len && memcmp(a->bytes, b->bytes, FS_MIN((size_t)a->len, sizeof(a->bytes))) == 0;
 }
 
 static int number(int fd, int level, int name)
@@ -55,29 +55,19 @@ static int number(int fd, int level, int name)
 	return n;
 }
 
-/* The kernel tells twice what was asked for (socket(7)). */
-static void halve(struct value *v)
-{
-	int n;
+/* The table of one half of the engine's. */
+typedef bool options_fn(size_t i, int *level, int *name);
 
-	memcpy(&n, v->bytes, sizeof(n));
-	n /= 2;
-	memcpy(v->bytes, &n, sizeof(n));
-}
-
-/* What @fd has and a socket just made has not. */
-static void follow_options(int fd, int fresh)
+/* What @fd has and a socket just made has not. What the engine does not carry leaves it to the kernel. */
+static void follow_options(int fd, int fresh, options_fn *at)
 {
-	for (size_t i = 0; i < FS_ARRAY_SIZE(options); i++) {
-		int level = options[i].level, name = options[i].name;
+	int level, name;
+
+	for (size_t i = 0; at(i, &level, &name); i++) {
 		struct value its, usual;
 
-		if (!get(fd, level, name, &its) || !get(fresh, level, name, &usual) ||
-		    (its.len == usual.len && memcmp(its.bytes, usual.bytes, its.len) == 0))
-			continue;
-		if (level == SOL_SOCKET && (name == SO_RCVBUF || name == SO_SNDBUF))
-			halve(&its);
-		preload_option_set(fd, level, name, its.bytes, its.len);
+		if (get(fd, level, name, &its) && get(fresh, level, name, &usual) && !equal(&its, &usual))
+			preload_option_set(fd, level, name, its.bytes, FS_MIN(its.len, (socklen_t)sizeof(its.bytes)));
 	}
 }
 
@@ -108,7 +98,7 @@ static void take(int fd)
 	preload_opened(fd, domain, type | (flags & O_NONBLOCK ? SOCK_NONBLOCK : 0), protocol);
 	if (fsock_context) {
 		lifecycle_lent(fsock_context, fd);
-		follow_options(fd, fresh);
+		follow_options(fd, fresh, listens ? stream_option_at : sock_opt_at);
 		lifecycle_bound(fsock_context, fd, true);
 		if (listens)
 			listen_on(fd);

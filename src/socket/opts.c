@@ -7,7 +7,6 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -221,6 +220,10 @@ static const struct opt opts[] = {
 	O(IPPROTO_IP, IP_OPTIONS, FALL_BACK, ALWAYS),
 	O(IPPROTO_IP, IP_XFRM_POLICY, FALL_BACK, ALWAYS),
 	O(IPPROTO_IPV6, IPV6_PKTINFO, FALL_BACK, ALWAYS),
+	O(IPPROTO_IPV6, IPV6_HOPOPTS, FALL_BACK, ALWAYS),
+	O(IPPROTO_IPV6, IPV6_RTHDRDSTOPTS, FALL_BACK, ALWAYS),
+	O(IPPROTO_IPV6, IPV6_RTHDR, FALL_BACK, ALWAYS),
+	O(IPPROTO_IPV6, IPV6_DSTOPTS, FALL_BACK, ALWAYS),
 	O(IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, FALL_BACK, ALWAYS),
 	O(IPPROTO_IPV6, IPV6_ADDRFORM, FALL_BACK, ALWAYS),
 	O(IPPROTO_UDP, UDP_ENCAP, FALL_BACK, ALWAYS),
@@ -291,6 +294,15 @@ struct sock_opt sock_opt(int level, int name, const void *value, size_t len)
 		break;
 	}
 	return found;
+}
+
+bool sock_opt_at(size_t i, int *level, int *name)
+{
+	if (i >= FS_ARRAY_SIZE(opts))
+		return false;
+	*level = opts[i].level;
+	*name = opts[i].name;
+	return true;
 }
 
 enum sock_flag_action sock_send_flags(int flags)

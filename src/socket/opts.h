@@ -10,6 +10,7 @@
 #ifndef FSOCK_SOCKET_OPTS_H
 #define FSOCK_SOCKET_OPTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -79,6 +80,9 @@ struct sock_opt {
 
 /* @value, @len as given to a setsockopt() that the shadow accepted. */
 struct sock_opt sock_opt(int level, int name, const void *value, size_t len);
+
+/* The options of the table one after the other. False: @i is past the last. */
+bool sock_opt_at(size_t i, int *level, int *name);
 
 static inline enum sock_opt_action sock_opt_action(int level, int name, const void *value, size_t len)
 {

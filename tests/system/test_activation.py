@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-test_activation - what a service manager opened and keeps: what waits there for a service that ends waits for the next one.
-A service on fsock, compared with the same one on kernel sockets.
+test_activation - what a service manager opened and keeps: what waits there for a service that ends waits for the next one,
+and the options that are set hold on the fast path. A service on fsock, compared with the same one on kernel sockets.
 """
 import contextlib
 import errno
@@ -11,6 +11,7 @@ import pathlib
 import re
 import signal
 import socket
+import struct
 import subprocess
 import textwrap
 
@@ -212,3 +213,206 @@ def test_a_datagram_socket_keeps_its_room(pair):
             os.kill(pid, signal.SIGUSR1)
             found.append(held.ended())
         assert found[0] == found[1]
+
+
+# --- options ----------------------------------------------------------------------------------
+
+SOL, IP, IP6, TCP = socket.SOL_SOCKET, socket.IPPROTO_IP, socket.IPPROTO_IPV6, socket.IPPROTO_TCP
+IP_MTU_DISCOVER, IP_RECVERR, IP_RECVTTL, IP_RECVTOS, SO_GET_FILTER, SO_MAX_PACING_RATE = 10, 11, 12, 13, 26, 47
+TIME = struct.pack("ll", 77, 0)
+KEPT = [(SOL, socket.SO_RCVTIMEO, TIME), (SOL, socket.SO_SNDTIMEO, TIME), (SOL, socket.SO_RCVLOWAT, 3),
+        (SOL, socket.SO_KEEPALIVE, 1), (SOL, socket.SO_SNDBUF, 50000), (SOL, SO_MAX_PACING_RATE, 1 << 30),
+        (SOL, socket.SO_MARK, 5), (SOL, socket.SO_BINDTODEVICE, net.LINK.encode()),
+        (TCP, socket.TCP_SYNCNT, 3), (TCP, socket.TCP_NOTSENT_LOWAT, 9000), (TCP, socket.TCP_LINGER2, 7),
+        (TCP, socket.TCP_WINDOW_CLAMP, 30000), (TCP, socket.TCP_CONGESTION, b"reno"), (IP, IP_MTU_DISCOVER, 0),
+        (IP, IP_RECVERR, 1), (IP, socket.IP_TTL, 9)]
+KEPT6 = [(IP6, socket.IPV6_UNICAST_HOPS, 9), (IP6, socket.IPV6_TCLASS, 16), (IP6, socket.IPV6_V6ONLY, 1)]
+
+# What its listener and what it accepts there say of options, a list of (level, name, length).
+FINDS = textwrap.dedent("""
+    import ast, os, socket, sys
+    listener = socket.socket(fileno=3)
+    print("sleeps", os.getpid(), flush=True)
+    peer = listener.accept()[0]
+    for sock in listener, peer:
+        for option in ast.literal_eval(sys.argv[1]):
+            print("found", *option, sock.getsockopt(*option).hex())
+    peer.sendall(b"well")
+    print("told", flush=True)
+    peer.recv(100)
+""")
+
+
+def hop_limits(frames):
+    """Of the segments from PORT that an open packet socket has, IPv6 and whole frames."""
+    found = set()
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            frame = frames.recv(2000)
+            if frame[20] == socket.IPPROTO_TCP and frame[54:56] == PORT.to_bytes(2, "big"):
+                found.add(frame[21])
+    return found
+
+
+@pytest.mark.parametrize("family", ["v4", "v6"])
+def test_options_of_a_listener_are_kept(pair, family):
+    """On it and on what it accepts, and in what leaves: all but the family's own on either."""
+    host, options = pair.b.address(family), KEPT + KEPT6 * (family == "v6")
+    asked, found = [(level, name, 16 if isinstance(value, bytes) else 4) for level, name, value in options], []
+    for way in WAYS:
+        with pair.a.inside():
+            frames = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x86dd))
+        with frames, manager(pair, "stream", host, options) as held, callers(pair, host, 1) as (caller,):
+            frames.bind((net.LINK, 0x86dd))
+            frames.setblocking(False)
+            held.begin(on(way, [PYTHON, "-c", FINDS, asked]))
+            pid = held.service()
+            caller.connect((host, PORT))
+            assert caller.recv(10) == b"well", held.running.err
+            assert held.running.wait_for("told"), held.running.err
+            fast = fsock.counters(pid)["tcp_opened_passive"] if way == "fast" else None
+            caller.close()
+            held.ended()
+            found.append([*re.findall("found .*", held.running.out), hop_limits(frames)])
+    assert len(found[0]) == 2 * len(options) + 1
+    assert found[0] == found[1] and fast == 1
+    assert found[0][-1] == ({9} if family == "v6" else set())
+
+
+# Waits in accept(), and then in recv(), as long as the options of the listener say.
+IMPATIENT = textwrap.dedent("""
+    import os, socket
+    listener = socket.socket(fileno=3)
+    print("sleeps", os.getpid(), flush=True)
+    try:
+        listener.accept()
+    except BlockingIOError:
+        print("no caller", flush=True)
+    peer = None
+    while not peer:
+        try:
+            peer = listener.accept()[0]
+        except BlockingIOError:
+            pass
+    try:
+        peer.recv(10)
+    except BlockingIOError:
+        print("no word", flush=True)
+""")
+
+
+def test_a_time_limit_of_a_listener_holds(pair):
+    with manager(pair, "stream", net.B4, [(SOL, socket.SO_RCVTIMEO, struct.pack("ll", 0, 300000))]) as held, \
+            callers(pair, net.B4, 1) as (caller,):
+        held.begin(on("fast", [PYTHON, "-c", IMPATIENT]))
+        pid = held.service()
+        assert held.running.wait_for("no caller"), held.running.err
+        caller.connect((net.B4, PORT))
+        assert proc.until(lambda: fsock.counters(pid)["tcp_opened_passive"] == 1)
+        assert held.running.wait_for("no word"), held.running.err
+        assert held.ended().startswith("ended 0")
+
+
+# Answers 20 datagrams, whatever the limit of time; then it waits once more. What came with them.
+DATAGRAMS = textwrap.dedent("""
+    import os, socket
+    held, seen = socket.socket(fileno=3), set()
+    print("sleeps", os.getpid(), flush=True)
+    done = 0
+    while done < 20:
+        try:
+            data, control, _, peer = held.recvmsg(100, 200)
+        except BlockingIOError:
+            continue
+        done += 1
+        seen |= {(level, kind) for level, kind, _ in control}
+        held.sendto(data, peer)
+    print("control", *sorted(seen))
+    try:
+        held.recv(10)
+    except BlockingIOError:
+        print("no more", flush=True)
+    print("told", flush=True)
+    ended = False
+    while not ended:
+        try:
+            ended = held.recv(10) == b"end"
+        except BlockingIOError:
+            pass
+""")
+OF_DATAGRAMS = {
+    "v4": [(IP, IP_RECVTTL, 1), (IP, IP_RECVTOS, 1), (IP, IP_RECVERR, 1), (IP, IP_MTU_DISCOVER, 0), (IP, socket.IP_TTL, 9)],
+    "v6": [(IP6, socket.IPV6_RECVHOPLIMIT, 1), (IP6, socket.IPV6_RECVTCLASS, 1), (IP6, socket.IPV6_UNICAST_HOPS, 9)],
+}
+
+
+@pytest.mark.parametrize("family", ["v4", "v6"])
+def test_options_of_a_datagram_socket_are_kept(pair, family):
+    """What comes with what it receives, how long it waits, and what the answers have for a hop limit."""
+    host, found = pair.b.address(family), []
+    options = [*OF_DATAGRAMS[family], (SOL, socket.SO_RCVTIMEO, struct.pack("ll", 0, 300000))]
+    pair.a.run(["ethtool", "-K", net.LINK, "tx", "off"])  # whole sums: what lacks them the kernel has at first
+    for way in WAYS:
+        with pair.a.inside():
+            caller = socket.socket(socket.AF_INET6 if family == "v6" else socket.AF_INET, socket.SOCK_DGRAM)
+        with caller, manager(pair, "datagram", host, options) as held:
+            caller.settimeout(proc.GUARD)
+            caller.setsockopt(IP, IP_RECVTTL, 1)
+            if family == "v6":
+                caller.setsockopt(IP6, socket.IPV6_RECVHOPLIMIT, 1)
+            held.begin(on(way, [PYTHON, "-c", DATAGRAMS]))
+            pid = held.service()
+            limits = set()
+            for _ in range(20):
+                caller.sendto(b"data", (host, PORT))
+                limits |= {tuple(data) for _, _, data in caller.recvmsg(100, 200)[1]}
+            assert held.running.wait_for("told"), held.running.out + held.running.err
+            if way == "fast":
+                seen = fsock.counts(pid)
+                assert seen.rx_fast >= 18 and seen.tx_fast >= 18, seen
+            caller.sendto(b"end", (host, PORT))
+            held.ended()
+            found.append([limits, re.findall("control.*|no more", held.running.out)])
+    assert found[0] == found[1]
+    assert found[0][0] == {(9, 0, 0, 0)} and len(found[0][1]) == 2
+
+
+@pytest.mark.parametrize("kind", ["stream", "datagram"])
+def test_a_socket_with_a_filter_is_the_kernels(pair, kind):
+    """Only the kernel carries it, and there it goes on to serve."""
+    service = ["-c", ANSWERS, 1] if kind == "stream" else ["-c", WAITS]
+    with manager(pair, kind, net.B4, [(SOL, SO_GET_FILTER, 0)]) as held, callers(pair, net.B4, 1) as (caller,):
+        held.begin(on("fast", [PYTHON, *service] if kind == "datagram" else [PYTHON, PROGRAMS / "lent.py", "close"]))
+        pid = held.service()
+        assert proc.until(lambda: fsock.reasons(fsock.stat(pid)) == {"option"}, 5), fsock.stat(pid)
+        os.kill(pid, signal.SIGUSR1)
+        held.ended()
+        if kind == "stream":
+            held.begin(on("fast", [PYTHON, *service]))
+            caller.connect((net.B4, PORT))
+            caller.sendall(b"hello")
+            caller.shutdown(socket.SHUT_WR)
+            assert answer(caller) == b"HELLO"
+
+
+# Opens a listener of its own for both families.
+OPENS = textwrap.dedent("""
+    import os, socket, sys
+    own = socket.socket(socket.AF_INET6)
+    own.bind(("::", int(sys.argv[1])))
+    own.listen(16)
+    print("sleeps", os.getpid(), flush=True)
+    own.accept()[0].sendall(b"well")
+    print("told", flush=True)
+    sys.stdin.readline()
+""")
+
+
+def test_its_options_are_not_those_of_others(pair):
+    """One of IPv6 alone that it was given, and one that it opens itself at once, which IPv4 reaches by the fast path."""
+    with manager(pair, "stream", net.B6, [(IP6, socket.IPV6_V6ONLY, 1)]) as held, callers(pair, net.B4, 1) as (caller,):
+        held.begin(on("fast", [PYTHON, "-c", OPENS, PORT + 1]))
+        pid = held.service()
+        caller.connect((net.B4, PORT + 1))
+        assert caller.recv(10) == b"well"
+        assert fsock.counters(pid)["tcp_opened_passive"] == 1

@@ -352,6 +352,23 @@ static void sock_recv_flags__each(void **state)
 	assert_int_equal(sock_recv_flags(MSG_ERRQUEUE | MSG_DONTWAIT), SOCK_FLAG_SHADOW);
 }
 
+static void sock_opt_at__each_once(void **state)
+{
+	int level, name, other_level, other_name;
+	size_t n = 0;
+
+	while (sock_opt_at(n, &level, &name)) {
+		assert_non_null(sock_opt(level, name, NULL, 0).name);
+		for (size_t i = 0; i < n; i++) {
+			assert_true(sock_opt_at(i, &other_level, &other_name));
+			assert_false(other_level == level && other_name == name);
+		}
+		n++;
+	}
+	assert_true(n > FS_ARRAY_SIZE(harmless) + FS_ARRAY_SIZE(groups));
+	assert_false(sock_opt_at(n + 1, &level, &name));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -366,6 +383,7 @@ int main(void)
 		cmocka_unit_test(sock_opt__path_mtu),
 		cmocka_unit_test(sock_opt__hop_limit),
 		cmocka_unit_test(sock_opt__value_of_one_byte),
+		cmocka_unit_test(sock_opt_at__each_once),
 		cmocka_unit_test(sock_send_flags__each),
 		cmocka_unit_test(sock_recv_flags__each),
 	};
