@@ -198,32 +198,6 @@ static void take_watch(struct blocker *b)
 	b->timers_at = segments_next(ctx);
 }
 
-/* What the stack has for it shall end the sleep, and who sleeps not lightly looks after frames and timers. */
-static void watch_stack(struct blocker *b)
-{
-	struct context *ctx = b->ctx;
-
-	refresh_sleep_set(ctx);
-	b->light = context_thread.epfd > 0 && helper_runs(ctx) && turn_driven(ctx);
-	if (b->light)
-		helper_heed(ctx, ctx->now + TURN_LATE_NS);
-	else
-		take_watch(b);
-	watch_ports(ctx, !b->light);
-	for (unsigned i = 0; i < ctx->n_handles && !b->light; i++)
-		if (ctx->handle[i].ops)
-			ctx->handle[i].ops->arm(&ctx->handle[i]);
-}
-
-/* Has the stack nothing of what it waits for? */
-static bool is_kernels_alone(const struct stay *stay)
-{
-	for (unsigned i = 0; i < stay->n; i++)
-		if (!stay->on[i].sock || stay->on[i].sock->way != SOCK_KERNEL)
-			return false;
-	return true;
-}
-
 /* Publish "sleeping". Under the lock: who delivers holds it too, so it is ordered with the look at the
  * queues that follows. */
 static int arm(struct blocker *b)
@@ -236,14 +210,19 @@ static int arm(struct blocker *b)
 		context_unlock(ctx);
 		return -EINTR;
 	}
+	refresh_sleep_set(ctx);
 	tell(b);
+	b->light = context_thread.epfd > 0 && helper_runs(ctx) && turn_driven(ctx);
 	b->timers_at = FS_NEVER;
-	b->apart = fs_load_relaxed(&ctx->confined) && is_kernels_alone(b->stay);
-	if (b->apart)
-		b->light = true; /* a filter may kill for what else would be done here */
+	if (b->light)
+		helper_heed(ctx, ctx->now + TURN_LATE_NS);
 	else
-		watch_stack(b);
+		take_watch(b);
+	watch_ports(ctx, !b->light);
 	count_sleeper(b);
+	for (unsigned i = 0; i < ctx->n_handles && !b->light; i++)
+		if (ctx->handle[i].ops)
+			ctx->handle[i].ops->arm(&ctx->handle[i]);
 	b->armed = true;
 	context_unlock(ctx);
 	return 0;
@@ -278,8 +257,8 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 	struct context *ctx = b->ctx;
 	struct timespec limit, *until = NULL;
 	struct epoll_event rung[4];
-	int epfd = b->apart ? -1 : fs_load_relaxed(&context_thread.epfd), saved = errno;
-	fs_ns left = (epfd <= 0 && !b->apart) || ctx->signal_fd < 0 ? BLIND_NS : FS_NEVER;
+	int epfd = fs_load_relaxed(&context_thread.epfd), saved = errno;
+	fs_ns left = epfd <= 0 || ctx->signal_fd < 0 ? BLIND_NS : FS_NEVER;
 
 	epfd = epfd > 0 ? epfd : -1;
 	fds[n] = (struct pollfd){ .fd = epfd, .events = POLLIN };
@@ -320,6 +299,34 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 	}
 	b->armed = false; /* without the lock: on a broken stack nobody counts sleepers */
 	return admit(b);
+}
+
+/* --- who is confined --- */
+
+/* Has the stack nothing of what it waits for? */
+static bool is_kernels_alone(const struct stay *stay)
+{
+	for (unsigned i = 0; stay && i < stay->n; i++)
+		if (!stay->on[i].sock || stay->on[i].sock->way != SOCK_KERNEL)
+			return false;
+	return true;
+}
+
+/* By the one call that the program itself makes or could make: its filter may kill for any other of those above. */
+static int sleep_apart(struct blocker *b, struct pollfd *fds, unsigned n)
+{
+	fs_ns left = b->deadline == FS_NEVER ? 0 : FS_MAX(b->deadline - host_clock_kernel(), 0);
+	struct timespec limit = to_timespec(left);
+	int saved = errno, ret;
+
+	b->slept = b->ever_slept = true;
+	ret = b->ctx->libc_ppoll(fds, n, b->deadline == FS_NEVER ? NULL : &limit, b->user_mask ? &b->mask : NULL);
+	if (ret < 0) {
+		ret = -errno;
+		errno = saved;
+		return ret;
+	}
+	return ret > 0 ? 0 : -ETIMEDOUT;
 }
 
 /* --- the ladder --- */
@@ -391,6 +398,7 @@ static void cancelled(void *arg)
 
 int blocker_pause(struct blocker *b, struct pollfd *fds, unsigned n)
 {
+	bool apart = __builtin_expect(fs_load_relaxed(&b->ctx->confined), 0) && is_kernels_alone(b->stay);
 	fs_ns now = host_clock_now(&b->ctx->clock);
 	int ret;
 
@@ -402,12 +410,12 @@ int blocker_pause(struct blocker *b, struct pollfd *fds, unsigned n)
 		return time_is_up(b);
 	if (__builtin_expect(segments_held(b->ctx), 0) && now - b->started >= HOLD_NS)
 		release_acks(b->ctx);
-	if (now < b->spin_until && (now < b->quiet_until || now < b->next_slice)) {
+	if (!apart && now < b->spin_until && (now < b->quiet_until || now < b->next_slice)) {
 		fs_cpu_relax();
 		return 0;
 	}
 	pthread_cleanup_push(cancelled, b);
-	ret = slow_step(b, fds, n, now);
+	ret = apart ? sleep_apart(b, fds, n) : slow_step(b, fds, n, now);
 	pthread_cleanup_pop(0);
 	return ret;
 }

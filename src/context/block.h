@@ -49,7 +49,6 @@ struct blocker {
 	bool user_mask, blocked, armed, slept, ever_slept;
 	bool owner_ended;	/* a process that owns a port ended while this one slept */
 	bool light;		/* it sleeps, and somebody else takes frames (turn.h) */
-	bool apart;		/* it sleeps by the kernel's sockets alone, the stack does not wake it */
 	bool untold;		/* figures of ports are still to be published */
 	fs_ns timers_at;	/* when TCP's timers want somebody awake; FS_NEVER = not */
 };

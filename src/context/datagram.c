@@ -45,7 +45,8 @@ static bool retire(struct context *ctx, struct sock *s, int fd)
 		return false;
 	if (context_is_steered(s)) /* on a port that only others hold */
 		return false;
-	context_narrow(s, fd);
+	if (!fs_load_relaxed(&ctx->confined)) /* its filter may kill for that */
+		context_narrow(s, fd);
 	context_fd_set(ctx, fd, FD_RECORD, record, 0);
 	s->record = &(struct stats_sock){ .fd = -1 }; /* the record lives on behind the descriptor */
 	context_sock_free(ctx, s);
