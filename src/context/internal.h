@@ -41,16 +41,7 @@ bool context_is_dead(uint32_t tid);
 /* In a child: control sockets of its own, for the inherited ones answer the parent too. */
 int context_reopen_control(struct context *ctx);
 
-/* In a program that was executed: a context over the stack that @passed tells of, published; NULL: it cannot be had. No
- * lock, no other thread. */
-struct exec_record;
-struct context *context_take_up(context_ppoll_fn *libc_ppoll, const struct exec_record *passed);
-
 /* --- process.c --- */
-
-/* In a program that was executed, and has its ports and descriptors: go on in the slot of the former one, whose other
- * sockets and sets end. */
-void context_resume(struct context *ctx);
 
 /* What processes that are gone held is nobody's any more. */
 void context_bury_dead(struct context *ctx);
@@ -91,10 +82,6 @@ void context_abandon(struct context *ctx);
  * ended. One that cannot be taken over is lost, its sockets go to the kernel. 0 or -errno: of the first
  * that others hold and this process may not; those before it are held. */
 int context_hold_ports(struct context *ctx);
-
-/* In a program that was executed: hold the ports that the former one held (ctx->handle_opened), by its descriptors, which
- * stay open and are not needed any more. */
-void context_resume_ports(struct context *ctx);
 
 /* Take over if an owner ended: a system call, none where this process owns what it holds. */
 void context_look_at_owners(struct context *ctx);

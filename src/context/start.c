@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "base/reason.h"
-#include "context/exec_record.h"
 #include "context/internal.h"
 #include "context/stay.h"
 #include "context/thread.h"
@@ -277,8 +276,7 @@ static int open_control(struct context *ctx)
 	sys_getsockopt(ctx->nl.fd, SOL_SOCKET, SO_NETNS_COOKIE, &ctx->netns_cookie, &len);
 	ctx->pidns = host_pidns_inode();
 	ctx->signal_fd = signal_open(ctx->fd_floor);
-	if (ctx->doorbell[0] < 0)
-		ctx->doorbell[0] = sys_fd_raise(sys_eventfd(0, O_CLOEXEC | O_NONBLOCK), ctx->fd_floor);
+	ctx->doorbell[0] = sys_fd_raise(sys_eventfd(0, O_CLOEXEC | O_NONBLOCK), ctx->fd_floor);
 	return ctx->doorbell[0] < 0 ? ctx->doorbell[0] : 0;
 }
 
@@ -302,38 +300,6 @@ static int make_stack(struct context *ctx)
 	ctx->slot = 0;
 	ctx->stack->proc[0] = (struct stack_proc){ .pid = ctx->pid, .memory_fd = ctx->arena.fd };
 	ctx->stack->head.procs[0] = ctx->pid;
-	lend_stack(ctx);
-	return open_control(ctx);
-}
-
-/* Does the memory say, too, that it was passed to this process by @r? */
-static bool is_passed(const struct context *ctx, const struct exec_record *r)
-{
-	const struct stats_head *h = &ctx->stack->head;
-	const struct stack_proc *p = &ctx->stack->proc[r->slot];
-
-	return h->magic == STATS_MAGIC && h->version == STATS_VERSION && h->stack_id == r->arena_slot &&
-	       p->pid == ctx->pid && p->passed == r->key;
-}
-
-/* The stack of the program that was here before. */
-static int take_stack(struct context *ctx, const struct exec_record *r)
-{
-	int ret = mem_attach(&ctx->arena, r->memory, r->arena_slot, r->mapped);
-
-	if (ret < 0)
-		return ret;
-	ctx->stack = (void *)ctx->arena.base;
-	if (!is_passed(ctx, r))
-		return -ESTALE;
-	ctx->env.csum = csum_ops(best_csum());
-	ctx->clock = r->clock;
-	ctx->slot = r->slot;
-	ctx->n_connects = r->n_connects;
-	memcpy(ctx->doorbell, r->doorbell, sizeof(ctx->doorbell));
-	memcpy(ctx->leases, r->leases, sizeof(ctx->leases));
-	memcpy(ctx->icmp, r->icmp, sizeof(ctx->icmp));
-	memcpy(ctx->handle_opened, r->opened, sizeof(ctx->handle_opened));
 	lend_stack(ctx);
 	return open_control(ctx);
 }
@@ -415,8 +381,7 @@ static void report_refusal(const struct context *ctx, int reason)
 		sys_write(ctx->report_fd, &record, sizeof(record));
 }
 
-/* With a stack of its own, or the one that @passed tells of. */
-static struct context *make_context(context_ppoll_fn *libc_ppoll, const struct exec_record *passed, int *reason)
+static struct context *make_context(context_ppoll_fn *libc_ppoll, int *reason)
 {
 	static const struct host_log standard_error = { .fd = 2, .level = LOG_WARN };
 	struct context *ctx = mem_private(sizeof(*ctx));
@@ -427,7 +392,7 @@ static struct context *make_context(context_ppoll_fn *libc_ppoll, const struct e
 		say_why(&standard_error, *reason, -ENOMEM);
 		return NULL;
 	}
-	ctx->fd_floor = passed ? FS_MIN(choose_fd_floor(), passed->fd_floor) : choose_fd_floor();
+	ctx->fd_floor = choose_fd_floor();
 	ctx->pid = (uint32_t)sys_getpid();
 	ctx->fds.highest = -1;
 	ctx->heir = ctx->next_heir = -1;
@@ -444,7 +409,7 @@ static struct context *make_context(context_ppoll_fn *libc_ppoll, const struct e
 	ctx->spin_limit = choose_spin(&ctx->config);
 	ret = make_alive_page(ctx);
 	if (ret == 0)
-		ret = passed ? take_stack(ctx, passed) : make_stack(ctx);
+		ret = make_stack(ctx);
 	if (ret == 0)
 		return ctx;
 	*reason = reason_of(ret);
@@ -452,15 +417,6 @@ static struct context *make_context(context_ppoll_fn *libc_ppoll, const struct e
 	report_refusal(ctx, *reason);
 	discard(ctx);
 	return NULL;
-}
-
-struct context *context_take_up(context_ppoll_fn *libc_ppoll, const struct exec_record *passed)
-{
-	int reason;
-	struct context *ctx = make_context(libc_ppoll, passed, &reason);
-
-	fs_store_release(&fsock_context, ctx);
-	return ctx;
 }
 
 struct context *context_start(context_ppoll_fn *libc_ppoll, int *reason)
@@ -475,7 +431,7 @@ struct context *context_start(context_ppoll_fn *libc_ppoll, int *reason)
 	if (fs_compare_exchange(&state, &none, 1)) {
 		int saved = errno;
 
-		ctx = make_context(libc_ppoll, NULL, reason);
+		ctx = make_context(libc_ppoll, reason);
 		errno = saved;
 		fs_store_release(&fsock_context, ctx);
 		fs_store_release(&state, ctx ? 3 : 2);

@@ -88,8 +88,6 @@ static void take(int fd)
 	bool listens = number(fd, SOL_SOCKET, SO_ACCEPTCONN) == 1;
 	int flags = fcntl(fd, F_GETFL);
 
-	if (fsock_context && fd_kind_is_sock(fd_kind_of(&fsock_context->fds, fd)))
-		return; /* passed on with the stack of the program before */
 	if ((domain != AF_INET && domain != AF_INET6) || !(type == SOCK_DGRAM || (type == SOCK_STREAM && listens)))
 		return;
 	fresh = LIBC(socket)(domain, type | SOCK_CLOEXEC, protocol);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * exec.c - a program that is executed inherits sockets, not the library's memory. Where the library will be in that program,
- * too, it is passed the stack and goes on (docs/decisions/0035). Otherwise connections that it will have move to the kernel
- * before (DESIGN section 5).
+ * exec.c - a program that is executed inherits sockets, not the library's memory: connections that it will have
+ * move to the kernel before (DESIGN section 5).
  *
- * Sets that it will have then tell of their members by the data that the program gave, no more by ours.
+ * Sets that it will have tell of their members by the data that the program gave, no more by ours.
  *
  * The helper ends before: exec would end it wherever it is, perhaps with the lock that others of its stack wait for.
  *
@@ -13,144 +12,70 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-#include "context/exec.h"
 #include "context/handover.h"
 #include "context/helper.h"
 #include "context/multiplex.h"
-#include "preload/inherit.h"
 #include "preload/libc.h"
 
-enum { PATH_ROOM = 4096 };
-
-/* Which of libc's functions was called, with what. */
-struct order {
-	enum { EXECVE, EXECV, EXECVP, EXECVPE, FEXECVE, EXECVEAT } by;
-	int dir; /* of fexecve() the file */
-	const char *path;
-	char *const *argv, *const *envp;
-	int flags;
-};
-
-static int execute(const struct order *o)
-{
-	switch (o->by) {
-	case EXECV: return LIBC(execv)(o->path, o->argv);
-	case EXECVP: return LIBC(execvp)(o->path, o->argv);
-	case EXECVPE: return LIBC(execvpe)(o->path, o->argv, o->envp);
-	case FEXECVE: return LIBC(fexecve)(o->dir, o->argv, o->envp);
-	case EXECVEAT: return LIBC(execveat)(o->dir, o->path, o->argv, o->envp, o->flags);
-	default: return LIBC(execve)(o->path, o->argv, o->envp);
-	}
-}
-
-static void before(struct context *ctx)
-{
-	handover_before_exec(ctx);
-	multiplex_before_exec(ctx);
-	helper_stop(ctx);
-}
-
-/* Exec returned @ret: the program stays what it was. */
-static int failed(struct context *ctx, int ret)
+static void before(void)
 {
 	int saved = errno;
 
-	multiplex_exec_failed(ctx);
-	helper_want(ctx);
+	if (fsock_context && !context_is_borrowed(fsock_context)) {
+		handover_before_exec(fsock_context);
+		multiplex_before_exec(fsock_context);
+		helper_stop(fsock_context);
+	}
+	errno = saved;
+}
+
+/* Exec returned @ret: the program stays what it was. */
+static int failed(int ret)
+{
+	int saved = errno;
+
+	if (fsock_context && !context_is_borrowed(fsock_context)) {
+		multiplex_exec_failed(fsock_context);
+		helper_want(fsock_context);
+	}
 	errno = saved;
 	return ret;
 }
 
-/* The program that @o names will have the library: it is passed the stack. False: that cannot be; true: it was not executed,
- * for the reason in errno, and everything is as it was. */
-static bool pass_on(struct context *ctx, struct order *o)
-{
-	char **room = __builtin_alloca(inherit_places(o->envp) * sizeof(*room));
-	uint8_t build[HOST_PROGRAM_BUILD];
-	int record = -1, saved = errno;
-	char word[INHERIT_WORD];
-
-	helper_stop(ctx);
-	if (host_program_own_build(build))
-		record = exec_pass(ctx, build);
-	errno = saved;
-	if (record < 0)
-		return false;
-	o->envp = inherit_environment(room, o->envp, word, record);
-	execute(o);
-	saved = errno;
-	exec_take_back(ctx, record);
-	helper_want(ctx);
-	errno = saved;
-	return true;
-}
-
-/* What comes of @o; *passing is the same by the function that takes file and environment. */
-static enum host_program_fate judge(const struct order *o, struct order *passing, char *path, size_t room)
-{
-	bool searched = o->by == EXECVP || o->by == EXECVPE;
-
-	*passing = *o;
-	if (o->by == FEXECVE)
-		return inherit_judge(o->dir, "", AT_EMPTY_PATH, o->envp);
-	if (o->by == EXECVEAT)
-		return inherit_judge(o->dir, o->path, o->flags, o->envp);
-	passing->by = EXECVE;
-	if (searched)
-		passing->path = inherit_find(o->path, path, room);
-	return passing->path ? inherit_judge(AT_FDCWD, passing->path, 0, o->envp) : HOST_PROGRAM_FAILS;
-}
-
-static int run(const struct order *o)
-{
-	enum host_program_fate fate = HOST_PROGRAM_OTHER;
-	struct context *ctx = fsock_context;
-	char path[PATH_ROOM];
-	struct order passing;
-	int saved = errno;
-
-	if (!ctx || context_is_borrowed(ctx))
-		return execute(o);
-	if (exec_inherits(ctx))
-		fate = judge(o, &passing, path, sizeof(path));
-	errno = saved;
-	if (fate == HOST_PROGRAM_FAILS)
-		return execute(o);
-	if (fate == HOST_PROGRAM_ALIKE && pass_on(ctx, &passing))
-		return -1;
-	before(ctx);
-	errno = saved;
-	return failed(ctx, execute(o));
-}
-
 FSOCK_EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
-	return run(&(struct order){ .by = EXECVE, .path = path, .argv = argv, .envp = envp });
+	before();
+	return failed(LIBC(execve)(path, argv, envp));
 }
 
 FSOCK_EXPORT int execv(const char *path, char *const argv[])
 {
-	return run(&(struct order){ .by = EXECV, .path = path, .argv = argv, .envp = environ });
+	before();
+	return failed(LIBC(execv)(path, argv));
 }
 
 FSOCK_EXPORT int execvp(const char *file, char *const argv[])
 {
-	return run(&(struct order){ .by = EXECVP, .path = file, .argv = argv, .envp = environ });
+	before();
+	return failed(LIBC(execvp)(file, argv));
 }
 
 FSOCK_EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {
-	return run(&(struct order){ .by = EXECVPE, .path = file, .argv = argv, .envp = envp });
+	before();
+	return failed(LIBC(execvpe)(file, argv, envp));
 }
 
 FSOCK_EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
-	return run(&(struct order){ .by = FEXECVE, .dir = fd, .argv = argv, .envp = envp });
+	before();
+	return failed(LIBC(fexecve)(fd, argv, envp));
 }
 
 FSOCK_EXPORT int execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags)
 {
-	return run(&(struct order){ .by = EXECVEAT, .dir = dir, .path = path, .argv = argv, .envp = envp, .flags = flags });
+	before();
+	return failed(LIBC(execveat)(dir, path, argv, envp, flags));
 }
 
 /* How many arguments of execl() and its like there are from @first on, which end with NULL. */
