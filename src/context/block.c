@@ -301,8 +301,6 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 	return admit(b);
 }
 
-/* --- who is confined --- */
-
 /* Has the stack nothing of what it waits for? */
 static bool is_kernels_alone(const struct stay *stay)
 {
@@ -310,23 +308,6 @@ static bool is_kernels_alone(const struct stay *stay)
 		if (!stay->on[i].sock || stay->on[i].sock->way != SOCK_KERNEL)
 			return false;
 	return true;
-}
-
-/* By the one call that the program itself makes or could make: its filter may kill for any other of those above. */
-static int sleep_apart(struct blocker *b, struct pollfd *fds, unsigned n)
-{
-	fs_ns left = b->deadline == FS_NEVER ? 0 : FS_MAX(b->deadline - host_clock_kernel(), 0);
-	struct timespec limit = to_timespec(left);
-	int saved = errno, ret;
-
-	b->slept = b->ever_slept = true;
-	ret = b->ctx->libc_ppoll(fds, n, b->deadline == FS_NEVER ? NULL : &limit, b->user_mask ? &b->mask : NULL);
-	if (ret < 0) {
-		ret = -errno;
-		errno = saved;
-		return ret;
-	}
-	return ret > 0 ? 0 : -ETIMEDOUT;
 }
 
 /* --- the ladder --- */
@@ -398,10 +379,12 @@ static void cancelled(void *arg)
 
 int blocker_pause(struct blocker *b, struct pollfd *fds, unsigned n)
 {
-	bool apart = __builtin_expect(fs_load_relaxed(&b->ctx->confined), 0) && is_kernels_alone(b->stay);
 	fs_ns now = host_clock_now(&b->ctx->clock);
 	int ret;
 
+	/* The program's own call can wait for that, and its filter may kill for what is asked here. */
+	if (__builtin_expect(fs_load_relaxed(&b->ctx->confined), 0) && is_kernels_alone(b->stay))
+		return CONTEXT_KERNEL;
 	if (b->started == 0)
 		begin(b, now);
 	if (__builtin_expect(context_thread.turn.since, 0))
@@ -410,12 +393,12 @@ int blocker_pause(struct blocker *b, struct pollfd *fds, unsigned n)
 		return time_is_up(b);
 	if (__builtin_expect(segments_held(b->ctx), 0) && now - b->started >= HOLD_NS)
 		release_acks(b->ctx);
-	if (!apart && now < b->spin_until && (now < b->quiet_until || now < b->next_slice)) {
+	if (now < b->spin_until && (now < b->quiet_until || now < b->next_slice)) {
 		fs_cpu_relax();
 		return 0;
 	}
 	pthread_cleanup_push(cancelled, b);
-	ret = apart ? sleep_apart(b, fds, n) : slow_step(b, fds, n, now);
+	ret = slow_step(b, fds, n, now);
 	pthread_cleanup_pop(0);
 	return ret;
 }

@@ -61,7 +61,7 @@ void blocker_init(struct blocker *b, struct context *ctx, fs_ns deadline, bool r
  * Wait a little for one of @fds (whatever the kernel may report) or anything the stack takes.
  * fds must have room for two more entries behind @n.
  * Return: 0 look again; -EINTR, also in a child that a signal handler made in between; -ETIMEDOUT the
- * deadline passed; CONTEXT_KERNEL the stack broke: make libc's call.
+ * deadline passed; CONTEXT_KERNEL the stack broke, or has nothing of what a confined process waits for: make libc's call.
  */
 int blocker_pause(struct blocker *b, struct pollfd *fds, unsigned n);
 
