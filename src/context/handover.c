@@ -174,16 +174,18 @@ void handover_begun(struct context *ctx, struct sock *s)
 
 void handover_waiting(struct context *ctx, struct sock *s)
 {
-	const char *why = "too many of them", *failed = NULL;
+	const char *why = "", *failed = NULL;
 	fs_ns end = host_clock_kernel() + QUEUE_NS;
 	struct tcp_conn *conn;
 	int ret = 0, error = 0;
 
 	while ((conn = tcp_accept(&s->stream.listener)) != NULL) {
-		if (goes_on(ret, end))
+		if (goes_on(ret, end)) {
 			ret = enqueue(ctx, conn, s->stream.ifindex, &why);
-		else if (ret == 0)
+		} else if (ret == 0) {
 			ret = -EAGAIN;
+			why = "there was no time for so many";
+		}
 		if (ret == 0)
 			continue;
 		failed = conn->state == TCP_CLOSED ? failed : why;
