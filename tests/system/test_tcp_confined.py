@@ -122,16 +122,21 @@ os.wait()
 """
 
 
+def _served_by_children(pair, server, children, times):
+    """Once so many have said that they gave up root, each connection is served by the fast path, and none is reset."""
+    argv = fsock.run([PYTHON, "-c", *server], profile="latency")
+    with contextlib.closing(Wire(pair.a)) as wire, pair.b.popen(argv, env=fsock.CLEAN) as running:
+        assert proc.until(lambda: running.out.count("child") == children or not running.alive(), GUARD), running.err
+        for _ in range(times):
+            assert Talk(connected(pair.a, net.B4)).end() >= 0
+        assert wire.resets() == [] and fsock.sum_counts(fsock.sockets(fsock.settled(running.pid))).kernel == 0
+        assert fsock.counters(running.pid)["tcp_opened_passive"] == times
+
+
 @pytest.mark.parametrize("call", ["setuid", "seteuid", "setreuid", "setresuid"])
 def test_children_that_give_up_root_first(pair, call):
     """They take part in the fast path all the same: whoever connects is served by it, and is not reset."""
-    argv = fsock.run([PYTHON, "-c", PREFORK, net.B4, PORT, call], profile="latency")
-    with contextlib.closing(Wire(pair.a)) as wire, pair.b.popen(argv, env=fsock.CLEAN) as running:
-        assert proc.until(lambda: running.out.count("child") == 2 or not running.alive(), GUARD), running.err
-        for _ in range(20):
-            assert Talk(connected(pair.a, net.B4)).end() >= 0
-        assert wire.resets() == [] and fsock.sum_counts(fsock.sockets(fsock.settled(running.pid))).kernel == 0
-        assert fsock.counters(running.pid)["tcp_opened_passive"] == 20
+    _served_by_children(pair, [PREFORK, net.B4, PORT, call], 2, 20)
 
 
 # Its children give up root and wait for its end.
@@ -157,10 +162,4 @@ while True:
 
 def test_more_children_than_a_stack_has_places_for(pair):
     """Those that find none are none the worse for it, and nobody else is, as long as they ask nothing of the network."""
-    argv = fsock.run([PYTHON, "-c", CROWD, net.B4, PORT], profile="latency")
-    with contextlib.closing(Wire(pair.a)) as wire, pair.b.popen(argv, env=fsock.CLEAN) as running:
-        assert proc.until(lambda: running.out.count("child") == 24 or not running.alive(), GUARD), running.err
-        for _ in range(5):
-            assert Talk(connected(pair.a, net.B4)).end() >= 0
-        assert wire.resets() == [] and fsock.sum_counts(fsock.sockets(fsock.settled(running.pid))).kernel == 0
-        assert fsock.counters(running.pid)["tcp_opened_passive"] == 5
+    _served_by_children(pair, [CROWD, net.B4, PORT], 24, 5)

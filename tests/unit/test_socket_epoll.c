@@ -633,10 +633,16 @@ static void epoll_set_clear__leaves_outer_sets(void **state)
 
 /* --- EPOLLEXCLUSIVE --- */
 
-static void epoll_sock_news__wakes_one_of_who_wait_exclusively(void **state)
+/* Both sets hold the same socket so. */
+static void add_exclusively(void)
 {
 	add_to(&r->set, 0, EPOLLIN | EPOLLEXCLUSIVE);
 	add_to(&r->other, 0, EPOLLIN | EPOLLEXCLUSIVE);
+}
+
+static void epoll_sock_news__wakes_one_of_who_wait_exclusively(void **state)
+{
+	add_exclusively();
 	sleepers_add(&r->set.sleepers, 1);
 	sleepers_add(&r->other.sleepers, 2);
 	assert_int_equal(arrive(0), 1u << 1);
@@ -645,8 +651,7 @@ static void epoll_sock_news__wakes_one_of_who_wait_exclusively(void **state)
 
 static void epoll_sock_news__the_next_while_the_first_has_not_looked(void **state)
 {
-	add_to(&r->set, 0, EPOLLIN | EPOLLEXCLUSIVE);
-	add_to(&r->other, 0, EPOLLIN | EPOLLEXCLUSIVE);
+	add_exclusively();
 	sleepers_add(&r->set.sleepers, 1);
 	sleepers_add(&r->other.sleepers, 2);
 	arrive(0);
@@ -659,21 +664,25 @@ static void epoll_sock_news__the_next_while_the_first_has_not_looked(void **stat
 
 static void epoll_sock_news__who_does_not_sleep_finds_the_event_later(void **state)
 {
-	add_to(&r->set, 0, EPOLLIN | EPOLLEXCLUSIVE);
-	add_to(&r->other, 0, EPOLLIN | EPOLLEXCLUSIVE);
+	add_exclusively();
 	sleepers_add(&r->other.sleepers, 2);
 	assert_int_equal(arrive(0), 1u << 2);
 	assert_true(epoll_set_ready(&r->set));
 	assert_true(epoll_set_ready(&r->other));
 }
 
-static void epoll_sock_news__the_thread_that_drives_takes_it_itself(void **state)
+/* Something arrives while the thread that drives asks for the one set, and another sleeps for the other. */
+static void arrive_at_who_drives(void)
 {
-	add_to(&r->set, 0, EPOLLIN | EPOLLEXCLUSIVE);
-	add_to(&r->other, 0, EPOLLIN | EPOLLEXCLUSIVE);
+	add_exclusively();
 	r->set.asks = true;
 	sleepers_add(&r->other.sleepers, 2);
 	assert_int_equal(arrive(0), 0);
+}
+
+static void epoll_sock_news__the_thread_that_drives_takes_it_itself(void **state)
+{
+	arrive_at_who_drives();
 	assert_true(epoll_set_ready(&r->set));
 	assert_false(epoll_set_ready(&r->other));
 	assert_int_equal(arrive(0), 1u << 2); /* and no more than that one */
@@ -681,11 +690,7 @@ static void epoll_sock_news__the_thread_that_drives_takes_it_itself(void **state
 
 static void epoll_pass_on__what_a_wait_has_no_room_for(void **state)
 {
-	add_to(&r->set, 0, EPOLLIN | EPOLLEXCLUSIVE);
-	add_to(&r->other, 0, EPOLLIN | EPOLLEXCLUSIVE);
-	r->set.asks = true;
-	sleepers_add(&r->other.sleepers, 2);
-	assert_int_equal(arrive(0), 0);
+	arrive_at_who_drives();
 	r->set.asks = false;
 	epoll_begin(&r->set);
 	assert_int_equal(epoll_pass_on(&r->set), 1u << 2);

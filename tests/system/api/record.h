@@ -127,21 +127,17 @@ void say_data(const char *label, const void *data, size_t len);
  * ends it. Late: after HANGS_MS, which no load explains; where a limit would hide that, it is far beyond.
  */
 #define HANGS_MS 20000
-#define CALL_TIMED(expr, lo) \
-	__extension__({ \
-		int64_t began_ = now_ms(); \
-		long timed_ = CALL(expr); \
-		say_time(began_, lo); \
-		timed_; \
-	})
+#define CALL_TIMED(expr, lo) CALL_MEASURED(expr, lo, say_time)
 
 /* The same of a socket's own limit, which the kernel counts in ticks, of which up to five of 4 ms go missing where a
  * processor was taken away (MAX_STALLED_JIFFIES). */
-#define CALL_TICKED(expr, lo) \
+#define CALL_TICKED(expr, lo) CALL_MEASURED(expr, lo, say_ticks)
+
+#define CALL_MEASURED(expr, lo, say_how) \
 	__extension__({ \
 		int64_t began_ = now_ms(); \
 		long timed_ = CALL(expr); \
-		say_ticks(began_, lo); \
+		say_how(began_, lo); \
 		timed_; \
 	})
 
