@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/barrier.h"
 #include "context/context.h"
 
 #ifndef SO_NETNS_COOKIE
@@ -523,10 +524,10 @@ uint32_t segments_waiting(const struct context *ctx);
 /* ACKs that were held before @before for what the program may answer leave, soon; FS_NEVER = all, and at once. */
 void segments_release(struct context *ctx, fs_ns before);
 
-/* Are there any? Without the lock it is a guess. */
+/* May there be any? Also without the lock, where it is a guess: a thread that waits asks before it takes the lock for them. */
 static inline bool segments_held(const struct context *ctx)
 {
-	return ctx->env.tcp && !list_is_empty(&ctx->stack->tcp.held);
+	return fs_load_acquire(&ctx->env.tcp) && fs_load_relaxed(&ctx->stack->tcp.may_hold);
 }
 
 /* When segments_tick() has to do something, FS_NEVER = not before something else happens. */

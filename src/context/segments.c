@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "base/barrier.h"
 #include "context/helper.h"
 #include "context/icmp.h"
 #include "context/internal.h"
@@ -144,7 +145,7 @@ void segments_lend(struct context *ctx)
 	ctx->env.tcp_input = tcp_input;
 	ctx->env.tcp_quick = tcp_quick_input;
 	ctx->env.tcp_ops = &ops;
-	ctx->env.tcp = &ctx->stack->tcp;
+	fs_store_release(&ctx->env.tcp, &ctx->stack->tcp); /* segments_held() finds it prepared */
 }
 
 /* --- driving --- */

@@ -13,6 +13,7 @@
  * the program waits for something else, and a timer runs as for any delayed ACK.
  * Standards: RFC 9293 3.8.6.3 (SHLD-18, SHLD-19, MUST-40), RFC 5681 4.2.
  */
+#include "base/barrier.h"
 #include "base/err.h"
 #include "tcp/conn.h"
 #include "tcp/tcp_internal.h"
@@ -60,6 +61,7 @@ bool tcp_ack_hold(struct tcp_conn *c, fs_ns now)
 	if (tcp_ack_is_held(c))
 		list_take(&c->dirty); /* for one that something carried; this one is younger */
 	list_push_back(&c->stack->held, &c->dirty);
+	fs_store_relaxed(&c->stack->may_hold, true);
 	return true;
 }
 
@@ -76,11 +78,12 @@ void tcp_release_acks(struct tcp_stack *tcp, fs_ns before)
 			continue;
 		}
 		if (c->due[TCP_TIMER_ACK] > due)
-			break;
+			return;
 		if (tcp_has(c, TCP_CONN_FIN_RECEIVED)) /* our end did not come: no dialogue, as tcp_ack_overdue() */
 			c->ack_flags &= (uint8_t)~TCP_ACK_PINGPONG;
 		tcp_ack_now(c);
 	}
+	fs_store_relaxed(&tcp->may_hold, false);
 }
 
 /* Is what came the one small message that the program has to answer? */

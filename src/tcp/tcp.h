@@ -237,6 +237,8 @@ struct tcp_stack {
 	struct timer_wheel wheel;
 	struct list dirty;	  /* connections with something to send at the burst's end */
 	struct list held;	  /* those whose ACK is held for an answer, by the same link, oldest first */
+	bool may_hold;		  /* barrier.h, for those who ask without the lock: false = nobody is in .held; true = somebody
+				   * was when tcp_release_acks() looked last, or came since */
 	struct list tw_age;	  /* struct tcp_tw, oldest first */
 	uint32_t n_tw;
 	struct siphash_key key;	  /* of the tables */
@@ -283,7 +285,8 @@ void tcp_burst_end(struct tcp_stack *tcp, const struct ip_env *env, fs_ns now);
 
 /*
  * Of ACKs that are held (tcp_config.hold_acks), mark those that were before @before: a tcp_burst_end() sends them. The
- * program was told of what came, and has had the time to answer. Without this call they leave as delayed ACKs do.
+ * program was told of what came, and has had the time to answer. Without this call they leave as delayed ACKs do. When
+ * none is left, tcp_stack.may_hold says so.
  */
 void tcp_release_acks(struct tcp_stack *tcp, fs_ns before);
 

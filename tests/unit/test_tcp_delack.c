@@ -318,6 +318,28 @@ static void tcp_hold__the_answer_carries_it(void **state)
 	trig_close(&r);
 }
 
+/* For threads that wait, which look without the lock. */
+static void tcp_hold__says_that_there_may_be_some(void **state)
+{
+	struct tcp_rig r;
+
+	holding(&r);
+	assert_false(r.tcp.may_hold);
+	feed(&r, 100);
+	assert_true(r.tcp.may_hold);
+	release(&r, FS_US(10));
+	assert_true(r.tcp.may_hold);
+	release(&r, 0);
+	assert_false(r.tcp.may_hold);
+	feed(&r, 100);
+	tcp_abort(r.c, &r.h.env, r.now);
+	r.c = NULL;
+	assert_true(r.tcp.may_hold); /* nobody looked */
+	release(&r, 0);
+	assert_false(r.tcp.may_hold);
+	trig_close(&r);
+}
+
 static void tcp_hold__not_longer_than_a_delayed_ack(void **state)
 {
 	struct tcp_rig r;
@@ -436,6 +458,7 @@ int main(void)
 		cmocka_unit_test(tcp_quickack__on_and_off),
 		cmocka_unit_test(tcp_hold__until_it_is_released),
 		cmocka_unit_test(tcp_hold__the_answer_carries_it),
+		cmocka_unit_test(tcp_hold__says_that_there_may_be_some),
 		cmocka_unit_test(tcp_hold__not_longer_than_a_delayed_ack),
 		cmocka_unit_test(tcp_hold__one_small_message_only),
 		cmocka_unit_test(tcp_hold__not_against_quickack),
