@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-Threads on shared sockets under ThreadSanitizer: tests/tsan/front_door.c is linked with the preload's own
-sources, all built with -fsanitize=thread in a build folder of their own.
+Threads on shared sockets under ThreadSanitizer: tests/tsan/front_door.c and tests/system/hand_offs.c are linked with the
+preload's own sources, all built with -fsanitize=thread in a build folder of their own.
 """
+import fcntl
 import os
 import pathlib
 import re
@@ -15,6 +16,7 @@ from lab import fsock, net
 ECHO = pathlib.Path(__file__).resolve().parent / "programs" / "echo_server.py"
 OPTIONS = ["-Dbuildtype=debugoptimized", "-Db_sanitize=thread", "-Db_lundef=false",
            "-Dstack_base=0x7e9000000000ULL"]
+TSAN = {"TSAN_OPTIONS": "exitcode=66 halt_on_error=0 history_size=4"}
 SCENES = ("two readers", "reader and changer", "poll and send", "epoll and control",
           "close against recv", "fork beside threads")
 
@@ -26,13 +28,19 @@ def _done(argv):
 
 
 @pytest.fixture(scope="module")
-def front_door():
-    """The program, built beside the ordinary build folder: for 'build' that is ./check's build-tsan."""
+def sanitized():
+    """
+    The folder of the programs, beside the ordinary build folder: for 'build' that is ./check's build-tsan. Of several
+    processes that share a run (turns.py) one builds, the others wait and find it done.
+    """
     folder = pathlib.Path(str(fsock.build_dir()) + "-tsan")
-    if not (folder / "build.ninja").exists():
-        _done(["meson", "setup", *OPTIONS, folder, fsock.ROOT])
-    _done(["ninja", "-C", folder, "tests/tsan/front_door"])
-    return folder / "tests" / "tsan" / "front_door"
+    folder.mkdir(exist_ok=True)
+    with open(folder / "tests.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "build.ninja").exists():
+            _done(["meson", "setup", *OPTIONS, folder, fsock.ROOT])
+        _done(["ninja", "-C", folder, "tests/tsan/front_door", "tests/tsan/hand_offs"])
+    return folder / "tests" / "tsan"
 
 
 def races(text):
@@ -46,14 +54,13 @@ def races(text):
 
 
 @pytest.mark.early
-def test_threads_on_shared_sockets_do_not_race(pair, front_door):
+def test_threads_on_shared_sockets_do_not_race(pair, sanitized):
     report = fsock.Report()
     server = fsock.run(["/usr/bin/python3", ECHO, "socket", net.B4, 9000])
     with pair.b.popen(server, env=fsock.CLEAN) as echo:
         assert echo.wait_for("ready"), echo.err
-        done = pair.a.run([front_door, net.B4, 9000], timeout=300, fds=(report.fd,), env={
-            **fsock.CLEAN, **report.env, "FSOCK_CLIENT_DATAGRAMS": "0",
-            "TSAN_OPTIONS": "exitcode=66 halt_on_error=0 history_size=4"})
+        done = pair.a.run([sanitized / "front_door", net.B4, 9000], timeout=300, fds=(report.fd,), env={
+            **fsock.CLEAN, **report.env, **TSAN, "FSOCK_CLIENT_DATAGRAMS": "0"})
     sockets = report.sockets()
     report.close()
     found = races(done.err)
@@ -64,3 +71,24 @@ def test_threads_on_shared_sockets_do_not_race(pair, front_door):
         assert int(re.search(f"{scene}: (\\d+) received", done.out)[1]) > 10, done.out
     seen = fsock.sum_counts(sockets)
     assert seen.fast > 1000, (seen, sockets)
+
+
+@pytest.mark.early
+@pytest.mark.parametrize("trigger", ["level", "edge"])
+@pytest.mark.parametrize("kind", ["tcp", "udp"])
+def test_hand_offs_do_not_race(pair, sanitized, program, kind, trigger):
+    """EP24: threads that sleep for sets of their own, spinning at first, and drive the stack for each other."""
+    pair.meet()
+    words = [kind, trigger, "threads", net.A4, 7410, 3, 4, 300, 1]
+    with pair.a.popen([sanitized / "hand_offs", "take", *words], env={**fsock.CLEAN, **TSAN}, stdin=subprocess.PIPE) as taker:
+        assert taker.wait_for("ready"), taker.err
+        given = pair.b.run([program("hand_offs"), "give", *words], env=fsock.CLEAN, timeout=200)
+        assert given.status == 0 and "given" in given.out, (given.err, taker.err)
+        assert taker.wait_for("taken"), taker.err
+        counted = fsock.counters(taker.pid)
+        taker.child.stdin.close()
+        ended = taker.finish()
+    found = races(ended.err)
+    assert not found, f"{len(found)} reports:\n" + "\n".join(found)[:20000]
+    assert ended.status == 0, ended.err[-3000:]
+    assert counted["tcp_segments_in" if kind == "tcp" else "rx_datagrams"] >= 0.9 * 3600, counted
