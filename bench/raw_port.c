@@ -95,6 +95,7 @@ int raw_parse(int argc, char **argv, struct raw_port_args *args, struct raw_flow
 	args->ifname = raw_value(argc, argv, "interface", "");
 	args->option = raw_value(argc, argv, "option", "");
 	args->chunks = (uint32_t)atoi(raw_value(argc, argv, "chunks", "4096"));
+	args->first = (uint32_t)atoi(raw_value(argc, argv, "first", "0"));
 	args->queues = (uint32_t)atoi(raw_value(argc, argv, "queues", "1"));
 	flow->src_port = flow->dst_port = (uint16_t)atoi(raw_value(argc, argv, "port", "5000"));
 	if (parse_addr(raw_value(argc, argv, "local", ""), &args->local) < 0 ||
@@ -163,6 +164,7 @@ int raw_port_open(struct raw_port *rp, const struct raw_port_args *args)
 	const struct provider_ops *ops = provider_by_name(args->provider);
 	struct provider_open_args oa = {
 		.ifindex = rp->ifindex,
+		.first_queue = args->first,
 		.n_queues = FS_MAX(args->queues, 1u),
 		.ifname = args->ifname,
 		.driver = rp->driver,

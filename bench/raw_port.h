@@ -30,6 +30,7 @@ struct raw_port_args {
 	const char *ifname;
 	const char *option;   /* the provider's; "" = none */
 	uint32_t chunks;      /* of the pool */
+	uint32_t first;	      /* receive queue, by which it sends as well */
 	uint32_t queues;      /* receive queues, from the first; 0 = 1 */
 	struct ip_addr local; /* only frames to this address come */
 };
@@ -54,7 +55,7 @@ struct raw_flow {
 
 /* The text behind "@key=" among the words from the second on, else @missing. */
 const char *raw_value(int argc, char **argv, const char *key, const char *missing);
-/* The words interface, local, remote, mac, port, provider, option, chunks and queues. 0, or -EINVAL. */
+/* The words interface, local, remote, mac, port, provider, option, chunks, first and queues. 0, or -EINVAL. */
 int raw_parse(int argc, char **argv, struct raw_port_args *args, struct raw_flow *flow);
 
 /* Map memory and fill in what the interface is. NULL: no memory, or no such interface. */

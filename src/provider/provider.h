@@ -4,9 +4,9 @@
  *
  * A provider is one folder behind `struct provider_ops`, one line in providers.def, and nothing else.
  * A *port* is one attachment of a provider to one interface, with the receive queues that this stack
- * serves: 0 to n_queues - 1. Frames of other queues are the kernel's, or the provider's who has them. The
- * queues are the provider's own business; a port has one frame pool, one order of frames sent and one
- * descriptor to sleep on. Its state is split in two:
+ * serves: n_queues of them from first_queue on. Frames of other queues are the kernel's, or the provider's who
+ * has them. The queues are the provider's own business; a port has one frame pool, one order of frames sent, by
+ * its first queue, and one descriptor to sleep on. Its state is split in two:
  *
  *   struct provider_port     shared: lives in stack memory, holds plain pointers and no descriptors,
  *                            so that every process of a fork tree that joined the stack can drive it;
@@ -100,7 +100,8 @@ struct provider_port {
 	uint32_t kind;		/* index in the registry, from the open arguments: functions are never
 				   stored in shared memory */
 	uint32_t ifindex;
-	uint32_t n_queues;	/* receive queues served, from 0 */
+	uint32_t first_queue;	/* number on the interface of the first receive queue served */
+	uint32_t n_queues;	/* receive queues served, from that on */
 	struct fbuf_pool *pool; /* pinned pool, borrowed */
 	struct provider_caps caps;
 	struct provider_stats stats;
@@ -136,7 +137,8 @@ struct provider_open_args {
 	uint32_t ifindex;
 	const char *ifname;
 	const char *driver;	/* ethtool's driver name; "" = unknown */
-	uint32_t n_queues;	/* receive queues to serve, from 0: 1 .. PROVIDER_MAX_QUEUES. open() may serve
+	uint32_t first_queue;	/* number of the first receive queue to serve, and to send by */
+	uint32_t n_queues;	/* receive queues to serve, from that on: 1 .. PROVIDER_MAX_QUEUES. open() may serve
 				   fewer, see port->n_queues, where one beyond the first cannot be had */
 	uint8_t index;		/* of the port in its stack, for fbuf.port */
 	struct eth_addr mac;

@@ -71,7 +71,7 @@ struct steer_open_args {
 	bool native;		/* XDP program: driver mode; otherwise generic */
 	bool no_udp_gso;	/* tap: the kernel's packet sockets do not know super-frames of UDP */
 	uint8_t guard;		/* enum steer_guard: AUTO, or one way only (tests) */
-	uint32_t n_queues;	/* receive queues, 1 .. STEER_MAX_QUEUES */
+	uint32_t n_queues;	/* receive queues that may be served, by whomever: 1 .. STEER_MAX_QUEUES */
 	uint32_t max_flows;	/* capacity of the flow table; 0 = 65536 */
 	uint32_t max_ports;	/* capacity of the address table; 0 = 4096 */
 	struct eth_addr mac;	/* the interface's own */
@@ -207,11 +207,18 @@ void steer_stats(const struct steer_shared *shared, struct steer_counts *sum);
  */
 static inline void steer_heartbeat(struct steer_shared *shared, uint32_t queue, fs_ns now);
 
+/* The same for who knows the queue's line. */
+static inline void steer_beat_answer(struct steer_beat *beat, fs_ns now);
+
 /* inline definitions */
 
 static inline void steer_heartbeat(struct steer_shared *shared, uint32_t queue, fs_ns now)
 {
-	struct steer_beat *beat = &shared->beat[queue];
+	steer_beat_answer(&shared->beat[queue], now);
+}
+
+static inline void steer_beat_answer(struct steer_beat *beat, fs_ns now)
+{
 	uint64_t asked = __atomic_load_n(&beat->asked_ns, __ATOMIC_RELAXED);
 
 	/* The answer must not lie before the question, or the question stays open for ever. */

@@ -97,6 +97,30 @@ def test_queues_not_served_are_the_kernels(wire, probes):
     assert (stats["redirected"], stats["no_queue"]) == (6, 6)
 
 
+def test_queues_from_the_middle(wire, probes):
+    """A port of the last two queues: what comes by the others is the kernel's, and each way of saying so agrees."""
+    first = QUEUES - 2
+    b = probes(wire.b, wire.a, option=wire.option, first=first, queues=2).opened()
+    receiver = kernel_receiver(wire.b)
+    for queue in range(QUEUES):
+        wire.send(queue, 3)
+        if queue >= first:
+            assert b("recv 3 1000")["frames"] == 3
+        else:
+            assert [receiver(2) for _ in range(3)] == [b"%d" % queue] * 3
+    stats = b("stats")
+    assert (stats["redirected"], stats["no_queue"]) == (6, 6)
+    assert b("close")["free"] == 1024
+
+
+def test_port_sends_by_its_first_queue(wire, probes):
+    """The queue a frame leaves by shows in where it arrives."""
+    a = probes(wire.a, wire.b, option=wire.option, first=wire.sends_by(2), queues=1).opened()
+    b = probes(wire.b, wire.a, option=wire.option, first=2).opened()
+    assert a(f"send {PORT} 64 5") == {"rc": 0, "sent": 5, "error": 0}
+    assert b("recv 5 1000")["frames"] == 5
+
+
 def test_sleeper_and_child_see_every_queue(wire, probes):
     """The descriptor to sleep on stands for all queues, in the owner and in a process that joined."""
     b = probes(wire.b, wire.a, option=wire.option, queues=QUEUES).opened()

@@ -3,7 +3,7 @@
  * xdp_probe.c - drives one port of a provider by commands, one line each on stdin, and answers each with
  * one line of JSON. test_xdp.py and test_packet.py start one at either end of a veth pair.
  *
- *      xdp_probe interface=IF local=A remote=A mac=M [provider=NAME] [option=TEXT] [chunks=N] [queues=N]
+ *      xdp_probe interface=IF local=A remote=A mac=M [provider=NAME] [option=TEXT] [chunks=N] [first=N] [queues=N]
  *
  *      open | close | exit                    exit leaves without close
  *      steer PORT [tcp] | unsteer PORT [tcp]

@@ -17,6 +17,7 @@
 
 enum { CHUNKS = 256, CHUNK = 4096, RX = 128, TX = 64, HEADROOM = 64, LOW_WATER = 32 };
 enum { QUEUES = 4, RX_MORE = 16 }; /* of a port with several: the rings of all but the first */
+enum { LATER = 8 };		   /* first queue of a port beside another one */
 
 struct indices {
 	uint32_t producer, consumer, flags;
@@ -58,7 +59,7 @@ static struct xsk_ring ring(struct indices *i, void *entries, uint32_t size)
 	};
 }
 
-static int setup_queues(unsigned queues)
+static int setup_queues(unsigned first, unsigned queues)
 {
 	uint8_t *memory = malloc((size_t)CHUNKS * CHUNK);
 
@@ -74,6 +75,7 @@ static int setup_queues(unsigned queues)
 	fbuf_pool_add(&r->foreign, r->foreign_bufs, r->foreign_memory, 2);
 	r->port.base.pool = &r->pool;
 	r->port.base.index = 3;
+	r->port.base.first_queue = first;
 	r->port.base.n_queues = queues;
 	r->port.base.caps.max_parts = XSK_MAX_PARTS;
 	r->port.base.caps.max_frame = 1518;
@@ -96,12 +98,17 @@ static int setup_queues(unsigned queues)
 
 static int setup(void **state)
 {
-	return setup_queues(1);
+	return setup_queues(0, 1);
 }
 
 static int setup_several(void **state)
 {
-	return setup_queues(QUEUES);
+	return setup_queues(0, QUEUES);
+}
+
+static int setup_later_ones(void **state)
+{
+	return setup_queues(LATER, QUEUES);
 }
 
 static int teardown(void **state)
@@ -611,6 +618,17 @@ static void xdp_receive__empty_look_answers_steering_on_every_queue(void **state
 		assert_true(shared->beat[i].taken_ns >= 5000);
 }
 
+static void xdp_receive__empty_look_answers_for_no_other_queue(void **state)
+{
+	struct fbuf *f;
+
+	for (unsigned i = 0; i < STEER_MAX_QUEUES; i++)
+		shared->beat[i].asked_ns = 5000;
+	assert_int_equal(receive(&f, 1), 0);
+	for (unsigned i = 0; i < STEER_MAX_QUEUES; i++)
+		assert_int_equal(shared->beat[i].taken_ns != 0, i >= LATER && i < LATER + QUEUES);
+}
+
 static void xdp_transmit__frames_of_every_queue_leave_by_the_first(void **state)
 {
 	struct fbuf *f[2];
@@ -745,6 +763,8 @@ int main(void)
 		SEVERAL(xdp_receive__assembles_per_queue),
 		SEVERAL(xdp_receive__refills_the_queue_it_took_from),
 		SEVERAL(xdp_receive__empty_look_answers_steering_on_every_queue),
+		cmocka_unit_test_setup_teardown(xdp_receive__empty_look_answers_for_no_other_queue,
+						setup_later_ones, teardown),
 		SEVERAL(xdp_transmit__frames_of_every_queue_leave_by_the_first),
 		SEVERAL(xdp_arm__sees_work_on_any_queue),
 		SEVERAL(xdp_io_reclaim_all__nothing_is_lost_on_any_queue),

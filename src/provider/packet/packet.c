@@ -71,10 +71,21 @@ static void set_caps(struct provider_caps *caps, const struct provider_open_args
 	};
 }
 
+/* What the sockets take comes by any queue. */
+static int refuse_part(const struct provider_open_args *args)
+{
+	return args->first_queue > 0 ?
+		       fail(args, -EOPNOTSUPP, "packet sockets have an interface whole: no queue apart from others") :
+		       0;
+}
+
 static int packet_probe(const struct provider_open_args *args, struct provider_caps *caps)
 {
-	int fd = sys_socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	int fd, rc = refuse_part(args);
 
+	if (rc < 0)
+		return rc;
+	fd = sys_socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return fail_errno(args, fd, "packet sockets cannot be made here");
 	sys_close(fd);
@@ -250,8 +261,10 @@ static int packet_open(struct provider_handle *handle, struct provider_port *por
 		       const struct provider_open_args *args)
 {
 	struct packet_port *p;
-	int rc;
+	int rc = refuse_part(args);
 
+	if (rc < 0)
+		return rc;
 	if (args->rings_len < provider_packet.rings_len)
 		return fail(args, -ENOMEM, "the address range for the rings is too small");
 	port_init(handle, port, args);

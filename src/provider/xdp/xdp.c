@@ -154,7 +154,7 @@ static int attach(struct provider_handle *handle, const struct provider_open_arg
 	struct steer_open_args sa = {
 		.ifindex = args->ifindex,
 		.native = wants_native(args),
-		.n_queues = args->n_queues,
+		.n_queues = STEER_MAX_QUEUES,
 		.guard = STEER_GUARD_NONE, /* comes with the first TCP rule */
 		.mac = args->mac,
 		.at = (uint8_t *)args->rings + XDP_QUEUES_RINGS,
@@ -177,6 +177,7 @@ static int attach(struct provider_handle *handle, const struct provider_open_arg
 		return rc;
 	xdp_steer_fds_to(handle, &s);
 	p->shared = s.shared;
+	p->beat = &s.shared->beat[args->first_queue];
 	p->guard = s.guard;
 	steer_programs(&s, p->base.programs);
 	set_mode(&p->base.caps, sa.native);
@@ -300,6 +301,7 @@ static void port_init(struct provider_handle *handle, struct provider_port *port
 		handle->fd[i] = -1;
 	port->kind = args->kind;
 	port->ifindex = args->ifindex;
+	port->first_queue = args->first_queue;
 	port->n_queues = args->n_queues;
 	port->index = args->index;
 	port->pool = args->pool;
@@ -313,7 +315,7 @@ static int steer_to_queues(struct provider_handle *handle, const struct provider
 	struct steer s = xdp_steer_of(handle);
 
 	for (uint32_t i = 0; i < handle->port->n_queues; i++)
-		if (steer_set_xsk(&s, i, handle->fd[XDP_FD_QUEUE + i]) < 0)
+		if (steer_set_xsk(&s, args->first_queue + i, handle->fd[XDP_FD_QUEUE + i]) < 0)
 			return fail(args, -EOPNOTSUPP,
 				    "the AF_XDP socket could not be entered into the steering map");
 	return 0;
@@ -369,8 +371,9 @@ static int xdp_open(struct provider_handle *handle, struct provider_port *port,
 
 	if (rc < 0)
 		return rc;
-	if (args->n_queues == 0 || args->n_queues > PROVIDER_MAX_QUEUES)
-		return fail(args, -EOPNOTSUPP, "not a number of queues a port can have");
+	if (args->n_queues == 0 || args->n_queues > PROVIDER_MAX_QUEUES ||
+	    args->first_queue > STEER_MAX_QUEUES - args->n_queues)
+		return fail(args, -EOPNOTSUPP, "not queues a port can have");
 	if (args->rings_len < provider_xdp.rings_len)
 		return fail(args, -ENOMEM, "the address range for the rings is too small");
 	port_init(handle, port, args);
@@ -522,7 +525,7 @@ static void xdp_heartbeat(struct provider_handle *handle, fs_ns now)
 
 	/* Every queue has its turn in receive(), so what waits on one is about to be taken too. */
 	do
-		steer_heartbeat(p->shared, i, now);
+		steer_beat_answer(p->beat + i, now);
 	while (++i < p->base.n_queues);
 }
 

@@ -154,7 +154,7 @@ void xdp_io_init(struct xdp_port *p)
 	for (uint32_t i = 0; i < p->base.n_queues; i++) {
 		struct xdp_queue *q = &p->queue[i];
 
-		q->index = i;
+		q->index = p->base.first_queue + i;
 		q->rx_target = q->xsk.fill.size;
 		q->rx_calm = XDP_CALM_MIN;
 		q->rx_batch = FS_MIN((uint32_t)XDP_REFILL_BATCH, shallow(q) / 2);

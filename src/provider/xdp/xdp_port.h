@@ -85,6 +85,7 @@ struct xdp_port {
 
 	/* steering: a struct steer is made of these and a handle's descriptors */
 	struct steer_shared *shared; /* mapped at one address in every process; NULL before open */
+	struct steer_beat *beat;     /* there: the first queue's, before those of the others */
 	uint8_t guard;		     /* enum steer_guard */
 	bool guard_tried;	     /* no second attempt */
 	bool generic;		     /* the program's mode */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * xdp_queues.c - the AF_XDP sockets of a port, one per receive queue, over one frame pool.
+ * xdp_queues.c - the AF_XDP sockets of a port, one per receive queue, over one frame pool. Queues are counted from
+ * the port's first.
  *
  * The first queue's socket registers the pool; the others share its memory (XDP_SHARED_UMEM), each with
  * FILL and RX rings of its own, so that any chunk may be received into by any queue and sent by the
@@ -34,7 +35,7 @@ static struct xsk_args xsk_args_of(const struct provider_handle *handle,
 		.receives_only = queue > 0,
 		.rings = (uint8_t *)args->rings + (size_t)queue * XSK_RINGS_LEN,
 		.ifindex = args->ifindex,
-		.queue = queue,
+		.queue = args->first_queue + queue,
 		.fd_floor = args->fd_floor,
 		.why = args->why,
 	};
