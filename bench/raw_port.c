@@ -171,6 +171,7 @@ int raw_port_open(struct raw_port *rp, const struct raw_port_args *args)
 		.mac = rp->mac,
 		.mtu = rp->mtu,
 		.pool = rp->pool,
+		.beside = args->beside,
 		.fd_floor = RAW_FD_FLOOR,
 		.option = args->option,
 		.why = rp->why,

@@ -32,6 +32,7 @@ struct raw_port_args {
 	uint32_t chunks;      /* of the pool */
 	uint32_t first;	      /* receive queue, by which it sends as well */
 	uint32_t queues;      /* receive queues, from the first; 0 = 1 */
+	const struct provider_handle *beside; /* as in provider.h; NULL = none */
 	struct ip_addr local; /* only frames to this address come */
 };
 

@@ -144,6 +144,8 @@ struct provider_open_args {
 	struct eth_addr mac;
 	uint32_t mtu;
 	struct fbuf_pool *pool;	/* borrowed for the port's life; memory is page aligned, one region */
+	const struct provider_handle *beside; /* NULL, or this process's handle of a port that attached steering to
+				   the same interface and serves other queues of it, see open() */
 	void *rings;		/* address range that is the port's alone until close, 64 KiB aligned:
 				   mapped over (MAP_FIXED) and left unmapped in the end */
 	size_t rings_len;	/* bytes of it, at least ops->rings_len */
@@ -175,13 +177,22 @@ struct provider_ops {
 	/*
 	 * Attach. @port is zeroed memory of port_size bytes; @handle gets ops, port and fds.
 	 * Self-test included. On failure nothing remains and args->why says why:
+	 *
+	 * Beside another port nothing is attached: the new one serves its queues by the steering that stands
+	 * there. Rules are common to both, whoever adds or removes them; local addresses and the guard are the
+	 * other's, as are counters of steering. Each answers for its own queues. The other may belong to another
+	 * stack: open() and close() need its lock as well, nothing else does. When it closes, no frames come any
+	 * more: close this one, too. When this one closes, frames of its queues go as if it had never been.
+	 * What is not told by queue, see sheds_udp_partial and stamp_port(), is the other's alone.
+	 *
 	 *   -EBUSY       another process holds a queue        (reason interface_busy)
 	 *   -EEXIST      a foreign program is attached        (reason foreign_xdp)
 	 *   -EPERM       privilege                            (reason privilege)
 	 *   -ENOBUFS     memory may not be locked             (reason memlock); perhaps less of it may
 	 *   -ENOMEM      memory                               (reason memory); the same
 	 *   -EMFILE      descriptors                          (reason descriptors)
-	 *   -EOPNOTSUPP  kernel or driver cannot              (reason no_af_xdp)
+	 *   -EOPNOTSUPP  kernel or driver cannot, or the provider has no part of an interface to give
+	 *                (first_queue, beside)                (reason no_af_xdp)
 	 *   -ENETDOWN    interface down or gone               (reason interface_down)
 	 *   -EPROTO      self-test failed                     (reason self_test)
 	 */
@@ -249,7 +260,7 @@ struct provider_ops {
 	void (*stamp_port)(struct provider_handle *handle, uint16_t port, bool on);
 
 	/* The addresses local to the interface: only frames to these are considered (hazard 2).
-	 * Replaces the former set. */
+	 * Replaces the former set. Nothing for a port beside another, which has set them. */
 	int (*set_local_addrs)(struct provider_handle *handle, const struct ip_addr *addrs, unsigned n);
 
 	/* Tell steering that somebody takes frames (hazard 6). Called when frames were taken (empty looks

@@ -20,6 +20,7 @@ enum {
 	STEER_FAST_LOCAL4 = 4,	 /* local IPv4 addresses found without a hash look-up */
 	STEER_STALE_MS = 1000,	 /* an unanswered ask older than this is stale (DESIGN D4) */
 	STEER_ASK_MS = 100,	 /* no new ask within this after an answer */
+	STEER_MAX_PROGRAMS = 3,	 /* attached at a time */
 	STEER_SHARED_BYTES = 0x110000, /* sizeof(struct steer_shared) in whole pages of 4 to 64 KiB */
 };
 
@@ -110,7 +111,8 @@ struct steer_shared {
 	__u8 pad[2];
 	__u64 stamp_key;		 /* 0 = frames are not stamped; else see struct steer_stamp. Written by
 					    whoever holds the stack's lock, at any time */
-	__u8 pad2[24];
+	__u32 programs[STEER_MAX_PROGRAMS]; /* ids, 0 = none: see steer_programs() */
+	__u8 pad2[12];
 
 	/* --- one line per queue, per CPU, one slot per port --- */
 	struct steer_beat beat[STEER_MAX_QUEUES];

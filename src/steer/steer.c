@@ -410,6 +410,22 @@ int steer_join(struct steer *steer, uint32_t ifindex, const int fd[STEER_N_FDS],
 	return ret;
 }
 
+int steer_beside(struct steer *steer, const struct steer *home, void *at, int fd_floor)
+{
+	static const int tables[] = { STEER_FD_SHARED, STEER_FD_FLOWS, STEER_FD_ADDRS, STEER_FD_XSKS };
+	int fd[STEER_N_FDS], ret = 0;
+
+	for (unsigned i = 0; i < STEER_N_FDS; i++)
+		fd[i] = -1;
+	for (unsigned i = 0; i < FS_ARRAY_SIZE(tables) && ret >= 0; i++)
+		ret = fd[tables[i]] = sys_fcntl(home->fd[tables[i]], F_DUPFD_CLOEXEC, fd_floor);
+	if (ret >= 0)
+		ret = steer_join(steer, home->ifindex, fd, at);
+	for (unsigned i = 0; i < STEER_N_FDS && ret < 0; i++)
+		fd_drop(&fd[i]);
+	return ret == -EINVAL ? -EMFILE : ret; /* a floor above the limit */
+}
+
 void steer_adopt(struct steer *steer, int fd_floor)
 {
 	const struct steer_open_args args = {
@@ -693,5 +709,13 @@ unsigned steer_programs(const struct steer *steer, uint32_t ids[STEER_MAX_PROGRA
 	if (steer->guard == STEER_GUARD_CLSACT && n < STEER_MAX_PROGRAMS &&
 	    steer_netlink_id(steer->ifindex, STEER_HOOK_GUARD, &id) == 0)
 		ids[n++] = id;
+	for (unsigned i = 0; i < STEER_MAX_PROGRAMS; i++)
+		__atomic_store_n(&steer->shared->programs[i], ids[i], __ATOMIC_RELAXED);
 	return n;
+}
+
+void steer_programs_told(const struct steer_shared *shared, uint32_t ids[STEER_MAX_PROGRAMS])
+{
+	for (unsigned i = 0; i < STEER_MAX_PROGRAMS; i++)
+		ids[i] = __atomic_load_n(&shared->programs[i], __ATOMIC_RELAXED);
 }

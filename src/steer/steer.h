@@ -44,8 +44,6 @@ enum {
 	STEER_N_FDS
 };
 
-enum { STEER_MAX_PROGRAMS = 3 }; /* attached at a time */
-
 /* How a tc program is attached. */
 enum steer_guard {
 	STEER_GUARD_AUTO,   /* to open: tcx link, else clsact. Never a result */
@@ -138,6 +136,14 @@ uint64_t steer_passed_partial(const struct steer_shared *shared);
 int steer_join(struct steer *steer, uint32_t ifindex, const int fd[STEER_N_FDS], void *at);
 
 /*
+ * steer_beside() - use what stands at @home, of the same process: duplicates of its tables, and the range mapped
+ * @at. Steers by the same rules to further sockets (steer_set_xsk()). It is no owner and holds no link: what is
+ * attached ends with @home's.
+ * 0; -EMFILE; -errno. On failure nothing remains.
+ */
+int steer_beside(struct steer *steer, const struct steer *home, void *at, int fd_floor);
+
+/*
  * steer_adopt() - the owner ended: be the owner of what @steer got by steer_join(). What is attached stays, and is
  * not looked at; a guard that came since then is attached again, as by steer_guard_add().
  */
@@ -152,8 +158,12 @@ void steer_fork_child(struct steer *steer, bool keep_maps);
 void steer_close(struct steer *steer);
 
 /* Ids of the attached programs, so that policy detection does not take them for somebody else's. Owner
- * only. The rest of @ids is 0. Returns how many; the one that takes frames is the first. */
+ * only, who thereby tells them to those beside. The rest of @ids is 0. Returns how many; the one that takes frames
+ * is the first. */
 unsigned steer_programs(const struct steer *steer, uint32_t ids[STEER_MAX_PROGRAMS]);
+
+/* The same for those beside: what the owner found last. */
+void steer_programs_told(const struct steer_shared *shared, uint32_t ids[STEER_MAX_PROGRAMS]);
 
 /* Send this queue's frames to an AF_XDP socket bound to it; @xsk -1 takes it out again (closing the
  * socket does so too). Do this after bind() and a filled FILL ring: frames come from here on. */

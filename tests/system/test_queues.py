@@ -18,7 +18,7 @@ import pytest
 
 from lab import fsock, net, proc
 from test_faults import PROGRAMS, PYTHON, echo_server
-from test_xdp import PORT, inside, kernel_receiver, link, probes  # noqa: F401 (a fixture)
+from test_xdp import PORT, egress_programs, inside, kernel_receiver, link, probes  # noqa: F401 (a fixture)
 
 QUEUES = 4
 MODES = ("generic", "native")
@@ -188,6 +188,170 @@ def test_interface_removed(wire, probes):
     assert b("arm") == {"work": False, "error": -errno.ENODEV}
     assert b("wait 100")["rc"] == 0
     assert b("close")["free"] == 1024
+
+
+# --- two ports of one process, each with its part of the queues -------------------------------
+
+HALF = QUEUES // 2
+
+
+def open_both(b):
+    for which in ("", "second "):
+        said = b(f"{which}open")
+        assert (said["rc"], said["queues"]) == (0, HALF), said["why"]
+
+
+@pytest.fixture
+def both(wire, probes):
+    """The second port beside the first: what comes by a queue is looked for at the right one and at the other."""
+    b = probes(wire.b, wire.a, option=wire.option, queues=HALF)
+    open_both(b)
+    return b
+
+
+def take_all(wire, b, count=3):
+    """Frames of each queue come out of its port, and of no other."""
+    for queue in range(QUEUES):
+        wire.send(queue, count)
+        right, wrong = ("", "second ") if queue < HALF else ("second ", "")
+        assert b(f"{right}recv {count} 1000")["frames"] == count, queue
+        assert b(f"{wrong}recv 1 0")["frames"] == 0, queue
+
+
+@pytest.mark.parametrize("adds,removes", [("", "second "), ("second ", "")], ids=["first-adds", "second-adds"])
+def test_two_ports_share_rules(wire, both, adds, removes):
+    receiver = kernel_receiver(wire.b)
+    assert both(f"{adds}steer {PORT}")["rc"] == 0
+    take_all(wire, both)
+    assert both(f"{removes}unsteer {PORT}")["rc"] == 0
+    for queue in range(QUEUES):
+        wire.send(queue)
+        assert receiver(2) == b"%d" % queue
+    first, second = both("stats"), both("second stats")
+    assert first["rx"] == second["rx"] == 3 * HALF
+    assert (first["redirected"], first["no_queue"]) == (3 * QUEUES, 0)
+    assert second["redirected"] == second["rx_bad"] == second["rx_invalid"] == 0  # counted once
+    assert both("second close")["free"] == both("close")["free"] == 1024
+
+
+def test_second_port_sends_by_its_queue(wire, probes, both):
+    there = HALF - (wire.mode == "generic")  # see Wire.sends_by()
+    a = probes(wire.a, wire.b, option=wire.option, first=there).opened()
+    for _ in range(12):  # more than the pool has chunks
+        assert both(f"second send {PORT} 1400 100") == {"rc": 0, "sent": 100, "error": 0}
+        said = a("recv 100 2000")
+        assert (said["frames"], said["bad"]) == (100, 0)
+    assert both("second close")["free"] == both("close")["free"] == 1024
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["alone", "held-by-child"])
+def test_second_port_closes_and_returns(wire, both, held):
+    """Its frames are the kernel's meanwhile, whoever still holds its sockets. It returns to a queue whose last
+    question nobody answered."""
+    receiver = kernel_receiver(wire.b)
+    assert both(f"steer {PORT}")["rc"] == 0
+    take_all(wire, both)
+    child = both("fork hold")["pid"] if held else None
+    time.sleep(0.2)  # steering asks again
+    wire.send(HALF)  # not taken
+    assert both("second close")["free"] == 1024
+    for queue in range(QUEUES):
+        wire.send(queue)
+        if queue < HALF:
+            assert both("recv 1 1000")["frames"] == 1
+        else:
+            assert receiver(2) == b"%d" % queue
+    if held:
+        os.kill(child, 9)
+    time.sleep(1.1)
+    assert both("second open")["rc"] == 0
+    wire.send(HALF)
+    assert both("second recv 1 1000")["frames"] == 1
+    take_all(wire, both)
+
+
+@pytest.mark.parametrize("idle", [0, HALF], ids=["first-idle", "second-idle"])
+def test_port_that_nobody_polls_goes_stale_alone(wire, both, idle):
+    receiver = kernel_receiver(wire.b)
+    polled, busy = (HALF, "second ") if idle == 0 else (0, "")
+    assert both(f"steer {PORT}")["rc"] == 0
+    wire.send(idle)
+    wire.send(polled)
+    assert both(f"{busy}recv 1 1000")["frames"] == 1
+    assert both(f"{busy}recv 1 0")["frames"] == 0  # a look at empty rings answers, too
+    time.sleep(1.1)
+    wire.send(idle)
+    assert receiver(2) == b"%d" % idle
+    wire.send(polled)
+    assert both(f"{busy}recv 1 1000")["frames"] == 1
+    late = "" if busy else "second "
+    assert both(f"{late}recv 2 0")["frames"] == 1  # takes the first, and answers
+    take_all(wire, both)
+
+
+def test_child_joins_both_ports(wire, both):
+    assert both("fork drive")["rc"] == 0
+    assert both(f"second steer {PORT}")["rc"] == 0
+    take_all(wire, both)
+    both.tell("exit")
+    take_all(wire, both)
+    assert both("fork drive")["rc"] == 0
+    both("second close")  # only the child's own
+    both.tell("exit")
+    take_all(wire, both)
+    assert both("second close")["free"] == both("close")["free"] == 1024
+
+
+def test_first_port_closes(wire, both):
+    """Steering is its own: the second sees no more frames, and is in nobody's way when both return."""
+    receiver = kernel_receiver(wire.b)
+    assert both(f"second steer {PORT}")["rc"] == 0
+    take_all(wire, both)
+    assert both("close")["free"] == 1024
+    wire.send(HALF)
+    assert receiver(2) == b"%d" % HALF
+    assert both("second recv 1 0")["frames"] == 0
+    assert both("second close")["free"] == 1024
+    open_both(both)
+    assert both(f"steer {PORT}")["rc"] == 0
+    take_all(wire, both)
+
+
+def test_killed_with_both_ports(wire, probes, both):
+    both(f"second steer {PORT}")
+    both.kill()
+    again = probes(wire.b, wire.a, option=wire.option, queues=HALF)
+    open_both(again)
+    assert again(f"steer {PORT}")["rc"] == 0
+    take_all(wire, again)
+
+
+def test_programs_are_known_to_both_ports(wire, both):
+    """The guard is the first port's to make, when it steers TCP; the second takes it for nobody else's."""
+    assert both(f"second steer {PORT} tcp")["rc"] == 0
+    assert egress_programs(wire.b) == 0
+    assert both(f"steer {PORT + 1} tcp")["rc"] == 0
+    assert egress_programs(wire.b) == 1
+    first, second = both("stats"), both("second stats")
+    assert first["programs"] == second["programs"]
+    assert all(first["programs"][:2])
+    both("second close")
+    assert egress_programs(wire.b) == 1
+
+
+@pytest.mark.parametrize("options,opens", [({}, False), ({"provider": "packet"}, True)], ids=["closed", "packet"])
+def test_nothing_to_stand_beside(wire, probes, options, opens):
+    b = probes(wire.b, wire.a, queues=HALF, **options)
+    if opens:
+        b.opened()
+    said = b("second open")
+    assert said["rc"] == -errno.EOPNOTSUPP and said["why"]
+    assert b("second pool")["free"] == 1024
+
+
+def test_packet_sockets_have_no_part(wire, probes):
+    said = probes(wire.b, wire.a, provider="packet", first=1)("open")
+    assert said["rc"] == -errno.EOPNOTSUPP and "whole" in said["why"]
 
 
 # --- whole programs ---------------------------------------------------------------------------

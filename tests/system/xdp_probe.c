@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * xdp_probe.c - drives one port of a provider by commands, one line each on stdin, and answers each with
+ * xdp_probe.c - drives a port of a provider, or two, by commands, one line each on stdin, and answers each with
  * one line of JSON. test_xdp.py and test_packet.py start one at either end of a veth pair.
  *
  *      xdp_probe interface=IF local=A remote=A mac=M [provider=NAME] [option=TEXT] [chunks=N] [first=N] [queues=N]
@@ -15,8 +15,10 @@
  *      super tcp|udp SIZE GSO [PART [EMPTY]]  one super-frame of SIZE payload bytes, PART of them in each part;
  *                                             EMPTY parts have none
  *      wait MS                                poll the port's descriptor
- *      fork idle                              a child that drops the port and stays
- *      fork drive                             a child that joins and takes the following commands
+ *      fork idle                              a child that drops the ports and stays
+ *      fork hold                              a child that joins those which are open and stays
+ *      fork drive                             the same, and takes the following commands
+ *      second COMMAND                         to a port of its own pool beside the first, of the queues behind its
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -34,8 +36,11 @@
 
 enum { BURST = 32, LINE = 256, FILL_LIMIT = 100000 };
 
+enum { PORTS = 2 };
+
 struct probe {
 	struct raw_port_args args;
+	bool open;
 	struct raw_port *rp;
 	struct raw_flow flow;
 	uint32_t sequence;
@@ -128,6 +133,7 @@ static void do_open(struct probe *p)
 {
 	int rc = raw_port_open(p->rp, &p->args);
 
+	p->open = rc == 0;
 	printf("{\"rc\":%d,\"why\":\"%s\"", rc, p->rp->why);
 	if (rc == 0)
 		printf(",\"queues\":%u,\"max_parts\":%u,\"max_gso\":%u,\"sheds\":%d,\"fd\":%d", p->rp->port->n_queues,
@@ -310,39 +316,48 @@ static void do_stats(struct probe *p)
 	       ",\"rx_bad\":%" PRIu64 ",\"rx_no_frame\":%" PRIu64 ",\"rx_invalid\":%" PRIu64
 	       ",\"tx_invalid\":%" PRIu64 ",\"redirected\":%" PRIu64 ",\"partial\":%" PRIu64
 	       ",\"no_queue\":%" PRIu64 ",\"ring_full\":%" PRIu64 ",\"rx_dropped\":%" PRIu64
-	       ",\"kicks\":%" PRIu64 ",\"max_gso\":%u,\"error\":%d}\n",
+	       ",\"kicks\":%" PRIu64 ",\"max_gso\":%u,\"error\":%d,\"programs\":[%u,%u,%u]}\n",
 	       s->rx_frames, s->tx_frames, s->tx_full, s->tx_bad, s->rx_bad, s->rx_no_frame,
 	       s->kernel_rx_invalid, s->kernel_tx_invalid, s->steer_redirected,
 	       s->steer_passed_partial, s->steer_passed_no_queue, s->kernel_rx_ring_full,
-	       s->kernel_rx_dropped, s->kicks, p->rp->port->caps.max_gso, p->rp->port->error);
+	       s->kernel_rx_dropped, s->kicks, p->rp->port->caps.max_gso, p->rp->port->error,
+	       p->rp->port->programs[0], p->rp->port->programs[1], p->rp->port->programs[2]);
 }
 
-static void do_fork(struct probe *p, const char *how)
+/* In a child of @parent: let go of its port, and take it up again. 0 or -errno. */
+static int fork_port(struct probe *p, int parent, bool join)
 {
-	struct provider_hold from = { .pid = getpid() };
-	int pid, rc;
+	struct provider_hold from = { .pid = parent };
 
 	memcpy(from.fd, p->rp->handle.fd, sizeof(from.fd));
+	ops_of(p)->fork_child(&p->rp->handle);
+	return join ? ops_of(p)->join(&p->rp->handle, p->rp->port, &from, RAW_FD_FLOOR) : 0;
+}
+
+static void do_fork(struct probe ports[PORTS], const char *how)
+{
+	int parent = getpid(), rc = 0, pid;
+
 	fflush(stdout);
 	pid = fork();
 	if (pid != 0) {
-		if (strncmp(how, "drive", 5) == 0)
+		if (strcmp(how, "drive") == 0)
 			waitpid(pid, NULL, 0);
 		return; /* the child answers */
 	}
-	ops_of(p)->fork_child(&p->rp->handle);
-	if (strncmp(how, "drive", 5) != 0) {
-		printf("{\"pid\":%d}\n", getpid());
-		fflush(stdout);
-		close(0);
-		close(1);
-		close(2);
-		for (;;)
-			pause();
-	}
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	rc = ops_of(p)->join(&p->rp->handle, p->rp->port, &from, RAW_FD_FLOOR);
+	for (int i = 0; i < PORTS && rc == 0; i++)
+		rc = ports[i].open ? fork_port(&ports[i], parent, strcmp(how, "idle") != 0) : 0;
 	printf("{\"pid\":%d,\"rc\":%d}\n", getpid(), rc);
+	if (strcmp(how, "drive") == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		return;
+	}
+	fflush(stdout);
+	close(0);
+	close(1);
+	close(2);
+	for (;;)
+		pause();
 }
 
 static void do_simple(struct probe *p, const char *line)
@@ -351,6 +366,7 @@ static void do_simple(struct probe *p, const char *line)
 		do_open(p);
 	} else if (strcmp(line, "close") == 0) {
 		ops_of(p)->close(&p->rp->handle);
+		p->open = false;
 		printf("{\"free\":%u}\n", p->rp->pool->n_free);
 	} else if (strcmp(line, "kick") == 0) {
 		do_kick(p);
@@ -372,10 +388,12 @@ static const char *argument_of(const char *line, const char *verb)
 	return strncmp(line, verb, len) == 0 && line[len] == ' ' ? line + len + 1 : NULL;
 }
 
-static void command(struct probe *p, const char *line)
+static void command(struct probe ports[PORTS], const char *line)
 {
-	const char *argument;
+	const char *argument = argument_of(line, "second");
+	struct probe *p = argument ? &ports[1] : &ports[0];
 
+	line = argument ? argument : line;
 	if ((argument = argument_of(line, "steer")))
 		do_steer(p, argument, true);
 	else if ((argument = argument_of(line, "unsteer")))
@@ -391,7 +409,7 @@ static void command(struct probe *p, const char *line)
 	else if ((argument = argument_of(line, "wait")))
 		do_wait(p, argument);
 	else if ((argument = argument_of(line, "fork")))
-		do_fork(p, argument);
+		do_fork(ports, argument);
 	else
 		do_simple(p, line);
 	fflush(stdout);
@@ -414,17 +432,26 @@ static bool read_line(char *line)
 
 int main(int argc, char **argv)
 {
-	struct probe p = { 0 };
+	struct probe ports[PORTS] = { 0 };
 	char line[LINE];
 
-	if (raw_parse(argc, argv, &p.args, &p.flow) < 0)
-		return 2;
-	p.rp = raw_port_create(&p.args);
-	if (!p.rp)
-		return 1;
-	p.flow.src_mac = p.rp->mac;
+	for (int i = 0; i < PORTS; i++) {
+		struct probe *p = &ports[i];
+
+		if (raw_parse(argc, argv, &p->args, &p->flow) < 0)
+			return 2;
+		if (i > 0) {
+			p->args.first += p->args.queues;
+			p->args.beside = &ports[0].rp->handle;
+			p->args.local = p->flow.dst; /* not its to say: nothing would come */
+		}
+		p->rp = raw_port_create(&p->args);
+		if (!p->rp)
+			return 1;
+		p->flow.src_mac = p->rp->mac;
+	}
 	while (read_line(line) && strcmp(line, "exit") != 0)
-		command(&p, line);
+		command(ports, line);
 	fflush(stdout);
 	_exit(0);
 }

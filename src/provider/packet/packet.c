@@ -74,7 +74,7 @@ static void set_caps(struct provider_caps *caps, const struct provider_open_args
 /* What the sockets take comes by any queue. */
 static int refuse_part(const struct provider_open_args *args)
 {
-	return args->first_queue > 0 ?
+	return args->first_queue > 0 || args->beside ?
 		       fail(args, -EOPNOTSUPP, "packet sockets have an interface whole: no queue apart from others") :
 		       0;
 }

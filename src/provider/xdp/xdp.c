@@ -134,7 +134,7 @@ struct steer xdp_steer_of(const struct provider_handle *handle)
 		.shared = p->shared,
 		.ifindex = p->base.ifindex,
 		.guard = p->guard,
-		.owner = is_owner(handle),
+		.owner = is_owner(handle) && !p->beside,
 	};
 
 	for (int i = 0; i < STEER_N_FDS; i++)
@@ -187,6 +187,43 @@ static int attach(struct provider_handle *handle, const struct provider_open_arg
 	return 0;
 }
 
+/* Instead: another port attached. */
+static int stand_beside(struct provider_handle *handle, const struct provider_open_args *args)
+{
+	const struct xdp_port *home = xdp_port_of(args->beside);
+	struct xdp_port *p = xdp_port_of(handle);
+	const struct steer of_home = xdp_steer_of(args->beside);
+	struct steer s;
+	int rc = steer_beside(&s, &of_home, (uint8_t *)args->rings + XDP_QUEUES_RINGS, args->fd_floor);
+
+	if (rc == -EMFILE)
+		return fail(args, rc, "out of file descriptors");
+	if (rc < 0)
+		return fail(args, -ENOMEM, "the steering tables cannot be mapped");
+	xdp_steer_fds_to(handle, &s);
+	p->beside = true;
+	p->shared = s.shared;
+	p->beat = &s.shared->beat[args->first_queue];
+	p->guard = STEER_GUARD_NONE;
+	steer_programs_told(p->shared, p->base.programs);
+	set_mode(&p->base.caps, !home->generic);
+	p->generic = home->generic;
+	p->side = XDP_SIDE_NONE;
+	return 0;
+}
+
+static int can_stand_beside(const struct provider_open_args *args)
+{
+	const struct provider_handle *home = args->beside;
+
+	if (home->ops != &provider_xdp || home->port->ifindex != args->ifindex ||
+	    home->fd[XDP_FD_STEER + STEER_FD_XSKS] < 0)
+		return fail(args, -EOPNOTSUPP, "the port beside steers no AF_XDP sockets of this interface");
+	if (home->port->error == -ENODEV)
+		return fail(args, -ENETDOWN, "the interface is gone");
+	return 0;
+}
+
 static void detach(struct provider_handle *handle)
 {
 	struct xdp_port *p = xdp_port_of(handle);
@@ -195,7 +232,7 @@ static void detach(struct provider_handle *handle)
 	steer_close(&s);
 	for (int i = 0; i < STEER_N_FDS; i++)
 		handle->fd[XDP_FD_STEER + i] = -1;
-	if (s.owner)
+	if (is_owner(handle))
 		p->shared = NULL;
 }
 
@@ -314,11 +351,23 @@ static int steer_to_queues(struct provider_handle *handle, const struct provider
 {
 	struct steer s = xdp_steer_of(handle);
 
-	for (uint32_t i = 0; i < handle->port->n_queues; i++)
+	for (uint32_t i = 0; i < handle->port->n_queues; i++) {
+		/* A question to whoever served the queue before this port would make it stale from the start. */
+		steer_heartbeat(s.shared, args->first_queue + i, 0);
 		if (steer_set_xsk(&s, args->first_queue + i, handle->fd[XDP_FD_QUEUE + i]) < 0)
 			return fail(args, -EOPNOTSUPP,
 				    "the AF_XDP socket could not be entered into the steering map");
+	}
 	return 0;
+}
+
+/* A joined process may hold the sockets: closing this one's would leave them where others may come. */
+static void steer_from_queues(struct provider_handle *handle)
+{
+	struct steer s = xdp_steer_of(handle);
+
+	for (uint32_t i = 0; i < handle->port->n_queues && s.fd[STEER_FD_XSKS] >= 0; i++)
+		steer_set_xsk(&s, handle->port->first_queue + i, -1);
 }
 
 /*
@@ -333,7 +382,7 @@ static int open_sockets(struct provider_handle *handle, const struct provider_op
 
 	if (rc < 0)
 		return rc;
-	rc = attach(handle, args);
+	rc = args->beside ? stand_beside(handle, args) : attach(handle, args);
 	if (rc < 0)
 		goto not_attached;
 	rc = xdp_queues_bind(handle, args,
@@ -376,6 +425,10 @@ static int xdp_open(struct provider_handle *handle, struct provider_port *port,
 		return fail(args, -EOPNOTSUPP, "not queues a port can have");
 	if (args->rings_len < provider_xdp.rings_len)
 		return fail(args, -ENOMEM, "the address range for the rings is too small");
+	if (args->beside)
+		rc = can_stand_beside(args);
+	if (rc < 0)
+		return rc;
 	port_init(handle, port, args);
 	rc = open_sockets(handle, args);
 	if (rc < 0) {
@@ -449,13 +502,15 @@ static void xdp_adopt(struct provider_handle *handle, int fd_floor)
 	struct xdp_port *p = xdp_port_of(handle);
 	struct steer s = xdp_steer_of(handle);
 
+	p->base.owner_pid = sys_getpid();
+	if (p->beside)
+		return;
 	steer_adopt(&s, fd_floor);
 	xdp_side_adopt(handle, &s, fd_floor);
 	xdp_steer_fds_to(handle, &s);
 	p->guard = s.guard;
 	p->guard_tried = s.guard != STEER_GUARD_NONE;
 	steer_programs(&s, p->base.programs);
-	p->base.owner_pid = sys_getpid();
 }
 
 static void xdp_close(struct provider_handle *handle)
@@ -463,6 +518,8 @@ static void xdp_close(struct provider_handle *handle)
 	struct xdp_port *p = xdp_port_of(handle);
 	bool owner = is_owner(handle);
 
+	if (owner && p->beside)
+		steer_from_queues(handle);
 	detach(handle);
 	xdp_side_close(handle);
 	xdp_queues_close(handle);
@@ -515,7 +572,7 @@ static int xdp_set_local_addrs(struct provider_handle *handle, const struct ip_a
 {
 	struct steer s = xdp_steer_of(handle);
 
-	return steer_set_local(&s, addrs, n);
+	return xdp_port_of(handle)->beside ? 0 : steer_set_local(&s, addrs, n);
 }
 
 static void xdp_heartbeat(struct provider_handle *handle, fs_ns now)
@@ -545,7 +602,10 @@ static void xdp_refresh_stats(struct provider_handle *handle)
 	}
 	if (xdp_side_here(handle))
 		to->side_lost += packet_rx_lost(&handle->fd[XDP_FD_SIDE]);
-	steered_stats(p->shared, to);
+	if (p->beside)
+		steer_programs_told(p->shared, p->base.programs);
+	else
+		steered_stats(p->shared, to);
 	xdp_io_switch_stamps(p);
 	xdp_io_probe(handle);
 }

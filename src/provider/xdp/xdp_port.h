@@ -89,6 +89,7 @@ struct xdp_port {
 	uint8_t guard;		     /* enum steer_guard */
 	bool guard_tried;	     /* no second attempt */
 	bool generic;		     /* the program's mode */
+	bool beside;		     /* another port attached it, see provider.h's open() */
 
 	/* what that mode cannot tell apart */
 	uint8_t side;		   /* enum xdp_side */

@@ -112,6 +112,8 @@ void xdp_side_stamp_port(struct provider_handle *handle, uint16_t port, bool on)
 {
 	struct xdp_port *p = xdp_port_of(handle);
 
+	if (p->beside)
+		return; /* the side is the other port's, and so would be the frames */
 	p->side_asked |= on;
 	steer_port_aside(p->shared, port, on);
 }
