@@ -109,10 +109,11 @@ struct steer_shared {
 	__u32 local4[STEER_FAST_LOCAL4]; /* network order; 0 = unused. A cache of the address table */
 	__u8 mac[6];			 /* the interface's own */
 	__u8 pad[2];
-	__u64 stamp_key;		 /* 0 = frames are not stamped; else see struct steer_stamp. Written by
-					    whoever holds the stack's lock, at any time */
+	__u64 stamp_key;		 /* 0 = frames are not stamped; else see struct steer_stamp. Written at any
+					    time, by ports under different locks: atomic, as the next but one */
 	__u32 programs[STEER_MAX_PROGRAMS]; /* ids, 0 = none: see steer_programs() */
-	__u8 pad2[12];
+	__u32 stamp_users;		 /* ports that want stamps */
+	__u64 stamp_turns;		 /* how often one began to */
 
 	/* --- one line per queue, per CPU, one slot per port --- */
 	struct steer_beat beat[STEER_MAX_QUEUES];

@@ -25,6 +25,8 @@
 #define GUARD_PROG_NAME "fsock_guard"
 #define TAP_PROG_NAME "fsock_tap"
 
+#define STAMP_KEY 0x9e3779b97f4a7c15ULL /* odd; its bits look like no time's */
+
 enum {
 	DEFAULT_FLOWS = 65536,
 	DEFAULT_PORTS = 4096,
@@ -663,6 +665,27 @@ int steer_flow_remove(struct steer *steer, const struct steer_flow *flow)
 		__atomic_fetch_sub(&steer->shared->slot[slot][flow->local_port].flows, 1,
 				   __ATOMIC_RELAXED);
 	return ret == -ENOENT ? 0 : ret;
+}
+
+/* --- stamps --- */
+
+void steer_stamps_on(struct steer_shared *shared)
+{
+	uint64_t turn;
+
+	__atomic_fetch_add(&shared->stamp_users, 1, __ATOMIC_SEQ_CST);
+	turn = __atomic_fetch_add(&shared->stamp_turns, 1, __ATOMIC_RELAXED);
+	/* Odd times odd: never 0, and new for the next 2^63 times. */
+	__atomic_store_n(&shared->stamp_key, (2 * turn + 1) * STAMP_KEY, __ATOMIC_SEQ_CST);
+}
+
+void steer_stamps_off(struct steer_shared *shared)
+{
+	uint64_t key = __atomic_load_n(&shared->stamp_key, __ATOMIC_SEQ_CST);
+
+	/* Unless another port begins meanwhile: then the key is new, or about to be. */
+	if (__atomic_fetch_sub(&shared->stamp_users, 1, __ATOMIC_SEQ_CST) == 1)
+		__atomic_compare_exchange_n(&shared->stamp_key, &key, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
 /* --- counters --- */

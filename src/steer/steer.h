@@ -204,6 +204,14 @@ struct steer_flow {
 int steer_flow_add(struct steer *steer, const struct steer_flow *flow, enum steer_flow_verdict verdict);
 int steer_flow_remove(struct steer *steer, const struct steer_flow *flow); /* absent: 0; no call where the port has none */
 
+/*
+ * One port more that wants frames stamped, or one less: the program stamps as long as there is any. Each that
+ * begins changes the key for all, since its memory may hold stamps which it did not look at; a port that goes on
+ * reads it anew. One that ends without a word leaves them on. No system call.
+ */
+void steer_stamps_on(struct steer_shared *shared);
+void steer_stamps_off(struct steer_shared *shared);
+
 /* Sum of all CPUs, free running. No system call. */
 void steer_stats(const struct steer_shared *shared, struct steer_counts *sum);
 

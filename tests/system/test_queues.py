@@ -234,6 +234,29 @@ def test_two_ports_share_rules(wire, both, adds, removes):
     assert both("second close")["free"] == both("close")["free"] == 1024
 
 
+def test_two_ports_stamp(wire, both):
+    """Each says whether it wants times of arrival, and leaves the other's alone, whatever came by meanwhile."""
+    def stamped():
+        for which, queue in (("", 0), ("second ", HALF)):
+            wire.send(queue, 3)
+            said = both(f"{which}recv 3 1000")
+            assert said["frames"] == 3
+            yield said["stamped"]
+
+    assert both(f"steer {PORT}")["rc"] == 0
+    assert list(stamped()) == [0, 0]
+    for command, wanted in (("stamp 1", [3, 0]), ("second stamp 1", [3, 3]), ("second stamp 0", [3, 0]),
+                            ("second stamp 1", [3, 3]), ("stamp 0", [0, 3]), ("stamp 1", [3, 3])):
+        assert both(command)["error"] == 0
+        assert list(stamped()) == wanted, command
+    both("second close")
+    wire.send(0, 3)
+    assert both("recv 3 1000")["stamped"] == 3
+    assert both("second open")["rc"] == 0
+    both("stamp 0")
+    assert list(stamped()) == [0, 0]
+
+
 def test_second_port_sends_by_its_queue(wire, probes, both):
     there = HALF - (wire.mode == "generic")  # see Wire.sends_by()
     a = probes(wire.a, wire.b, option=wire.option, first=there).opened()

@@ -14,6 +14,7 @@
  *                                             csum are the last one's; partial: TCP whose field is a partial sum
  *      super tcp|udp SIZE GSO [PART [EMPTY]]  one super-frame of SIZE payload bytes, PART of them in each part;
  *                                             EMPTY parts have none
+ *      stamp 0|1                              frames' times of arrival are wanted, or not
  *      wait MS                                poll the port's descriptor
  *      fork idle                              a child that drops the ports and stays
  *      fork hold                              a child that joins those which are open and stays
@@ -212,7 +213,7 @@ static void do_arm(struct probe *p)
 
 static void do_recv(struct probe *p, const char *arguments)
 {
-	unsigned count = 0, ms = 0, n = 0, bad = 0, parts = 0, partial = 0;
+	unsigned count = 0, ms = 0, n = 0, bad = 0, parts = 0, partial = 0, stamped = 0;
 	struct fbuf last = { 0 };
 	uint64_t bytes = 0;
 	uint32_t longest = 0;
@@ -231,6 +232,7 @@ static void do_recv(struct probe *p, const char *arguments)
 			longest = FS_MAX(longest, frames[i]->total);
 			bad += !intact(frames[i], headers_of(frames[i]));
 			partial += is_partial(p, frames[i]);
+			stamped += frames[i]->stamp > 0 && frames[i]->stamp <= now;
 			last = *frames[i];
 			parts = FS_MAX(parts, parts_of(frames[i]));
 			fbuf_free(frames[i]);
@@ -240,8 +242,8 @@ static void do_recv(struct probe *p, const char *arguments)
 			break;
 	}
 	printf("{\"frames\":%u,\"bytes\":%" PRIu64 ",\"longest\":%u,\"bad\":%u,\"parts\":%u,\"gso\":%u,\"csum\":%u,"
-	       "\"partial\":%u,\"error\":%d}\n",
-	       n, bytes, longest, bad, parts, last.gso_size, last.csum, partial, p->rp->port->error);
+	       "\"partial\":%u,\"stamped\":%u,\"error\":%d}\n",
+	       n, bytes, longest, bad, parts, last.gso_size, last.csum, partial, stamped, p->rp->port->error);
 }
 
 /* A frame of @total bytes in parts of @part of payload, 0 = as many as fit; @empty ones of none behind the first. */
@@ -297,6 +299,12 @@ static void do_super(struct probe *p, const char *arguments)
 	}
 	printf("{\"taken\":%u,\"bad\":%" PRIu64 ",\"error\":%d}\n", taken, p->rp->port->stats.tx_bad,
 	       p->rp->port->error);
+}
+
+static void do_stamp(struct probe *p, const char *argument)
+{
+	p->rp->port->stamp = atoi(argument);
+	do_arm(p);
 }
 
 static void do_wait(struct probe *p, const char *argument)
@@ -406,6 +414,8 @@ static void command(struct probe ports[PORTS], const char *line)
 		do_recv(p, argument);
 	else if ((argument = argument_of(line, "super")))
 		do_super(p, argument);
+	else if ((argument = argument_of(line, "stamp")))
+		do_stamp(p, argument);
 	else if ((argument = argument_of(line, "wait")))
 		do_wait(p, argument);
 	else if ((argument = argument_of(line, "fork")))

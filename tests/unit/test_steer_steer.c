@@ -53,6 +53,31 @@ static void steer_heartbeat__old_reading_closes_the_question(void **state)
 	assert_int_equal(shared.beat[0].taken_ns, FS_SEC(2));
 }
 
+static void steer_stamps__last_as_long_as_one_wants_them(void **state)
+{
+	steer_stamps_on(&shared);
+	steer_stamps_on(&shared);
+	steer_stamps_off(&shared);
+	assert_int_not_equal(shared.stamp_key, 0);
+	steer_stamps_off(&shared);
+	assert_int_equal(shared.stamp_key, 0);
+}
+
+/* Stamps that lie about unlooked at since an earlier time must not pass for new ones. */
+static void steer_stamps_on__no_key_returns(void **state)
+{
+	uint64_t key[4];
+
+	for (int i = 0; i < 4; i++) {
+		steer_stamps_on(&shared);
+		key[i] = shared.stamp_key;
+		if (i == 1)
+			steer_stamps_off(&shared);
+		for (int j = 0; j < i; j++)
+			assert_int_not_equal(key[j], key[i]);
+	}
+}
+
 static struct steer_port wildcard(uint8_t protocol, uint8_t wild)
 {
 	return (struct steer_port){ .protocol = protocol, .wild = wild, .port = 53 };
@@ -164,6 +189,8 @@ int main(void)
 		cmocka_unit_test_setup(steer_heartbeat__nothing_asked_nothing_written, setup),
 		cmocka_unit_test_setup(steer_heartbeat__answers_with_now, setup),
 		cmocka_unit_test_setup(steer_heartbeat__old_reading_closes_the_question, setup),
+		cmocka_unit_test_setup(steer_stamps__last_as_long_as_one_wants_them, setup),
+		cmocka_unit_test_setup(steer_stamps_on__no_key_returns, setup),
 		cmocka_unit_test_setup(steer_port_add__wildcards_are_bits, setup),
 		cmocka_unit_test_setup(steer_port_add__mapped_any_is_a_wildcard, setup),
 		cmocka_unit_test_setup(steer_port_aside__is_the_ports_of_udp_alone, setup),

@@ -361,13 +361,17 @@ static int steer_to_queues(struct provider_handle *handle, const struct provider
 	return 0;
 }
 
-/* A joined process may hold the sockets: closing this one's would leave them where others may come. */
-static void steer_from_queues(struct provider_handle *handle)
+/* What closing descriptors does not undo. A joined process may hold the sockets, too: they would stay in the map. */
+static void leave_steering(struct provider_handle *handle)
 {
 	struct steer s = xdp_steer_of(handle);
 
-	for (uint32_t i = 0; i < handle->port->n_queues && s.fd[STEER_FD_XSKS] >= 0; i++)
+	if (s.fd[STEER_FD_XSKS] < 0)
+		return; /* its last holder is gone */
+	for (uint32_t i = 0; i < handle->port->n_queues; i++)
 		steer_set_xsk(&s, handle->port->first_queue + i, -1);
+	handle->port->stamp = false;
+	xdp_io_switch_stamps(xdp_port_of(handle));
 }
 
 /*
@@ -519,7 +523,7 @@ static void xdp_close(struct provider_handle *handle)
 	bool owner = is_owner(handle);
 
 	if (owner && p->beside)
-		steer_from_queues(handle);
+		leave_steering(handle);
 	detach(handle);
 	xdp_side_close(handle);
 	xdp_queues_close(handle);

@@ -17,8 +17,6 @@
 #include "provider/vnet/vnet.h"
 #include "sys/sys.h"
 
-#define STAMP_KEY 0x9e3779b97f4a7c15ULL /* odd; its bits look like no time's */
-
 enum {
 	AHEAD = 6, /* descriptors between a frame's prefetch and its turn */
 	KICK_SPARE_ROUNDS = 8, /* send calls beyond those the budget explains, then kick() gives up */
@@ -307,11 +305,14 @@ static inline void rx_idle(struct xdp_port *p, struct xdp_queue *q)
 
 void xdp_io_switch_stamps(struct xdp_port *p)
 {
-	if (p->base.stamp == (p->stamp_key != 0))
-		return;
-	/* Odd times odd: never 0, and new for the next 2^63 times. */
-	p->stamp_key = p->base.stamp ? (2 * ++p->stamp_turns - 1) * STAMP_KEY : 0;
-	fs_store_relaxed(&p->shared->stamp_key, p->stamp_key);
+	bool was = p->stamp_key != 0;
+
+	if (p->base.stamp && !was)
+		steer_stamps_on(p->shared);
+	if (!p->base.stamp && was)
+		steer_stamps_off(p->shared);
+	/* A port beside this one may have changed it. */
+	p->stamp_key = p->base.stamp ? fs_load_relaxed(&p->shared->stamp_key) : 0;
 }
 
 /* Who looks at metadata ends them: memory behind the next frame there must not tell its time. */

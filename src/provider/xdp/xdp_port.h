@@ -81,7 +81,6 @@ struct xdp_port {
 
 	/* times of arrival, by the program: see struct steer_stamp */
 	uint64_t stamp_key;    /* as in `shared`; 0 = off */
-	uint64_t stamp_turns;  /* how often that was switched on */
 
 	/* steering: a struct steer is made of these and a handle's descriptors */
 	struct steer_shared *shared; /* mapped at one address in every process; NULL before open */
