@@ -681,7 +681,7 @@ void steer_stamps_on(struct steer_shared *shared)
 
 void steer_stamps_off(struct steer_shared *shared)
 {
-	uint64_t key = __atomic_load_n(&shared->stamp_key, __ATOMIC_SEQ_CST);
+	__u64 key = __atomic_load_n(&shared->stamp_key, __ATOMIC_SEQ_CST);
 
 	/* Unless another port begins meanwhile: then the key is new, or about to be. */
 	if (__atomic_fetch_sub(&shared->stamp_users, 1, __ATOMIC_SEQ_CST) == 1)
