@@ -415,6 +415,11 @@ def long_python():
     yield from suite_results(suites.python(os.environ.get("FSOCK_MODULES", "").split() or suites.PYTHON_MODULES))
 
 
+def long_servers():
+    """redis' and memcached's own suites, each test as on the kernel (FSOCK_SUITES: which): over loopback off, "far" on fsock"""
+    yield from suite_results(suites.servers(os.environ.get("FSOCK_SUITES", "")))
+
+
 def long_families():
     """every API program in every address family, also where the family should not matter"""
     yield from pytest_results("families", ["tests/system/test_api.py", "--families=all"])
@@ -478,7 +483,7 @@ def long_epoll_stress():
 
 
 LONG = {"fuzz": long_fuzz, "sim": long_sim, "demo": long_demo, "kill": long_kill, "python": long_python,
-        "families": long_families, "packet": long_packet, "programs": long_programs,
+        "servers": long_servers, "families": long_families, "packet": long_packet, "programs": long_programs,
         "bench": long_bench, "tcp_loss": long_tcp_loss, "tcp_soak": long_tcp_soak,
         "soak": long_soak, "epoll_stress": long_epoll_stress}
 

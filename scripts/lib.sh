@@ -18,6 +18,7 @@ packages_check="iproute2 util-linux procps ethtool nftables sockperf iperf3 bind
 	openbsd-inetd systemd apache2-bin hey musl-tools strace chrony mandoc bash-completion zsh python3-pytest
 	valgrind libclang-rt-14-dev binutils libjemalloc2"
 packages_long_python="libpython3.11-testsuite"
+packages_long_servers="dpkg-dev tcl"
 packages_long_programs="openjdk-17-jdk-headless"
 packages_bench="iproute2 sockperf bind9-dnsutils dnsmasq-base ethtool linuxptp gnuplot-nox nginx-light curl
 	redis-server redis-tools memcached libmemcached-tools wrk postgresql-15"
