@@ -135,9 +135,17 @@ def _open(pid):
     return [sock for sock in fsock.sockets(fsock.stat(pid)) if sock["fd"] != -1]
 
 
+def connected(side):
+    """Local ports of the kernel's connections, those in TIME-WAIT too."""
+    return {int(line.split()[3].rpartition(":")[2]) for line in side.run(["ss", "-Htna"]).out.splitlines()}
+
+
 def held(side):
-    """Local ports that nobody can listen at, and that no connection of the kernel's has: one that ended a while ago may."""
-    found = set()
+    """
+    Local ports that nobody can listen at, and that no connection of the kernel's has: one that ended a while ago may, and
+    may leave TIME-WAIT while we look.
+    """
+    found, taken = set(), connected(side)
     with side.inside():
         for port in range(PORTS[0], PORTS[1] + 1):
             with socket.socket() as sock:
@@ -146,7 +154,7 @@ def held(side):
                     sock.bind(("0.0.0.0", port))
                 except OSError:
                     found.add(port)
-    return found - {int(line.split()[3].rpartition(":")[2]) for line in side.run(["ss", "-Htna"]).out.splitlines()}
+    return found - taken
 
 
 @pytest.mark.alone
