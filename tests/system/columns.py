@@ -138,13 +138,6 @@ def _reserve_control_fd():
             os.close(spare)
 
 
-def _on_control_fd(end):
-    """Make @end descriptor CONTROL_FD of the child."""
-    def move():
-        os.dup2(end.fileno(), CONTROL_FD, inheritable=True)
-    return move
-
-
 def execute(pair, path, peer_path, case, family, column, timeout=60):
     """Run one case in one column."""
     _reserve_control_fd()
@@ -155,7 +148,7 @@ def execute(pair, path, peer_path, case, family, column, timeout=60):
     peer_argv, peer_env = command(column if column in "AP" else "K", [peer_path, peer_family], **PATIENT)
     argv, env = command(column, [path, case, family], **OPTIONS.get(source(pathlib.Path(path).name[4:]), {}))
     with mine, theirs, pair.b.popen(peer_argv, env={**peer_env, **peer_report.env}, cpu=cpu[1],
-                                    fds=(CONTROL_FD, peer_report.fd), preexec=_on_control_fd(theirs)) as peer:
+                                    fds=(peer_report.fd,), numbers={CONTROL_FD: theirs.fileno()}) as peer:
         theirs.close()  # so that a peer that dies is seen at once
         # No settimeout() here: it would make the program's end non-blocking, too.
         mine.send(b"ready")
@@ -166,7 +159,7 @@ def execute(pair, path, peer_path, case, family, column, timeout=60):
         if not started:
             raise AssertionError(f"the peer did not start: {peer.err}")
         done = pair.a.run([*argv], env={**env, **report.env}, cpu=cpu[0], timeout=timeout,
-                          fds=(CONTROL_FD, report.fd), preexec=_on_control_fd(mine))
+                          fds=(report.fd,), numbers={CONTROL_FD: mine.fileno()})
         mine.close()  # the peer ends now, and reports what it had open
         proc.until(lambda: not peer.alive())
     sockets, peers = report.sockets(), peer_report.sockets()
