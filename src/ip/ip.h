@@ -134,6 +134,7 @@ struct ip_env {
 	void *udp;     /* struct udp_stack of the stack */
 	void *tcp;     /* struct tcp_stack of the stack; NULL with tcp_input */
 	const struct tcp_ops *tcp_ops; /* what the caller does for TCP (tcp/tcp.h); as tcp_input */
+	uint32_t passed; /* stacks beside this one that have looked at the frames of this call, by bit (tcp/shares.h) */
 	fs_ns now;     /* time of the call, up to a second old: marks next hops as used */
 	int no_route;  /* written by tcp_ops.resolve(): why it returned NULL, positive errno; 0 = there is a route */
 };

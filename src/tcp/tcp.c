@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "ip/header.h"
 #include "tcp/request.h"
+#include "tcp/shares.h"
 #include "tcp/tcp_internal.h"
 #include "tcp/timewait.h"
 #include "wire/protocol.h"
@@ -117,8 +118,11 @@ struct tcp_end *tcp_end_find(const struct tcp_stack *tcp, const struct ip_addr *
 
 void tcp_end_insert(struct tcp_stack *tcp, struct tcp_end *end)
 {
-	table_insert(&tcp->ends, &end->node,
-		     tcp_end_hash(tcp, &end->local, end->local_port, &end->remote, end->remote_port));
+	uint32_t hash = tcp_end_hash(tcp, &end->local, end->local_port, &end->remote, end->remote_port);
+
+	table_insert(&tcp->ends, &end->node, hash);
+	if (tcp->shares)
+		tcp_shares_add(tcp->shares, hash, tcp->index);
 }
 
 void tcp_end_remove(struct tcp_stack *tcp, struct tcp_end *end)
@@ -126,6 +130,8 @@ void tcp_end_remove(struct tcp_stack *tcp, struct tcp_end *end)
 	if (tcp->last == end)
 		tcp->last = NULL;
 	table_remove(&tcp->ends, &end->node);
+	if (tcp->shares)
+		tcp_shares_remove(tcp->shares, end->node.hash, tcp->index);
 }
 
 /* --- verification --- */
@@ -205,6 +211,33 @@ static inline struct tcp_end *find(struct tcp_stack *tcp, const struct packet *p
 	return end;
 }
 
+#define EVERYBODY UINT32_MAX /* has looked: home answers */
+
+/* What nobody here knows: may a sister? True: she has the frame. A SYN finds a listener in any stack, so what no
+ * sister knows stays here, unless there is none and home was not asked. */
+static __attribute__((noinline)) bool pass_on(struct tcp_stack *tcp, const struct ip_env *env, const struct packet *p,
+					      struct fbuf *frame)
+{
+	uint32_t hash = tcp_end_hash(tcp, &p->dst, p->dst_port, &p->src, p->src_port);
+	uint32_t passed = env->passed | 1u << tcp->index;
+	uint32_t others = tcp_shares_of(tcp->shares, hash) & ~passed;
+
+	if (!others && tcp_listener_find(tcp, &p->dst, p->dst_port, &p->src, p->src_port, frame->ifindex))
+		return false;
+	if (!others)
+		others = 1u & ~passed;
+	if (!others && tcp->index != 0) { /* home has passed it on before it looked at its own listener */
+		others = env->passed != EVERYBODY;
+		passed = EVERYBODY;
+	}
+	if (!others)
+		return false;
+	frame->csum = frame->csum == FBUF_CSUM_UNKNOWN ? (uint8_t)FBUF_CSUM_VERIFIED : frame->csum;
+	fbuf_push(frame, p->l4_offset);
+	env->tcp_ops->pass_on(env->context, frame, (unsigned)__builtin_ctz(others), passed);
+	return true;
+}
+
 /* Everything but connections. */
 static __attribute__((noinline)) void deliver_rare(struct tcp_stack *tcp, const struct ip_env *env,
 						   struct tcp_end *end, struct tcp_in *in)
@@ -247,6 +280,9 @@ void tcp_input(const struct ip_env *env, const struct packet *p, struct fbuf *fr
 	why = FS_CTR_drop_tcp_checksum;
 	if (__builtin_expect(!is_intact(env, tcp->ip, p, frame), 0))
 		goto drop;
+	end = find(tcp, p);
+	if (__builtin_expect(!end && tcp->shares, 0) && pass_on(tcp, env, p, frame))
+		return;
 	why = FS_CTR_drop_tcp_header;
 	hdr_len = tcp_parse(&in.h, frame->data, frame->len);
 	/* A malformed option ends the list, as in Linux: what came before it counts (MUST-7). */
@@ -268,7 +304,6 @@ void tcp_input(const struct ip_env *env, const struct packet *p, struct fbuf *fr
 		in.frame = NULL;
 	}
 	tcp->ip->counters[FS_CTR_tcp_segments_in] += in.segments;
-	end = find(tcp, p);
 	if (__builtin_expect(end && end->kind == TCP_END_CONN, 1))
 		tcp_conn_input((struct tcp_conn *)(void *)end, env, &in);
 	else

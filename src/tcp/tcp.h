@@ -103,6 +103,10 @@ struct tcp_ops {
 	/* The engine lets go of @conn, which its user had closed: last call for it, memory is gone after.
 	 * @data is tcp_conn.user. NULL = nobody needs to know. */
 	void (*released)(void *context, struct tcp_conn *conn, void *user);
+
+	/* A sister may know whose @frame is, whole from its link header on: it goes to @stack. @passed: who has looked
+	 * at it by now. Takes the frame. Never NULL where tcp_stack.shares is set. */
+	void (*pass_on)(void *context, struct fbuf *frame, unsigned stack, uint32_t passed);
 };
 
 /* What a stack does where no connection says otherwise. tcp_config_default() is Linux's defaults. */
@@ -225,6 +229,8 @@ struct tcp_fastopen_entry {
 };
 enum { TCP_FASTOPEN_CACHE = 64 };
 
+struct tcp_shares;
+
 struct tcp_stack {
 	struct ip_stack *ip;	  /* borrowed */
 	struct tcp_end *last;	  /* the last segment's: a burst of one connection skips the hash. NULL = no hint */
@@ -241,7 +247,9 @@ struct tcp_stack {
 				   * was when tcp_release_acks() looked last, or came since */
 	struct list tw_age;	  /* struct tcp_tw, oldest first */
 	uint32_t n_tw;
-	struct siphash_key key;	  /* of the tables */
+	struct siphash_key key;	  /* of the tables. Sisters have the same, and the same secrets */
+	struct tcp_shares *shares; /* which tuples sisters know (shares.h); NULL = it has none */
+	uint8_t index;		  /* of this stack there. The first one, home, answers for what nobody knows */
 	struct siphash_key secret[3]; /* enum tcp_secret; random, from the context */
 	uint32_t n_conns;	  /* not freed yet, closed ones included */
 	uint32_t n_orphans;	  /* of them, closed by their users */
