@@ -307,6 +307,8 @@ int api_listen(struct fsock_channel *ch, int backlog)
 		ret = give_socket(ch, API_LISTENER);
 	if (ret == 0 && !bound)
 		ret = bind_to(ch, 0);
+	if (ret == 0 && ch->ctx)
+		stream_stand_alone(ch->ctx, ch->fd);
 	if (ret == 0)
 		ret = ch->ctx ? stream_listen(ch->ctx, ch->fd, backlog) : CONTEXT_KERNEL;
 	if (ret == CONTEXT_KERNEL)

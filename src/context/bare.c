@@ -99,7 +99,7 @@ static int begin_wait(struct context *ctx, struct bare *bare, struct blocker *b,
 /* Wait a little; @b is zero before the first time. 0: look again, or why not. */
 static int pause_for(struct context *ctx, struct bare *bare, struct blocker *b, fs_ns wait)
 {
-	struct pollfd fds[2];
+	struct pollfd fds[BLOCKER_SPARE];
 	int ret;
 
 	if (wait == 0)

@@ -17,6 +17,7 @@
 #include "context/bare.h"
 #include "context/helper.h"
 #include "context/internal.h"
+#include "context/sister.h"
 #include "context/stay.h"
 #include "context/thread.h"
 #include "context/turn.h"
@@ -93,7 +94,7 @@ static int admit(struct blocker *b)
  * descriptor left for it there is none, and sleep_now() sleeps in slices. */
 static void refresh_sleep_set(struct context *ctx)
 {
-	struct context_thread *t = &context_thread;
+	struct context_sleep *t = &context_thread.sleep[ctx->index];
 	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
 
 	if (t->epfd == 0) {
@@ -103,7 +104,7 @@ static void refresh_sleep_set(struct context *ctx)
 			return;
 		t->epfd = fd;
 		context_fd_set(ctx, fd, FD_OURS, t, 0); /* the program must not close it */
-		pthread_setspecific(ctx->thread_key, t); /* so that the thread's end closes it */
+		pthread_setspecific(ctx->thread_key, &context_thread); /* so that the thread's end closes it */
 		t->ports_serial = ctx->stack->ports_serial - 1;
 		sys_epoll_ctl(fd, EPOLL_CTL_ADD, ctx->doorbell[ctx->slot], &event);
 	}
@@ -144,20 +145,25 @@ static void note_sleeper(const struct stay_object *o, unsigned slot, bool asleep
 		sleepers_remove(sleepers, slot);
 }
 
-static void count_sleeper(struct blocker *b)
+/* What the sleep is for in the stack @ctx; NULL = nothing. */
+static struct stay *stay_in(const struct blocker *b, const struct context *ctx)
 {
-	for (unsigned i = 0; i < b->stay->n; i++)
-		note_sleeper(&b->stay->on[i], b->ctx->slot, true);
-	b->ctx->stack->proc[b->ctx->slot].sleepers++;
-	b->ctx->stack->proc[b->ctx->slot].light += b->light;
+	if (ctx == b->ctx)
+		return b->stay;
+	return b->sisters ? b->sisters[ctx->index] : NULL;
 }
 
-static void uncount_sleeper(struct blocker *b)
+/* One more or one less sleeper. Lock held. */
+static void count_sleeper(const struct blocker *b, struct context *ctx, bool asleep)
 {
-	for (unsigned i = 0; i < b->stay->n; i++)
-		note_sleeper(&b->stay->on[i], b->ctx->slot, false);
-	b->ctx->stack->proc[b->ctx->slot].sleepers--;
-	b->ctx->stack->proc[b->ctx->slot].light -= b->light;
+	const struct stay *stay = stay_in(b, ctx);
+	struct stack_proc *p = &ctx->stack->proc[ctx->slot];
+
+	for (unsigned i = 0; stay && i < stay->n; i++)
+		note_sleeper(&stay->on[i], ctx->slot, asleep);
+	p->sleepers += asleep ? 1 : UINT32_MAX;
+	if (b->light)
+		p->light += asleep ? 1 : UINT32_MAX;
 }
 
 /* Figures as they are now, in case this is a long sleep. */
@@ -177,29 +183,57 @@ static void tell(struct blocker *b)
 /* Do frames wake this thread? */
 static void watch_ports(struct context *ctx, bool on)
 {
+	struct context_sleep *t = &context_thread.sleep[ctx->index];
 	struct epoll_event event = { .events = on ? EPOLLIN : 0 };
 
-	if (context_thread.ports_off == !on || context_thread.epfd <= 0)
+	if (t->ports_off == !on || t->epfd <= 0)
 		return;
-	context_thread.ports_off = !on;
+	t->ports_off = !on;
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		if (ctx->handle[i].ops)
-			sys_epoll_ctl(context_thread.epfd, EPOLL_CTL_MOD, ctx->handle[i].ops->wait_fd(&ctx->handle[i]), &event);
+			sys_epoll_ctl(t->epfd, EPOLL_CTL_MOD, ctx->handle[i].ops->wait_fd(&ctx->handle[i]), &event);
 }
 
 /* It looks after frames and timers while it sleeps. */
-static void take_watch(struct blocker *b)
+static void take_watch(struct blocker *b, struct context *ctx)
 {
-	struct context *ctx = b->ctx;
-
 	turn_resign(ctx);
 	if (segments_held(ctx))
 		segments_release(ctx, FS_NEVER);
-	b->timers_at = segments_next(ctx);
+	b->timers_at = FS_MIN(b->timers_at, segments_next(ctx));
 }
 
-/* Publish "sleeping". Under the lock: who delivers holds it too, so it is ordered with the look at the
- * queues that follows. */
+/* The stack @ctx knows that this thread sleeps. Lock held: who delivers holds it too, so it is ordered with the look at
+ * the queues that follows. */
+static void arm_in(struct blocker *b, struct context *ctx)
+{
+	if (b->light)
+		helper_heed(ctx, ctx->now + TURN_LATE_NS);
+	else
+		take_watch(b, ctx);
+	watch_ports(ctx, !b->light);
+	count_sleeper(b, ctx, true);
+	for (unsigned i = 0; i < ctx->n_handles && !b->light; i++)
+		if (ctx->handle[i].ops)
+			ctx->handle[i].ops->arm(&ctx->handle[i]);
+}
+
+static __attribute__((noinline)) void arm_sisters(struct blocker *b)
+{
+	for (unsigned i = 0; i < b->ctx->n_stacks; i++) {
+		struct context *o = b->ctx->stacks[i];
+
+		if (o == b->ctx || !sister_enter(o))
+			continue;
+		refresh_sleep_set(o);
+		o->now = host_clock_now(&o->clock);
+		arm_in(b, o);
+		b->armed_sisters |= (uint8_t)(1u << i);
+		sister_leave(o);
+	}
+}
+
+/* Publish "sleeping". */
 static int arm(struct blocker *b)
 {
 	struct context *ctx = b->ctx;
@@ -212,39 +246,49 @@ static int arm(struct blocker *b)
 	}
 	refresh_sleep_set(ctx);
 	tell(b);
-	b->light = context_thread.epfd > 0 && helper_runs(ctx) && turn_driven(ctx);
+	b->light = context_thread.sleep[ctx->index].epfd > 0 && helper_runs(ctx) && turn_driven(ctx);
 	b->timers_at = FS_NEVER;
-	if (b->light)
-		helper_heed(ctx, ctx->now + TURN_LATE_NS);
-	else
-		take_watch(b);
-	watch_ports(ctx, !b->light);
-	count_sleeper(b);
-	for (unsigned i = 0; i < ctx->n_handles && !b->light; i++)
-		if (ctx->handle[i].ops)
-			ctx->handle[i].ops->arm(&ctx->handle[i]);
+	arm_in(b, ctx);
 	b->armed = true;
 	context_unlock(ctx);
+	if (__builtin_expect(ctx->n_stacks > 1, 0))
+		arm_sisters(b);
 	return 0;
 }
 
 /* Lock held. */
-static void disarm(struct blocker *b)
+static void disarm_in(struct blocker *b, struct context *ctx)
 {
-	struct context *ctx = b->ctx;
-
-	if (!b->armed)
-		return;
-	b->armed = false;
-	uncount_sleeper(b);
+	count_sleeper(b, ctx, false);
 	if (!b->light)
 		helper_heed(ctx, ctx->now + (turn_relied_on(ctx) ? 2 * TURN_LATE_NS : HELPER_SOON));
-	if (b->owner_ended)
-		ctx->next_look = 0; /* the call's next turn takes over */
-	b->owner_ended = false;
 	for (unsigned i = 0; i < ctx->n_handles && !b->light; i++)
 		if (ctx->handle[i].ops)
 			ctx->handle[i].ops->disarm(&ctx->handle[i]);
+}
+
+static void disarm(struct blocker *b)
+{
+	if (!b->armed)
+		return;
+	b->armed = false;
+	disarm_in(b, b->ctx);
+	if (b->owner_ended)
+		b->ctx->next_look = 0; /* the call's next turn takes over */
+	b->owner_ended = false;
+}
+
+/* No lock held. */
+static __attribute__((noinline)) void disarm_sisters(struct blocker *b)
+{
+	for (unsigned i = 0; b->armed_sisters; i++, b->armed_sisters >>= 1) {
+		struct context *o = b->ctx->stacks[i];
+
+		if (!(b->armed_sisters & 1) || !sister_enter(o))
+			continue;
+		disarm_in(b, o);
+		sister_leave(o);
+	}
 }
 
 static struct timespec to_timespec(fs_ns ns)
@@ -252,17 +296,50 @@ static struct timespec to_timespec(fs_ns ns)
 	return (struct timespec){ .tv_sec = ns / FS_SEC(1), .tv_nsec = ns % FS_SEC(1) };
 }
 
+/* Entries behind the call's own: signals, and what this thread sleeps on of each stack. Returns how many. */
+static unsigned own_entries(const struct context *ctx, struct pollfd *fds)
+{
+	fds[0] = (struct pollfd){ .fd = ctx->signal_fd, .events = POLLIN };
+	for (unsigned i = 0; i < ctx->n_stacks; i++) {
+		int epfd = fs_load_relaxed(&context_thread.sleep[i].epfd);
+
+		fds[1 + i] = (struct pollfd){ .fd = epfd > 0 ? epfd : -1, .events = POLLIN };
+	}
+	return 1 + ctx->n_stacks;
+}
+
+/* Clears the doorbells' edges; what the ports have stays. */
+static void answer_bells(struct blocker *b, const struct pollfd *sets, unsigned n)
+{
+	struct epoll_event rung[4];
+
+	for (unsigned i = 0; i < n; i++) {
+		int events = sets[i].revents ? sys_epoll_pwait(sets[i].fd, rung, FS_ARRAY_SIZE(rung), 0, NULL) : 0;
+
+		for (int k = 0; k < events; k++)
+			b->owner_ended |= rung[k].data.u64 == OWNER_ENDED;
+	}
+}
+
+/* Would nothing of our own end the sleep? @own: own_entries() made them. */
+static bool is_blind(const struct blocker *b, const struct pollfd *own)
+{
+	uint32_t stacks = 1u << b->ctx->index | b->armed_sisters;
+	bool blind = own[0].fd < 0;
+
+	for (unsigned i = 0; i < b->ctx->n_stacks; i++)
+		blind |= (stacks & 1u << i) && own[1 + i].fd < 0;
+	return blind;
+}
+
 static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 {
 	struct context *ctx = b->ctx;
 	struct timespec limit, *until = NULL;
-	struct epoll_event rung[4];
-	int epfd = fs_load_relaxed(&context_thread.epfd), saved = errno;
-	fs_ns left = epfd <= 0 || ctx->signal_fd < 0 ? BLIND_NS : FS_NEVER;
+	unsigned own = own_entries(ctx, fds + n);
+	int saved = errno;
+	fs_ns left = is_blind(b, fds + n) ? BLIND_NS : FS_NEVER;
 
-	epfd = epfd > 0 ? epfd : -1;
-	fds[n] = (struct pollfd){ .fd = epfd, .events = POLLIN };
-	fds[n + 1] = (struct pollfd){ .fd = ctx->signal_fd, .events = POLLIN };
 	if (fs_load_relaxed(&ctx->stack->lingering))
 		left = FS_MIN(left, LINGER_NS); /* heirs that exec or end do not ring */
 	if (b->untold)
@@ -279,25 +356,23 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 	if (b->light)
 		fs_fetch_add(&ctx->stack->counter[FS_CTR_sleeps_light], 1);
 	b->slept = b->ever_slept = true;
-	/* libc's own: a cancellation point. With signals blocked it fails only where two more entries are
+	/* libc's own: a cancellation point. With signals blocked it fails only where the entries of our own are
 	 * more than RLIMIT_NOFILE, so sleep without them. */
-	if (ctx->libc_ppoll(fds, n + 2, until, NULL) < 0) {
+	if (ctx->libc_ppoll(fds, n + own, until, NULL) < 0) {
 		errno = saved;
 		limit = to_timespec(FS_MIN(left, BLIND_NS));
 		ctx->libc_ppoll(fds, n, &limit, NULL);
-		fds[n].revents = POLLIN;
+		for (unsigned i = 1; i < own; i++)
+			fds[n + i].revents = POLLIN;
 	}
-	if (fds[n].revents) { /* clears the doorbell's edge; what the ports have stays */
-		int events = sys_epoll_pwait(epfd, rung, FS_ARRAY_SIZE(rung), 0, NULL);
-
-		for (int i = 0; i < events; i++)
-			b->owner_ended |= rung[i].data.u64 == OWNER_ENDED;
-	}
+	answer_bells(b, fds + n + 1, own - 1);
 	if (context_lock(ctx)) {
 		disarm(b);
 		context_unlock(ctx);
 	}
 	b->armed = false; /* without the lock: on a broken stack nobody counts sleepers */
+	if (__builtin_expect(b->armed_sisters, 0))
+		disarm_sisters(b);
 	return admit(b);
 }
 
@@ -370,6 +445,8 @@ static __attribute__((noinline)) void answer_all(struct context *ctx)
 	ctx->now = host_clock_now(&ctx->clock);
 	turn_end(ctx);
 	context_unlock(ctx);
+	if (ctx->n_stacks > 1)
+		sisters_flush(ctx);
 }
 
 static void cancelled(void *arg)
@@ -417,6 +494,33 @@ static void learn(const struct blocker *b)
 	spin_learn(&context_thread.spin, b->ctx->spin_limit, waited, b->ever_slept);
 }
 
+void blocker_disarm(struct blocker *b)
+{
+	if (b->armed && context_lock(b->ctx)) {
+		disarm(b);
+		context_unlock(b->ctx);
+	}
+	disarm_sisters(b);
+}
+
+static __attribute__((noinline)) void end_in_sisters(struct blocker *b)
+{
+	disarm_sisters(b);
+	for (unsigned i = 0; b->sisters && i < b->ctx->n_stacks; i++) {
+		struct context *o = b->ctx->stacks[i];
+
+		if (!b->sisters[i])
+			continue;
+		if (sister_enter(o)) {
+			stay_end(o, b->sisters[i]);
+			sister_leave(o);
+		} else {
+			stay_drop(b->sisters[i]);
+		}
+		b->sisters[i] = NULL;
+	}
+}
+
 void blocker_end(struct blocker *b)
 {
 	struct context *ctx = b->ctx;
@@ -432,6 +536,8 @@ void blocker_end(struct blocker *b)
 	} else {
 		stay_drop(b->stay);
 	}
+	if (__builtin_expect(ctx->n_stacks > 1, 0))
+		end_in_sisters(b);
 	if (b->blocked)
 		signal_restore(b->saved);
 	b->ctx = NULL;

@@ -34,9 +34,12 @@
 
 struct stay;
 
+enum { BLOCKER_SPARE = 1 + CONTEXT_STACKS };
+
 struct blocker {
 	struct context *ctx;
 	struct stay *stay;	/* what the sleep is for; the blocker's to end. Set after blocker_init() */
+	struct stay **sisters;	/* the same in other stacks, by index, an array of the caller's; NULL = nothing there */
 	fs_ns deadline;		/* FS_NEVER = no limit */
 	bool restartable;	/* SA_RESTART applies to the call */
 	bool spin_allowed;	/* something polled in user space can end the wait */
@@ -47,11 +50,18 @@ struct blocker {
 	signal_set mask;	/* in force during the call: the caller's or the one given */
 	signal_set saved;	/* to restore */
 	bool user_mask, blocked, armed, slept, ever_slept;
+	uint8_t armed_sisters;	/* by bit of the index */
 	bool owner_ended;	/* a process that owns a port ended while this one slept */
 	bool light;		/* it sleeps, and somebody else takes frames (turn.h) */
 	bool untold;		/* figures of ports are still to be published */
 	fs_ns timers_at;	/* when TCP's timers want somebody awake; FS_NEVER = not */
 };
+
+/* When a wait of @limit ns from now on ends; -1 = never. */
+static inline fs_ns blocker_deadline(fs_ns limit)
+{
+	return limit < 0 ? FS_NEVER : host_clock_kernel() + limit;
+}
 
 /* @mask: signal mask for the duration (ppoll and friends), kernel form; NULL = leave it. */
 void blocker_init(struct blocker *b, struct context *ctx, fs_ns deadline, bool restartable,
@@ -59,11 +69,14 @@ void blocker_init(struct blocker *b, struct context *ctx, fs_ns deadline, bool r
 
 /*
  * Wait a little for one of @fds (whatever the kernel may report) or anything the stack takes.
- * fds must have room for two more entries behind @n.
+ * fds must have room for BLOCKER_SPARE more entries behind @n.
  * Return: 0 look again; -EINTR, also in a child that a signal handler made in between; -ETIMEDOUT the
  * deadline passed; CONTEXT_KERNEL the stack broke, or has nothing of what a confined process waits for: make libc's call.
  */
 int blocker_pause(struct blocker *b, struct pollfd *fds, unsigned n);
+
+/* What the sleep is for is about to change: the next pause publishes anew. */
+void blocker_disarm(struct blocker *b);
 
 /* Let go of everything: wakes nobody, restores the mask. Twice is once. */
 void blocker_end(struct blocker *b);

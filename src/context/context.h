@@ -34,9 +34,21 @@
 /* ppoll() with the signal mask as the kernel takes it, or NULL. */
 typedef int context_ppoll_fn(struct pollfd *, unsigned long, const struct timespec *, const void *);
 
+enum { CONTEXT_STACKS = 8 /* of one process */ };
+
 struct context {
 	struct stack *stack;   /* shared, never NULL once the context is published */
 	struct fd_table fds;
+	/* The stacks of this process by their index, home first, this one among them (sister.h). In each the same; more
+	 * come at a time, under home's lock, and n_stacks is stored last. Any thread. */
+	struct context *stacks[CONTEXT_STACKS];
+	unsigned n_stacks;
+	unsigned index;	       /* of this one; 0 = home */
+	uint32_t entered;      /* how often who drives it for another stack entered it again (sister.c). Lock held */
+	uintptr_t outer_frame; /* context_thread.lock_frame before a sister's caller entered (sister.h) */
+	bool undivided;	       /* home serves all queues: sisters could not open their share */
+	uint32_t halves_turn;  /* odd: sisters' halves of epoll sets are looked at first, the next time; atomic */
+	uint32_t to_tell;      /* sisters, by index, for whom something is in the passages since they were told */
 	struct ip_env env;     /* lent to the engine */
 	struct host_clock clock;
 	uint32_t *alive;       /* in a page that fork and clone wipe: CONTEXT_BORN = this is a child that has

@@ -334,7 +334,7 @@ static int begin_wait(struct context *ctx, int fd, struct blocker *b)
 /* Nothing there: wait for it. */
 static ssize_t receive_blocking(struct context *ctx, int fd, struct datagram *d)
 {
-	struct pollfd fds[3] = { { .fd = fd, .events = POLLIN } };
+	struct pollfd fds[1 + BLOCKER_SPARE] = { { .fd = fd, .events = POLLIN } };
 	BLOCKER(b);
 	ssize_t n = begin_wait(ctx, fd, &b);
 	bool nonblock; /* since it waits: as in the kernel, too late */

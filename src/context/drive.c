@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "context/internal.h"
+#include "context/sister.h"
 #include "context/stamp.h"
 #include "context/thread.h"
 #include "socket/epoll.h"
@@ -61,7 +62,7 @@ void context_engine_init(struct context *ctx, const struct siphash_key key[3],
 
 void context_lend(struct context *ctx)
 {
-	ctx->env.input = udp_input;
+	ctx->env.input = ctx->index == 0 ? udp_input : sister_pass_datagram;
 	ctx->env.readable = readable;
 	ctx->env.context = ctx;
 	ctx->env.udp = &ctx->stack->udp;
@@ -91,7 +92,7 @@ __attribute__((always_inline)) static inline unsigned poll_port(struct context *
 	return n;
 }
 
-unsigned context_poll(struct context *ctx)
+unsigned context_poll_alone(struct context *ctx)
 {
 	ctx->now = host_clock_now(&ctx->clock);
 	ctx->env.now = ctx->now;
@@ -103,10 +104,21 @@ unsigned context_poll(struct context *ctx)
 	return context_take(ctx);
 }
 
+unsigned context_poll(struct context *ctx)
+{
+	unsigned taken = context_poll_alone(ctx);
+
+	if (__builtin_expect(ctx->n_stacks > 1, 0))
+		taken += sisters_poll(ctx);
+	return taken;
+}
+
 unsigned context_take(struct context *ctx)
 {
 	unsigned taken = 0;
 
+	if (__builtin_expect(ctx->stack->family != NULL, 0))
+		taken = sister_receive(ctx);
 	for (unsigned i = 0; i < ctx->n_handles; i++) {
 		unsigned n = ctx->handle[i].ops ? poll_port(ctx, i) : 0;
 

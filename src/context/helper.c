@@ -16,6 +16,7 @@
 
 #include "context/handover.h"
 #include "context/internal.h"
+#include "context/sister.h"
 #include "context/thread.h"
 #include "context/turn.h"
 #include "sys/sys.h"
@@ -89,6 +90,8 @@ static void drive(struct context *ctx, bool is_away)
 	context_take(ctx);
 	if (is_away && segments_held(ctx))
 		segments_release(ctx, FS_NEVER);
+	if (ctx->to_tell)
+		sisters_tell(ctx);
 	context_ring(ctx);
 }
 
@@ -228,13 +231,19 @@ static void *run(void *arg)
 
 /* --- coming and going --- */
 
+static void close_set(struct context *ctx)
+{
+	if (ctx->helper.epfd > 0)
+		sys_close(ctx->helper.epfd);
+	ctx->helper.epfd = 0;
+}
+
 static void close_descriptors(struct context *ctx)
 {
 	if (ctx->helper.kick > 0)
 		sys_close(ctx->helper.kick);
-	if (ctx->helper.epfd > 0)
-		sys_close(ctx->helper.epfd);
-	ctx->helper.kick = ctx->helper.epfd = 0;
+	ctx->helper.kick = 0;
+	close_set(ctx);
 }
 
 static int start(struct context *ctx)
@@ -244,7 +253,8 @@ static int start(struct context *ctx)
 	pthread_t thread;
 	int ret;
 
-	ctx->helper.kick = sys_fd_raise(sys_eventfd(0, O_CLOEXEC | O_NONBLOCK), ctx->fd_floor);
+	if (ctx->helper.kick <= 0)
+		ctx->helper.kick = sys_fd_raise(sys_eventfd(0, O_CLOEXEC | O_NONBLOCK), ctx->fd_floor);
 	ctx->helper.epfd = sys_fd_raise(sys_epoll_create1(EPOLL_CLOEXEC), ctx->fd_floor);
 	if (ctx->helper.kick < 0 || ctx->helper.epfd < 0)
 		return -EMFILE;
@@ -312,8 +322,8 @@ void helper_stop(struct context *ctx)
 	sys_write(ctx->helper.kick, &one, sizeof(one));
 	pthread_join(ctx->helper.thread, NULL);
 	wake_program(ctx); /* light sleepers relied on it */
-	locked = context_lock(ctx); /* who kicks holds it: the number may be the program's in a moment */
-	close_descriptors(ctx);
+	locked = context_lock(ctx);
+	close_set(ctx); /* not what it is kicked by: a sister's driver does that without the lock */
 	if (locked)
 		context_unlock(ctx);
 	fs_store_release(&ctx->helper.state, (uint32_t)STATE_NONE);

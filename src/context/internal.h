@@ -24,6 +24,9 @@ struct epoll_set;
 /* As context_lock(), but false as well when the holder is stopped. No lock before. */
 bool context_lock_unless_stopped(struct context *ctx);
 
+/* The same, but false as well when anybody has it. No lock before but sisters'. */
+bool context_trylock(struct context *ctx);
+
 /*
  * Of a call of this thread that was at stack address @frame, and one that is at @here: is the first one
  * over, left by longjmp()? Of two that are under way the later one is a signal handler's, whose frames
@@ -38,6 +41,11 @@ uint32_t context_tid(void);
 bool context_is_dead(uint32_t tid);
 
 /* --- start.c --- */
+
+/* One more stack for the process of @home, with its options, nothing in it yet. NULL: memory, address space,
+ * descriptors. And back. */
+struct context *context_make_sister(struct context *home, unsigned index);
+void context_discard_sister(struct context *ctx);
 
 /* In a child: control sockets of its own, for the inherited ones answer the parent too. */
 int context_reopen_control(struct context *ctx);
@@ -213,7 +221,11 @@ void context_reap(struct context *ctx);
  */
 int context_port(struct context *ctx, uint32_t ifindex, int *reason);
 
-/* The same without opening: -1 = not open. */
+/* In a sister: the port of its share of queues beside @home, that of home's. 0, also where it has none; -errno. Both
+ * locks held. */
+int context_port_beside(struct context *ctx, const struct provider_handle *home);
+
+/* The same as context_port() without opening: -1 = not open. */
 int context_port_find(const struct context *ctx, uint32_t ifindex);
 /* The longest super-frame of UDP it takes now; 0 = none. */
 uint16_t context_port_udp_gso(const struct provider_port *port);
@@ -472,6 +484,9 @@ void context_narrow(struct sock *s, int fd);
 void context_brace(struct context *ctx, bool on);
 
 /* --- drive.c --- */
+
+/* context_poll() of this stack alone: sisters are not looked at. */
+unsigned context_poll_alone(struct context *ctx);
 
 /* Prepare the engine over the bucket arrays, sized as stack.h says; keys: ip, udp, neigh. */
 struct siphash_key;

@@ -5,6 +5,7 @@
 #include "context/internal_fds.h"
 
 #include "context/internal.h"
+#include "context/sister.h"
 #include "context/thread.h"
 #include "host/policy.h"
 #include "host/watch.h"
@@ -49,8 +50,14 @@ static bool is_number(int *fd, void *arg)
 
 bool context_fd_is_internal(struct context *ctx, int fd)
 {
-	return fd >= ctx->fd_floor &&
-	       (fd_kind_of(&ctx->fds, fd) == FD_OURS || for_each(ctx, is_number, &fd));
+	struct context *o;
+
+	if (fd < ctx->fd_floor)
+		return false;
+	CONTEXT_EACH(o, ctx)
+		if (fd_kind_of(&o->fds, fd) == FD_OURS || for_each(o, is_number, &fd))
+			return true;
+	return false;
 }
 
 struct range {
@@ -69,11 +76,14 @@ static bool lowest(int *fd, void *arg)
 bool context_fd_next_internal(struct context *ctx, unsigned from, unsigned last, unsigned *found)
 {
 	struct range r = { .from = from, .last = last, .found = UINT32_MAX };
+	struct context *o;
 
-	for_each(ctx, lowest, &r);
-	for (int fd = ctx->fd_floor; fd <= ctx->fds.highest; fd++)
-		if (fd_kind_of(&ctx->fds, fd) == FD_OURS)
-			lowest(&fd, &r);
+	CONTEXT_EACH(o, ctx) {
+		for_each(o, lowest, &r);
+		for (int fd = o->fd_floor; fd <= o->fds.highest; fd++)
+			if (fd_kind_of(&o->fds, fd) == FD_OURS)
+				lowest(&fd, &r);
+	}
 	*found = r.found;
 	return r.found != UINT32_MAX;
 }
@@ -95,7 +105,7 @@ static bool move(int *fd, void *arg)
 static void move_threads(struct context *ctx, int fd)
 {
 	struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
-	struct context_thread *t;
+	struct context_sleep *t;
 	int to;
 
 	if (!context_lock(ctx))
@@ -110,12 +120,10 @@ static void move_threads(struct context *ctx, int fd)
 	context_unlock(ctx);
 }
 
-void context_fd_move_internal(struct context *ctx, int fd)
+static void move_internal(struct context *ctx, int fd)
 {
 	void *arg[2] = { ctx, &fd };
 
-	if (fd < ctx->fd_floor)
-		return;
 	if (fd_kind_of(&ctx->fds, fd) == FD_OURS)
 		move_threads(ctx, fd);
 	else
@@ -124,4 +132,14 @@ void context_fd_move_internal(struct context *ctx, int fd)
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		if (ctx->handle[i].ops)
 			context_note_hold(ctx, i);
+}
+
+void context_fd_move_internal(struct context *ctx, int fd)
+{
+	struct context *o;
+
+	if (fd < ctx->fd_floor)
+		return;
+	CONTEXT_EACH(o, ctx)
+		move_internal(o, fd);
 }

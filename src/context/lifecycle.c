@@ -14,12 +14,11 @@
 #include "context/errqueue.h"
 #include "context/handover.h"
 #include "context/internal.h"
+#include "context/sister.h"
 #include "context/stamp.h"
-#include "context/stay.h"
 #include "context/stream_internal.h"
 #include "context/take.h"
 #include "host/link.h"
-#include "host/watch.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
 
@@ -741,12 +740,16 @@ static struct sock *enter_either(struct context *ctx, int fd)
 
 void lifecycle_nonblock(struct context *ctx, int fd, bool on)
 {
-	struct sock *s = enter_either(ctx, fd);
+	struct context *o;
 
-	if (!s)
-		return;
-	s->nonblock = on;
-	context_leave(ctx);
+	CONTEXT_EACH(o, ctx) {
+		struct sock *s = enter_either(o, fd);
+
+		if (!s)
+			continue;
+		s->nonblock = on;
+		context_leave(o);
+	}
 }
 
 void lifecycle_to_kernel(struct context *ctx, int fd, int reason, const char *detail)
@@ -803,185 +806,4 @@ void context_sock_free(struct context *ctx, struct sock *s)
 	context_record_close(ctx, s->record);
 	s->generation = 0;
 	slab_free(&ctx->stack->socks, s);
-}
-
-/* Its last descriptor here goes: those who ended without a call keep nothing open, as in the kernel. */
-static void forget_the_dead(struct context *ctx, const struct sock *s)
-{
-	if (s->refs[ctx->slot] > 1)
-		return;
-	if (sock_refs(s) > s->refs[ctx->slot])
-		context_bury_dead(ctx);
-	if (s->heirs)
-		context_forget_gone_heirs(ctx, true);
-}
-
-static void put_sock(struct context *ctx, struct sock *s)
-{
-	if (ctx->slot < STATS_MAX_PROCS)
-		forget_the_dead(ctx, s);
-	if (ctx->slot < STATS_MAX_PROCS && s->refs[ctx->slot])
-		s->refs[ctx->slot]--;
-	if (context_sock_settle(ctx, s) || sock_refs(s))
-		return;
-	/* Threads sleep in it: the last to leave frees it (datagram.c). They must leave. */
-	ctx->to_ring |= sock_sleepers(s);
-	if (s->heirs)
-		return;
-	context_give_back(ctx, s, FS_REASON_none);
-	if (s->protocol == SOCK_TCP)
-		stream_end(ctx, s); /* the connection ends as the descriptor did */
-	context_demote(ctx, s, FS_REASON_shutdown, NULL);
-}
-
-static void forget(struct context *ctx, struct fd_entry *e)
-{
-	struct sock *s = e->object;
-	struct epoll_set *set = e->object;
-	struct stats_sock *record = e->object;
-
-	switch ((enum fd_kind)e->kind) {
-	case FD_SOCK:
-	case FD_STREAM:
-		if (s->generation == e->generation)
-			put_sock(ctx, s);
-		break;
-	case FD_RECORD:
-		if (record->pid == ctx->pid) /* an inherited one is its maker's */
-			context_record_close(ctx, record);
-		break;
-	case FD_EPOLL:
-		epoll_set_let(set, ctx->slot);
-		context_set_settle(ctx, set);
-		break;
-	case FD_NONE:
-	case FD_OURS:
-		break;
-	}
-}
-
-bool context_names(int fd, const struct sock *s)
-{
-	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
-
-	return sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0 && cookie == s->cookie;
-}
-
-void context_check_descriptor(struct context *ctx, int fd)
-{
-	struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
-	struct sock *s = e ? e->object : NULL;
-
-	if (!e || !fd_kind_is_sock(e->kind) || s->generation != e->generation || context_names(fd, s))
-		return;
-	record_reason(s->record, FS_REASON_fd_passed, "closed or replaced outside fsock's sight");
-	context_fd_forget(ctx, fd);
-}
-
-void context_fd_forget(struct context *ctx, int fd)
-{
-	struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
-
-	if (!e)
-		return;
-	forget(ctx, e);
-	fs_store_release(&e->kind, (uint32_t)FD_NONE);
-}
-
-void lifecycle_closing(struct context *ctx, int fd)
-{
-	struct fd_entry *e;
-
-	e = fd_entry_at(&ctx->fds, fd);
-	if (e && fs_load_relaxed(ctx->alive) == CONTEXT_FOREIGN)
-		fs_store_release(&e->kind, (uint32_t)FD_NONE);
-	if (fd_kind_of(&ctx->fds, fd) == FD_NONE || context_is_borrowed(ctx) || !context_lock(ctx))
-		return;
-	e = fd_entry_at(&ctx->fds, fd);
-	if (e->kind == FD_OURS) { /* nobody closes these but us */
-		context_leave(ctx);
-		return;
-	}
-	stay_look(ctx);
-	/* A child that has not joined holds no references yet; closing is no use that makes it join. */
-	if (ctx->slot < STATS_MAX_PROCS || e->kind == FD_RECORD)
-		forget(ctx, e);
-	else
-		context_heir_closed(ctx, fd);
-	if (e->kind == FD_EPOLL)
-		host_watch_forget(ctx->watch, fd); /* or the ring would keep the set alive */
-	fs_store_release(&e->kind, (uint32_t)FD_NONE);
-	context_leave(ctx);
-}
-
-/* @to means what @from does. */
-static void copy_entry(struct context *ctx, int from, int to)
-{
-	const struct fd_entry *e = fd_entry_at(&ctx->fds, from);
-	bool counted = ctx->slot < STATS_MAX_PROCS; /* else joining counts what there is */
-
-	if (fd_kind_is_sock(e->kind)) {
-		struct sock *s = e->object;
-
-		if (s->generation == e->generation) {
-			if (counted)
-				s->refs[ctx->slot]++;
-			context_fd_set(ctx, to, (enum fd_kind)e->kind, s, s->generation);
-		}
-	} else if (e->kind == FD_EPOLL) {
-		if (counted)
-			epoll_set_hold(e->object, ctx->slot);
-		context_fd_set(ctx, to, FD_EPOLL, e->object, e->generation);
-	}
-}
-
-void lifecycle_duplicated(struct context *ctx, int from, int to)
-{
-	if (context_is_borrowed(ctx))
-		return;
-	lifecycle_reused(ctx, to);
-	if (fd_kind_of(&ctx->fds, from) == FD_NONE || !context_lock(ctx))
-		return;
-	copy_entry(ctx, from, to);
-	context_unlock(ctx);
-}
-
-void lifecycle_found(struct context *ctx, int fd)
-{
-	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
-
-	if (context_is_borrowed(ctx))
-		return;
-	lifecycle_reused(ctx, fd);
-	if (sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 || !context_lock(ctx))
-		return;
-	for (int i = 0; i <= ctx->fds.highest; i++) {
-		const struct sock *s = context_live_sock(ctx, i);
-
-		if (s && s->cookie == cookie) {
-			copy_entry(ctx, i, fd);
-			break;
-		}
-	}
-	context_unlock(ctx);
-}
-
-void lifecycle_exit(struct context *ctx)
-{
-	if (context_is_borrowed(ctx) || !context_lock(ctx))
-		return;
-	if (ctx->slot < STATS_MAX_PROCS)
-		bare_bury(ctx, ctx->slot);
-	context_publish(ctx);
-	context_give_back_all(ctx, FS_REASON_none);
-	handover_at_exit(ctx);
-	context_hand_on_records(ctx);
-	for (uint32_t i = 0; ctx->report_fd >= 0 && i < ctx->stack->head.n_socks; i++)
-		if (ctx->stack->records[i].pid == ctx->pid)
-			context_record_close(ctx, &ctx->stack->records[i]);
-	/* The other threads, the helper too, would be killed wherever they are. */
-	ctx->exiting = context_tid();
-	context_unlock(ctx);
 }

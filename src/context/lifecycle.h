@@ -6,6 +6,9 @@
  * The rule everywhere: the kernel acts on the shadow first and gives the errno; only what succeeded is
  * told here. close() is the exception: steering must be gone before the shadow is.
  *
+ * @ctx is home where a descriptor comes, is copied, changes its flags or goes: every stack that knows it hears. Else it
+ * is the one that moves its bytes (context_of()).
+ *
  * Threads:  any; each function takes the stack's lock itself.
  * Errors:   none: what fsock cannot do, the kernel does. errno is preserved.
  */
@@ -17,6 +20,7 @@
 #include <sys/socket.h>
 
 #include "context/context.h"
+#include "context/sister.h"
 
 /* socket() returned @fd. Starts the context if this is the first Internet socket, with @libc_ppoll. */
 void lifecycle_opened(int fd, int domain, int type, int protocol, context_ppoll_fn *libc_ppoll);
@@ -73,7 +77,7 @@ void lifecycle_closing(struct context *ctx, int fd);
 /* A wrapper saw the kernel hand out @fd for something else: whatever we knew of it is stale. */
 static inline void lifecycle_reused(struct context *ctx, int fd)
 {
-	if (ctx && fd_kind_of(&ctx->fds, fd) != FD_NONE)
+	if (context_knows(ctx, fd))
 		lifecycle_closing(ctx, fd);
 }
 

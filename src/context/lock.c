@@ -27,6 +27,9 @@ enum {
 
 #define END_STEP_NS FS_MS(10)
 
+/* How long a caller waits for the lock. */
+enum patience { NONE, UNLESS_STOPPED, ANY };
+
 __thread struct context_thread context_thread;
 
 /* The letter of /proc/TID/stat; 0 = not known. */
@@ -169,7 +172,7 @@ static bool is_abandoned(uintptr_t here)
  * that takes the lock, and once more after, as one that ran in between notes its own. When the thread
  * does not have the lock it means nothing.
  */
-static bool obtain(struct context *ctx, uint32_t tid, bool patient, uintptr_t here)
+static bool obtain(struct context *ctx, uint32_t tid, enum patience patience, uintptr_t here)
 {
 	if (fs_load_relaxed(&ctx->stack->lock.owner) == tid) {
 		if (is_abandoned(here))
@@ -177,7 +180,7 @@ static bool obtain(struct context *ctx, uint32_t tid, bool patient, uintptr_t he
 		return false;
 	}
 	fs_store_relaxed(&context_thread.lock_frame, here);
-	if (!stack_trylock(ctx->stack, tid) && !lock_wait(ctx, tid, patient))
+	if (!stack_trylock(ctx->stack, tid) && (patience == NONE || !lock_wait(ctx, tid, patience == ANY)))
 		return false;
 	fs_store_relaxed(&context_thread.lock_frame, here);
 	return true;
@@ -197,7 +200,7 @@ static void await_end(void)
 	}
 }
 
-static bool lock(struct context *ctx, bool patient, uintptr_t here)
+static bool lock(struct context *ctx, enum patience patience, uintptr_t here)
 {
 	struct stack *s = ctx->stack;
 	uint32_t tid;
@@ -205,7 +208,7 @@ static bool lock(struct context *ctx, bool patient, uintptr_t here)
 	if (__builtin_expect(fs_load_relaxed(ctx->alive) != CONTEXT_ALIVE, 0) && !context_is_here(ctx))
 		return false;
 	tid = context_tid();
-	if (fs_load_relaxed(&s->broken) || !obtain(ctx, tid, patient, here)) {
+	if (fs_load_relaxed(&s->broken) || !obtain(ctx, tid, patience, here)) {
 		/* At once: what this call sends by the shadow is answered there. */
 		if (fs_load_relaxed(&s->broken))
 			context_abandon(ctx);
@@ -213,7 +216,8 @@ static bool lock(struct context *ctx, bool patient, uintptr_t here)
 	}
 	if (__builtin_expect(ctx->exiting != 0, 0) && ctx->exiting != tid) {
 		context_unlock(ctx); /* the end comes at any moment, and would come in the middle of a change */
-		await_end();
+		if (patience != NONE) /* else it has another stack's */
+			await_end();
 		return false;
 	}
 	fs_store_relaxed(&s->lock.begun, tid);
@@ -230,12 +234,17 @@ static bool lock(struct context *ctx, bool patient, uintptr_t here)
 
 bool context_lock(struct context *ctx)
 {
-	return lock(ctx, true, (uintptr_t)__builtin_frame_address(0));
+	return lock(ctx, ANY, (uintptr_t)__builtin_frame_address(0));
 }
 
 bool context_lock_unless_stopped(struct context *ctx)
 {
-	return lock(ctx, false, (uintptr_t)__builtin_frame_address(0));
+	return lock(ctx, UNLESS_STOPPED, (uintptr_t)__builtin_frame_address(0));
+}
+
+bool context_trylock(struct context *ctx)
+{
+	return lock(ctx, NONE, (uintptr_t)__builtin_frame_address(0));
 }
 
 void context_unlock(struct context *ctx)

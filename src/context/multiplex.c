@@ -17,6 +17,7 @@
 #include "context/block.h"
 #include "context/internal.h"
 #include "context/internal_fds.h"
+#include "context/sister.h"
 #include "context/stay.h"
 #include "context/turn.h"
 #include "context/waitset.h"
@@ -27,7 +28,6 @@
 #include "sys/sys.h"
 
 enum {
-	SMALL = 64,	/* descriptors that poll() handles on the stack */
 	BATCH = 256,	/* events of one kernel look */
 	NUMBERS_MAX = 8, /* of a set that are known when it is looked for in others */
 	SETS_MAX = 1024, /* descriptor numbers looked through for duplicates of a new set, and for sets that it is in */
@@ -37,188 +37,9 @@ enum {
 
 bool multiplex_concerns(struct context *ctx, int fd)
 {
-	enum fd_kind kind = ctx ? fd_kind_of(&ctx->fds, fd) : FD_NONE;
+	enum fd_kind kind = ctx ? fd_kind_of(&context_of(ctx, fd)->fds, fd) : FD_NONE;
 
 	return fd_kind_is_sock(kind) || kind == FD_EPOLL;
-}
-
-static fs_ns deadline_of(fs_ns limit)
-{
-	return limit < 0 ? FS_NEVER : host_clock_kernel() + limit;
-}
-
-/* --- poll --- */
-
-struct poll_call {
-	struct context *ctx;
-	struct pollfd *fds; /* the program's */
-	struct pollfd *own; /* copy with two entries to spare: what the kernel is asked */
-	struct stay *stay; /* accelerated members, and sets of such; NULL = it does not wait yet */
-	unsigned n;
-	fs_ns next_look;
-	void *memory; /* what own points to when they are many; owned until it waits; NULL = the stack's */
-	size_t memory_bytes;
-};
-
-/* What the stack has for member @fd. Lock held. */
-static short stack_events(struct context *ctx, int fd, short wanted)
-{
-	struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
-	struct sock *s = context_live_sock(ctx, fd);
-
-	if (s)
-		return (short)(sock_ready(s) & ((uint32_t)wanted | POLLERR | POLLHUP));
-	if (e && e->kind == FD_EPOLL && epoll_set_ready(e->object))
-		return (short)((POLLIN | POLLRDNORM) & wanted);
-	return 0;
-}
-
-/* The shadow has something: the next receive must look there. Lock held. */
-static void expect_kernel(struct context *ctx, int fd, short revents)
-{
-	struct sock *s = context_live_sock(ctx, fd);
-
-	if (s && (revents & (POLLIN | POLLERR)) && s->kernel_hot == 0)
-		s->kernel_hot = 1;
-}
-
-/* What the kernel is asked about for member @fd: itself, or nothing where the stack knows it all. Lock held. */
-static int kernels_number(struct context *ctx, int fd)
-{
-	const struct sock *s = context_live_sock(ctx, fd);
-
-	return s && sock_is_engines(s) ? -1 : fd;
-}
-
-/* One look at both sides: number of members with events, -EINTR and the like, -EAGAIN for none. */
-static int poll_once(struct poll_call *c, bool must_look)
-{
-	struct context *ctx = c->ctx;
-	struct timespec zero = { 0 };
-	fs_ns now;
-	bool look;
-	int ready = 0, ret = 0;
-
-	if (!context_lock(ctx))
-		return MULTIPLEX_KERNEL;
-	if (!context_joined(ctx)) {
-		context_unlock(ctx);
-		return MULTIPLEX_KERNEL;
-	}
-	context_poll(ctx);
-	turn_end(ctx);
-	turn_drive(ctx);
-	now = ctx->now;
-	look = must_look || now >= c->next_look;
-	for (unsigned i = 0; i < c->n; i++) {
-		c->fds[i].revents = stack_events(ctx, c->fds[i].fd, c->fds[i].events);
-		c->own[i].fd = kernels_number(ctx, c->fds[i].fd);
-		c->own[i].revents = 0;
-	}
-	context_ring(ctx);
-	context_unlock(ctx);
-	if (look) {
-		c->next_look = now + FS_US(ctx->config.kernel_look);
-		ret = sys_ppoll(c->own, c->n, &zero, NULL);
-		if (ret < 0 && ret != -EINTR)
-			return ret;
-	}
-	if (ret > 0 && context_lock(ctx)) {
-		for (unsigned i = 0; i < c->n; i++)
-			if (c->own[i].revents)
-				expect_kernel(ctx, c->own[i].fd, c->own[i].revents);
-		context_unlock(ctx);
-	}
-	for (unsigned i = 0; i < c->n; i++) {
-		if (ret > 0)
-			c->fds[i].revents |= c->own[i].revents;
-		ready += c->fds[i].revents != 0;
-	}
-	turn_begin(now, ready);
-	return ready ? ready : -EAGAIN;
-}
-
-static void stay_on_member(struct poll_call *c, int fd)
-{
-	struct fd_entry *e = fd_entry_at(&c->ctx->fds, fd);
-	struct sock *s = context_live_sock(c->ctx, fd);
-
-	if (s)
-		stay_on_sock(c->ctx, c->stay, s);
-	else if (e && e->kind == FD_EPOLL)
-		stay_on_set(c->ctx, c->stay, e->object);
-}
-
-/* Begin to wait for the accelerated members. 0, -ENOMEM, or MULTIPLEX_KERNEL: this process has no place
- * to sleep in, as it could not join. */
-static int poll_begin(struct poll_call *c)
-{
-	int ret = MULTIPLEX_KERNEL;
-
-	if (!context_lock(c->ctx))
-		return MULTIPLEX_KERNEL;
-	if (context_joined(c->ctx)) {
-		c->stay = stay_begin(c->ctx, c->n);
-		ret = c->stay ? 0 : -ENOMEM;
-	}
-	if (c->stay) {
-		c->stay->memory = c->memory;
-		c->stay->memory_bytes = c->memory_bytes;
-		c->memory = NULL;
-		for (unsigned i = 0; i < c->n; i++)
-			stay_on_member(c, c->fds[i].fd);
-	}
-	context_unlock(c->ctx);
-	return ret;
-}
-
-static int poll_run(struct poll_call *c, fs_ns limit, const signal_set *mask)
-{
-	BLOCKER(b);
-	int ret = poll_once(c, true);
-
-	if (ret != -EAGAIN || (limit == 0 && !mask))
-		return ret == -EAGAIN ? 0 : ret;
-	ret = poll_begin(c);
-	if (ret < 0)
-		return ret;
-	blocker_init(&b, c->ctx, deadline_of(limit), false, mask);
-	b.stay = c->stay;
-	do {
-		ret = blocker_pause(&b, c->own, c->n);
-		if (ret < 0)
-			break;
-		ret = poll_once(c, b.slept);
-		b.slept = false;
-	} while (ret == -EAGAIN);
-	if (ret == -ETIMEDOUT)
-		ret = poll_once(c, true);
-	return ret == -EAGAIN ? 0 : ret;
-}
-
-int multiplex_poll(struct context *ctx, struct pollfd *fds, nfds_t n, fs_ns limit, const signal_set *mask)
-{
-	struct pollfd small[SMALL + 2];
-	struct poll_call c = { .ctx = ctx, .fds = fds, .own = small, .n = (unsigned)n };
-	bool concerned = false;
-	int ret;
-
-	for (nfds_t i = 0; multiplex_matters(ctx) && !concerned && i < n; i++)
-		concerned = multiplex_concerns(ctx, fds[i].fd);
-	if (!concerned || n > FD_CHUNK * FD_CHUNKS)
-		return MULTIPLEX_KERNEL;
-	if (n > SMALL) {
-		c.memory_bytes = (n + 2) * sizeof(*c.own);
-		c.memory = mem_private(c.memory_bytes);
-		if (!c.memory)
-			return -ENOMEM;
-		c.own = c.memory;
-	}
-	memcpy(c.own, fds, n * sizeof(*fds));
-	ret = poll_run(&c, limit, mask);
-	if (c.memory)
-		sys_munmap(c.memory, c.memory_bytes);
-	return ret;
 }
 
 /* --- epoll_ctl --- */
@@ -278,6 +99,15 @@ static void wake_sleepers(struct context *ctx, int epfd, const struct epoll_set 
 	sys_epoll_ctl(epfd, EPOLL_CTL_ADD, ctx->doorbell[ctx->slot], &event);
 }
 
+/* Does another stack of the process know the set @epfd? */
+static bool known_beside(const struct context *ctx, int epfd)
+{
+	for (unsigned i = 0; i < ctx->n_stacks; i++)
+		if (ctx->stacks[i] != ctx && fd_kind_of(&ctx->stacks[i]->fds, epfd) == FD_EPOLL)
+			return true;
+	return false;
+}
+
 /* The set @epfd has been in the set @outer before fsock knew either: by an item of the outer one from now on. */
 static void join_outer(struct context *ctx, int outer, int epfd, struct epoll_set *set, const struct epoll_event *event)
 {
@@ -286,9 +116,13 @@ static void join_outer(struct context *ctx, int outer, int epfd, struct epoll_se
 	struct epoll_item *item;
 	struct epoll_set *of = event->events && context_items_reserve(ctx) ? get_set(ctx, outer) : NULL;
 
-	if (of && epoll_item_find(of, (struct epoll_member){ .inner = set }, epfd))
+	if (!of || known_beside(ctx, outer)) {
+		set->unheard = true;
+		return;
+	}
+	if (epoll_item_find(of, (struct epoll_member){ .inner = set }, epfd))
 		return; /* met by another number of the outer one */
-	if (!of || epoll_item_add(of, (struct epoll_member){ .inner = set }, epfd, event, &item) < 0) {
+	if (epoll_item_add(of, (struct epoll_member){ .inner = set }, epfd, event, &item) < 0) {
 		set->unheard = true;
 		return;
 	}
@@ -476,7 +310,8 @@ static int ctl_add(struct context *ctx, int epfd, int fd, struct epoll_member me
 		epoll_item_remove(item);
 	else
 		tell_sleepers(ctx, item);
-	if (ret == 0 && set->unheard)
+	/* Which half of a set within a set is whose, the kernel's one event for both cannot say. */
+	if (ret == 0 && (set->unheard || (member.inner && (known_beside(ctx, epfd) || known_beside(ctx, fd)))))
 		leave_unheard(ctx, member);
 	return ret;
 }
@@ -538,8 +373,8 @@ static struct epoll_member member_at(struct context *ctx, int fd)
 	return member;
 }
 
-int multiplex_ctl(struct context *ctx, int epfd, int op, int fd, const struct epoll_event *event,
-		  bool waiting)
+/* In the stack that has the member. */
+static int ctl(struct context *ctx, int epfd, int op, int fd, const struct epoll_event *event, bool waiting)
 {
 	struct epoll_member member = { 0 };
 	int ret = MULTIPLEX_KERNEL;
@@ -563,6 +398,58 @@ int multiplex_ctl(struct context *ctx, int epfd, int op, int fd, const struct ep
 	}
 	context_ring(ctx);
 	context_unlock(ctx);
+	return ret;
+}
+
+/* A set got its first member in one more stack: who waits for it shall wait for that half, too. */
+static void tell_waiters(struct context *home, int epfd)
+{
+	struct context *o;
+
+	CONTEXT_EACH(o, home) {
+		struct fd_entry *e;
+
+		if (fd_kind_of(&o->fds, epfd) != FD_EPOLL || !sister_enter(o))
+			continue;
+		e = fd_entry_at(&o->fds, epfd);
+		if (e->kind == FD_EPOLL)
+			o->to_ring |= ((struct epoll_set *)e->object)->sleepers.slots;
+		sister_leave(o);
+	}
+}
+
+/* The set @fd was put into another one by the half that @known has: the others' members are the kernel's now. */
+static void silence_halves(struct context *known, int fd)
+{
+	struct context *o;
+
+	CONTEXT_EACH(o, known) {
+		struct fd_entry *e;
+
+		if (o == known || fd_kind_of(&o->fds, fd) != FD_EPOLL || !sister_enter(o))
+			continue;
+		e = fd_entry_at(&o->fds, fd);
+		if (e->kind == FD_EPOLL)
+			leave_unheard(o, (struct epoll_member){ .inner = e->object });
+		sister_leave(o);
+	}
+}
+
+int multiplex_ctl(struct context *ctx, int epfd, int op, int fd, const struct epoll_event *event, bool waiting)
+{
+	struct context *o = context_of(ctx, fd);
+	bool known, knew;
+	int ret;
+
+	if (__builtin_expect(ctx->n_stacks == 1, 1))
+		return ctl(ctx, epfd, op, fd, event, waiting);
+	knew = context_knows(ctx, epfd);
+	known = fd_kind_of(&o->fds, epfd) == FD_EPOLL;
+	ret = ctl(o, epfd, op, fd, event, waiting && !knew);
+	if (ret == 0 && op == EPOLL_CTL_ADD && fd_kind_of(&o->fds, fd) == FD_EPOLL)
+		silence_halves(o, fd);
+	if (ret == 0 && knew && !known && fd_kind_of(&o->fds, epfd) == FD_EPOLL)
+		tell_waiters(ctx, epfd);
 	return ret;
 }
 
@@ -592,6 +479,7 @@ struct wait_call {
 	struct epoll_set *set;
 	int epfd, max;
 	struct epoll_event *events;
+	struct stay *sisters[CONTEXT_STACKS]; /* halves of the set that other stacks have, by index */
 };
 
 /* Kernel events -> the program's, in place. Lock held. Returns how many remain. */
@@ -746,37 +634,143 @@ static int wait_once(struct wait_call *c, bool must)
 	return n ? n : -EAGAIN;
 }
 
+/* --- sets with members in several stacks --- */
+
+/* The half that @o has of the set; NULL = none. Its lock held. */
+static struct epoll_set *half_in(struct context *o, int epfd)
+{
+	const struct fd_entry *e = fd_entry_at(&o->fds, epfd);
+
+	return e && e->kind == FD_EPOLL ? e->object : NULL;
+}
+
+/* The other halves: of @n events those that are the kernel's for their members become the program's, and behind them
+ * comes what they @have. */
+static int collect_sisters(const struct wait_call *c, int n, bool have)
+{
+	unsigned n_stacks = c->ctx->n_stacks, turn = fs_load_relaxed(&c->ctx->halves_turn); /* others move it on */
+
+	for (unsigned i = 0; i < n_stacks; i++) {
+		struct wait_call half = *c;
+
+		half.ctx = c->ctx->stacks[(turn + i) % n_stacks];
+		if (half.ctx == c->ctx || fd_kind_of(&half.ctx->fds, c->epfd) != FD_EPOLL)
+			continue;
+		if (!sister_enter(half.ctx)) { /* it broke: its members are the kernel's */
+			half.set = half_in(half.ctx, c->epfd);
+			n = half.set ? untag(half.set, c->events, n) : n;
+			continue;
+		}
+		half.set = half_in(half.ctx, c->epfd);
+		if (half.set) {
+			if (have)
+				epoll_begin(half.set);
+			n = translate(&half, c->events, n);
+			if (have && n < c->max)
+				n = collect(&half, n);
+		}
+		sister_leave(half.ctx);
+	}
+	return n;
+}
+
+/* As wait_once(). Who is looked at first takes turns: a half that is always ready leaves room for the others. What the
+ * kernel tells of the others' members is theirs to translate, so they come last where they were not first. */
+static __attribute__((noinline)) int wait_once_in_all(struct wait_call *c, bool must)
+{
+	struct wait_call rest = *c;
+	bool sisters_first = fs_fetch_add(&c->ctx->halves_turn, 1) & 1;
+	int first = 0, n;
+
+	if (sisters_first) {
+		rest.max = (c->max + 1) / 2;
+		first = collect_sisters(&rest, 0, true);
+		rest.events += first;
+		rest.max = c->max - first;
+	}
+	n = rest.max > 0 ? wait_once(&rest, must) : 0;
+	if (n < 0 && n != -EAGAIN && first == 0)
+		return n;
+	n = first + collect_sisters(&rest, FS_MAX(n, 0), !sisters_first);
+	turn_begin(c->ctx->now, n);
+	return n ? n : -EAGAIN;
+}
+
+/* Is there a half that this call does not wait for yet? */
+static bool has_more_halves(const struct wait_call *c)
+{
+	for (unsigned i = 0; i < c->ctx->n_stacks; i++) {
+		struct context *o = c->ctx->stacks[i];
+
+		if (o != c->ctx && !c->sisters[i] && fd_kind_of(&o->fds, c->epfd) == FD_EPOLL &&
+		    !fs_load_relaxed(&o->stack->broken))
+			return true;
+	}
+	return false;
+}
+
+static __attribute__((noinline)) void stay_on_halves(struct wait_call *c)
+{
+	for (unsigned i = 0; i < c->ctx->n_stacks; i++) {
+		struct context *o = c->ctx->stacks[i];
+		struct epoll_set *set;
+
+		if (o == c->ctx || c->sisters[i] || fd_kind_of(&o->fds, c->epfd) != FD_EPOLL || !sister_enter(o))
+			continue;
+		set = half_in(o, c->epfd);
+		c->sisters[i] = set ? stay_begin(o, 1) : NULL;
+		if (c->sisters[i])
+			stay_on_set(o, c->sisters[i], set);
+		sister_leave(o);
+	}
+}
+
+static int look(struct wait_call *c, struct blocker *b, bool must)
+{
+	if (__builtin_expect(c->ctx->n_stacks == 1, 1))
+		return wait_once(c, must);
+	if (has_more_halves(c)) {
+		blocker_disarm(b);
+		stay_on_halves(c);
+	}
+	return wait_once_in_all(c, must);
+}
+
+/* --- waiting --- */
+
 static int wait_run(struct wait_call *c, struct stay *stay, fs_ns limit, const signal_set *mask)
 {
-	struct pollfd fds[3] = { { .fd = c->epfd, .events = POLLIN } };
+	struct pollfd fds[1 + BLOCKER_SPARE] = { { .fd = c->epfd, .events = POLLIN } };
 	BLOCKER(b);
 	int ret;
 
 	blocker_init(&b, c->ctx, FS_NEVER, false, mask);
 	b.stay = stay;
-	ret = wait_once(c, true);
+	b.sisters = c->sisters;
+	ret = look(c, &b, true);
 	if (ret != -EAGAIN || (limit == 0 && !mask))
 		return ret == -EAGAIN ? 0 : ret;
-	b.deadline = deadline_of(limit); /* a system call, which who finds events at once does not need */
+	b.deadline = blocker_deadline(limit); /* a system call, which who finds events at once does not need */
 	do {
 		ret = blocker_pause(&b, fds, 1);
 		if (ret < 0)
 			break;
-		ret = wait_once(c, b.slept);
+		ret = look(c, &b, b.slept);
 		b.slept = false;
 	} while (ret == -EAGAIN);
 	if (ret == -ETIMEDOUT)
-		ret = wait_once(c, true);
+		ret = look(c, &b, true);
 	return ret == -EAGAIN ? 0 : ret;
 }
 
 int multiplex_wait(struct context *ctx, int epfd, struct epoll_event *events, int max, fs_ns limit,
 		   const signal_set *mask)
 {
-	struct wait_call c = { .ctx = ctx, .epfd = epfd, .events = events, .max = max };
+	struct wait_call c = { .epfd = epfd, .events = events, .max = max };
 	struct stay *stay = NULL;
 	struct fd_entry *e;
 
+	ctx = c.ctx = context_of(ctx, epfd);
 	if (!ctx || fd_kind_of(&ctx->fds, epfd) != FD_EPOLL || max <= 0 || !context_lock(ctx))
 		return MULTIPLEX_KERNEL;
 	e = fd_entry_at(&ctx->fds, epfd);
@@ -791,7 +785,7 @@ int multiplex_wait(struct context *ctx, int epfd, struct epoll_event *events, in
 	return stay ? wait_run(&c, stay, limit, mask) : -ENOMEM;
 }
 
-int multiplex_adopt(struct context *ctx, int epfd, struct epoll_event *events, int n)
+static int adopt(struct context *ctx, int epfd, struct epoll_event *events, int n)
 {
 	struct wait_call c = { .ctx = ctx, .epfd = epfd };
 	struct fd_entry *e;
@@ -812,6 +806,15 @@ int multiplex_adopt(struct context *ctx, int epfd, struct epoll_event *events, i
 	}
 	if (locked)
 		context_unlock(ctx);
+	return n;
+}
+
+int multiplex_adopt(struct context *ctx, int epfd, struct epoll_event *events, int n)
+{
+	struct context *o;
+
+	CONTEXT_EACH(o, ctx)
+		n = adopt(o, epfd, events, n);
 	return n;
 }
 

@@ -22,7 +22,7 @@ int multiplex_poll(struct context *ctx, struct pollfd *fds, nfds_t n, fs_ns limi
 /* Could any descriptor of this process be accelerated? Without that, arguments are not even read. */
 static inline bool multiplex_matters(const struct context *ctx)
 {
-	return ctx && fs_load_relaxed(&ctx->stack->socks.in_use) != 0;
+	return ctx && (fs_load_relaxed(&ctx->n_stacks) > 1 || fs_load_relaxed(&ctx->stack->socks.in_use) != 0);
 }
 
 /* True if any of the descriptors is accelerated: select() is then made of multiplex_poll(). */

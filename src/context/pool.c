@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "context/internal.h"
+#include "context/sister.h"
 #include "sys/sys.h"
 
 enum {
@@ -38,6 +39,12 @@ void pool_plan_init(struct pool_plan *plan, const struct config *config, uint32_
 	}
 	if (plan->queues > WHOLE_QUEUES)
 		plan->chunks = FS_MAX(plan->chunks / plan->queues * WHOLE_QUEUES, (uint32_t)CHUNKS_MIN);
+}
+
+void pool_plan_share(struct pool_plan *plan, const struct context *ctx)
+{
+	if (!ctx->undivided)
+		sister_share(ctx, plan->queues, &plan->first, &plan->queues);
 }
 
 bool pool_plan_shrink(struct pool_plan *plan, const char *why)

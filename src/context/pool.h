@@ -20,7 +20,8 @@ struct context;
 struct config;
 
 struct pool_plan {
-	uint32_t queues; /* to serve, from the first */
+	uint32_t first;	 /* queue to serve */
+	uint32_t queues; /* to serve, from that one on */
 	uint32_t chunks; /* of frame memory for each */
 	bool short_of;	 /* memory, a limit or the number of queues a port may have held it down: worth a
 			    warning, which the option `queues` is not */
@@ -29,6 +30,9 @@ struct pool_plan {
 
 /* What to try first on an interface that has @rx_queues. */
 void pool_plan_init(struct pool_plan *plan, const struct config *config, uint32_t rx_queues);
+
+/* Of these, what is the share of the stack @ctx among its sisters (sister.h). */
+void pool_plan_share(struct pool_plan *plan, const struct context *ctx);
 
 /* Memory did not suffice, as @why says: ask for less. False when there is no less. */
 bool pool_plan_shrink(struct pool_plan *plan, const char *why);

@@ -13,6 +13,7 @@
 #include "base/reason.h"
 #include "context/internal.h"
 #include "context/lease.h"
+#include "context/sister.h"
 #include "context/pool.h"
 #include "host/link.h"
 #include "host/netns.h"
@@ -201,6 +202,15 @@ static int64_t shed_limit(const struct context *ctx)
 	return ctx->config.profile == CONFIG_PROFILE_LATENCY ? LATENCY_SHED : FS_MAX(ctx->config.client_datagrams, 1u);
 }
 
+/* Home's port of the interface, whose steering a sister's uses. Home's lock held. */
+static const struct provider_handle *beside(const struct context *ctx, uint32_t ifindex)
+{
+	const struct context *home = ctx->stacks[0];
+	int port = context_port_find(home, ifindex);
+
+	return port < 0 ? NULL : &home->handle[port];
+}
+
 /* Try one provider on one interface. 0 or -errno with ctx->why. */
 static int try_open(struct context *ctx, unsigned slot, const struct host_link *link, unsigned kind,
 		    struct pool_plan *plan, uint32_t former)
@@ -212,6 +222,8 @@ static int try_open(struct context *ctx, unsigned slot, const struct host_link *
 		.kind = kind,
 		.index = (uint8_t)slot,
 		.n_queues = plan->queues,
+		.first_queue = plan->first,
+		.beside = ctx->index ? beside(ctx, (uint32_t)link->ifindex) : NULL,
 		.ifindex = (uint32_t)link->ifindex,
 		.ifname = link->name,
 		.driver = link->driver,
@@ -258,6 +270,7 @@ static int try_sizes(struct context *ctx, unsigned slot, const struct host_link 
 	int ret;
 
 	pool_plan_init(plan, &ctx->config, link->rx_queues);
+	pool_plan_share(plan, ctx);
 	do {
 		host_format(ctx->why, sizeof(ctx->why), "no memory for the frame pool of %s", link->name);
 		ret = pool_make(ctx, slot, plan);
@@ -297,6 +310,8 @@ void context_port_close(struct context *ctx, unsigned slot)
 	struct provider_handle *h = &ctx->handle[slot];
 	struct provider_port *port = ctx->stack->port[slot];
 
+	if (sister_has_twins(ctx))
+		sisters_close(ctx, ctx->stack->ip.port[slot].ifindex);
 	ctx->stack->counter[FS_CTR_drop_tx_port] += ctx->stack->ip.port[slot].out.frames;
 	ip_port_clear(&ctx->stack->ip, slot);
 	if (h->ops)
@@ -364,6 +379,7 @@ static bool is_free(struct context *ctx, unsigned slot)
 
 static int open_port(struct context *ctx, const struct host_link *link)
 {
+	const struct provider_handle *next_to = ctx->index ? beside(ctx, (uint32_t)link->ifindex) : NULL;
 	struct pool_plan plan = { 0 };
 	unsigned slot = 0;
 	int ret = 0;
@@ -372,10 +388,14 @@ static int open_port(struct context *ctx, const struct host_link *link)
 		slot++;
 	if (slot == IP_MAX_PORTS)
 		return -ENOMEM;
+	pool_plan_init(&plan, &ctx->config, link->rx_queues);
+	sisters_want(ctx, plan.queues);
 	for (unsigned kind = 0; ret == 0 && kind < provider_count(); kind++) {
 		const struct provider_ops *ops = provider_at(kind);
 
 		if (strcmp(ctx->config.provider, "auto") && strcmp(ctx->config.provider, ops->name))
+			continue;
+		if (next_to && next_to->port->kind != kind)
 			continue;
 		ret = try_sizes(ctx, slot, link, kind, &plan, 0);
 		if (ret == 0)
@@ -395,6 +415,13 @@ static int open_port(struct context *ctx, const struct host_link *link)
 	if (ret < 0) {
 		context_port_close(ctx, slot);
 		return ret;
+	}
+	if (sister_has_twins(ctx) && !ctx->undivided && !sisters_open(ctx, slot)) {
+		host_log(&ctx->log, LOG_WARN, "%s: one stack serves all queues, the others could not open theirs",
+			 link->name);
+		ctx->undivided = true;
+		context_port_close(ctx, slot);
+		return open_port(ctx, link);
 	}
 	announce(ctx, slot, link, &plan);
 	return (int)slot;
@@ -418,6 +445,11 @@ static int reopen(struct context *ctx, unsigned slot, uint32_t ifindex, unsigned
 		ret = context_port_configure(ctx, slot, &link);
 	if (ret < 0)
 		return reason_of_open(ret);
+	if (sister_has_twins(ctx) && !ctx->undivided && !sisters_open(ctx, slot)) {
+		ctx->undivided = true;
+		context_port_close(ctx, slot);
+		return reopen(ctx, slot, ifindex, kind, 0);
+	}
 	announce(ctx, slot, &link, &plan);
 	return 0;
 }
@@ -430,7 +462,7 @@ void context_port_reopen(struct context *ctx, unsigned slot)
 
 	clear_remains(ctx, slot);
 	memset(ctx->stack->hold[slot], 0, sizeof(ctx->stack->hold[slot]));
-	reason = reopen(ctx, slot, ifindex, kind, former);
+	reason = ctx->index ? FS_REASON_recovering : reopen(ctx, slot, ifindex, kind, former);
 	if (reason == 0) {
 		ctx->stack->counter[FS_CTR_ports_reopened]++;
 		context_resteer(ctx, slot);
@@ -449,6 +481,10 @@ int context_port(struct context *ctx, uint32_t ifindex, int *reason)
 
 	if (port >= 0)
 		return port;
+	if (ctx->index) { /* home opens a sister's */
+		*reason = FS_REASON_recovering;
+		return -1;
+	}
 	*reason = remembered_refusal(ctx, ifindex);
 	if (*reason)
 		return -1;
@@ -467,4 +503,24 @@ int context_port(struct context *ctx, uint32_t ifindex, int *reason)
 	}
 	remember_refusal(ctx, ifindex, *reason);
 	return -1;
+}
+
+int context_port_beside(struct context *ctx, const struct provider_handle *home)
+{
+	int port = context_port_find(ctx, home->port->ifindex);
+	struct pool_plan plan;
+	struct host_link link;
+	int ret = host_link_get(&ctx->nl, (int)home->port->ifindex, &link);
+
+	if (port >= 0) /* of the one that home had before */
+		context_port_lost(ctx, (unsigned)port, FS_REASON_recovering);
+	if (ret < 0)
+		return ret;
+	pool_plan_init(&plan, &ctx->config, link.rx_queues);
+	pool_plan_share(&plan, ctx);
+	ret = plan.queues ? open_port(ctx, &link) : 0;
+	if (ret < 0)
+		host_log(&ctx->log, LOG_INFO, "%s: no port for queues from %u on (error %d): %s", link.name, plan.first,
+			 -ret, ctx->why);
+	return FS_MIN(ret, 0);
 }

@@ -10,6 +10,7 @@
 #include "base/reason.h"
 #include "context/helper.h"
 #include "context/internal.h"
+#include "context/sister.h"
 #include "context/lease.h"
 #include "context/take.h"
 #include "context/thread.h"
@@ -30,12 +31,10 @@ static void make_doorbells(struct context *ctx)
 			ctx->doorbell[i] = sys_fd_raise(sys_eventfd(0, O_CLOEXEC | O_NONBLOCK), ctx->fd_floor);
 }
 
-void process_before_fork(void)
+static void before_fork(struct context *ctx)
 {
-	struct context *ctx = fs_load_acquire(&fsock_context);
-
 	/* With the lock held no structure is half changed in the moment the child is made. */
-	if (!ctx || context_is_borrowed(ctx) || !context_lock(ctx))
+	if (!context_lock(ctx))
 		return;
 	context_thread.lock_frame = 0; /* held beyond the frame that took it */
 	make_doorbells(ctx);
@@ -44,25 +43,36 @@ void process_before_fork(void)
 	ctx->forking = true;
 }
 
+void process_before_fork(void)
+{
+	struct context *home = fs_load_acquire(&fsock_context);
+
+	if (!home || context_is_borrowed(home))
+		return;
+	for (unsigned i = 0; i < home->n_stacks; i++) /* in the order of their locks */
+		before_fork(home->stacks[i]);
+}
+
 void process_parent_after_fork(void)
 {
-	struct context *ctx = fs_load_acquire(&fsock_context);
+	struct context *o;
 
-	if (!ctx || !ctx->forking)
-		return;
-	ctx->forking = false;
-	ctx->next_heir = -1;
-	context_unlock(ctx);
+	CONTEXT_EACH(o, fs_load_acquire(&fsock_context)) {
+		if (!o->forking)
+			continue;
+		o->forking = false;
+		o->next_heir = -1;
+		context_unlock(o);
+	}
 }
 
 void process_child_after_fork(void)
 {
-	struct context *ctx = fs_load_acquire(&fsock_context);
+	struct context *o;
 
-	if (!ctx)
-		return;
-	ctx->forking = false; /* the lock is the parent's, in shared memory: it lets go */
-	context_after_fork(ctx);
+	CONTEXT_EACH(o, fs_load_acquire(&fsock_context))
+		o->forking = false; /* the locks are the parent's, in shared memory: it lets go */
+	context_after_fork(fs_load_acquire(&fsock_context));
 }
 
 /* Its ids mean nothing to the others, and theirs nothing to it. Once foreign, its children are too. */
@@ -133,7 +143,7 @@ void context_let_go(struct context *ctx)
 	let_marked_go(ctx, &ctx->stack->all_streams);
 }
 
-void context_after_fork(struct context *ctx)
+static void after_fork(struct context *ctx)
 {
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		if (ctx->handle[i].ops)
@@ -149,10 +159,10 @@ void context_after_fork(struct context *ctx)
 		sys_close(fd);
 		context_fd_set(ctx, fd, FD_NONE, NULL, 0);
 	}
-	context_thread = (struct context_thread){ .stay_page = context_thread.stay_page };
 	host_watch_leave(ctx->watch);
 	ctx->watch = NULL;
-	ctx->watch_tried = false;
+	ctx->watch_tried = ctx->index != 0;
+	ctx->to_tell = 0;
 	ctx->slot = STATS_MAX_PROCS;
 	ctx->join_error = 0;
 	ctx->pid = (uint32_t)sys_getpid();
@@ -167,6 +177,17 @@ void context_after_fork(struct context *ctx)
 	}
 	context_heir_born(ctx);
 	fs_store_release(ctx->alive, (uint32_t)CONTEXT_ALIVE);
+}
+
+void context_after_fork(struct context *ctx)
+{
+	struct context *o;
+
+	if (!ctx)
+		return;
+	context_thread = (struct context_thread){ .stay_page = context_thread.stay_page };
+	CONTEXT_EACH(o, ctx->stacks[0])
+		after_fork(o);
 }
 
 bool context_is_borrowed(const struct context *ctx)
@@ -316,6 +337,8 @@ int context_join(struct context *ctx)
 			helper_want(ctx);
 		context_heir_joined(ctx);
 		ctx->stack->ports_serial++;
+		if (sister_has_twins(ctx))
+			sisters_join(ctx);
 		context_reap(ctx); /* what the dead made is this process's to answer for */
 		return 0;
 	}
@@ -359,15 +382,21 @@ static bool has_place(struct context *ctx)
 	return false;
 }
 
-void process_join(void)
+static void join(struct context *ctx)
 {
-	struct context *ctx = fs_load_acquire(&fsock_context);
-
-	if (!ctx || !context_lock(ctx))
+	if (!context_lock(ctx))
 		return;
 	if (ctx->slot >= STATS_MAX_PROCS && inherits(ctx) && has_place(ctx))
 		context_join(ctx);
 	context_leave(ctx);
+}
+
+void process_join(void)
+{
+	struct context *home = fs_load_acquire(&fsock_context);
+
+	for (unsigned i = 0; home && i < home->n_stacks; i++)
+		join(home->stacks[i]);
 }
 
 /* --- those who are gone --- */

@@ -10,6 +10,7 @@
 #include "context/helper.h"
 #include "context/icmp.h"
 #include "context/internal.h"
+#include "context/sister.h"
 #include "context/stream.h"
 #include "context/turn.h"
 #include "socket/bare.h"
@@ -47,6 +48,10 @@ static void incoming(void *context, struct tcp_listener *listener)
 	struct context *ctx = context;
 	struct sock *s = listener->user;
 
+	if (__builtin_expect(s->stream.home != NULL, 0)) {
+		sister_incoming(ctx, s);
+		return;
+	}
 	ctx->to_ring |= s->sleepers.slots;
 	if (!list_is_empty(&s->items))
 		ctx->to_ring |= epoll_sock_readable(s);
@@ -75,7 +80,7 @@ static void released(void *context, struct tcp_conn *conn, void *user)
 	stream_released(context, conn);
 }
 
-static const struct tcp_ops ops = { event, incoming, resolve, released };
+static const struct tcp_ops ops = { event, incoming, resolve, released, sister_pass_on };
 
 /* --- memory --- */
 
@@ -136,6 +141,7 @@ int segments_open(struct context *ctx)
 	tcp->segments = &ctx->stack->segments;
 	host_tcp_sysctl(HOST_TCP_SYSCTL_DIR, &tcp->config, &ctx->presets.keep);
 	tcp->config.hold_acks = ctx->config.helper; /* without, nothing would send them while the program computes */
+	sister_lend(ctx);
 	context_lend(ctx);
 	return reserve_all(ctx);
 }

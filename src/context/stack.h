@@ -44,6 +44,7 @@ enum {
 
 struct icmp_paths;
 struct lease_table;
+struct sister_family;
 
 /* Who drives the stack. */
 struct stack_proc {
@@ -113,11 +114,15 @@ struct stack {
 	bool waiting;		/* sockets wait for their interfaces: sock.missing */
 	bool entries_left;	/* sockets left to the kernel that are still steered to the stack */
 
+	struct sister_family *family; /* what it has in common with its sisters (sister.h); NULL = it has none */
+	bool untold;		/* listeners have connections of which home was not told yet */
+
 	struct lease_table *leases; /* local ports (lease.h); NULL = none were needed yet */
 	struct icmp_paths *paths;   /* what ICMP taught of paths (icmp.h); NULL = nobody listens yet */
 	bool leases_held;	/* some process has made the pair that keeps them, or tried */
 
-	uint32_t stamped;	/* sockets that want to know when frames arrive */
+	uint32_t stamped;	/* sockets that want to know when frames arrive, and sisters as one */
+	bool stamps_passed;	/* sisters do */
 	uint32_t flows;		/* flow entries made, but for those of moves that are over */
 	struct list moved;	/* struct tcp_conn, by `queue`: the kernel has them now */
 	fs_ns moved_at;		/* when the last one went there */

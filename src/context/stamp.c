@@ -10,6 +10,7 @@
 
 #include <netinet/in.h>
 
+#include "context/sister_internal.h"
 #include "socket/opts.h"
 
 #define WALL_FRESH FS_MS(100) /* how soon a clock that was set is noticed */
@@ -26,6 +27,17 @@ enum {
 
 /* --- who wants to know --- */
 
+/* One more or one less. */
+static void count_one(struct context *ctx, bool more)
+{
+	struct stack *stack = ctx->stack;
+
+	stack->stamped += more ? 1 : -1u;
+	for (unsigned i = 0; i < IP_MAX_PORTS; i++)
+		if (stack->port[i])
+			stack->port[i]->stamp = stack->stamped != 0;
+}
+
 static void count(struct context *ctx, struct sock *s, bool wanted)
 {
 	struct stack *stack = ctx->stack;
@@ -33,10 +45,22 @@ static void count(struct context *ctx, struct sock *s, bool wanted)
 	if (s->stamps.counted == wanted)
 		return;
 	s->stamps.counted = wanted;
-	stack->stamped += wanted ? 1 : -1u;
-	for (unsigned i = 0; i < IP_MAX_PORTS; i++)
-		if (stack->port[i])
-			stack->port[i]->stamp = stack->stamped != 0;
+	count_one(ctx, wanted);
+	if (stack->family)
+		fs_store_relaxed(&stack->family->stamped[ctx->index], stack->stamped - stack->stamps_passed);
+}
+
+void stamp_passed(struct context *ctx)
+{
+	const struct sister_family *f = ctx->stack->family;
+	bool wanted = false;
+
+	for (unsigned i = 0; i < f->n; i++)
+		wanted |= i != ctx->index && fs_load_relaxed(&f->stamped[i]) > 0;
+	if (ctx->stack->stamps_passed == wanted)
+		return;
+	ctx->stack->stamps_passed = wanted;
+	count_one(ctx, wanted);
 }
 
 /* Sockets may have a port in common: what one of them wants holds for all. */

@@ -24,6 +24,9 @@ void stamp_forget(struct context *ctx, struct sock *s);
  * longer for its sake. */
 void stamp_steered(struct context *ctx, struct sock *s);
 
+/* Sisters (sister.h) may want to know when what is passed to them came: this stack stamps for their sake. */
+void stamp_passed(struct context *ctx);
+
 /* Stamp what @h just received, where the provider did not: the stack's count of who wants it is not 0. */
 void stamp_frames(struct context *ctx, const struct provider_handle *h, struct fbuf **frames, unsigned n);
 

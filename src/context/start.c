@@ -300,7 +300,8 @@ static int make_stack(struct context *ctx)
 	ctx->slot = 0;
 	ctx->stack->proc[0] = (struct stack_proc){ .pid = ctx->pid, .memory_fd = ctx->arena.fd };
 	ctx->stack->head.procs[0] = ctx->pid;
-	lend_stack(ctx);
+	if (ctx->index == 0)
+		lend_stack(ctx);
 	return open_control(ctx);
 }
 
@@ -318,23 +319,30 @@ static int reason_of(int error)
 }
 
 /* A thread ends: its sleep set goes, and what its calls left behind. */
-static void thread_ends(void *arg)
+static void leaves_stack(struct context *ctx, struct context_sleep *sleep)
 {
-	struct context_thread *t = arg;
-	struct context *ctx = fs_load_acquire(&fsock_context);
-	bool locked = ctx && context_lock(ctx);
-	struct fd_entry *e = ctx && t->epfd > 0 ? fd_entry_at(&ctx->fds, t->epfd) : NULL;
+	bool locked = context_lock(ctx);
+	struct fd_entry *e = sleep->epfd > 0 ? fd_entry_at(&ctx->fds, sleep->epfd) : NULL;
 
 	/* Without the lock, too: the number is the program's from now on. */
 	if (e)
 		fs_store_release(&e->kind, (uint32_t)FD_NONE);
-	if (t->epfd > 0)
-		sys_close(t->epfd);
-	t->epfd = 0;
-	if (ctx)
-		stay_thread_ends(ctx, locked);
+	if (sleep->epfd > 0)
+		sys_close(sleep->epfd);
+	sleep->epfd = 0;
+	stay_thread_ends(ctx, locked);
 	if (locked)
 		context_unlock(ctx);
+}
+
+static void thread_ends(void *arg)
+{
+	struct context_thread *t = arg;
+	struct context *home = fs_load_acquire(&fsock_context);
+
+	for (unsigned i = 0; home && i < home->n_stacks; i++)
+		leaves_stack(home->stacks[i], &t->sleep[i]);
+	stay_page_unmap();
 }
 
 static void close_if_ours(const struct context *ctx, int fd)
@@ -344,7 +352,7 @@ static void close_if_ours(const struct context *ctx, int fd)
 }
 
 /* It did not come to a stack: what was opened on the way must not be missing to the program. */
-static void discard(struct context *ctx)
+static void release(struct context *ctx)
 {
 	close_if_ours(ctx, ctx->nl.fd);
 	close_if_ours(ctx, ctx->monitor.nl.fd);
@@ -353,14 +361,19 @@ static void discard(struct context *ctx)
 	host_watch_close(ctx->watch);
 	if (ctx->arena.fd >= ctx->fd_floor)
 		mem_close(&ctx->arena);
-	close_if_ours(ctx, ctx->log.fd);
-	close_if_ours(ctx, ctx->report_fd);
-	pthread_key_delete(ctx->thread_key);
 	if (ctx->nl_buf)
 		sys_munmap(ctx->nl_buf, 2 * HOST_NL_BUF_GOOD);
 	if (ctx->alive)
 		sys_munmap(ctx->alive, PAGE);
 	sys_munmap(ctx, sizeof(*ctx));
+}
+
+static void discard(struct context *ctx)
+{
+	close_if_ours(ctx, ctx->log.fd);
+	close_if_ours(ctx, ctx->report_fd);
+	pthread_key_delete(ctx->thread_key);
+	release(ctx);
 }
 
 static void say_why(const struct host_log *log, int reason, int error)
@@ -395,6 +408,8 @@ static struct context *make_context(context_ppoll_fn *libc_ppoll, int *reason)
 	ctx->fd_floor = choose_fd_floor();
 	ctx->pid = (uint32_t)sys_getpid();
 	ctx->fds.highest = -1;
+	ctx->stacks[0] = ctx;
+	ctx->n_stacks = 1;
 	ctx->heir = ctx->next_heir = -1;
 	ctx->signal_fd = -1;
 	ctx->libc_ppoll = libc_ppoll;
@@ -416,6 +431,40 @@ static struct context *make_context(context_ppoll_fn *libc_ppoll, int *reason)
 	say_why(&ctx->log, *reason, ret);
 	report_refusal(ctx, *reason);
 	discard(ctx);
+	return NULL;
+}
+
+void context_discard_sister(struct context *ctx)
+{
+	release(ctx); /* but what is home's: log, report, key */
+}
+
+struct context *context_make_sister(struct context *home, unsigned index)
+{
+	struct context *ctx = mem_private(sizeof(*ctx));
+
+	if (!ctx)
+		return NULL;
+	ctx->fd_floor = home->fd_floor;
+	ctx->pid = home->pid;
+	ctx->fds.highest = -1;
+	ctx->heir = ctx->next_heir = -1;
+	ctx->index = index;
+	ctx->n_stacks = 1;
+	ctx->signal_fd = -1;
+	ctx->libc_ppoll = home->libc_ppoll;
+	ctx->thread_key = home->thread_key;
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
+		ctx->doorbell[i] = -1;
+	ctx->config = home->config;
+	ctx->log = home->log;
+	ctx->report_fd = home->report_fd;
+	ctx->clock = home->clock;
+	ctx->spin_limit = home->spin_limit;
+	ctx->watch_tried = true; /* epoll sets are looked at by home */
+	if (make_alive_page(ctx) == 0 && make_stack(ctx) == 0)
+		return ctx;
+	context_discard_sister(ctx);
 	return NULL;
 }
 

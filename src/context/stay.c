@@ -77,6 +77,7 @@ struct stay *stay_begin(struct context *ctx, unsigned room)
 	if (!stay)
 		return NULL;
 	*stay = (struct stay){
+		.ctx = ctx,
 		.below = context_thread.stays,
 		.frame = (uintptr_t)__builtin_frame_address(0),
 		.bytes = bytes,
@@ -143,22 +144,29 @@ void stay_look(struct context *ctx)
 
 	for (; s; s = below) {
 		below = s->below;
-		if (context_frame_is_gone(s->frame, (uintptr_t)__builtin_frame_address(0)))
+		if (s->ctx == ctx && context_frame_is_gone(s->frame, (uintptr_t)__builtin_frame_address(0)))
 			stay_end(ctx, s);
 	}
 }
 
 void stay_thread_ends(struct context *ctx, bool locked)
 {
-	struct context_thread *t = &context_thread;
+	struct stay *s = context_thread.stays, *below;
 
-	while (t->stays) {
+	for (; s; s = below) {
+		below = s->below;
+		if (s->ctx != ctx)
+			continue;
 		if (locked)
-			stay_end(ctx, t->stays);
+			stay_end(ctx, s);
 		else
-			stay_drop(t->stays);
+			stay_drop(s);
 	}
-	if (t->stay_page)
-		sys_munmap(t->stay_page, PAGE);
-	t->stay_page = NULL;
+}
+
+void stay_page_unmap(void)
+{
+	if (context_thread.stay_page)
+		sys_munmap(context_thread.stay_page, PAGE);
+	context_thread.stay_page = NULL;
 }

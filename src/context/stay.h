@@ -34,6 +34,7 @@ struct stay_object {
 
 /* Of one call; in private memory. */
 struct stay {
+	struct context *ctx;  /* whose objects they are */
 	struct stay *below;   /* of the call that a handler interrupted to make this one; NULL = none */
 	uintptr_t frame;      /* where on the thread's stack the call was */
 	size_t bytes;	      /* of this record */
@@ -59,10 +60,13 @@ void stay_end(struct context *ctx, struct stay *stay);
 /* The same where the lock is not to be had, on a broken stack: nobody counts any more. No lock. */
 void stay_drop(struct stay *stay);
 
-/* Give back what calls of this thread left behind that are over, seen from the caller. */
+/* Give back what calls of this thread left behind in this stack that are over, seen from the caller. */
 void stay_look(struct context *ctx);
 
 /* The thread ends. @locked: as stay_end() or as stay_drop(). */
 void stay_thread_ends(struct context *ctx, bool locked);
+
+/* The same, of all stacks, is done: what it was written down in goes. No lock. */
+void stay_page_unmap(void);
 
 #endif

@@ -215,7 +215,7 @@ static ssize_t receive_once(struct receipt *r)
 ssize_t stream_receive(struct context *ctx, int fd, struct datagram *d)
 {
 	struct receipt r = { .ctx = ctx, .fd = fd, .d = d, .left = -1 };
-	struct pollfd fds[2];
+	struct pollfd fds[BLOCKER_SPARE];
 	BLOCKER(b);
 	ssize_t n;
 
@@ -345,7 +345,7 @@ static void raise_pipe(int flags)
 ssize_t stream_send(struct context *ctx, int fd, const struct datagram *d)
 {
 	struct dispatch t = { .ctx = ctx, .fd = fd, .d = d };
-	struct pollfd fds[2];
+	struct pollfd fds[BLOCKER_SPARE];
 	BLOCKER(b);
 	ssize_t n;
 

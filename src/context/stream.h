@@ -38,6 +38,10 @@ void stream_connected(struct context *ctx, int fd);
 /* listen(2): the shadow's as well. */
 int stream_listen(struct context *ctx, int fd, int backlog);
 
+/* What listens at @fd will accept connections without descriptors: other stacks have no twins of it (sister.h). Before
+ * stream_listen(). */
+void stream_stand_alone(struct context *ctx, int fd);
+
 /* accept4(2): a descriptor. @name and @len as given by the program. */
 int stream_accept(struct context *ctx, int fd, struct sockaddr *name, socklen_t *len, int flags);
 

@@ -241,7 +241,7 @@ static int connect_again(struct context *ctx, struct sock *s, const struct socka
 /* @late: what is said when time is up. */
 static int wait_connected(struct context *ctx, int fd, fs_ns limit, int late)
 {
-	struct pollfd fds[2];
+	struct pollfd fds[BLOCKER_SPARE];
 	BLOCKER(b);
 	int ret;
 

@@ -12,6 +12,8 @@
 #include "base/reason.h"
 #include "context/handover.h"
 #include "context/lease.h"
+#include "context/sister_internal.h"
+#include "context/sister.h"
 #include "context/stamp.h"
 #include "context/stream_internal.h"
 #include "context/turn.h"
@@ -136,7 +138,7 @@ int stream_number(struct context *ctx, const struct sock *s)
 /* O_NONBLOCK of a listener's shadow is ours (stream_listen.c). */
 void stream_give_flags_back(const struct sock *s, int fd)
 {
-	long flags = fd < 0 || s->nonblock || !context_names(fd, s) ? -1 : sys_fcntl(fd, F_GETFL, 0);
+	long flags = fd < 0 || s->nonblock || s->stream.home || !context_names(fd, s) ? -1 : sys_fcntl(fd, F_GETFL, 0);
 
 	if (flags >= 0 && (flags & O_NONBLOCK))
 		sys_fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
@@ -198,11 +200,22 @@ void stream_left(struct context *ctx, struct sock *s)
 	ctx->to_ring |= sock_sleepers(s);
 }
 
+static void demote_twin(struct context *ctx, struct sock *twin, int reason)
+{
+	if (ctx->stack->untold)
+		sister_tell_home(ctx);
+	stream_demote(ctx, twin, reason, NULL);
+}
+
 void stream_demote(struct context *ctx, struct sock *s, int reason, const char *detail)
 {
 	if (s->way == SOCK_KERNEL)
 		return;
-	if (stream_listens(&s->stream) && s->stream.listener.n_ready && still_accepts(reason)) {
+	if (stream_listens(&s->stream) && sister_has_twins(ctx))
+		sisters_each_twin(ctx, s, demote_twin, reason);
+	if (stream_listens(&s->stream) && sister_has_twins(ctx))
+		sister_receive(ctx); /* those that wait at twins by now count */
+	if (stream_listens(&s->stream) && stream_waiting(&s->stream) && still_accepts(reason)) {
 		leave(ctx, s, reason, detail);
 		return;
 	}
@@ -227,6 +240,8 @@ void stream_give_back(struct context *ctx, struct sock *s, int reason)
 {
 	if (!stream_listens(&s->stream))
 		return;
+	if (sister_has_twins(ctx))
+		sisters_each_twin(ctx, s, stream_give_back, reason);
 	context_drain(ctx); /* a handshake that is complete need not be repeated */
 	leave_to_shadow(ctx);
 	handover_waiting(ctx, s);
@@ -363,7 +378,7 @@ void stream_linger(struct context *ctx, int fd)
 	bool waits = s && s->stream.conn && s->stream.options.linger_s > 0 && sock_refs(s) == 1 &&
 		     tcp_has(s->stream.conn, TCP_CONN_CONNECTED) && !tcp_inq(s->stream.conn);
 	fs_ns limit = waits ? FS_SEC((int64_t)s->stream.options.linger_s) : 0;
-	struct pollfd fds[2];
+	struct pollfd fds[BLOCKER_SPARE];
 	BLOCKER(b);
 
 	if (!s)

@@ -34,7 +34,7 @@ void stream_now(struct context *ctx);
 
 /*
  * Wait a little for the socket behind @fd; @b is zero before the first time. @limit: ns from the first time on,
- * 0 = none. fds has room for two more entries behind @n. 0: look again; -EAGAIN: time is up; -EINTR;
+ * 0 = none. fds has room for BLOCKER_SPARE more entries behind @n. 0: look again; -EAGAIN: time is up; -EINTR;
  * CONTEXT_KERNEL; -ENOMEM. No lock before.
  */
 int stream_pause(struct context *ctx, int fd, struct blocker *b, fs_ns limit, struct pollfd *fds, unsigned n);
@@ -88,6 +88,9 @@ void stream_inherit(const struct sock *listener, int from, int to);
 
 /* Put the entries of listener @s in wherever they are missing. 0 or why not. */
 int stream_steer(struct context *ctx, struct sock *s);
+
+/* A twin of home's listener (sister.h), named already, listens in its stack. */
+void stream_begin_twin(struct context *ctx, struct sock *s, uint32_t backlog);
 
 /* Listener @s, which was leaving, has nobody left that waits for accept(): it is the kernel's alone. */
 void stream_left(struct context *ctx, struct sock *s);

@@ -15,6 +15,7 @@
 #include "context/helper.h"
 #include "context/lease.h"
 #include "context/lifecycle.h"
+#include "context/sister.h"
 #include "context/stream_internal.h"
 #include "host/diag.h"
 #include "socket/bare.h"
@@ -72,7 +73,7 @@ static int steer_on(struct context *ctx, struct sock *s, unsigned port)
 
 	if (!h->ops)
 		return FS_REASON_join_denied;
-	if (context_rule_add(ctx, port, &rule) < 0)
+	if (!s->stream.home && context_rule_add(ctx, port, &rule) < 0) /* a twin's is home's */
 		return FS_REASON_too_many_sockets;
 	s->steered |= (uint16_t)(1u << port);
 	s->record->port_index = s->record->port_index == 0xff ? (uint8_t)port : s->record->port_index;
@@ -161,6 +162,18 @@ static void keep_flows(struct context *ctx, const struct sock *s)
 	}
 }
 
+static void keep_twins_flows(struct context *ctx, struct sock *twin, int reason)
+{
+	keep_flows(ctx, twin);
+}
+
+static void keep_all_flows(struct context *ctx, struct sock *s)
+{
+	keep_flows(ctx, s);
+	if (sister_has_twins(ctx))
+		sisters_each_twin(ctx, s, keep_twins_flows, 0);
+}
+
 void stream_unsteer(struct context *ctx, struct sock *s)
 {
 	struct steer_rule rule = rule_of(s);
@@ -173,9 +186,10 @@ void stream_unsteer(struct context *ctx, struct sock *s)
 			continue;
 		if (h->ops && h->ops->steer_remove && !entry_needed(ctx, s, i)) {
 			if (!kept)
-				keep_flows(ctx, s);
+				keep_all_flows(ctx, s);
 			kept = true;
-			h->ops->steer_remove(h, &rule);
+			if (!s->stream.home)
+				h->ops->steer_remove(h, &rule);
 		}
 		s->steered &= (uint16_t)~(1u << i);
 	}
@@ -362,14 +376,11 @@ static uint32_t backlog_of(struct context *ctx, int backlog)
 
 /* --- listening --- */
 
-static int begin(struct context *ctx, struct sock *s, uint32_t backlog)
+/* The engine's half. 0 or -errno. */
+static int begin_engine(struct context *ctx, struct sock *s, uint32_t backlog)
 {
 	struct tcp_listener *l = &s->stream.listener;
-	int reason = verdict(ctx, s);
 
-	if (reason)
-		return reason;
-	stream_preset(ctx, &s->stream.options);
 	*l = (struct tcp_listener){
 		.local = s->stream.local,
 		.local_port = s->stream.local_port,
@@ -383,8 +394,19 @@ static int begin(struct context *ctx, struct sock *s, uint32_t backlog)
 		l->local = (struct ip_addr){ 0 };
 	s->rule_port = l->local_port;
 	s->rule_local = l->local;
+	return tcp_listen(&ctx->stack->tcp, l, backlog);
+}
+
+static int begin(struct context *ctx, struct sock *s, uint32_t backlog)
+{
+	struct tcp_listener *l = &s->stream.listener;
+	int reason = verdict(ctx, s);
+
+	if (reason)
+		return reason;
+	stream_preset(ctx, &s->stream.options);
 	/* The engine first: a SYN that is steered must find its listener. */
-	if (tcp_listen(&ctx->stack->tcp, l, backlog) < 0)
+	if (begin_engine(ctx, s, backlog) < 0)
 		return FS_REASON_port_shared;
 	reason = stream_steer(ctx, s);
 	if (reason == 0)
@@ -392,6 +414,17 @@ static int begin(struct context *ctx, struct sock *s, uint32_t backlog)
 	tcp_unlisten(l, &ctx->env, ctx->now);
 	l->stack = NULL;
 	return reason;
+}
+
+void stream_begin_twin(struct context *ctx, struct sock *s, uint32_t backlog)
+{
+	s->way = SOCK_FAST;
+	record_reason(s->record, FS_REASON_none, NULL);
+	if (begin_engine(ctx, s, backlog) < 0)
+		s->stream.listener.stack = NULL; /* what comes to its queues passes to home's */
+	else
+		stream_steer(ctx, s);
+	sock_publish(s);
 }
 
 /* The shadow's calls must not wait: who waits, waits for both. The program's own O_NONBLOCK is in s->nonblock. */
@@ -427,9 +460,21 @@ static void accelerate(struct context *ctx, struct sock *s, int fd, int backlog)
 	sock_publish(s);
 }
 
+void stream_stand_alone(struct context *ctx, int fd)
+{
+	struct sock *s = stream_is(ctx, fd) ? stream_enter(ctx, fd) : NULL;
+
+	if (!s)
+		return;
+	s->stream.alone = true;
+	context_leave(ctx);
+}
+
 int stream_listen(struct context *ctx, int fd, int backlog)
 {
 	struct sock *s = stream_is(ctx, fd) ? stream_enter_checked(ctx, fd) : NULL;
+	struct sock listener; /* as the twins are to be */
+	bool twins = false;
 	int ret;
 
 	if (!s)
@@ -446,7 +491,14 @@ int stream_listen(struct context *ctx, int fd, int backlog)
 	} else if (ret < 0 && stream_listens(&s->stream)) {
 		stream_demote(ctx, s, FS_REASON_pending, NULL);
 	}
+	if (__builtin_expect(sister_has_twins(ctx), 0)) {
+		twins = ret == 0 && s->way == SOCK_FAST && stream_listens(&s->stream) && !s->stream.alone;
+		listener = *s;
+		listener.stream.home = s;
+	}
 	context_leave(ctx);
+	if (twins)
+		sisters_listen(ctx, fd, &listener, backlog_of(ctx, backlog));
 	if (ret == 0)
 		helper_want(ctx);
 	return ret;
@@ -462,6 +514,8 @@ struct acceptance {
 	int flags;
 	fs_ns limit;
 	bool may_wait, kernel_next, kernel_hot;
+	int stack;	   /* where the next one is that the engines have; -1 = they have none */
+	bool leaving;	   /* the listener is */
 	struct bare *bare; /* what a connection of the engine's becomes; NULL = a socket */
 	fs_ns wait;	   /* of a bare one, ns; 0 = never, -1 = for ever */
 };
@@ -560,9 +614,75 @@ static int accept_fast(struct acceptance *a, struct sock *s)
 		bare_follow(ctx, a->bare, reason);
 	else if (child)
 		handover_sock(ctx, child, reason);
-	if (s->stream.listener.n_ready == 0)
+	if (stream_waiting(&s->stream) == 0)
 		stream_left(ctx, s);
 	return fd;
+}
+
+/* After a look at the twin in @stack: what was to be accepted there @stays, or was the last one of a listener that
+ * leaves. */
+static void settle_at_home(const struct acceptance *a, unsigned stack, bool stays)
+{
+	struct sock *s = stream_enter(a->ctx, a->fd);
+
+	if (!s)
+		return;
+	if (stays && stream_listens(&s->stream))
+		sister_undo(a->ctx, s, stack);
+	else if (s->stream.leaving && stream_waiting(&s->stream) == 0)
+		stream_left(a->ctx, s);
+	context_leave(a->ctx);
+}
+
+/* A number just made that another stack knows was closed past close(): nobody means that any more. */
+static void forget_elsewhere(const struct context *ctx, int fd)
+{
+	for (unsigned i = 0; i < ctx->n_stacks; i++) {
+		struct context *o = ctx->stacks[i];
+
+		if (o == ctx || fd_kind_of(&o->fds, fd) == FD_NONE || !sister_enter(o))
+			continue;
+		context_fd_forget(o, fd);
+		sister_leave(o);
+	}
+}
+
+/* At a twin of the listener @a->fd. */
+static int accept_in_sister(const struct acceptance *a, struct context *o)
+{
+	struct acceptance at = *a;
+	struct sock *s = NULL;
+	uint32_t waiting;
+	bool stays = false;
+	int ret = -EAGAIN;
+
+	at.ctx = o;
+	if (!sister_enter(o))
+		return ret;
+	s = context_live_sock(o, a->fd);
+	stream_now(o);
+	if (s && s->stream.home && s->stream.listener.n_ready) {
+		waiting = s->stream.listener.n_ready;
+		ret = accept_fast(&at, s);
+		stays = ret < 0 && s->stream.listener.n_ready == waiting;
+	}
+	segments_flush_soon(o);
+	sister_leave(o);
+	if (ret >= 0) {
+		forget_elsewhere(o, ret);
+		helper_want(o);
+	}
+	if (stays || a->leaving)
+		settle_at_home(a, o->index, stays);
+	return ret;
+}
+
+/* Where the engines' next one is; its turn is taken. */
+static int next_stack(const struct acceptance *a, struct sock *s)
+{
+	if (__builtin_expect(!sister_has_twins(a->ctx), 1))
+		return s->stream.listener.n_ready ? 0 : -1;
+	return sister_next(a->ctx, s);
 }
 
 static int accept_kernel(struct acceptance *a)
@@ -587,7 +707,7 @@ static int accept_kernel(struct acceptance *a)
 
 static bool kernel_due(const struct context *ctx, const struct sock *s)
 {
-	if (s->stream.listener.n_ready && s->stream.took_kernel)
+	if (stream_waiting(&s->stream) && s->stream.took_kernel)
 		return false;
 	return s->kernel_hot || ctx->now - s->kernel_looked >= FS_US(ctx->config.kernel_look);
 }
@@ -608,18 +728,26 @@ static int accept_once(struct acceptance *a, bool must)
 		context_leave(ctx);
 		return CONTEXT_KERNEL;
 	}
+	a->leaving = s->stream.leaving;
 	a->limit = a->bare ? FS_MAX(a->wait, 0) : s->rcvtimeo;
 	a->may_wait = a->bare ? a->wait != 0 : !s->nonblock;
 	a->kernel_hot = s->kernel_hot;
-	a->kernel_next = kernel_due(ctx, s) || (must && !s->stream.listener.n_ready);
+	a->kernel_next = kernel_due(ctx, s) || (must && !stream_waiting(&s->stream));
+	a->stack = -1;
 	if (a->kernel_next)
 		s->kernel_looked = ctx->now;
-	else if (s->stream.listener.n_ready)
+	else
+		a->stack = next_stack(a, s);
+	if (a->stack == 0)
 		ret = accept_fast(a, s);
 	s->stream.took_kernel = false;
 	s->kernel_hot -= s->kernel_hot > 0;
 	segments_flush_soon(ctx);
 	context_leave(ctx);
+	if (a->stack > 0)
+		return accept_in_sister(a, ctx->stacks[a->stack]);
+	if (a->stack == 0 && ret >= 0 && !a->bare && ctx->n_stacks > 1)
+		forget_elsewhere(ctx, ret);
 	if (!a->kernel_next)
 		return ret;
 	ret = accept_kernel(a);
@@ -628,19 +756,22 @@ static int accept_once(struct acceptance *a, bool must)
 	s = stream_enter(ctx, a->fd);
 	if (!s)
 		return CONTEXT_KERNEL;
-	ret = stream_listens(&s->stream) && s->stream.listener.n_ready ? accept_fast(a, s) : -EAGAIN;
+	a->stack = stream_listens(&s->stream) ? next_stack(a, s) : -1;
+	ret = a->stack == 0 ? accept_fast(a, s) : -EAGAIN;
 	context_leave(ctx);
-	return ret;
+	return a->stack > 0 ? accept_in_sister(a, ctx->stacks[a->stack]) : ret;
 }
 
 static int accept_one(struct acceptance *a)
 {
-	struct pollfd fds[3] = { { .fd = a->fd, .events = POLLIN } };
+	struct pollfd fds[1 + BLOCKER_SPARE] = { { .fd = a->fd, .events = POLLIN } };
 	bool must = true;
 	BLOCKER(b);
 	int ret;
 
-	while ((ret = accept_once(a, must)) == -EAGAIN && a->may_wait) {
+	while ((ret = accept_once(a, must)) == -EAGAIN && (a->may_wait || a->stack > 0)) {
+		if (a->stack > 0)
+			continue; /* the one it was told of is none any more */
 		ret = stream_pause(a->ctx, a->fd, &b, a->limit, fds, 1);
 		if (ret < 0)
 			break;

@@ -71,7 +71,7 @@ static ssize_t leave(struct carry *c, ssize_t ret)
 /* -EAGAIN again, or another error: the call ends. 0 = go on. */
 static int wait_a_little(struct carry *c, struct blocker *b, short events)
 {
-	struct pollfd fds[3] = { { .fd = c->other, .events = events } };
+	struct pollfd fds[1 + BLOCKER_SPARE] = { { .fd = c->other, .events = events } };
 
 	if (c->want == WANT_STREAM ? c->nonblock : (c->done || !c->patient))
 		return -EAGAIN;

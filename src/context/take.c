@@ -111,7 +111,7 @@ static int begin_wait(struct take *t, struct blocker *b)
 
 static int take_waiting(struct take *t)
 {
-	struct pollfd fds[3] = { { .fd = t->fd, .events = POLLIN } };
+	struct pollfd fds[1 + BLOCKER_SPARE] = { { .fd = t->fd, .events = POLLIN } };
 	BLOCKER(b);
 	int n = begin_wait(t, &b);
 

@@ -10,18 +10,25 @@
 
 #include <stdint.h>
 
+#include "context/context.h"
 #include "context/habit.h"
 #include "context/spin.h"
 
 struct stay;
 
-struct context_thread {
-	uint32_t tid;	       /* 0 = not asked yet (or a child of fork) */
+/* What a thread sleeps on of one stack. */
+struct context_sleep {
 	uint32_t ports_serial; /* of the stack, when epfd was last brought up to date */
 	bool ports_off;	       /* the ports' descriptors are in epfd, but wake nobody: a light sleep */
-	int epfd;	       /* 0 = none yet; holds the doorbell and the ports' descriptors. In the
+	int epfd;	       /* 0 = none yet; holds the doorbell and the ports' descriptors. In the stack's
 				* descriptor table too, for other threads (internal_fds.h) */
-	uintptr_t lock_frame;  /* where on its stack it took the lock, if it has it; 0 = cannot be told */
+};
+
+struct context_thread {
+	uint32_t tid;	       /* 0 = not asked yet (or a child of fork) */
+	struct context_sleep sleep[CONTEXT_STACKS]; /* by index of the stack */
+	uintptr_t lock_frame;  /* where on its stack it took the lock last, if it has one; 0 = cannot be told */
+	uint8_t drives;	       /* stacks whose locks it has while it drives one for another (sister.c), by bit */
 	struct stay *stays;    /* what its waiting calls count as users of, innermost first (stay.h) */
 	void *stay_page;       /* where these lie; owned, NULL = none yet */
 	uint16_t stood;	       /* pauses it has made while its process ends (lock.c) */

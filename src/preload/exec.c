@@ -15,16 +15,19 @@
 #include "context/handover.h"
 #include "context/helper.h"
 #include "context/multiplex.h"
+#include "context/sister.h"
 #include "preload/libc.h"
 
 static void before(void)
 {
+	bool ours = fsock_context && !context_is_borrowed(fsock_context);
 	int saved = errno;
+	struct context *o;
 
-	if (fsock_context && !context_is_borrowed(fsock_context)) {
-		handover_before_exec(fsock_context);
-		multiplex_before_exec(fsock_context);
-		helper_stop(fsock_context);
+	CONTEXT_EACH(o, ours ? fsock_context : NULL) {
+		handover_before_exec(o);
+		multiplex_before_exec(o);
+		helper_stop(o);
 	}
 	errno = saved;
 }
@@ -32,11 +35,13 @@ static void before(void)
 /* Exec returned @ret: the program stays what it was. */
 static int failed(int ret)
 {
+	bool ours = fsock_context && !context_is_borrowed(fsock_context);
 	int saved = errno;
+	struct context *o;
 
-	if (fsock_context && !context_is_borrowed(fsock_context)) {
-		multiplex_exec_failed(fsock_context);
-		helper_want(fsock_context);
+	CONTEXT_EACH(o, ours ? fsock_context : NULL) {
+		multiplex_exec_failed(o);
+		helper_want(o);
 	}
 	errno = saved;
 	return ret;

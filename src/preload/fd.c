@@ -27,7 +27,7 @@ FSOCK_EXPORT int close(int fd)
 		return LIBC(close)(fd);
 	if (context_fd_is_internal(ctx, fd))
 		return (int)libc_result(-EBADF);
-	stream_linger(ctx, fd);
+	stream_linger(context_of(ctx, fd), fd);
 	lifecycle_closing(ctx, fd);
 	return LIBC(close)(fd);
 }
@@ -66,7 +66,7 @@ FSOCK_EXPORT FILE *fdopen(int fd, const char *mode)
 	FILE *stream = LIBC(fdopen)(fd, mode);
 
 	if (stream && fsock_context)
-		lifecycle_stream(fsock_context, fd);
+		lifecycle_stream(context_of(fsock_context, fd), fd);
 	return stream;
 }
 
@@ -88,7 +88,12 @@ static int close_around(struct context *ctx, unsigned first, unsigned last, unsi
 
 static void forget_range(struct context *ctx, unsigned first, unsigned last)
 {
-	int end = (int)FS_MIN(last, (unsigned)FS_MAX(ctx->fds.highest, 0));
+	struct context *o;
+	int highest = 0, end;
+
+	CONTEXT_EACH(o, ctx)
+		highest = FS_MAX(highest, o->fds.highest);
+	end = (int)FS_MIN(last, (unsigned)highest);
 
 	for (int fd = (int)FS_MIN(first, (unsigned)INT32_MAX); fd <= end; fd++)
 		lifecycle_closing(ctx, fd);
@@ -172,12 +177,13 @@ static void set_flags(struct context *ctx, int fd, long flags)
 {
 	lifecycle_nonblock(ctx, fd, flags & O_NONBLOCK);
 	if (flags & O_ASYNC)
-		lifecycle_async(ctx, fd);
+		lifecycle_async(context_of(ctx, fd), fd);
 }
 
 /* Who is told of what happens to a stream: of urgent data even without O_ASYNC. */
 static void set_owner(struct context *ctx, int fd)
 {
+	ctx = context_of(ctx, fd);
 	if (stream_is(ctx, fd))
 		lifecycle_async(ctx, fd);
 }
@@ -187,8 +193,8 @@ static int control(int (*libc_fcntl)(int, int, ...), int fd, int cmd, void *arg)
 	int ret, nonblock = -1;
 
 	/* A listener's shadow never waits; what the program set is remembered. */
-	if ((cmd == F_SETFL || cmd == F_GETFL) && stream_is(fsock_context, fd))
-		nonblock = stream_nonblock(fsock_context, fd);
+	if ((cmd == F_SETFL || cmd == F_GETFL) && stream_is(context_of(fsock_context, fd), fd))
+		nonblock = stream_nonblock(context_of(fsock_context, fd), fd);
 	ret = libc_fcntl(fd, cmd, cmd == F_SETFL && nonblock >= 0 ? (void *)((long)arg | O_NONBLOCK) : arg);
 	if (ret < 0 || !fsock_context)
 		return ret;
@@ -266,7 +272,7 @@ static int next_length(struct context *ctx, int fd, int *to)
 /* libc asks by an ioctl() of its own. */
 FSOCK_EXPORT int sockatmark(int fd)
 {
-	int ret = stream_ioctl(fsock_context, fd, SIOCATMARK);
+	int ret = stream_ioctl(context_of(fsock_context, fd), fd, SIOCATMARK);
 
 	return ret >= 0 ? ret : LIBC(sockatmark)(fd);
 }
@@ -278,7 +284,7 @@ static bool asks_of_queue(unsigned long request)
 
 FSOCK_EXPORT int ioctl(int fd, unsigned long request, ...)
 {
-	struct context *ctx = fsock_context;
+	struct context *ctx = context_of(fsock_context, fd);
 	int saved = errno, ret;
 	va_list args;
 	void *arg;
@@ -299,10 +305,10 @@ FSOCK_EXPORT int ioctl(int fd, unsigned long request, ...)
 	if (asks_for_stamp(request) && datagram_sock(ctx, fd))
 		return last_stamp(ctx, fd, request, arg, ret, saved);
 	if (ret == 0 && request == FIONBIO && ctx)
-		lifecycle_nonblock(ctx, fd, *(int *)arg != 0);
+		lifecycle_nonblock(fsock_context, fd, *(int *)arg != 0);
 	if (ret == 0 && request == FIOASYNC && ctx && *(int *)arg)
 		lifecycle_async(ctx, fd);
 	if (ret == 0 && (request == FIOSETOWN || request == SIOCSPGRP) && *(int *)arg)
-		set_owner(ctx, fd);
+		set_owner(fsock_context, fd);
 	return ret;
 }

@@ -7,6 +7,7 @@
  */
 #include <stdarg.h>
 
+#include "context/sister.h"
 #include "context/stream.h"
 #include "host/mem.h"
 #include "preload/libc.h"
@@ -54,12 +55,13 @@ static int print(int fd, int flag, const char *format, va_list args)
 
 FSOCK_EXPORT int vdprintf(int fd, const char *format, va_list args)
 {
-	return stream_is(fsock_context, fd) ? print(fd, 0, format, args) : LIBC(vdprintf)(fd, format, args);
+	return stream_is(context_of(fsock_context, fd), fd) ? print(fd, 0, format, args)
+							    : LIBC(vdprintf)(fd, format, args);
 }
 
 FSOCK_EXPORT int __vdprintf_chk(int fd, int flag, const char *format, va_list args)
 {
-	return stream_is(fsock_context, fd) ? print(fd, flag, format, args)
+	return stream_is(context_of(fsock_context, fd), fd) ? print(fd, flag, format, args)
 					    : LIBC(__vdprintf_chk)(fd, flag, format, args);
 }
 

@@ -26,7 +26,7 @@ enum {
 
 static struct context *ours(int fd)
 {
-	struct context *ctx = fsock_context;
+	struct context *ctx = context_of(fsock_context, fd);
 
 	return datagram_sock(ctx, fd) || stream_is(ctx, fd) ? ctx : NULL;
 }
@@ -225,7 +225,7 @@ static void on_descriptors(const struct msghdr *msg, void (*what)(int fd))
 /* It goes to somebody who may not have the library: what it means is the kernel's from now on. */
 static void give_away(int fd)
 {
-	handover_fd(fsock_context, fd, FS_REASON_fd_passed);
+	handover_fd(context_of(fsock_context, fd), fd, FS_REASON_fd_passed);
 }
 
 /* It came, and its number is no longer what it was where that was closed past close(). */
@@ -248,7 +248,7 @@ static bool is_unix(int fd)
 	int domain = AF_UNSPEC;
 	socklen_t len = sizeof(domain);
 
-	return fsock_context && fd_kind_of(&fsock_context->fds, fd) == FD_NONE &&
+	return fsock_context && !context_knows(fsock_context, fd) &&
 	       sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
 }
 

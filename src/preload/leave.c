@@ -23,6 +23,7 @@
 #include "base/reason.h"
 #include "context/helper.h"
 #include "context/lifecycle.h"
+#include "context/sister.h"
 #include "host/caps.h"
 #include "preload/libc.h"
 #include "preload/syscall.h"
@@ -38,16 +39,18 @@ static bool leaves(int reason, enum fd_kind kind)
 static void leave(int reason)
 {
 	int saved = errno;
+	struct context *o;
 
 	fs_store_relaxed(&reason_to_leave, reason);
-	for (int fd = 0; fsock_context && fd <= fsock_context->fds.highest; fd++)
-		preload_leave_opened(fd);
+	CONTEXT_EACH(o, fsock_context)
+		for (int fd = 0; fd <= o->fds.highest; fd++)
+			preload_leave_opened(fd);
 	errno = saved;
 }
 
 void preload_leave_opened(int fd)
 {
-	struct context *ctx = fsock_context;
+	struct context *ctx = context_of(fsock_context, fd);
 	int reason = fs_load_relaxed(&reason_to_leave);
 
 	if (reason && ctx && leaves(reason, fd_kind_of(&ctx->fds, fd)) && !context_is_borrowed(ctx))
@@ -70,11 +73,13 @@ long preload_ring_setup(long entries, long params)
 
 static void confine(void)
 {
+	struct context *o;
+
 	leave(FS_REASON_confined);
-	if (!fsock_context)
-		return;
-	helper_end(fsock_context);
-	fs_store_relaxed(&fsock_context->confined, true);
+	CONTEXT_EACH(o, fsock_context) {
+		helper_end(o);
+		fs_store_relaxed(&o->confined, true);
+	}
 }
 
 /* Without a program it only asks whether there are filters. */

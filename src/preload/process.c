@@ -12,6 +12,7 @@
 #include "context/helper.h"
 #include "context/lifecycle.h"
 #include "context/process.h"
+#include "context/sister.h"
 #include "preload/libc.h"
 
 void preload_register_fork(void)
@@ -102,14 +103,16 @@ FSOCK_EXPORT int daemon(int keep_folder, int keep_standard)
  */
 #define WITHOUT_HELPER(call)                            \
 	do {                                            \
-		struct context *ctx = fsock_context;    \
+		struct context *o;                      \
 		int ret;                                \
                                                         \
-		if (!ctx)                               \
+		if (!fsock_context)                     \
 			return call;                    \
-		helper_stop(ctx);                       \
+		CONTEXT_EACH(o, fsock_context)          \
+			helper_stop(o);                 \
 		ret = call;                             \
-		helper_want(ctx);                       \
+		CONTEXT_EACH(o, fsock_context)          \
+			helper_want(o);                 \
 		return ret;                             \
 	} while (0)
 

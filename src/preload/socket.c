@@ -50,21 +50,21 @@ static bool names_port(const struct sockaddr *addr, socklen_t len)
 
 FSOCK_EXPORT int bind(int fd, const struct sockaddr *addr, socklen_t len)
 {
-	int ret = stream_bind(fsock_context, fd, addr, len);
+	int ret = stream_bind(context_of(fsock_context, fd), fd, addr, len);
 
 	if (ret != CONTEXT_KERNEL)
 		return (int)libc_result(ret);
 	ret = LIBC(bind)(fd, addr, len);
 	if (ret == 0 && fsock_context) {
-		lifecycle_bound(fsock_context, fd, names_port(addr, len));
-		lifecycle_named(fsock_context, fd, NULL, 0);
+		lifecycle_bound(context_of(fsock_context, fd), fd, names_port(addr, len));
+		lifecycle_named(context_of(fsock_context, fd), fd, NULL, 0);
 	}
 	return ret;
 }
 
 FSOCK_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
-	int ret = stream_connect(fsock_context, fd, addr, len);
+	int ret = stream_connect(context_of(fsock_context, fd), fd, addr, len);
 
 	if (ret != CONTEXT_KERNEL)
 		return (int)libc_result(ret);
@@ -72,12 +72,12 @@ FSOCK_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
 	if (!fsock_context)
 		return ret;
 	if (ret == 0)
-		lifecycle_connected(fsock_context, fd);
+		lifecycle_connected(context_of(fsock_context, fd), fd);
 	if (ret == 0 || errno == EINPROGRESS) {
 		int saved = errno;
 
-		stream_connected(fsock_context, fd);
-		lifecycle_named(fsock_context, fd, addr, len);
+		stream_connected(context_of(fsock_context, fd), fd);
+		lifecycle_named(context_of(fsock_context, fd), fd, addr, len);
 		errno = saved;
 	}
 	return ret;
@@ -86,13 +86,13 @@ FSOCK_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
 /* Unbound, it gets its port here. */
 FSOCK_EXPORT int listen(int fd, int backlog)
 {
-	int ret = stream_listen(fsock_context, fd, backlog);
+	int ret = stream_listen(context_of(fsock_context, fd), fd, backlog);
 
 	if (ret != CONTEXT_KERNEL)
 		return (int)libc_result(ret);
 	ret = LIBC(listen)(fd, backlog);
 	if (ret == 0 && fsock_context)
-		lifecycle_named(fsock_context, fd, NULL, 0);
+		lifecycle_named(context_of(fsock_context, fd), fd, NULL, 0);
 	return ret;
 }
 
@@ -106,35 +106,35 @@ static int accepted(int fd)
 
 FSOCK_EXPORT int accept(int fd, struct sockaddr *name, socklen_t *len)
 {
-	int ret = stream_accept(fsock_context, fd, name, len, 0);
+	int ret = stream_accept(context_of(fsock_context, fd), fd, name, len, 0);
 
 	return ret == CONTEXT_KERNEL ? accepted(LIBC(accept)(fd, name, len)) : (int)libc_result(ret);
 }
 
 FSOCK_EXPORT int accept4(int fd, struct sockaddr *name, socklen_t *len, int flags)
 {
-	int ret = stream_accept(fsock_context, fd, name, len, flags);
+	int ret = stream_accept(context_of(fsock_context, fd), fd, name, len, flags);
 
 	return ret == CONTEXT_KERNEL ? accepted(LIBC(accept4)(fd, name, len, flags)) : (int)libc_result(ret);
 }
 
 FSOCK_EXPORT int getsockname(int fd, struct sockaddr *name, socklen_t *len)
 {
-	int ret = stream_name(fsock_context, fd, false, name, len);
+	int ret = stream_name(context_of(fsock_context, fd), fd, false, name, len);
 
 	return ret == CONTEXT_KERNEL ? LIBC(getsockname)(fd, name, len) : (int)libc_result(ret);
 }
 
 FSOCK_EXPORT int getpeername(int fd, struct sockaddr *name, socklen_t *len)
 {
-	int ret = stream_name(fsock_context, fd, true, name, len);
+	int ret = stream_name(context_of(fsock_context, fd), fd, true, name, len);
 
 	return ret == CONTEXT_KERNEL ? LIBC(getpeername)(fd, name, len) : (int)libc_result(ret);
 }
 
 FSOCK_EXPORT int shutdown(int fd, int how)
 {
-	int ret = stream_shutdown(fsock_context, fd, how);
+	int ret = stream_shutdown(context_of(fsock_context, fd), fd, how);
 
 	if (ret != CONTEXT_KERNEL)
 		return (int)libc_result(ret);
@@ -144,7 +144,7 @@ FSOCK_EXPORT int shutdown(int fd, int how)
 	if (fsock_context && (ret == 0 || errno == ENOTCONN)) {
 		int saved = errno;
 
-		lifecycle_shut_down(fsock_context, fd);
+		lifecycle_shut_down(context_of(fsock_context, fd), fd);
 		errno = saved;
 	}
 	return ret;
@@ -152,34 +152,42 @@ FSOCK_EXPORT int shutdown(int fd, int how)
 
 int preload_option_set(int fd, int level, int name, const void *value, socklen_t len)
 {
-	if (stream_is(fsock_context, fd))
-		return (int)libc_result(stream_option(fsock_context, fd, level, name, value, len));
-	lifecycle_option(fsock_context, fd, level, name, value, len);
+	struct context *o;
+	int ret = 0;
+
+	if (stream_is(context_of(fsock_context, fd), fd)) {
+		CONTEXT_EACH(o, fsock_context)
+			if (stream_is(o, fd))
+				ret = stream_option(o, fd, level, name, value, len);
+		return (int)libc_result(ret);
+	}
+	lifecycle_option(context_of(fsock_context, fd), fd, level, name, value, len);
 	return 0;
 }
 
 FSOCK_EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
-	int ret = stream_is(fsock_context, fd) ? stream_option_before(fsock_context, fd, level, name) : 0;
+	struct context *ctx = context_of(fsock_context, fd);
+	int ret = stream_is(ctx, fd) ? stream_option_before(ctx, fd, level, name) : 0;
 
 	if (ret < 0)
 		return (int)libc_result(ret);
 	ret = LIBC(setsockopt)(fd, level, name, value, len);
-	if (ret < 0 && errno == EINVAL && stream_is(fsock_context, fd) &&
-	    stream_option_again(fsock_context, fd, level, name, value, len))
+	if (ret < 0 && errno == EINVAL && stream_is(context_of(fsock_context, fd), fd) &&
+	    stream_option_again(context_of(fsock_context, fd), fd, level, name, value, len))
 		ret = LIBC(setsockopt)(fd, level, name, value, len);
 	return ret < 0 || !fsock_context ? ret : preload_option_set(fd, level, name, value, len);
 }
 
 FSOCK_EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 {
-	int ret = stream_get_option(fsock_context, fd, level, name, value, len), limit;
+	int ret = stream_get_option(context_of(fsock_context, fd), fd, level, name, value, len), limit;
 
 	if (ret != CONTEXT_KERNEL)
 		return (int)libc_result(ret);
 	ret = LIBC(getsockopt)(fd, level, name, value, len);
 	if (ret == 0 && fsock_context && level == SOL_SOCKET && name == SO_RCVBUF) {
-		limit = lifecycle_rcvbuf(fsock_context, fd);
+		limit = lifecycle_rcvbuf(context_of(fsock_context, fd), fd);
 		if (limit >= 0)
 			memcpy(value, &limit, FS_MIN((size_t)*len, sizeof(limit)));
 	}

@@ -20,6 +20,7 @@
 #include "context/context.h"
 #include "context/multiplex.h"
 #include "context/process.h"
+#include "context/sister.h"
 #include "host/clock.h"
 #include "preload/leave.h"
 #include "preload/libc.h"
@@ -153,7 +154,7 @@ static _Noreturn long raw_exit(int status)
 
 /* --- which --- */
 
-#define NAMED(n) (fsock_context && fd_kind_of(&fsock_context->fds, (int)(n)) != FD_NONE)
+#define NAMED(n) context_knows(fsock_context, (int)(n))
 #define KNOWN (fsock_context != NULL)
 #define ALWAYS true /* makes the context, or is counted before there is one */
 

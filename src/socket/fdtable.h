@@ -32,7 +32,7 @@ enum {
  * FD_RECORD  struct stats_sock of a socket left to the kernel for good: calls go to libc, only
  *            close() and dup() are noticed.
  * FD_EPOLL   struct epoll_set: an epoll descriptor with accelerated members.
- * FD_OURS    struct context_thread: what that thread of this process sleeps on.
+ * FD_OURS    struct context_sleep: what a thread of this process sleeps on.
  */
 enum fd_kind { FD_NONE, FD_SOCK, FD_RECORD, FD_EPOLL, FD_OURS, FD_STREAM };
 

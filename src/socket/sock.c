@@ -41,7 +41,7 @@ static uint32_t stream_ready(const struct stream *s)
 	uint32_t told = s->copied != s->told || s->error ? EPOLLERR : 0;
 
 	return s->conn ? sock_poll_bits(tcp_ready(s->conn)) | told :
-	       stream_listens(s) && s->listener.n_ready ? EPOLLIN | EPOLLRDNORM : told;
+	       stream_listens(s) && stream_waiting(s) ? EPOLLIN | EPOLLRDNORM : told;
 }
 
 uint32_t sock_ready(const struct sock *s)

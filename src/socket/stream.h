@@ -20,6 +20,8 @@
 #include "base/clock.h"
 #include "tcp/tcp.h"
 
+enum { STREAM_STACKS = 8 /* of one process */ };
+
 struct stream {
 	struct tcp_conn *conn;	      /* the engine's; its `user` is the sock. NULL = none */
 	struct tcp_listener listener; /* listens while listener.stack is set */
@@ -44,8 +46,24 @@ struct stream {
 	bool zerocopy;		      /* SO_ZEROCOPY */
 	bool tells_inq;		      /* TCP_INQ: a control message says what is left to read */
 	uint32_t abandoned;	      /* whether the shadow was reset when the stack broke (context/broken.c); atomic */
+	struct sock *home;	      /* a twin's (context/sister.h): home's listener; borrowed */
+	uint32_t home_generation;     /* which it had */
+	uint32_t untold;	      /* a twin's connections that home was not told of for want of room */
+	uint32_t elsewhere[STREAM_STACKS]; /* listener: how many wait at its twins, by index of their stack */
+	uint8_t turn;		      /* of the stack whose connection was accepted last */
+	bool alone;		      /* it shall have no twins */
 	uint32_t copied, told;	      /* sends with MSG_ZEROCOPY; of them, completed and reported */
 };
+
+/* Connections that wait for accept(), at a listener or its twins. */
+static inline uint32_t stream_waiting(const struct stream *s)
+{
+	uint32_t n = s->listener.n_ready;
+
+	for (unsigned i = 0; i < STREAM_STACKS; i++)
+		n += s->elsewhere[i];
+	return n;
+}
 
 static inline bool stream_listens(const struct stream *s)
 {
