@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
 columns - one API program in the columns K (kernel), N (loaded, switched off), A (accelerated), M
-(accelerated, its peer on kernel sockets) and P (accelerated by packet sockets).
+(accelerated, its peer on kernel sockets), P (accelerated by packet sockets) and S (as M, with two stacks, where
+what the peer sends comes to the queue of the second).
 
-K is the truth. N must print the same. A, M and P may differ only in what deviations.txt lists.
+K is the truth. N must print the same. A, M, P and S may differ only in what deviations.txt lists.
 """
 import difflib
 import fnmatch
@@ -107,6 +108,8 @@ def command(column, argv, **options):
         return fsock.run(argv), {**fsock.CLEAN, "FSOCK_ACCELERATE": "0"}
     if column == "P":
         options["provider"] = "packet"
+    if column == "S":
+        options.update(stacks=2, xdp_mode="native")
     return fsock.run(argv, **{"profile": "latency", **options}), dict(fsock.CLEAN)
 
 

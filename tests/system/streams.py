@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-streams - the stream programs of api/ in the columns K, N, A and M of columns.py.
+streams - the stream programs of api/ in the columns K, N, A, M and S of columns.py.
 
 A stream program runs many cases in one process (api/stream.h), so that 300 cases take a minute. Where one ends
 it, by a crash or because it hung, the rest is run by another process.
@@ -34,6 +34,11 @@ def selection(everything):
     plain = [(name, family) for name in programs()
              for family in (columns.FAMILIES if everything or name in ALL_FAMILIES else FEWER)]
     return plain + [(name + "_syscall", "v4") for name in columns.by_syscall() if name in programs()]
+
+
+def on_two_stacks(name, family):
+    """Does it run in column S? Of linked() the program is the client in v4, the server in v6."""
+    return family in FEWER and not name.endswith("_syscall")
 
 
 def claims_peer(name, case):

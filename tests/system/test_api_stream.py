@@ -8,7 +8,7 @@ import pytest
 
 import columns
 import streams
-from lab import fsock, net
+from lab import fsock, net, proc
 
 # What goes to these addresses is lost: no station has that link address.
 NOWHERE = ("10.77.0.99", "fd77::99")
@@ -17,11 +17,21 @@ SETTINGS = ("ipv4/icmp_ratelimit=0", "ipv6/icmp/ratelimit=0",
             "ipv4/tcp_max_tw_buckets=0")
 
 
+def aim(side, queue):
+    """What its kernel sends arrives at the other side's queue of that number."""
+    folder = f"/sys/class/net/{net.LINK}/queues"
+    mask = f"{(1 << max(proc.cpus()) + 1) - 1:x}"
+    done = side.run(["sh", "-c", f"cd {folder} && for q in tx-*; do echo 0 >$q/xps_cpus; done && "
+                     f"echo {mask} >tx-{queue}/xps_cpus"])
+    assert done.status == 0, done.err
+
+
 @pytest.fixture(scope="module")
 def stream_pairs():
-    """Two pairs for all tests of this module."""
-    with net.Pair() as one, net.Pair() as two:
-        for pair in (one, two):
+    """Three pairs for all tests of this module, the last with two queues."""
+    with net.Pair() as one, net.Pair() as two, net.Pair(queues=(2, 2)) as spread:
+        aim(spread.b, 1)
+        for pair in (one, two, spread):
             pair.meet()
             for side in (pair.a, pair.b):
                 side.run(["sh", "-c", ";".join(
@@ -29,7 +39,7 @@ def stream_pairs():
             for address in NOWHERE:
                 pair.a.run(["ip", "neigh", "replace", address, "lladdr", "02:00:00:00:00:99", "dev", net.LINK,
                             "nud", "permanent"])
-        yield one, two
+        yield one, two, spread
 
 
 def holds(on, kind, detail):
@@ -86,10 +96,10 @@ def test_api_stream(stream_pairs, program, request, outcomes, stream_program):
         assert seen.status == 0 and seen.lines[-1:] == ["end"], \
             f"on the kernel itself, {case}: {seen.status}\n" + "\n".join(seen.lines) + seen.err
     bad = []
-    for column in "NMA":
-        if column not in wanted:
+    for column in "NMSA":
+        if column not in wanted or (column == "S" and not streams.on_two_stacks(name, family)):
             continue
-        other = off.result() if column == "N" else run(stream_pairs[0], column)
+        other = off.result() if column == "N" else run(stream_pairs[2 if column == "S" else 0], column)
         ended = other.get("(end of the program)")
         if ended:
             bad.append(f"{column}, end of the program: status {ended.status}\n{ended.err}")

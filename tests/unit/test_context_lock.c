@@ -42,6 +42,18 @@ static void context_lock__holds_the_threads_number(void **state)
 	assert_int_equal(stack.lock.owner, 0);
 }
 
+static void context_trylock__waits_for_nobody(void **state)
+{
+	assert_true(context_trylock(&ctx));
+	context_unlock(&ctx);
+	stack.lock.owner = context_tid() + 1;
+	assert_false(context_trylock(&ctx));
+	assert_int_equal(stack.lock.waiting, 0);
+	stack.lock.owner = 0;
+	assert_true(context_trylock(&ctx));
+	context_unlock(&ctx);
+}
+
 static sigjmp_buf way_out;
 static volatile int got; /* what context_lock() said in the handler */
 
@@ -232,6 +244,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(context_lock__holds_the_threads_number, setup),
+		cmocka_unit_test_setup(context_trylock__waits_for_nobody, setup),
 		cmocka_unit_test_setup(context_lock__not_in_a_handler_of_the_holder, setup),
 		cmocka_unit_test_setup(context_lock__not_in_a_handler_on_its_own_stack, setup),
 		cmocka_unit_test_setup(context_lock__left_by_longjmp, setup),

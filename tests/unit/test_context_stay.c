@@ -43,6 +43,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	stay_thread_ends(&ctx, true);
+	stay_page_unmap();
 	assert_null(context_thread.stays);
 	assert_null(context_thread.stay_page);
 	assert_false(sock_is_used(&s));
@@ -202,6 +203,7 @@ static void *leave_and_end(void *arg)
 	call(2);
 	assert_int_equal(s.users[HERE], 1);
 	stay_thread_ends(&ctx, true);
+	stay_page_unmap();
 	return NULL;
 }
 
@@ -213,6 +215,27 @@ static void stay_thread_ends__gives_back(void **state)
 	pthread_join(thread, NULL);
 	assert_int_equal(s.users[HERE], 0);
 	assert_int_equal(set.refs[HERE], 1);
+}
+
+/* Each stack has its own back, with its own lock. */
+static void stay_thread_ends__leaves_other_stacks_theirs(void **state)
+{
+	static struct context other;
+	static struct sock its;
+	struct stay *here = call(2), *there;
+
+	other.slot = HERE;
+	other.thread_key = ctx.thread_key;
+	its.refs[HERE] = 1;
+	there = stay_begin(&other, 1);
+	stay_on_sock(&other, there, &its);
+	stay_thread_ends(&ctx, true);
+	assert_false(stay_is_ours(here));
+	assert_true(stay_is_ours(there));
+	assert_int_equal(s.users[HERE], 0);
+	assert_int_equal(its.users[HERE], 1);
+	stay_thread_ends(&other, true);
+	assert_int_equal(its.users[HERE], 0);
 }
 
 int main(void)
@@ -227,6 +250,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(stay_begin__gives_back_what_was_left, setup, teardown),
 		cmocka_unit_test_setup_teardown(stay_look__gives_back_what_was_left, setup, teardown),
 		cmocka_unit_test_setup_teardown(stay_thread_ends__gives_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(stay_thread_ends__leaves_other_stacks_theirs, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

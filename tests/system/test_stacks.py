@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+Several stacks in one process (option stacks): an interface's queues are divided between them, connections are served
+where they came, listeners and sets of both halves wake for either, and what comes to another stack's queue is passed
+to its owner. Each test says by the counters of both stacks that both had a part. How every call behaves on a connection
+of the second stack: column S of test_api_stream.
+"""
+import contextlib
+import os
+import pathlib
+import signal
+import socket
+import time
+
+import pytest
+
+from lab import fsock, net, proc
+from test_faults import PROGRAMS, PYTHON
+from test_tcp_faults import GUARD, PORT
+from test_tcp_workers import ask
+from test_xdp import inside
+
+QUEUES = 4
+STACKS = 2
+HOWS = ("shared", "handed", "poll", "recv")
+
+
+@pytest.fixture
+def pair():
+    with net.Pair(queues=(QUEUES, QUEUES)) as made:
+        made.meet()
+        yield made
+
+
+def aim(side, queue):
+    """What its kernel sends arrives at the other side's queue of that number."""
+    folder = f"/sys/class/net/{net.LINK}/queues"
+    mask = f"{(1 << max(proc.cpus()) + 1) - 1:x}"
+    done = side.run(["sh", "-c", f"cd {folder} && for q in tx-*; do echo 0 >$q/xps_cpus; done && "
+                     f"echo {mask} >tx-{queue}/xps_cpus"])
+    assert done.status == 0, done.err
+
+
+@contextlib.contextmanager
+def server(pair, argv, **options):
+    options = {"stacks": STACKS, "xdp_mode": "native", "profile": "latency", **options}
+    with pair.b.popen(fsock.run([PYTHON, PROGRAMS / argv[0], *argv[1:]], **options), env=fsock.CLEAN) as running:
+        assert running.wait_for("ready", GUARD), running.out + running.err
+        yield running
+
+
+def threads(pair, how, n=3, **options):
+    return server(pair, ["threads.py", net.B4, PORT, n, how], **options)
+
+
+def connect(pair, queue=None):
+    if queue is not None:
+        aim(pair.a, queue)
+    with inside(pair.a):
+        return socket.create_connection((net.B4, PORT), timeout=GUARD)
+
+
+def say(sock, text):
+    sock.sendall(text)
+    got = b""
+    while len(got) < len(text):
+        more = sock.recv(65536)
+        assert more, "the end"
+        got += more
+    assert got == text
+
+
+def stacks(running):
+    """The statistics of each stack of the process, home's first."""
+    found = fsock.stat(running.pid)
+    assert found, "no stack"
+    return sorted(found["stacks"], key=lambda one: one["id"])
+
+
+def counted(running, name):
+    return [one["counters"].get(name, 0) for one in stacks(running)]
+
+
+def served(running):
+    """Connections of each stack by now, accelerated all of them."""
+    found = []
+    for one in stacks(running):
+        here = [sock for sock in one["sockets"] if sock["remote"]]
+        assert all(sock["accelerated"] for sock in here), here
+        found.append(len(here))
+    return found
+
+
+def ticks(pid):
+    """Of processor time that it used."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_connections_are_served_where_they_came(pair, how):
+    with threads(pair, how) as running:
+        socks = [connect(pair, number % QUEUES) for number in range(2 * QUEUES)]
+        for turn in range(20):
+            for number, sock in enumerate(socks):
+                aim(pair.a, number % QUEUES) if turn == 0 else None
+                say(sock, b"%d %d" % (turn, number))
+        assert served(running) == [QUEUES, QUEUES]
+        assert [one["ports"][0]["queues"] for one in stacks(running)] == [QUEUES // 2, QUEUES // 2]
+        assert "error" not in running.out
+
+
+@pytest.mark.parametrize("how", ("shared", "handed"))
+def test_events_come_once(pair, how):
+    """An answer names a connection once, whichever stack has it: a server that then waits in recv() would hang."""
+    with threads(pair, how, profile="default") as running:
+        socks = [connect(pair, queue) for queue in range(QUEUES)]
+        for turn in range(1500):
+            for number, sock in enumerate(socks):
+                say(sock, b"%d %d" % (turn, number))
+        assert served(running) == [QUEUES // 2, QUEUES // 2]
+
+
+def test_segments_that_wander_find_their_connection(pair):
+    """A sender's queue may change at any time: home's connections hear by the other's queue, and the other way round."""
+    with threads(pair, "shared") as running:
+        socks = [connect(pair, queue) for queue in range(QUEUES)]
+        for sock in socks:
+            say(sock, b"one")
+        before = counted(running, "frames_passed")
+        for turn in range(2 * QUEUES):
+            aim(pair.a, turn % QUEUES)
+            for number, sock in enumerate(socks):
+                say(sock, bytes([number]) * 50000)  # super-frames as well
+        after = counted(running, "frames_passed")
+        assert all(now > then for now, then in zip(after, before)), (before, after)
+        assert counted(running, "drop_tcp_no_socket") == [0, 0]
+        assert served(running) == [QUEUES // 2, QUEUES // 2]
+
+
+def test_end_of_a_connection_that_wandered(pair):
+    """FIN, TIME-WAIT and the answer to a stranger's segment are right whichever queue they come by."""
+    with threads(pair, "shared") as running:
+        for first in (0, QUEUES - 1):
+            sock = connect(pair, first)
+            say(sock, b"x")
+            aim(pair.a, QUEUES - 1 - first)
+            sock.shutdown(socket.SHUT_WR)
+            assert sock.recv(10) == b""
+            sock.close()
+        proc.until(lambda: served(running) == [0, 0])
+        with inside(pair.a), socket.socket() as nobody:
+            nobody.settimeout(GUARD)
+            with pytest.raises(ConnectionRefusedError):
+                nobody.connect((net.B4, PORT + 1))
+
+
+@pytest.mark.parametrize("how", ("epoll", "poll", "recv"))
+def test_workers_have_their_share(pair, how):
+    """A listener of several processes, each with both stacks: all wake, and connections of either are served."""
+    with server(pair, ["workers.py", net.B4, PORT, 3, how]) as running:
+        socks = [connect(pair, number % QUEUES) for number in range(24)]
+        by = [int(ask(sock)) for sock in socks]
+        assert len(set(by)) == 3, by
+        for turn in range(5):
+            for sock, worker in zip(socks, by):
+                assert int(ask(sock)) == worker, turn
+        assert served(running)[1] >= 6
+
+
+def test_child_goes_on_alone(pair):
+    """A parent ends whose children serve connections of both stacks: their ports and their steering go on."""
+    with server(pair, ["workers.py", net.B4, PORT, 2, "epoll"]) as running:
+        socks = [connect(pair, number % QUEUES) for number in range(8)]
+        by = {int(ask(sock)) for sock in socks}
+        os.kill(running.pid, signal.SIGKILL)
+        try:
+            for number, sock in enumerate(socks + [connect(pair, queue) for queue in range(QUEUES)]):
+                assert int(ask(sock)) in by or number >= 8
+        finally:
+            for worker in by:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGKILL)
+
+
+def test_connections_of_both_move_to_the_kernel(pair):
+    """On request, one of each: the kernel goes on with them, the others stay."""
+    with threads(pair, "recv") as running:
+        socks = [connect(pair, queue) for queue in range(QUEUES)]
+        for sock in socks:
+            say(sock, b"fast")
+        for one in stacks(running):
+            fd = [sock["fd"] for sock in one["sockets"] if sock["remote"]][0]
+            done = pair.b.run([fsock.tool(), "handover", running.pid, fd])
+            assert done.status == 0, done.err
+        for turn in range(3):
+            for number, sock in enumerate(socks):
+                aim(pair.a, (number + turn) % QUEUES)
+                say(sock, b"%d" % turn * 1000)
+        left = [[sock["reason"] for sock in one["sockets"] if sock["remote"] and not sock["accelerated"]]
+                for one in stacks(running)]
+        assert left == [["moved"], ["moved"]]
+
+
+def test_listener_that_closes_leaves_its_connections(pair):
+    """Of both stacks: they go on, new ones are refused."""
+    with server(pair, ["closes.py", net.B4, PORT, QUEUES]) as running:
+        socks = [connect(pair, queue) for queue in range(QUEUES)]
+        assert running.wait_for("closed", GUARD)
+        for turn in range(3):
+            for number, sock in enumerate(socks):
+                aim(pair.a, (number + turn) % QUEUES)
+                say(sock, b"still here")
+        for queue in range(QUEUES):
+            with pytest.raises(ConnectionRefusedError):
+                connect(pair, queue)
+        assert served(running) == [QUEUES // 2, QUEUES // 2]
+
+
+def test_a_program_that_connects_is_answered_by_any_queue(pair):
+    """Connections that the process begins are home's, and so are its datagrams, whatever queue they come by."""
+    client = ("import socket,sys\n"
+              "s=socket.create_connection(('%s',%d)); u=socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+              "u.bind(('%s',%d)); print('ready', flush=True)\n"
+              "while True:\n"
+              "    d=s.recv(100)\n"
+              "    if not d: break\n"
+              "    s.sendall(d); m,a=u.recvfrom(100); u.sendto(m,a)\n" % (net.A4, PORT, net.B4, PORT + 1))
+    assert pair.a.run(["ethtool", "-K", net.LINK, "tx", "off"]).status == 0  # hazard 3
+    with inside(pair.a):
+        listener = socket.create_server((net.A4, PORT))
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    datagrams.settimeout(GUARD)
+    argv = fsock.run([PYTHON, "-c", client], stacks=STACKS, xdp_mode="native", profile="latency")
+    with listener, datagrams, pair.b.popen(argv, env=fsock.CLEAN) as running:
+        sock = listener.accept()[0]
+        assert running.wait_for("ready", GUARD), running.err
+        for queue in list(range(QUEUES)) * 3:
+            aim(pair.a, queue)
+            sock.sendall(b"%d" % queue)
+            assert sock.recv(100) == b"%d" % queue
+            datagrams.sendto(b"%d" % queue, (net.B4, PORT + 1))
+            assert datagrams.recv(100) == b"%d" % queue
+        assert counted(running, "frames_passed")[1] >= 6
+        assert [len(one["sockets"]) for one in stacks(running)] == [2, 0]
+        sock.close()
+
+
+def test_interface_that_goes_and_returns(pair):
+    with threads(pair, "shared") as running:
+        socks = [connect(pair, queue) for queue in range(QUEUES)]
+        for sock in socks:
+            say(sock, b"before")
+        for command in ("down", "up"):
+            assert pair.b.run(["ip", "link", "set", net.LINK, command]).status == 0
+        pair.meet()
+        for queue, sock in enumerate(socks):
+            aim(pair.a, queue)
+            say(sock, b"after")
+        say(connect(pair, QUEUES - 1), b"new")
+
+
+@pytest.mark.parametrize("how", ("recv", "shared"))
+def test_policy_that_comes_later(pair, how):
+    """
+    Threads wait for connections of the second stack when a rule appears: whoever looks after it moves all, home's
+    listener and its twins as well, and nothing is reset.
+    """
+    with threads(pair, how) as running:
+        socks = [connect(pair, queue) for queue in range(QUEUES)]
+        for sock in socks:
+            say(sock, b"fast")
+        assert pair.b.run(["nft", "table inet fst {\nchain input {\ntype filter hook input priority 0\n"
+                           "udp dport 9 drop\n}\n}"]).status == 0
+
+        def is_kernels():
+            for number, sock in enumerate(socks):
+                say(sock, b"%d" % number)
+            return all(not sock["accelerated"] for one in stacks(running) for sock in one["sockets"])
+
+        assert proc.until(is_kernels), fsock.stat(running.pid)
+        for queue in range(QUEUES):
+            say(connect(pair, queue), b"new")
+        assert {sock["reason"] for one in stacks(running) for sock in one["sockets"]} <= {"policy", "kernel_arrival"}
+        assert counted(running, "lock_recovered") == [0, 0]
+
+
+@pytest.mark.alone
+def test_idle_server_costs_nothing(pair):
+    with threads(pair, "shared", profile="default") as running:
+        socks = [connect(pair, queue) for queue in range(QUEUES)]
+        for sock in socks:
+            say(sock, b"x")
+        time.sleep(1.0)  # the helpers' looks become rare
+        before = ticks(running.pid)
+        time.sleep(2.0)
+        assert ticks(running.pid) - before < os.sysconf("SC_CLK_TCK") // 5
+        for sock in socks:
+            say(sock, b"y")
+
+
+def test_fewer_queues_than_stacks():
+    """An interface of one queue is home's alone."""
+    with net.Pair() as single, threads(single, "shared") as running:
+        with inside(single.a), socket.create_connection((net.B4, PORT), timeout=GUARD) as sock:
+            say(sock, b"x")
+            assert served(running) == [1]
