@@ -177,7 +177,7 @@ def at_a_distance(column, server, client, cwd, timeout):
                               preexec=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
             serving.stop(number=signal.SIGTERM)
         seen = report.counts()
-    carried = seen.share >= 0.99 and seen.total > 1 or column == "kernel"
+    carried = seen.share >= 0.99 and seen.total > 0 or column == "kernel"
     return "passed" if carried else "failed", done._replace(err=f"{done.err}\nthe server's sockets: {seen}\n")
 
 
@@ -262,7 +262,7 @@ def memcached_far(folder, script, column):
     client = ["env", f"T_MEMD_USE_DAEMON={net.A4}:{PORT}", "perl", "-I", "t/lib", script]
     carried, done = at_a_distance(column, server, client, folder, 600)
     outcomes, said = memcached_outcomes(done)
-    return {**outcomes, "carried by its way": carried}, said
+    return outcomes if outcomes == LEFT_OUT else {**outcomes, "carried by its way": carried}, said
 
 
 def memcached(folder, wanted):
