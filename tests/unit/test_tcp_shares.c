@@ -106,7 +106,7 @@ static void tcp_shares__life_of_a_connection(void **state)
 	rig_drain(&r);
 	assert_int_equal(tcp_shares_of(&shares, hash_of(&r)), 0);
 	tcp_unlisten(&l, &r.h.env, r.now);
-	rig_close(&r.h);
+	trig_close(&r);
 }
 
 static void tcp_input__a_sisters_connection(void **state)
@@ -124,7 +124,7 @@ static void tcp_input__a_sisters_connection(void **state)
 	assert_passed(&r, 2, 1);
 	assert_int_equal(l.n_reqs, 0);
 	tcp_unlisten(&l, &r.h.env, r.now);
-	rig_close(&r.h);
+	trig_close(&r);
 }
 
 /* A row that is another tuple's: each who may know is asked once, then it is answered. */
@@ -148,14 +148,14 @@ static void tcp_input__nobodys(void **state)
 	tcp_shares_remove(&shares, hash_of(&r), 4);
 	rig_seg_in(&r, (struct rig_seg){ .seq = 10, .ack = 10 });
 	assert_passed(&r, 0, UINT32_MAX);
-	rig_close(&r.h);
+	trig_close(&r);
 	open_as(&r, 0);
 	r.h.env.passed = UINT32_MAX;
 	tcp_shares_add(&shares, hash_of(&r), 2);
 	rig_seg_in(&r, (struct rig_seg){ .seq = 10, .ack = 10 });
 	assert_null(last.frame);
 	rig_rst_out(&r);
-	rig_close(&r.h);
+	trig_close(&r);
 }
 
 /* Home's listener has no twin, and a row is another tuple's: the SYN comes back, and begins. */
@@ -168,7 +168,7 @@ static void tcp_input__syn_that_nobody_else_takes(void **state)
 	r.h.env.passed = 1;
 	rig_seg_in(&r, (struct rig_seg){ .seq = TRIG_IRS, .flags = TCP_SYN, .absolute = true });
 	assert_passed(&r, 0, UINT32_MAX);
-	rig_close(&r.h);
+	trig_close(&r);
 	open_as(&r, 0);
 	listen_on(&r, &l);
 	tcp_shares_add(&shares, hash_of(&r), 1);
@@ -180,7 +180,7 @@ static void tcp_input__syn_that_nobody_else_takes(void **state)
 	assert_int_equal(l.n_reqs, 1);
 	rig_drain(&r);
 	tcp_unlisten(&l, &r.h.env, r.now);
-	rig_close(&r.h);
+	trig_close(&r);
 }
 
 /* Without a listener of its own a sister leaves a SYN to home; with one it begins here. */
@@ -198,7 +198,7 @@ static void tcp_input__syn_at_a_sister(void **state)
 	assert_int_equal(l.n_reqs, 1);
 	rig_drain(&r);
 	tcp_unlisten(&l, &r.h.env, r.now);
-	rig_close(&r.h);
+	trig_close(&r);
 }
 
 /* What is broken is dropped where it came. */
@@ -214,7 +214,7 @@ static void tcp_input__bad_sum_is_not_passed(void **state)
 	rig_input_fbuf(&r.h, frame);
 	assert_null(last.frame);
 	assert_int_equal(r.h.counters[FS_CTR_drop_tcp_checksum], 1);
-	rig_close(&r.h);
+	trig_close(&r);
 }
 
 int main(void)
