@@ -72,6 +72,14 @@ class Namespace:
         with self.popen(argv, **options) as process:
             return process.finish(timeout)
 
+    def send_by(self, queue):
+        """What the kernel of this side sends from now on leaves by that transmit queue: in native mode it arrives at the
+        other side's receive queue of the same number."""
+        every = f"{(1 << max(proc.cpus()) + 1) - 1:x}"
+        done = self.run(["sh", "-c", f"cd /sys/class/net/{LINK}/queues && for q in tx-*; do echo 0 >$q/xps_cpus; done && "
+                         f"echo {every} >tx-{queue}/xps_cpus"])
+        assert done.status == 0, done.err
+
 
 class Pair:
     """Context manager: namespaces .a and .b. Removed on exit whatever happened inside."""

@@ -124,7 +124,7 @@ void sister_undo(struct context *home, struct sock *s, unsigned stack);
 typedef void sister_twin_fn(struct context *ctx, struct sock *twin, int reason);
 void sisters_each_twin(struct context *home, struct sock *s, sister_twin_fn *what, int reason);
 
-/* Is @s home's listener, and are there sisters? */
+/* Is it home, and are there sisters? */
 static inline bool sister_has_twins(const struct context *ctx)
 {
 	return ctx->n_stacks > 1 && ctx->index == 0;

@@ -8,7 +8,7 @@ import pytest
 
 import columns
 import streams
-from lab import fsock, net, proc
+from lab import fsock, net
 
 # What goes to these addresses is lost: no station has that link address.
 NOWHERE = ("10.77.0.99", "fd77::99")
@@ -17,20 +17,11 @@ SETTINGS = ("ipv4/icmp_ratelimit=0", "ipv6/icmp/ratelimit=0",
             "ipv4/tcp_max_tw_buckets=0")
 
 
-def aim(side, queue):
-    """What its kernel sends arrives at the other side's queue of that number."""
-    folder = f"/sys/class/net/{net.LINK}/queues"
-    mask = f"{(1 << max(proc.cpus()) + 1) - 1:x}"
-    done = side.run(["sh", "-c", f"cd {folder} && for q in tx-*; do echo 0 >$q/xps_cpus; done && "
-                     f"echo {mask} >tx-{queue}/xps_cpus"])
-    assert done.status == 0, done.err
-
-
 @pytest.fixture(scope="module")
 def stream_pairs():
     """Three pairs for all tests of this module, the last with two queues."""
     with net.Pair() as one, net.Pair() as two, net.Pair(queues=(2, 2)) as spread:
-        aim(spread.b, 1)
+        spread.b.send_by(1)
         for pair in (one, two, spread):
             pair.meet()
             for side in (pair.a, pair.b):

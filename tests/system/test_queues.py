@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from lab import fsock, net, proc
+from lab import fsock, net
 from test_faults import PROGRAMS, PYTHON, echo_server
 from test_xdp import PORT, egress_programs, inside, kernel_receiver, link, probes  # noqa: F401 (a fixture)
 
@@ -39,10 +39,7 @@ class Wire:
 
     def aim(self, queue):
         """What side a's kernel sends next by new sockets arrives at b on @queue."""
-        done = self.a.run(["sh", "-c", f"cd /sys/class/net/{net.LINK}/queues && "
-                           "for q in tx-*; do echo 0 >$q/xps_cpus; done && "
-                           f"printf %x {(1 << max(proc.cpus()) + 1) - 1} >tx-{self.sends_by(queue)}/xps_cpus"])
-        assert done.status == 0, done.err
+        self.a.send_by(self.sends_by(queue))
 
     def send(self, queue, count=1, port=PORT):
         self.aim(queue)

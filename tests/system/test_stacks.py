@@ -32,15 +32,6 @@ def pair():
         yield made
 
 
-def aim(side, queue):
-    """What its kernel sends arrives at the other side's queue of that number."""
-    folder = f"/sys/class/net/{net.LINK}/queues"
-    mask = f"{(1 << max(proc.cpus()) + 1) - 1:x}"
-    done = side.run(["sh", "-c", f"cd {folder} && for q in tx-*; do echo 0 >$q/xps_cpus; done && "
-                     f"echo {mask} >tx-{queue}/xps_cpus"])
-    assert done.status == 0, done.err
-
-
 @contextlib.contextmanager
 def server(pair, argv, **options):
     options = {"stacks": STACKS, "xdp_mode": "native", "profile": "latency", **options}
@@ -55,7 +46,7 @@ def threads(pair, how, n=3, **options):
 
 def connect(pair, queue=None):
     if queue is not None:
-        aim(pair.a, queue)
+        pair.a.send_by(queue)
     with inside(pair.a):
         return socket.create_connection((net.B4, PORT), timeout=GUARD)
 
@@ -103,7 +94,7 @@ def test_connections_are_served_where_they_came(pair, how):
         socks = [connect(pair, number % QUEUES) for number in range(2 * QUEUES)]
         for turn in range(20):
             for number, sock in enumerate(socks):
-                aim(pair.a, number % QUEUES) if turn == 0 else None
+                pair.a.send_by(number % QUEUES) if turn == 0 else None
                 say(sock, b"%d %d" % (turn, number))
         assert served(running) == [QUEUES, QUEUES]
         assert [one["ports"][0]["queues"] for one in stacks(running)] == [QUEUES // 2, QUEUES // 2]
@@ -129,7 +120,7 @@ def test_segments_that_wander_find_their_connection(pair):
             say(sock, b"one")
         before = counted(running, "frames_passed")
         for turn in range(2 * QUEUES):
-            aim(pair.a, turn % QUEUES)
+            pair.a.send_by(turn % QUEUES)
             for number, sock in enumerate(socks):
                 say(sock, bytes([number]) * 50000)  # super-frames as well
         after = counted(running, "frames_passed")
@@ -144,7 +135,7 @@ def test_end_of_a_connection_that_wandered(pair):
         for first in (0, QUEUES - 1):
             sock = connect(pair, first)
             say(sock, b"x")
-            aim(pair.a, QUEUES - 1 - first)
+            pair.a.send_by(QUEUES - 1 - first)
             sock.shutdown(socket.SHUT_WR)
             assert sock.recv(10) == b""
             sock.close()
@@ -195,7 +186,7 @@ def test_connections_of_both_move_to_the_kernel(pair):
             assert done.status == 0, done.err
         for turn in range(3):
             for number, sock in enumerate(socks):
-                aim(pair.a, (number + turn) % QUEUES)
+                pair.a.send_by((number + turn) % QUEUES)
                 say(sock, b"%d" % turn * 1000)
         left = [[sock["reason"] for sock in one["sockets"] if sock["remote"] and not sock["accelerated"]]
                 for one in stacks(running)]
@@ -209,7 +200,7 @@ def test_listener_that_closes_leaves_its_connections(pair):
         assert running.wait_for("closed", GUARD)
         for turn in range(3):
             for number, sock in enumerate(socks):
-                aim(pair.a, (number + turn) % QUEUES)
+                pair.a.send_by((number + turn) % QUEUES)
                 say(sock, b"still here")
         for queue in range(QUEUES):
             with pytest.raises(ConnectionRefusedError):
@@ -236,7 +227,7 @@ def test_a_program_that_connects_is_answered_by_any_queue(pair):
         sock = listener.accept()[0]
         assert running.wait_for("ready", GUARD), running.err
         for queue in list(range(QUEUES)) * 3:
-            aim(pair.a, queue)
+            pair.a.send_by(queue)
             sock.sendall(b"%d" % queue)
             assert sock.recv(100) == b"%d" % queue
             datagrams.sendto(b"%d" % queue, (net.B4, PORT + 1))
@@ -255,7 +246,7 @@ def test_interface_that_goes_and_returns(pair):
             assert pair.b.run(["ip", "link", "set", net.LINK, command]).status == 0
         pair.meet()
         for queue, sock in enumerate(socks):
-            aim(pair.a, queue)
+            pair.a.send_by(queue)
             say(sock, b"after")
         say(connect(pair, QUEUES - 1), b"new")
 

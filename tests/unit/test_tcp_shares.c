@@ -69,6 +69,17 @@ static void assert_passed(struct tcp_rig *r, unsigned stack, uint32_t passed)
 	rig_no_out(r);
 }
 
+/* A SYN begins at @l; that is all. */
+static void begins_here(struct tcp_rig *r, struct tcp_listener *l)
+{
+	rig_seg_in(r, (struct rig_seg){ .seq = TRIG_IRS, .flags = TCP_SYN, .absolute = true });
+	assert_null(last.frame);
+	assert_int_equal(l->n_reqs, 1);
+	rig_drain(r);
+	tcp_unlisten(l, &r->h.env, r->now);
+	trig_close(r);
+}
+
 static void tcp_shares__rows(void **state)
 {
 	memset(&shares, 0, sizeof(shares));
@@ -175,12 +186,7 @@ static void tcp_input__syn_that_nobody_else_takes(void **state)
 	rig_seg_in(&r, (struct rig_seg){ .seq = TRIG_IRS, .flags = TCP_SYN, .absolute = true });
 	assert_passed(&r, 1, 1);
 	r.h.env.passed = UINT32_MAX;
-	rig_seg_in(&r, (struct rig_seg){ .seq = TRIG_IRS, .flags = TCP_SYN, .absolute = true });
-	assert_null(last.frame);
-	assert_int_equal(l.n_reqs, 1);
-	rig_drain(&r);
-	tcp_unlisten(&l, &r.h.env, r.now);
-	trig_close(&r);
+	begins_here(&r, &l);
 }
 
 /* Without a listener of its own a sister leaves a SYN to home; with one it begins here. */
@@ -193,12 +199,7 @@ static void tcp_input__syn_at_a_sister(void **state)
 	rig_seg_in(&r, (struct rig_seg){ .seq = TRIG_IRS, .flags = TCP_SYN, .absolute = true });
 	assert_passed(&r, 0, 1u << 1);
 	listen_on(&r, &l);
-	rig_seg_in(&r, (struct rig_seg){ .seq = TRIG_IRS, .flags = TCP_SYN, .absolute = true });
-	assert_null(last.frame);
-	assert_int_equal(l.n_reqs, 1);
-	rig_drain(&r);
-	tcp_unlisten(&l, &r.h.env, r.now);
-	trig_close(&r);
+	begins_here(&r, &l);
 }
 
 /* What is broken is dropped where it came. */
