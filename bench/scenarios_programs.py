@@ -5,6 +5,7 @@ scenarios_programs - what bench/run measures of servers that people run: redis, 
 Server and load are unmodified, each on a processor of its own, both on kernel sockets or both on fsock. None of these
 programs spins, so the kernel has one column; its ordinary setting is the programs' own.
 """
+import contextlib
 import csv
 import io
 import os
