@@ -13,7 +13,7 @@ import statistics
 import sys
 
 sys.dont_write_bytecode = True
-from lab import fsock, iperf3, net, sockperf, state  # noqa: E402
+from lab import iperf3, net, sockperf, state  # noqa: E402
 
 VARIANTS = (
     ("kernel, blocking", dict(), None),

@@ -212,10 +212,23 @@ def compile_fail():
                "compiles, but should not: h->port = port;")
 
 
+def check_python():
+    for name, text, code, words in (
+            ("clean script", "import os\nprint(os.getpid())\n", 0, "1 scripts, 0 names"),
+            ("forgotten import", "def seldom():\n    return os.getpid()\n", 1, "undefined name 'os'"),
+            ("not a script", "def :\n", 1, "invalid syntax")):
+        with tempfile.TemporaryDirectory() as temp:
+            write(Path(temp), {"scripts/a.py": text})
+            yield f"python: {name}", run(sys.executable, TESTS / "check_python.py", temp), code, words
+    with tempfile.TemporaryDirectory() as temp:
+        yield "python: none", run(sys.executable, TESTS / "check_python.py", temp), 1, "no script found"
+
+
 def main():
     failed = n = 0
     print("TAP version 13")
-    for group in (check_rooms, check_engine, check_pitfalls, check_headers, compile_fail):
+    for group in (check_rooms, check_engine, check_pitfalls, check_headers, compile_fail,
+                  check_python):
         for name, (code, out), want_code, want_words in group():
             n += 1
             good = code == want_code and want_words in out

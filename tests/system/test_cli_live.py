@@ -157,7 +157,7 @@ def test_why__tcp_and_untouched_sockets(shared_pair, echo):
 
 
 def test_why__names_of_tcp_sockets(shared_pair, echo):
-    code = f"""if True:
+    code = """if True:
         import socket
         a = socket.socket(); a.bind(("", 7654)); a.listen()
         b = socket.socket(); b.connect(("127.0.0.1", 7654))

@@ -18,7 +18,7 @@ import time
 
 import pytest
 
-from lab import fsock, net, proc, sockperf, state
+from lab import fsock, net, proc, state
 
 PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
 PYTHON = "/usr/bin/python3"

@@ -4,7 +4,6 @@ What options do beyond getsockopt: bits in frames as the other end's kernel rece
 chooses, drops that are told, groups that are left to the kernel. Kernel sockets and fsock do the same.
 """
 import pathlib
-import socket
 import subprocess
 
 import pytest

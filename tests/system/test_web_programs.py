@@ -10,8 +10,6 @@ import shutil
 import signal
 import subprocess
 
-import pytest
-
 from ends import MIB, body, digest_of
 from ends import ends, pytest_generate_tests, tmp_path  # noqa: F401 (fixtures and a hook)
 from lab import fsock, net, proc
