@@ -41,6 +41,7 @@ VALGRIND = ("valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak
 NOT_UNDER_VALGRIND = {
     "test_host_mem": "sets limits of the address space, of which valgrind takes most",
     "test_host_signals": "looks at signals that are pending; valgrind delivers them itself",
+    "test_host_trial": "forbids calls by seccomp filters, which valgrind's own pass, and forks past it",
     "test_host_watch": "forbids io_uring by a seccomp filter, which valgrind's own calls pass",
 }
 SANITIZER_ENV = {

@@ -23,6 +23,7 @@
 #include "host/netns.h"
 #include "host/policy.h"
 #include "host/signals.h"
+#include "host/trial.h"
 #include "host/watch.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
@@ -394,6 +395,21 @@ static void report_refusal(const struct context *ctx, int reason)
 		sys_write(ctx->report_fd, &record, sizeof(record));
 }
 
+/* Its page and its stack; *@reason says why not. */
+static int furnish(struct context *ctx, int *reason)
+{
+	int ret;
+
+	*reason = FS_REASON_confined;
+	if (host_trial_dies())
+		return -EPERM;
+	ret = make_alive_page(ctx);
+	if (ret == 0)
+		ret = make_stack(ctx);
+	*reason = reason_of(ret);
+	return ret;
+}
+
 static struct context *make_context(context_ppoll_fn *libc_ppoll, int *reason)
 {
 	static const struct host_log standard_error = { .fd = 2, .level = LOG_WARN };
@@ -422,12 +438,9 @@ static struct context *make_context(context_ppoll_fn *libc_ppoll, int *reason)
 	read_options(ctx);
 	host_clock_init(&ctx->clock);
 	ctx->spin_limit = choose_spin(&ctx->config);
-	ret = make_alive_page(ctx);
-	if (ret == 0)
-		ret = make_stack(ctx);
+	ret = furnish(ctx, reason);
 	if (ret == 0)
 		return ctx;
-	*reason = reason_of(ret);
 	say_why(&ctx->log, *reason, ret);
 	report_refusal(ctx, *reason);
 	discard(ctx);

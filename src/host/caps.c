@@ -136,7 +136,7 @@ static uint64_t read_memory_max(void)
 }
 
 /* The value of "Seccomp:\t2" in /proc/thread-self/status. */
-static int read_seccomp(void)
+int host_caps_seccomp(void)
 {
 	static const char key[] = "\nSeccomp:\t";
 	char text[4096];
@@ -186,7 +186,7 @@ void host_caps_read(struct host_caps *caps)
 		.io_uring = try_io_uring(),
 		.bpf_load = try_bpf(),
 		.no_new_privs = sys_call5(__NR_prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1,
-		.seccomp = read_seccomp(),
+		.seccomp = host_caps_seccomp(),
 		.cpus = count_cpus(),
 	};
 	read_kernel(caps);
