@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 
 #include "context/context.h"
+#include "context/helper.h"
 #include "context/multiplex.h"
 #include "context/process.h"
 #include "context/sister.h"
@@ -131,19 +132,26 @@ static bool is_fork(long flags, long stack)
 }
 
 /*
- * fork() and what is like it: child and parent go on from here, each in memory of its own. What the child inherits
- * waits for it from before there is a child, or its parent's close() would end it.
+ * fork() and what is like it: child and parent go on from here, each in memory of its own. What the child inherits waits
+ * for it from before there is a child, or its parent's close() would end it. libc, which hears of none, counts the
+ * parent's threads as the child's, and setuid() there would wait for one that was about to run: none is of ours.
  */
 static long raw_fork(long nr, long flags, long c, long d, long e)
 {
+	struct context *o;
 	long ret;
 
+	CONTEXT_EACH(o, fsock_context)
+		helper_stop(o);
 	process_before_fork();
 	ret = raw(nr, flags, 0, c, d, e, 0);
-	if (ret == 0)
+	if (ret == 0) {
 		process_child_after_fork();
-	else
-		process_parent_after_fork();
+		return 0;
+	}
+	process_parent_after_fork();
+	CONTEXT_EACH(o, fsock_context)
+		helper_want(o);
 	return ret;
 }
 

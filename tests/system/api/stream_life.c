@@ -2,6 +2,7 @@
 /* stream_life.c - streams and descriptors, processes, threads. P04, P18, P20, P22, P25, P28, P37, P40, P53, EP22, EP27. */
 #include "stream.h"
 
+#include <grp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <linux/io_uring.h>
@@ -276,6 +277,28 @@ CASE_FAST(child_of_a_raw_call)
 		ended(pid);
 		order("rest %d", slot);
 	}
+}
+
+/* libc has not heard of that child, and waits for every thread of its parent's that it remembers. */
+CASE_FAST(child_of_a_raw_call_changes_groups)
+{
+	int slot, fd = linked(&slot), n = getgroups(0, NULL);
+	gid_t groups[100];
+
+	if (n > 100 || getgroups(n, groups) != n)
+		fail("getgroups");
+	for (int turn = 0; turn < 10; turn++) {
+		pid_t pid;
+
+		CALL(setgroups((size_t)n, groups)); /* a thread that ended for this is about to run again */
+		pid = (pid_t)syscall(SYS_clone, (long)SIGCHLD, NULL, NULL, NULL, NULL);
+		if (pid == 0)
+			_exit(setgroups((size_t)n, groups) != 0);
+		ended(pid);
+	}
+	CALL(send(fd, "on", 2, 0));
+	order("take %d 2", slot);
+	order("rest %d", slot);
 }
 
 CASE_FAST(child_ends_without_a_word)
