@@ -11,6 +11,7 @@
 
 #include "base/reason.h"
 #include "context/internal.h"
+#include "context/passed.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
 
@@ -65,6 +66,7 @@ static void stop_steering_for(struct context *ctx, struct list *socks, unsigned 
 
 void context_forget_gone_heirs(struct context *ctx, bool sees)
 {
+	passed_forget(ctx);
 	for (unsigned i = 0; i < STACK_HEIRS; i++) {
 		enum context_presence seen;
 

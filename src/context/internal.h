@@ -199,6 +199,10 @@ void context_settle(struct context *ctx);
 /* This process is about to end: records of sockets that others hold are theirs to report. */
 void context_hand_on_records(struct context *ctx);
 
+/* @fd is among the numbers of @s: the record tells of it if its maker ended, which closed the record, or closed the
+ * socket. Before the number is counted. */
+void context_record_revive(struct context *ctx, struct sock *s, int fd);
+
 /* Close the records of processes that ended and never had a slot. */
 void context_reap_strangers(struct context *ctx);
 

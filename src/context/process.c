@@ -228,8 +228,7 @@ static bool is_live_set(const struct fd_entry *e)
 	return e && e->kind == FD_EPOLL && epoll_set_generation(e->object) == e->generation;
 }
 
-/* Its maker ended, which closed the record, or closed the socket. */
-static void revive_record(struct context *ctx, struct sock *s, int fd)
+void context_record_revive(struct context *ctx, struct sock *s, int fd)
 {
 	if (s->record->fd >= 0 && sock_refs(s))
 		return;
@@ -247,7 +246,7 @@ static bool count_descriptors(struct context *ctx)
 		struct sock *s = e ? e->object : NULL;
 
 		if (e && fd_kind_is_sock(e->kind) && s->generation == e->generation) {
-			revive_record(ctx, s, fd);
+			context_record_revive(ctx, s, fd);
 			s->refs[ctx->slot]++;
 			if (s->protocol == SOCK_TCP)
 				stream_inherited(s, fd);

@@ -37,7 +37,7 @@ enum {
 	STACK_PAYLOAD_STEP = 1 << 20, /* bytes either of these pools grows by */
 	STACK_PAYLOAD_LOW = 1280,     /* free chunks before a burst: 64 frames of 9000 bytes and more */
 	STACK_FRAME_CHUNK = 4096,
-	STACK_HEIRS = 64,	      /* bits of sock.heirs */
+	STACK_HEIRS = 63,	      /* bits of sock.heirs, of which one more is passed.c's */
 	STACK_PORT_STATE = 16384,     /* room for a provider's shared half */
 	STACK_BARE_PLACES = 64,	      /* connections without a descriptor that have records */
 };
@@ -105,6 +105,7 @@ struct stack {
 	struct stack_heir heir[STACK_HEIRS];
 	bool let_go;		/* a socket is marked so; written without the lock */
 	bool lingering;		/* sockets or sets without references wait for heirs */
+	bool passed;		/* connections were sent in messages (passed.h) */
 	bool strangers;		/* records were made by processes that have no slot */
 	uint32_t generation;	/* last one given to a socket */
 

@@ -2,8 +2,8 @@
 /*
  * trial.c - see trial.h.
  *
- * Filters decide by a call's number and the words it is given. Nearly all look at the number alone, so each call is made
- * with words that no kernel accepts; socket(), of which they look at the family, is made as a stack makes it.
+ * Filters decide by a call's number and the words it is given. Nearly all look at the number alone, so each call is
+ * made with words that no kernel accepts; socket(), of which they look at the family, is made as a stack makes it.
  */
 #include "host/trial.h"
 
@@ -22,16 +22,18 @@ enum { FAMILY_XDP = 44, KERNEL_SIGSET = 8 };
 
 /* Never valid together. Calls that would do something with them (fork, exit, kill, munmap) are not tried. */
 static const long tried[] = {
-	__NR_bpf,	   __NR_io_uring_setup, __NR_io_uring_enter,	__NR_memfd_create, __NR_ftruncate,     __NR_eventfd2,
-	__NR_signalfd4,	   __NR_epoll_create1,	__NR_epoll_ctl,		__NR_epoll_pwait,  __NR_epoll_pwait2,  __NR_ppoll,
-	__NR_pidfd_open,   __NR_pidfd_getfd,	__NR_process_vm_writev, __NR_kcmp,	   __NR_fsopen,	       __NR_fsconfig,
-	__NR_fsmount,	   __NR_fstatfs,	__NR_readlinkat,	__NR_prlimit64,	   __NR_capget,	       __NR_capset,
-	__NR_rt_sigaction, __NR_rt_sigprocmask, __NR_rt_sigpending,	__NR_tgkill,	   __NR_sigaltstack,   __NR_sched_getaffinity,
-	__NR_getcpu,	   __NR_clock_gettime,	__NR_nanosleep,		__NR_futex,	   __NR_getrandom,     __NR_mprotect,
-	__NR_madvise,	   __NR_dup3,		__NR_fcntl,		__NR_ioctl,	   __NR_close_range,   __NR_bind,
-	__NR_listen,	   __NR_connect,	__NR_shutdown,		__NR_sendto,	   __NR_sendmsg,       __NR_sendmmsg,
-	__NR_recvfrom,	   __NR_recvmsg,	__NR_accept4,		__NR_getsockname,  __NR_getpeername,   __NR_getsockopt,
-	__NR_setsockopt,   __NR_preadv2,	__NR_pwritev2,		__NR_pread64,
+	/* clang-format off */
+	__NR_bpf, __NR_io_uring_setup, __NR_io_uring_enter, __NR_memfd_create, __NR_ftruncate, __NR_eventfd2,
+	__NR_signalfd4, __NR_epoll_create1, __NR_epoll_ctl, __NR_epoll_pwait, __NR_epoll_pwait2, __NR_ppoll,
+	__NR_pidfd_open, __NR_pidfd_getfd, __NR_process_vm_writev, __NR_kcmp, __NR_fsopen, __NR_fsconfig,
+	__NR_fsmount, __NR_fstatfs, __NR_readlinkat, __NR_prlimit64, __NR_capget, __NR_capset,
+	__NR_rt_sigaction, __NR_rt_sigprocmask, __NR_rt_sigpending, __NR_tgkill, __NR_sigaltstack,
+	__NR_sched_getaffinity, __NR_getcpu, __NR_clock_gettime, __NR_nanosleep, __NR_futex, __NR_getrandom,
+	__NR_mprotect, __NR_madvise, __NR_dup3, __NR_fcntl, __NR_ioctl, __NR_close_range, __NR_bind,
+	__NR_listen, __NR_connect, __NR_shutdown, __NR_sendto, __NR_sendmsg, __NR_sendmmsg, __NR_recvfrom,
+	__NR_recvmsg, __NR_accept4, __NR_getsockname, __NR_getpeername, __NR_getsockopt, __NR_setsockopt,
+	__NR_preadv2, __NR_pwritev2, __NR_pread64,
+	/* clang-format on */
 };
 
 static const struct {

@@ -11,8 +11,8 @@
 
 #include "base/reason.h"
 #include "context/datagram.h"
-#include "context/handover.h"
 #include "context/lifecycle.h"
+#include "context/passed.h"
 #include "context/stream.h"
 #include "host/clock.h"
 #include "preload/libc.h"
@@ -222,23 +222,31 @@ static void on_descriptors(const struct msghdr *msg, void (*what)(int fd))
 	errno = saved;
 }
 
-/* It goes to somebody who may not have the library: what it means is the kernel's from now on. */
 static void give_away(int fd)
 {
-	handover_fd(context_of(fsock_context, fd), fd, FS_REASON_fd_passed);
+	passed_send(context_of(fsock_context, fd), fd);
 }
 
-/* It came, and its number is no longer what it was where that was closed past close(). */
+static void keep(int fd)
+{
+	passed_send_failed(context_of(fsock_context, fd), fd);
+}
+
 static void got(int fd)
 {
-	lifecycle_reused(fsock_context, fd);
+	passed_receive(fsock_context, fd, false);
+}
+
+static void peeked(int fd)
+{
+	passed_receive(fsock_context, fd, true);
 }
 
 /* libc received @ret bytes as @msg. */
-static ssize_t arrived(ssize_t ret, const struct msghdr *msg)
+static ssize_t arrived(ssize_t ret, const struct msghdr *msg, int flags)
 {
 	if (ret >= 0 && fsock_context && msg->msg_controllen >= CMSG_LEN(sizeof(int)))
-		on_descriptors(msg, got);
+		on_descriptors(msg, flags & MSG_PEEK ? peeked : got);
 	return ret;
 }
 
@@ -255,14 +263,19 @@ static bool is_unix(int fd)
 FSOCK_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
 	struct context *ctx = ours(fd);
+	ssize_t ret;
 
 	if (ctx && (flags & DATAGRAM_COMPAT))
 		return libc_result(-EINVAL);
 	if (ctx)
 		return send_message(ctx, fd, msg, flags);
-	if (msg && is_unix(fd) && msg->msg_controllen)
-		on_descriptors(msg, give_away);
-	return LIBC(sendmsg)(fd, msg, flags);
+	if (!msg || !is_unix(fd) || !msg->msg_controllen)
+		return LIBC(sendmsg)(fd, msg, flags);
+	on_descriptors(msg, give_away);
+	ret = LIBC(sendmsg)(fd, msg, flags);
+	if (ret < 0)
+		on_descriptors(msg, keep);
+	return ret;
 }
 
 static ssize_t send_on_shadow(struct context *ctx, int fd, const struct msghdr *msg, int flags)
@@ -298,20 +311,29 @@ static ssize_t send_burst(struct context *ctx, int fd, struct mmsghdr *vec, unsi
 	return ret;
 }
 
+static int send_many_elsewhere(int fd, struct mmsghdr *vec, unsigned n, int flags)
+{
+	bool passes = vec && is_unix(fd);
+	int sent_now;
+
+	for (unsigned i = 0; passes && i < n; i++)
+		if (vec[i].msg_hdr.msg_controllen)
+			on_descriptors(&vec[i].msg_hdr, give_away);
+	sent_now = LIBC(sendmmsg)(fd, vec, n, flags);
+	for (unsigned i = (unsigned)FS_MAX(sent_now, 0); passes && i < n; i++)
+		if (vec[i].msg_hdr.msg_controllen)
+			on_descriptors(&vec[i].msg_hdr, keep);
+	return sent_now;
+}
+
 FSOCK_EXPORT int sendmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags)
 {
 	struct context *ctx = ours(fd);
 	int saved = errno;
 	unsigned done = 0;
 
-	if (!ctx) {
-		bool passes = vec && is_unix(fd);
-
-		for (unsigned i = 0; passes && i < n; i++)
-			if (vec[i].msg_hdr.msg_controllen)
-				on_descriptors(&vec[i].msg_hdr, give_away);
-		return LIBC(sendmmsg)(fd, vec, n, flags);
-	}
+	if (!ctx)
+		return send_many_elsewhere(fd, vec, n, flags);
 	n = FS_MIN(n, (unsigned)SENDMMSG_MAX);
 	while (done < n) {
 		ssize_t ret = send_burst(ctx, fd, vec, n, flags, &done);
@@ -448,7 +470,7 @@ FSOCK_EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
 	struct context *ctx = ours(fd);
 
-	return ctx ? receive_message(ctx, fd, msg, flags) : arrived(LIBC(recvmsg)(fd, msg, flags), msg);
+	return ctx ? receive_message(ctx, fd, msg, flags) : arrived(LIBC(recvmsg)(fd, msg, flags), msg, flags);
 }
 
 /* One call's time limit: absolute end, or never. */
@@ -473,10 +495,10 @@ static int take_error(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? errno : error;
 }
 
-static int arrived_many(int n, const struct mmsghdr *vec)
+static int arrived_many(int n, const struct mmsghdr *vec, int flags)
 {
 	for (int i = 0; i < n; i++)
-		arrived(0, &vec[i].msg_hdr);
+		arrived(0, &vec[i].msg_hdr, flags);
 	return n;
 }
 
@@ -488,7 +510,7 @@ FSOCK_EXPORT int recvmmsg(int fd, struct mmsghdr *vec, unsigned n, int flags, st
 	fs_ns end;
 
 	if (!ctx)
-		return arrived_many(LIBC(recvmmsg)(fd, vec, n, flags, limit), vec);
+		return arrived_many(LIBC(recvmmsg)(fd, vec, n, flags, limit), vec, flags);
 	if (limit && (limit->tv_sec < 0 || limit->tv_nsec < 0 || limit->tv_nsec >= FS_SEC(1)))
 		return (int)libc_result(-EINVAL);
 	if (n == 0) /* an error that waits is said all the same */

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
 rsync of a tree, unmodified, to a daemon of its own and through ssh; what arrives is compared byte by byte, by rsync too.
-On kernel sockets and on fsock, which has to have carried it (ends.py).
+Files to and from vsftpd. On kernel sockets and on fsock, which has to have carried it (ends.py).
 """
 import os
 import pathlib
 import shlex
+import tempfile
 
 import pytest
 
@@ -25,6 +26,23 @@ read only = no
 munge symlinks = no
 uid = root
 gid = root
+"""
+
+
+# Its own filter of system calls kills its sessions on this C library, without fsock as well.
+VSFTPD = """listen=YES
+listen_address={address}
+listen_port=2121
+background=NO
+anonymous_enable=YES
+anon_root={folder}/files
+anon_upload_enable=YES
+anon_umask=022
+write_enable=YES
+no_anon_password=YES
+secure_chroot_dir={folder}/empty
+vsftpd_log_file={folder}/log
+seccomp_sandbox=NO
 """
 
 
@@ -98,3 +116,26 @@ def test_rsync_over_ssh(ends, tmp_path, ssh):
                 ends.took(child_of(running.pid, "ssh"))
             (tmp_path / "go").touch()
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
+def test_vsftpd(ends):
+    """Two processes a session, one of them another user in another root; data connections both ways, up and down."""
+    with tempfile.TemporaryDirectory(prefix="fst-") as name:
+        folder = pathlib.Path(name)
+        for path, mode in (("", 0o755), ("files", 0o755), ("empty", 0o555), ("files/in", 0o777)):
+            path = folder / path
+            path.mkdir(exist_ok=True)
+            path.chmod(mode)
+        body(folder / "files" / "large", 6 * MIB)
+        body(folder / "up", 2 * MIB)
+        config = folder / "config"
+        config.write_text(VSFTPD.format(address=net.B4, folder=folder))
+        url = f"ftp://{net.B4}:2121"
+        with ends.server(["vsftpd", config], 2121):
+            for n, how in enumerate(([], ["--ftp-port", "-"])):
+                ends.client(["curl", "-sSf", *how, "-o", folder / "got", f"{url}/large"])
+                assert digest_of(folder / "got") == digest_of(folder / "files" / "large")
+                ends.client(["curl", "-sSf", *how, "-T", folder / "up", f"{url}/in/{n}"])
+                assert digest_of(folder / "files" / "in" / f"{n}") == digest_of(folder / "up")
+            assert "large" in ends.client(["curl", "-sSf", f"{url}/"]).out
+            ends.client(["curl", "-sSf", f"{url}/nothing"], status=78, counted=False)

@@ -461,9 +461,10 @@ os.abort()
 @pytest.mark.parametrize("filter_", ["kill", "refuse"])
 @pytest.mark.parametrize("port", [9000, 9001], ids=["datagrams", "stream"])
 def test_pitfall_31_a_filter_that_stands_before(pair, filter_, port):
-    """A service manager's: the program would die of what a stack asks of the kernel, or that is refused. It runs, by the kernel."""
+    """A service manager's: what a stack asks of the kernel would be the program's death, or is refused. It runs, by the kernel."""
+    confined = [PYTHON, PROGRAMS / "confined.py", filter_]
     with echoes(pair):
-        client = Client(pair, [PYTHON, "-c", ROUNDS_ONCE, port], before=[PYTHON, PROGRAMS / "confined.py", filter_]).good("well")
+        client = Client(pair, [PYTHON, "-c", ROUNDS_ONCE, port], before=confined).good("well")
     reasons = {fsock.reason_name(sock["reason"]) for sock in client.sockets}
     assert reasons == {"confined" if filter_ == "kill" else "privilege"}, (client.sockets, client.done.err)
     assert not any(sock["tx_fast"] for sock in client.sockets), client.sockets

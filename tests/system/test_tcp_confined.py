@@ -163,3 +163,54 @@ while True:
 def test_more_children_than_a_stack_has_places_for(pair):
     """Those that find none are none the worse for it, and nobody else is, as long as they ask nothing of the network."""
     _served_by_children(pair, [CROWD, net.B4, PORT], 24, 5)
+
+
+# Who accepts has given up root; who serves is sent what was accepted, and gives it up only then, if at all.
+FRONT = """
+import array, os, socket, sys
+how = sys.argv[3]
+front, back = socket.socketpair()
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+if os.fork() == 0:
+    front.close()
+    while True:
+        if how == "peeked":
+            _, control, _, _ = back.recvmsg(1, 64, socket.MSG_PEEK)
+            for fd in array.array("i", control[0][2]):
+                os.close(fd)
+        _, fds, _, _ = socket.recv_fds(back, 1, 1)
+        peer = socket.socket(fileno=fds[0])
+        if how == "with a child" and os.fork():
+            peer.close()
+            os.wait()
+            continue
+        while data := peer.recv(65536):
+            peer.sendall(data)
+        peer.close()
+        if how == "with a child":
+            os._exit(0)
+back.close()
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+print("child", flush=True)
+while True:
+    peer = listener.accept()[0]
+    if how == "refused at first":
+        closed = socket.socketpair()
+        closed[1].close()
+        for _ in range(2):
+            try:
+                socket.send_fds(closed[0], [b"x"], [peer.fileno()])
+                raise SystemExit("it was sent")
+            except BrokenPipeError:
+                pass
+    socket.send_fds(front, [b"x"], [peer.fileno()])
+    peer.close()
+"""
+
+
+@pytest.mark.parametrize("how", ["at once", "peeked", "refused at first", "with a child"])
+def test_sent_by_who_has_given_up_root(pair, how):
+    """Its connections could not move to the kernel any more; those of its stack know them, and they end as they are closed."""
+    _served_by_children(pair, [FRONT, net.B4, PORT, how], 1, 10)
