@@ -10,6 +10,7 @@
  */
 #include "preload/syscall.h"
 
+#include <linux/sched.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
@@ -131,12 +132,23 @@ static bool is_fork(long flags, long stack)
 	return !stack && !(flags & (CLONE_VM | CLONE_FILES | CLONE_VFORK));
 }
 
+/* Of clone3(), whose words lie in memory: what cannot be read is the kernel's to refuse. */
+static bool is_fork_by_words(void *words, size_t size)
+{
+	struct clone_args args = { 0 };
+	struct iovec from = { words, FS_MIN(size, sizeof(args)) }, to = { &args, from.iov_len };
+
+	return size >= CLONE_ARGS_SIZE_VER0 &&
+	       sys_call6(__NR_process_vm_readv, sys_getpid(), (long)&to, 1, (long)&from, 1, 0) == (long)to.iov_len &&
+	       is_fork((long)args.flags, (long)args.stack);
+}
+
 /*
  * fork() and what is like it: child and parent go on from here, each in memory of its own. What the child inherits waits
  * for it from before there is a child, or its parent's close() would end it. libc, which hears of none, counts the
  * parent's threads as the child's, and setuid() there would wait for one that was about to run: none is of ours.
  */
-static long raw_fork(long nr, long flags, long c, long d, long e)
+static long raw_fork(long nr, long a, long b, long c, long d, long e)
 {
 	struct context *o;
 	long ret;
@@ -144,7 +156,7 @@ static long raw_fork(long nr, long flags, long c, long d, long e)
 	CONTEXT_EACH(o, fsock_context)
 		helper_stop(o);
 	process_before_fork();
-	ret = raw(nr, flags, 0, c, d, e, 0);
+	ret = raw(nr, a, b, c, d, e, 0);
 	if (ret == 0) {
 		process_child_after_fork();
 		return 0;

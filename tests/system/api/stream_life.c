@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <linux/io_uring.h>
+#include <linux/sched.h>
 #include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -255,16 +256,29 @@ CASE_FAST(child_takes_over)
 	order("rest %d", slot);
 }
 
+static pid_t child_by(int call)
+{
+	struct clone_args args = { .exit_signal = SIGCHLD };
+
+	switch (call) {
+	case SYS_fork: return (pid_t)syscall(SYS_fork);
+	case SYS_clone: return (pid_t)syscall(SYS_clone, (long)SIGCHLD, NULL, NULL, NULL, NULL);
+	default: return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	}
+}
+
 /* It is the only one left with the connection before it makes a call, whatever made it. */
 CASE_FAST(child_of_a_raw_call)
 {
-	for (int turn = 0; turn < 2; turn++) {
+	static const int calls[] = { SYS_fork, SYS_clone, SYS_clone3 };
+
+	for (int turn = 0; turn < 3; turn++) {
 		int slot, fd = linked(&slot), pipes[2];
 		pid_t pid;
 
 		if (pipe(pipes) < 0)
 			fail("pipe");
-		pid = (pid_t)(turn ? syscall(SYS_clone, (long)SIGCHLD, NULL, NULL, NULL, NULL) : syscall(SYS_fork));
+		pid = child_by(calls[turn]);
 		if (pid == 0) {
 			close(pipes[1]);
 			_exit(read(pipes[0], buf, 1) != 0 || send(fd, "child", 5, MSG_NOSIGNAL) != 5 || recv(fd, buf, 10, MSG_WAITALL) != 10);
@@ -291,7 +305,7 @@ CASE_FAST(child_of_a_raw_call_changes_groups)
 		pid_t pid;
 
 		CALL(setgroups((size_t)n, groups)); /* a thread that ended for this is about to run again */
-		pid = (pid_t)syscall(SYS_clone, (long)SIGCHLD, NULL, NULL, NULL, NULL);
+		pid = child_by(turn % 2 ? SYS_clone : SYS_clone3);
 		if (pid == 0)
 			_exit(setgroups((size_t)n, groups) != 0);
 		ended(pid);
