@@ -9,14 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-UNDEFINED = ("undefined name", "referenced before assignment", "invalid syntax")
+UNDEFINED = ("undefined name", "referenced before assignment")
 
 
 def scripts(root):
     """The files of Python below @root that do not come from a build, with that ending or that interpreter."""
     for path in sorted(root.rglob("*")):
-        parts = path.relative_to(root).parts
-        if not path.is_file() or any(part.startswith((".", "build", "__")) for part in parts):
+        folders = path.relative_to(root).parts[:-1]
+        if not path.is_file() or any(name.startswith((".", "build", "__")) for name in folders):
             continue
         if path.suffix == ".py":
             yield path
@@ -33,10 +33,10 @@ def main():
     if not names:
         print(f"{root}: no script found")
         return 1
-    done = subprocess.run(["pyflakes3", *names], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(["pyflakes3", *names], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
     bad = [line for line in done.stdout.splitlines() if any(word in line for word in UNDEFINED)]
-    print(*bad, f"{len(names)} scripts, {len(bad)} names that do not exist", sep="\n")
-    return 1 if bad else 0
+    print(done.stderr, *bad, f"{len(names)} scripts, {len(bad)} names that do not exist", sep="\n")
+    return 1 if bad or done.stderr or done.returncode > 1 else 0  # what it cannot read it says there
 
 
 if __name__ == "__main__":

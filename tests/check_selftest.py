@@ -216,7 +216,7 @@ def check_python():
     for name, text, code, words in (
             ("clean script", "import os\nprint(os.getpid())\n", 0, "1 scripts, 0 names"),
             ("forgotten import", "def seldom():\n    return os.getpid()\n", 1, "undefined name 'os'"),
-            ("not a script", "def :\n", 1, "invalid syntax")):
+            ("not a script", "x = (\n", 1, "was never closed")):
         with tempfile.TemporaryDirectory() as temp:
             write(Path(temp), {"scripts/a.py": text})
             yield f"python: {name}", run(sys.executable, TESTS / "check_python.py", temp), code, words

@@ -84,6 +84,7 @@ struct context {
 	struct {	       /* the thread that goes on while the program computes (helper.h) */
 		uint32_t state;	       /* whether there is one */
 		bool stop;
+		bool begun;	       /* it has come to code of ours */
 		bool follows;	       /* libc's setuid() and its like reach it: nobody ends it before */
 		int kick, epfd;	       /* eventfd that wakes it, set of the ports' descriptors; 0 = none */
 		uint32_t ports_serial; /* of the stack, when epfd was brought up to date */

@@ -22,7 +22,7 @@ static void forget_the_dead(struct context *ctx, const struct sock *s)
 		return;
 	if (sock_refs(s) > s->refs[ctx->slot])
 		context_bury_dead(ctx);
-	if (s->heirs)
+	if (s->heirs & ~CONTEXT_IN_MESSAGE)
 		context_forget_gone_heirs(ctx, true);
 }
 
@@ -203,9 +203,18 @@ void lifecycle_found(struct context *ctx, int fd)
 		find_duplicate(o, fd, cookie);
 }
 
+/*
+ * A child that has not joined holds nothing of the stack's, and does not wait for it: who forked it may have the lock,
+ * and wait for its end, in a signal handler. What it leaves behind others find.
+ */
+static bool lock_to_end(struct context *ctx)
+{
+	return ctx->slot < STATS_MAX_PROCS ? context_lock(ctx) : context_trylock(ctx);
+}
+
 static void leave_stack(struct context *ctx)
 {
-	if (!context_lock(ctx))
+	if (!lock_to_end(ctx))
 		return;
 	if (ctx->slot < STATS_MAX_PROCS)
 		bare_bury(ctx, ctx->slot);
@@ -222,7 +231,7 @@ static void leave_stack(struct context *ctx)
 /* The other threads, the helper too, would be killed wherever they are. */
 static void keep_others_out(struct context *ctx)
 {
-	if (!context_lock(ctx))
+	if (!lock_to_end(ctx))
 		return;
 	ctx->exiting = context_tid();
 	context_unlock(ctx);

@@ -15,6 +15,7 @@
 #include "base/reason.h"
 #include "context/bare.h"
 #include "context/lease.h"
+#include "context/passed.h"
 #include "context/stream_internal.h"
 #include "host/repair.h"
 #include "sys/sys.h"
@@ -545,6 +546,8 @@ void handover_at_exit(struct context *ctx)
 	if (!ctx->stack->tcp.ip || ctx->slot >= STATS_MAX_PROCS)
 		return;
 	context_poll(ctx);
+	if (is_last(ctx))
+		passed_end(ctx);
 	context_forget_gone_heirs(ctx, true);
 	close_all(ctx);
 	leave(ctx, FS_REASON_moved);

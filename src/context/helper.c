@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -25,6 +26,7 @@
 #define LOOK_NS FS_MS(10)     /* between looks whether it still calls */
 #define LOOK_LAST_NS FS_SEC(1) /* the same while nothing changes at all */
 #define COMPANY_NS FS_MS(200) /* between looks at the other processes of the stack, if there are any */
+#define BIRTH_NS FS_SEC(1)    /* for it to begin, however busy the machine */
 #define BUSY_NS FS_MS(1)      /* until another try when somebody else has the lock: who has it drives */
 
 enum {
@@ -222,6 +224,7 @@ static void *run(void *arg)
 {
 	struct context *ctx = arg;
 
+	fs_store_release(&ctx->helper.begun, true);
 	sys_call5(__NR_prctl, PR_SET_NAME, (long)"fsock-helper", 0, 0, 0);
 	drop_capabilities(ctx->helper.follows);
 	while (step(ctx))
@@ -261,6 +264,7 @@ static int start(struct context *ctx)
 	ctx->helper.ports_serial = ctx->stack->ports_serial - 1;
 	ctx->helper.until = 0;
 	fs_store_relaxed(&ctx->helper.stop, false);
+	fs_store_release(&ctx->helper.begun, false);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
 	/* Signals are the program's threads' affair; libc keeps its own two out of the set. */
@@ -316,6 +320,8 @@ void helper_stop(struct context *ctx)
 	int saved = errno;
 	bool locked;
 
+	if (fs_load_acquire(ctx->alive) == CONTEXT_BORN)
+		context_after_fork(ctx); /* it stayed with the parent */
 	if (context_is_borrowed(ctx) || !fs_compare_exchange(&ctx->helper.state, &running, STATE_CHANGING))
 		return;
 	fs_store_release(&ctx->helper.stop, true);
@@ -328,6 +334,15 @@ void helper_stop(struct context *ctx)
 		context_unlock(ctx);
 	fs_store_release(&ctx->helper.state, (uint32_t)STATE_NONE);
 	errno = saved;
+}
+
+void helper_await(const struct context *ctx)
+{
+	fs_ns end = host_clock_kernel() + BIRTH_NS;
+
+	while (fs_load_acquire(&ctx->helper.state) != STATE_NONE && !fs_load_acquire(&ctx->helper.begun) &&
+	       host_clock_kernel() < end)
+		sched_yield();
 }
 
 void helper_end(struct context *ctx)

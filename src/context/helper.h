@@ -29,6 +29,10 @@ void helper_stop(struct context *ctx);
 /* The same for good. */
 void helper_end(struct context *ctx);
 
+/* Have it come to its own code, if it was just made: until then libc remembers it as unborn, also in a child that it does
+ * not hear of, whose setuid() would wait for it. A second at most; async-signal-safe. Any lock. */
+void helper_await(const struct context *ctx);
+
 /* A child has none. No lock. */
 void helper_after_fork(struct context *ctx);
 

@@ -172,6 +172,8 @@ static inline void context_leave(struct context *ctx)
 
 /* --- heir.c --- */
 
+#define CONTEXT_IN_MESSAGE (1ULL << STACK_HEIRS) /* of sock.heirs, beside those of children: passed.h */
+
 /* Around fork(): note a child that inherits what this process has open; in it: it lives (no lock). */
 void context_heir_expected(struct context *ctx);
 void context_heir_born(struct context *ctx);

@@ -796,6 +796,8 @@ void context_sock_free(struct context *ctx, struct sock *s)
 	struct list *e;
 
 	sock_publish(s);
+	if (s->was_passed)
+		ctx->stack->passed--;
 	if (s->protocol == SOCK_TCP)
 		stream_end(ctx, s);
 	else

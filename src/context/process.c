@@ -230,7 +230,7 @@ static bool is_live_set(const struct fd_entry *e)
 
 void context_record_revive(struct context *ctx, struct sock *s, int fd)
 {
-	if (s->record->fd >= 0 && sock_refs(s))
+	if ((s->record->fd >= 0 && sock_refs(s)) || s->record->cookie != s->cookie) /* another socket's by now */
 		return;
 	s->record->fd = fd;
 	s->record->pid = ctx->pid;

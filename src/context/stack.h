@@ -105,7 +105,7 @@ struct stack {
 	struct stack_heir heir[STACK_HEIRS];
 	bool let_go;		/* a socket is marked so; written without the lock */
 	bool lingering;		/* sockets or sets without references wait for heirs */
-	bool passed;		/* connections were sent in messages (passed.h) */
+	uint32_t passed;	/* sockets that were sent in messages (passed.h) and have not ended */
 	bool strangers;		/* records were made by processes that have no slot */
 	uint32_t generation;	/* last one given to a socket */
 

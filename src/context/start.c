@@ -398,12 +398,13 @@ static void report_refusal(const struct context *ctx, int reason)
 /* Its page and its stack; *@reason says why not. */
 static int furnish(struct context *ctx, int *reason)
 {
-	int ret;
+	int ret = host_trial();
 
 	*reason = FS_REASON_confined;
-	if (host_trial_dies())
-		return -EPERM;
-	ret = make_alive_page(ctx);
+	if (ret == -EPERM)
+		return ret;
+	if (ret == 0)
+		ret = make_alive_page(ctx);
 	if (ret == 0)
 		ret = make_stack(ctx);
 	*reason = reason_of(ret);

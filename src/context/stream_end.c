@@ -375,7 +375,7 @@ static bool is_settled(const struct tcp_conn *conn)
 void stream_linger(struct context *ctx, int fd)
 {
 	struct sock *s = stream_is(ctx, fd) ? stream_enter(ctx, fd) : NULL;
-	bool waits = s && s->stream.conn && s->stream.options.linger_s > 0 && sock_refs(s) == 1 &&
+	bool waits = s && s->stream.conn && s->stream.options.linger_s > 0 && sock_refs(s) == 1 && !s->passed &&
 		     tcp_has(s->stream.conn, TCP_CONN_CONNECTED) && !tcp_inq(s->stream.conn);
 	fs_ns limit = waits ? FS_SEC((int64_t)s->stream.options.linger_s) : 0;
 	struct pollfd fds[BLOCKER_SPARE];

@@ -50,7 +50,7 @@ void host_caps_read(struct host_caps *caps);
 /* The cheap part alone: capabilities, and nothing tried. About 1 us. */
 uint64_t host_caps_effective(void);
 
-/* The calling thread's seccomp mode: 0 none, or no /proc to say; 1 strict, 2 filter. About 10 us. */
+/* The calling thread's seccomp mode: 0 none, 1 strict, 2 filter. About 10 us. */
 int host_caps_seccomp(void);
 
 /* The limit at @resource (RLIMIT_*), HOST_LIMIT_NONE = unlimited. */

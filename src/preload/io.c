@@ -15,6 +15,7 @@
 #include "context/passed.h"
 #include "context/stream.h"
 #include "host/clock.h"
+#include "preload/leave.h"
 #include "preload/libc.h"
 #include "sys/sys.h"
 
@@ -232,14 +233,24 @@ static void keep(int fd)
 	passed_send_failed(context_of(fsock_context, fd), fd);
 }
 
+static void received(int fd, bool again)
+{
+	if (preload_leave_confined()) {
+		lifecycle_reused(fsock_context, fd);
+		return;
+	}
+	passed_receive(fsock_context, fd, again);
+	preload_leave_opened(fd);
+}
+
 static void got(int fd)
 {
-	passed_receive(fsock_context, fd, false);
+	received(fd, false);
 }
 
 static void peeked(int fd)
 {
-	passed_receive(fsock_context, fd, true);
+	received(fd, true);
 }
 
 /* libc received @ret bytes as @msg. */

@@ -132,38 +132,36 @@ static bool is_fork(long flags, long stack)
 	return !stack && !(flags & (CLONE_VM | CLONE_FILES | CLONE_VFORK));
 }
 
-/* Of clone3(), whose words lie in memory: what cannot be read is the kernel's to refuse. */
+/* Of clone3(), whose words lie in memory: what cannot be read is the kernel's to refuse. Nor are they read behind a
+ * filter that might kill for it. */
 static bool is_fork_by_words(void *words, size_t size)
 {
 	struct clone_args args = { 0 };
 	struct iovec from = { words, FS_MIN(size, sizeof(args)) }, to = { &args, from.iov_len };
 
-	return size >= CLONE_ARGS_SIZE_VER0 &&
+	return !fs_load_relaxed(&fsock_context->confined) && size >= CLONE_ARGS_SIZE_VER0 &&
 	       sys_call6(__NR_process_vm_readv, sys_getpid(), (long)&to, 1, (long)&from, 1, 0) == (long)to.iov_len &&
 	       is_fork((long)args.flags, (long)args.stack);
 }
 
 /*
- * fork() and what is like it: child and parent go on from here, each in memory of its own. What the child inherits waits
- * for it from before there is a child, or its parent's close() would end it. libc, which hears of none, counts the
- * parent's threads as the child's, and setuid() there would wait for one that was about to run: none is of ours.
+ * fork() and what is like it: child and parent go on from here, each in memory of its own. What the child inherits
+ * waits for it from before there is a child, or its parent's close() would end it. libc, which hears of none, counts the
+ * parent's threads as the child's, and setuid() there would wait for one that was about to run: ours has begun.
  */
 static long raw_fork(long nr, long a, long b, long c, long d, long e)
 {
 	struct context *o;
 	long ret;
 
-	CONTEXT_EACH(o, fsock_context)
-		helper_stop(o);
 	process_before_fork();
-	ret = raw(nr, a, b, c, d, e, 0);
-	if (ret == 0) {
-		process_child_after_fork();
-		return 0;
-	}
-	process_parent_after_fork();
 	CONTEXT_EACH(o, fsock_context)
-		helper_want(o);
+		helper_await(o);
+	ret = raw(nr, a, b, c, d, e, 0);
+	if (ret == 0)
+		process_child_after_fork();
+	else
+		process_parent_after_fork();
 	return ret;
 }
 

@@ -108,8 +108,10 @@ struct sock {
 	uint16_t refs[STATS_MAX_PROCS];
 	bool lent;		/* a service manager has it, too (context/lent.c) */
 	bool let_go;		/* a process that may not take the lock holds it: to the kernel with it */
-	uint64_t heirs;		/* forked children that hold it and have not joined yet, one bit each; messages, the last */
-	uint8_t passed;		/* messages under way that have it (context/passed.c) */
+	uint64_t heirs;		/* forked children that hold it and have not joined yet, one bit each;
+				 * and messages, the last one */
+	bool was_passed;	/* it was sent in a message (context/passed.h) */
+	uint8_t passed;		/* messages under way that have it */
 	fs_ns passed_at;	/* when the last one was sent */
 	uint16_t users[STATS_MAX_PROCS]; /* calls that wait for it, by slot: memory stays until they end */
 	struct sleepers sleepers; /* asleep for it: their doorbells ring when it turns readable */

@@ -461,7 +461,7 @@ os.abort()
 @pytest.mark.parametrize("filter_", ["kill", "refuse"])
 @pytest.mark.parametrize("port", [9000, 9001], ids=["datagrams", "stream"])
 def test_pitfall_31_a_filter_that_stands_before(pair, filter_, port):
-    """A service manager's: what a stack asks of the kernel would be the program's death, or is refused. It runs, by the kernel."""
+    """A service manager's: what a stack asks of the kernel would be the program's death, or is refused. It runs all the same."""
     confined = [PYTHON, PROGRAMS / "confined.py", filter_]
     with echoes(pair):
         client = Client(pair, [PYTHON, "-c", ROUNDS_ONCE, port], before=confined).good("well")

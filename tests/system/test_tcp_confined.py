@@ -167,7 +167,7 @@ def test_more_children_than_a_stack_has_places_for(pair):
 
 # Who accepts has given up root; who serves is sent what was accepted, and gives it up only then, if at all.
 FRONT = """
-import array, os, socket, sys
+import array, os, socket, struct, sys
 how = sys.argv[3]
 front, back = socket.socketpair()
 listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
@@ -184,8 +184,9 @@ if os.fork() == 0:
             peer.close()
             os.wait()
             continue
-        while data := peer.recv(65536):
-            peer.sendall(data)
+        if how == "lingers":
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 5))
+        peer.sendall(peer.recv(65536))
         peer.close()
         if how == "with a child":
             os._exit(0)
@@ -205,12 +206,25 @@ while True:
                 raise SystemExit("it was sent")
             except BrokenPipeError:
                 pass
+    if how == "lingers":
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 5))
     socket.send_fds(front, [b"x"], [peer.fileno()])
     peer.close()
 """
 
 
-@pytest.mark.parametrize("how", ["at once", "peeked", "refused at first", "with a child"])
+@pytest.mark.parametrize("how", ["at once", "peeked", "refused at first", "lingers", "with a child"])
 def test_sent_by_who_has_given_up_root(pair, how):
     """Its connections could not move to the kernel any more; those of its stack know them, and they end as they are closed."""
-    _served_by_children(pair, [FRONT, net.B4, PORT, how], 1, 10)
+    argv = fsock.run([PYTHON, "-c", FRONT, net.B4, PORT, how], profile="latency")
+    with contextlib.closing(Wire(pair.a)) as wire, pair.b.popen(argv, env=fsock.CLEAN) as running:
+        assert running.wait_for("child", GUARD), running.err
+        for n in range(10):
+            with connected(pair.a, net.B4) as sock:
+                sock.settimeout(GUARD)  # less than what a message that nobody received would be held for
+                sock.sendall(b"%d" % n)
+                assert sock.recv(100) == b"%d" % n
+                assert sock.recv(100) == b"", "nothing ends it"
+        assert wire.resets() == [] and fsock.sum_counts(fsock.sockets(fsock.settled(running.pid))).kernel == 0
+        assert fsock.counters(running.pid)["tcp_opened_passive"] == 10
+        assert "stays in the engine" not in running.err, running.err

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -19,7 +20,7 @@
 #include "base/err.h"
 #include "host/trial.h"
 
-enum outcome { SURVIVES, DIES, TOLD };
+enum outcome { SURVIVES, DIES, FAILS, TOLD };
 
 static void confine(long number, uint32_t action)
 {
@@ -51,39 +52,40 @@ static enum outcome outcome(long number, uint32_t action)
 
 	assert_true(child >= 0);
 	if (child == 0) {
-		bool dies;
+		int ret;
 
 		signal(SIGCHLD, count);
 		signal(SIGSYS, count);
 		confine(number, action);
-		dies = host_trial_dies();
-		if (signals || waitpid(-1, NULL, 0) != -1 || errno != ECHILD)
+		ret = host_trial();
+		if (signals || (number != SYS_wait4 && (waitpid(-1, NULL, __WALL) != -1 || errno != ECHILD)))
 			_exit(TOLD);
-		_exit(dies ? DIES : SURVIVES);
+		_exit(ret == 0 ? SURVIVES : ret == -EPERM ? DIES : FAILS);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_true(WIFEXITED(status));
 	return (enum outcome)WEXITSTATUS(status);
 }
 
-static void host_trial_dies__no_filter(void **state)
+static void host_trial__no_filter(void **state)
 {
-	assert_false(host_trial_dies());
+	assert_int_equal(host_trial(), 0);
 }
 
-static void host_trial_dies__filter_of_nothing_we_call(void **state)
+static void host_trial__filter_of_nothing_we_call(void **state)
 {
 	assert_int_equal(outcome(SYS_reboot, SECCOMP_RET_KILL_PROCESS), SURVIVES);
 }
 
-static void host_trial_dies__refused_by_an_error(void **state)
+static void host_trial__refused_by_an_error(void **state)
 {
 	assert_int_equal(outcome(SYS_bpf, SECCOMP_RET_ERRNO | EPERM), SURVIVES);
 }
 
-static void host_trial_dies__killed(void **state)
+static void host_trial__killed(void **state)
 {
-	static const long calls[] = { SYS_bpf, SYS_io_uring_setup, SYS_fsopen, SYS_pidfd_getfd, SYS_socket };
+	static const long calls[] = { SYS_bpf,	       SYS_io_uring_setup, SYS_fsopen,
+				      SYS_pidfd_getfd, SYS_socket,	   SYS_clone3 };
 
 	for (size_t i = 0; i < FS_ARRAY_SIZE(calls); i++) {
 		assert_int_equal(outcome(calls[i], SECCOMP_RET_KILL_PROCESS), DIES);
@@ -92,25 +94,56 @@ static void host_trial_dies__killed(void **state)
 }
 
 /* A handler of the program's own is not called in its copy. */
-static void host_trial_dies__signal_that_the_program_handles(void **state)
+static void host_trial__signal_that_the_program_handles(void **state)
 {
 	assert_int_equal(outcome(SYS_bpf, SECCOMP_RET_TRAP), DIES);
 }
 
-static void host_trial_dies__no_child_to_be_had(void **state)
+static void host_trial__no_child_to_be_had(void **state)
 {
 	assert_int_equal(outcome(SYS_clone, SECCOMP_RET_ERRNO | EPERM), DIES);
+	assert_int_equal(outcome(SYS_clone, SECCOMP_RET_ERRNO | EAGAIN), FAILS);
+}
+
+static void host_trial__end_that_is_not_told(void **state)
+{
+	assert_int_equal(outcome(SYS_wait4, SECCOMP_RET_ERRNO | EPERM), DIES);
+}
+
+/* Whose first process the child would be, and which would end with it. */
+static void host_trial__namespace_made_for_children(void **state)
+{
+	pid_t child = fork();
+	int status;
+
+	if (child == 0) {
+		if (unshare(CLONE_NEWPID) < 0)
+			_exit(77);
+		confine(SYS_reboot, SECCOMP_RET_ERRNO | EPERM);
+		if (host_trial() != -EPERM)
+			_exit(1);
+		child = fork();
+		if (child == 0)
+			_exit(0);
+		_exit(child < 0 || waitpid(child, &status, 0) != child || status != 0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(status, 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(host_trial_dies__no_filter),
-		cmocka_unit_test(host_trial_dies__filter_of_nothing_we_call),
-		cmocka_unit_test(host_trial_dies__refused_by_an_error),
-		cmocka_unit_test(host_trial_dies__killed),
-		cmocka_unit_test(host_trial_dies__signal_that_the_program_handles),
-		cmocka_unit_test(host_trial_dies__no_child_to_be_had),
+		cmocka_unit_test(host_trial__no_filter),
+		cmocka_unit_test(host_trial__filter_of_nothing_we_call),
+		cmocka_unit_test(host_trial__refused_by_an_error),
+		cmocka_unit_test(host_trial__killed),
+		cmocka_unit_test(host_trial__signal_that_the_program_handles),
+		cmocka_unit_test(host_trial__no_child_to_be_had),
+		cmocka_unit_test(host_trial__end_that_is_not_told),
+		cmocka_unit_test(host_trial__namespace_made_for_children),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -315,6 +315,57 @@ CASE_FAST(child_of_a_raw_call_changes_groups)
 	order("rest %d", slot);
 }
 
+/* On a stack of its own, from libc's clone(), with what it then does to itself; it has made no call before. */
+static int grandchild_of_a_raw_call(void *fd)
+{
+	pid_t pid;
+
+	if (setgid(getgid()) != 0)
+		return 1;
+	pid = child_by(SYS_clone);
+	if (pid == 0)
+		_exit(send(*(int *)fd, "child", 5, MSG_NOSIGNAL) != 5);
+	ended(pid);
+	return 0;
+}
+
+CASE_FAST(child_on_its_own_stack)
+{
+	static uint8_t stack[1 << 18] __attribute__((aligned(64)));
+	int slot, fd = linked(&slot);
+
+	ended(clone(grandchild_of_a_raw_call, stack + sizeof(stack), SIGCHLD, &fd));
+	order("take %d 5", slot);
+	order("rest %d", slot);
+}
+
+static void fork_from_handler(int number)
+{
+	pid_t pid = child_by(SYS_fork);
+
+	(void)number;
+	if (pid == 0)
+		_exit(0);
+	waitpid(pid, NULL, 0);
+	signals_seen++;
+}
+
+/* In the middle of calls, too, of which one has what the others wait for. */
+CASE_FAST(handler_forks)
+{
+	struct itimerval often = { .it_value.tv_usec = 2000, .it_interval.tv_usec = 2000 }, never = { 0 };
+	int slot, fd = linked(&slot);
+
+	order("echo %d", slot);
+	on_signal(SIGALRM, fork_from_handler, SA_RESTART);
+	setitimer(ITIMER_REAL, &often, NULL);
+	while (signals_seen < 100)
+		if (send(fd, "x", 1, 0) != 1 || recv(fd, buf, 1, 0) != 1)
+			fail("echo");
+	setitimer(ITIMER_REAL, &never, NULL);
+	say("forked");
+}
+
 CASE_FAST(child_ends_without_a_word)
 {
 	int slot, fd = linked(&slot);
