@@ -15,7 +15,7 @@ export LC_ALL=C
 
 build=${1:?usage: check_engine.sh BUILD [SOURCE]}
 source=${2:-$(dirname "$0")/..}
-rooms="base wire neigh ip udp tcp"
+rooms="base wire neigh ip udp tcp local"
 allowed="memcpy memmove memset memcmp fs_assert_failed"
 linker="_GLOBAL_OFFSET_TABLE_" # position-independent code names it; no library provides it
 

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stream.c - bytes through a ring: the writer's half and the reader's.
+ *
+ * Not here: when a side is told (bell.h), what a connection makes of the bytes (conn.c).
+ */
+#include "local/stream.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/barrier.h"
+
+enum {
+	/* The reader shows where it is after this part of the ring: seldom enough that the writer's look is mostly at its
+	 * own copy of the line, and often enough that a stream does not stop for it. */
+	GIVE_BACK_PART = 4,
+	/* A writer that waits is told when this part is free: a wake-up has to be worth its price. */
+	TELL_PART = 2,
+};
+static_assert(TELL_PART < GIVE_BACK_PART, "who shows each quarter has shown half when nothing is left");
+
+static inline uint64_t size_of(uint32_t mask)
+{
+	return (uint64_t)mask + 1;
+}
+
+void local_stream_clear(struct local_stream_words *words)
+{
+	fs_store_relaxed(&words->head, 0);
+	fs_store_relaxed(&words->urgent, 0);
+	fs_store_relaxed(&words->tail, 0);
+	fs_store_relaxed(&words->reader_waits, 0);
+	fs_store_relaxed(&words->writer_waits, 0);
+	fs_store_relaxed(&words->read, 0);
+}
+
+void local_tx_init(struct local_tx *tx, uint8_t *ring, unsigned order, struct local_stream_words *words)
+{
+	*tx = (struct local_tx){ .ring = ring, .words = words, .mask = (UINT32_C(1) << order) - 1 };
+}
+
+void local_rx_init(struct local_rx *rx, const uint8_t *ring, unsigned order, struct local_stream_words *words)
+{
+	*rx = (struct local_rx){ .ring = ring, .words = words, .mask = (UINT32_C(1) << order) - 1 };
+}
+
+/* --- the writer --- */
+
+/* Look where the reader is. */
+static inline int look_at_tail(struct local_tx *tx)
+{
+	/* Acquire: the reader has copied what lies before its tail. */
+	uint64_t tail = fs_load_acquire(&tx->words->tail);
+
+	if (tx->head - tail > size_of(tx->mask))
+		return -EPROTO;
+	tx->seen_tail = tail;
+	return 0;
+}
+
+static inline size_t room_seen(const struct local_tx *tx)
+{
+	return (size_t)(size_of(tx->mask) - (tx->head - tx->seen_tail));
+}
+
+/* @n bytes into the ring; there is room, and @from has so many. */
+static inline void copy_in(struct local_tx *tx, struct local_span *from, size_t n)
+{
+	while (n > 0) {
+		size_t at = tx->head & tx->mask, here = FS_MIN(FS_MIN(local_span_room(from), n), size_of(tx->mask) - at);
+
+		memcpy(tx->ring + at, (const uint8_t *)from->iov->iov_base + from->done, here);
+		from->done += here;
+		tx->head += here;
+		n -= here;
+	}
+}
+
+/* Bytes left in @s, as far as they matter: at least @enough, or all. */
+static size_t span_left(const struct local_span *s, size_t enough)
+{
+	size_t n = s->left > 0 ? s->iov->iov_len - s->done : 0;
+
+	for (int i = 1; i < s->left && n < enough; i++)
+		n += s->iov[i].iov_len;
+	return n;
+}
+
+ssize_t local_tx_put(struct local_tx *tx, struct local_span *from)
+{
+	size_t done = 0, n;
+
+	while ((n = FS_MIN(span_left(from, LOCAL_SHOW), (size_t)LOCAL_SHOW)) > 0) {
+		if (room_seen(tx) < n) {
+			if (look_at_tail(tx) < 0)
+				return -EPROTO;
+			n = FS_MIN(n, room_seen(tx));
+			if (n == 0)
+				break;
+		}
+		copy_in(tx, from, n);
+		/* Release: the bytes are there before the position says so. */
+		fs_store_release(&tx->words->head, tx->head);
+		done += n;
+	}
+	return (ssize_t)done;
+}
+
+void local_tx_urge(struct local_tx *tx, size_t n)
+{
+	/* The head that covers the byte is stored after it, with release. */
+	fs_store_relaxed(&tx->words->urgent, tx->head + n);
+}
+
+ssize_t local_tx_room(struct local_tx *tx)
+{
+	if (look_at_tail(tx) < 0)
+		return -EPROTO;
+	return (ssize_t)room_seen(tx);
+}
+
+uint64_t local_tx_unread(const struct local_tx *tx)
+{
+	/* Acquire: pairs with the release in local_rx_pass(). */
+	uint64_t read = fs_load_acquire(&tx->words->read);
+
+	/* A count that cannot be is as good as none. */
+	return FS_MIN(tx->head - read, size_of(tx->mask));
+}
+
+/*
+ * words->writer_waits is the tail from which on the writer is to be told: 31 bits of it, since 0 means that nobody waits.
+ * The distance to it is never more than a ring.
+ */
+static inline uint32_t waits_for(uint64_t tail)
+{
+	return (uint32_t)(tail << 1) | 1;
+}
+
+static inline bool is_reached(uint32_t target, uint64_t tail)
+{
+	return target != 0 && (int32_t)(waits_for(tail) - target) >= 0;
+}
+static_assert(LOCAL_ORDER_MAX < 30, "a distance of two rings has a sign in 31 bits");
+
+int local_tx_wait(struct local_tx *tx)
+{
+	uint64_t target = tx->head - size_of(tx->mask) / TELL_PART;
+	int rc;
+
+	local_bell_arm(&tx->words->writer_waits, waits_for(target));
+	rc = look_at_tail(tx);
+	if (rc == 0 && (int64_t)(tx->seen_tail - target) < 0)
+		return 1;
+	local_bell_disarm(&tx->words->writer_waits);
+	return rc;
+}
+
+/* --- the reader --- */
+
+ssize_t local_rx_look(struct local_rx *rx, size_t enough)
+{
+	uint64_t seen = rx->seen_head - rx->pos, there;
+
+	if (seen >= enough || rx->ended)
+		return (ssize_t)seen;
+	/* Asked for together with the writer's line, where the reader spins for both. */
+	__builtin_prefetch(rx->ring + (rx->seen_head & rx->mask));
+	/* Acquire: pairs with the release in local_tx_put(). */
+	there = fs_load_acquire(&rx->words->head) - rx->pos;
+	if (there > size_of(rx->mask) || there < seen)
+		return -EPROTO;
+	if (there > seen) {
+		uint64_t urgent = fs_load_relaxed(&rx->words->urgent);
+
+		rx->seen_head = rx->pos + there;
+		/* One that is behind what may come is not to be found in the ring, ever. */
+		rx->urgent = urgent - rx->pos <= there ? urgent : rx->urgent;
+	}
+	return (ssize_t)there;
+}
+
+void local_rx_copy(const struct local_rx *rx, struct local_span *to, size_t skip, size_t n)
+{
+	uint64_t pos = rx->pos + skip;
+
+	while (n > 0) {
+		size_t at = pos & rx->mask, here = FS_MIN(FS_MIN(local_span_room(to), n), size_of(rx->mask) - at);
+
+		memcpy((uint8_t *)to->iov->iov_base + to->done, rx->ring + at, here);
+		to->done += here;
+		pos += here;
+		n -= here;
+	}
+}
+
+bool local_rx_wait(struct local_rx *rx)
+{
+	local_bell_arm(&rx->words->reader_waits, 1);
+	if (local_rx_look(rx, 1) == 0)
+		return true;
+	local_bell_disarm(&rx->words->reader_waits);
+	return false;
+}
+
+bool local_rx_give_back(struct local_rx *rx)
+{
+	struct local_stream_words *words = rx->words;
+	bool is_much = rx->pos - rx->published > rx->mask / GIVE_BACK_PART;
+
+	if (rx->pos == rx->published || !(is_much || is_reached(fs_load_relaxed(&words->writer_waits), rx->pos)))
+		return false;
+	/* Release: what lies before it has been copied. */
+	fs_store_release(&words->tail, rx->pos);
+	rx->published = rx->pos;
+	/* A writer that begins to wait after the look that follows sees this tail. */
+	fs_full_barrier();
+	return is_reached(fs_load_relaxed(&words->writer_waits), rx->pos) && local_bell_taken(&words->writer_waits);
+}
