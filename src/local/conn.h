@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * conn.h - connections over a link, and listeners for them: what TCP's sockets see, without TCP.
+ *
+ * Does:     connect, accept, send, receive, urgent bytes, half closes, resets, readiness.
+ * Does not: know descriptors, options that have no effect here, blocking: -EAGAIN, and local_conn_wait() to be told.
+ * Threads:  holder of the stack's lock only.
+ * Errors:   0 or a count, or -errno.
+ *
+ * A connection is its user's from local_connect() or local_accept() until local_close() or local_abort(), whatever
+ * becomes of it or of its link; only then may the link's memory go.
+ */
+#ifndef FSOCK_LOCAL_CONN_H
+#define FSOCK_LOCAL_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "base/addr.h"
+#include "base/list.h"
+#include "local/stream.h"
+
+struct local_link;
+struct local_ops;
+
+enum { LOCAL_NO_SLOT = UINT32_MAX };
+
+/* What may be done now (levels), and what just became possible (edges); the bits are enum tcp_ready's. */
+enum local_ready {
+	LOCAL_READY_IN = 1 << 0,    /* receive gives bytes, 0 or an error; accept gives a connection */
+	LOCAL_READY_OUT = 1 << 1,   /* send takes bytes or gives an error */
+	LOCAL_READY_PRI = 1 << 2,   /* an urgent byte waits */
+	LOCAL_READY_ERR = 1 << 3,   /* an error waits in SO_ERROR */
+	LOCAL_READY_HUP = 1 << 4,   /* both directions are shut */
+	LOCAL_READY_RDHUP = 1 << 5, /* the peer shut, or we shut reading */
+};
+
+/*
+ * enum local_state - life of a slot, on one side
+ *
+ * FREE       nobody has it. Ours: local_connect() takes it. Theirs: OPEN does.
+ * CONNECTING we sent OPEN. Send and shut down as in ESTABLISHED; nothing comes. Exits: ACCEPTED, REFUSED, its user closes.
+ * QUEUED     came by OPEN, waits in a listener. As ESTABLISHED, but nobody has it yet. Exits: accept, the listener closes.
+ * ESTABLISHED
+ *            a user has it, and bytes move, unless flags say otherwise.
+ * OVER       a user has it, and it is ended: refused, reset, or its link is no more. What came can be read; `error` says why.
+ * LEFT       its user, if it had one, has closed. Waits for the other side to end, and for our own messages to leave.
+ */
+enum local_state {
+	LOCAL_FREE,
+	LOCAL_CONNECTING,
+	LOCAL_QUEUED,
+	LOCAL_ESTABLISHED,
+	LOCAL_OVER,
+	LOCAL_LEFT,
+	LOCAL_N_STATES
+};
+
+extern const char *const local_state_name[LOCAL_N_STATES];
+
+enum local_conn_flags {
+	LOCAL_FIN_SENT = 1 << 0,      /* we shut writing */
+	LOCAL_FIN_RECEIVED = 1 << 1,  /* no more bytes come than have been seen */
+	LOCAL_SHUT_RD = 1 << 2,	      /* we shut reading */
+	LOCAL_PEER_LEFT = 1 << 3,     /* the other side said its last, or cannot any more */
+	LOCAL_WE_LEFT = 1 << 4,	      /* we said our last, or have it to say */
+	LOCAL_ANSWERED = 1 << 5,      /* ACCEPTED came, or we sent it */
+	LOCAL_OOB_INLINE = 1 << 6,    /* SO_OOBINLINE: set by local_conn_set_inline() */
+};
+
+struct local_conn {
+	/* --- looked at by each call that moves bytes --- */
+	uint8_t state;	 /* enum local_state */
+	bool is_plain;	 /* ESTABLISHED, and no flag or error that sending has to look at */
+	uint16_t flags;	 /* enum local_conn_flags */
+	int32_t error;	 /* pending, positive; 0 = none */
+	struct local_link *link;
+	struct local_tx tx;
+	struct local_rx rx;
+	void *user;	 /* the user's own */
+
+	/* --- the rest --- */
+	uint32_t owed;	 /* messages to be sent, 1 << enum local_kind each */
+	uint32_t next;	 /* slot: in the chain of those that owe, or of the free ones */
+	uint32_t ring[2]; /* where the byte ring of each way is; of ours: handed out */
+	uint8_t order[2];
+	bool is_owing;	 /* is in that chain */
+	uint16_t remote_port, local_port; /* host order */
+	uint32_t refusal; /* what REFUSED says */
+	uint64_t listener_id;
+	uint64_t urgent_taken; /* as rx.urgent: the urgent byte that was read as such */
+	struct ip_addr remote, local;
+	struct local_listener *listener; /* QUEUED: borrowed; else NULL */
+	struct list queued;		 /* in its queue */
+};
+
+/* A listening endpoint, embedded in a socket. Links of any number bring it connections. */
+struct local_listener {
+	struct list queue;  /* local_conn.queued, the oldest first */
+	uint32_t waiting;   /* how many */
+	uint32_t backlog;   /* how many may wait: what the dialling sides may use up together */
+	void *user;
+};
+
+/* Whom to call. */
+struct local_call {
+	uint64_t listener;		  /* as the rendezvous named it */
+	struct ip_addr local, remote;	  /* the caller's own address, and the one it called */
+	uint16_t local_port, remote_port; /* host order */
+	uint8_t send_order, receive_order; /* of the byte rings: LOCAL_ORDER_MIN to _MAX */
+};
+
+/* Begin a connection. 0, and *conn is CONNECTING: an event tells how it went on. Bytes may be sent already. -ENOBUFS: this
+ * side's half has no slot or no room; -ENOTCONN: the link is no more. Then another way has to be taken. */
+int local_connect(struct local_link *link, const struct local_call *call, void *user, struct local_conn **conn);
+
+void local_listener_init(struct local_listener *listener, uint32_t backlog, void *user);
+
+/* The oldest connection that waits, or NULL. */
+struct local_conn *local_accept(struct local_listener *listener, void *user);
+
+/* Whoever waits is reset. The listener may go. */
+void local_listener_close(struct local_listener *listener);
+
+enum local_send_flags { LOCAL_SEND_OOB = 1 << 0 /* the last byte is urgent */ };
+
+/* Bytes taken (may be fewer than given), or -EAGAIN (no room), -EPIPE (shut or ended), or the pending error, which is
+ * thereby taken. */
+ssize_t local_send(struct local_conn *conn, const struct iovec *iov, int n, uint32_t flags);
+
+enum local_recv_flags {
+	LOCAL_RECV_PEEK = 1 << 0,
+	LOCAL_RECV_OOB = 1 << 1,
+	LOCAL_RECV_TRUNC = 1 << 2, /* discard */
+};
+
+/* Copy bytes that came; stops at the urgent mark as TCP's receive does. @offset: with PEEK, where to begin. Bytes, 0 at
+ * the end, or -EAGAIN, -EINVAL (OOB: none), -ENOTCONN, or the pending error, which is thereby taken. */
+ssize_t local_recv(struct local_conn *conn, const struct iovec *iov, int n, uint32_t flags, uint32_t offset);
+
+/* Shut a direction (bits). 0 or -ENOTCONN. */
+enum local_shut { LOCAL_SHUT_READING = 1 << 0, LOCAL_SHUT_WRITING = 1 << 1 };
+int local_shutdown(struct local_conn *conn, uint32_t how);
+
+/* The user is done with it: an orderly end, or a reset if bytes that came were not read. What was sent can still be read
+ * by the other side. */
+void local_close(struct local_conn *conn);
+
+/* The same with a reset in any case. */
+void local_abort(struct local_conn *conn);
+
+/* Levels, enum local_ready. */
+uint32_t local_ready(struct local_conn *conn);
+
+/* Ask for an event when the connection is ready for any of @wants (IN, OUT). Returns what it is ready for now, of these
+ * and errors and ends; 0: it is not, and the other side knows that it is asked. What is asked for once is told once. */
+uint32_t local_conn_wait(struct local_conn *conn, uint32_t wants);
+
+uint32_t local_inq(struct local_conn *conn);	    /* bytes that receive would give now (FIONREAD) */
+uint64_t local_outq(const struct local_conn *conn); /* bytes that the other side has not read (SIOCOUTQ) */
+bool local_at_mark(struct local_conn *conn);	    /* is the next byte the urgent one? (SIOCATMARK) */
+int local_take_error(struct local_conn *conn);	    /* the pending error, positive, and none any more; 0 = none */
+void local_conn_set_inline(struct local_conn *conn, bool on); /* SO_OOBINLINE */
+
+#endif

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * link.h - a link: shared memory between two processes of one host, which carries all their connections (DESIGN D9).
+ *
+ * Does:     make and check the arena, take and give messages, say when the other side is to be told, end.
+ * Does not: map memory, wait, wake anybody, find the other process: its user does. Whatever cannot be, as the other side
+ *           left it, ends the link, never the process; all its connections are reset then, and others know nothing of it.
+ * Threads:  holder of the stack's lock only; the other side is another stack.
+ * Errors:   0 or a count, or -errno.
+ *
+ * Telling the other side (a doorbell, whatever it is) is the user's: after any call into src/local it asks
+ * local_link_rings(). Before it sleeps it calls local_link_sleeps(), and afterwards local_link_wakes().
+ */
+#ifndef FSOCK_LOCAL_LINK_H
+#define FSOCK_LOCAL_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "local/conn.h"
+#include "local/format.h"
+#include "local/half.h"
+#include "local/message.h"
+
+struct local_listener;
+
+/* Why a link is no more. */
+enum local_end {
+	LOCAL_LINK_UP,
+	LOCAL_LINK_DIED,	 /* the other process ended: local_link_died() */
+	LOCAL_LINK_BAD_KIND,	 /* a message that is none, or that such a connection does not get */
+	LOCAL_LINK_BAD_SLOT,	 /* about a connection that there is not, or not any more */
+	LOCAL_LINK_BAD_RING,	 /* a byte ring that is not in the other side's half */
+	LOCAL_LINK_BAD_POSITION, /* a position in a byte ring that cannot be */
+	LOCAL_LINK_N_ENDS
+};
+
+extern const char *const local_end_name[LOCAL_LINK_N_ENDS]; /* "up", "died" ... */
+
+/* What the caller does for the engine; a const table. The first argument is local_config.context. None of them may call
+ * back into src/local. */
+struct local_ops {
+	/* @conn became ready for @edges (enum local_ready), also for more of the same. Not for what its user does. */
+	void (*event)(void *context, struct local_conn *conn, uint32_t edges);
+
+	/* @listener has a connection for local_accept() that it had not. */
+	void (*incoming)(void *context, struct local_listener *listener);
+
+	/* Which listener does @id name, that would take a connection to @local and @port? NULL: none. */
+	struct local_listener *(*find)(void *context, uint64_t id, const struct ip_addr *local, uint16_t port);
+};
+
+struct local_config {
+	const struct local_ops *ops; /* const */
+	void *context;		     /* for them */
+	uint64_t *counters;	     /* of the stack, FS_CTR_N */
+	void *arena;		     /* borrowed until the link is no more; aligned to a page */
+	unsigned side;		     /* 0 dialled, 1 listened */
+	struct local_agreed agreed;
+};
+
+struct local_link {
+	/* --- set at the start --- */
+	const struct local_ops *ops;
+	void *context;
+	uint64_t *counters;
+	uint8_t *arena;
+	struct local_conn *conn; /* one for each slot of both sides, in the memory that was handed in */
+	uint32_t slots;		 /* of each side */
+	uint32_t units;		 /* of each side */
+	unsigned side;
+	struct local_side_words *ours, *theirs; /* shared */
+
+	/* --- what changes --- */
+	enum local_end ended;
+	bool rings;		 /* the other side is to be told */
+	struct local_out out;
+	struct local_in in;
+	struct local_half half;	 /* ours */
+	uint32_t free_slot;	 /* of ours, the first of a chain through local_conn.next; LOCAL_NO_SLOT = none */
+	uint32_t owing, owing_last; /* connections with messages that found no room, likewise */
+	uint32_t in_use;	 /* connections that are not free, of both sides */
+};
+
+/* Bytes of the stack's memory that a link needs, aligned to a cache line; untouched but for its use. */
+size_t local_link_len(const struct local_agreed *agreed);
+
+/* How an arena of @slots (1 to LOCAL_SLOTS_MAX) and @units (of 64, to LOCAL_UNITS_MAX) a side is. */
+struct local_agreed local_agree(uint32_t slots, uint32_t units);
+
+/* Side 0, before the arena (zeros, agreed->len bytes) is shared: write down what it is. */
+void local_arena_write(void *arena, const struct local_agreed *agreed);
+
+/* Side 1: what is the arena of @len bytes that came? 0, -EPROTONOSUPPORT (another version), -EPROTO (it cannot be). */
+int local_arena_read(const void *arena, size_t len, struct local_agreed *agreed);
+
+/* Begin a link in @memory of local_link_len() bytes. */
+struct local_link *local_link_init(void *memory, const struct local_config *config);
+
+/* Take what messages came, @most at the most. Returns how many, 0 also where the link is no more. */
+unsigned local_link_poll(struct local_link *link, unsigned most);
+
+/* Is the other side to be told? It is asked once for each time. */
+static inline bool local_link_rings(struct local_link *link)
+{
+	bool rings = link->rings;
+
+	link->rings = false;
+	return rings;
+}
+
+/* This side is about to sleep until it is told. False: there are messages by now; it does not sleep. */
+bool local_link_sleeps(struct local_link *link);
+void local_link_wakes(struct local_link *link);
+
+/* The other process is no more. What it said before holds; its connections end as those of a killed process do on the
+ * kernel: reset where it had bytes unread, with an orderly end of stream elsewhere. */
+void local_link_died(struct local_link *link);
+
+/* Is there a connection that has a user, or that the other side has not ended? If not, the memory may go. */
+static inline bool local_link_is_idle(const struct local_link *link)
+{
+	return link->in_use == 0;
+}
+
+#endif

@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Connections over a link as sockets see them: beginnings, bytes, urgent ones, half closes, resets, readiness. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "local_rig.h"
+
+enum { RING = 1 << LOCAL_ORDER_MIN };
+
+/* Both have closed, and nothing is left of it. */
+static void nothing_left(struct rig *r)
+{
+	rig_settle(r);
+	assert_true(local_link_is_idle(r->side[0].link));
+	assert_true(local_link_is_idle(r->side[1].link));
+	assert_int_equal(r->side[0].link->half.used, 0);
+	assert_int_equal(r->side[1].link->half.used, 0);
+}
+
+/* --- beginnings --- */
+
+static void local_connect__names_and_events(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *conn = rig_dial(r, 0), *other;
+
+	assert_int_equal(conn->state, LOCAL_CONNECTING);
+	assert_int_equal(local_ready(conn), 0);
+	rig_settle(r);
+	assert_int_equal(r->side[1].incoming, 1);
+	assert_int_equal(rig_edges(r, 0), LOCAL_READY_OUT);
+	assert_int_equal(conn->state, LOCAL_ESTABLISHED);
+	assert_int_equal(local_ready(conn), LOCAL_READY_OUT);
+	other = local_accept(&r->side[1].listener, NULL);
+	assert_null(local_accept(&r->side[1].listener, NULL));
+	assert_true(ip_addr_equal(&other->local, &conn->remote));
+	assert_true(ip_addr_equal(&other->remote, &conn->local));
+	assert_int_equal(other->local_port, RIG_PORT);
+	assert_int_equal(other->remote_port, 4000);
+	assert_int_equal(r->side[0].counters[FS_CTR_local_opened], 1);
+	assert_int_equal(r->side[1].counters[FS_CTR_local_accepted], 1);
+	local_close(conn);
+	local_close(other);
+	nothing_left(r);
+}
+
+static void local_connect__bytes_before_the_answer(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *conn = rig_dial(r, 0), *other;
+
+	assert_int_equal(rig_send(conn, "early", 5, 0), 5);
+	local_close(conn);
+	rig_settle(r);
+	other = local_accept(&r->side[1].listener, NULL);
+	assert_reads(other, "early");
+	assert_int_equal(local_ready(other) & LOCAL_READY_RDHUP, LOCAL_READY_RDHUP);
+	local_close(other);
+	nothing_left(r);
+}
+
+static void local_connect__refused(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *conn;
+	char byte;
+
+	r->side[1].is_deaf = true;
+	conn = rig_dial(r, 0);
+	rig_send(conn, "early", 5, 0);
+	local_shutdown(conn, LOCAL_SHUT_WRITING);
+	rig_settle(r);
+	assert_true(rig_edges(r, 0) & LOCAL_READY_ERR);
+	assert_int_equal(r->side[1].counters[FS_CTR_local_refused], 1);
+	assert_int_equal(local_ready(conn),
+			 LOCAL_READY_IN | LOCAL_READY_OUT | LOCAL_READY_ERR | LOCAL_READY_HUP | LOCAL_READY_RDHUP);
+	assert_int_equal(rig_recv(conn, &byte, 1, 0), -ECONNREFUSED);
+	assert_int_equal(rig_recv(conn, &byte, 1, 0), 0);
+	assert_int_equal(rig_send(conn, "x", 1, 0), -EPIPE);
+	assert_int_equal(local_shutdown(conn, LOCAL_SHUT_WRITING), -ENOTCONN);
+	local_close(conn);
+	nothing_left(r);
+}
+
+static void local_connect__closed_before_it_is_refused(void **state)
+{
+	struct rig *r = *state;
+
+	r->side[1].is_deaf = true;
+	local_close(rig_dial(r, 0));
+	nothing_left(r);
+}
+
+/* One more than the backlog says, as Linux; those after that learn that it is full. */
+static void local_connect__backlog(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *conn[4];
+
+	for (unsigned i = 0; i < 4; i++)
+		conn[i] = rig_dial(r, 0);
+	rig_settle(r);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(conn[i]->state, LOCAL_ESTABLISHED);
+	assert_int_equal(local_take_error(conn[3]), EAGAIN);
+	local_close(conn[3]);
+	rig_settle(r);
+	assert_non_null(local_accept(&r->side[1].listener, NULL));
+	conn[3] = rig_dial(r, 0);
+	rig_settle(r);
+	assert_int_equal(conn[3]->state, LOCAL_ESTABLISHED);
+}
+
+static void local_connect__no_slot_and_no_room(void **state)
+{
+	struct rig *r = *state;
+	struct local_call call = { .listener = RIG_LISTENER, .remote_port = RIG_PORT, .send_order = 17, .receive_order = 16 };
+	struct local_conn *conn[RIG_SLOTS + 1];
+
+	/* 64 units: 32 and 16, then 32 are not there any more, nor 16 for the second ring. */
+	assert_int_equal(local_connect(r->side[0].link, &call, NULL, &conn[0]), 0);
+	assert_int_equal(local_connect(r->side[0].link, &call, NULL, &conn[1]), -ENOBUFS);
+	call.send_order = 16;
+	assert_int_equal(local_connect(r->side[0].link, &call, NULL, &conn[1]), -ENOBUFS);
+	assert_int_equal(r->side[0].link->half.used, 48);
+	local_close(conn[0]);
+	rig_settle(r);
+	local_close(local_accept(&r->side[1].listener, NULL));
+	nothing_left(r);
+	for (unsigned i = 0; i < RIG_SLOTS; i++)
+		conn[i] = rig_dial(r, 0);
+	call.send_order = call.receive_order = LOCAL_ORDER_MIN;
+	assert_int_equal(local_connect(r->side[0].link, &call, NULL, &conn[RIG_SLOTS]), -ENOBUFS);
+}
+
+/* Both sides dial at once, over the same link. */
+static void local_connect__both_ways(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *dialled[2] = { rig_dial(r, 0), rig_dial(r, 1) }, *taken[2];
+
+	rig_settle(r);
+	for (unsigned i = 0; i < 2; i++) {
+		taken[i] = local_accept(&r->side[i].listener, NULL);
+		assert_int_equal(rig_send(dialled[1 - i], "to", 2, 0), 2);
+		assert_int_equal(rig_send(taken[i], "fro", 3, 0), 3);
+		assert_reads(taken[i], "to");
+		assert_reads(dialled[1 - i], "fro");
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		local_close(dialled[i]);
+		local_close(taken[i]);
+	}
+	nothing_left(r);
+}
+
+/* A slot goes on to the next connection only when both have let go, and nothing of the former one shows. */
+static void local_connect__slots_come_back(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+
+	for (unsigned i = 0; i < 5 * RIG_SLOTS; i++) {
+		rig_connect(r, ends);
+		assert_int_equal(rig_send(ends[0], "question", 8, 0), 8);
+		assert_reads(ends[1], "question");
+		assert_int_equal(rig_send(ends[1], "answer", 6, 0), 6);
+		local_close(ends[i % 2]);
+		rig_settle(r);
+		assert_int_equal(local_link_is_idle(r->side[0].link), false);
+		if (i % 2)
+			assert_reads(ends[0], "answer");
+		local_close(ends[1 - i % 2]);
+		nothing_left(r);
+	}
+}
+
+static void local_listener_close__resets_who_waits(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *conn = rig_dial(r, 0);
+
+	rig_settle(r);
+	local_listener_close(&r->side[1].listener);
+	rig_settle(r);
+	assert_int_equal(local_take_error(conn), ECONNRESET);
+	local_close(conn);
+	nothing_left(r);
+}
+
+/* --- bytes --- */
+
+static void local_send__until_full_and_on(void **state)
+{
+	struct rig *r = *state;
+	static uint8_t block[RING], got[RING];
+	struct local_conn *ends[2];
+
+	rig_connect(r, ends);
+	for (unsigned i = 0; i < RING; i++)
+		block[i] = (uint8_t)(i * 3 + i / 100);
+	assert_int_equal(rig_send(ends[0], block, RING - 1, 0), RING - 1);
+	assert_int_equal(local_ready(ends[0]), 0);
+	assert_int_equal(rig_send(ends[0], block + RING - 1, 5, 0), 1);
+	assert_int_equal(rig_send(ends[0], block, 1, 0), -EAGAIN);
+	assert_int_equal(rig_send(ends[0], block, 0, 0), 0);
+	assert_int_equal(local_outq(ends[0]), RING);
+	assert_int_equal(local_conn_wait(ends[0], LOCAL_READY_OUT), 0);
+	assert_int_equal(rig_recv(ends[1], got, RING / 2 - 1, 0), RING / 2 - 1);
+	rig_settle(r);
+	assert_int_equal(rig_edges(r, 0), 0);
+	assert_int_equal(rig_recv(ends[1], got + RING / 2 - 1, RING, 0), RING / 2 + 1);
+	assert_memory_equal(block, got, RING);
+	rig_settle(r);
+	assert_int_equal(rig_edges(r, 0), LOCAL_READY_OUT);
+	assert_int_equal(local_outq(ends[0]), 0);
+	assert_int_equal(local_conn_wait(ends[0], LOCAL_READY_OUT), LOCAL_READY_OUT);
+	assert_int_equal(r->side[0].counters[FS_CTR_local_bytes_out], RING);
+	assert_int_equal(r->side[1].counters[FS_CTR_local_bytes_in], RING);
+}
+
+static void local_recv__pieces_and_peeks(void **state)
+{
+	struct rig *r = *state;
+	char a[4] = "", b[4] = "";
+	struct iovec iov[3] = { { a, 3 }, { NULL, 0 }, { b, 3 } };
+	struct local_conn *ends[2];
+
+	rig_connect(r, ends);
+	assert_int_equal(local_recv(ends[1], iov, 3, 0, 0), -EAGAIN);
+	rig_send(ends[0], "abcdefgh", 8, 0);
+	assert_int_equal(local_recv(ends[1], iov, 3, LOCAL_RECV_PEEK, 4), 4);
+	assert_string_equal(a, "efg");
+	assert_string_equal(b, "h");
+	assert_int_equal(local_recv(ends[1], iov, 3, LOCAL_RECV_PEEK, 8), -EAGAIN);
+	assert_int_equal(local_inq(ends[1]), 8);
+	assert_int_equal(local_recv(ends[1], iov, 3, 0, 0), 6);
+	assert_string_equal(a, "abc");
+	assert_string_equal(b, "def");
+	assert_int_equal(local_recv(ends[1], iov, 0, 0, 0), 0);
+	assert_int_equal(local_recv(ends[1], iov, 1, LOCAL_RECV_TRUNC, 0), 2);
+	assert_string_equal(a, "abc");
+	assert_int_equal(local_inq(ends[1]), 0);
+}
+
+static void local_recv__impossible_position(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+	char byte;
+
+	rig_connect(r, ends);
+	ends[1]->rx.words->head = RING + 1;
+	assert_int_equal(rig_recv(ends[1], &byte, 1, 0), -ECONNRESET);
+	assert_int_equal(r->side[1].link->ended, LOCAL_LINK_BAD_POSITION);
+}
+
+static void local_send__impossible_position(void **state)
+{
+	struct rig *r = *state;
+	static uint8_t block[RING];
+	struct local_conn *ends[2];
+
+	rig_connect(r, ends);
+	rig_send(ends[1], block, RING, 0);
+	ends[1]->tx.words->tail = RING + 1;
+	assert_int_equal(rig_send(ends[1], "x", 1, 0), -ECONNRESET);
+	assert_int_equal(r->side[1].link->ended, LOCAL_LINK_BAD_POSITION);
+}
+
+/* --- urgent bytes --- */
+
+static void local_send__urgent(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+	char got[8] = "";
+
+	rig_connect(r, ends);
+	rig_send(ends[0], "ab", 2, 0);
+	assert_int_equal(rig_send(ends[0], "c!", 2, LOCAL_SEND_OOB), 2);
+	rig_send(ends[0], "de", 2, 0);
+	rig_settle(r);
+	assert_true(rig_edges(r, 1) & LOCAL_READY_PRI);
+	assert_true(local_ready(ends[1]) & LOCAL_READY_PRI);
+	assert_int_equal(local_inq(ends[1]), 3);
+	assert_false(local_at_mark(ends[1]));
+	assert_int_equal(rig_recv(ends[1], got, 8, LOCAL_RECV_PEEK), 3);
+	assert_reads(ends[1], "abc");
+	assert_true(local_at_mark(ends[1]));
+	assert_int_equal(rig_recv(ends[1], got, 1, LOCAL_RECV_OOB | LOCAL_RECV_PEEK), 1);
+	assert_int_equal(rig_recv(ends[1], got, 1, LOCAL_RECV_OOB), 1);
+	assert_int_equal(got[0], '!');
+	assert_int_equal(rig_recv(ends[1], got, 1, LOCAL_RECV_OOB), -EINVAL);
+	assert_int_equal(local_ready(ends[1]) & LOCAL_READY_PRI, 0);
+	assert_int_equal(local_inq(ends[1]), 2);
+	assert_reads(ends[1], "de");
+	assert_false(local_at_mark(ends[1]));
+}
+
+static void local_send__urgent_inline(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+	char got[8] = "";
+
+	rig_connect(r, ends);
+	local_conn_set_inline(ends[1], true);
+	rig_send(ends[0], "a!", 2, LOCAL_SEND_OOB);
+	rig_send(ends[0], "b", 1, 0);
+	assert_int_equal(rig_recv(ends[1], got, 1, LOCAL_RECV_OOB), -EINVAL);
+	assert_reads(ends[1], "a");
+	assert_reads(ends[1], "!b");
+}
+
+/* A mark that is overtaken makes its byte an ordinary one. */
+static void local_send__urgent_twice(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+
+	rig_connect(r, ends);
+	rig_send(ends[0], "a!", 2, LOCAL_SEND_OOB);
+	rig_send(ends[0], "b?", 2, LOCAL_SEND_OOB);
+	rig_send(ends[0], "c", 1, 0);
+	assert_reads(ends[1], "a!b");
+	assert_reads(ends[1], "c");
+}
+
+static void local_recv__only_an_urgent_byte(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+	char byte;
+
+	rig_connect(r, ends);
+	rig_send(ends[0], "!", 1, LOCAL_SEND_OOB);
+	assert_int_equal(local_inq(ends[1]), 0);
+	assert_int_equal(rig_recv(ends[1], &byte, 1, 0), -EAGAIN);
+	assert_int_equal(local_conn_wait(ends[1], LOCAL_READY_IN), 0);
+}
+
+/* --- ends --- */
+
+static void local_shutdown__half(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+	char byte;
+
+	rig_connect(r, ends);
+	rig_send(ends[0], "last", 4, 0);
+	assert_int_equal(local_shutdown(ends[0], LOCAL_SHUT_WRITING), 0);
+	assert_int_equal(local_shutdown(ends[0], LOCAL_SHUT_WRITING), 0);
+	assert_int_equal(rig_send(ends[0], "x", 1, 0), -EPIPE);
+	rig_settle(r);
+	assert_int_equal(rig_edges(r, 1), LOCAL_READY_IN | LOCAL_READY_RDHUP);
+	assert_reads(ends[1], "last");
+	assert_int_equal(rig_recv(ends[1], &byte, 1, 0), 0);
+	assert_int_equal(local_ready(ends[1]), LOCAL_READY_IN | LOCAL_READY_OUT | LOCAL_READY_RDHUP);
+	assert_int_equal(rig_send(ends[1], "back", 4, 0), 4);
+	assert_reads(ends[0], "back");
+	assert_int_equal(local_shutdown(ends[1], LOCAL_SHUT_WRITING), 0);
+	rig_settle(r);
+	assert_int_equal(local_ready(ends[0]), LOCAL_READY_IN | LOCAL_READY_OUT | LOCAL_READY_RDHUP | LOCAL_READY_HUP);
+	local_close(ends[0]);
+	local_close(ends[1]);
+	nothing_left(r);
+}
+
+static void local_shutdown__reading(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+	char byte;
+
+	rig_connect(r, ends);
+	assert_int_equal(local_shutdown(ends[1], LOCAL_SHUT_READING), 0);
+	assert_int_equal(rig_recv(ends[1], &byte, 1, 0), 0);
+	rig_send(ends[0], "still", 5, 0); /* as Linux: what comes is there */
+	assert_reads(ends[1], "still");
+	assert_int_equal(rig_recv(ends[1], &byte, 1, 0), 0);
+}
+
+static void local_close__in_order(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+	char byte;
+
+	rig_connect(r, ends);
+	rig_send(ends[0], "last", 4, 0);
+	local_close(ends[0]);
+	rig_settle(r);
+	assert_int_equal(rig_edges(r, 1), LOCAL_READY_IN | LOCAL_READY_OUT | LOCAL_READY_RDHUP);
+	assert_reads(ends[1], "last");
+	assert_int_equal(rig_recv(ends[1], &byte, 1, 0), 0);
+	assert_int_equal(rig_send(ends[1], "x", 1, 0), 1); /* TCP learns by this that nobody reads */
+	assert_int_equal(local_ready(ends[1]) & (LOCAL_READY_ERR | LOCAL_READY_HUP), LOCAL_READY_ERR | LOCAL_READY_HUP);
+	assert_int_equal(rig_recv(ends[1], &byte, 1, 0), 0);
+	assert_int_equal(rig_send(ends[1], "x", 1, 0), -EPIPE);
+	local_close(ends[1]);
+	nothing_left(r);
+}
+
+static void local_close__unread_is_a_reset(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+	char byte;
+
+	rig_connect(r, ends);
+	rig_send(ends[0], "unread", 6, 0);
+	rig_send(ends[1], "on the way", 10, 0);
+	local_close(ends[1]);
+	rig_settle(r);
+	assert_int_equal(local_ready(ends[0]) & LOCAL_READY_ERR, LOCAL_READY_ERR);
+	assert_reads(ends[0], "on the way");
+	assert_int_equal(rig_recv(ends[0], &byte, 1, 0), -ECONNRESET);
+	assert_int_equal(rig_recv(ends[0], &byte, 1, 0), 0);
+	assert_int_equal(rig_send(ends[0], "x", 1, 0), -EPIPE);
+	local_close(ends[0]);
+	nothing_left(r);
+}
+
+/* Bytes that were under way to a side that has closed: as if a reset had come back for them. */
+static void local_close__bytes_cross_it(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+
+	rig_connect(r, ends);
+	local_close(ends[1]);
+	rig_send(ends[0], "too late", 8, 0);
+	rig_settle(r);
+	assert_int_equal(local_take_error(ends[0]), EPIPE);
+	local_close(ends[0]);
+	nothing_left(r);
+}
+
+static void local_abort__after_the_peers_end(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+
+	rig_connect(r, ends);
+	local_shutdown(ends[1], LOCAL_SHUT_WRITING);
+	rig_settle(r);
+	local_abort(ends[1]);
+	rig_settle(r);
+	assert_int_equal(local_take_error(ends[0]), EPIPE); /* as TCP in CLOSE-WAIT */
+	local_close(ends[0]);
+	nothing_left(r);
+}
+
+static void local_close__both_at_once(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+
+	rig_connect(r, ends);
+	rig_send(ends[0], "nobody reads this", 17, 0);
+	local_close(ends[0]);
+	local_abort(ends[1]);
+	nothing_left(r);
+}
+
+static void local_conn_wait__what_is_asked_for(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+
+	rig_connect(r, ends);
+	assert_int_equal(local_conn_wait(ends[1], LOCAL_READY_OUT), LOCAL_READY_OUT);
+	assert_int_equal(local_conn_wait(ends[1], LOCAL_READY_IN), 0);
+	rig_send(ends[0], "a", 1, 0);
+	rig_settle(r);
+	assert_int_equal(rig_edges(r, 1), LOCAL_READY_IN);
+	assert_int_equal(local_conn_wait(ends[1], LOCAL_READY_IN), LOCAL_READY_IN);
+	rig_send(ends[0], "b", 1, 0);
+	rig_settle(r);
+	assert_int_equal(rig_edges(r, 1), 0);
+	local_abort(ends[0]);
+	rig_settle(r);
+	assert_int_equal(local_conn_wait(ends[1], 0), LOCAL_READY_ERR | LOCAL_READY_HUP);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		CASE(local_connect__names_and_events),
+		CASE(local_connect__bytes_before_the_answer),
+		CASE(local_connect__refused),
+		CASE(local_connect__closed_before_it_is_refused),
+		CASE(local_connect__backlog),
+		CASE(local_connect__no_slot_and_no_room),
+		CASE(local_connect__both_ways),
+		CASE(local_connect__slots_come_back),
+		CASE(local_listener_close__resets_who_waits),
+		CASE(local_send__until_full_and_on),
+		CASE(local_recv__pieces_and_peeks),
+		CASE(local_recv__impossible_position),
+		CASE(local_send__impossible_position),
+		CASE(local_send__urgent),
+		CASE(local_send__urgent_inline),
+		CASE(local_send__urgent_twice),
+		CASE(local_recv__only_an_urgent_byte),
+		CASE(local_shutdown__half),
+		CASE(local_shutdown__reading),
+		CASE(local_close__in_order),
+		CASE(local_close__unread_is_a_reset),
+		CASE(local_close__bytes_cross_it),
+		CASE(local_abort__after_the_peers_end),
+		CASE(local_close__both_at_once),
+		CASE(local_conn_wait__what_is_asked_for),
+	};
+
+	return cmocka_run_group_tests_name("local_conn", tests, NULL, NULL);
+}
