@@ -20,7 +20,6 @@
 enum {
 	/* Room of this part of the ring makes a connection writable again, as far as readiness goes. */
 	WRITABLE_PART = 4,
-	LARGEST_ERRNO = 4095, /* of Linux */
 };
 
 #define EVERY_READY                                                                                                    \
@@ -219,7 +218,7 @@ static void on_open(struct local_conn *conn, const struct local_cell *cell)
 	}
 	/* As Linux: one more than it was asked for. */
 	if (listener->waiting > listener->backlog) {
-		refuse(conn, EAGAIN);
+		refuse(conn, ENOBUFS);
 		return;
 	}
 	set_state(conn, LOCAL_QUEUED);
@@ -240,14 +239,12 @@ static void on_accepted(struct local_conn *conn, const struct local_cell *cell)
 
 static void on_refused(struct local_conn *conn, const struct local_cell *cell)
 {
-	uint64_t error = cell->word[0];
-
 	set_flags(conn, LOCAL_ANSWERED | LOCAL_PEER_LEFT);
 	if (conn->state == LOCAL_LEFT) {
 		local_conn_settle(conn);
 		return;
 	}
-	fail(conn, error > 0 && error <= LARGEST_ERRNO ? (int)error : ECONNREFUSED);
+	fail(conn, cell->word[0] == ENOBUFS ? ENOBUFS : ECONNREFUSED);
 	set_flags(conn, LOCAL_WE_LEFT);
 	local_say(conn, LOCAL_CLOSE);
 	tell(conn, EVERY_READY);
@@ -518,7 +515,8 @@ void local_abort(struct local_conn *conn)
 /* No more bytes come than are there now. False: what the other side says of it cannot be, and the link is no more. */
 static bool end_stream(struct local_conn *conn)
 {
-	if (conn->rx.ended)
+	/* Whose last word we have said has the slot already, perhaps: the words in it may be another connection's. */
+	if (conn->rx.ended || conn->state == LOCAL_LEFT)
 		return true;
 	if (local_rx_look(&conn->rx, SIZE_MAX) < 0) {
 		local_link_fail(conn->link, LOCAL_LINK_BAD_POSITION);

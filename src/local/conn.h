@@ -113,8 +113,11 @@ struct local_call {
 	uint8_t send_order, receive_order; /* of the byte rings: LOCAL_ORDER_MIN to _MAX */
 };
 
-/* Begin a connection. 0, and *conn is CONNECTING: an event tells how it went on. Bytes may be sent already. -ENOBUFS: this
- * side's half has no slot or no room; -ENOTCONN: the link is no more. Then another way has to be taken. */
+/*
+ * Begin a connection. 0, and *conn is CONNECTING: an event tells how it went on. Bytes may be sent already. -ENOBUFS: this
+ * side's half has no slot or no room; -ENOTCONN: the link is no more. Then another way has to be taken, as when the error
+ * is ENOBUFS that the connection comes to: the listener is full. ECONNREFUSED: there is none.
+ */
 int local_connect(struct local_link *link, const struct local_call *call, void *user, struct local_conn **conn);
 
 void local_listener_init(struct local_listener *listener, uint32_t backlog, void *user);

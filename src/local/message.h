@@ -25,7 +25,7 @@
 enum local_kind {
 	LOCAL_OPEN = 1,	  /* a connection, struct local_open_args; bytes may follow at once */
 	LOCAL_ACCEPTED,	  /* it waits for accept, or is accepted */
-	LOCAL_REFUSED,	  /* it is not; word[0]: the error */
+	LOCAL_REFUSED,	  /* it is not; word[0]: ECONNREFUSED, or ENOBUFS where the listener is full */
 	LOCAL_BYTES,	  /* there are bytes, for a reader that asked */
 	LOCAL_ROOM,	  /* there is room, for a writer that asked */
 	LOCAL_URGENT,	  /* one of the bytes is urgent */

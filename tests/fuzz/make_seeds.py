@@ -219,6 +219,45 @@ SEEDS["provider_packet"] = {
 }
 
 
+# Steps of fuzz_local_link.c, in the order of its enum.
+(WRITE_ANY, WRITE_CELL, WRITE_WORD, ITS_BYTES, ITS_READS, POLL, CONNECT, ACCEPT, SEND, RECEIVE, SHUT, CLOSE, WAIT, LOOK, SLEEP,
+ CLOSE_LISTENER, DIED) = range(17)
+OPEN, ACCEPTED, REFUSED, BYTES, ROOM, URGENT, SHUTDOWN, RESET, CLOSED = range(1, 10)
+POLL_ALL = (POLL, 255, 0, 0)
+
+
+def steps(side, *words):
+    return bytes([side]) + b"".join(bytes((*word, 0, 0, 0))[:4] for word in words)
+
+
+def opened(*words, side=1):
+    """The other side's slot 0 (4 where we are side 0) is accepted, and held first."""
+    return steps(side, (WRITE_CELL, OPEN, 4 * (1 - side), 0x41), POLL_ALL, (ACCEPT,), *words)
+
+
+SEEDS["local_link"] = {
+    "bytes": opened((ITS_BYTES, 0, 0, 200), (RECEIVE, 0, 0, 9), (RECEIVE, 0, 1, 99), (SEND, 0, 0, 99), (ITS_READS, 0, 0, 255)),
+    "full": opened(*[(SEND, 0, 0, 255)] * 4, (WAIT, 0, 2), (ITS_READS, 0, 0, 255), (WRITE_CELL, ROOM), POLL_ALL),
+    "waits": opened((WAIT, 0, 3), (ITS_BYTES, 0, 0, 5), (WRITE_CELL, BYTES), POLL_ALL, (LOOK,), (SLEEP,)),
+    "urgent": opened((ITS_BYTES, 0, 0, 20), (WRITE_WORD, 0, 6 | 1 << 4, 10), (ITS_BYTES, 0, 0, 20), (WRITE_CELL, URGENT), POLL_ALL,
+                     (RECEIVE, 0, 2, 1), (RECEIVE, 0, 0, 99), (LOOK, 0, 1), (RECEIVE, 0, 4, 99), (SEND, 0, 1, 7)),
+    "shut": opened((WRITE_CELL, SHUTDOWN), POLL_ALL, (SEND, 0, 0, 9), (SHUT, 0, 3), (WRITE_CELL, CLOSED), POLL_ALL, (CLOSE,)),
+    "reset": opened((ITS_BYTES, 0, 0, 9), (WRITE_CELL, RESET), POLL_ALL, (RECEIVE, 0, 0, 1), (LOOK, 0, 2), (CLOSE,)),
+    "closed-unread": opened((ITS_BYTES, 0, 0, 9), (CLOSE,), (WRITE_CELL, CLOSED), POLL_ALL, (WRITE_CELL, OPEN, 0, 0x41), POLL_ALL),
+    "listener": steps(1, (WRITE_CELL, OPEN, 0, 0x41), (WRITE_CELL, OPEN, 1, 0x41), POLL_ALL, (CLOSE_LISTENER,)),
+    "dialled": steps(1, (CONNECT,), (SEND, 0, 0, 9), (WRITE_CELL, ACCEPTED, 4), POLL_ALL, (ITS_BYTES, 4, 0, 9), (RECEIVE, 0, 0, 99),
+                     (WRITE_CELL, CLOSED, 4), POLL_ALL, (SEND, 0, 0, 9), (SEND, 0, 0, 9), (CLOSE,)),
+    "refused": steps(0, (CONNECT, 3), (WRITE_CELL, REFUSED, 0, 111), POLL_ALL, (LOOK,), (RECEIVE, 0, 0, 1), (CLOSE,)),
+    "many": steps(0, *[(CONNECT, 5)] * 6, *[(WRITE_CELL, OPEN, slot, 0x41) for slot in range(4, 8)], POLL_ALL, *[(ACCEPT,)] * 4),
+    "deaf": steps(1, (DIED, 1), (WRITE_CELL, OPEN, 0, 0x41), POLL_ALL, (WRITE_CELL, CLOSED), POLL_ALL),
+    "died": opened((ITS_BYTES, 0, 0, 9), (SEND, 0, 0, 9), (DIED, 255), (RECEIVE, 0, 0, 99), (RECEIVE, 0, 0, 1), (SEND, 0, 0, 9)),
+    "bad-head": opened((WRITE_WORD, 0, 0x30, 1), (RECEIVE, 0, 0, 9), (WRITE_WORD, 0, 0x31, 1), (RECEIVE, 0, 0, 9)),
+    "bad-tail": opened((WRITE_WORD, 0, 0x22, 1), (WRITE_WORD, 0, 0x23, 1), *[(SEND, 0, 0, 255)] * 3),
+    "bad-ring": steps(1, (WRITE_CELL, OPEN, 0, 0xff), POLL_ALL),
+    "no-room": opened(*[(WAIT, 0, 1), (ITS_BYTES, 0, 0, 1)] * 3, (WRITE_WORD, 0, 12, 127), *[(CONNECT,), (CLOSE,)] * 100),
+}
+
+
 def main():
     here = pathlib.Path(__file__).parent / "corpus"
     if len(sys.argv) > 1:

@@ -106,7 +106,7 @@ static void local_connect__backlog(void **state)
 	rig_settle(r);
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(conn[i]->state, LOCAL_ESTABLISHED);
-	assert_int_equal(local_take_error(conn[3]), EAGAIN);
+	assert_int_equal(local_take_error(conn[3]), ENOBUFS);
 	local_close(conn[3]);
 	rig_settle(r);
 	assert_non_null(local_accept(&r->side[1].listener, NULL));
@@ -177,6 +177,27 @@ static void local_connect__slots_come_back(void **state)
 		local_close(ends[1 - i % 2]);
 		nothing_left(r);
 	}
+}
+
+/* Its owner uses the slot again before the other side has seen the end of who had it first. */
+static void local_connect__slot_back_before_its_end_is_seen(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2], *next;
+
+	rig_connect(r, ends);
+	rig_send(ends[0], "first", 5, 0);
+	assert_reads(ends[1], "first");
+	local_close(ends[1]);
+	local_link_poll(r->side[0].link, RIG_ALL);
+	local_shutdown(ends[0], LOCAL_SHUT_WRITING);
+	local_close(ends[0]);
+	next = rig_dial(r, 0);
+	assert_ptr_equal(next, ends[0]);
+	rig_send(next, "2nd", 3, 0);
+	rig_settle(r);
+	assert_int_equal(r->side[1].link->ended, LOCAL_LINK_UP);
+	assert_reads(local_accept(&r->side[1].listener, NULL), "2nd");
 }
 
 static void local_listener_close__resets_who_waits(void **state)
@@ -502,6 +523,7 @@ int main(void)
 		CASE(local_connect__no_slot_and_no_room),
 		CASE(local_connect__both_ways),
 		CASE(local_connect__slots_come_back),
+		CASE(local_connect__slot_back_before_its_end_is_seen),
 		CASE(local_listener_close__resets_who_waits),
 		CASE(local_send__until_full_and_on),
 		CASE(local_recv__pieces_and_peeks),
