@@ -156,6 +156,11 @@ def fresh_seeds(seconds, *options):
     return Result(f"sim, {seconds} s of fresh seeds", "passed" if status == 0 else "failed", last_lines(out, 40))
 
 
+def fresh_links(seconds):
+    status, out = shell(["build/tests/sim/local_sim", "--seconds", str(seconds), "--twice", "20"], seconds + 300)
+    return Result(f"sim, {seconds} s of fresh links", "passed" if status == 0 else "failed", last_lines(out))
+
+
 def idle_instructions():
     """What an exchange costs beside many idle connections: instructions, for times depend on who else runs."""
     counted = {}
@@ -174,7 +179,20 @@ def idle_instructions():
 
 def step_sim():
     yield fresh_seeds(60)
+    yield fresh_links(10)
     yield idle_instructions()
+
+
+def models(*options):
+    status, out = shell([PYTHON, "tests/model/run_models.py", *options], 1200)
+    found = tap_results("model", out)
+    yield from found
+    if status != 0 or not found:
+        yield Result("model: run", "failed", last_lines(out))
+
+
+def step_models():
+    yield from models()
 
 
 def step_system(pattern=None):
@@ -326,6 +344,7 @@ STEPS = (
     ("gcc, warnings are errors", step_gcc),
     ("unit, layout, platform and corpus tests", step_unit),
     ("the simulator with fresh seeds", step_sim),
+    ("models of waiting, and broken ones", step_models),
     ("whole programs in namespaces", step_system),
     ("address and undefined behaviour sanitizers", step_asan),
     ("clang, warnings are errors", step_clang),
@@ -405,12 +424,18 @@ def long_sim():
     status, out = shell(["build/tests/sim/against_kernel", "1..5000"], 1200)
     yield Result("sim against the kernel, 5000 traces", "passed" if status == 0 else "failed", last_lines(out))
     yield fresh_seeds(seconds, "--twice", "50", "--keep-going")
+    yield fresh_links(seconds // 4)
 
 
 def suite_results(found):
     for name, good, note in found:
         print(f"check: {name}: {note.splitlines()[0]}", flush=True)
         yield Result(name, "passed" if good else "failed", note)
+
+
+def long_model():
+    """the models of waiting over shared memory, with more bytes"""
+    yield from models("--deep")
 
 
 def long_python():
@@ -485,7 +510,7 @@ def long_epoll_stress():
     yield from pytest_results("epoll_stress", ["tests/system/test_hand_offs.py"])
 
 
-LONG = {"fuzz": long_fuzz, "sim": long_sim, "demo": long_demo, "kill": long_kill, "python": long_python,
+LONG = {"fuzz": long_fuzz, "sim": long_sim, "model": long_model, "demo": long_demo, "kill": long_kill, "python": long_python,
         "servers": long_servers, "families": long_families, "packet": long_packet, "programs": long_programs,
         "bench": long_bench, "tcp_loss": long_tcp_loss, "tcp_soak": long_tcp_soak,
         "soak": long_soak, "epoll_stress": long_epoll_stress}

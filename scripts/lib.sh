@@ -16,7 +16,7 @@ packages_check="iproute2 util-linux procps ethtool nftables sockperf iperf3 bind
 	dnsmasq-base linuxptp socat netcat-openbsd curl nginx-light redis-server redis-tools openssh-server openssh-client
 	nodejs memcached libmemcached-tools postgresql-15 haproxy wget rsync openssl nghttp2-client nghttp2-server gunicorn
 	openbsd-inetd systemd apache2-bin hey vsftpd musl-tools strace chrony mandoc bash-completion zsh python3-pytest
-	pyflakes3 valgrind libclang-rt-14-dev binutils libjemalloc2"
+	pyflakes3 valgrind libclang-rt-14-dev binutils libjemalloc2 spin"
 packages_long_python="libpython3.11-testsuite"
 packages_long_servers="dpkg-dev tcl"
 packages_long_programs="openjdk-17-jdk-headless"
