@@ -4,9 +4,11 @@
  *
  *	local_ring KIND MODE [key=value...]
  *
- * KIND: stream (src/local/stream.h, with its flags looked at, as a connection does), records (another design, see below),
- * line (one cache line handed to and fro: the floor of pp; only that).
- * MODE: pp (half round trips of messages), rate (messages one way), bulk (the same, in Gbit/s).
+ * KIND: conn (a connection over a link, src/local/conn.h, whose messages are looked for when there are no bytes), stream
+ * (src/local/stream.h alone), records (another design, see below), line (one cache line handed to and fro: the floor of
+ * pp; only that).
+ * MODE: pp (half round trips of messages), rate (messages one way), bulk (the same, in Gbit/s), connect (connections over
+ * a link, begun, accepted and closed at both ends, one after the other; conn only).
  *
  *	size=64 bytes of a message; bulk: 65536	read=size bytes of a read	order=18 of the ring
  *	count=2000000 messages (pp: round trips; bulk: 200000)		cpu=0,1 where the two processes are
@@ -29,12 +31,15 @@
 
 #include "base/barrier.h"
 #include "base/err.h"
-#include "local/stream.h"
+#include "base/counter.h"
+#include "local/link.h"
 
 enum {
 	TURNS = 8, /* round trips between two looks at the clock, whose price is a part of one */
 	LONGEST = 1 << 20,
 	WORD = 8,
+	SLOTS = 64,
+	MESSAGES = 16, /* at a look for them */
 };
 
 #define THERE (UINT64_C(1) << 63)
@@ -59,6 +64,10 @@ struct shared {
 
 struct ends {
 	struct shared *shared;
+	struct local_link *link;
+	struct local_conn *conn;
+	struct local_listener listener;
+	uint64_t counters[FS_CTR_N];
 	struct local_tx tx;
 	struct local_rx rx;
 	struct record_end out, in;
@@ -120,6 +129,27 @@ static size_t stream_take(struct ends *e, void *to, size_t n)
 		local_rx_give_back(&e->rx);
 	}
 	return n;
+}
+
+static size_t conn_put(struct ends *e, const void *from, size_t n)
+{
+	struct iovec iov = { (void *)(uintptr_t)from, n };
+	ssize_t put = local_send(e->conn, &iov, 1, 0);
+
+	fs_assert(put > 0 || put == -EAGAIN);
+	return put > 0 ? (size_t)put : 0;
+}
+
+static size_t conn_take(struct ends *e, void *to, size_t n)
+{
+	struct iovec iov = { to, n };
+	ssize_t got = local_recv(e->conn, &iov, 1, 0, 0);
+
+	fs_assert(got > 0 || got == -EAGAIN);
+	if (got > 0)
+		return (size_t)got;
+	local_link_poll(e->link, MESSAGES);
+	return 0;
 }
 
 static uint64_t *word_at(const struct record_end *e, uint64_t pos)
@@ -186,6 +216,7 @@ static size_t records_take(struct ends *e, void *to, size_t n)
 }
 
 static const struct kind kinds[] = {
+	{ "conn", conn_put, conn_take },
 	{ "stream", stream_put, stream_take },
 	{ "records", records_put, records_take },
 	{ "line", NULL, NULL },
@@ -281,6 +312,69 @@ static int one_way(struct ends *e, const struct options *o, unsigned side, uint8
 	return 0;
 }
 
+/* --- a link --- */
+
+static void on_event(void *context, struct local_conn *conn, uint32_t edges)
+{
+}
+
+static void on_incoming(void *context, struct local_listener *listener)
+{
+}
+
+static struct local_listener *find(void *context, uint64_t id, const struct ip_addr *local, uint16_t port)
+{
+	return &((struct ends *)context)->listener;
+}
+
+static struct local_agreed agree(uint32_t order)
+{
+	return local_agree(SLOTS, FS_MAX(UINT32_C(256), UINT32_C(2) << (order - LOCAL_ORDER_MIN)));
+}
+
+static void link_init(struct ends *e, void *arena, unsigned side, uint32_t order)
+{
+	static const struct local_ops ops = { on_event, on_incoming, find };
+	struct local_config config = { .ops = &ops, .context = e, .counters = e->counters, .arena = arena, .side = side,
+				       .agreed = agree(order) };
+	size_t len = (local_link_len(&config.agreed) + FS_CACHE_LINE - 1) & ~(size_t)(FS_CACHE_LINE - 1);
+
+	e->link = local_link_init(aligned_alloc(FS_CACHE_LINE, len), &config);
+	local_listener_init(&e->listener, SLOTS, NULL);
+}
+
+/* One more connection, at this end. */
+static struct local_conn *next_conn(struct ends *e, unsigned side, uint32_t order)
+{
+	struct local_call call = { .send_order = (uint8_t)order, .receive_order = (uint8_t)order };
+	struct local_conn *conn = NULL;
+
+	if (side == 0) {
+		while (local_connect(e->link, &call, NULL, &conn) < 0)
+			local_link_poll(e->link, MESSAGES);
+		while (conn->state == LOCAL_CONNECTING)
+			local_link_poll(e->link, MESSAGES);
+		return conn;
+	}
+	while ((conn = local_accept(&e->listener, NULL)) == NULL)
+		local_link_poll(e->link, MESSAGES);
+	return conn;
+}
+
+static int connect_all(struct ends *e, const struct options *o, unsigned side)
+{
+	int64_t begin = now_ns();
+
+	for (uint64_t i = 0; i < o->count; i++)
+		local_close(next_conn(e, side, LOCAL_ORDER_MIN));
+	while (!local_link_is_idle(e->link))
+		local_link_poll(e->link, MESSAGES);
+	if (side == 0)
+		printf("{\"kind\":\"conn\",\"mode\":\"connect\",\"per_second\":%.0f}\n",
+		       (double)o->count * 1e9 / (double)(now_ns() - begin));
+	return 0;
+}
+
 static void init(struct ends *e, struct shared *shared, uint8_t *rings, unsigned side, uint32_t order)
 {
 	unsigned back = 1 - side;
@@ -296,7 +390,7 @@ static void init(struct ends *e, struct shared *shared, uint8_t *rings, unsigned
 static int run(const struct options *o, struct shared *shared, uint8_t *rings, unsigned side)
 {
 	static uint8_t buf[LONGEST];
-	struct ends e = { 0 };
+	static struct ends e;
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
@@ -304,10 +398,15 @@ static int run(const struct options *o, struct shared *shared, uint8_t *rings, u
 	if (sched_setaffinity(0, sizeof(set), &set) < 0)
 		fprintf(stderr, "local_ring: cannot have processor %d\n", o->cpu[side]);
 	init(&e, shared, rings, side, o->order);
+	link_init(&e, rings + ((size_t)2 << o->order), side, o->order);
 	memset(buf, (int)side, sizeof(buf)); /* its pages are there */
 	fs_fetch_add(&shared->ready, 1);
 	while (fs_load_acquire(&shared->ready) != 2)
 		;
+	if (strcmp(o->mode, "connect") == 0)
+		return connect_all(&e, o, side);
+	if (o->kind->put == conn_put)
+		e.conn = next_conn(&e, side, o->order);
 	return strcmp(o->mode, "pp") == 0 ? pp(&e, o, side, buf) : one_way(&e, o, side, buf);
 }
 
@@ -344,25 +443,30 @@ static int parse(int argc, char **argv, struct options *o)
 		return -EINVAL;
 	if (strcmp(o->mode, "pp") == 0)
 		return 0;
+	if (strcmp(o->mode, "connect") == 0)
+		return o->kind->put == conn_put ? 0 : -EINVAL;
 	return o->kind->put && (bulk || strcmp(o->mode, "rate") == 0) ? 0 : -EINVAL;
 }
 
 int main(int argc, char **argv)
 {
 	struct options o = { 0 };
+	struct local_agreed agreed;
 	size_t len;
 	uint8_t *memory;
 	int status = 0, mine;
 	pid_t child;
 
 	if (parse(argc, argv, &o) < 0) {
-		fprintf(stderr, "usage: local_ring stream|records|line pp|rate|bulk [key=value...]\n");
+		fprintf(stderr, "usage: local_ring conn|stream|records|line pp|rate|bulk|connect [key=value...]\n");
 		return 2;
 	}
-	len = LOCAL_PAGE + ((size_t)2 << o.order);
+	agreed = agree(o.order);
+	len = LOCAL_PAGE + ((size_t)2 << o.order) + agreed.len;
 	memory = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (memory == MAP_FAILED)
 		return 1;
+	local_arena_write(memory + len - agreed.len, &agreed);
 	child = fork();
 	if (child < 0)
 		return 1;

@@ -438,6 +438,15 @@ def long_model():
     yield from models("--deep")
 
 
+def long_local():
+    """a link between two processes: a thousand million bytes, a thousand deaths, ten minutes of fresh worlds"""
+    seed = str(int(time.time()))
+    for words in (["bytes=1000000000"], ["kills=1000"]):
+        status, out = shell(["build/tests/system/local_stress", "seed=" + seed, *words], 600)
+        yield Result(f"local_stress seed={seed} {words[0]}", "passed" if status == 0 else "failed", last_lines(out))
+    yield fresh_links(600)
+
+
 def long_python():
     """CPython's own tests of sockets, multiplexing, threads and processes (FSOCK_MODULES: some of them): each as on the kernel"""
     yield from suite_results(suites.python(os.environ.get("FSOCK_MODULES", "").split() or suites.PYTHON_MODULES))
@@ -510,8 +519,8 @@ def long_epoll_stress():
     yield from pytest_results("epoll_stress", ["tests/system/test_hand_offs.py"])
 
 
-LONG = {"fuzz": long_fuzz, "sim": long_sim, "model": long_model, "demo": long_demo, "kill": long_kill, "python": long_python,
-        "servers": long_servers, "families": long_families, "packet": long_packet, "programs": long_programs,
+LONG = {"fuzz": long_fuzz, "sim": long_sim, "model": long_model, "local": long_local, "demo": long_demo,
+        "kill": long_kill, "python": long_python, "servers": long_servers, "families": long_families, "packet": long_packet, "programs": long_programs,
         "bench": long_bench, "tcp_loss": long_tcp_loss, "tcp_soak": long_tcp_soak,
         "soak": long_soak, "epoll_stress": long_epoll_stress}
 

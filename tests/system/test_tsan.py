@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
 Threads on shared sockets under ThreadSanitizer: tests/tsan/front_door.c and tests/system/hand_offs.c are linked with the
-preload's own sources, all built with -fsanitize=thread in a build folder of their own.
+preload's own sources, all built with -fsanitize=thread in a build folder of their own; and so are two threads at the ends
+of a link.
 """
 import fcntl
 import os
@@ -39,7 +40,7 @@ def sanitized():
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "build.ninja").exists():
             _done(["meson", "setup", *OPTIONS, folder, fsock.ROOT])
-        _done(["ninja", "-C", folder, "tests/tsan/front_door", "tests/tsan/hand_offs"])
+        _done(["ninja", "-C", folder, "tests/tsan/front_door", "tests/tsan/hand_offs", "tests/tsan/local_stress"])
     return folder / "tests" / "tsan"
 
 
@@ -92,3 +93,12 @@ def test_hand_offs_do_not_race(pair, sanitized, program, kind, trigger):
     assert not found, f"{len(found)} reports:\n" + "\n".join(found)[:20000]
     assert ended.status == 0, ended.err[-3000:]
     assert counted["tcp_segments_in" if kind == "tcp" else "rx_datagrams"] >= 0.9 * 3600, counted
+
+
+@pytest.mark.early
+def test_ends_of_a_link_do_not_race(sanitized):
+    """Each end's thread writes what the other reads, and tells it by flags: tests/system/local_stress.c."""
+    done = subprocess.run([sanitized / "local_stress", "bytes=20000000", "threads"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, check=False, timeout=300, env={**os.environ, **TSAN})
+    assert not races(done.stderr), done.stderr[:20000]
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]

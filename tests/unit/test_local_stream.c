@@ -15,7 +15,7 @@
 
 #include "local/stream.h"
 
-enum { ORDER = 12, SIZE = 1 << ORDER, PASSED = 3000000 };
+enum { ORDER = 12, SIZE = 1 << ORDER, PASSED = 400000 };
 
 struct rig {
 	struct local_stream_words words;
