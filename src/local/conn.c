@@ -675,8 +675,14 @@ uint32_t local_conn_wait(struct local_conn *conn, uint32_t wants)
 
 	if (ready)
 		return ready;
-	if ((wants & LOCAL_READY_IN) && !local_rx_wait(&conn->rx))
-		return local_ready(conn) & (wants | always);
+	if (wants & LOCAL_READY_IN) {
+		local_rx_ask(&conn->rx);
+		/* What is there, but not to be read, such as one urgent byte, is not what is waited for. */
+		if (is_readable(conn)) {
+			local_rx_ask_not(&conn->rx);
+			return local_ready(conn) & (wants | always);
+		}
+	}
 	if ((wants & LOCAL_READY_OUT) && conn->state == LOCAL_ESTABLISHED && local_tx_wait(&conn->tx) != 1)
 		return local_ready(conn) & (wants | always);
 	return 0;

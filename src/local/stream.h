@@ -91,10 +91,6 @@ void local_rx_copy(const struct local_rx *rx, struct local_span *to, size_t skip
 /* Reader: @n bytes that have been seen are read. */
 static inline void local_rx_pass(struct local_rx *rx, size_t n);
 
-/* Reader that found none: ask to be told of bytes. True: the writer will; false: there are some by now, or there is
- * something to complain of, and nobody will. */
-bool local_rx_wait(struct local_rx *rx);
-
 /*
  * Reader, after it passed bytes: let the writer have the room where that is due: after a quarter of the ring, or when a
  * writer that waits may be told. True: it is to be told.
@@ -110,6 +106,17 @@ bool local_rx_give_back(struct local_rx *rx);
 static inline bool local_tx_tell(struct local_tx *tx)
 {
 	return local_bell_due(&tx->words->reader_waits);
+}
+
+/* Reader: ask to be told of bytes; what it waits for is to be looked at once more. And ask no more. */
+static inline void local_rx_ask(struct local_rx *rx)
+{
+	local_bell_arm(&rx->words->reader_waits, 1);
+}
+
+static inline void local_rx_ask_not(struct local_rx *rx)
+{
+	local_bell_disarm(&rx->words->reader_waits);
 }
 
 static inline void local_rx_pass(struct local_rx *rx, size_t n)

@@ -361,8 +361,14 @@ static void local_recv__only_an_urgent_byte(void **state)
 	rig_connect(r, ends);
 	rig_send(ends[0], "!", 1, LOCAL_SEND_OOB);
 	assert_int_equal(local_inq(ends[1]), 0);
-	assert_int_equal(rig_recv(ends[1], &byte, 1, 0), -EAGAIN);
 	assert_int_equal(local_conn_wait(ends[1], LOCAL_READY_IN), 0);
+	rig_settle(r);
+	assert_int_equal(rig_edges(r, 1), LOCAL_READY_PRI);
+	rig_send(ends[0], "a", 1, 0);
+	rig_settle(r);
+	assert_int_equal(rig_edges(r, 1), LOCAL_READY_IN);
+	assert_reads(ends[1], "a");
+	assert_int_equal(rig_recv(ends[1], &byte, 1, 0), -EAGAIN);
 }
 
 /* --- ends --- */

@@ -186,16 +186,17 @@ static void local_tx_wait__far_on(void **state)
 	}
 }
 
-static void local_rx_wait__told_once(void **state)
+static void local_rx_ask__told_once(void **state)
 {
 	struct rig *r = *state;
 
-	assert_true(local_rx_wait(&r->rx));
+	local_rx_ask(&r->rx);
 	put(r, 1);
 	assert_true(local_tx_tell(&r->tx));
 	put(r, 1);
 	assert_false(local_tx_tell(&r->tx));
-	assert_false(local_rx_wait(&r->rx)); /* there are bytes */
+	local_rx_ask(&r->rx);
+	local_rx_ask_not(&r->rx);
 	put(r, 1);
 	assert_false(local_tx_tell(&r->tx));
 }
@@ -307,7 +308,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(local_tx_wait__told_when_half_is_free, setup, teardown),
 		cmocka_unit_test_setup_teardown(local_tx_wait__room_by_now, setup, teardown),
 		cmocka_unit_test_setup_teardown(local_tx_wait__far_on, setup, teardown),
-		cmocka_unit_test_setup_teardown(local_rx_wait__told_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(local_rx_ask__told_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(local_tx_urge__seen_with_its_byte, setup, teardown),
 		cmocka_unit_test_setup_teardown(local_rx_look__impossible_positions, setup, teardown),
 		cmocka_unit_test_setup_teardown(local_rx_look__impossible_marks, setup, teardown),
