@@ -4,11 +4,11 @@
  *
  *	local_ring KIND MODE [key=value...]
  *
- * KIND: conn (a connection over a link, src/local/conn.h, whose messages are looked for when there are no bytes), stream
- * (src/local/stream.h alone), records (another design, see below), line (one cache line handed to and fro: the floor of
- * pp; only that).
- * MODE: pp (half round trips of messages), rate (messages one way), bulk (the same, in Gbit/s), connect (connections over
- * a link, begun, accepted and closed at both ends, one after the other; conn only).
+ * KIND: conn (a connection over a link, src/local/conn.h, whose messages are looked for when there are no bytes),
+ *       stream (src/local/stream.h alone), records (another design, see below), line (one cache line handed to and fro:
+ *       the floor of pp; only that).
+ * MODE: pp (half round trips of messages), rate (messages one way), bulk (the same, in Gbit/s), connect (connections
+ *       over a link, begun, accepted and closed at both ends, one after the other; conn only).
  *
  *	size=64 bytes of a message; bulk: 65536	read=size bytes of a read	order=18 of the ring
  *	count=2000000 messages (pp: round trips; bulk: 200000)		cpu=0,1 where the two processes are
@@ -45,13 +45,15 @@ enum {
 #define THERE (UINT64_C(1) << 63)
 
 /*
- * The other design: records in the ring, each behind a word that is its length, and not zero only when all of it is there.
- * So the word that a reader waits for and the first bytes come in one line. Positions of headers are multiples of a word.
+ * The other design: records in the ring, each behind a word that is its length, and not zero only when all of it is
+ * there. So the word that a reader waits for and the first bytes come in one line. Positions of headers are multiples
+ * of a word.
  */
 struct record_end {
 	uint8_t *ring;
 	struct local_stream_words *words;
-	uint64_t pos, tail; /* the writer's next header and the reader's tail; the reader's position and its shown tail */
+	uint64_t pos;	     /* the writer's next header, or the reader's next byte */
+	uint64_t tail;	     /* the reader's, as the writer last saw it, or as the reader last showed it */
 	uint32_t mask, left; /* the reader's: of the record at pos */
 };
 
@@ -283,8 +285,8 @@ static int pp(struct ends *e, const struct options *o, unsigned side, uint8_t *b
 	}
 	qsort(ns, samples, sizeof(*ns), compare);
 	if (side == 0)
-		printf("{\"kind\":\"%s\",\"mode\":\"pp\",\"size\":%u,\"p50\":%.1f,\"p99\":%.1f}\n", o->kind->name, o->size,
-		       ns[samples / 2] / 10.0, ns[samples * 99 / 100] / 10.0);
+		printf("{\"kind\":\"%s\",\"mode\":\"pp\",\"size\":%u,\"p50\":%.1f,\"p99\":%.1f}\n", o->kind->name,
+		       o->size, ns[samples / 2] / 10.0, ns[samples * 99 / 100] / 10.0);
 	free(ns);
 	return 0;
 }
@@ -307,8 +309,10 @@ static int one_way(struct ends *e, const struct options *o, unsigned side, uint8
 	while (fs_load_acquire(&e->shared->line) != 1)
 		;
 	seconds = (double)(now_ns() - begin) / 1e9;
-	printf("{\"kind\":\"%s\",\"mode\":\"%s\",\"size\":%u,\"read\":%u,\"order\":%u,\"per_second\":%.0f,\"gbit\":%.2f}\n",
-	       o->kind->name, o->mode, o->size, o->read, o->order, (double)o->count / seconds, (double)all * 8 / seconds / 1e9);
+	printf("{\"kind\":\"%s\",\"mode\":\"%s\",\"size\":%u,\"read\":%u,\"order\":%u,", o->kind->name, o->mode,
+	       o->size, o->read, o->order);
+	printf("\"per_second\":%.0f,\"gbit\":%.2f}\n", (double)o->count / seconds,
+	       (double)all * 8 / seconds / 1e9);
 	return 0;
 }
 
@@ -383,8 +387,12 @@ static void init(struct ends *e, struct shared *shared, uint8_t *rings, unsigned
 	e->shared = shared;
 	local_tx_init(&e->tx, rings + side * len, order, &shared->words[side]);
 	local_rx_init(&e->rx, rings + back * len, order, &shared->words[back]);
-	e->out = (struct record_end){ .ring = rings + side * len, .words = &shared->words[side], .mask = (uint32_t)len - 1 };
-	e->in = (struct record_end){ .ring = rings + back * len, .words = &shared->words[back], .mask = (uint32_t)len - 1 };
+	e->out = (struct record_end){ .ring = rings + side * len,
+				      .words = &shared->words[side],
+				      .mask = (uint32_t)len - 1 };
+	e->in = (struct record_end){ .ring = rings + back * len,
+				     .words = &shared->words[back],
+				     .mask = (uint32_t)len - 1 };
 }
 
 static int run(const struct options *o, struct shared *shared, uint8_t *rings, unsigned side)

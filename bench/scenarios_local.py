@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-scenarios_local - what bench/run measures of shared memory between two processes. Rows and rounds are those of scenarios.py.
+scenarios_local - what bench/run measures of shared memory between two processes. Rows and rounds are those of
+scenarios.py.
 """
 import json
 import subprocess
@@ -21,8 +22,8 @@ RUNS = {
 
 def _run(kind, *words):
     tool = fsock.build_dir() / "bench" / "local_ring"
-    done = subprocess.run([str(tool), kind, *words, "cpu=" + ",".join(map(str, proc.cpus()[:2]))], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+    argv = [str(tool), kind, *words, "cpu=" + ",".join(map(str, proc.cpus()[:2]))]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
     try:
         return json.loads(done.stdout)
     except ValueError:
@@ -43,13 +44,13 @@ def local_ring(rounds):
         metric, unit, key, words, more_is_better = RUNS[name]
         if key == "per_second":
             values = [value / 1e6 for value in values]
-        yield Row("local_ring", {"design": design, "size": words[1].partition("=")[2]}, metric, unit, fsock=median(values),
-                  floor=median(lines) if words[0] == "pp" else None, n=rounds,
+        yield Row("local_ring", {"design": design, "size": words[1].partition("=")[2]}, metric, unit, n=rounds,
+                  fsock=median(values), floor=median(lines) if words[0] == "pp" else None,
                   spread=spread(values)).finish(more_is_better)
 
 
 def local_link(rounds):
-    """connections over a link that stands: begun, accepted and closed at both ends, one at a time, both ends spinning"""
+    """connections over a link that stands: begun, accepted and closed at both ends, one at a time, both spinning"""
     values = []
     for n in range(rounds):
         say(f"local_link, round {n + 1} of {rounds}")

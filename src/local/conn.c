@@ -332,7 +332,8 @@ static ssize_t send_urgent(struct local_conn *conn, const struct iovec *iov, int
 }
 
 /* Where something is out of the ordinary. */
-static __attribute__((noinline)) ssize_t send_any(struct local_conn *conn, const struct iovec *iov, int n, uint32_t flags)
+static __attribute__((noinline)) ssize_t send_any(struct local_conn *conn, const struct iovec *iov, int n,
+						  uint32_t flags)
 {
 	if (conn->error)
 		return -local_take_error(conn);
@@ -597,7 +598,7 @@ void local_conn_handle(struct local_conn *conn, const struct local_cell *cell)
 	handler[cell->head](conn, cell);
 }
 
-/* The other process was killed. Its kernel would have closed: a reset where it had not read all, else an end in order. */
+/* The other process was killed. Its kernel would have closed: by a reset where it had not read all, else in order. */
 static void orphan(struct local_conn *conn)
 {
 	if (conn->state == LOCAL_CONNECTING)

@@ -42,11 +42,14 @@ enum local_ready {
  * enum local_state - life of a slot, on one side
  *
  * FREE       nobody has it. Ours: local_connect() takes it. Theirs: OPEN does.
- * CONNECTING we sent OPEN. Send and shut down as in ESTABLISHED; nothing comes. Exits: ACCEPTED, REFUSED, its user closes.
- * QUEUED     came by OPEN, waits in a listener. As ESTABLISHED, but nobody has it yet. Exits: accept, the listener closes.
+ * CONNECTING we sent OPEN. Send and shut down as in ESTABLISHED; nothing comes. Exits: ACCEPTED, REFUSED, its user
+ *            closes.
+ * QUEUED     came by OPEN, waits in a listener. As ESTABLISHED, but nobody has it yet. Exits: accept, the listener
+ *            closes.
  * ESTABLISHED
  *            a user has it, and bytes move, unless flags say otherwise.
- * OVER       a user has it, and it is ended: refused, reset, or its link is no more. What came can be read; `error` says why.
+ * OVER       a user has it, and it is ended: refused, reset, or its link is no more. What came can be read; `error`
+ *            says why.
  * LEFT       its user, if it had one, has closed. Waits for the other side to end, and for our own messages to leave.
  */
 enum local_state {
@@ -114,9 +117,9 @@ struct local_call {
 };
 
 /*
- * Begin a connection. 0, and *conn is CONNECTING: an event tells how it went on. Bytes may be sent already. -ENOBUFS: this
- * side's half has no slot or no room; -ENOTCONN: the link is no more. Then another way has to be taken, as when the error
- * is ENOBUFS that the connection comes to: the listener is full. ECONNREFUSED: there is none.
+ * Begin a connection. 0, and *conn is CONNECTING: an event tells how it went on. Bytes may be sent already. -ENOBUFS:
+ * this side's half has no slot or no room; -ENOTCONN: the link is no more. Then another way has to be taken, as when
+ * the error is ENOBUFS that the connection comes to: the listener is full. ECONNREFUSED: there is none.
  */
 int local_connect(struct local_link *link, const struct local_call *call, void *user, struct local_conn **conn);
 
@@ -148,8 +151,8 @@ ssize_t local_recv(struct local_conn *conn, const struct iovec *iov, int n, uint
 enum local_shut { LOCAL_SHUT_READING = 1 << 0, LOCAL_SHUT_WRITING = 1 << 1 };
 int local_shutdown(struct local_conn *conn, uint32_t how);
 
-/* The user is done with it: an orderly end, or a reset if bytes that came were not read. What was sent can still be read
- * by the other side. */
+/* The user is done with it: an orderly end, or a reset if bytes that came were not read. What was sent can still be
+ * read by the other side. */
 void local_close(struct local_conn *conn);
 
 /* The same with a reset in any case. */

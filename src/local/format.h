@@ -10,9 +10,9 @@
  * Side 0 dialled the link, side 1 listened. A side hands out slots and units of its own half only, so no allocator is
  * shared: who opens a connection brings the slot and both byte rings, and has them back when both sides have closed.
  *
- * Trust: the other side may write anything anywhere at any time. Whatever is read here is copied once and checked before
- * it is used (DESIGN D11); offsets and free-running counts only, no pointers. What a side must be able to rely on is in
- * memory of its own (struct local_link, struct local_conn).
+ * Trust: the other side may write anything anywhere at any time. Whatever is read here is copied once and checked
+ * before it is used (DESIGN D11); offsets and free-running counts only, no pointers. What a side must be able to rely
+ * on is in memory of its own (struct local_link, struct local_conn).
  *
  * A change of anything here is a new LOCAL_VERSION; sides of different versions do not link.
  */
@@ -75,7 +75,7 @@ struct local_stream_words {
 
 	/* --- the reader's own line, into which the writer writes when there is no room --- */
 	uint64_t read __attribute__((aligned(FS_CACHE_LINE))); /* the next byte to be read, exactly */
-	uint32_t writer_waits; /* from which tail on the writer is to be told of room, 0 = it does not wait (stream.c) */
+	uint32_t writer_waits; /* from which tail on the writer is to be told of room, 0 = it waits not (stream.c) */
 };
 
 struct local_slot {

@@ -2,8 +2,9 @@
 /*
  * link.c - the arena, messages both ways, and the end of a link.
  *
- * Each message is an active one: its kind is an index into a table of handlers (conn.c), and one place, may_come(), judges
- * whether it may come at all. So no handler asks what another one has ruled out, and moving bytes asks for no message.
+ * Each message is an active one: its kind is an index into a table of handlers (conn.c), and one place, may_come(),
+ * judges whether it may come at all. So no handler asks what another one has ruled out, and moving bytes asks for no
+ * message.
  *
  * Not here: what a message does to its connection (conn.c).
  */
@@ -18,7 +19,9 @@
 #include "local/bell.h"
 #include "local/link_internal.h"
 
-const char *const local_end_name[LOCAL_LINK_N_ENDS] = { "up", "died", "bad kind", "bad slot", "bad ring", "bad position" };
+const char *const local_end_name[LOCAL_LINK_N_ENDS] = {
+	"up", "died", "bad kind", "bad slot", "bad ring", "bad position"
+};
 
 /* --- the arena --- */
 
@@ -52,8 +55,8 @@ int local_arena_read(const void *arena, size_t len, struct local_agreed *agreed)
 		return -EPROTO;
 	if (a.version != LOCAL_VERSION)
 		return -EPROTONOSUPPORT;
-	if (a.slots == 0 || a.slots > LOCAL_SLOTS_MAX || a.units == 0 || a.units > LOCAL_UNITS_MAX || a.units % 64 != 0 ||
-	    a.len != len || len != local_arena_len(a.slots, a.units))
+	if (a.slots == 0 || a.slots > LOCAL_SLOTS_MAX || a.units == 0 || a.units > LOCAL_UNITS_MAX ||
+	    a.units % 64 != 0 || a.len != len || len != local_arena_len(a.slots, a.units))
 		return -EPROTO;
 	*agreed = a;
 	return 0;

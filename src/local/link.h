@@ -3,8 +3,9 @@
  * link.h - a link: shared memory between two processes of one host, which carries all their connections (DESIGN D9).
  *
  * Does:     make and check the arena, take and give messages, say when the other side is to be told, end.
- * Does not: map memory, wait, wake anybody, find the other process: its user does. Whatever cannot be, as the other side
- *           left it, ends the link, never the process; all its connections are reset then, and others know nothing of it.
+ * Does not: map memory, wait, wake anybody, find the other process: its user does. Whatever cannot be, as the other
+ *           side left it, ends the link, never the process; all its connections are reset then, and others know nothing
+ *           of it.
  * Threads:  holder of the stack's lock only; the other side is another stack.
  * Errors:   0 or a count, or -errno.
  *

@@ -38,7 +38,8 @@ void local_out_put(struct local_out *out, const struct local_cell *cell)
 {
 	struct local_cell *to = &out->cells[out->next % LOCAL_CELLS];
 
-	memcpy((uint8_t *)to + sizeof(to->head), (const uint8_t *)cell + sizeof(to->head), sizeof(*to) - sizeof(to->head));
+	memcpy((uint8_t *)to + sizeof(to->head), (const uint8_t *)cell + sizeof(to->head),
+	       sizeof(*to) - sizeof(to->head));
 	/* Release: the rest of the cell is there before its head. */
 	fs_store_release(&to->head, turn_of(out->next) | cell->head);
 	out->next++;

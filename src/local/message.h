@@ -19,8 +19,8 @@
 
 /*
  * What a message does. In the order in which several of one connection have to be said. From OPEN on a slot is in use;
- * each side ends with exactly one of REFUSED, RESET and CLOSE, after which it says nothing of it, touches nothing of it,
- * and its owner may use it again when both have.
+ * each side ends with exactly one of REFUSED, RESET and CLOSE, after which it says nothing of it, touches nothing of
+ * it, and its owner may use it again when both have.
  */
 enum local_kind {
 	LOCAL_OPEN = 1,	  /* a connection, struct local_open_args; bytes may follow at once */

@@ -12,8 +12,8 @@
 #include "base/barrier.h"
 
 enum {
-	/* The reader shows where it is after this part of the ring: seldom enough that the writer's look is mostly at its
-	 * own copy of the line, and often enough that a stream does not stop for it. */
+	/* The reader shows where it is after this part of the ring: seldom enough that the writer's look is mostly at
+	 * its own copy of the line, and often enough that a stream does not stop for it. */
 	GIVE_BACK_PART = 4,
 	/* A writer that waits is told when this part is free: a wake-up has to be worth its price. */
 	TELL_PART = 2,
@@ -68,7 +68,8 @@ static inline size_t room_seen(const struct local_tx *tx)
 static inline void copy_in(struct local_tx *tx, struct local_span *from, size_t n)
 {
 	while (n > 0) {
-		size_t at = tx->head & tx->mask, here = FS_MIN(FS_MIN(local_span_room(from), n), size_of(tx->mask) - at);
+		size_t at = tx->head & tx->mask;
+		size_t here = FS_MIN(FS_MIN(local_span_room(from), n), size_of(tx->mask) - at);
 
 		memcpy(tx->ring + at, (const uint8_t *)from->iov->iov_base + from->done, here);
 		from->done += here;
@@ -147,8 +148,8 @@ uint64_t local_tx_unread(const struct local_tx *tx)
 }
 
 /*
- * words->writer_waits is the tail from which on the writer is to be told: 31 bits of it, since 0 means that nobody waits.
- * The distance to it is never more than a ring.
+ * words->writer_waits is the tail from which on the writer is to be told: 31 bits of it, since 0 means that nobody
+ * waits. The distance to it is never more than a ring.
  */
 static inline uint32_t waits_for(uint64_t tail)
 {

@@ -12,8 +12,8 @@
  * waits.
  *
  * Does not: wait, wake anybody, know connections. Its user tells the other side where told to.
- * Trust:    what the other side writes is copied once and checked; a position that cannot be is -EPROTO, after which the
- *           stream is not to be used. Bytes that come may be any.
+ * Trust:    what the other side writes is copied once and checked; a position that cannot be is -EPROTO, after which
+ *           the stream is not to be used. Bytes that come may be any.
  * Threads:  the writer's functions by one thread, the reader's by one, in any two processes.
  */
 #ifndef FSOCK_LOCAL_STREAM_H
@@ -78,8 +78,8 @@ ssize_t local_tx_room(struct local_tx *tx);
 /* Writer: bytes that the reader has not taken. */
 uint64_t local_tx_unread(const struct local_tx *tx);
 
-/* Writer that finds no room: ask to be told when half of the ring is free. 1: the reader will; 0: it is free by now, and
- * nobody will; or -EPROTO. */
+/* Writer that finds no room: ask to be told when half of the ring is free. 1: the reader will; 0: it is free by now,
+ * and nobody will; or -EPROTO. */
 int local_tx_wait(struct local_tx *tx);
 
 /* Reader: bytes that are there; looks at the writer's position, unless it has seen @enough. -EPROTO likewise. */

@@ -2,11 +2,12 @@
 /*
  * fuzz_local_link.c - one side of a link beside another that writes anything into the arena.
  *
- * The input is a byte that says which side we are, then steps of four bytes: what (enum step), and three arguments. Half
- * of the steps are the hostile side's: bytes anywhere, cells with the right turn, words of a connection near to what they
- * should be. The others are calls of our user, who keeps to the contract.
+ * The input is a byte that says which side we are, then steps of four bytes: what (enum step), and three arguments.
+ * Half of the steps are the hostile side's: bytes anywhere, cells with the right turn, words of a connection near to
+ * what they should be. The others are calls of our user, who keeps to the contract.
  * After each step everything that is our own is as it should be: what is handed out, what is in use, positions within
- * their rings, nothing written outside of the arena. When our user has closed all and the other side is dead, nothing is left.
+ * their rings, nothing written outside of the arena. When our user has closed all and the other side is dead, nothing
+ * is left.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -16,7 +17,16 @@
 #include "fuzz.h"
 #include "local/link.h"
 
-enum { SLOTS = 4, UNITS = 64, LISTENER = 7, HELD = 6, GUARD = 4096, BYTES = 3000, ARENA_MOST = 1 << 20, OWN_MOST = 1 << 14 };
+enum {
+	SLOTS = 4,
+	UNITS = 64,
+	LISTENER = 7,
+	HELD = 6,
+	GUARD = 4096,
+	BYTES = 3000,
+	ARENA_MOST = 1 << 20,
+	OWN_MOST = 1 << 14
+};
 
 enum step {
 	/* the other side */
@@ -82,7 +92,9 @@ static uint8_t *arena(void)
 
 static void world_init(struct world *w, unsigned side)
 {
-	struct local_config config = { .ops = &ops, .context = w, .counters = w->counters, .arena = arena(), .side = side };
+	struct local_config config = {
+		.ops = &ops, .context = w, .counters = w->counters, .arena = arena(), .side = side
+	};
 
 	*w = (struct world){ .agreed = local_agree(SLOTS, UNITS) };
 	FUZZ_CHECK(w->agreed.len <= ARENA_MOST && local_link_len(&w->agreed) <= OWN_MOST);
@@ -127,7 +139,8 @@ static void write_word(const struct world *w, uint8_t slot, uint8_t which, int8_
 {
 	const struct local_conn *conn = &w->link->conn[slot % (2 * SLOTS)];
 	struct local_stream_words *words = &slot_at(slot)->way[which & 1];
-	uint64_t from[] = { conn->rx.pos, conn->rx.seen_head, conn->tx.head, conn->rx.pos + conn->rx.mask + 1, UINT64_MAX };
+	uint64_t from[] = { conn->rx.pos, conn->rx.seen_head, conn->tx.head, conn->rx.pos + conn->rx.mask + 1,
+			    UINT64_MAX };
 	uint64_t value = from[(which >> 4) % FS_ARRAY_SIZE(from)] + (uint64_t)(int64_t)off;
 
 	switch (which >> 1 & 7) {
@@ -319,7 +332,8 @@ static void check_world(const struct world *w)
 		FUZZ_CHECK(link->conn[i].state == LOCAL_FREE && ++free_slots <= SLOTS);
 	for (unsigned i = 0; i < HELD; i++)
 		held += w->held[i] != NULL;
-	FUZZ_CHECK(in_use == link->in_use && units == link->half.used && waiting == w->listener.waiting && held == with_user);
+	FUZZ_CHECK(in_use == link->in_use && units == link->half.used && waiting == w->listener.waiting &&
+		   held == with_user);
 	FUZZ_CHECK(link->ended <= LOCAL_LINK_BAD_POSITION);
 	FUZZ_CHECK(link->counters[FS_CTR_local_links_broken] == (link->ended > LOCAL_LINK_DIED));
 }

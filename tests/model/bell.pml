@@ -2,9 +2,9 @@
 /*
  * bell.pml - a reader that sleeps is told of every byte: src/local/bell.h as stream.c and link.c use it.
  *
- * Two flags, one behind the other. The reader asks for a message about the bytes of its connection (reader_waits), then,
- * with nothing else to do, for the doorbell when there is a message (asleep). Whoever loses a wake-up ends in a state in
- * which the reader sleeps for ever, which spin reports.
+ * Two flags, one behind the other. The reader asks for a message about the bytes of its connection (reader_waits),
+ * then, with nothing else to do, for the doorbell when there is a message (asleep). Whoever loses a wake-up ends in a
+ * state in which the reader sleeps for ever, which spin reports.
  *
  * Variants that must fail: -DNO_BARRIER_WRITER, -DNO_BARRIER_READER, -DNO_LOOK_BYTES, -DNO_LOOK_MESSAGES.
  */

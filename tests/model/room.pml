@@ -3,11 +3,11 @@
  * room.pml - a writer that finds a ring full is told of room: writer_waits and tail of src/local/stream.c.
  *
  * The reader shows where it is after a quarter of the ring, or when it sees that the writer may be told; it looks for
- * the writer's flag with a barrier only then. The writer asks for half. A reader that has taken all and rests may have kept a
- * quarter to itself: that this makes nobody wait is what is shown here. Numbers are of a ring of eight.
+ * the writer's flag with a barrier only then. The writer asks for half. A reader that has taken all and rests may have
+ * kept a quarter to itself: that this makes nobody wait is what is shown here. Numbers are of a ring of eight.
  *
- * Variants that must fail: -DNO_BARRIER_WRITER, -DNO_BARRIER_READER, -DNO_LOOK, -DSHOWN=9 (the reader keeps the whole ring
- * to itself, unless it sees the flag).
+ * Variants that must fail: -DNO_BARRIER_WRITER, -DNO_BARRIER_READER, -DNO_LOOK, -DSHOWN=9 (the reader keeps the whole
+ * ring to itself, unless it sees the flag).
  */
 #define WORDS	     3
 #define HEAD	     0

@@ -17,20 +17,25 @@ HERE = pathlib.Path(__file__).resolve().parent
 MODELS = {"bell": ("-DBYTES=3", "-DBYTES=6"), "room": ("-DBYTES=12", "-DBYTES=60")}
 
 
+def run(argv, folder):
+    done = subprocess.run(argv, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return done.returncode, done.stdout
+
+
 def search(model, words):
-    """(number of errors, number of states) of the model with these definitions; errors None: the search was not whole."""
+    """(number of errors, number of states) of the model with these definitions; (None, why): not a whole search."""
     with tempfile.TemporaryDirectory() as temp:
         for path in HERE.glob("*.pml"):
             shutil.copy2(path, temp)
         for argv in (["spin", *words, "-a", model + ".pml"],
                      ["cc", "-O2", "-DSAFETY", "-DMEMLIM=512", "-o", "pan", "pan.c"]):
-            done = subprocess.run(argv, cwd=temp, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-            if done.returncode != 0:
-                return None, done.stdout
-        out = subprocess.run(["./pan", "-m1000000"], cwd=temp, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                             check=False).stdout
+            status, out = run(argv, temp)
+            if status != 0:
+                return None, out
+        _, out = run(["./pan", "-m1000000"], temp)
     errors, states = re.search(r"errors: (\d+)", out), re.search(r"(\d+) states, stored", out)
-    if not errors or not states or "max search depth too small" in out or "Search not completed" in out and errors[1] == "0":
+    partial = "max search depth too small" in out or "Search not completed" in out
+    if not errors or not states or (partial and errors[1] == "0"):
         return None, out
     return int(errors[1]), int(states[1])
 

@@ -3,10 +3,10 @@
  * local_sim.c - both sides of a link in one process, in virtual time, by a scheduler that draws from a seed.
  *
  * Two programs, one on each side, carry flows between them: each end sends bytes that are a function of their position,
- * checks what comes, shuts, closes or resets as its plan says. A side takes one step at a time and does nothing between:
- * an end that finds nothing to do asks to be told, a side all of whose ends have asked sleeps until its doorbell rings. So a
- * wake-up that is lost shows as a world that stands still. In some worlds one side is killed between two steps, and the
- * other learns of it later.
+ * checks what comes, shuts, closes or resets as its plan says. A side takes one step at a time and does nothing
+ * between: an end that finds nothing to do asks to be told, a side all of whose ends have asked sleeps until its
+ * doorbell rings. So a wake-up that is lost shows as a world that stands still. In some worlds one side is killed
+ * between two steps, and the other learns of it later.
  *
  *	local_sim --seed N | --seeds A..B | --seconds N [--twice N] [--verbose]
  *
@@ -91,7 +91,8 @@ static _Noreturn __attribute__((format(printf, 1, 2))) void fail(const char *for
 	va_list args;
 
 	va_start(args, format);
-	fprintf(stderr, "local_sim: seed %llu, step %llu: ", (unsigned long long)current->seed, (unsigned long long)current->steps);
+	fprintf(stderr, "local_sim: seed %llu, step %llu: ", (unsigned long long)current->seed,
+		(unsigned long long)current->steps);
 	vfprintf(stderr, format, args);
 	fprintf(stderr, "\n  again: local_sim --verbose --seed %llu\n", (unsigned long long)current->seed);
 	exit(1);
@@ -99,7 +100,8 @@ static _Noreturn __attribute__((format(printf, 1, 2))) void fail(const char *for
 
 static void note(struct world *w, unsigned side, const char *what, unsigned flow, int64_t value)
 {
-	w->hash = sim_mix(w->hash ^ sim_mix((uint64_t)w->now ^ side ^ (uint64_t)flow << 8 ^ (uint64_t)value << 20 ^ (uint64_t)what[0]));
+	w->hash = sim_mix(w->hash ^ sim_mix((uint64_t)w->now ^ side ^ (uint64_t)flow << 8 ^ (uint64_t)value << 20 ^
+					    (uint64_t)what[0]));
 	if (w->verbose)
 		printf("%10lld side %u %-8s flow %u: %lld\n", (long long)w->now, side, what, flow, (long long)value);
 }
@@ -220,7 +222,8 @@ static bool try_receive(struct world *w, unsigned side, struct end *end)
 	if (got == 0) {
 		end->saw_end = true;
 		if (!end->error && !w->side[1 - side].is_dead && end->got != peer_of(end)->to_send)
-			fail("side %u, flow %u: the end after %llu bytes", side, end->flow->index, (unsigned long long)end->got);
+			fail("side %u, flow %u: the end after %llu bytes", side, end->flow->index,
+			     (unsigned long long)end->got);
 		return true;
 	}
 	if (sim_pattern_match(key_of(w, peer_of(end)), end->got, bytes, (size_t)got) != (size_t)got)
@@ -262,7 +265,8 @@ static bool act(struct world *w, unsigned side, struct end *end)
 		end->is_asked = true; /* a program that waits for its connect */
 		return false;
 	}
-	if ((first ? try_send : try_receive)(w, side, end) || (first ? try_receive : try_send)(w, side, end) || try_end(w, side, end))
+	if ((first ? try_send : try_receive)(w, side, end) || (first ? try_receive : try_send)(w, side, end) ||
+	    try_end(w, side, end))
 		return true;
 	end->is_asked = local_conn_wait(end->conn, (end->saw_end ? 0 : LOCAL_READY_IN) |
 						      (end->sent < end->to_send ? LOCAL_READY_OUT : 0)) == 0;
@@ -292,7 +296,8 @@ static void dial(struct world *w, unsigned side, struct flow *f)
 /* Who was turned away for now tries again. */
 static void dial_again(struct world *w, struct flow *f, struct end *end)
 {
-	*end = (struct end){ .flow = f, .planned = end->planned, .to_send = end->planned, .ending = end->ending, .stops_after = end->stops_after };
+	*end = (struct end){ .flow = f, .planned = end->planned, .to_send = end->planned, .ending = end->ending,
+			     .stops_after = end->stops_after };
 	f->begins = w->now + FS_US(sim_range(&w->random, 1, 500));
 }
 
@@ -425,8 +430,8 @@ static void learn_of_death(struct world *w)
 		struct end *end = &w->flow[i].end[side], *dead = peer_of(end);
 
 		/* Whose end it had said itself stays as it said. */
-		dead->is_shut = end->conn && end->conn->state == LOCAL_ESTABLISHED && !(end->conn->flags & LOCAL_PEER_LEFT) &&
-				dead->is_open;
+		dead->is_shut = end->conn && end->conn->state == LOCAL_ESTABLISHED &&
+				!(end->conn->flags & LOCAL_PEER_LEFT) && dead->is_open;
 	}
 	local_link_died(s->link);
 	for (unsigned i = 0; i < w->flows; i++) {
@@ -435,8 +440,8 @@ static void learn_of_death(struct world *w)
 		if (!dead->is_shut)
 			continue;
 		if ((end->sent > dead->got) != (end->conn->error != 0) || !(end->conn->flags & LOCAL_PEER_LEFT))
-			fail("flow %u: of %llu bytes the dead read %llu, and the error is %d", i, (unsigned long long)end->sent,
-			     (unsigned long long)dead->got, end->conn->error);
+			fail("flow %u: of %llu bytes the dead read %llu, and the error is %d", i,
+			     (unsigned long long)end->sent, (unsigned long long)dead->got, end->conn->error);
 	}
 	note(w, side, "died", 0, 0);
 	s->next = FS_MIN(s->next, w->now + 10);
@@ -464,7 +469,9 @@ static void draw(struct world *w)
 			struct end *end = &f->end[side];
 
 			end->flow = f;
-			end->planned = sim_chance(&r, 10) ? 0 : sim_spread(&r, 1, FS_MIN((uint64_t)w->most * 300, UINT64_C(200000)));
+			end->planned = sim_chance(&r, 10)
+					       ? 0
+					       : sim_spread(&r, 1, FS_MIN((uint64_t)w->most * 300, UINT64_C(200000)));
 			end->to_send = end->planned;
 			end->ending = sim_chance(&r, 70) ? SHUTS : (enum ending)sim_range(&r, CLOSES, CLOSES_EARLY);
 			end->stops_after = sim_below(&r, 20000);
@@ -486,7 +493,11 @@ static void create(struct world *w, uint64_t seed)
 	local_arena_write(arena, &agreed);
 	for (unsigned side = 0; side < SIDES; side++) {
 		struct side *s = &w->side[side];
-		struct local_config config = { .ops = &ops, .context = s, .counters = s->counters, .arena = arena, .side = side,
+		struct local_config config = { .ops = &ops,
+					       .context = s,
+					       .counters = s->counters,
+					       .arena = arena,
+					       .side = side,
 					       .agreed = agreed };
 
 		*s = (struct side){ .world = w, .rings_at = FS_NEVER };

@@ -5,9 +5,10 @@
  *	local_stress bytes=N [seed=N] [threads]   N bytes through flows in both directions, all of them checked
  *	local_stress kills=N [seed=N]             N times the other process is killed in the midst of it
  *
- * The arena is a memfd, doorbells are eventfds. A side that has nothing to do sleeps on its doorbell; one that sleeps for
- * HANG_S seconds has been forgotten, and the run has failed. With `threads` the other side is a thread: what
- * ThreadSanitizer can follow. Of a killed process the survivor finds a prefix of its bytes, and then the end or a reset.
+ * The arena is a memfd, doorbells are eventfds. A side that has nothing to do sleeps on its doorbell; one that sleeps
+ * for HANG_S seconds has been forgotten, and the run has failed. With `threads` the other side is a thread: what
+ * ThreadSanitizer can follow. Of a killed process the survivor finds a prefix of its bytes, and then the end or a
+ * reset.
  */
 #include <errno.h>
 #include <poll.h>
@@ -115,7 +116,8 @@ static void begin(struct side *s, struct end *end, struct local_conn *conn, uint
 {
 	bool dialler = is_dialler(s, end);
 
-	*end = (struct end){ .conn = conn, .name = name, .to_send = len_of(name, dialler), .to_get = len_of(name, !dialler) };
+	*end = (struct end){ .conn = conn, .name = name, .to_send = len_of(name, dialler) };
+	end->to_get = len_of(name, !dialler);
 	conn->user = end;
 }
 
@@ -204,7 +206,8 @@ static bool receive_some(struct side *s, struct end *end)
 		if (end->got != end->to_get && !s->lost)
 			fail(s, "the end before all bytes");
 	} else {
-		if (sim_pattern_match(key_of(end->name, !is_dialler(s, end)), end->got, bytes, (size_t)got) != (size_t)got)
+		if (sim_pattern_match(key_of(end->name, !is_dialler(s, end)), end->got, bytes, (size_t)got) !=
+		    (size_t)got)
 			fail(s, "wrong bytes");
 		end->got += (uint64_t)got;
 		if (end->got > end->to_get)
@@ -320,14 +323,16 @@ static void run(struct side *s, int death)
 	}
 }
 
-static void side_init(struct side *s, void *arena, const struct local_agreed *agreed, unsigned number, const int bells[2],
-		      uint64_t seed, uint64_t bytes)
+static void side_init(struct side *s, void *arena, const struct local_agreed *agreed, unsigned number,
+		      const int bells[2], uint64_t seed, uint64_t bytes)
 {
-	struct local_config config = { .ops = &ops, .context = s, .counters = s->counters, .arena = arena, .side = number,
-				       .agreed = *agreed };
+	struct local_config config = {
+		.ops = &ops, .context = s, .counters = s->counters, .arena = arena, .side = number, .agreed = *agreed
+	};
 	size_t len = (local_link_len(agreed) + FS_CACHE_LINE - 1) & ~(size_t)(FS_CACHE_LINE - 1);
 
-	*s = (struct side){ .number = number, .bell = bells[number], .other_bell = bells[1 - number], .to_move = bytes / 2 };
+	*s = (struct side){ .number = number, .bell = bells[number], .other_bell = bells[1 - number] };
+	s->to_move = bytes / 2;
 	s->random = sim_random_stream(seed, number);
 	s->link = local_link_init(aligned_alloc(FS_CACHE_LINE, len), &config);
 	local_listener_init(&s->listener, FLOWS, NULL);

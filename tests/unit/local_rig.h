@@ -68,12 +68,15 @@ static int rig_setup(void **state)
 	local_arena_write(r->arena, &r->agreed);
 	for (unsigned i = 0; i < 2; i++) {
 		struct rig_side *s = &r->side[i];
-		struct local_config config = { .ops = &rig_ops, .context = s, .counters = s->counters, .arena = r->arena, .side = i };
+		struct local_config config = {
+			.ops = &rig_ops, .context = s, .counters = s->counters, .arena = r->arena, .side = i
+		};
 		size_t len = local_link_len(&r->agreed);
 
 		assert_int_equal(local_arena_read(r->arena, r->agreed.len, &config.agreed), 0);
-		s->link = local_link_init(aligned_alloc(FS_CACHE_LINE, (len + FS_CACHE_LINE - 1) & ~(size_t)(FS_CACHE_LINE - 1)),
-					  &config);
+		s->link = local_link_init(
+			aligned_alloc(FS_CACHE_LINE, (len + FS_CACHE_LINE - 1) & ~(size_t)(FS_CACHE_LINE - 1)),
+			&config);
 		local_listener_init(&s->listener, 2, NULL);
 	}
 	*state = r;

@@ -118,7 +118,9 @@ static void local_connect__backlog(void **state)
 static void local_connect__no_slot_and_no_room(void **state)
 {
 	struct rig *r = *state;
-	struct local_call call = { .listener = RIG_LISTENER, .remote_port = RIG_PORT, .send_order = 17, .receive_order = 16 };
+	struct local_call call = {
+		.listener = RIG_LISTENER, .remote_port = RIG_PORT, .send_order = 17, .receive_order = 16
+	};
 	struct local_conn *conn[RIG_SLOTS + 1];
 
 	/* 64 units: 32 and 16, then 32 are not there any more, nor 16 for the second ring. */

@@ -180,8 +180,9 @@ static void local_link_fail__resets_all(void **state)
 	local_close(dialling);
 	local_listener_close(&r->side[1].listener);
 	assert_true(local_link_is_idle(r->side[1].link));
-	assert_int_equal(local_connect(r->side[1].link, &(struct local_call){ .send_order = 12, .receive_order = 12 }, NULL,
-				       &dialling), -ENOTCONN);
+	assert_int_equal(local_connect(r->side[1].link, &(struct local_call){ .send_order = 12, .receive_order = 12 },
+				       NULL, &dialling),
+			 -ENOTCONN);
 }
 
 /* --- no room for messages --- */

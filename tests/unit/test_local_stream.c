@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A byte ring: order and content, its end, no room, who is to be told, urgent marks, positions that cannot be; threads. */
+/* A byte ring: order and content, its end, no room, who is to be told, urgent marks, what cannot be; threads. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
