@@ -520,9 +520,9 @@ def long_epoll_stress():
 
 
 LONG = {"fuzz": long_fuzz, "sim": long_sim, "model": long_model, "local": long_local, "demo": long_demo,
-        "kill": long_kill, "python": long_python, "servers": long_servers, "families": long_families, "packet": long_packet, "programs": long_programs,
-        "bench": long_bench, "tcp_loss": long_tcp_loss, "tcp_soak": long_tcp_soak,
-        "soak": long_soak, "epoll_stress": long_epoll_stress}
+        "kill": long_kill, "python": long_python, "servers": long_servers, "families": long_families,
+        "packet": long_packet, "programs": long_programs, "bench": long_bench, "tcp_loss": long_tcp_loss,
+        "tcp_soak": long_tcp_soak, "soak": long_soak, "epoll_stress": long_epoll_stress}
 
 
 # --- the whole --------------------------------------------------------------------------------
