@@ -47,6 +47,11 @@ uint64_t host_pidns_inode(void)
 	return inode_of("/proc/self/ns/pid");
 }
 
+uint64_t host_userns_inode(void)
+{
+	return inode_of("/proc/thread-self/ns/user");
+}
+
 bool host_netns_is_initial(int fd)
 {
 	uint64_t cookie = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * netns.h - which network namespace, and which PID namespace, is this.
+ * netns.h - which namespace is this: of the network, of processes, of users.
  *
  * Threads:  any. A thread's namespace may differ from its process's: these speak of the calling
  *           thread's.
@@ -17,6 +17,9 @@ uint64_t host_netns_inode(void);
 
 /* The same of the process's PID namespace. */
 uint64_t host_pidns_inode(void);
+
+/* And of the calling thread's namespace of users. */
+uint64_t host_userns_inode(void);
 
 /*
  * host_netns_is_initial() - is this the namespace the machine started with, the one an
