@@ -267,6 +267,10 @@ struct provider_ops {
 	 * answer by themselves); costs a load unless steering asked. @now may be some ms old. */
 	void (*heartbeat)(struct provider_handle *handle, fs_ns now);
 
+	/* Nobody takes frames until @until, but somebody will: they wait, and are not the kernel's meanwhile. Again
+	 * with the time as it is when somebody does. NULL = nothing tells. */
+	void (*vouch)(struct provider_handle *handle, fs_ns until);
+
 	/* Owner, now and then: do what has become sensible for the traffic seen. Mostly a few loads. What
 	 * would take some 30 ms is left undone unless @slowly. NULL = nothing ever. */
 	enum provider_tended (*tend)(struct provider_handle *handle, bool slowly);

@@ -228,6 +228,9 @@ static inline void steer_heartbeat(struct steer_shared *shared, uint32_t queue, 
 /* The same for who knows the queue's line. */
 static inline void steer_beat_answer(struct steer_beat *beat, fs_ns now);
 
+/* Nobody polls until @until, but somebody will then: until then nothing is stale, and nothing is asked. */
+static inline void steer_beat_vouch(struct steer_beat *beat, fs_ns until);
+
 /* inline definitions */
 
 static inline void steer_heartbeat(struct steer_shared *shared, uint32_t queue, fs_ns now)
@@ -243,6 +246,11 @@ static inline void steer_beat_answer(struct steer_beat *beat, fs_ns now)
 	if (asked > beat->taken_ns)
 		__atomic_store_n(&beat->taken_ns, (uint64_t)now > asked ? (uint64_t)now : asked,
 				 __ATOMIC_RELAXED);
+}
+
+static inline void steer_beat_vouch(struct steer_beat *beat, fs_ns until)
+{
+	__atomic_store_n(&beat->taken_ns, (uint64_t)until, __ATOMIC_RELAXED);
 }
 
 #endif

@@ -396,6 +396,11 @@ static void packet_heartbeat(struct provider_handle *handle, fs_ns now)
 	steer_heartbeat(packet_port_of(handle)->shared, 0, now);
 }
 
+static void packet_vouch(struct provider_handle *handle, fs_ns until)
+{
+	steer_beat_vouch(&packet_port_of(handle)->shared->beat[0], until);
+}
+
 static void packet_refresh_stats(struct provider_handle *handle)
 {
 	struct packet_port *p = packet_port_of(handle);
@@ -431,6 +436,7 @@ const struct provider_ops provider_packet = {
 	.steer_remove = packet_steer_remove,
 	.set_local_addrs = packet_set_local_addrs,
 	.heartbeat = packet_heartbeat,
+	.vouch = packet_vouch,
 	.refresh_stats = packet_refresh_stats,
 	.close = packet_close,
 };

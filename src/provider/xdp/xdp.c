@@ -590,6 +590,14 @@ static void xdp_heartbeat(struct provider_handle *handle, fs_ns now)
 	while (++i < p->base.n_queues);
 }
 
+static void xdp_vouch(struct provider_handle *handle, fs_ns until)
+{
+	struct xdp_port *p = xdp_port_of(handle);
+
+	for (uint32_t i = 0; i < p->base.n_queues; i++)
+		steer_beat_vouch(p->beat + i, until);
+}
+
 static void xdp_refresh_stats(struct provider_handle *handle)
 {
 	struct xdp_port *p = xdp_port_of(handle);
@@ -641,6 +649,7 @@ const struct provider_ops provider_xdp = {
 	.stamp_port = xdp_side_stamp_port,
 	.set_local_addrs = xdp_set_local_addrs,
 	.heartbeat = xdp_heartbeat,
+	.vouch = xdp_vouch,
 	.tend = xdp_side_tend,
 	.refresh_stats = xdp_refresh_stats,
 	.close = xdp_close,
