@@ -92,6 +92,9 @@ void context_abandon(struct context *ctx);
  * that others hold and this process may not; those before it are held. */
 int context_hold_ports(struct context *ctx);
 
+/* Hold none any more: those of this process's are nobody's, until another one that holds them takes them over. */
+void context_drop_ports(struct context *ctx);
+
 /* Take over if an owner ended: a system call, none where this process owns what it holds. */
 void context_look_at_owners(struct context *ctx);
 

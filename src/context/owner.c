@@ -106,7 +106,7 @@ static int join_anyone(struct context *ctx, unsigned i)
 static bool is_member(const struct context *ctx, uint32_t pid)
 {
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
-		if (ctx->stack->proc[i].pid == pid)
+		if (pid && ctx->stack->proc[i].pid == pid)
 			return true;
 	return false;
 }
@@ -142,6 +142,22 @@ static int hold_port(struct context *ctx, unsigned i)
 	    (!is_member(ctx, (uint32_t)port->owner_pid) || has_ended((uint32_t)port->owner_pid, 0)))
 		adopt(ctx, i);
 	return ret;
+}
+
+void context_drop_ports(struct context *ctx)
+{
+	for (unsigned i = 0; i < IP_MAX_PORTS; i++) {
+		struct provider_handle *h = &ctx->handle[i];
+
+		if (!h->ops)
+			continue;
+		/* Before: who owns one detaches it from the interface for all. */
+		if ((uint32_t)h->port->owner_pid == ctx->pid)
+			h->port->owner_pid = 0;
+		h->ops->close(h);
+	}
+	memset(ctx->handle, 0, sizeof(ctx->handle));
+	ctx->n_handles = 0;
 }
 
 /* --- noticing --- */

@@ -342,11 +342,7 @@ int context_join(struct context *ctx)
 		return 0;
 	}
 	host_log(&ctx->log, LOG_INFO, "inherited sockets go on in the kernel (error %d)", -ret);
-	for (unsigned i = 0; i < IP_MAX_PORTS; i++)
-		if (ctx->handle[i].ops)
-			ctx->handle[i].ops->close(&ctx->handle[i]);
-	memset(ctx->handle, 0, sizeof(ctx->handle));
-	ctx->n_handles = 0;
+	context_drop_ports(ctx);
 	context_unwatch_owners(ctx);
 	demote_inherited(ctx, reason_of_join(ret));
 	context_heir_joined(ctx);
