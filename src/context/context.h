@@ -21,6 +21,7 @@
 #include "context/config.h"
 #include "context/stack.h"
 #include "host/clock.h"
+#include "host/identity.h"
 #include "host/log.h"
 #include "host/mem.h"
 #include "host/monitor.h"
@@ -90,6 +91,7 @@ struct context {
 		uint32_t ports_serial; /* of the stack, when epfd was brought up to date */
 		uint32_t holder, looks; /* who had the lock when it last wanted it, and how often in a row */
 		uint64_t held_back;    /* how often frames or bytes were (turn.h), when it looked last */
+		uint32_t tid;	       /* of the last one, also when it has ended; 0 = there was none */
 		fs_ns next_look;    /* when it looks next for processes that are gone */
 		fs_ns until;	       /* it looks again by then; 0 = at once, or there is none. Lock held */
 		pthread_t thread;
@@ -115,10 +117,13 @@ struct context {
 		struct host_tcp_keep keep; /* read when the engine was prepared */
 	} presets;
 	bool forking;	       /* this thread holds the lock across fork() */
+	bool executing;	       /* a program is about to be executed: what it will not have is left as it is */
 	uint32_t to_flush;     /* ports, by bit, with frames of the send under way: datagram_send_many() */
 	uint32_t to_ring;      /* processes, by bit of their slot, whose sleepers must know: context_ring() */
 
 	/* Constant after start. */
+	struct host_identity maker; /* who made the stack: only such programs are passed it (exec.h). Here and not in
+				  the stack: others of the fork tree, of lesser rights, may write there */
 	struct config config;
 	struct host_log log;
 	fs_ns spin_limit;      /* longest spin of a blocking call; INT64_MAX = without end; 0 = never */

@@ -14,6 +14,7 @@
 
 #include "base/reason.h"
 #include "context/bare.h"
+#include "context/internal_fds.h"
 #include "context/lease.h"
 #include "context/passed.h"
 #include "context/stream_internal.h"
@@ -555,8 +556,9 @@ void handover_at_exit(struct context *ctx)
 
 void handover_before_exec(struct context *ctx)
 {
+	ctx->executing = true;
 	for (int fd = 0; fd <= ctx->fds.highest; fd++)
-		if (stream_is(ctx, fd) && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC))
+		if (stream_is(ctx, fd) && context_fd_stays_open(fd))
 			handover_fd(ctx, fd, FS_REASON_executed);
 	if (ctx->slot >= STATS_MAX_PROCS || !context_lock(ctx))
 		return;

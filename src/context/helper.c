@@ -225,6 +225,7 @@ static void *run(void *arg)
 	struct context *ctx = arg;
 
 	fs_store_release(&ctx->helper.begun, true);
+	fs_store_relaxed(&ctx->helper.tid, context_tid());
 	sys_call5(__NR_prctl, PR_SET_NAME, (long)"fsock-helper", 0, 0, 0);
 	drop_capabilities(ctx->helper.follows);
 	while (step(ctx))
@@ -284,6 +285,8 @@ void helper_want(struct context *ctx)
 	int saved = errno, ret;
 
 	if (fs_load_relaxed(&ctx->helper.state) != STATE_NONE || !ctx->config.helper || context_is_borrowed(ctx))
+		return;
+	if (ctx->executing) /* which would end it in the middle of anything */
 		return;
 	if (ctx->slot >= STATS_MAX_PROCS || !fs_compare_exchange(&ctx->helper.state, &none, STATE_CHANGING))
 		return;
@@ -355,5 +358,6 @@ void helper_after_fork(struct context *ctx)
 {
 	close_descriptors(ctx);
 	ctx->helper.until = 0;
+	ctx->helper.tid = 0;
 	ctx->helper.state = STATE_NONE;
 }

@@ -50,7 +50,20 @@ void context_discard_sister(struct context *ctx);
 /* In a child: control sockets of its own, for the inherited ones answer the parent too. */
 int context_reopen_control(struct context *ctx);
 
+/* In a program that was executed: a context over the stack that @passed tells of; NULL: it cannot be had. No lock, no
+ * other thread. Then it is complete: this process has it, as if it had made it. */
+struct exec_record;
+struct context *context_take_up(context_ppoll_fn *libc_ppoll, const struct exec_record *passed);
+void context_taken_up(struct context *ctx);
+
 /* --- process.c --- */
+
+/* In a program that was executed, and has its ports and descriptors: go on in the slot of the former one, whose other
+ * sockets and sets end. False: it cannot, and what it inherited goes on in the kernel. */
+bool context_resume(struct context *ctx);
+
+/* Exec has returned: a child that could not join for it leaves the rest to the kernel, too. No lock. */
+void context_not_executed(struct context *ctx);
 
 /* What processes that are gone held is nobody's any more. */
 void context_bury_dead(struct context *ctx);
@@ -91,6 +104,10 @@ void context_abandon(struct context *ctx);
  * ended. One that cannot be taken over is lost, its sockets go to the kernel. 0 or -errno: of the first
  * that others hold and this process may not; those before it are held. */
 int context_hold_ports(struct context *ctx);
+
+/* In a program that was executed: hold the ports that the former one held (ctx->handle_opened), by its descriptors, which
+ * stay open and are not needed any more. */
+void context_resume_ports(struct context *ctx);
 
 /* Hold none any more: those of this process's are nobody's, until another one that holds them takes them over. */
 void context_drop_ports(struct context *ctx);

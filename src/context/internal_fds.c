@@ -4,6 +4,8 @@
  */
 #include "context/internal_fds.h"
 
+#include <fcntl.h>
+
 #include "context/internal.h"
 #include "context/sister.h"
 #include "context/thread.h"
@@ -11,18 +13,22 @@
 #include "host/watch.h"
 #include "sys/sys.h"
 
-typedef bool visit_fn(int *fd, void *arg);
+typedef context_fd_visit_fn visit_fn;
 
-/* Every place that holds a descriptor of ours but the threads', until @visit says true. */
-static bool for_each(struct context *ctx, visit_fn *visit, void *arg)
+static bool visit_open(int *const fixed[], size_t n, visit_fn *visit, void *arg)
 {
-	int *fixed[] = { &ctx->arena.fd,  &ctx->nl.fd,	&ctx->monitor.nl.fd, &ctx->signal_fd,
-			 &ctx->report_fd, &ctx->log.fd, &ctx->leases[0],     &ctx->leases[1],
-			 &ctx->icmp[0],	  &ctx->icmp[1], &ctx->helper.kick,   &ctx->helper.epfd };
-
-	for (unsigned i = 0; i < FS_ARRAY_SIZE(fixed); i++)
+	for (size_t i = 0; i < n; i++)
 		if (*fixed[i] > 2 && visit(fixed[i], arg))
 			return true;
+	return false;
+}
+
+bool context_fd_each_of_stack(struct context *ctx, visit_fn *visit, void *arg)
+{
+	int *fixed[] = { &ctx->arena.fd, &ctx->leases[0], &ctx->leases[1], &ctx->icmp[0], &ctx->icmp[1] };
+
+	if (visit_open(fixed, FS_ARRAY_SIZE(fixed), visit, arg))
+		return true;
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
 		if (ctx->doorbell[i] >= 0 && visit(&ctx->doorbell[i], arg))
 			return true;
@@ -30,6 +36,17 @@ static bool for_each(struct context *ctx, visit_fn *visit, void *arg)
 		for (int k = 0; k < ctx->handle[i].n_fds; k++)
 			if (ctx->handle[i].fd[k] >= 0 && visit(&ctx->handle[i].fd[k], arg))
 				return true;
+	return false;
+}
+
+/* Every place that holds a descriptor of ours but the threads', until @visit says true. */
+static bool for_each(struct context *ctx, visit_fn *visit, void *arg)
+{
+	int *fixed[] = { &ctx->nl.fd,  &ctx->monitor.nl.fd, &ctx->signal_fd,  &ctx->report_fd,
+			 &ctx->log.fd, &ctx->helper.kick,   &ctx->helper.epfd };
+
+	if (context_fd_each_of_stack(ctx, visit, arg) || visit_open(fixed, FS_ARRAY_SIZE(fixed), visit, arg))
+		return true;
 	for (unsigned i = 0; i < IP_MAX_PORTS; i++)
 		if (ctx->owner[i].pid && visit(&ctx->owner[i].fd, arg))
 			return true;
@@ -41,6 +58,13 @@ static bool for_each(struct context *ctx, visit_fn *visit, void *arg)
 		(ctx->policy->cgroup >= 0 && visit(&ctx->policy->cgroup, arg)) ||
 		(ctx->policy->tables[0] >= 0 && visit(&ctx->policy->tables[0], arg)) ||
 		(ctx->policy->tables[1] >= 0 && visit(&ctx->policy->tables[1], arg)));
+}
+
+bool context_fd_stays_open(int fd)
+{
+	int flags = sys_fcntl(fd, F_GETFD, 0);
+
+	return flags >= 0 && !(flags & FD_CLOEXEC);
 }
 
 static bool is_number(int *fd, void *arg)

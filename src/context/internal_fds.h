@@ -20,6 +20,14 @@ bool context_fd_is_internal(struct context *ctx, int fd);
 /* The lowest of ours in [from, last]; false = none. */
 bool context_fd_next_internal(struct context *ctx, unsigned from, unsigned last, unsigned *found);
 
+/* Visit those that nobody could make anew who goes on with the stack: its memory, doorbells, leases, what the ports have.
+ * Until @visit says true; then it is true, too. */
+typedef bool context_fd_visit_fn(int *fd, void *arg);
+bool context_fd_each_of_stack(struct context *ctx, context_fd_visit_fn *visit, void *arg);
+
+/* Will a program that is executed have @fd? No lock needed. */
+bool context_fd_stays_open(int fd);
+
 /* If @fd is ours, give that descriptor another number. */
 void context_fd_move_internal(struct context *ctx, int fd);
 

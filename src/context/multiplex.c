@@ -845,7 +845,7 @@ static void name_members(struct context *ctx, bool ours)
 		struct epoll_set *set = e && e->kind == FD_EPOLL ? e->object : NULL;
 		struct list *l;
 
-		if (!set || !epoll_set_is_alone(set, ctx->slot) || (sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC))
+		if (!set || !epoll_set_is_alone(set, ctx->slot) || !context_fd_stays_open(fd))
 			continue;
 		LIST_FOR_EACH(l, &set->items) {
 			const struct epoll_item *item = FS_CONTAINER_OF(l, struct epoll_item, of_set);

@@ -144,6 +144,36 @@ static int hold_port(struct context *ctx, unsigned i)
 	return ret;
 }
 
+/* What the program that was here before held of port @i. */
+static void resume_port(struct context *ctx, unsigned i)
+{
+	struct provider_port *port = ctx->stack->port[i];
+	struct provider_hold own = ctx->stack->hold[i][ctx->slot];
+	struct provider_handle *h = &ctx->handle[i];
+	bool owns = port && (uint32_t)port->owner_pid == ctx->pid;
+	int ret = -ESRCH;
+
+	ctx->stack->hold[i][ctx->slot].pid = 0;
+	if (port && (uint32_t)own.pid == ctx->pid && ctx->handle_opened[i] == ctx->stack->port_opened[i])
+		ret = provider_at(port->kind)->join(h, port, &own, ctx->fd_floor);
+	if (ret < 0) {
+		memset(h, 0, sizeof(*h));
+		if (owns)
+			port->owner_pid = 0; /* whoever is left that holds it has it, or it is opened anew */
+		return;
+	}
+	ctx->n_handles = FS_MAX(ctx->n_handles, i + 1);
+	if (owns && h->ops->adopt)
+		h->ops->adopt(h, ctx->fd_floor);
+	context_note_hold(ctx, i);
+}
+
+void context_resume_ports(struct context *ctx)
+{
+	for (unsigned i = 0; i < IP_MAX_PORTS; i++)
+		resume_port(ctx, i);
+}
+
 void context_drop_ports(struct context *ctx)
 {
 	for (unsigned i = 0; i < IP_MAX_PORTS; i++) {

@@ -10,6 +10,7 @@
 #include "base/reason.h"
 #include "context/helper.h"
 #include "context/internal.h"
+#include "context/internal_fds.h"
 #include "context/sister.h"
 #include "context/lease.h"
 #include "context/take.h"
@@ -152,6 +153,7 @@ static void after_fork(struct context *ctx)
 	context_unwatch_owners(ctx);
 	helper_after_fork(ctx);
 	ctx->exiting = 0;
+	ctx->executing = false;
 	/* Threads, their sleep sets and the io_uring stayed behind. */
 	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
 		if (fd_kind_of(&ctx->fds, fd) != FD_OURS)
@@ -284,14 +286,19 @@ static void release_set(struct context *ctx, int epfd, const struct epoll_set *s
 	context_fd_set(ctx, epfd, FD_NONE, NULL, 0);
 }
 
-/* This child cannot drive: the sockets it inherited go on in the kernel, for their other holders too,
- * since nobody can say which process will read next. */
+/*
+ * This child cannot drive: the sockets it inherited go on in the kernel, for their other holders too,
+ * since nobody can say which process will read next. One that is executing a program will read those which that gets:
+ * others of them, and sets, stay what they are to their other holders.
+ */
 static void demote_inherited(struct context *ctx, int reason)
 {
 	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
 		struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
 		struct sock *s = e ? e->object : NULL;
 
+		if (ctx->executing && (is_live_set(e) || !context_fd_stays_open(fd)))
+			continue;
 		if (is_live_set(e))
 			release_set(ctx, fd, e->object);
 		if (!e || !fd_kind_is_sock(e->kind))
@@ -319,15 +326,9 @@ int context_join_reason(const struct context *ctx)
 	return reason_of_join(ctx->join_error);
 }
 
-int context_join(struct context *ctx)
+/* It drives the stack from its slot, or (@ret < 0) cannot. */
+static int take_part(struct context *ctx, int ret)
 {
-	int ret;
-
-	if (ctx->join_error)
-		return ctx->join_error; /* what it cannot have now it will not have later */
-	ret = context_reopen_control(ctx);
-	if (ret == 0)
-		ret = take_slot(ctx);
 	context_lend(ctx);
 	if (ret == 0)
 		ret = context_hold_ports(ctx);
@@ -354,6 +355,27 @@ int context_join(struct context *ctx)
 	}
 	ctx->join_error = ret;
 	return ret;
+}
+
+void context_not_executed(struct context *ctx)
+{
+	ctx->executing = false;
+	if (!ctx->join_error || !context_lock(ctx))
+		return;
+	demote_inherited(ctx, reason_of_join(ctx->join_error));
+	context_unlock(ctx);
+}
+
+int context_join(struct context *ctx)
+{
+	int ret;
+
+	if (ctx->join_error)
+		return ctx->join_error; /* what it cannot have now it will not have later */
+	ret = context_reopen_control(ctx);
+	if (ret == 0)
+		ret = take_slot(ctx);
+	return take_part(ctx, ret);
 }
 
 /* Has it any socket of its parent's that is not left to the kernel? */
@@ -489,6 +511,15 @@ void context_hand_on_records(struct context *ctx)
 	hand_on_records(ctx, &ctx->stack->all_streams);
 }
 
+/* What the process of @slot had of @s. */
+static void let_sock(struct sock *s, unsigned slot)
+{
+	s->refs[slot] = 0;
+	s->users[slot] = 0;
+	sleepers_forget(&s->sleepers, slot);
+	take_release_all(s, slot);
+}
+
 static void bury_socks(struct context *ctx, struct list *socks, unsigned slot, uint32_t pid)
 {
 	struct list *e, *following;
@@ -496,10 +527,7 @@ static void bury_socks(struct context *ctx, struct list *socks, unsigned slot, u
 	LIST_FOR_EACH_SAFE(e, following, socks) {
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
 
-		s->refs[slot] = 0;
-		s->users[slot] = 0;
-		sleepers_forget(&s->sleepers, slot);
-		take_release_all(s, slot);
+		let_sock(s, slot);
 		if (!context_sock_settle(ctx, s) && s->record->pid == pid)
 			adopt_record(ctx, s);
 	}
@@ -566,4 +594,71 @@ void context_reap_strangers(struct context *ctx)
 		living = r->pid;
 		s->strangers = true;
 	}
+}
+
+/* --- going on after exec --- */
+
+static void let_socks(struct list *socks, unsigned slot)
+{
+	struct list *e;
+
+	LIST_FOR_EACH(e, socks)
+		let_sock(FS_CONTAINER_OF(e, struct sock, all), slot);
+}
+
+static void let_sets(struct context *ctx)
+{
+	struct list *e;
+
+	LIST_FOR_EACH(e, &ctx->stack->all_sets)
+		epoll_set_forget(FS_CONTAINER_OF(e, struct epoll_set, all), ctx->slot);
+}
+
+/* Does a descriptor of this process's mean the socket of the record @r? */
+static bool has_socket_of(struct context *ctx, const struct stats_sock *r)
+{
+	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
+		const struct sock *s = context_live_sock(ctx, fd);
+
+		if (s && s->record == r)
+			return true;
+	}
+	return false;
+}
+
+/* Records of the former program's are answered for by who has their sockets; of those that the kernel has nothing is known
+ * here. */
+static void sort_records(struct context *ctx)
+{
+	struct list *lists[] = { &ctx->stack->all_socks, &ctx->stack->all_streams }, *e;
+
+	for (unsigned i = 0; i < FS_ARRAY_SIZE(lists); i++) {
+		LIST_FOR_EACH(e, lists[i]) {
+			struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+
+			if (s->record->pid == ctx->pid && !s->refs[ctx->slot])
+				adopt_record(ctx, s);
+		}
+	}
+	for (uint32_t i = 0; i < ctx->stack->head.n_socks; i++) {
+		struct stats_sock *r = &ctx->stack->records[i];
+
+		if (r->pid == ctx->pid && r->fd != -1 && !has_socket_of(ctx, r))
+			context_record_close(ctx, r);
+	}
+}
+
+bool context_resume(struct context *ctx)
+{
+	unsigned slot = ctx->slot;
+
+	let_socks(&ctx->stack->all_socks, slot);
+	let_socks(&ctx->stack->all_streams, slot);
+	let_sets(ctx);
+	if (take_part(ctx, 0) < 0)
+		return false;
+	bare_bury(ctx, slot);
+	context_settle(ctx);
+	sort_records(ctx);
+	return true;
 }

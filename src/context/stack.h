@@ -52,6 +52,7 @@ struct stack_proc {
 	uint32_t sleepers; /* its threads between "set sleeping" and waking up */
 	uint32_t light;	   /* of those, how many do not watch the ports (turn.h) */
 	int32_t memory_fd; /* number of the stack's memory in it */
+	uint64_t passed;   /* key of the record by which it passes its place on, in exec; 0 = it does not */
 };
 
 /* A forked child that has not joined: what it inherited waits for it. */

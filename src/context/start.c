@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/reason.h"
+#include "context/exec_record.h"
 #include "context/internal.h"
 #include "context/stay.h"
 #include "context/thread.h"
@@ -277,7 +278,8 @@ static int open_control(struct context *ctx)
 	sys_getsockopt(ctx->nl.fd, SOL_SOCKET, SO_NETNS_COOKIE, &ctx->netns_cookie, &len);
 	ctx->pidns = host_pidns_inode();
 	ctx->signal_fd = signal_open(ctx->fd_floor);
-	ctx->doorbell[0] = sys_fd_raise(sys_eventfd(0, O_CLOEXEC | O_NONBLOCK), ctx->fd_floor);
+	if (ctx->doorbell[0] < 0)
+		ctx->doorbell[0] = sys_fd_raise(sys_eventfd(0, O_CLOEXEC | O_NONBLOCK), ctx->fd_floor);
 	return ctx->doorbell[0] < 0 ? ctx->doorbell[0] : 0;
 }
 
@@ -298,11 +300,49 @@ static int make_stack(struct context *ctx)
 	ret = fill_stack(ctx, &l);
 	if (ret < 0)
 		return ret;
+	host_identity_read(&ctx->maker);
 	ctx->slot = 0;
 	ctx->stack->proc[0] = (struct stack_proc){ .pid = ctx->pid, .memory_fd = ctx->arena.fd };
 	ctx->stack->head.procs[0] = ctx->pid;
 	if (ctx->index == 0)
 		lend_stack(ctx);
+	return open_control(ctx);
+}
+
+/* Does the memory say, too, that it was passed to this process by @r? */
+static bool is_passed(const struct context *ctx, const struct exec_record *r)
+{
+	const struct stats_head *h = &ctx->stack->head;
+	const struct stack_proc *p = &ctx->stack->proc[r->slot];
+
+	return h->magic == STATS_MAGIC && h->version == STATS_VERSION && h->stack_id == r->arena_slot &&
+	       p->pid == ctx->pid && p->passed == r->key;
+}
+
+/* The stack of the program that was here before. */
+static int take_stack(struct context *ctx, const struct exec_record *r)
+{
+	int ret = mem_attach(&ctx->arena, r->memory, r->arena_slot, r->mapped);
+	struct host_identity now;
+
+	if (ret < 0)
+		return ret;
+	ctx->stack = (void *)ctx->arena.base;
+	if (!is_passed(ctx, r))
+		return -ESTALE;
+	host_identity_read(&now);
+	if (!host_identity_equal_past_exec(&now, &r->maker))
+		return -EPERM;
+	ctx->maker = r->maker;
+	ctx->env.csum = csum_ops(best_csum());
+	ctx->clock = r->clock;
+	ctx->slot = r->slot;
+	ctx->n_connects = r->n_connects;
+	memcpy(ctx->doorbell, r->doorbell, sizeof(ctx->doorbell));
+	memcpy(ctx->leases, r->leases, sizeof(ctx->leases));
+	memcpy(ctx->icmp, r->icmp, sizeof(ctx->icmp));
+	memcpy(ctx->handle_opened, r->opened, sizeof(ctx->handle_opened));
+	lend_stack(ctx);
 	return open_control(ctx);
 }
 
@@ -395,10 +435,10 @@ static void report_refusal(const struct context *ctx, int reason)
 		sys_write(ctx->report_fd, &record, sizeof(record));
 }
 
-/* Its page and its stack; *@reason says why not. */
-static int furnish(struct context *ctx, int *reason)
+/* Its page and its stack, or the one that @passed tells of; *@reason says why not. */
+static int furnish(struct context *ctx, const struct exec_record *passed, int *reason)
 {
-	int ret = host_trial();
+	int ret = passed ? 0 : host_trial(); /* what was there before lived under the same filters */
 
 	*reason = FS_REASON_confined;
 	if (ret == -EPERM)
@@ -406,12 +446,13 @@ static int furnish(struct context *ctx, int *reason)
 	if (ret == 0)
 		ret = make_alive_page(ctx);
 	if (ret == 0)
-		ret = make_stack(ctx);
+		ret = passed ? take_stack(ctx, passed) : make_stack(ctx);
 	*reason = reason_of(ret);
 	return ret;
 }
 
-static struct context *make_context(context_ppoll_fn *libc_ppoll, int *reason)
+/* With a stack of its own, or the one that @passed tells of. */
+static struct context *make_context(context_ppoll_fn *libc_ppoll, const struct exec_record *passed, int *reason)
 {
 	static const struct host_log standard_error = { .fd = 2, .level = LOG_WARN };
 	struct context *ctx = mem_private(sizeof(*ctx));
@@ -422,7 +463,7 @@ static struct context *make_context(context_ppoll_fn *libc_ppoll, int *reason)
 		say_why(&standard_error, *reason, -ENOMEM);
 		return NULL;
 	}
-	ctx->fd_floor = choose_fd_floor();
+	ctx->fd_floor = passed ? FS_MIN(choose_fd_floor(), passed->fd_floor) : choose_fd_floor();
 	ctx->pid = (uint32_t)sys_getpid();
 	ctx->fds.highest = -1;
 	ctx->stacks[0] = ctx;
@@ -439,7 +480,7 @@ static struct context *make_context(context_ppoll_fn *libc_ppoll, int *reason)
 	read_options(ctx);
 	host_clock_init(&ctx->clock);
 	ctx->spin_limit = choose_spin(&ctx->config);
-	ret = furnish(ctx, reason);
+	ret = furnish(ctx, passed, reason);
 	if (ret == 0)
 		return ctx;
 	say_why(&ctx->log, *reason, ret);
@@ -482,25 +523,46 @@ struct context *context_make_sister(struct context *home, unsigned index)
 	return NULL;
 }
 
+/* Whether this process has tried to have a stack. FAILED: for good. */
+enum { START_NONE, START_UNDER_WAY, START_FAILED, START_DONE };
+
+static uint32_t *start_state(void)
+{
+	static uint32_t state;
+
+	return &state;
+}
+
+struct context *context_take_up(context_ppoll_fn *libc_ppoll, const struct exec_record *passed)
+{
+	int reason;
+
+	return make_context(libc_ppoll, passed, &reason);
+}
+
+void context_taken_up(struct context *ctx)
+{
+	fs_store_release(&fsock_context, ctx);
+	fs_store_release(start_state(), START_DONE);
+}
+
 struct context *context_start(context_ppoll_fn *libc_ppoll, int *reason)
 {
-	/* 0 = nobody has tried, 1 = somebody is at it, 2 = it failed for good (reason above 2). */
-	static uint32_t state;
-	uint32_t none = 0;
+	uint32_t *state = start_state(), none = START_NONE;
 	struct context *ctx = fs_load_acquire(&fsock_context);
 
 	if (ctx)
 		return ctx;
-	if (fs_compare_exchange(&state, &none, 1)) {
+	if (fs_compare_exchange(state, &none, (uint32_t)START_UNDER_WAY)) {
 		int saved = errno;
 
-		ctx = make_context(libc_ppoll, reason);
+		ctx = make_context(libc_ppoll, NULL, reason);
 		errno = saved;
 		fs_store_release(&fsock_context, ctx);
-		fs_store_release(&state, ctx ? 3 : 2);
+		fs_store_release(state, ctx ? (uint32_t)START_DONE : (uint32_t)START_FAILED);
 		return ctx;
 	}
-	while (fs_load_acquire(&state) == 1)
+	while (fs_load_acquire(state) == START_UNDER_WAY)
 		sched_yield();
 	*reason = FS_REASON_memory;
 	return fs_load_acquire(&fsock_context);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "sys/sys.h"
 
@@ -70,6 +71,27 @@ int mem_create(struct mem_arena *arena, const char *name, size_t len, int fd_flo
 	}
 	sys_close(arena->fd);
 	arena->fd = -1;
+	return ret;
+}
+
+int mem_attach(struct mem_arena *arena, int fd, unsigned slot, size_t len)
+{
+	struct stat st;
+	int ret;
+
+	if (slot >= MEM_SLOTS || len == 0 || len != page_up(len) || len > MEM_RINGS_OFFSET || fstat(fd, &st) < 0 ||
+	    (uint64_t)st.st_size < len)
+		return -EINVAL;
+	*arena = (struct mem_arena){
+		.base = (uint8_t *)(FSOCK_STACK_BASE + slot * MEM_SLOT_BYTES),
+		.fd = fd,
+		.slot = slot,
+	};
+	ret = map_range(arena, 0, len);
+	if (ret < 0)
+		arena->fd = -1;
+	else
+		arena->mapped = len;
 	return ret;
 }
 

@@ -38,6 +38,12 @@ struct mem_arena {
  */
 int mem_create(struct mem_arena *arena, const char *name, size_t len, int fd_floor);
 
+/*
+ * Map the arena that another program left in this process, @len bytes of the memfd @fd, in the slot it has. @fd is the
+ * arena's then. -EEXIST: that place is taken; -EINVAL: no such memory.
+ */
+int mem_attach(struct mem_arena *arena, int fd, unsigned slot, size_t len);
+
 /* Grow by @len bytes (rounded up to pages), zeroed. *@at gets the new region's address. */
 int mem_grow(struct mem_arena *arena, size_t len, void **at);
 

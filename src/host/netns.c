@@ -52,6 +52,12 @@ uint64_t host_userns_inode(void)
 	return inode_of("/proc/thread-self/ns/user");
 }
 
+bool host_time_changes(void)
+{
+	/* Both are 0 before Linux 5.6, where time is the same everywhere. */
+	return inode_of("/proc/self/ns/time") != inode_of("/proc/self/ns/time_for_children");
+}
+
 bool host_netns_is_initial(int fd)
 {
 	uint64_t cookie = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * netns.h - which namespace is this: of the network, of processes, of users.
+ * netns.h - which namespace is this: of the network, of processes, of users, of time.
  *
  * Threads:  any. A thread's namespace may differ from its process's: these speak of the calling
  *           thread's.
@@ -20,6 +20,9 @@ uint64_t host_pidns_inode(void);
 
 /* And of the calling thread's namespace of users. */
 uint64_t host_userns_inode(void);
+
+/* Will its next program's clocks be others (unshare(CLONE_NEWTIME))? */
+bool host_time_changes(void);
 
 /*
  * host_netns_is_initial() - is this the namespace the machine started with, the one an

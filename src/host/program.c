@@ -53,7 +53,8 @@ bool host_elf_read(int fd, struct host_elf *elf)
 
 	memset(&head, 0, sizeof(head));
 	memset(elf, 0, sizeof(*elf));
-	if (sys_pread(fd, &head, sizeof(head), 0) < (ssize_t)sizeof(head.e32) || memcmp(head.ident, ELFMAG, SELFMAG) != 0)
+	if (sys_pread(fd, &head, sizeof(head), 0) < (ssize_t)sizeof(head.e32) ||
+	    memcmp(head.ident, ELFMAG, SELFMAG) != 0)
 		return false;
 	elf->class = head.ident[EI_CLASS];
 	elf->machine = head.e32.e_machine; /* at the same place in both classes */
@@ -96,7 +97,8 @@ static bool find_build(const uint8_t *notes, size_t len, uint8_t id[HOST_PROGRAM
 		desc = name + (((size_t)n.n_namesz + 3) & ~(size_t)3);
 		if (desc + n.n_descsz > len)
 			return false;
-		if (n.n_type == NT_GNU_BUILD_ID && n.n_namesz == sizeof(gnu) && memcmp(notes + name, gnu, sizeof(gnu)) == 0) {
+		if (n.n_type == NT_GNU_BUILD_ID && n.n_namesz == sizeof(gnu) &&
+		    memcmp(notes + name, gnu, sizeof(gnu)) == 0) {
 			memset(id, 0, HOST_PROGRAM_BUILD);
 			memcpy(id, notes + desc, FS_MIN((size_t)n.n_descsz, (size_t)HOST_PROGRAM_BUILD));
 			return true;
@@ -218,8 +220,8 @@ bool host_program_cannot_be(int error)
 	return error == -ENOENT || error == -ENOTDIR || error == -EACCES || error == -ELOOP || error == -ENAMETOOLONG;
 }
 
-/* The kernel refuses what is no file, and what nobody may execute. Only where it would say the same of execve() itself: that
- * there is no descriptor left to look with, say, does not keep it. */
+/* The kernel refuses what is no file, and what nobody may execute. Only where it would say the same of execve() itself:
+ * that there is no descriptor left to look with, say, does not keep it. */
 static bool fails(int dir, const char *path, int flags)
 {
 	bool by_number = (flags & AT_EMPTY_PATH) && path[0] == '\0';

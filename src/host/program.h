@@ -49,9 +49,8 @@ bool host_program_own_build(uint8_t id[HOST_PROGRAM_BUILD]);
 bool host_program_cannot_be(int error);
 
 /*
- * What comes of executing @path, taken from @dir with @flags as execveat() takes them.
- * FAILS: there is no such program. ALIKE: its dynamic linker is this program's own, and loads what it is told to. OTHER: it
- * is not, or nobody knows.
+ * What comes of executing @path, taken from @dir with @flags as execveat() takes them. FAILS: there is no such program.
+ * ALIKE: its dynamic linker is this program's own, and loads what it is told to. OTHER: it is not, or nobody knows.
  */
 enum host_program_fate { HOST_PROGRAM_FAILS, HOST_PROGRAM_OTHER, HOST_PROGRAM_ALIKE };
 enum host_program_fate host_program_judge(int dir, const char *path, int flags);

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "context/lifecycle.h"
+#include "context/sister.h"
 #include "context/stream.h"
 #include "preload/leave.h"
 #include "preload/libc.h"
@@ -88,6 +89,8 @@ static void take(int fd)
 	bool listens = number(fd, SOL_SOCKET, SO_ACCEPTCONN) == 1;
 	int flags = fcntl(fd, F_GETFL);
 
+	if (context_knows(fsock_context, fd))
+		return; /* passed on with the stack of the program before */
 	if ((domain != AF_INET && domain != AF_INET6) || !(type == SOCK_DGRAM || (type == SOCK_STREAM && listens)))
 		return;
 	fresh = LIBC(socket)(domain, type | SOCK_CLOEXEC, protocol);

@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <sys/stat.h>
 
+#include "context/exec.h"
 #include "context/helper.h"
 #include "context/lifecycle.h"
 #include "context/process.h"
@@ -119,12 +120,14 @@ FSOCK_EXPORT int daemon(int keep_folder, int keep_standard)
 /*
  * A child that made no call on what it inherited yet joins while it may: without root's rights, which it gives up for
  * those of @user, it could not, and the listeners that it is to serve would be left to the kernel, for its parent and
- * brothers, too.
+ * brothers, too. Connections that came by exec go to the kernel while they may: another exec is likely to follow.
  */
 static void join_before(uid_t user)
 {
-	if (fsock_context && user != 0 && user != (uid_t)-1 && geteuid() == 0 && !context_is_borrowed(fsock_context))
-		process_join();
+	if (!fsock_context || user == 0 || user == (uid_t)-1 || geteuid() != 0 || context_is_borrowed(fsock_context))
+		return;
+	process_join();
+	exec_before_less(fsock_context);
 }
 
 FSOCK_EXPORT int setuid(uid_t uid)

@@ -107,6 +107,7 @@ struct sock {
 	/* Descriptors by process slot: close of the last one ends the socket. */
 	uint16_t refs[STATS_MAX_PROCS];
 	bool lent;		/* a service manager has it, too (context/lent.c) */
+	bool executed;		/* a program got it by exec, on the fast path (context/exec.c) */
 	bool let_go;		/* a process that may not take the lock holds it: to the kernel with it */
 	uint64_t heirs;		/* forked children that hold it and have not joined yet, one bit each;
 				 * and messages, the last one */
