@@ -23,7 +23,7 @@ struct host_identity {
 	uint64_t securebits;	 /* but what exec clears */
 };
 
-/* About 20 us. */
+/* Reads a file and links of /proc: not for every call. */
 void host_identity_read(struct host_identity *identity);
 
 /* Are both known, and equal in everything? */
