@@ -83,7 +83,7 @@ static void leave_standard(struct context *ctx)
 }
 
 /* Who joined a thread that ended saw its last act, and the kernel may still be about to bury it. */
-static void await_helper(const struct context *ctx)
+static void await_helper(struct context *ctx)
 {
 	const struct timespec pause = { .tv_nsec = PAUSE_NS };
 	int tid = (int)fs_load_relaxed(&ctx->helper.tid);
@@ -93,10 +93,11 @@ static void await_helper(const struct context *ctx)
 		sys_nanosleep(&pause);
 		waited += PAUSE_NS;
 	}
+	fs_store_relaxed(&ctx->helper.tid, 0); /* another thread may have its number from now on */
 }
 
 /* A thread that exec ends may be in the middle of a change to the stack. */
-static bool is_single(const struct context *ctx)
+static bool is_single(struct context *ctx)
 {
 	const struct timespec pause = { .tv_nsec = PAUSE_NS };
 	struct stat st;
@@ -105,8 +106,10 @@ static bool is_single(const struct context *ctx)
 	for (unsigned i = 0; i < END_WAITS; i++) {
 		if (stat("/proc/self/task", &st) < 0)
 			return false;
-		if (st.st_nlink == 3) /* a folder for each thread, and two names */
+		if (st.st_nlink <= 3) /* a folder for each thread, and two names */
 			return true;
+		if (st.st_nlink > 4)
+			return false;
 		sys_nanosleep(&pause);
 	}
 	return false;
@@ -206,11 +209,6 @@ static bool keep_open(int *fd, void *arg)
 	return false;
 }
 
-static bool close_in_exec(int *fd, void *arg)
-{
-	sys_fcntl(*fd, F_SETFD, FD_CLOEXEC);
-	return false;
-}
 
 /* The record's descriptor, or -errno. */
 static int pass(struct context *ctx, struct exec_record *r, const uint8_t build[HOST_PROGRAM_BUILD])
@@ -270,7 +268,7 @@ void exec_take_back(struct context *ctx, int record)
 {
 	ctx->executing = false;
 	sys_close(record);
-	context_fd_each_of_stack(ctx, close_in_exec, NULL);
+	context_fd_each_of_stack(ctx, context_fd_close_in_exec, NULL);
 	if (!context_lock(ctx))
 		return;
 	ctx->stack->proc[ctx->slot].passed = 0;
@@ -291,7 +289,7 @@ static struct exec_record *read_record(int fd, const uint8_t build[HOST_PROGRAM_
 	struct exec_record *r = mem_private(EXEC_RECORD_MAX);
 	ssize_t len = r ? exec_record_read(fd, r, EXEC_RECORD_MAX) : -1;
 
-	if (len >= 0 && exec_record_is_good(r, (size_t)len, build, (uint32_t)sys_getpid()))
+	if (len >= 0 && exec_record_is_good(r, (size_t)len, build))
 		return r;
 	if (r)
 		sys_munmap(r, EXEC_RECORD_MAX);
@@ -351,6 +349,10 @@ static void enter_descriptors(struct context *ctx, const struct exec_record *r)
 /* The options are the new program's. */
 static void heed_options(struct context *ctx)
 {
+	if (!ctx->config.helper && context_lock(ctx)) {
+		ctx->stack->tcp.config.hold_acks = false; /* nobody would say them while the program computes */
+		context_unlock(ctx);
+	}
 	for (int fd = 0; !ctx->config.accelerate && fd <= ctx->fds.highest; fd++)
 		if (fd_kind_is_sock(fd_kind_of(&ctx->fds, fd)))
 			lifecycle_to_kernel(ctx, fd, FS_REASON_disabled, NULL);
@@ -385,7 +387,8 @@ struct context *exec_take_up(int number, const uint8_t build[HOST_PROGRAM_BUILD]
 	for (uint32_t i = 0; i < r->n; i++)
 		if (r->entry[i].kind == FD_OURS)
 			sys_fcntl(r->entry[i].fd, F_SETFD, FD_CLOEXEC);
-	ctx = context_take_up(libc_ppoll, r);
+	/* A child that another library's constructor made has copies, and no part in it. */
+	ctx = r->pid == (uint32_t)sys_getpid() ? context_take_up(libc_ppoll, r) : NULL;
 	if (ctx) {
 		go_on(ctx, r);
 		context_taken_up(ctx);

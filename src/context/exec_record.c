@@ -8,6 +8,9 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "host/mem.h"
 #include "socket/epoll.h"
@@ -22,8 +25,13 @@ enum {
 
 int exec_record_write(const struct exec_record *r, int fd_floor)
 {
-	int fd = sys_fd_raise(sys_memfd_create("fsock-exec", MFD_CLOEXEC | MFD_ALLOW_SEALING), fd_floor);
+	struct rlimit limit;
+	int fd;
 
+	/* Beyond it the kernel would send SIGXFSZ, which ends the program. */
+	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && r->bytes > limit.rlim_cur)
+		return -EFBIG;
+	fd = sys_fd_raise(sys_memfd_create("fsock-exec", MFD_CLOEXEC | MFD_ALLOW_SEALING), fd_floor);
 	if (fd < 0)
 		return fd;
 	if (sys_write(fd, r, r->bytes) == (ssize_t)r->bytes && sys_fcntl(fd, F_ADD_SEALS, SEALS) == 0)
@@ -35,10 +43,14 @@ int exec_record_write(const struct exec_record *r, int fd_floor)
 ssize_t exec_record_read(int fd, void *r, size_t room)
 {
 	int seals = sys_fcntl(fd, F_GET_SEALS, 0);
+	struct stat st;
 
 	/* The kernel may have added some of its own (vm.memfd_noexec). */
 	if (seals < 0 || (seals & SEALS) != SEALS)
 		return -EINVAL;
+	/* Who made it: not one of whom a program of other rights has its descriptors and environment. */
+	if (fstat(fd, &st) < 0 || st.st_uid != geteuid())
+		return -EPERM;
 	return sys_pread(fd, r, room, 0);
 }
 
@@ -89,11 +101,11 @@ static bool are_numbers(const struct exec_record *r)
 	return good;
 }
 
-bool exec_record_is_good(const void *bytes, size_t len, const uint8_t build[HOST_PROGRAM_BUILD], uint32_t pid)
+bool exec_record_is_good(const void *bytes, size_t len, const uint8_t build[HOST_PROGRAM_BUILD])
 {
 	const struct exec_record *r = bytes;
 
-	if (len < sizeof(*r) || r->magic != EXEC_RECORD_MAGIC || r->bytes != len || r->pid != pid ||
+	if (len < sizeof(*r) || r->magic != EXEC_RECORD_MAGIC || r->bytes != len ||
 	    memcmp(r->build, build, HOST_PROGRAM_BUILD) != 0)
 		return false;
 	if (r->key == 0 || r->mapped == 0 || r->mapped > MEM_RINGS_OFFSET || r->arena_slot >= MEM_SLOTS ||

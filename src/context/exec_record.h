@@ -67,7 +67,7 @@ int exec_record_write(const struct exec_record *r, int fd_floor);
  * exec_record_write(). */
 ssize_t exec_record_read(int fd, void *r, size_t room);
 
-/* Are these @len bytes a record for process @pid of the library built as @build? */
-bool exec_record_is_good(const void *bytes, size_t len, const uint8_t build[HOST_PROGRAM_BUILD], uint32_t pid);
+/* Are these @len bytes a record of the library built as @build? Of which process it says itself. */
+bool exec_record_is_good(const void *bytes, size_t len, const uint8_t build[HOST_PROGRAM_BUILD]);
 
 #endif

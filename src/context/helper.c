@@ -325,6 +325,8 @@ void helper_stop(struct context *ctx)
 
 	if (fs_load_acquire(ctx->alive) == CONTEXT_BORN)
 		context_after_fork(ctx); /* it stayed with the parent */
+	if (fs_load_relaxed(&ctx->stack->lock.owner) == context_tid())
+		return; /* in a signal handler: the helper may wait for what this thread has */
 	if (context_is_borrowed(ctx) || !fs_compare_exchange(&ctx->helper.state, &running, STATE_CHANGING))
 		return;
 	fs_store_release(&ctx->helper.stop, true);

@@ -23,7 +23,8 @@
 /* Have one, if the stack has connections or listeners; a load where it runs already. No lock. Any thread. */
 void helper_want(struct context *ctx);
 
-/* It ends, and is gone from the process. No lock. helper_want() starts another one. */
+/* It ends, and is gone from the process. No lock; nothing happens in a signal handler that interrupted who has it.
+ * helper_want() starts another one. */
 void helper_stop(struct context *ctx);
 
 /* The same for good. */

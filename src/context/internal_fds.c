@@ -60,6 +60,12 @@ static bool for_each(struct context *ctx, visit_fn *visit, void *arg)
 		(ctx->policy->tables[1] >= 0 && visit(&ctx->policy->tables[1], arg)));
 }
 
+bool context_fd_close_in_exec(int *fd, void *arg)
+{
+	sys_fcntl(*fd, F_SETFD, FD_CLOEXEC);
+	return false;
+}
+
 bool context_fd_stays_open(int fd)
 {
 	int flags = sys_fcntl(fd, F_GETFD, 0);

@@ -25,6 +25,9 @@ bool context_fd_next_internal(struct context *ctx, unsigned from, unsigned last,
 typedef bool context_fd_visit_fn(int *fd, void *arg);
 bool context_fd_each_of_stack(struct context *ctx, context_fd_visit_fn *visit, void *arg);
 
+/* For it: the next program will not have that one. */
+bool context_fd_close_in_exec(int *fd, void *arg);
+
 /* Will a program that is executed have @fd? No lock needed. */
 bool context_fd_stays_open(int fd);
 

@@ -146,6 +146,9 @@ void context_let_go(struct context *ctx)
 
 static void after_fork(struct context *ctx)
 {
+	if (ctx->executing) /* a signal handler's child, whose own program is not passed what its parent's is */
+		context_fd_each_of_stack(ctx, context_fd_close_in_exec, NULL);
+	ctx->executing = false;
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		if (ctx->handle[i].ops)
 			ctx->handle[i].ops->fork_child(&ctx->handle[i]);
@@ -153,7 +156,6 @@ static void after_fork(struct context *ctx)
 	context_unwatch_owners(ctx);
 	helper_after_fork(ctx);
 	ctx->exiting = 0;
-	ctx->executing = false;
 	/* Threads, their sleep sets and the io_uring stayed behind. */
 	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
 		if (fd_kind_of(&ctx->fds, fd) != FD_OURS)
@@ -617,13 +619,9 @@ static void let_sets(struct context *ctx)
 /* Does a descriptor of this process's mean the socket of the record @r? */
 static bool has_socket_of(struct context *ctx, const struct stats_sock *r)
 {
-	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
-		const struct sock *s = context_live_sock(ctx, fd);
+	const struct sock *s = context_live_sock(ctx, r->fd);
 
-		if (s && s->record == r)
-			return true;
-	}
-	return false;
+	return s && s->record == r;
 }
 
 /* Records of the former program's are answered for by who has their sockets; of those that the kernel has nothing is known

@@ -535,9 +535,17 @@ static uint32_t *start_state(void)
 
 struct context *context_take_up(context_ppoll_fn *libc_ppoll, const struct exec_record *passed)
 {
+	uint32_t none = START_NONE;
+	struct context *ctx;
 	int reason;
 
-	return make_context(libc_ppoll, passed, &reason);
+	/* Another library's constructor may have been before. */
+	if (!fs_compare_exchange(start_state(), &none, (uint32_t)START_UNDER_WAY))
+		return NULL;
+	ctx = make_context(libc_ppoll, passed, &reason);
+	if (!ctx)
+		fs_store_release(start_state(), (uint32_t)START_NONE); /* it may have one of its own */
+	return ctx;
 }
 
 void context_taken_up(struct context *ctx)

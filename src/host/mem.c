@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "sys/sys.h"
 
@@ -80,7 +81,7 @@ int mem_attach(struct mem_arena *arena, int fd, unsigned slot, size_t len)
 	int ret;
 
 	if (slot >= MEM_SLOTS || len == 0 || len != page_up(len) || len > MEM_RINGS_OFFSET || fstat(fd, &st) < 0 ||
-	    (uint64_t)st.st_size < len)
+	    st.st_uid != geteuid() || (uint64_t)st.st_size < len)
 		return -EINVAL;
 	*arena = (struct mem_arena){
 		.base = (uint8_t *)(FSOCK_STACK_BASE + slot * MEM_SLOT_BYTES),

@@ -189,15 +189,14 @@ static bool keeps(unsigned capability, bool root)
 
 bool host_program_loses_rights(void)
 {
-	static const unsigned rights[] = { CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN };
 	uint64_t has = host_caps_effective();
 	bool root;
 
 	if (geteuid() != getuid() || getegid() != getgid())
 		return true; /* what a file gives it gave before */
 	root = getuid() == 0 && !(sys_call5(__NR_prctl, PR_GET_SECUREBITS, 0, 0, 0, 0) & SECBIT_NOROOT);
-	for (unsigned i = 0; i < FS_ARRAY_SIZE(rights); i++)
-		if ((has >> rights[i] & 1) && !keeps(rights[i], root))
+	for (unsigned right = 0; right <= CAP_LAST_CAP; right++)
+		if ((has >> right & 1) && !keeps(right, root))
 			return true;
 	return false;
 }

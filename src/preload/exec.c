@@ -98,6 +98,11 @@ static bool pass_on(struct context *ctx, struct order *o)
 	return true;
 }
 
+static bool is_searched(const struct order *o)
+{
+	return o->by == EXECVP || o->by == EXECVPE;
+}
+
 /* What comes of @o; *passing is the same by the function that takes file and environment. */
 static enum host_program_fate judge(const struct order *o, struct order *passing, char *path, size_t room)
 {
@@ -109,7 +114,7 @@ static enum host_program_fate judge(const struct order *o, struct order *passing
 	if (o->by == EXECVEAT)
 		return inherit_judge(o->dir, o->path, o->flags, o->envp);
 	passing->by = EXECVE;
-	if (o->by == EXECVP || o->by == EXECVPE) {
+	if (is_searched(o)) {
 		fate = inherit_find(o->path, path, room, &passing->path);
 		if (fate != HOST_PROGRAM_ALIKE)
 			return fate;
@@ -117,36 +122,47 @@ static enum host_program_fate judge(const struct order *o, struct order *passing
 	return inherit_judge(AT_FDCWD, passing->path, 0, o->envp);
 }
 
-/* Not in run(): a child of clone() may have a page of stack. */
-__attribute__((noinline)) static int run_here(struct context *home, const struct order *o)
+/* What the program has goes to the kernel before. */
+static int leave_and_execute(struct context *home, const struct order *o)
 {
-	enum host_program_fate fate = HOST_PROGRAM_OTHER;
-	char path[PATH_ROOM];
-	struct order passing;
-	enum exec_stake stake;
 	int saved = errno;
 
-	stake = exec_stake(home);
-	if (stake != EXEC_NOTHING)
-		fate = judge(o, &passing, path, sizeof(path));
-	errno = saved;
-	if (fate == HOST_PROGRAM_FAILS)
-		return execute(o);
-	if (fate == HOST_PROGRAM_ALIKE && stake == EXEC_GOES_ON && pass_on(home, &passing))
-		return -1;
 	before(home);
 	errno = saved;
 	return failed(home, execute(o));
 }
 
+/* Something is at stake. Not in run(): a child of clone(), or a handler, may have a page of stack. */
+__attribute__((noinline)) static int judge_and_execute(struct context *home, const struct order *o, bool goes_on)
+{
+	enum host_program_fate fate;
+	char path[PATH_ROOM];
+	struct order passing;
+	int saved = errno;
+
+	fate = judge(o, &passing, path, sizeof(path));
+	errno = saved;
+	if (fate == HOST_PROGRAM_FAILS)
+		return execute(o);
+	if (fate == HOST_PROGRAM_ALIKE && goes_on && pass_on(home, &passing) && !is_searched(o))
+		return -1; /* else libc may find another file, or a shell for it */
+	return leave_and_execute(home, o);
+}
+
 static int run(const struct order *o)
 {
-	struct context *home = fsock_context;
+	enum exec_stake stake;
+	struct context *home;
+	int saved = errno;
 
+	inherit_take_up();
+	home = fsock_context;
 	/* One that is only looked at is not executed. */
 	if (!home || context_is_borrowed(home) || (o->flags & AT_EXECVE_CHECK))
 		return execute(o);
-	return run_here(home, o);
+	stake = exec_stake(home);
+	errno = saved;
+	return stake == EXEC_NOTHING ? leave_and_execute(home, o) : judge_and_execute(home, o, stake == EXEC_GOES_ON);
 }
 
 FSOCK_EXPORT int execve(const char *path, char *const argv[], char *const envp[])

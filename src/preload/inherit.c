@@ -18,15 +18,16 @@
 
 enum { PATH_ROOM = 4096 };
 
-/* The value in @envp; NULL = it is not there. */
+/* The value in @envp, the last one as for ld.so; NULL = it is not there. */
 static const char *value_of(char *const envp[], const char *name)
 {
 	size_t len = strlen(name);
+	const char *value = NULL;
 
 	for (; envp && *envp; envp++)
 		if (strncmp(*envp, name, len) == 0 && (*envp)[len] == '=')
-			return *envp + len + 1;
-	return NULL;
+			value = *envp + len + 1;
+	return value;
 }
 
 /* Is the file of that name this library as it was built? */
@@ -37,7 +38,8 @@ static bool is_this(const char *path, size_t len)
 	bool same;
 	int fd;
 
-	if (len >= sizeof(name))
+	/* One without a folder is looked for along ld.so's paths, not here. */
+	if (len >= sizeof(name) || !memchr(path, '/', len))
 		return false;
 	memcpy(name, path, len);
 	name[len] = '\0';
@@ -54,6 +56,8 @@ static bool preloads_this(char *const envp[])
 	static const char between[] = ": "; /* ld.so(8) */
 	const char *list = value_of(envp, "LD_PRELOAD");
 
+	if (value_of(envp, "LD_TRACE_LOADED_OBJECTS")) /* ld.so names what it would load, and ends */
+		return false;
 	while (list && *list) {
 		size_t len = strcspn(list, between);
 
@@ -139,13 +143,18 @@ char **inherit_environment(char **to, char *const envp[], char word[INHERIT_WORD
 }
 
 /* Before the program's own constructors, and before it looks at its environment. */
-__attribute__((constructor(200))) static void take_up(void)
+__attribute__((constructor(200))) void inherit_take_up(void)
 {
-	const char *told = getenv(EXEC_RECORD_ENV);
+	static bool done;
 	uint8_t build[HOST_PROGRAM_BUILD];
 	int number, saved = errno;
+	const char *told;
 	char *end;
 
+	if (done)
+		return;
+	done = true;
+	told = getenv(EXEC_RECORD_ENV);
 	if (!told)
 		return;
 	number = (int)strtol(told, &end, 10);

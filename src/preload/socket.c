@@ -12,6 +12,7 @@
 #include "context/lifecycle.h"
 #include "context/process.h"
 #include "context/stream.h"
+#include "preload/inherit.h"
 #include "preload/leave.h"
 #include "preload/libc.h"
 #include "preload/process.h"
@@ -19,6 +20,7 @@
 
 void preload_opened(int fd, int domain, int type, int protocol)
 {
+	inherit_take_up();
 	lifecycle_opened(fd, domain, type, protocol, (context_ppoll_fn *)(void *)LIBC(ppoll));
 	preload_register_fork();
 	preload_leave_opened(fd);

@@ -244,6 +244,36 @@ def test_a_program_may_take_its_time_to_begin(pair, tmp_path, provider):
         other.close()
 
 
+# Before the library's own, which comes earlier in LD_PRELOAD.
+EARLY = """
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+__attribute__((constructor)) static void early(void)
+{
+	close(socket(AF_INET, SOCK_DGRAM, 0));
+}
+"""
+
+
+def test_another_librarys_constructor_has_a_socket_before(pair, tmp_path):
+    """What was passed is taken up by then: the program has one stack, the former one's."""
+    source, early = tmp_path / "early.c", tmp_path / "early.so"
+    source.write_text(EARLY)
+    subprocess.run(["gcc", "-shared", "-fPIC", source, "-o", early], check=True)
+    with executing(pair) as made:
+        made.do("listen")
+        peer = made.accept()
+        made.talk(peer, 50)
+        made.do("keep peer")
+        made.do("keep listener")
+        made.begin(f"execute late {early}")
+        made.talk(peer, 50)
+        assert_resumed(made, 1, 100)
+        assert all(is_shown_fast(made.pid, 2)), fsock.stat(made.pid)
+        peer.close()
+
+
 def test_what_is_queued_both_ways_arrives(pair):
     """Bytes that neither of the two had read in the moment of exec."""
     said = random.Random(2).randbytes(SIZE)
@@ -297,12 +327,11 @@ def test_nothing_of_fsocks_is_left_open(pair):
         peer.close()
 
 
-@pytest.mark.parametrize("kept", [("peer", "listener"), ()])
-@pytest.mark.parametrize("kind", ["absent", "folder", "forbidden", "long", "check"])
+# Where nothing is kept, what ends with the program is given to the kernel before an exec that may end it.
+@pytest.mark.parametrize("kind, kept", [(kind, kept) for kept in (("peer", "listener"), ()) for kind in (
+    "absent", "folder", "forbidden", "long", "check") if kept or kind != "long"])
 def test_an_exec_that_fails_changes_nothing(pair, kind, kept):
     """Whether it is known before that it will, or only when all has been prepared."""
-    if kind == "long" and not kept:
-        pytest.skip("what ends with the program is given to the kernel, where exec may end it")
     with executing(pair) as made:
         made.do("listen")
         peer = made.accept()
@@ -387,7 +416,7 @@ def _as_someone_else(folder):
     return path
 
 
-@pytest.mark.parametrize("target", ["static", "set-user-ID", "without LD_PRELOAD"])
+@pytest.mark.parametrize("target", ["static", "set-user-ID", "without LD_PRELOAD", "without a folder", "said twice", "listed"])
 def test_what_fsock_cannot_enter_goes_on_in_the_kernel(pair, program, target):
     """And gets nothing of fsock's."""
     with tempfile.TemporaryDirectory(prefix="fst-") as folder, contextlib.closing(Executing(pair)) as made:
@@ -400,8 +429,15 @@ def test_what_fsock_cannot_enter_goes_on_in_the_kernel(pair, program, target):
             made.begin(f"static {program('takes_over')}")
         elif target == "set-user-ID":
             made.begin(f"echo {_as_someone_else(folder)}")
+        elif target == "listed":  # by the dynamic linker, which ends then
+            made.begin("execute listed")
+            assert made.running.finish(GUARD).status == 0
+            peer.settimeout(GUARD)
+            assert peer.recv(1) == b"" and made.wire.resets() == []
+            return
         else:
-            made.begin("execute bare")
+            made.begin({"without LD_PRELOAD": "execute bare", "without a folder": "execute nameless",
+                        "said twice": "execute doubled"}[target])
             made.begin("talk 100")
         say(peer, 100)
         assert fsock_is_in(made.pid) == []

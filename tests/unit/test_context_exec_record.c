@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include <sys/resource.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -66,7 +67,7 @@ static int setup(void **state)
 
 static bool is_good(size_t len)
 {
-	return exec_record_is_good(&a, len, build, PID);
+	return exec_record_is_good(&a, len, build);
 }
 
 static void exec_record_is_good__what_was_written(void **state)
@@ -89,15 +90,14 @@ static void exec_record_is_good__of_its_own_length(void **state)
 	assert_false(is_good(length(ENTRIES) + 1));
 }
 
-static void exec_record_is_good__for_this_process_and_this_build(void **state)
+static void exec_record_is_good__for_this_build(void **state)
 {
 	uint8_t other[HOST_PROGRAM_BUILD];
 
-	assert_false(exec_record_is_good(&a, length(ENTRIES), build, PID + 1));
 	for (unsigned i = 0; i < HOST_PROGRAM_BUILD; i++) {
 		memcpy(other, build, sizeof(other));
 		other[i] ^= 1;
-		assert_false(exec_record_is_good(&a, length(ENTRIES), other, PID));
+		assert_false(exec_record_is_good(&a, length(ENTRIES), other));
 	}
 }
 
@@ -210,6 +210,30 @@ static void exec_record_read__only_of_what_nobody_changes(void **state)
 }
 
 /* As vm.memfd_noexec does. */
+/* Anybody can seal what he wrote. */
+static void exec_record_read__of_another_user(void **state)
+{
+	struct exec_record got;
+	int fd = exec_record_write(&a.r, 100);
+
+	assert_true(fd >= 0);
+	if (fchown(fd, geteuid() + 1, (gid_t)-1) < 0)
+		skip();
+	assert_int_equal(exec_record_read(fd, &got, sizeof(got)), -EPERM);
+	close(fd);
+}
+
+static void exec_record_write__beyond_the_limit_of_files(void **state)
+{
+	struct rlimit before, none;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	none = (struct rlimit){ .rlim_cur = 0, .rlim_max = before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	assert_int_equal(exec_record_write(&a.r, 100), -EFBIG);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+}
+
 static void exec_record_read__with_a_seal_more(void **state)
 {
 	static uint8_t got[sizeof(a)];
@@ -240,9 +264,11 @@ int main(void)
 		cmocka_unit_test_setup(exec_record_read__what_was_written, setup),
 		cmocka_unit_test_setup(exec_record_read__only_of_what_nobody_changes, setup),
 		cmocka_unit_test_setup(exec_record_read__with_a_seal_more, setup),
+		cmocka_unit_test_setup(exec_record_read__of_another_user, setup),
+		cmocka_unit_test_setup(exec_record_write__beyond_the_limit_of_files, setup),
 		cmocka_unit_test_setup(exec_record_is_good__what_was_written, setup),
 		cmocka_unit_test_setup(exec_record_is_good__of_its_own_length, setup),
-		cmocka_unit_test_setup(exec_record_is_good__for_this_process_and_this_build, setup),
+		cmocka_unit_test_setup(exec_record_is_good__for_this_build, setup),
 		cmocka_unit_test_setup(exec_record_is_good__with_places_that_there_are, setup),
 		cmocka_unit_test_setup(exec_record_is_good__with_objects_inside_the_memory, setup),
 		cmocka_unit_test_setup(exec_record_is_good__whatever_it_says, setup),

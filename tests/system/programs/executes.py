@@ -14,7 +14,9 @@ Does what lines of standard input say, and answers each with "done", or what wen
   become WHAT                                       is from then on another for the kernel, a little (see BECOME)
   execute [HOW]                                     this program again (bare: without LD_PRELOAD, off: with acceleration
                                                     switched off, threaded: while there is another thread, by: by
-                                                    another thread, late FILE: with FILE as another library to load)
+                                                    another thread, late FILE: with FILE as another library to load,
+                                                    nameless: LD_PRELOAD without a folder, doubled: an empty one behind
+                                                    it, listed: what ld.so would load)
   echo [PROGRAM]                                    PROGRAM (python) with ECHO, which says back what the peer says
   static PROGRAM                                    the same with takes_over
   child [USER]                                      the same in a child (of another user), whose peer it is from then on
@@ -176,6 +178,16 @@ class Program:
             env["FSOCK_ACCELERATE"] = "0"
         if "late" in words:
             env["LD_PRELOAD"] += ":" + words[-1]
+        if "listed" in words:
+            env["LD_TRACE_LOADED_OBJECTS"] = "1"
+        if "nameless" in words:
+            folder, env["LD_PRELOAD"] = os.path.split(env["LD_PRELOAD"])
+            os.chdir(folder)
+        if "doubled" in words:
+            said = [f"{name}={value}".encode() for name, value in env.items()] + [b"LD_PRELOAD="]
+            argv = [word.encode() for word in self._argv()]
+            ctypes.CDLL(None).execve(sys.executable.encode(), (ctypes.c_char_p * (len(argv) + 1))(*argv),
+                                     (ctypes.c_char_p * (len(said) + 1))(*said))
         if "threaded" in words:
             threading.Thread(target=threading.Event().wait, daemon=True).start()
         if "by" in words:
