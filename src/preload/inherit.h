@@ -16,8 +16,8 @@ enum host_program_fate inherit_judge(int dir, const char *path, int flags, char 
  * what it would find cannot be said. */
 enum host_program_fate inherit_find(const char *name, char *path, size_t room, const char **found);
 
-/* Go on with what this program was passed, if it was passed something. Once, in a constructor of this library, or before that
- * where another one's opens a socket or executes a program. */
+/* Go on with what this program was passed, if it was passed something. Once, in a constructor of this library, or before
+ * that where another one opens a socket or executes a program. */
 void inherit_take_up(void);
 
 enum { INHERIT_WORD = 32 /* bytes of EXEC_RECORD_ENV with its value */ };
