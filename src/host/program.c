@@ -128,20 +128,33 @@ bool host_program_build(int fd, uint8_t id[HOST_PROGRAM_BUILD])
 }
 
 /* The linker's, where the file begins in memory. */
-extern const Elf64_Ehdr __ehdr_start __attribute__((visibility("hidden")));
+extern const uint8_t __ehdr_start[] __attribute__((visibility("hidden")));
+
+static void own_phdr(unsigned i, Elf64_Phdr *p)
+{
+	Elf64_Ehdr head;
+
+	memcpy(&head, __ehdr_start, sizeof(head));
+	*p = (Elf64_Phdr){ .p_type = PT_NULL };
+	if (i < head.e_phnum)
+		memcpy(p, __ehdr_start + head.e_phoff + i * sizeof(*p), sizeof(*p));
+}
 
 bool host_program_own_build(uint8_t id[HOST_PROGRAM_BUILD])
 {
-	const uint8_t *start = (const uint8_t *)&__ehdr_start;
-	const Elf64_Phdr *p = (const Elf64_Phdr *)(start + __ehdr_start.e_phoff);
 	uint64_t first = 0; /* address in the file of what lies at its begin */
+	Elf64_Phdr p;
 
-	for (unsigned i = 0; i < __ehdr_start.e_phnum; i++)
-		if (p[i].p_type == PT_LOAD && p[i].p_offset == 0)
-			first = p[i].p_vaddr;
-	for (unsigned i = 0; i < __ehdr_start.e_phnum; i++)
-		if (p[i].p_type == PT_NOTE && find_build(start + (p[i].p_vaddr - first), p[i].p_filesz, id))
+	for (unsigned i = 0; i < MAX_PHDRS; i++) {
+		own_phdr(i, &p);
+		if (p.p_type == PT_LOAD && p.p_offset == 0)
+			first = p.p_vaddr;
+	}
+	for (unsigned i = 0; i < MAX_PHDRS; i++) {
+		own_phdr(i, &p);
+		if (p.p_type == PT_NOTE && find_build(__ehdr_start + (p.p_vaddr - first), p.p_filesz, id))
 			return true;
+	}
 	return false;
 }
 
