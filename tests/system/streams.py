@@ -41,16 +41,6 @@ def on_two_stacks(name, family):
     return family in FEWER and not name.endswith("_syscall")
 
 
-# A child that is killed may have been the last process of a second stack, whose rows then lead nowhere (decision 0036, at
-# its end): seen in one of fifty runs, and what came next on such a row was lost, too.
-NOT_ON_TWO_STACKS = ("stream_life/child_is_killed",)
-
-
-def claims_on(column, name, claims):
-    """What of @claims column @column runs."""
-    return {case: claim for case, claim in claims.items() if column != "S" or f"{name}/{case}" not in NOT_ON_TWO_STACKS}
-
-
 def claims_peer(name, case):
     """Does a peer on fsock have to keep its connections on the fast path?"""
     return not any(fnmatch.fnmatchcase(f"{name}/{case}", pattern) for pattern in PEER_TO_KERNEL)

@@ -77,7 +77,7 @@ def test_api_stream(stream_pairs, program, request, outcomes, stream_program):
     path, peer = program("api_" + name), program("api_stream_peer")
 
     def run(pair, column):
-        return streams.execute(pair, path, peer, streams.claims_on(column, name, claims), family, column)
+        return streams.execute(pair, path, peer, claims, family, column)
 
     # As in test_api: the two kernel columns side by side, the accelerated ones alone.
     with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -94,7 +94,7 @@ def test_api_stream(stream_pairs, program, request, outcomes, stream_program):
         ended = other.get("(end of the program)")
         if ended:
             bad.append(f"{column}, end of the program: status {ended.status}\n{ended.err}")
-        for case, claim in streams.claims_on(column, name, claims).items():
+        for case, claim in claims.items():
             wrong, used = judge(name, case, claim, kernel, other)
             bad += [f"--- {case}, column {column}\n" + "\n".join(wrong)] if wrong else []
             if column in "MA" and not wrong:
