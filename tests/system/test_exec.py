@@ -97,6 +97,15 @@ class Executing:
         say(peer, count)
         self.answered()
 
+    def serve(self, count, *kept):
+        """A peer that connected and has heard @count things back; what is named in @kept goes along with exec."""
+        self.do("listen")
+        peer = self.accept()
+        self.talk(peer, count)
+        for name in kept:
+            self.do(f"keep {name}")
+        return peer
+
     def counters(self):
         return fsock.counters(self.pid)
 
@@ -144,9 +153,7 @@ def is_shown_fast(pid, count):
 def test_a_program_goes_on_with_what_it_was_passed(pair, family, provider):
     """Listener and connection, twice; alone on its stack, so that nobody else holds what it does."""
     with executing(pair, family, provider=provider) as made:
-        made.do("listen")
-        peer = made.accept()
-        made.talk(peer, 50)
+        peer = made.serve(50)
         for _ in range(2):
             made.do("keep listener")
             made.do("keep peer")
@@ -217,11 +224,7 @@ def test_a_program_may_take_its_time_to_begin(pair, tmp_path, provider):
     late = tmp_path / "late"
     os.mkfifo(late)
     with executing(pair, provider=provider) as made:
-        made.do("listen")
-        peer = made.accept()
-        made.talk(peer, 50)
-        made.do("keep peer")
-        made.do("keep listener")
+        peer = made.serve(50, "peer", "listener")
         made.begin(f"execute late {late}")
         made.begin("talk 20")
         peer.sendall(b"%9d" % 0)
@@ -262,11 +265,7 @@ def test_another_librarys_constructor_has_a_socket_before(pair, tmp_path):
     source.write_text(EARLY)
     subprocess.run(["gcc", "-shared", "-fPIC", source, "-o", early], check=True)
     with executing(pair) as made:
-        made.do("listen")
-        peer = made.accept()
-        made.talk(peer, 50)
-        made.do("keep peer")
-        made.do("keep listener")
+        peer = made.serve(50, "peer", "listener")
         made.begin(f"execute late {early}")
         made.talk(peer, 50)
         assert_resumed(made, 1, 100)
@@ -299,10 +298,7 @@ def test_what_is_queued_both_ways_arrives(pair):
 def test_what_does_not_go_along_ends(pair):
     """By FIN, as the kernel closes it."""
     with executing(pair) as made:
-        made.do("listen")
-        first = made.accept()
-        made.talk(first, 10)
-        made.do("keep listener")
+        first = made.serve(10, "listener")
         made.begin("execute")
         assert first.recv(1) == b""
         first.close()
@@ -316,10 +312,7 @@ def test_what_does_not_go_along_ends(pair):
 def test_nothing_of_fsocks_is_left_open(pair):
     """What was passed on is close-on-exec again; another program has what this one keeps, a pipe, and ls's folder."""
     with executing(pair) as made:
-        made.do("listen")
-        peer = made.accept()
-        made.talk(peer, 10)
-        made.do("keep peer")
+        peer = made.serve(10, "peer")
         made.begin("execute")
         made.talk(peer, 50)
         assert len(made.do("numbers")[0].split()) == 3
@@ -333,11 +326,7 @@ def test_nothing_of_fsocks_is_left_open(pair):
 def test_an_exec_that_fails_changes_nothing(pair, kind, kept):
     """Whether it is known before that it will, or only when all has been prepared."""
     with executing(pair) as made:
-        made.do("listen")
-        peer = made.accept()
-        made.talk(peer, 50)
-        for name in kept:
-            made.do(f"keep {name}")
+        peer = made.serve(50, *kept)
         before = made.do("numbers")
         for _ in range(3):
             made.do(f"fail {kind}")
@@ -421,10 +410,7 @@ def test_what_fsock_cannot_enter_goes_on_in_the_kernel(pair, program, target):
     """And gets nothing of fsock's."""
     with tempfile.TemporaryDirectory(prefix="fst-") as folder, contextlib.closing(Executing(pair)) as made:
         os.chmod(folder, 0o755)
-        made.do("listen")
-        peer = made.accept()
-        made.talk(peer, 50)
-        made.do("keep peer")
+        peer = made.serve(50, "peer")
         if target == "static":
             made.begin(f"static {program('takes_over')}")
         elif target == "set-user-ID":
@@ -449,10 +435,7 @@ def test_what_fsock_cannot_enter_goes_on_in_the_kernel(pair, program, target):
 def test_who_is_another_than_the_maker_of_the_stack_passes_nothing_on(pair, what):
     """Whether or not the library was told: connections go on in the kernel, and nothing of fsock's is left open."""
     with contextlib.closing(Executing(pair)) as made:
-        made.do("listen")
-        peer = made.accept()
-        made.talk(peer, 50)
-        made.do("keep peer")
+        peer = made.serve(50, "peer")
         made.do(f"become {what}")
         made.talk(peer, 50)
         made.execute()
@@ -481,10 +464,7 @@ def test_who_became_another_user_after_exec_executes_again(pair, forks):
     """As setpriv, and runuser in a child, do on the way to the program: connections may not move any more then, and go
     before."""
     with contextlib.closing(Executing(pair)) as made:
-        made.do("listen")
-        peer = made.accept()
-        made.talk(peer, 50)
-        made.do("keep peer")
+        peer = made.serve(50, "peer")
         made.execute()
         made.talk(peer, 50)
         assert_resumed(made, 1, 100)
@@ -506,11 +486,7 @@ def test_who_became_another_user_after_exec_executes_again(pair, forks):
 
 def test_children_of_vfork_execute_untouched(pair):
     with executing(pair) as made:
-        made.do("listen")
-        peer = made.accept()
-        made.talk(peer, 20)
-        made.do("keep peer")
-        made.do("keep listener")
+        peer = made.serve(20, "peer", "listener")
         for _ in range(3):
             made.do("spawn")
             made.talk(peer, 20)
@@ -546,10 +522,7 @@ def test_several_stacks_go_on_in_the_kernel():
 def test_what_is_not_to_be_fast_goes_on_in_the_kernel(pair, how, resumed):
     """By options of the new program's, or because another thread may be in the middle of a change when exec ends it."""
     with contextlib.closing(Executing(pair)) as made:
-        made.do("listen")
-        peer = made.accept()
-        made.talk(peer, 50)
-        made.do("keep peer")
+        peer = made.serve(50, "peer")
         made.begin(f"execute {how}")
         made.talk(peer, 100)
         seen = made.counters()
@@ -567,9 +540,7 @@ def test_a_record_that_is_none(pair, told):
         junk.flush()
         word = str(junk.fileno()) if told == "junk" else told
         with executing(pair, env={"FSOCK_INHERITED": word}, fds=[junk.fileno()]) as made:
-            made.do("listen")
-            peer = made.accept()
-            made.talk(peer, 20)
+            peer = made.serve(20)
             assert_resumed(made, 0, 20)
             made.do("keep peer")
             made.begin("execute")
@@ -585,10 +556,7 @@ def test_where_the_kernel_seals_memfds_itself(pair):
     if not os.path.exists("/proc/sys/vm/memfd_noexec"):
         pytest.skip("the kernel has no vm.memfd_noexec")
     with executing(pair, first=first) as made:
-        made.do("listen")
-        peer = made.accept()
-        made.talk(peer, 50)
-        made.do("keep peer")
+        peer = made.serve(50, "peer")
         made.execute()
         made.talk(peer, 50)
         assert_resumed(made, 1, 100)
