@@ -52,6 +52,11 @@ uint64_t host_userns_inode(void)
 	return inode_of("/proc/thread-self/ns/user");
 }
 
+bool host_pidns_changes(void)
+{
+	return inode_of("/proc/self/ns/pid") != inode_of("/proc/self/ns/pid_for_children");
+}
+
 bool host_time_changes(void)
 {
 	/* Both are 0 before Linux 5.6, where time is the same everywhere. */

@@ -21,6 +21,9 @@ uint64_t host_pidns_inode(void);
 /* And of the calling thread's namespace of users. */
 uint64_t host_userns_inode(void);
 
+/* Will its children be in another PID namespace than it is (unshare(CLONE_NEWPID))? Also while there is none yet. */
+bool host_pidns_changes(void);
+
 /* Will its next program's clocks be others (unshare(CLONE_NEWTIME))? */
 bool host_time_changes(void);
 

@@ -8,20 +8,19 @@
 #include "host/trial.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/prctl.h>
 #include <linux/wait.h>
 #include <netinet/in.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #include "base/err.h"
 #include "host/caps.h"
+#include "host/netns.h"
 #include "sys/sys.h"
 
-enum { FAMILY_XDP = 44, NAME_BYTES = 64 };
+enum { FAMILY_XDP = 44 };
 
 /* Never valid together. Calls that would do something with them (fork, exit, kill, munmap) are not tried. */
 static const long tried[] = {
@@ -73,20 +72,7 @@ static void try_all(void)
 /* Would a child be the first of a namespace that the program made for its own children, or could that not be said? */
 static bool is_first_of_namespace(void)
 {
-	static const char *const names[][2] = { { "/proc/self/ns/pid", "/proc/self/ns/pid_for_children" },
-						{ "/proc/self/ns/time", "/proc/self/ns/time_for_children" } };
-
-	for (size_t i = 0; i < FS_ARRAY_SIZE(names); i++) {
-		char here[NAME_BYTES], there[NAME_BYTES];
-		int n = sys_readlinkat(AT_FDCWD, names[i][0], here, sizeof(here));
-
-		if (n == -ENOENT && i > 0)
-			continue; /* before Linux 5.6 time was one */
-		if (n < 0 || sys_readlinkat(AT_FDCWD, names[i][1], there, sizeof(there)) != n ||
-		    memcmp(here, there, (size_t)n) != 0)
-			return true;
-	}
-	return false;
+	return !host_pidns_inode() || host_pidns_changes() || host_time_changes();
 }
 
 /* The program hears nothing of it: it has no signal for its end. */
