@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,19 +24,15 @@ enum {
 
 int exec_record_write(const struct exec_record *r, int fd_floor)
 {
-	struct rlimit limit;
-	int fd;
+	int fd = sys_fd_raise(sys_memfd_create("fsock-exec", MFD_CLOEXEC | MFD_ALLOW_SEALING), fd_floor), ret;
 
-	/* Beyond it the kernel would send SIGXFSZ, which ends the program. */
-	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && r->bytes > limit.rlim_cur)
-		return -EFBIG;
-	fd = sys_fd_raise(sys_memfd_create("fsock-exec", MFD_CLOEXEC | MFD_ALLOW_SEALING), fd_floor);
 	if (fd < 0)
 		return fd;
-	if (sys_write(fd, r, r->bytes) == (ssize_t)r->bytes && sys_fcntl(fd, F_ADD_SEALS, SEALS) == 0)
+	ret = mem_resize(fd, r->bytes);
+	if (ret == 0 && sys_write(fd, r, r->bytes) == (ssize_t)r->bytes && sys_fcntl(fd, F_ADD_SEALS, SEALS) == 0)
 		return fd;
 	sys_close(fd);
-	return -ENOSPC;
+	return ret < 0 ? ret : -ENOSPC;
 }
 
 ssize_t exec_record_read(int fd, void *r, size_t room)

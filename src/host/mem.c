@@ -41,11 +41,10 @@ static int map_range(struct mem_arena *arena, size_t from, size_t to)
 	return 0;
 }
 
-static int resize(int fd, size_t len)
+int mem_resize(int fd, size_t len)
 {
 	struct rlimit limit;
 
-	/* Beyond it the kernel would send SIGXFSZ, which ends the program. */
 	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && len > limit.rlim_cur)
 		return -EFBIG;
 	return sys_ftruncate(fd, (int64_t)len);
@@ -59,7 +58,7 @@ int mem_create(struct mem_arena *arena, const char *name, size_t len, int fd_flo
 	arena->fd = sys_fd_raise(sys_memfd_create(name, MFD_CLOEXEC), fd_floor);
 	if (arena->fd < 0)
 		return arena->fd;
-	ret = resize(arena->fd, len);
+	ret = mem_resize(arena->fd, len);
 	for (arena->slot = 0; ret == 0 && arena->slot < MEM_SLOTS; arena->slot++) {
 		arena->base = (uint8_t *)(FSOCK_STACK_BASE + arena->slot * MEM_SLOT_BYTES);
 		ret = map_range(arena, 0, len);
@@ -103,7 +102,7 @@ int mem_grow(struct mem_arena *arena, size_t len, void **at)
 
 	if (to > MEM_RINGS_OFFSET)
 		return -ENOMEM;
-	ret = resize(arena->fd, to);
+	ret = mem_resize(arena->fd, to);
 	if (ret < 0)
 		return ret;
 	ret = map_range(arena, from, to);

@@ -38,6 +38,10 @@ struct mem_arena {
  */
 int mem_create(struct mem_arena *arena, const char *name, size_t len, int fd_floor);
 
+/* Give the memfd @fd @len bytes. -EFBIG: beyond RLIMIT_FSIZE, where the kernel would send SIGXFSZ, which ends the
+ * program; -errno. */
+int mem_resize(int fd, size_t len);
+
 /*
  * Map the arena that another program left in this process, @len bytes of the memfd @fd, in the slot it has. @fd is the
  * arena's then. -EEXIST: that place is taken; -EINVAL: no such memory.
