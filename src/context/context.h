@@ -85,13 +85,12 @@ struct context {
 	struct {	       /* the thread that goes on while the program computes (helper.h) */
 		uint32_t state;	       /* whether there is one */
 		bool stop;
-		bool begun;	       /* it has come to code of ours */
 		bool follows;	       /* libc's setuid() and its like reach it: nobody ends it before */
 		int kick, epfd;	       /* eventfd that wakes it, set of the ports' descriptors; 0 = none */
 		uint32_t ports_serial; /* of the stack, when epfd was brought up to date */
 		uint32_t holder, looks; /* who had the lock when it last wanted it, and how often in a row */
 		uint64_t held_back;    /* how often frames or bytes were (turn.h), when it looked last */
-		uint32_t tid;	       /* of the last one, also when it has ended; 0 = there was none */
+		uint32_t tid;	       /* of the last one, also when it has ended; 0 = none has begun */
 		fs_ns next_look;    /* when it looks next for processes that are gone */
 		fs_ns until;	       /* it looks again by then; 0 = at once, or there is none. Lock held */
 		pthread_t thread;

@@ -34,23 +34,13 @@ enum {
 
 /* --- before --- */
 
-static bool inherits_fast(struct context *ctx, int from)
+/* From the number @from on, a socket on the fast path; one that the new program will have, if @inherited. */
+static bool has_fast(struct context *ctx, int from, bool inherited)
 {
 	for (int fd = from; fd <= ctx->fds.highest; fd++) {
 		const struct sock *s = context_live_sock(ctx, fd);
 
-		if (s && s->way == SOCK_FAST && context_fd_stays_open(fd))
-			return true;
-	}
-	return false;
-}
-
-static bool has_fast(struct context *ctx)
-{
-	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
-		const struct sock *s = context_live_sock(ctx, fd);
-
-		if (s && s->way == SOCK_FAST)
+		if (s && s->way == SOCK_FAST && (!inherited || context_fd_stays_open(fd)))
 			return true;
 	}
 	return false;
@@ -64,9 +54,9 @@ enum exec_stake exec_stake(struct context *home)
 	CONTEXT_EACH(o, home) {
 		if (stake == EXEC_GOES_ON || !context_lock(o))
 			continue;
-		if (inherits_fast(o, 0))
+		if (has_fast(o, 0, true))
 			stake = EXEC_GOES_ON;
-		else if (has_fast(o))
+		else if (has_fast(o, 0, false))
 			stake = EXEC_ENDS;
 		context_leave(o);
 	}
@@ -209,7 +199,6 @@ static bool keep_open(int *fd, void *arg)
 	return false;
 }
 
-
 /* The record's descriptor, or -errno. */
 static int pass(struct context *ctx, struct exec_record *r, const uint8_t build[HOST_PROGRAM_BUILD])
 {
@@ -228,15 +217,15 @@ static int pass(struct context *ctx, struct exec_record *r, const uint8_t build[
 	return fd;
 }
 
-/* Is there something to go on with, and is it this process's to drive? The network may be another one than the ports are
- * in, and the clock than timers are set by. */
+/* Is there something to go on with, and is it this process's to drive? The network may be another one than the ports
+ * are in, and the clock than timers are set by. */
 static bool may_go_on(struct context *ctx)
 {
 	bool may;
 
 	if (host_netns_inode() != ctx->netns || host_time_changes() || !context_lock(ctx))
 		return false;
-	may = inherits_fast(ctx, STANDARD) && context_joined(ctx);
+	may = has_fast(ctx, STANDARD, true) && context_joined(ctx);
 	context_leave(ctx);
 	return may;
 }

@@ -6,7 +6,7 @@
  * library in the new program. It names descriptors by number, and objects by their address in the stack's memory, which
  * is the same in both.
  *
- * Does:     write and read that memfd; say whether bytes are such a record, and are for the one who asks.
+ * Does:     write and read that memfd; say whether bytes are such a record.
  * Does not: believe what only the stack or the kernel can say: whether objects live, and are what a number names.
  * Threads:  any.
  */
@@ -63,8 +63,8 @@ struct exec_record {
 /* A sealed memfd with @r in it, close-on-exec, at or above @fd_floor; or -errno. */
 int exec_record_write(const struct exec_record *r, int fd_floor);
 
-/* The @room bytes at @r get what is in the memfd @fd: how many, or -EINVAL where it is not sealed as by
- * exec_record_write(). */
+/* The @room bytes at @r get what is in the memfd @fd: how many; -EINVAL: it is not sealed as by exec_record_write();
+ * -EPERM: another user made it. */
 ssize_t exec_record_read(int fd, void *r, size_t room);
 
 /* Are these @len bytes a record of the library built as @build? Of which process it says itself. */

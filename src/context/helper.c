@@ -224,8 +224,7 @@ static void *run(void *arg)
 {
 	struct context *ctx = arg;
 
-	fs_store_release(&ctx->helper.begun, true);
-	fs_store_relaxed(&ctx->helper.tid, context_tid());
+	fs_store_release(&ctx->helper.tid, context_tid());
 	sys_call5(__NR_prctl, PR_SET_NAME, (long)"fsock-helper", 0, 0, 0);
 	drop_capabilities(ctx->helper.follows);
 	while (step(ctx))
@@ -265,7 +264,7 @@ static int start(struct context *ctx)
 	ctx->helper.ports_serial = ctx->stack->ports_serial - 1;
 	ctx->helper.until = 0;
 	fs_store_relaxed(&ctx->helper.stop, false);
-	fs_store_release(&ctx->helper.begun, false);
+	fs_store_release(&ctx->helper.tid, 0);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
 	/* Signals are the program's threads' affair; libc keeps its own two out of the set. */
@@ -345,7 +344,7 @@ void helper_await(const struct context *ctx)
 {
 	fs_ns end = host_clock_kernel() + BIRTH_NS;
 
-	while (fs_load_acquire(&ctx->helper.state) != STATE_NONE && !fs_load_acquire(&ctx->helper.begun) &&
+	while (fs_load_acquire(&ctx->helper.state) != STATE_NONE && !fs_load_acquire(&ctx->helper.tid) &&
 	       host_clock_kernel() < end)
 		sched_yield();
 }

@@ -130,14 +130,16 @@ bool host_program_build(int fd, uint8_t id[HOST_PROGRAM_BUILD])
 /* The linker's, where the file begins in memory. */
 extern const uint8_t __ehdr_start[] __attribute__((visibility("hidden")));
 
-static void own_phdr(unsigned i, Elf64_Phdr *p)
+/* False: there are no more. */
+static bool own_phdr(unsigned i, Elf64_Phdr *p)
 {
 	Elf64_Ehdr head;
 
 	memcpy(&head, __ehdr_start, sizeof(head));
-	*p = (Elf64_Phdr){ .p_type = PT_NULL };
-	if (i < head.e_phnum)
-		memcpy(p, __ehdr_start + head.e_phoff + i * sizeof(*p), sizeof(*p));
+	if (i >= head.e_phnum)
+		return false;
+	memcpy(p, __ehdr_start + head.e_phoff + i * sizeof(*p), sizeof(*p));
+	return true;
 }
 
 bool host_program_own_build(uint8_t id[HOST_PROGRAM_BUILD])
@@ -145,16 +147,12 @@ bool host_program_own_build(uint8_t id[HOST_PROGRAM_BUILD])
 	uint64_t first = 0; /* address in the file of what lies at its begin */
 	Elf64_Phdr p;
 
-	for (unsigned i = 0; i < MAX_PHDRS; i++) {
-		own_phdr(i, &p);
+	for (unsigned i = 0; own_phdr(i, &p); i++)
 		if (p.p_type == PT_LOAD && p.p_offset == 0)
 			first = p.p_vaddr;
-	}
-	for (unsigned i = 0; i < MAX_PHDRS; i++) {
-		own_phdr(i, &p);
+	for (unsigned i = 0; own_phdr(i, &p); i++)
 		if (p.p_type == PT_NOTE && find_build(__ehdr_start + (p.p_vaddr - first), p.p_filesz, id))
 			return true;
-	}
 	return false;
 }
 

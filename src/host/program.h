@@ -37,8 +37,8 @@ bool host_program_line(int fd, char line[HOST_PROGRAM_LINE + 1]);
 /* Would starting it change who we are, so that the dynamic linker runs in secure mode? @how gets the words. */
 bool host_program_is_secure(int fd, const char **how);
 
-/* Would the dynamic linker of a program that is executed now be in secure mode, or the program be without rights on
- * networks that this thread has, whatever the file? */
+/* Would the dynamic linker of a program that is executed now be in secure mode, or the program be without a capability
+ * that this thread has, whatever the file? */
 bool host_program_loses_rights(void);
 
 /* The build id of the ELF file @fd, and that of the program or library that this function is in. */
