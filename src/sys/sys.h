@@ -35,6 +35,7 @@ enum {
 
 union bpf_attr;
 struct epoll_event;
+struct statfs;
 
 /* inline definitions */
 
@@ -177,6 +178,11 @@ static inline int sys_readlinkat(int dir, const char *path, char *to, size_t len
 static inline int sys_ftruncate(int fd, int64_t len)
 {
 	return (int)sys_call2(__NR_ftruncate, fd, (long)len);
+}
+
+static inline int sys_fstatfs(int fd, struct statfs *fs)
+{
+	return (int)sys_call2(__NR_fstatfs, fd, (long)fs);
 }
 
 static inline int sys_memfd_create(const char *name, unsigned flags)

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * meet.c - abstract unix sockets of packets (SOCK_SEQPACKET): messages keep their bounds and order, and the death of
+ * either end is seen.
+ *
+ * A name reads "fsock/1/tcp/4/7f000001/6379/0": version, protocol, family, address, port, nth; behind a zero byte, and
+ * without one at its end. The wildcard's address is 0 of its family.
+ */
+#include "host/meet.h"
+
+#include <linux/magic.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/un.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "host/log.h"
+#include "host/mem.h"
+#include "sys/sys.h"
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
+#endif
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x0020
+#endif
+
+enum {
+	SOCKET_TYPE = SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC,
+	MEMORY_SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL,
+};
+
+/* Control data of one message: exactly @n descriptors (CMSG_LEN; CMSG_SPACE of an odd number has room for one more). */
+union control {
+	struct cmsghdr head;
+	char bytes[CMSG_SPACE(HOST_MEET_FDS * sizeof(int))];
+};
+
+/* The address of @name, and its length. */
+static socklen_t make_address(const struct host_meet_name *name, struct sockaddr_un *un)
+{
+	static const char digits[] = "0123456789abcdef";
+	bool is_any = ip_addr_is_any(&name->addr);
+	bool v6 = is_any ? name->v6 : !ip_addr_is_v4(&name->addr);
+	const size_t size = sizeof(un->sun_path) - 1; /* the longest name takes 58: nothing is cut */
+	char *text = un->sun_path + 1;
+	size_t len;
+
+	memset(un, 0, sizeof(*un));
+	un->sun_family = AF_UNIX;
+	len = host_format(text, size, "fsock/%d/%s/%s/", HOST_MEET_VERSION,
+			  name->protocol == IPPROTO_UDP ? "udp" : "tcp", v6 ? "6" : "4");
+	for (size_t i = v6 ? 0 : 12; i < sizeof(name->addr.b); i++) {
+		uint8_t byte = is_any ? 0 : name->addr.b[i];
+
+		text[len++] = digits[byte >> 4];
+		text[len++] = digits[byte & 15];
+	}
+	len += host_format(text + len, size - len, "/%u/%u", name->port, name->nth);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len);
+}
+
+/* @fd, or, if @ret says that what was tried with it failed, that error, and @fd is closed. */
+static int kept(int fd, int ret)
+{
+	if (ret >= 0)
+		return fd;
+	sys_close(fd);
+	return ret;
+}
+
+int host_meet_publish(const struct host_meet_name *name, int fd_floor)
+{
+	struct sockaddr_un un;
+	socklen_t len = make_address(name, &un);
+	int fd = sys_fd_raise(sys_socket(AF_UNIX, SOCKET_TYPE, 0), fd_floor);
+	int ret;
+
+	if (fd < 0)
+		return fd;
+	ret = sys_bind(fd, &un, len);
+	if (ret == 0)
+		ret = sys_listen(fd, HOST_MEET_BACKLOG);
+	return kept(fd, ret);
+}
+
+int host_meet_dial(const struct host_meet_name *name, int fd_floor)
+{
+	struct sockaddr_un un;
+	socklen_t len = make_address(name, &un);
+	int fd = sys_fd_raise(sys_socket(AF_UNIX, SOCKET_TYPE, 0), fd_floor);
+
+	return fd < 0 ? fd : kept(fd, sys_connect(fd, &un, len));
+}
+
+int host_meet_accept(int fd, int fd_floor)
+{
+	return sys_fd_raise(sys_accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), fd_floor);
+}
+
+int host_meet_peer(int fd, struct host_meet_peer *peer)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	int ret = sys_getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
+
+	if (ret < 0)
+		return ret;
+	if (len != sizeof(cred) || cred.uid == UINT32_MAX) /* the kernel's word for nobody */
+		return -ENOTCONN;
+	*peer = (struct host_meet_peer){ .pid = (uint32_t)cred.pid, .uid = cred.uid, .gid = cred.gid };
+	return 0;
+}
+
+int host_meet_send(int fd, const void *message, size_t len, const int *fds, unsigned n)
+{
+	union control control = { 0 };
+	struct iovec iov = { .iov_base = (void *)message, .iov_len = len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t ret;
+
+	/* One of no bytes could not be told from the end. */
+	if (len == 0 || n > HOST_MEET_FDS)
+		return -EINVAL;
+	if (n > 0) {
+		control.head.cmsg_level = SOL_SOCKET;
+		control.head.cmsg_type = SCM_RIGHTS;
+		control.head.cmsg_len = CMSG_LEN(n * sizeof(int));
+		memcpy(CMSG_DATA(&control.head), fds, n * sizeof(int));
+		msg.msg_control = &control;
+		msg.msg_controllen = CMSG_LEN(n * sizeof(int));
+	}
+	ret = sys_sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	/* Which of these it is depends on what the other end had read when it went. */
+	if (ret == -ECONNRESET || ret == -ENOTCONN || ret == -ECONNREFUSED)
+		return -EPIPE;
+	return ret < 0 ? (int)ret : 0;
+}
+
+/* Descriptors that came with @msg, into @fds, which has room for as many as the control data had. How many. */
+static unsigned take_fds(struct msghdr *msg, int *fds)
+{
+	unsigned n = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		size_t len = c->cmsg_len - CMSG_LEN(0);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		memcpy(fds + n, CMSG_DATA(c), len);
+		n += (unsigned)(len / sizeof(int));
+	}
+	return n;
+}
+
+/* Move each of @n descriptors to the floor. On failure all are closed. */
+static int raise_fds(int *fds, unsigned n, int fd_floor)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < n && ret == 0; i++) {
+		fds[i] = sys_fd_raise(fds[i], fd_floor); /* closes what it does not move */
+		if (fds[i] < 0)
+			ret = fds[i];
+	}
+	for (unsigned i = 0; ret < 0 && i < n; i++) {
+		if (fds[i] >= 0)
+			sys_close(fds[i]);
+	}
+	return ret;
+}
+
+int host_meet_receive(int fd, void *message, size_t len, int *fds, unsigned n, int fd_floor)
+{
+	union control control;
+	int came[HOST_MEET_FDS];
+	struct iovec iov = { .iov_base = message, .iov_len = len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	unsigned n_came;
+	ssize_t ret;
+
+	if (len == 0 || n > HOST_MEET_FDS)
+		return -EINVAL;
+	/* With room for just so many the kernel itself drops the others, and says so. */
+	if (n > 0) {
+		msg.msg_control = &control;
+		msg.msg_controllen = CMSG_LEN(n * sizeof(int));
+	}
+	ret = sys_recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (ret < 0)
+		return (int)ret;
+	n_came = n > 0 ? take_fds(&msg, came) : 0;
+	if ((size_t)ret != len || n_came != n || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+		for (unsigned i = 0; i < n_came; i++)
+			sys_close(came[i]);
+		return ret == 0 ? -ECONNRESET : -EPROTO;
+	}
+	ret = raise_fds(came, n, fd_floor);
+	if (ret == 0 && n > 0)
+		memcpy(fds, came, n * sizeof(int));
+	return (int)ret;
+}
+
+int host_meet_memory(const char *name, size_t len, int fd_floor)
+{
+	int fd, ret;
+
+	if (len == 0)
+		return -EINVAL;
+	/* Hosts may demand that such memory never be executed (vm.memfd_noexec); kernels before 6.3 do not know it. */
+	fd = sys_memfd_create(name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+	if (fd == -EINVAL)
+		fd = sys_memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	fd = sys_fd_raise(fd, fd_floor);
+	if (fd < 0)
+		return fd;
+	ret = mem_resize(fd, len);
+	if (ret == 0)
+		ret = sys_fcntl(fd, F_ADD_SEALS, MEMORY_SEALS);
+	return kept(fd, ret);
+}
+
+int64_t host_meet_memory_len(int fd)
+{
+	int seals = sys_fcntl(fd, F_GET_SEALS, 0), mode = sys_fcntl(fd, F_GETFL, 0);
+	struct statfs fs;
+	int64_t len;
+
+	/* No other seal but that against execution: one against writing would let no side map it. */
+	if (seals < 0 || (seals & ~F_SEAL_EXEC) != MEMORY_SEALS || mode < 0 || (mode & O_ACCMODE) != O_RDWR)
+		return -EPROTO;
+	/* Huge pages have seals too, but touching them is SIGBUS where there are none left. */
+	if (sys_fstatfs(fd, &fs) < 0 || fs.f_type != TMPFS_MAGIC)
+		return -EPROTO;
+	len = sys_lseek(fd, 0, SEEK_END); /* the position is nobody's */
+	return len > 0 ? len : -EPROTO;
+}
