@@ -343,7 +343,7 @@ static void link_init(struct ends *e, void *arena, unsigned side, uint32_t order
 				       .agreed = agree(order) };
 	size_t len = (local_link_len(&config.agreed) + FS_CACHE_LINE - 1) & ~(size_t)(FS_CACHE_LINE - 1);
 
-	e->link = local_link_init(aligned_alloc(FS_CACHE_LINE, len), &config);
+	e->link = local_link_init(memset(aligned_alloc(FS_CACHE_LINE, len), 0, len), &config);
 	local_listener_init(&e->listener, SLOTS, NULL);
 }
 

@@ -473,7 +473,7 @@ uint32_t local_inq(struct local_conn *conn)
 
 uint64_t local_outq(const struct local_conn *conn)
 {
-	return local_tx_unread(&conn->tx);
+	return conn->state == LOCAL_OVER ? 0 : local_tx_unread(&conn->tx);
 }
 
 bool local_at_mark(struct local_conn *conn)
@@ -687,4 +687,15 @@ uint32_t local_conn_wait(struct local_conn *conn, uint32_t wants)
 	if ((wants & LOCAL_READY_OUT) && conn->state == LOCAL_ESTABLISHED && local_tx_wait(&conn->tx) != 1)
 		return local_ready(conn) & (wants | always);
 	return 0;
+}
+
+ssize_t local_room(struct local_conn *conn)
+{
+	return conn->is_plain ? local_tx_room(&conn->tx) : -1;
+}
+
+void local_conn_ask(struct local_conn *conn)
+{
+	if (!is_ended(conn) && !conn->rx.ended)
+		local_rx_ask(&conn->rx);
 }

@@ -165,6 +165,12 @@ uint32_t local_ready(struct local_conn *conn);
  * and errors and ends; 0: it is not, and the other side knows that it is asked. What is asked for once is told once. */
 uint32_t local_conn_wait(struct local_conn *conn, uint32_t wants);
 
+/* Ask for an event when more bytes come than are there by now, whether there are any. Told once, too. */
+void local_conn_ask(struct local_conn *conn);
+
+/* Bytes that send would take now; -1: it would give an error, or learn something. */
+ssize_t local_room(struct local_conn *conn);
+
 uint32_t local_inq(struct local_conn *conn);	    /* bytes that receive would give now (FIONREAD) */
 uint64_t local_outq(const struct local_conn *conn); /* bytes that the other side has not read (SIOCOUTQ) */
 bool local_at_mark(struct local_conn *conn);	    /* is the next byte the urgent one? (SIOCATMARK) */

@@ -107,13 +107,6 @@ struct local_link *local_link_init(void *memory, const struct local_config *conf
 	link->in.cells = (const struct local_cell *)(const void *)(arena + local_cells_at(other));
 	link->in.taken = &link->ours->taken;
 	local_half_init(&link->half, (uint64_t *)(void *)map, agreed->units);
-	memset(link->conn, 0, (size_t)LOCAL_SIDES * agreed->slots * sizeof(struct local_conn));
-	for (uint32_t i = agreed->slots; i-- > 0;) {
-		struct local_conn *conn = &link->conn[side * agreed->slots + i];
-
-		conn->next = link->free_slot;
-		link->free_slot = side * agreed->slots + i;
-	}
 	return link;
 }
 
@@ -123,10 +116,14 @@ struct local_conn *local_slot_get(struct local_link *link)
 {
 	struct local_conn *conn;
 
-	if (link->free_slot == LOCAL_NO_SLOT)
+	if (link->free_slot != LOCAL_NO_SLOT) {
+		conn = &link->conn[link->free_slot];
+		link->free_slot = conn->next;
+	} else if (link->fresh < link->slots) {
+		conn = &link->conn[link->side * link->slots + link->fresh++];
+	} else {
 		return NULL;
-	conn = &link->conn[link->free_slot];
-	link->free_slot = conn->next;
+	}
 	*conn = (struct local_conn){ .link = link };
 	link->in_use++;
 	return conn;
@@ -299,6 +296,12 @@ bool local_link_sleeps(struct local_link *link)
 		return true;
 	local_bell_disarm(&link->ours->asleep);
 	return false;
+}
+
+void local_link_arm(struct local_link *link)
+{
+	if (link->ended == LOCAL_LINK_UP)
+		local_bell_arm(&link->ours->asleep, 1);
 }
 
 void local_link_wakes(struct local_link *link)

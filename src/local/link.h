@@ -79,7 +79,8 @@ struct local_link {
 	struct local_out out;
 	struct local_in in;
 	struct local_half half;	 /* ours */
-	uint32_t free_slot;	 /* of ours, the first of a chain through local_conn.next; LOCAL_NO_SLOT = none */
+	uint32_t free_slot;	 /* of ours that were used, the first of a chain through local_conn.next; LOCAL_NO_SLOT = none */
+	uint32_t fresh;		 /* how many of ours ever were */
 	uint32_t owing, owing_last; /* connections with messages that found no room, likewise */
 	uint32_t in_use;	 /* connections that are not free, of both sides */
 };
@@ -96,7 +97,7 @@ void local_arena_write(void *arena, const struct local_agreed *agreed);
 /* Side 1: what is the arena of @len bytes that came? 0, -EPROTONOSUPPORT (another version), -EPROTO (it cannot be). */
 int local_arena_read(const void *arena, size_t len, struct local_agreed *agreed);
 
-/* Begin a link in @memory of local_link_len() bytes. */
+/* Begin a link in @memory of local_link_len() bytes, all 0. */
 struct local_link *local_link_init(void *memory, const struct local_config *config);
 
 /* Take what messages came, @most at the most. Returns how many, 0 also where the link is no more. */
@@ -114,6 +115,10 @@ static inline bool local_link_rings(struct local_link *link)
 /* This side is about to sleep until it is told. False: there are messages by now; it does not sleep. */
 bool local_link_sleeps(struct local_link *link);
 void local_link_wakes(struct local_link *link);
+
+/* The same where others of this side's may go on to take messages: from now on this side is told of each that comes,
+ * and takes once more what came before. */
+void local_link_arm(struct local_link *link);
 
 /* The other process is no more. What it said before holds; its connections end as those of a killed process do on the
  * kernel: reset where it had bytes unread, with an orderly end of stream elsewhere. */

@@ -104,6 +104,7 @@ static void world_init(struct world *w, unsigned side)
 	memset(arena(), 0, local_data_at(SLOTS, UNITS, 0));
 	local_arena_write(arena(), &w->agreed);
 	FUZZ_CHECK(local_arena_read(arena(), w->agreed.len, &config.agreed) == 0);
+	memset(own, 0, local_link_len(&w->agreed));
 	w->link = local_link_init(own, &config);
 	local_listener_init(&w->listener, 2, NULL);
 }

@@ -501,7 +501,7 @@ static void create(struct world *w, uint64_t seed)
 					       .agreed = agreed };
 
 		*s = (struct side){ .world = w, .rings_at = FS_NEVER };
-		s->link = local_link_init(aligned_alloc(FS_CACHE_LINE, own), &config);
+		s->link = local_link_init(memset(aligned_alloc(FS_CACHE_LINE, own), 0, own), &config);
 		local_listener_init(&s->listener, (uint32_t)sim_range(&w->random, 0, 4), NULL);
 	}
 }

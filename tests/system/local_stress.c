@@ -334,7 +334,7 @@ static void side_init(struct side *s, void *arena, const struct local_agreed *ag
 	*s = (struct side){ .number = number, .bell = bells[number], .other_bell = bells[1 - number] };
 	s->to_move = bytes / 2;
 	s->random = sim_random_stream(seed, number);
-	s->link = local_link_init(aligned_alloc(FS_CACHE_LINE, len), &config);
+	s->link = local_link_init(memset(aligned_alloc(FS_CACHE_LINE, len), 0, len), &config);
 	local_listener_init(&s->listener, FLOWS, NULL);
 }
 

@@ -71,12 +71,10 @@ static int rig_setup(void **state)
 		struct local_config config = {
 			.ops = &rig_ops, .context = s, .counters = s->counters, .arena = r->arena, .side = i
 		};
-		size_t len = local_link_len(&r->agreed);
+		size_t len = (local_link_len(&r->agreed) + FS_CACHE_LINE - 1) & ~(size_t)(FS_CACHE_LINE - 1);
 
 		assert_int_equal(local_arena_read(r->arena, r->agreed.len, &config.agreed), 0);
-		s->link = local_link_init(
-			aligned_alloc(FS_CACHE_LINE, (len + FS_CACHE_LINE - 1) & ~(size_t)(FS_CACHE_LINE - 1)),
-			&config);
+		s->link = local_link_init(memset(aligned_alloc(FS_CACHE_LINE, len), 0, len), &config);
 		local_listener_init(&s->listener, 2, NULL);
 	}
 	*state = r;
