@@ -171,7 +171,7 @@ static int raise_fds(int *fds, unsigned n, int fd_floor)
 	return ret;
 }
 
-int host_meet_receive(int fd, void *message, size_t len, int *fds, unsigned n, int fd_floor)
+static int receive(int fd, void *message, size_t len, int *fds, unsigned n, int fd_floor, int flags)
 {
 	union control control;
 	int came[HOST_MEET_FDS];
@@ -187,7 +187,7 @@ int host_meet_receive(int fd, void *message, size_t len, int *fds, unsigned n, i
 		msg.msg_control = &control;
 		msg.msg_controllen = CMSG_LEN(n * sizeof(int));
 	}
-	ret = sys_recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ret = sys_recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
 	if (ret < 0)
 		return (int)ret;
 	n_came = n > 0 ? take_fds(&msg, came) : 0;
@@ -200,6 +200,21 @@ int host_meet_receive(int fd, void *message, size_t len, int *fds, unsigned n, i
 	if (ret == 0 && n > 0)
 		memcpy(fds, came, n * sizeof(int));
 	return (int)ret;
+}
+
+int host_meet_receive(int fd, void *message, size_t len, int *fds, unsigned n, int fd_floor)
+{
+	return receive(fd, message, len, fds, n, fd_floor, 0);
+}
+
+int host_meet_peek_from(int fd, int offset)
+{
+	return sys_setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof(offset));
+}
+
+int host_meet_peek(int fd, void *message, size_t len, int *fds, unsigned n, int fd_floor)
+{
+	return receive(fd, message, len, fds, n, fd_floor, MSG_PEEK);
 }
 
 int host_meet_memory(const char *name, size_t len, int fd_floor)

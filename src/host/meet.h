@@ -88,6 +88,14 @@ int host_meet_send(int fd, const void *message, size_t len, const int *fds, unsi
 int host_meet_receive(int fd, void *message, size_t len, int *fds, unsigned n, int fd_floor);
 
 /*
+ * Look through messages that are left where they are, from the first one on: begin at @offset 0, where each look goes on
+ * to the next message; -1 ends it. Whoever has the same socket shares the offset, so one does this at a time. 0 or
+ * -errno; host_meet_peek() as host_meet_receive().
+ */
+int host_meet_peek_from(int fd, int offset);
+int host_meet_peek(int fd, void *message, size_t len, int *fds, unsigned n, int fd_floor);
+
+/*
  * Memory of @len bytes to share, zeroed: a memfd sealed against shrinking, growing and further seals. @name is for
  * whoever looks at /proc. Its pages are taken from the system when they are touched. A descriptor; -EFBIG: beyond
  * RLIMIT_FSIZE; -EINVAL: @len is 0; -errno.
