@@ -33,7 +33,8 @@
 #define HELPER_SOON FS_MS(20) /* a helper that looks later than that hears of a thread that goes on to the program */
 #define UNTOLD_NS FS_MS(2) /* of sleep before the ports' figures are published */
 
-enum { OWNER_ENDED = 1 }; /* what the sleep set says of the end of a port's owner */
+/* What the sleep set says: a port's owner ended; there is something to look at about links. */
+enum { OWNER_ENDED = 1, LINK_NEWS = 2 };
 
 void blocker_init(struct blocker *b, struct context *ctx, fs_ns deadline, bool restartable,
 		  const signal_set *mask)
@@ -58,7 +59,7 @@ static bool gives_way(const struct blocker *b)
 /* How long to spin. */
 static fs_ns budget(const struct blocker *b)
 {
-	if (!b->spin_allowed || b->ctx->n_handles == 0)
+	if (!b->spin_allowed || (b->ctx->n_handles == 0 && !b->ctx->stack->local))
 		return 0;
 	if (gives_way(b))
 		return 0;
@@ -129,6 +130,8 @@ static void refresh_sleep_set(struct context *ctx)
 		if (h->ops && sys_epoll_ctl(t->epfd, EPOLL_CTL_ADD, h->ops->wait_fd(h), &event) == -EEXIST && t->ports_off)
 			sys_epoll_ctl(t->epfd, EPOLL_CTL_MOD, h->ops->wait_fd(h), &event);
 	}
+	if (ctx->stack->local)
+		local_watch(ctx, t->epfd, LINK_NEWS);
 	t->ports_off = false;
 	t->ports_serial = ctx->stack->ports_serial;
 }
@@ -203,6 +206,18 @@ static void take_watch(struct blocker *b, struct context *ctx)
 	b->timers_at = FS_MIN(b->timers_at, segments_next(ctx));
 }
 
+/* What comes over links is told of to who asked. */
+static void ask(const struct stay *stay)
+{
+	for (unsigned i = 0; stay && i < stay->n; i++) {
+		if (!stay->on[i].sock)
+			continue;
+		/* One at a time: who is ready for either is not asked, and it is not known here which of them is waited for. */
+		sock_ask(stay->on[i].sock, POLLIN);
+		sock_ask(stay->on[i].sock, POLLOUT);
+	}
+}
+
 /* The stack @ctx knows that this thread sleeps. Lock held: who delivers holds it too, so it is ordered with the look at
  * the queues that follows. */
 static void arm_in(struct blocker *b, struct context *ctx)
@@ -216,6 +231,10 @@ static void arm_in(struct blocker *b, struct context *ctx)
 	for (unsigned i = 0; i < ctx->n_handles && !b->light; i++)
 		if (ctx->handle[i].ops)
 			ctx->handle[i].ops->arm(&ctx->handle[i]);
+	if (__builtin_expect(ctx->stack->local != NULL, 0)) {
+		local_arm(ctx);
+		ask(stay_in(b, ctx));
+	}
 }
 
 static __attribute__((noinline)) void arm_sisters(struct blocker *b)
@@ -275,7 +294,9 @@ static void disarm(struct blocker *b)
 	disarm_in(b, b->ctx);
 	if (b->owner_ended)
 		b->ctx->next_look = 0; /* the call's next turn takes over */
-	b->owner_ended = false;
+	if (b->link_news)
+		b->ctx->local.next_look = 0;
+	b->owner_ended = b->link_news = false;
 }
 
 /* No lock held. */
@@ -308,6 +329,12 @@ static unsigned own_entries(const struct context *ctx, struct pollfd *fds)
 	return 1 + ctx->n_stacks;
 }
 
+static void note_rung(struct blocker *b, uint64_t what)
+{
+	b->owner_ended |= what == OWNER_ENDED;
+	b->link_news |= what == LINK_NEWS;
+}
+
 /* Clears the doorbells' edges; what the ports have stays. */
 static void answer_bells(struct blocker *b, const struct pollfd *sets, unsigned n)
 {
@@ -317,7 +344,7 @@ static void answer_bells(struct blocker *b, const struct pollfd *sets, unsigned 
 		int events = sets[i].revents ? sys_epoll_pwait(sets[i].fd, rung, FS_ARRAY_SIZE(rung), 0, NULL) : 0;
 
 		for (int k = 0; k < events; k++)
-			b->owner_ended |= rung[k].data.u64 == OWNER_ENDED;
+			note_rung(b, rung[k].data.u64);
 	}
 }
 

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "context/internal.h"
+#include "context/local.h"
 #include "context/stream_internal.h"
 #include "host/signals.h"
 #include "socket/epoll.h"
@@ -135,10 +136,10 @@ static void enter_all(struct context *ctx, int fd, struct sock *s)
 
 static void let_stream_go(struct context *ctx, int fd, struct sock *s)
 {
-	if (stream_listens(&s->stream) && !s->nonblock) {
+	if ((stream_listens(&s->stream) || s->stream.is_met) && !s->nonblock) {
 		/* O_NONBLOCK of its shadow was ours (stream_listen.c). */
 		sys_fcntl(fd, F_SETFL, sys_fcntl(fd, F_GETFL, 0) & ~O_NONBLOCK);
-	} else if (s->stream.conn && (s->nonblock || !s->stream.connecting)) {
+	} else if (sock_is_engines(s) && (s->nonblock || !s->stream.connecting)) {
 		/* A connect() that waits begins anew, by the kernel. */
 		reset_once(fd, s);
 		enter_all(ctx, fd, s);
@@ -183,6 +184,7 @@ static void let_streams_go(struct context *ctx)
 static void let_go(struct context *ctx)
 {
 	close_ports(ctx);
+	local_abandon(ctx);
 	let_streams_go(ctx);
 	ring_all(ctx);
 }

@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "context/config.h"
+#include "context/local.h"
 #include "context/stack.h"
 #include "host/clock.h"
 #include "host/identity.h"
@@ -134,6 +135,7 @@ struct context {
 	uint8_t *nl_buf, *monitor_buf; /* owned pages */
 	struct host_policy *policy;    /* opened at the first look; owned pages, NULL = not yet */
 	uint32_t policy_applies;       /* ports whose interface it forbids, by bit, as the log was told */
+	struct context_local local; /* other stacks of this host */
 	int leases[2];	       /* unix sockets that hold the leased ports (lease.h); 0 = none */
 	int icmp[2];	       /* raw sockets, IPv4 and IPv6 (icmp.h); 0 = none */
 	int icmp_error;	       /* why there is none; 0 = none was asked for, or there is */

@@ -126,6 +126,8 @@ unsigned context_take(struct context *ctx)
 			context_port_failed(ctx, i);
 		taken += n;
 	}
+	if (__builtin_expect(ctx->stack->local != NULL, 0))
+		taken += local_poll(ctx);
 	if (ctx->env.tcp && (taken || ctx->now >= segments_next(ctx)))
 		segments_tick(ctx);
 	if (__builtin_expect(segments_held(ctx), 0))

@@ -186,6 +186,7 @@ static bool fill_record(struct context *ctx, struct exec_record *r, const uint8_
 	memcpy(r->build, build, sizeof(r->build));
 	memcpy(r->doorbell, ctx->doorbell, sizeof(r->doorbell));
 	memcpy(r->leases, ctx->leases, sizeof(r->leases));
+	memcpy(r->links, ctx->local.pair, sizeof(r->links));
 	memcpy(r->icmp, ctx->icmp, sizeof(r->icmp));
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		r->opened[i] = ctx->handle[i].ops ? ctx->handle_opened[i] : 0;
@@ -292,7 +293,7 @@ static bool is_kept(const struct context *ctx, int fd)
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
 		kept |= fd == ctx->doorbell[i];
 	for (unsigned i = 0; i < 2; i++)
-		kept |= fd == ctx->leases[i] || fd == ctx->icmp[i];
+		kept |= fd == ctx->leases[i] || fd == ctx->icmp[i] || fd == ctx->local.pair[i];
 	return kept;
 }
 

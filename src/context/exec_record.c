@@ -92,7 +92,7 @@ static bool are_numbers(const struct exec_record *r)
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
 		good &= is_number_or_none(r->doorbell[i]);
 	for (unsigned i = 0; i < 2; i++)
-		good &= is_number_or_none(r->leases[i]) && is_number_or_none(r->icmp[i]);
+		good &= is_number_or_none(r->leases[i]) && is_number_or_none(r->icmp[i]) && is_number_or_none(r->links[i]);
 	return good;
 }
 

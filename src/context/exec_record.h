@@ -51,7 +51,7 @@ struct exec_record {
 	uint32_t arena_slot; /* where in the address space */
 	uint32_t slot;	     /* of the process in the stack */
 	int32_t fd_floor;
-	int32_t doorbell[STATS_MAX_PROCS], leases[2], icmp[2]; /* as in struct context */
+	int32_t doorbell[STATS_MAX_PROCS], leases[2], icmp[2], links[2]; /* as in struct context */
 	uint32_t opened[IP_MAX_PORTS]; /* handle_opened there: which ports the process holds; 0 = not this one */
 	uint32_t n_connects;
 	struct host_clock clock; /* time goes on as it went: the stack's is of it */

@@ -68,6 +68,8 @@ static void refresh_watch(struct context *ctx)
 	for (unsigned i = 0; i < FS_ARRAY_SIZE(ctx->icmp); i++)
 		if (ctx->icmp[i] > 0)
 			sys_epoll_ctl(ctx->helper.epfd, EPOLL_CTL_ADD, ctx->icmp[i], &event);
+	if (ctx->stack->local)
+		local_watch(ctx, ctx->helper.epfd, 0);
 }
 
 /* Lock held. Frames that come from here on wake it. False: there are some already. */
@@ -83,6 +85,8 @@ static bool arm(struct context *ctx, bool on)
 		else if (h->ops)
 			h->ops->disarm(h);
 	}
+	if (on && ctx->stack->local)
+		local_arm(ctx);
 	return !work;
 }
 
@@ -152,11 +156,16 @@ static void rest(struct context *ctx, const struct plan *p)
 	struct timespec limit = { .tv_sec = left / FS_SEC(1), .tv_nsec = left % FS_SEC(1) };
 	struct pollfd fds[] = { { .fd = ctx->helper.kick, .events = POLLIN },
 				{ .fd = p->watches ? ctx->helper.epfd : -1, .events = POLLIN } };
+	struct epoll_event rung[4];
 	uint64_t kicks;
 
 	sys_ppoll(fds, FS_ARRAY_SIZE(fds), &limit, NULL);
 	if (fds[0].revents)
 		sys_read(ctx->helper.kick, &kicks, sizeof(kicks));
+	if (fds[1].revents) {
+		sys_epoll_pwait(ctx->helper.epfd, rung, FS_ARRAY_SIZE(rung), 0, NULL); /* bells' edges are seen then */
+		ctx->local.next_look = 0;
+	}
 }
 
 /* What needs the program's rights is for its threads: those that sleep in fsock look at it. */

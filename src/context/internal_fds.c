@@ -25,7 +25,8 @@ static bool visit_open(int *const fixed[], size_t n, visit_fn *visit, void *arg)
 
 bool context_fd_each_of_stack(struct context *ctx, visit_fn *visit, void *arg)
 {
-	int *fixed[] = { &ctx->arena.fd, &ctx->leases[0], &ctx->leases[1], &ctx->icmp[0], &ctx->icmp[1] };
+	int *fixed[] = { &ctx->arena.fd,	   &ctx->leases[0], &ctx->leases[1], &ctx->icmp[0],
+			 &ctx->icmp[1], &ctx->local.pair[0], &ctx->local.pair[1] };
 
 	if (visit_open(fixed, FS_ARRAY_SIZE(fixed), visit, arg))
 		return true;
@@ -39,6 +40,25 @@ bool context_fd_each_of_stack(struct context *ctx, visit_fn *visit, void *arg)
 	return false;
 }
 
+static bool visit_links(struct context *ctx, visit_fn *visit, void *arg)
+{
+	struct context_local *l = &ctx->local;
+
+	for (unsigned i = 0; i < LOCAL_LINKS; i++) {
+		int *fixed[] = { &l->hold[i].control, &l->hold[i].bell, &l->hold[i].far_bell };
+
+		if (l->hold[i].serial && visit_open(fixed, FS_ARRAY_SIZE(fixed), visit, arg))
+			return true;
+	}
+	for (unsigned i = 0; i < l->n_names; i++)
+		if (visit(&l->name[i].fd, arg))
+			return true;
+	for (unsigned i = 0; i < l->n_coming; i++)
+		if (visit(&l->coming[i].fd, arg))
+			return true;
+	return false;
+}
+
 /* Every place that holds a descriptor of ours but the threads', until @visit says true. */
 static bool for_each(struct context *ctx, visit_fn *visit, void *arg)
 {
@@ -46,6 +66,8 @@ static bool for_each(struct context *ctx, visit_fn *visit, void *arg)
 			 &ctx->log.fd, &ctx->helper.kick,   &ctx->helper.epfd };
 
 	if (context_fd_each_of_stack(ctx, visit, arg) || visit_open(fixed, FS_ARRAY_SIZE(fixed), visit, arg))
+		return true;
+	if (ctx->stack->local && visit_links(ctx, visit, arg))
 		return true;
 	for (unsigned i = 0; i < IP_MAX_PORTS; i++)
 		if (ctx->owner[i].pid && visit(&ctx->owner[i].fd, arg))

@@ -229,6 +229,10 @@ static bool lock(struct context *ctx, enum patience patience, uintptr_t here)
 		context_unlock(ctx);
 		return false;
 	}
+	if (__builtin_expect(s->local_serial != ctx->local.seen, 0) && !local_catch_up(ctx)) {
+		context_unlock(ctx);
+		return false;
+	}
 	return true;
 }
 

@@ -58,7 +58,7 @@ void passed_send(struct context *ctx, int fd)
 
 	if (!s)
 		return;
-	if ((s->stream.conn && !may_move()) || handover_sock(ctx, s, FS_REASON_fd_passed) < 0)
+	if (s->stream.local_conn || (s->stream.conn && !may_move()) || handover_sock(ctx, s, FS_REASON_fd_passed) < 0)
 		mark(ctx, s);
 	context_leave(ctx);
 }
@@ -83,7 +83,7 @@ static struct sock *find(struct context *ctx, uint64_t cookie)
 	LIST_FOR_EACH(e, &ctx->stack->all_streams) {
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
 
-		if (s->was_passed && s->stream.conn && s->cookie == cookie)
+		if (s->was_passed && sock_is_engines(s) && s->cookie == cookie)
 			return s;
 	}
 	return NULL;

@@ -40,6 +40,7 @@ static void before_fork(struct context *ctx)
 	context_thread.lock_frame = 0; /* held beyond the frame that took it */
 	make_doorbells(ctx);
 	context_lease_before_fork(ctx);
+	local_before_fork(ctx);
 	context_heir_expected(ctx);
 	ctx->forking = true;
 }
@@ -155,6 +156,7 @@ static void after_fork(struct context *ctx)
 	memset(ctx->handle, 0, sizeof(ctx->handle));
 	context_unwatch_owners(ctx);
 	helper_after_fork(ctx);
+	local_after_fork(ctx);
 	ctx->exiting = 0;
 	/* Threads, their sleep sets and the io_uring stayed behind. */
 	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
@@ -254,7 +256,7 @@ static bool count_descriptors(struct context *ctx)
 			s->refs[ctx->slot]++;
 			if (s->protocol == SOCK_TCP)
 				stream_inherited(s, fd);
-			connected |= s->protocol == SOCK_TCP && s->stream.conn;
+			connected |= s->protocol == SOCK_TCP && sock_is_engines(s);
 		} else if (is_live_set(e)) {
 			epoll_set_hold(e->object, ctx->slot);
 		} else if (e && e->kind == FD_EPOLL) { /* the parent closed it meanwhile */
@@ -545,6 +547,7 @@ static void bury(struct context *ctx, unsigned slot)
 	ctx->stack->proc[slot] = (struct stack_proc){ 0 };
 	ctx->stack->head.procs[slot] = 0;
 	context_forget_holds(ctx, slot);
+	local_bury(ctx, slot);
 	bare_bury(ctx, slot);
 	bury_socks(ctx, &stack->all_socks, slot, pid);
 	bury_socks(ctx, &stack->all_streams, slot, pid);

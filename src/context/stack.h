@@ -44,6 +44,7 @@ enum {
 
 struct icmp_paths;
 struct lease_table;
+struct stack_local;
 struct sister_family;
 
 /* Who drives the stack. */
@@ -119,6 +120,9 @@ struct stack {
 	struct sister_family *family; /* what it has in common with its sisters (sister.h); NULL = it has none */
 	bool untold;		/* listeners have connections of which home was not told yet */
 
+	struct stack_local *local;  /* links with other stacks of the host (local.h); NULL = none were wanted yet */
+	bool links_parked;	    /* some process has made the pair that keeps links' descriptors, or tried */
+	uint32_t local_serial;	    /* bumped when one comes or goes: processes map it, or let go */
 	struct lease_table *leases; /* local ports (lease.h); NULL = none were needed yet */
 	struct icmp_paths *paths;   /* what ICMP taught of paths (icmp.h); NULL = nobody listens yet */
 	bool leases_held;	/* some process has made the pair that keeps them, or tried */

@@ -340,6 +340,7 @@ static int take_stack(struct context *ctx, const struct exec_record *r)
 	ctx->n_connects = r->n_connects;
 	memcpy(ctx->doorbell, r->doorbell, sizeof(ctx->doorbell));
 	memcpy(ctx->leases, r->leases, sizeof(ctx->leases));
+	memcpy(ctx->local.pair, r->links, sizeof(ctx->local.pair));
 	memcpy(ctx->icmp, r->icmp, sizeof(ctx->icmp));
 	memcpy(ctx->handle_opened, r->opened, sizeof(ctx->handle_opened));
 	lend_stack(ctx);

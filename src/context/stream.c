@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "context/control.h"
+#include "context/local.h"
 #include "context/stay.h"
 #include "context/stream_internal.h"
 #include "context/turn.h"
@@ -51,7 +52,7 @@ static int begin_wait(struct context *ctx, int fd, struct blocker *b, fs_ns limi
 		blocker_init(b, ctx, limit ? host_clock_kernel() + limit : FS_NEVER, limit == 0, NULL);
 		stay_on_sock(ctx, stay, s);
 		b->stay = stay;
-		b->spin_allowed = s->way == SOCK_FAST && !s->unsteered;
+		b->spin_allowed = s->way == SOCK_FAST && (!s->unsteered || s->stream.is_met);
 	}
 	context_leave(ctx);
 	return stay ? 0 : -ENOMEM;
@@ -173,6 +174,66 @@ static int bytes_left(const struct tcp_conn *conn)
 	return (int)(conn->rcv_nxt - conn->copied_seq);
 }
 
+_Static_assert((int)TCP_RECV_PEEK == (int)LOCAL_RECV_PEEK && (int)TCP_RECV_OOB == (int)LOCAL_RECV_OOB &&
+		       (int)TCP_RECV_TRUNC == (int)LOCAL_RECV_TRUNC,
+	       "one set of flags for both");
+
+/* As take(), of a connection over a link. */
+static bool take_local(struct receipt *r, struct sock *s, ssize_t *result)
+{
+	struct local_conn *conn = s->stream.local_conn;
+	uint32_t flags = recv_flags(s, r->d->flags) & (LOCAL_RECV_PEEK | LOCAL_RECV_OOB | LOCAL_RECV_TRUNC);
+	const struct iovec *iov;
+	struct iovec part;
+	ssize_t got = 0;
+
+	for (;;) {
+		int n = rest_of(r->d, r->done, &part, &iov);
+
+		if (!(r->done && conn->error) && (r->total || flags)) /* else it is the next call's, or the kernel's 0 */
+			got = local_recv(conn, iov, n, flags, peek_from(r, &s->stream));
+		if (got == -EAGAIN)
+			return false;
+		if (got <= 0)
+			break;
+		r->done += (size_t)got;
+		move_peek(s, r->d->flags, (size_t)got);
+		if (flags & (LOCAL_RECV_OOB | LOCAL_RECV_PEEK) || r->done >= target_of(r, &s->stream) || local_at_mark(conn)) {
+			got = 0;
+			break;
+		}
+	}
+	*result = r->done ? (ssize_t)r->done : got;
+	return true;
+}
+
+/* As receive_once(), of such. Bytes that are there ask for no look at anything else. */
+static ssize_t receive_local(struct receipt *r, struct sock *s)
+{
+	struct context *ctx = r->ctx;
+	ssize_t ret = -EAGAIN;
+	bool over;
+
+	r->limit = s->rcvtimeo;
+	r->may_wait = !s->nonblock && !(r->d->flags & MSG_DONTWAIT);
+	over = take_local(r, s, &ret);
+	if (!over) {
+		context_poll(ctx);
+		if (context_live_sock(ctx, r->fd) != s || !s->stream.local_conn) {
+			context_leave(ctx);
+			return -EAGAIN; /* what it is now is seen by the next look */
+		}
+		over = take_local(r, s, &ret);
+	}
+	if (!over && !r->may_wait && !list_is_empty(&s->items))
+		sock_ask(s, POLLIN);
+	if (__builtin_expect(s->stream.tells_inq, 0))
+		r->left = (int)local_inq(s->stream.local_conn);
+	local_told(ctx, s->stream.local_conn->link);
+	context_leave(ctx);
+	return over ? ret : -EAGAIN;
+}
+
 /* One look. -EAGAIN: the call goes on. */
 static ssize_t receive_once(struct receipt *r)
 {
@@ -184,6 +245,8 @@ static ssize_t receive_once(struct receipt *r)
 
 	if (!s)
 		return CONTEXT_KERNEL;
+	if (s->stream.local_conn)
+		return receive_local(r, s);
 	if (s->stream.conn && tcp_inq(s->stream.conn) > 0)
 		stream_now(ctx);
 	else
@@ -288,6 +351,57 @@ static void note_copied(struct context *ctx, struct sock *s)
 	ctx->to_ring |= s->sleepers.slots | epoll_sock_error(s);
 }
 
+/* As give(), over a link: as much as there is room for. */
+static ssize_t give_local(struct dispatch *t, struct sock *s)
+{
+	struct local_conn *conn = s->stream.local_conn;
+	uint32_t flags = t->d->flags & MSG_OOB ? LOCAL_SEND_OOB : 0;
+	const struct iovec *iov;
+	struct iovec part;
+	ssize_t sent;
+	int n;
+
+	if (stream_local_waits(s))
+		return -EAGAIN;
+	do {
+		if (t->done && conn->error)
+			return (ssize_t)t->done; /* the next call's */
+		n = rest_of(t->d, t->done, &part, &iov);
+		sent = local_send(conn, iov, n, flags);
+		if (sent < 0)
+			return sent;
+		t->done += (size_t)sent;
+	} while (sent > 0 && t->done < t->total);
+	return t->done >= t->total ? (ssize_t)t->done : -EAGAIN;
+}
+
+/* As send_once(), over a link. */
+static ssize_t send_local(struct dispatch *t, struct sock *s)
+{
+	struct context *ctx = t->ctx;
+	ssize_t ret;
+
+	t->limit = s->stream.sndtimeo;
+	t->may_wait = !s->nonblock && !(t->d->flags & MSG_DONTWAIT);
+	local_heed(ctx, s->stream.local_conn->link);
+	ret = give_local(t, s);
+	if (ret == -EAGAIN) {
+		context_poll(ctx);
+		if (context_live_sock(ctx, t->fd) != s || !s->stream.local_conn) {
+			context_leave(ctx);
+			return -EAGAIN;
+		}
+		ret = give_local(t, s);
+	}
+	if (ret == -EAGAIN && !t->may_wait && !list_is_empty(&s->items))
+		sock_ask(s, POLLOUT);
+	if (ret >= 0 && (t->d->flags & MSG_ZEROCOPY) && s->stream.zerocopy)
+		note_copied(ctx, s);
+	local_told(ctx, s->stream.local_conn->link);
+	context_leave(ctx);
+	return ret;
+}
+
 static ssize_t send_once(struct dispatch *t)
 {
 	struct context *ctx = t->ctx;
@@ -297,6 +411,8 @@ static ssize_t send_once(struct dispatch *t)
 
 	if (!s)
 		return CONTEXT_KERNEL;
+	if (s->stream.local_conn)
+		return send_local(t, s);
 	/* What is out may be acknowledged by now, and what is not may be due (pacing): a program that only sends must
 	 * hear of it. */
 	if (s->stream.conn && s->stream.conn->first)
@@ -383,7 +499,7 @@ ssize_t stream_receive_error(struct context *ctx, int fd, struct datagram *d)
 
 	if (!s)
 		return CONTEXT_KERNEL;
-	if (!s->stream.conn) {
+	if (!sock_is_engines(s)) {
 		context_leave(ctx);
 		return CONTEXT_KERNEL;
 	}
@@ -439,6 +555,24 @@ static bool is_bound_anew(const struct sock *s)
 	       s->stream.local_port != s->stream.conn->end.local_port;
 }
 
+static void put_local_name(const struct sock *s, bool peer, struct sockaddr *name, socklen_t *len)
+{
+	const struct local_conn *conn = s->stream.local_conn;
+
+	stream_put_name(s->stream.v6, peer ? &conn->remote : &conn->local, peer ? conn->remote_port : conn->local_port,
+			name, len);
+}
+
+/* Is the other end of it one that can be named? */
+static bool has_no_peer(const struct sock *s)
+{
+	const struct tcp_conn *conn = s->stream.conn;
+
+	if (s->stream.local_conn)
+		return stream_local_waits(s) || s->stream.local_conn->state == LOCAL_OVER;
+	return conn->state == TCP_CLOSED || conn->state == TCP_SYN_SENT;
+}
+
 int stream_name(struct context *ctx, int fd, bool peer, struct sockaddr *name, socklen_t *len)
 {
 	struct sock *s = stream_is(ctx, fd) ? stream_enter(ctx, fd) : NULL;
@@ -447,16 +581,18 @@ int stream_name(struct context *ctx, int fd, bool peer, struct sockaddr *name, s
 
 	if (!s)
 		return CONTEXT_KERNEL;
-	if (!conn && (peer || !shows_last_port(s))) {
+	if (!sock_is_engines(s) && (peer || !shows_last_port(s))) {
 		ret = CONTEXT_KERNEL;
 	} else if (conn && !peer && is_bound_anew(s)) {
 		ret = CONTEXT_KERNEL;
-	} else if (peer && (conn->state == TCP_CLOSED || conn->state == TCP_SYN_SENT)) {
+	} else if (peer && has_no_peer(s)) {
 		ret = -ENOTCONN;
 	} else if (!name || !len) {
 		ret = -EFAULT;
 	} else if ((int)*len < 0) {
 		ret = -EINVAL;
+	} else if (s->stream.local_conn) {
+		put_local_name(s, peer, name, len);
 	} else if (!conn) {
 		stream_put_name(s->stream.v6, &s->stream.local, s->stream.last_port, name, len);
 	} else {

@@ -149,12 +149,21 @@ static int begin(struct context *ctx, struct sock *s, struct ip_dst *d, const st
 	return is_deferred(s->stream.conn) ? 0 : -EINPROGRESS;
 }
 
-static int connect_first(struct context *ctx, struct sock *s, const struct sockaddr *name, socklen_t len)
+/* To this host itself: over a link, if it can be. Where @known is false only what is so whatever the routes say. */
+static int connect_local(struct context *ctx, struct sock *s, int fd, const struct ip_addr *remote, uint16_t port,
+			 bool known)
+{
+	if (!ctx->config.local || !(known || ip_addr_is_loopback(remote)))
+		return CONTEXT_KERNEL;
+	return stream_local_connect(ctx, s, fd, remote, port);
+}
+
+static int connect_first(struct context *ctx, struct sock *s, int fd, const struct sockaddr *name, socklen_t len)
 {
 	struct ip_addr remote;
 	struct ip_dst *d;
 	uint16_t port;
-	int reason = FS_REASON_none;
+	int reason = FS_REASON_none, ret;
 
 	if (!stream_get_name(s->stream.v6, s->stream.v6_only, name, len, &remote, &port))
 		return CONTEXT_KERNEL;
@@ -164,9 +173,14 @@ static int connect_first(struct context *ctx, struct sock *s, const struct socka
 		return decline(ctx, s, FS_REASON_bypass);
 	if (s->stream.declined)
 		return decline(ctx, s, FS_REASON_option);
+	ret = connect_local(ctx, s, fd, &remote, port, false);
+	if (ret != CONTEXT_KERNEL)
+		return ret;
 	d = stream_way(ctx, &s->stream.local, s->stream.named_port, s->stream.options.choice, &remote, &reason);
+	if (!d && reason == FS_REASON_loopback && !ip_addr_is_loopback(&remote))
+		ret = connect_local(ctx, s, fd, &remote, port, true);
 	if (!d)
-		return decline(ctx, s, reason);
+		return ret == CONTEXT_KERNEL ? decline(ctx, s, reason) : ret;
 	/* Not earlier: a program that connects once pays for nothing that it does not use. */
 	return segments_open(ctx) < 0 ? decline(ctx, s, FS_REASON_memory) : begin(ctx, s, d, &remote, port);
 }
@@ -192,6 +206,8 @@ static int outcome(struct context *ctx, struct sock *s)
 {
 	int error;
 
+	if (s->stream.local_conn)
+		return stream_local_outcome(s);
 	if (!s->stream.conn && s->way == SOCK_KERNEL)
 		return CONTEXT_KERNEL;
 	if (!s->stream.conn) { /* another thread dissolved it */
@@ -207,7 +223,8 @@ static int outcome(struct context *ctx, struct sock *s)
 /* connect() on a socket that is the engine's already. */
 static int once_more(struct context *ctx, struct sock *s)
 {
-	int ret = s->stream.connecting && !is_deferred(s->stream.conn) ? outcome(ctx, s) : -EISCONN;
+	bool deferred = s->stream.conn && is_deferred(s->stream.conn);
+	int ret = s->stream.connecting && !deferred ? outcome(ctx, s) : -EISCONN;
 
 	return ret == -EINPROGRESS ? -EALREADY : ret;
 }
@@ -297,12 +314,12 @@ int stream_connect(struct context *ctx, int fd, const struct sockaddr *name, soc
 		context_leave(ctx);
 		return CONTEXT_KERNEL;
 	}
-	if (stream_listens(&s->stream) && is_unspecified(name, len))
+	if ((stream_listens(&s->stream) || s->stream.is_met) && is_unspecified(name, len))
 		stream_demote(ctx, s, FS_REASON_shutdown, NULL); /* it listens no more */
-	else if (s->stream.conn)
+	else if (sock_is_engines(s))
 		ret = connect_again(ctx, s, name, len);
 	else if (s->way == SOCK_UNDECIDED)
-		ret = connect_first(ctx, s, name, len);
+		ret = connect_first(ctx, s, fd, name, len);
 	nonblock = s->nonblock;
 	limit = s->stream.sndtimeo;
 	context_leave(ctx);
@@ -335,7 +352,7 @@ int stream_bind(struct context *ctx, int fd, const struct sockaddr *name, sockle
 
 	if (!s)
 		return CONTEXT_KERNEL;
-	if (s->stream.conn && s->stream.conn->state != TCP_CLOSED)
+	if ((s->stream.conn && s->stream.conn->state != TCP_CLOSED) || s->stream.local_conn)
 		ret = refused_address(fd, s->stream.v6, name, len);
 	context_leave(ctx);
 	return ret;

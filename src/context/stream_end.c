@@ -12,6 +12,7 @@
 #include "base/reason.h"
 #include "context/handover.h"
 #include "context/lease.h"
+#include "context/local.h"
 #include "context/sister_internal.h"
 #include "context/sister.h"
 #include "context/stamp.h"
@@ -122,7 +123,8 @@ void stream_changed_sides(struct context *ctx, struct sock *s)
 		if (epfd >= 0)
 			context_tell_epoll(ctx, epfd, item);
 	}
-	ctx->to_ring |= epoll_sock_news(s, sock_ready(s));
+	/* Of what comes over a link the members are to ask. */
+	ctx->to_ring |= epoll_sock_news(s, sock_is_local(s) ? EPOLLIN | EPOLLOUT : sock_ready(s));
 }
 
 /* --- changing sides --- */
@@ -209,8 +211,11 @@ static void demote_twin(struct context *ctx, struct sock *twin, int reason)
 
 void stream_demote(struct context *ctx, struct sock *s, int reason, const char *detail)
 {
+	bool was_met = s->stream.is_met;
+
 	if (s->way == SOCK_KERNEL)
 		return;
+	local_withdraw(ctx, s);
 	if (stream_listens(&s->stream) && sister_has_twins(ctx))
 		sisters_each_twin(ctx, s, demote_twin, reason);
 	if (stream_listens(&s->stream) && sister_has_twins(ctx))
@@ -228,6 +233,10 @@ void stream_demote(struct context *ctx, struct sock *s, int reason, const char *
 	} else if (s->stream.conn) {
 		handover_sock(ctx, s, reason);
 		return;
+	} else if (s->stream.local_conn) {
+		return; /* whatever the reason, it concerns no interface */
+	} else if (was_met) {
+		stream_give_flags_back(s, stream_number(ctx, s));
 	}
 	s->way = SOCK_KERNEL;
 	record_reason(s->record, reason, detail);
@@ -238,6 +247,10 @@ void stream_demote(struct context *ctx, struct sock *s, int reason, const char *
 
 void stream_give_back(struct context *ctx, struct sock *s, int reason)
 {
+	if (s->stream.is_met)
+		stream_give_flags_back(s, stream_number(ctx, s));
+	if (s->stream.is_met && !s->heirs)
+		local_withdraw(ctx, s);
 	if (!stream_listens(&s->stream))
 		return;
 	if (sister_has_twins(ctx))
@@ -292,6 +305,10 @@ void stream_disconnect(struct context *ctx, struct sock *s)
 {
 	struct tcp_conn *conn = s->stream.conn;
 
+	if (s->stream.local_conn) {
+		stream_local_disconnect(ctx, s);
+		return;
+	}
 	sock_publish(s); /* what went by it counts */
 	s->stream.error = error_left(conn);
 	s->stream.last_port = conn->end.local_port;
@@ -309,7 +326,9 @@ bool stream_retire(struct context *ctx, struct sock *s, int fd)
 {
 	struct stats_sock *record = s->record;
 
-	if (s->way != SOCK_KERNEL || s->stream.conn || sock_is_used(s) || s->heirs || context_is_steered(s))
+	if (s->way != SOCK_KERNEL || sock_is_engines(s) || s->stream.is_met)
+		return false;
+	if (sock_is_used(s) || s->heirs || context_is_steered(s))
 		return false;
 	/* Registrations with epoll sets need the object: they translate the kernel's events. */
 	if (!list_is_empty(&s->items) || sock_refs(s) > 1 || s->refs[ctx->slot] == 0)
@@ -330,6 +349,8 @@ void stream_end(struct context *ctx, struct sock *s)
 		stop_listening(ctx, s);
 	if (s->stream.conn)
 		let_conn_go(ctx, s);
+	if (s->stream.local_conn || s->stream.is_met)
+		stream_local_end(ctx, s);
 }
 
 /* It may have an entry although its port has one, too, if somebody listens there anew. Leased ports alone have none. */
@@ -348,7 +369,9 @@ int stream_shutdown(struct context *ctx, int fd, int how)
 	if (!s)
 		return CONTEXT_KERNEL;
 	stream_now(ctx);
-	if (s->stream.conn && (how < SHUT_RD || how > SHUT_RDWR)) {
+	if (s->stream.local_conn) {
+		ret = stream_local_shutdown(ctx, s, how);
+	} else if (s->stream.conn && (how < SHUT_RD || how > SHUT_RDWR)) {
 		ret = -EINVAL;
 	} else if (s->stream.conn && s->stream.conn->state == TCP_SYN_SENT) {
 		stream_disconnect(ctx, s); /* whichever half it names (inet_shutdown()) */
@@ -358,7 +381,7 @@ int stream_shutdown(struct context *ctx, int fd, int how)
 			turn_says(ctx, HABIT_END, s);
 		ret = tcp_shutdown(s->stream.conn, &ctx->env, bits[how], ctx->now);
 		segments_send_soon(ctx);
-	} else if (stream_listens(&s->stream) && (how == SHUT_RD || how == SHUT_RDWR)) {
+	} else if ((stream_listens(&s->stream) || s->stream.is_met) && (how == SHUT_RD || how == SHUT_RDWR)) {
 		stream_demote(ctx, s, FS_REASON_shutdown, NULL);
 	}
 	context_leave(ctx);

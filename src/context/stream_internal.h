@@ -12,7 +12,7 @@
 #include "context/stream.h"
 #include "tcp/conn.h"
 
-enum { STREAM_OPT_INQ = 36 }; /* TCP_INQ, also the type of its message; <netinet/tcp.h> does not go with the engine */
+enum { STREAM_OPT_MAXSEG = 2, STREAM_OPT_INFO = 11, STREAM_OPT_INQ = 36 }; /* TCP_INQ, also the type of its message; <netinet/tcp.h> does not go with the engine */
 
 /* A socket address of either family. */
 union stream_name {
@@ -98,6 +98,36 @@ void stream_left(struct context *ctx, struct sock *s);
 /* One more flow is the stack's, or no longer, on all ports. */
 int stream_steer_flow(struct context *ctx, const struct tcp_end *end);
 void stream_unsteer_flow(struct context *ctx, const struct tcp_end *end);
+
+/* Answer getsockopt(2) with @have bytes of @from. 0, -EFAULT, -EINVAL. */
+int stream_put_option(void *to, socklen_t *len, const void *from, socklen_t have);
+
+/* --- stream_local.c --- */
+
+/* Connect @s, whose shadow is @fd, over a link: -EINPROGRESS, or CONTEXT_KERNEL: nobody is reached so. */
+int stream_local_connect(struct context *ctx, struct sock *s, int fd, const struct ip_addr *remote, uint16_t port);
+
+/* Those whose connect() was answered, or not in time: the shadows of the latter connect. */
+void stream_local_settle(struct context *ctx);
+
+/* Is it not known yet what becomes of it? */
+bool stream_local_waits(const struct sock *s);
+
+/* What connect() says of it: 0 or -EINPROGRESS. */
+int stream_local_outcome(struct sock *s);
+
+/* accept4(2) at @listener, whose number is @from, of a connection that waits there: a descriptor or -errno. */
+int stream_local_accept(struct context *ctx, struct sock *listener, int from, struct sockaddr *name, socklen_t *len,
+			int flags);
+
+/* As stream_end(), stream_disconnect(), stream_shutdown() of a connection over a link; the first one ends a listener for
+ * such, too. */
+void stream_local_end(struct context *ctx, struct sock *s);
+void stream_local_disconnect(struct context *ctx, struct sock *s);
+int stream_local_shutdown(struct context *ctx, struct sock *s, int how);
+
+/* getsockopt(2), as stream_get_option(). */
+int stream_local_get_option(struct sock *s, int level, int name, void *value, socklen_t *len);
 
 /* --- stream_end.c --- */
 

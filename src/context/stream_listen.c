@@ -15,6 +15,7 @@
 #include "context/helper.h"
 #include "context/lease.h"
 #include "context/lifecycle.h"
+#include "context/local.h"
 #include "context/sister.h"
 #include "context/stream_internal.h"
 #include "host/diag.h"
@@ -449,14 +450,15 @@ static void accelerate(struct context *ctx, struct sock *s, int fd, int backlog)
 	ctx->why[0] = '\0';
 	stream_now(ctx);
 	reason = begin(ctx, s, backlog_of(ctx, backlog));
-	if (reason) {
-		record_reason(s->record, reason, ctx->why[0] ? ctx->why : NULL);
+	record_reason(s->record, reason, ctx->why[0] ? ctx->why : NULL);
+	if (reason != FS_REASON_bypass && local_publish(ctx, s, fd, backlog_of(ctx, backlog)) == 0)
+		s->unsteered = reason != 0; /* who comes otherwise is the shadow's */
+	else if (reason)
 		s->way = SOCK_KERNEL;
+	if (s->way == SOCK_KERNEL)
 		return;
-	}
 	make_nonblocking(fd);
 	s->way = SOCK_FAST;
-	record_reason(s->record, FS_REASON_none, NULL);
 	sock_publish(s);
 }
 
@@ -483,12 +485,14 @@ int stream_listen(struct context *ctx, int fd, int backlog)
 		accelerate(ctx, s, fd, backlog);
 	else if (stream_listens(&s->stream))
 		tcp_listen(&ctx->stack->tcp, &s->stream.listener, backlog_of(ctx, backlog));
+	if (s->stream.is_met)
+		s->stream.local_listener.backlog = backlog_of(ctx, backlog);
 	/* A connection's shadow could listen as well as not: it is fresh. */
-	ret = s->stream.conn ? -EINVAL : sys_listen(fd, backlog);
+	ret = sock_is_engines(s) ? -EINVAL : sys_listen(fd, backlog);
 	if (ret == 0 && s->way == SOCK_UNDECIDED) {
 		stream_read_names(s, fd); /* which gave it a port */
 		accelerate(ctx, s, fd, backlog);
-	} else if (ret < 0 && stream_listens(&s->stream)) {
+	} else if (ret < 0 && (stream_listens(&s->stream) || s->stream.is_met)) {
 		stream_demote(ctx, s, FS_REASON_pending, NULL);
 	}
 	if (__builtin_expect(sister_has_twins(ctx), 0)) {
@@ -712,6 +716,14 @@ static bool kernel_due(const struct context *ctx, const struct sock *s)
 	return s->kernel_hot || ctx->now - s->kernel_looked >= FS_US(ctx->config.kernel_look);
 }
 
+/* Is the next one from another process of the host? They take turns with the others. */
+static bool local_next(const struct acceptance *a, struct sock *s)
+{
+	bool others = stream_waiting(&s->stream) || s->kernel_hot;
+
+	return stream_is_called(&s->stream) && !a->bare && !(s->stream.took_local && others);
+}
+
 /* One look at both sides, which take turns while both have connections. */
 static int accept_once(struct acceptance *a, bool must)
 {
@@ -722,7 +734,7 @@ static int accept_once(struct acceptance *a, bool must)
 	if (!s)
 		return CONTEXT_KERNEL;
 	context_poll(ctx);
-	if (context_live_sock(ctx, a->fd) != s || !stream_listens(&s->stream)) {
+	if (context_live_sock(ctx, a->fd) != s || !(stream_listens(&s->stream) || s->stream.is_met)) {
 		if (context_live_sock(ctx, a->fd) == s && s->way == SOCK_KERNEL)
 			stream_give_flags_back(s, a->fd); /* it left when another process had no descriptor of it */
 		context_leave(ctx);
@@ -732,6 +744,13 @@ static int accept_once(struct acceptance *a, bool must)
 	a->limit = a->bare ? FS_MAX(a->wait, 0) : s->rcvtimeo;
 	a->may_wait = a->bare ? a->wait != 0 : !s->nonblock;
 	a->kernel_hot = s->kernel_hot;
+	if (local_next(a, s)) {
+		s->stream.took_local = true;
+		ret = stream_local_accept(ctx, s, a->fd, a->name, a->len, a->flags);
+		context_leave(ctx);
+		return ret;
+	}
+	s->stream.took_local = false;
 	a->kernel_next = kernel_due(ctx, s) || (must && !stream_waiting(&s->stream));
 	a->stack = -1;
 	if (a->kernel_next)

@@ -354,12 +354,14 @@ static bool give_away(struct context *ctx, struct sock *s)
 static void decline(struct context *ctx, struct sock *s, int level, int name)
 {
 	host_format(ctx->why, sizeof(ctx->why), "option level %d name %d", level, name);
+	if (s->stream.local_conn)
+		return; /* there is nothing that it could be about */
 	if (s->stream.conn) {
 		give_away(ctx, s); /* where it cannot, the option is the shadow's alone */
 		return;
 	}
 	s->stream.declined = true;
-	if (stream_listens(&s->stream))
+	if (stream_listens(&s->stream) || s->stream.is_met)
 		stream_demote(ctx, s, FS_REASON_option, ctx->why);
 	else
 		record_reason(s->record, FS_REASON_option, ctx->why);
@@ -394,7 +396,7 @@ int stream_option_before(struct context *ctx, int fd, int level, int name)
 	if (!s)
 		return 0;
 	conn = s->stream.conn;
-	if (conn && conn->state != TCP_CLOSED && comes_too_late(&s->stream, opt->act))
+	if (((conn && conn->state != TCP_CLOSED) || s->stream.local_conn) && comes_too_late(&s->stream, opt->act))
 		ret = -EINVAL;
 	else if (conn && (opt->act == DECLINE || opt->act == DEVICE))
 		give_away(ctx, s); /* the shadow, unconnected, would refuse what a connection's takes, or not be connected any more */
@@ -474,6 +476,8 @@ int stream_option(struct context *ctx, int fd, int level, int name, const void *
 	}
 	if (opt && opt->inherited)
 		s->stream.inherit[(opt - options) / 64] |= 1ULL << (opt - options) % 64;
+	if (s->stream.local_conn)
+		local_conn_set_inline(s->stream.local_conn, s->stream.options.oob_inline);
 	if (s->stream.conn)
 		ret = tcp_set_options(s->stream.conn, &ctx->env, &s->stream.options, ctx->now);
 	if (ret < 0)
@@ -562,7 +566,7 @@ void stream_listener_options(struct stream *s)
 
 /* --- getting --- */
 
-static int put(void *to, socklen_t *len, const void *from, socklen_t have)
+int stream_put_option(void *to, socklen_t *len, const void *from, socklen_t have)
 {
 	if (!len || (*len && !to))
 		return -EFAULT;
@@ -586,10 +590,14 @@ static int get_info(const struct sock *s, void *to, socklen_t *len, fs_ns now)
 
 static int get_error(struct sock *s, void *value, socklen_t *len)
 {
-	int v = s->stream.conn ? tcp_take_any_error(s->stream.conn) : s->stream.error;
+	int v = s->stream.error;
 
+	if (s->stream.conn)
+		v = tcp_take_any_error(s->stream.conn);
+	else if (s->stream.local_conn && !stream_local_waits(s))
+		v = local_take_error(s->stream.local_conn);
 	s->stream.error = 0;
-	return put(value, len, &v, sizeof(v));
+	return stream_put_option(value, len, &v, sizeof(v));
 }
 
 /* SO_PEERNAME, also of a connection that is over. The kernel wants no more than it has. */
@@ -600,7 +608,7 @@ static int get_peer_name(const struct sock *s, void *value, socklen_t *len)
 	socklen_t whole = sizeof(name);
 
 	stream_put_name(s->stream.v6, &conn->end.remote, conn->end.remote_port, &name, &whole);
-	return len && (int)*len > (int)whole ? -EINVAL : put(value, len, &name, whole);
+	return len && (int)*len > (int)whole ? -EINVAL : stream_put_option(value, len, &name, whole);
 }
 
 static int get_of_conn(struct sock *s, int level, int name, void *value, socklen_t *len)
@@ -632,7 +640,7 @@ static int get_of_conn(struct sock *s, int level, int name, void *value, socklen
 		return CONTEXT_KERNEL;
 	if (level == IPPROTO_IPV6 && len && (int)*len < 0)
 		*len = sizeof(v); /* as large as can be (do_ipv6_getsockopt()) */
-	return put(value, len, &v, sizeof(v));
+	return stream_put_option(value, len, &v, sizeof(v));
 }
 
 /* struct tcp_zerocopy_receive, as short as the kernel takes it and longer than it will become. */
@@ -648,12 +656,14 @@ int stream_get_option(struct context *ctx, int fd, int level, int name, void *va
 
 	if (!s)
 		return CONTEXT_KERNEL;
-	if (s->stream.conn || s->stream.error || stream_listens(&s->stream))
+	if (sock_is_engines(s) || s->stream.error || stream_listens(&s->stream))
 		context_poll(ctx);
 	if (context_live_sock(ctx, fd) != s)
 		ret = CONTEXT_KERNEL;
-	else if (level == SOL_SOCKET && name == SO_ERROR && (s->stream.conn || s->stream.error))
+	else if (level == SOL_SOCKET && name == SO_ERROR && (sock_is_engines(s) || s->stream.error))
 		ret = get_error(s, value, len);
+	else if (s->stream.local_conn)
+		ret = stream_local_get_option(s, level, name, value, len);
 	else if (level == IPPROTO_TCP && name == OPT_INFO && (s->stream.conn || stream_listens(&s->stream)))
 		ret = get_info(s, value, len, ctx->now);
 	else if (s->stream.conn && level == IPPROTO_TCP && name == OPT_ZEROCOPY_RECEIVE && is_zerocopy_request(len))
@@ -662,6 +672,17 @@ int stream_get_option(struct context *ctx, int fd, int level, int name, void *va
 		ret = get_of_conn(s, level, name, value, len);
 	context_leave(ctx);
 	return ret;
+}
+
+static int local_ioctl(struct local_conn *conn, unsigned long request)
+{
+	switch (request) {
+	case SIOCINQ: return (int)local_inq(conn);
+	case SIOCOUTQ: return (int)local_outq(conn);
+	case SIOCOUTQNSD: return 0; /* what is sent is there */
+	case SIOCATMARK: return local_at_mark(conn);
+	default: return CONTEXT_KERNEL;
+	}
 }
 
 int stream_ioctl(struct context *ctx, int fd, unsigned long request)
@@ -680,6 +701,8 @@ int stream_ioctl(struct context *ctx, int fd, unsigned long request)
 		      request == SIOCOUTQNSD  ? (int)tcp_outq_unsent(conn) :
 		      request == SIOCATMARK   ? tcp_at_mark(conn) :
 						CONTEXT_KERNEL;
+	} else if (context_live_sock(ctx, fd) == s && s->stream.local_conn) {
+		ret = local_ioctl(s->stream.local_conn, request);
 	}
 	context_leave(ctx);
 	return ret;
@@ -692,7 +715,7 @@ int stream_nonblock(struct context *ctx, int fd)
 
 	if (!s)
 		return -1;
-	ret = stream_listens(&s->stream) ? s->nonblock : -1;
+	ret = stream_listens(&s->stream) || s->stream.is_met ? s->nonblock : -1;
 	context_leave(ctx);
 	return ret;
 }

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "context/local.h"
 #include "context/stream_internal.h"
 #include "context/turn.h"
 #include "sys/sys.h"
@@ -53,7 +54,7 @@ static struct sock *enter(struct carry *c, bool poll)
 	else
 		stream_now(c->ctx);
 	/* Housekeeping may have found that the number means something else by now. */
-	if (context_live_sock(c->ctx, c->fd) != s || !s->stream.conn) {
+	if (context_live_sock(c->ctx, c->fd) != s || !sock_is_engines(s)) {
 		context_leave(c->ctx);
 		return NULL;
 	}
@@ -99,10 +100,10 @@ static ssize_t answer(const struct carry *c, struct blocker *b, ssize_t ret)
 
 /* --- towards the stream --- */
 
-/* What is at hand into the memory of @r. A named pipe does not know RWF_NOWAIT. */
-static ssize_t read_now(const struct carry *c, const struct tcp_reservation *r)
+/* What is at hand into @n pieces of memory. A named pipe does not know RWF_NOWAIT. */
+static ssize_t read_now(const struct carry *c, const struct iovec *iov, int pieces)
 {
-	ssize_t n = sys_preadv2(c->other, r->iov, (int)r->n, c->at, RWF_NOWAIT);
+	ssize_t n = sys_preadv2(c->other, iov, pieces, c->at, RWF_NOWAIT);
 	struct pollfd readable = { .fd = c->other, .events = POLLIN };
 	struct timespec none = { 0 };
 
@@ -110,7 +111,7 @@ static ssize_t read_now(const struct carry *c, const struct tcp_reservation *r)
 		return n;
 	if (sys_ppoll(&readable, 1, &none, NULL) <= 0)
 		return -EAGAIN;
-	return sys_preadv2(c->other, r->iov, (int)r->n, c->at, 0);
+	return sys_preadv2(c->other, iov, pieces, c->at, 0);
 }
 
 /* Lock held. Move what there is room for: bytes, 0 at the file's end, -EAGAIN with what is wanted. */
@@ -129,7 +130,7 @@ static ssize_t fill(struct carry *c, struct tcp_conn *conn)
 	while (n == -ENOMEM && context_payload_reserve(ctx));
 	if (n < 0)
 		return n;
-	n = read_now(c, &r);
+	n = read_now(c, r.iov, (int)r.n);
 	if (n > 0)
 		c->held = (c->flags & MSG_MORE) || (c->at >= 0 && (size_t)n < c->left);
 	tcp_commit(conn, &ctx->env, &r, (size_t)FS_MAX(n, 0), n <= 0 || c->held || c->more ? TCP_SEND_MORE : 0, ctx->now);
@@ -140,6 +141,45 @@ static ssize_t fill(struct carry *c, struct tcp_conn *conn)
 	return n;
 }
 
+/* As fill(), over a link. */
+static ssize_t fill_local(struct carry *c, struct local_conn *conn)
+{
+	uint8_t bytes[PIECE];
+	struct iovec piece = { .iov_base = bytes, .iov_len = FS_MIN(c->left, sizeof(bytes)) };
+	ssize_t room = local_room(conn), n;
+
+	c->want = WANT_STREAM;
+	if (c->done && conn->error)
+		return 0; /* the next call's */
+	if (room == 0)
+		return -EAGAIN;
+	if (room < 0)
+		return local_send(conn, &piece, 1, 0); /* which says why */
+	piece.iov_len = FS_MIN(piece.iov_len, (size_t)room);
+	n = read_now(c, &piece, 1);
+	if (n == -EAGAIN || n == -EOPNOTSUPP)
+		c->want = c->at >= 0 ? WANT_DISK : WANT_OTHER;
+	if (n <= 0)
+		return n == -EOPNOTSUPP ? -EAGAIN : n;
+	piece.iov_len = (size_t)n;
+	return local_send(conn, &piece, 1, 0);
+}
+
+/* Over a link: bytes, 0 at the file's end, -EAGAIN. */
+static ssize_t fill_all_local(struct carry *c, struct sock *s)
+{
+	struct local_link *link = s->stream.local_conn->link;
+	ssize_t n;
+
+	do {
+		n = fill_local(c, s->stream.local_conn);
+		if (n > 0)
+			count(c, (size_t)n);
+	} while (n > 0 && c->left > 0);
+	local_told(c->ctx, link);
+	return leave(c, n);
+}
+
 static ssize_t fill_once(struct carry *c)
 {
 	struct sock *s = enter(c, true);
@@ -148,6 +188,8 @@ static ssize_t fill_once(struct carry *c)
 	if (!s)
 		return CONTEXT_KERNEL;
 	c->limit = s->stream.sndtimeo;
+	if (s->stream.local_conn)
+		return fill_all_local(c, s);
 	c->more = !c->counted && turn_says(c->ctx, HABIT_DATA, s) && !(c->flags & MSG_MORE);
 	c->counted = true;
 	if (c->more)
@@ -190,7 +232,8 @@ static void push(struct carry *c)
 
 	if (!s)
 		return;
-	tcp_commit(s->stream.conn, &c->ctx->env, &none, 0, 0, c->ctx->now);
+	if (s->stream.conn)
+		tcp_commit(s->stream.conn, &c->ctx->env, &none, 0, 0, c->ctx->now);
 	leave(c, 0);
 }
 
@@ -265,18 +308,25 @@ static ssize_t write_now(const struct carry *c, const struct iovec *piece)
 	return n == -EOPNOTSUPP ? sys_pwritev2(c->other, piece, 1, -1, 0) : n;
 }
 
-/* Lock held. Bytes moved, 0 at the end. */
-static ssize_t drain(struct carry *c, struct tcp_conn *conn)
+/* As tcp_recv(), of either kind of connection. */
+static ssize_t receive(struct carry *c, struct sock *s, const struct iovec *piece, uint32_t flags)
 {
-	struct context *ctx = c->ctx;
+	if (s->stream.local_conn)
+		return local_recv(s->stream.local_conn, piece, 1, flags, 0);
+	return tcp_recv(s->stream.conn, &c->ctx->env, piece, 1, flags, 0, c->ctx->now);
+}
+
+/* Lock held. Bytes moved, 0 at the end. */
+static ssize_t drain(struct carry *c, struct sock *s)
+{
 	uint8_t bytes[PIECE];
 	struct iovec piece = { .iov_base = bytes, .iov_len = FS_MIN(c->left, sizeof(bytes)) };
 	ssize_t n;
 
 	c->want = WANT_STREAM;
-	if (c->done && tcp_inq(conn) == 0)
+	if (c->done && (s->stream.local_conn ? local_inq(s->stream.local_conn) : tcp_inq(s->stream.conn)) == 0)
 		return -EAGAIN; /* an end or an error is the next call's */
-	n = tcp_recv(conn, &ctx->env, &piece, 1, TCP_RECV_PEEK, 0, ctx->now);
+	n = receive(c, s, &piece, TCP_RECV_PEEK);
 	if (n <= 0)
 		return n;
 	piece.iov_len = (size_t)n;
@@ -285,7 +335,7 @@ static ssize_t drain(struct carry *c, struct tcp_conn *conn)
 	if (n <= 0)
 		return n;
 	piece.iov_len = (size_t)n;
-	return tcp_recv(conn, &ctx->env, &piece, 1, TCP_RECV_TRUNC, 0, ctx->now);
+	return receive(c, s, &piece, TCP_RECV_TRUNC);
 }
 
 static ssize_t drain_once(struct carry *c)
@@ -297,10 +347,12 @@ static ssize_t drain_once(struct carry *c)
 		return CONTEXT_KERNEL;
 	c->limit = s->rcvtimeo;
 	do {
-		n = drain(c, s->stream.conn);
+		n = drain(c, s);
 		if (n > 0)
 			count(c, (size_t)n);
 	} while (n > 0 && c->left > 0);
+	if (s->stream.local_conn)
+		local_told(c->ctx, s->stream.local_conn->link);
 	return leave(c, n);
 }
 

@@ -18,11 +18,14 @@
 
 enum {
 	MEM_SLOTS = 16, /* stacks one fork tree may hold */
+	MEM_LINKS = 96, /* shared memories with other stacks, of one stack */
 };
 
 #define MEM_SLOT_BYTES (64ULL << 30)		   /* address space per stack */
 #define MEM_RINGS_OFFSET (MEM_SLOT_BYTES / 2)	   /* where a slot's ring mappings start */
 #define MEM_RINGS_PER_PORT (256ULL << 20)	   /* address space for one port's rings */
+#define MEM_LINKS_OFFSET (MEM_RINGS_OFFSET + (8ULL << 30)) /* behind those of all ports */
+#define MEM_LINK_BYTES (256ULL << 20)		   /* address space for one link's memory */
 
 /* A process's hold on an arena; private memory. */
 struct mem_arena {
@@ -65,5 +68,13 @@ static inline void *mem_rings(const struct mem_arena *arena, unsigned index)
 {
 	return arena->base + MEM_RINGS_OFFSET + index * MEM_RINGS_PER_PORT;
 }
+
+/* Where the memory of link @index is mapped, MEM_LINK_BYTES at the most. */
+static inline void *mem_link(const struct mem_arena *arena, unsigned index)
+{
+	return arena->base + MEM_LINKS_OFFSET + index * MEM_LINK_BYTES;
+}
+
+_Static_assert(MEM_LINKS_OFFSET + MEM_LINKS * MEM_LINK_BYTES <= MEM_SLOT_BYTES, "links end before the next slot");
 
 #endif

@@ -113,6 +113,14 @@ static uint32_t item_news(const struct epoll_item *item)
 	return item->sock && item->sock->protocol == SOCK_UDP ? events & (READABLE | ERROR) : events;
 }
 
+/* It has nothing: its member is asked to tell. True: it has by now. */
+static bool item_asks(const struct epoll_item *item)
+{
+	if (!item->sock || item->disarmed || ((item->events & EPOLLET) && item->reported))
+		return false;
+	return sock_ask(item->sock, item->events) && item_news(item);
+}
+
 static void item_queue(struct epoll_item *item)
 {
 	if (!list_is_linked(&item->ready))
@@ -123,7 +131,7 @@ static void item_queue(struct epoll_item *item)
 static void item_evaluate(struct epoll_item *item)
 {
 	item->reported = false;
-	if (item_news(item))
+	if (item_news(item) || item_asks(item))
 		item_queue(item);
 }
 
@@ -253,6 +261,8 @@ static void mark_reported(struct epoll_item *item)
 	item->reported = true;
 	item->disarmed = (item->events & EPOLLONESHOT) != 0;
 	item->batch = item->set->batch;
+	if (item->sock && (item->events & EPOLLET) && !item->disarmed)
+		sock_ask_more(item->sock); /* the next edge */
 }
 
 /* Turn a queued member into an event; false when its condition is gone or was reported. */
@@ -286,7 +296,8 @@ unsigned epoll_collect(struct epoll_set *set, struct epoll_event *events, unsign
 
 		bool already = item->batch == set->batch;
 
-		if (!already && !item_report(item, &events[got]))
+		if (!already && !item_report(item, &events[got]) &&
+		    !(item_asks(item) && item_report(item, &events[got])))
 			continue;
 		got += !already;
 		if (!(item->events & (EPOLLET | EPOLLONESHOT)))
@@ -315,7 +326,7 @@ bool epoll_set_ready(const struct epoll_set *set)
 	LIST_FOR_EACH(e, &set->ready) {
 		const struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, ready);
 
-		if (!item->disarmed && item_news(item) &&
+		if (!item->disarmed && (item_news(item) || item_asks(item)) &&
 		    !((item->events & EPOLLET) && item->reported))
 			return true;
 	}

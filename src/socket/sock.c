@@ -21,6 +21,7 @@ void sock_init(struct sock *s, struct stats_sock *record, uint8_t protocol, bool
 	if (protocol == SOCK_TCP) {
 		s->stream.v6 = v6;
 		s->stream.peek_off = -1;
+		list_init(&s->stream.of_local);
 	} else {
 		s->pcb.flags = v6 ? UDP_PCB_V6 : 0;
 	}
@@ -35,11 +36,28 @@ static uint32_t datagram_ready(const struct sock *s)
 	return ready;
 }
 
+_Static_assert((int)LOCAL_READY_IN == (int)TCP_READY_IN && (int)LOCAL_READY_OUT == (int)TCP_READY_OUT &&
+		       (int)LOCAL_READY_PRI == (int)TCP_READY_PRI && (int)LOCAL_READY_ERR == (int)TCP_READY_ERR &&
+		       (int)LOCAL_READY_HUP == (int)TCP_READY_HUP && (int)LOCAL_READY_RDHUP == (int)TCP_READY_RDHUP,
+	       "sock_poll_bits() knows both");
+
+/* One that came to nothing is not told of: the shadow connects instead (context/stream_local.c). */
+static uint32_t local_stream_ready(const struct stream *s)
+{
+	if (s->connecting && s->local_conn->state == LOCAL_OVER)
+		return 0;
+	return sock_poll_bits(local_ready(s->local_conn));
+}
+
 /* As tcp_poll() in the kernel. */
 static uint32_t stream_ready(const struct stream *s)
 {
 	uint32_t told = s->copied != s->told || s->error ? EPOLLERR : 0;
 
+	if (s->local_conn)
+		return local_stream_ready(s) | told;
+	if (stream_is_called(s))
+		return EPOLLIN | EPOLLRDNORM;
 	return s->conn ? sock_poll_bits(tcp_ready(s->conn)) | told :
 	       stream_listens(s) && stream_waiting(s) ? EPOLLIN | EPOLLRDNORM : told;
 }
@@ -55,6 +73,22 @@ uint32_t sock_poll_bits(uint32_t ready)
 	       (ready & TCP_READY_PRI ? EPOLLPRI : 0) | (ready & TCP_READY_ERR ? EPOLLERR : 0) |
 	       (ready & TCP_READY_HUP ? EPOLLHUP : 0) |
 	       (ready & TCP_READY_RDHUP ? EPOLLRDHUP | EPOLLIN | EPOLLRDNORM : 0);
+}
+
+bool sock_ask(const struct sock *s, uint32_t events)
+{
+	uint32_t wants = (events & (EPOLLIN | EPOLLRDNORM | EPOLLRDHUP) ? LOCAL_READY_IN : 0) |
+			 (events & (EPOLLOUT | EPOLLWRNORM) ? LOCAL_READY_OUT : 0);
+
+	if (!sock_is_local(s) || (s->stream.connecting && s->stream.local_conn->state == LOCAL_OVER))
+		return false;
+	return local_conn_wait(s->stream.local_conn, wants) != 0;
+}
+
+void sock_ask_more(const struct sock *s)
+{
+	if (sock_is_local(s))
+		local_conn_ask(s->stream.local_conn);
 }
 
 unsigned sock_refs(const struct sock *s)
@@ -97,8 +131,23 @@ void sock_publish_conn(const struct tcp_conn *c, struct stats_sock *r)
 	r->queued_bytes = tcp_inq(c);
 }
 
+static void publish_local(struct local_conn *c, struct stats_sock *r)
+{
+	r->local_port = c->local_port;
+	r->remote_port = c->remote_port;
+	memcpy(r->local, c->local.b, sizeof(r->local));
+	memcpy(r->remote, c->remote.b, sizeof(r->remote));
+	r->rx_bytes = c->rx.pos;
+	r->tx_bytes = c->tx.head;
+	r->queued_bytes = local_inq(c);
+}
+
 static void publish_stream(const struct stream *s, struct stats_sock *r)
 {
+	if (s->local_conn) {
+		publish_local(s->local_conn, r);
+		return;
+	}
 	r->drops = stream_listens(s) ? s->listener.overflows : 0;
 	r->queued_frames = stream_listens(s) ? s->listener.n_ready : 0;
 	if (s->conn) {
@@ -114,7 +163,7 @@ static void publish_stream(const struct stream *s, struct stats_sock *r)
 /* Has its connection left it, closed or moved to the kernel? What it was and did stays in the record. */
 static bool is_over(const struct sock *s)
 {
-	return s->protocol == SOCK_TCP && s->way == SOCK_KERNEL && !s->stream.conn && s->record->remote_port;
+	return s->protocol == SOCK_TCP && s->way == SOCK_KERNEL && !sock_is_engines(s) && s->record->remote_port;
 }
 
 void sock_publish(struct sock *s)

@@ -130,8 +130,21 @@ bool sock_is_used(const struct sock *s);
 /* Does all that is known of its readiness come from the stack? Then the shadow's says nothing. */
 static inline bool sock_is_engines(const struct sock *s)
 {
-	return s->protocol == SOCK_TCP && s->stream.conn;
+	return s->protocol == SOCK_TCP && (s->stream.conn || s->stream.local_conn);
 }
+
+/* Is it to another process of the host? */
+static inline bool sock_is_local(const struct sock *s)
+{
+	return s->protocol == SOCK_TCP && s->stream.local_conn;
+}
+
+/* Before somebody waits for @events of @s: what comes over a link is told of to who asked only. True: it is ready for one
+ * of them now. */
+bool sock_ask(const struct sock *s, uint32_t events);
+
+/* The same of what comes beyond what it is ready for now. */
+void sock_ask_more(const struct sock *s);
 
 /* POLLIN, POLLOUT, ... (= EPOLLIN, ...) as far as the stack knows; the caller adds what the shadow says. */
 uint32_t sock_ready(const struct sock *s);

@@ -2,8 +2,9 @@
 /*
  * stream.h - the TCP half of a socket: what it has beside the engine's connection or listener.
  *
- * A stream socket is SOCK_UNDECIDED until it connects or listens. As SOCK_FAST it has either a connection or
- * a listener of the engine. A listener's shadow listens, too, in the kernel. The shadow of a connection is a
+ * A stream socket is SOCK_UNDECIDED until it connects or listens. As SOCK_FAST it has a connection or a listener of
+ * the engine's, or a connection to another process of this host through shared memory (local_conn), or is a listener for
+ * such, which it may be beside the engine's. A listener's shadow listens, too, in the kernel. The shadow of a connection is a
  * fresh kernel socket that is used for nothing but options and descriptors, until the connection moves
  * there (DESIGN D3, D13).
  *
@@ -18,6 +19,7 @@
 
 #include "base/addr.h"
 #include "base/clock.h"
+#include "local/conn.h"
 #include "tcp/tcp.h"
 
 enum { STREAM_STACKS = 8 /* of one process */ };
@@ -52,8 +54,21 @@ struct stream {
 	uint32_t elsewhere[STREAM_STACKS]; /* listener: how many wait at its twins, by index of their stack */
 	uint8_t turn;		      /* of the stack whose connection was accepted last */
 	bool alone;		      /* it shall have no twins */
+	struct local_conn *local_conn; /* to another process of the host, instead of conn; its `user` is the sock */
+	struct local_listener local_listener; /* is_met: takes connections from such */
+	struct list of_local;	      /* listeners, or those that are connecting (context/local.h) */
+	bool is_met;
+	bool took_local;	      /* listener: the others' turn at accept(), after one from a link */
+	uint16_t local_own_port;      /* the shadow was bound to, for a connection over a link; 0 = it was not */
+	fs_ns local_since;	      /* connecting so: since then */
 	uint32_t copied, told;	      /* sends with MSG_ZEROCOPY; of them, completed and reported */
 };
+
+/* Does it take connections over links, and one waits? */
+static inline bool stream_is_called(const struct stream *s)
+{
+	return s->is_met && s->local_listener.waiting > 0;
+}
 
 /* Connections that wait for accept(), at a listener or its twins. */
 static inline uint32_t stream_waiting(const struct stream *s)

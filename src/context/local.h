@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * local.h - links with other stacks of the host: found, made, shared by the processes of the stack, ended (DESIGN D9).
+ *
+ * Each listener that may be reached so listens under names in the abstract unix name space, too (host/meet.h). Who
+ * connects to an address of the host asks there first. Who answers gets the memory that both will share, and what each
+ * rings the other with. Every process of a stack maps every link of it, at the same address, so whoever holds the lock
+ * drives all. Who was forked before a link was made finds its descriptors within a pair of unix sockets that all have
+ * inherited, as the leases do (lease.h).
+ *
+ * A link is between stacks: connections of any process of either go over it. It ends with the last process of a side,
+ * which its unix socket tells.
+ *
+ * Does:     names and links; telling the other side, being told.
+ * Does not: connections (stream_local.c), what lies in the shared memory (src/local).
+ * Trust:    processes of the same user, by SO_PEERCRED; and of those nothing that they write (DESIGN D11).
+ * Threads:  holder of the stack's lock only, unless marked.
+ */
+#ifndef FSOCK_CONTEXT_LOCAL_H
+#define FSOCK_CONTEXT_LOCAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/clock.h"
+#include "base/list.h"
+#include "host/mem.h"
+
+struct context;
+struct local_conn;
+struct local_link;
+struct sock;
+
+enum {
+	LOCAL_LINKS = MEM_LINKS,
+	LOCAL_NAMES = 64,   /* of listeners, of one process */
+	LOCAL_COMING = 16,  /* who has dialled, and not said what it brings */
+	LOCAL_FOUND = 32,   /* listeners of others whose link is known */
+	LOCAL_LEAST = 16 << 20, /* bytes of memory that must be there for one more link */
+};
+
+/* In stack memory: the links, by their index. */
+struct stack_link {
+	struct local_link *link; /* NULL = the place is free */
+	void *memory;		 /* the link's own, for this place; NULL = none yet */
+	uint64_t len;		 /* of what is shared */
+	uint32_t serial;	 /* differs from that of any earlier link; 0 = the place is free */
+	uint32_t owner;		 /* slot of the process whose threads wake by its bell */
+	uint32_t pid;		 /* a process of the other stack, as the kernel told; 0 = not known any more */
+};
+
+struct stack_local {
+	struct stack_link link[LOCAL_LINKS];
+	unsigned n;		 /* places that were ever taken */
+	uint32_t serial;	 /* last one given to a link */
+	struct list listeners;	 /* stream.of_local: sockets that take connections over links */
+	struct list connecting;	 /* stream.of_local: those whose connect() was not answered yet */
+};
+
+/* What one process has of link i; private. */
+struct local_hold {
+	uint32_t serial;   /* stack_link.serial of what is mapped; 0 = nothing */
+	int control;	   /* unix socket: it ends when the other stack does */
+	int bell;	   /* eventfd that the other side rings. Never read: edge triggered */
+	int far_bell;	   /* rung for the other side */
+};
+
+/* Of one process. */
+struct context_local {
+	struct local_hold hold[LOCAL_LINKS];
+	struct local_name {
+		int fd;		     /* listens under the name */
+		struct sock *sock;   /* for this one; borrowed: gone where its generation is another */
+		uint32_t generation;
+	} name[LOCAL_NAMES];
+	struct local_caller {
+		int fd;
+		fs_ns since;
+	} coming[LOCAL_COMING];
+	struct local_found {
+		struct ip_addr addr;
+		uint16_t port;
+		uint8_t link;	     /* index */
+		uint32_t serial;     /* its; 0 = unused */
+		fs_ns looked;	     /* when that was asked last */
+	} found[LOCAL_FOUND];
+	unsigned n_names, n_coming, next_found;
+	int pair[2];		     /* see above; 0 = none */
+	uint32_t seen;		     /* stack->local_serial when the holds were brought up to date */
+	fs_ns next_look;	     /* at names, callers and controls */
+};
+
+/* @s, which listens by its shadow, can be found by others of the host from now on. Why not (enum fs_reason), or 0. */
+int local_publish(struct context *ctx, struct sock *s, int fd, uint32_t backlog);
+
+/* No longer: who waits to be accepted is reset. */
+void local_withdraw(struct context *ctx, struct sock *s);
+
+/* The link by which a listener at @addr and @port is reached, made if need be. NULL: nobody, or nobody of this user's,
+ * is there, or it cannot be had. */
+struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, uint16_t port);
+
+/* There was none at the end of that link: whoever asks next asks anew. */
+void local_forget(struct context *ctx, const struct ip_addr *addr, uint16_t port);
+
+/* Take what came over links; look at names and ends when that is due. Returns how many messages. */
+unsigned local_poll(struct context *ctx);
+
+/* Take what came over @link alone. Before a call that only sends. */
+void local_heed(struct context *ctx, struct local_link *link);
+
+/* After a call into src/local about @link: tell the other side if it waits for that. */
+void local_told(struct context *ctx, struct local_link *link);
+
+/* A thread is about to sleep, and will look once more before: what comes from now on rings. */
+void local_arm(struct context *ctx);
+
+/* Descriptors for a set that a thread sleeps on: bells and what local_poll() looks at, with @tag as data for the latter. */
+void local_watch(struct context *ctx, int epfd, uint64_t tag);
+
+/* Bring the mappings up to date with what other processes of the stack did. False: it cannot be done. */
+bool local_catch_up(struct context *ctx);
+
+/* A fork is near: what the child is to inherit must be there. */
+void local_before_fork(struct context *ctx);
+
+/* In a child. No lock. */
+void local_after_fork(struct context *ctx);
+
+/* The process of @slot is gone: others wake by the bells that it answered. */
+void local_bury(struct context *ctx, unsigned slot);
+
+/* The stack is broken: the other sides shall hear of it. No lock. */
+void local_abandon(struct context *ctx);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * local_internal.h - what local.c and local_name.c share. All with the stack's lock held.
+ */
+#ifndef FSOCK_CONTEXT_LOCAL_INTERNAL_H
+#define FSOCK_CONTEXT_LOCAL_INTERNAL_H
+
+#include <stdint.h>
+
+#include "context/local.h"
+#include "local/format.h"
+
+/* stack->local, made if need be. 0 or -ENOMEM. */
+int local_table(struct context *ctx);
+
+/* A place for one more link, or -ENOBUFS. */
+int local_place(struct context *ctx);
+
+/* How large the arenas are that this side makes. */
+struct local_agreed local_own_size(void);
+
+/* Link @index begins, on @side, over the descriptor @memory of @len bytes, with the descriptors of *@fds, which are its
+ * then. 0 or -errno; @memory stays the caller's. */
+int local_begin(struct context *ctx, unsigned index, unsigned side, int memory, uint64_t len,
+		const struct local_hold *fds);
+
+/* The other stack of link @index is no more. */
+void local_lost(struct context *ctx, unsigned index);
+
+/* Look at names, at who has dialled, and whether other stacks are still there. */
+void local_look(struct context *ctx);
+
+#endif

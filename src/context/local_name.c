@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * local_name.c - who is found on this host, and by whom: names of listeners, dialling, callers, and ends.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/reason.h"
+#include "context/internal.h"
+#include "context/local_internal.h"
+#include "host/meet.h"
+#include "local/conn.h"
+#include "local/link.h"
+#include "sys/sys.h"
+
+#define LOOK_NS FS_MS(1)      /* between looks of a thread that does not sleep */
+#define FRESH_NS FS_MS(500)   /* a listener is taken to be where it was found */
+#define PATIENCE_NS FS_SEC(1) /* for a caller to say what it brings */
+
+enum {
+	LOOPBACK = 1,	/* interface index, in every namespace */
+	BROUGHT = 3,	/* descriptors of a hello: memory, the caller's bell, the listener's */
+	HELLO_MAGIC = 0x4f4c4846, /* "FHLO" */
+};
+
+/* What a caller says. */
+struct hello {
+	uint32_t magic;
+	uint32_t spare;
+	uint64_t netns; /* SO_NETNS_COOKIE; 0 = not known */
+};
+
+/* --- whom to trust --- */
+
+/* Of the same user, whatever name it has; and of no other. */
+static bool is_trusted(int fd, uint32_t *pid)
+{
+	struct host_meet_peer peer;
+
+	if (host_meet_peer(fd, &peer) < 0 || peer.uid != geteuid())
+		return false;
+	*pid = peer.pid;
+	return true;
+}
+
+/* --- names --- */
+
+static int publish(struct context *ctx, struct sock *s, const struct host_meet_name *name)
+{
+	struct context_local *l = &ctx->local;
+	int fd;
+
+	if (l->n_names == LOCAL_NAMES)
+		return -EMFILE;
+	fd = host_meet_publish(name, ctx->fd_floor);
+	if (fd < 0)
+		return fd;
+	l->name[l->n_names++] = (struct local_name){ .fd = fd, .sock = s, .generation = s->generation };
+	return 0;
+}
+
+static void drop_name(struct context_local *l, unsigned i)
+{
+	sys_close(l->name[i].fd);
+	l->name[i] = l->name[--l->n_names];
+}
+
+/* Nobody is to find @s any more, whoever has its names. */
+static void drop_names(struct context *ctx, const struct sock *s)
+{
+	struct context_local *l = &ctx->local;
+
+	for (unsigned i = l->n_names; i-- > 0;) {
+		if (l->name[i].sock != s || l->name[i].generation != s->generation)
+			continue;
+		sys_shutdown(l->name[i].fd, SHUT_RDWR);
+		drop_name(l, i);
+	}
+}
+
+static int publish_all(struct context *ctx, struct sock *s)
+{
+	struct host_meet_name name = {
+		.addr = s->stream.local, .port = s->stream.local_port, .protocol = SOCK_TCP, .v6 = s->stream.v6
+	};
+	int ret = publish(ctx, s, &name);
+
+	if (ret == 0 && s->stream.v6 && !s->stream.v6_only && ip_addr_is_any(&s->stream.local)) {
+		name.v6 = false;
+		ret = publish(ctx, s, &name);
+	}
+	if (ret < 0)
+		drop_names(ctx, s);
+	return ret;
+}
+
+static int verdict(struct context *ctx, const struct sock *s, int fd)
+{
+	if (!ctx->config.local || ctx->index != 0 || s->stream.alone)
+		return FS_REASON_loopback;
+	if (s->stream.declined || (s->stream.ifindex && s->stream.ifindex != LOOPBACK))
+		return FS_REASON_option;
+	if (s->stream.reuseport) /* which of them is next, only the kernel knows */
+		return FS_REASON_port_shared;
+	if (!context_same_namespace(ctx, fd))
+		return FS_REASON_namespace;
+	return context_policy_verdict(ctx, LOOPBACK);
+}
+
+int local_publish(struct context *ctx, struct sock *s, int fd, uint32_t backlog)
+{
+	int reason = verdict(ctx, s, fd);
+
+	if (reason == 0 && local_table(ctx) < 0)
+		reason = FS_REASON_memory;
+	if (reason == 0 && publish_all(ctx, s) < 0)
+		reason = FS_REASON_port_shared;
+	if (reason)
+		return reason;
+	local_listener_init(&s->stream.local_listener, backlog, s);
+	list_push_back(&ctx->stack->local->listeners, &s->stream.of_local);
+	s->stream.is_met = true;
+	ctx->stack->ports_serial++; /* sleepers watch the names */
+	return 0;
+}
+
+void local_withdraw(struct context *ctx, struct sock *s)
+{
+	const struct stack_local *l = ctx->stack->local;
+
+	if (!s->stream.is_met)
+		return;
+	s->stream.is_met = false;
+	drop_names(ctx, s);
+	list_remove(&s->stream.of_local);
+	local_listener_close(&s->stream.local_listener);
+	for (unsigned i = 0; i < l->n; i++)
+		if (l->link[i].serial)
+			local_told(ctx, l->link[i].link);
+}
+
+/* --- finding --- */
+
+static struct local_link *link_at(const struct context *ctx, unsigned index, uint32_t serial)
+{
+	const struct stack_link *l = &ctx->stack->local->link[index];
+
+	return serial && l->serial == serial && l->link->ended == LOCAL_LINK_UP ? l->link : NULL;
+}
+
+/* By what that listener was found last, or NULL. */
+static struct local_found *found_before(struct context *ctx, const struct ip_addr *addr, uint16_t port)
+{
+	for (unsigned i = 0; i < LOCAL_FOUND; i++) {
+		struct local_found *f = &ctx->local.found[i];
+
+		if (f->port == port && f->serial && ip_addr_equal(&f->addr, addr))
+			return f;
+	}
+	return NULL;
+}
+
+static void note_found(struct context *ctx, const struct ip_addr *addr, uint16_t port, unsigned index)
+{
+	struct local_found *f = found_before(ctx, addr, port);
+	const struct stack_link *l = &ctx->stack->local->link[index];
+
+	if (!f)
+		f = &ctx->local.found[ctx->local.next_found++ % LOCAL_FOUND];
+	*f = (struct local_found){
+		.addr = *addr, .port = port, .link = (uint8_t)index, .serial = l->serial, .looked = ctx->now
+	};
+}
+
+/* Whoever listens there: connected to, and trusted, or -errno. */
+static int dial(struct context *ctx, const struct ip_addr *addr, uint16_t port, uint32_t *pid)
+{
+	struct host_meet_name name = { .addr = *addr, .port = port, .protocol = SOCK_TCP, .v6 = !ip_addr_is_v4(addr) };
+	int fd = host_meet_dial(&name, ctx->fd_floor);
+
+	if (fd == -ECONNREFUSED) {
+		name.addr = (struct ip_addr){ 0 };
+		fd = host_meet_dial(&name, ctx->fd_floor);
+	}
+	if (fd >= 0 && !is_trusted(fd, pid)) {
+		sys_close(fd);
+		return -EACCES;
+	}
+	return fd;
+}
+
+/* The link to the stack of the process @pid, if there is one. */
+static int link_to(const struct context *ctx, uint32_t pid)
+{
+	const struct stack_local *l = ctx->stack->local;
+
+	for (unsigned i = 0; pid && i < l->n; i++)
+		if (l->link[i].pid == pid && link_at(ctx, i, l->link[i].serial))
+			return (int)i;
+	return -1;
+}
+
+/* What a new link is made of. */
+static void close_all(const int *fds, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (fds[i] >= 0)
+			sys_close(fds[i]);
+}
+
+static int make_parts(struct context *ctx, uint64_t len, int *fds)
+{
+	fds[0] = host_meet_memory("fsock-link", len, ctx->fd_floor);
+	fds[1] = sys_fd_raise(sys_eventfd(0, O_CLOEXEC | O_NONBLOCK), ctx->fd_floor);
+	fds[2] = sys_fd_raise(sys_eventfd(0, O_CLOEXEC | O_NONBLOCK), ctx->fd_floor);
+	if (fds[0] >= 0 && fds[1] >= 0 && fds[2] >= 0)
+		return 0;
+	close_all(fds, BROUGHT);
+	return -EMFILE;
+}
+
+/* A new link with who answered at @control. Its index or -errno; @control is the caller's then. */
+static int make_link(struct context *ctx, int control, uint32_t pid)
+{
+	struct hello hello = { .magic = HELLO_MAGIC, .netns = ctx->netns_cookie };
+	struct local_agreed agreed = local_own_size();
+	int index = local_place(ctx), fds[BROUGHT], ret;
+	struct local_hold hold;
+
+	if (index < 0 || !context_has_memory(LOCAL_LEAST) || make_parts(ctx, agreed.len, fds) < 0)
+		return -ENOBUFS;
+	hold = (struct local_hold){ .control = control, .bell = fds[1], .far_bell = fds[2] };
+	ret = local_begin(ctx, (unsigned)index, 0, fds[0], agreed.len, &hold);
+	if (ret < 0) {
+		close_all(fds, BROUGHT);
+		return ret;
+	}
+	ctx->stack->local->link[index].pid = pid;
+	ret = host_meet_send(control, &hello, sizeof(hello), fds, BROUGHT);
+	sys_close(fds[0]);
+	if (ret < 0)
+		local_lost(ctx, (unsigned)index); /* it goes with the next round; @control is its */
+	return index;
+}
+
+struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, uint16_t port)
+{
+	struct local_found *f;
+	struct local_link *link;
+	uint32_t pid = 0;
+	int fd, index;
+
+	if (!ctx->config.local || ctx->index != 0 || local_table(ctx) < 0)
+		return NULL;
+	f = found_before(ctx, addr, port);
+	link = f ? link_at(ctx, f->link, f->serial) : NULL;
+	if (link && ctx->now - f->looked < FRESH_NS)
+		return link;
+	fd = dial(ctx, addr, port, &pid);
+	if (fd < 0) {
+		if (f)
+			f->serial = 0;
+		return NULL;
+	}
+	index = link_to(ctx, pid);
+	if (index >= 0) {
+		sys_close(fd); /* it was asked who is there, no more */
+	} else if (context_policy_verdict(ctx, LOOPBACK) != 0) {
+		sys_close(fd);
+		return NULL;
+	} else {
+		index = make_link(ctx, fd, pid);
+		if (index < 0)
+			sys_close(fd);
+		ctx->local.next_look = 0; /* it may be this very stack that was called */
+	}
+	if (index < 0)
+		return NULL;
+	note_found(ctx, addr, port, (unsigned)index);
+	return link_at(ctx, (unsigned)index, ctx->stack->local->link[index].serial);
+}
+
+void local_forget(struct context *ctx, const struct ip_addr *addr, uint16_t port)
+{
+	struct local_found *f = found_before(ctx, addr, port);
+
+	if (!f)
+		return;
+	/* The number of the process may be another one's by now. */
+	if (link_at(ctx, f->link, f->serial))
+		ctx->stack->local->link[f->link].pid = 0;
+	f->serial = 0;
+}
+
+/* --- who dials --- */
+
+static void drop_caller(struct context_local *l, unsigned i)
+{
+	l->coming[i] = l->coming[--l->n_coming];
+}
+
+/* What a caller brings is a link. 0 or -errno; the descriptors are the link's, or closed. */
+static int take_link(struct context *ctx, int control, int *fds)
+{
+	struct local_hold hold = { .control = control, .bell = fds[2], .far_bell = fds[1] };
+	int64_t len = host_meet_memory_len(fds[0]);
+	int index = local_place(ctx), ret;
+	uint32_t pid = 0;
+
+	ret = len < 0 || (uint64_t)len > MEM_LINK_BYTES ? -EPROTO : index;
+	if (ret >= 0 && !context_has_memory(LOCAL_LEAST))
+		ret = -ENOMEM;
+	if (ret >= 0)
+		ret = local_begin(ctx, (unsigned)index, 1, fds[0], (uint64_t)len, &hold);
+	sys_close(fds[0]);
+	if (ret < 0) {
+		close_all(fds + 1, BROUGHT - 1);
+		return ret;
+	}
+	if (is_trusted(control, &pid))
+		ctx->stack->local->link[index].pid = pid;
+	return 0;
+}
+
+/* False: there is nothing yet. */
+static bool hear(struct context *ctx, int control)
+{
+	struct hello hello;
+	int fds[BROUGHT], ret;
+
+	ret = host_meet_receive(control, &hello, sizeof(hello), fds, BROUGHT, ctx->fd_floor);
+	if (ret == -EAGAIN)
+		return false;
+	if (ret == 0 && (hello.magic != HELLO_MAGIC || hello.netns != ctx->netns_cookie)) {
+		close_all(fds, BROUGHT);
+		ret = -EPROTO;
+	}
+	if (ret == 0)
+		ret = take_link(ctx, control, fds);
+	if (ret < 0)
+		sys_close(control);
+	return true;
+}
+
+static void hear_all(struct context *ctx)
+{
+	struct context_local *l = &ctx->local;
+
+	for (unsigned i = l->n_coming; i-- > 0;) {
+		if (hear(ctx, l->coming[i].fd)) {
+			drop_caller(l, i);
+		} else if (ctx->now - l->coming[i].since > PATIENCE_NS) {
+			sys_close(l->coming[i].fd);
+			drop_caller(l, i);
+		}
+	}
+}
+
+static void answer(struct context *ctx, int name)
+{
+	struct context_local *l = &ctx->local;
+	uint32_t pid;
+	int fd;
+
+	while (l->n_coming < LOCAL_COMING && (fd = host_meet_accept(name, ctx->fd_floor)) >= 0) {
+		if (!is_trusted(fd, &pid)) {
+			sys_close(fd);
+			continue;
+		}
+		l->coming[l->n_coming++] = (struct local_caller){ .fd = fd, .since = ctx->now };
+		ctx->stack->ports_serial++; /* sleepers watch it */
+	}
+}
+
+/* --- looking --- */
+
+/* Is the socket of that name found by it still, and this process's? */
+static bool is_named(const struct context *ctx, const struct local_name *name)
+{
+	const struct sock *s = name->sock;
+
+	return s->generation == name->generation && s->stream.is_met && s->refs[ctx->slot];
+}
+
+static unsigned list_all(const struct context *ctx, struct pollfd *fds)
+{
+	const struct stack_local *shared = ctx->stack->local;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ctx->local.n_names; i++)
+		fds[n++] = (struct pollfd){ .fd = ctx->local.name[i].fd, .events = POLLIN };
+	for (unsigned i = 0; i < shared->n; i++) {
+		bool up = shared->link[i].serial && shared->link[i].link->ended == LOCAL_LINK_UP;
+
+		fds[n++] = (struct pollfd){ .fd = up ? ctx->local.hold[i].control : -1, .events = POLLIN };
+	}
+	return n;
+}
+
+void local_look(struct context *ctx)
+{
+	struct context_local *l = &ctx->local;
+	struct pollfd fds[LOCAL_NAMES + LOCAL_LINKS];
+	struct timespec zero = { 0 };
+	unsigned n_names, n;
+
+	l->next_look = ctx->now + LOOK_NS;
+	for (unsigned i = l->n_names; i-- > 0;)
+		if (!is_named(ctx, &l->name[i]))
+			drop_name(l, i);
+	n_names = l->n_names;
+	n = list_all(ctx, fds);
+	if (n && sys_ppoll(fds, n, &zero, NULL) > 0) {
+		for (unsigned i = n_names; i < n; i++)
+			if (fds[i].revents)
+				local_lost(ctx, i - n_names);
+		for (unsigned i = 0; i < n_names; i++)
+			if (fds[i].revents)
+				answer(ctx, fds[i].fd);
+	}
+	if (l->n_coming)
+		hear_all(ctx);
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stream_local.c - connections of sockets to other programs of this host, over links (local.h).
+ *
+ * The shadow of one that connects is bound, so that its port is the kernel's to give, and nobody else's. The kernel has
+ * the last word about who cannot be reached so: if the listener refuses, or its program does not answer, the shadow
+ * connects.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/counter.h"
+#include "base/reason.h"
+#include "context/local.h"
+#include "context/stream_internal.h"
+#include "local/link.h"
+#include "socket/epoll.h"
+#include "sys/sys.h"
+#include "tcp/info.h"
+
+#define ANSWER_NS FS_MS(250) /* for the listener's program to answer: it may compute, or be stopped */
+
+enum {
+	ORDER = 16,	  /* of a byte ring: 64 KiB */
+	LOOPBACK_MTU = 65536,
+	WINDOW = 10,	  /* segments, RFC 6928 */
+	HEADERS_V4 = 52,  /* of a segment with a timestamp */
+	HEADERS_V6 = 72,
+};
+
+/* --- beginning --- */
+
+/* By the kernel, which answers for it from now on. */
+static bool bind_shadow(struct sock *s, int fd)
+{
+	union stream_name name = { .sa.sa_family = s->stream.v6 ? AF_INET6 : AF_INET };
+	socklen_t len = s->stream.v6 ? sizeof(name.in6) : sizeof(name.in);
+
+	if (s->stream.local_port || s->stream.local_own_port)
+		return true;
+	if (!ip_addr_is_any(&s->stream.local) || sys_bind(fd, &name, len) < 0)
+		return false;
+	if (sys_getsockname(fd, &name, &len) < 0)
+		return false;
+	s->stream.local_own_port = ntohs(s->stream.v6 ? name.in6.sin6_port : name.in.sin_port);
+	return true;
+}
+
+/* The address that the kernel would choose to talk to @remote, one of this host's. */
+static struct ip_addr own_address(const struct sock *s, const struct ip_addr *remote)
+{
+	static const uint8_t loopback[] = { 127, 0, 0, 1 };
+
+	if (!ip_addr_is_any(&s->stream.local))
+		return s->stream.local;
+	return ip_addr_is_loopback(remote) && ip_addr_is_v4(remote) ? ip_addr_v4(loopback) : *remote;
+}
+
+int stream_local_connect(struct context *ctx, struct sock *s, int fd, const struct ip_addr *remote, uint16_t port)
+{
+	struct local_call call = {
+		.local = own_address(s, remote),
+		.remote = *remote,
+		.remote_port = port,
+		.send_order = ORDER,
+		.receive_order = ORDER,
+	};
+	struct local_link *link;
+
+	if (s->stream.ifindex || !context_same_namespace(ctx, fd))
+		return CONTEXT_KERNEL;
+	link = local_find(ctx, remote, port);
+	if (!link || !bind_shadow(s, fd))
+		return CONTEXT_KERNEL;
+	call.local_port = s->stream.local_port ? s->stream.local_port : s->stream.local_own_port;
+	if (local_connect(link, &call, s, &s->stream.local_conn) < 0)
+		return CONTEXT_KERNEL;
+	local_conn_set_inline(s->stream.local_conn, s->stream.options.oob_inline);
+	s->way = SOCK_FAST;
+	s->unsteered = false;
+	s->stream.error = 0;
+	s->stream.connecting = true;
+	s->stream.local_since = ctx->now;
+	list_push_back(&ctx->stack->local->connecting, &s->stream.of_local);
+	record_reason(s->record, FS_REASON_none, NULL);
+	sock_publish(s);
+	stream_changed_sides(ctx, s);
+	local_told(ctx, link);
+	return -EINPROGRESS;
+}
+
+/* --- what becomes of it --- */
+
+/* The connection is the socket's no more, and the other side was told. */
+static void part(struct context *ctx, struct sock *s, bool reset)
+{
+	struct local_conn *conn = s->stream.local_conn;
+	struct local_link *link = conn->link;
+
+	s->stream.local_conn = NULL;
+	list_remove(&s->stream.of_local);
+	if (reset)
+		local_abort(conn);
+	else
+		local_close(conn);
+	local_told(ctx, link);
+}
+
+/* The shadow connects as the socket did: nobody waits for that. */
+static void connect_shadow(struct context *ctx, struct sock *s, int fd, const struct ip_addr *remote, uint16_t port)
+{
+	union stream_name name;
+	socklen_t len = sizeof(name);
+	int ret;
+
+	stream_put_name(s->stream.v6, remote, port, &name, &len);
+	ret = sys_connect(fd, &name, len);
+	s->stream.connecting = false;
+	if (ret == 0 || ret == -EINPROGRESS)
+		return;
+	s->stream.error = -ret;
+	s->way = SOCK_UNDECIDED;
+}
+
+/* It did not come about by the link. Who waits in connect() goes on by libc's (outcome()). */
+static void leave_to_kernel(struct context *ctx, struct sock *s)
+{
+	struct ip_addr remote = s->stream.local_conn->remote;
+	uint16_t port = s->stream.local_conn->remote_port;
+	int fd = s->nonblock ? stream_number(ctx, s) : -1;
+
+	if (s->nonblock && fd < 0)
+		return; /* a relative's, which has a number of it */
+	if (s->stream.local_conn->error != ENOBUFS) /* its listener is full, but there */
+		local_forget(ctx, &remote, port);
+	part(ctx, s, true);
+	s->way = SOCK_KERNEL;
+	record_reason(s->record, FS_REASON_loopback, NULL);
+	ctx->stack->counter[FS_CTR_local_to_kernel]++;
+	if (fd >= 0)
+		connect_shadow(ctx, s, fd, &remote, port);
+	sock_publish(s);
+	stream_changed_sides(ctx, s);
+	ctx->to_ring |= sock_sleepers(s);
+}
+
+void stream_local_settle(struct context *ctx)
+{
+	struct list *e, *following;
+
+	LIST_FOR_EACH_SAFE(e, following, &ctx->stack->local->connecting) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, stream.of_local);
+
+		if (s->stream.local_conn->state == LOCAL_ESTABLISHED)
+			list_remove(&s->stream.of_local);
+		else if (s->stream.local_conn->state == LOCAL_OVER || ctx->now - s->stream.local_since > ANSWER_NS)
+			leave_to_kernel(ctx, s);
+	}
+}
+
+bool stream_local_waits(const struct sock *s)
+{
+	return list_is_linked(&s->stream.of_local) && s->stream.local_conn->state != LOCAL_ESTABLISHED;
+}
+
+int stream_local_outcome(struct sock *s)
+{
+	if (stream_local_waits(s))
+		return -EINPROGRESS;
+	s->stream.connecting = false;
+	return 0;
+}
+
+/* --- accepting --- */
+
+int stream_local_accept(struct context *ctx, struct sock *listener, int from, struct sockaddr *name, socklen_t *len,
+			int flags)
+{
+	int fd, type = SOCK_STREAM | (flags & (SOCK_NONBLOCK | SOCK_CLOEXEC));
+	struct local_conn *conn;
+	struct sock *s;
+
+	if (name && (!len || (int)*len < 0)) { /* found out when there is a connection, that ends (stream_listen.c) */
+		conn = local_accept(&listener->stream.local_listener, NULL);
+		local_close(conn);
+		local_told(ctx, conn->link);
+		return len ? -EINVAL : -EFAULT;
+	}
+	fd = sys_socket(listener->stream.v6 ? AF_INET6 : AF_INET, type, 0);
+	if (fd < 0)
+		return fd;
+	s = stream_adopt(ctx, fd, listener, flags);
+	if (!s) {
+		context_fd_forget(ctx, fd);
+		sys_close(fd);
+		return -ENOBUFS;
+	}
+	conn = s->stream.local_conn = local_accept(&listener->stream.local_listener, s);
+	local_conn_set_inline(conn, s->stream.options.oob_inline);
+	s->way = SOCK_FAST;
+	record_reason(s->record, FS_REASON_none, NULL);
+	sock_publish(s);
+	if (listener->stream.inherit[0] | listener->stream.inherit[1])
+		stream_inherit(listener, from, fd);
+	if (name)
+		stream_put_name(s->stream.v6, &conn->remote, conn->remote_port, name, len);
+	return fd;
+}
+
+/* --- ending --- */
+
+void stream_local_end(struct context *ctx, struct sock *s)
+{
+	local_withdraw(ctx, s);
+	if (s->stream.local_conn)
+		part(ctx, s, s->stream.options.linger_s == 0);
+}
+
+void stream_local_disconnect(struct context *ctx, struct sock *s)
+{
+	struct local_conn *conn = s->stream.local_conn;
+
+	sock_publish(s);
+	s->stream.error = conn->state == LOCAL_OVER ? conn->error : ECONNRESET;
+	s->stream.last_port = conn->local_port;
+	s->stream.connecting = false;
+	part(ctx, s, true);
+	s->way = SOCK_UNDECIDED;
+	stream_changed_sides(ctx, s);
+	ctx->to_ring |= sock_sleepers(s);
+}
+
+int stream_local_shutdown(struct context *ctx, struct sock *s, int how)
+{
+	static const uint32_t bits[] = { LOCAL_SHUT_READING, LOCAL_SHUT_WRITING, LOCAL_SHUT_READING | LOCAL_SHUT_WRITING };
+	struct local_conn *conn = s->stream.local_conn;
+	int ret;
+
+	if (how < SHUT_RD || how > SHUT_RDWR)
+		return -EINVAL;
+	if (conn->state == LOCAL_CONNECTING) {
+		stream_local_disconnect(ctx, s);
+		return 0;
+	}
+	ret = local_shutdown(conn, bits[how]);
+	ctx->to_ring |= s->sleepers.slots | epoll_sock_news(s, sock_ready(s));
+	local_told(ctx, conn->link);
+	return ret;
+}
+
+/* --- what it is --- */
+
+/* What TCP would show of a connection over loopback on which nothing is lost. */
+static socklen_t fill_info(const struct local_conn *conn, struct tcp_info_layout *info)
+{
+	bool ended = conn->state == LOCAL_OVER;
+	bool sent = conn->flags & LOCAL_FIN_SENT, received = conn->flags & LOCAL_FIN_RECEIVED;
+	uint32_t mss = LOOPBACK_MTU - (ip_addr_is_v4(&conn->remote) ? HEADERS_V4 : HEADERS_V6);
+
+	*info = (struct tcp_info_layout){
+		.state = ended || (sent && received)	     ? TCP_CLOSED :
+			 sent				     ? TCP_FIN_WAIT2 :
+			 received			     ? TCP_CLOSE_WAIT :
+			 conn->state == LOCAL_CONNECTING ? TCP_SYN_SENT :
+							       TCP_ESTABLISHED,
+		.options = TCP_INFO_TIMESTAMPS | TCP_INFO_SACK | TCP_INFO_WSCALE,
+		.snd_mss = mss,
+		.rcv_mss = mss,
+		.advmss = mss,
+		.pmtu = LOOPBACK_MTU,
+		.snd_cwnd = WINDOW,
+		.snd_ssthresh = INT32_MAX,
+		.rcv_space = 1u << ORDER,
+	};
+	return sizeof(*info);
+}
+
+int stream_local_get_option(struct sock *s, int level, int name, void *value, socklen_t *len)
+{
+	struct local_conn *conn = s->stream.local_conn;
+	struct tcp_info_layout info;
+	union stream_name peer;
+	socklen_t whole = sizeof(peer);
+	int v;
+
+	if (level == IPPROTO_TCP && name == STREAM_OPT_INFO)
+		return stream_put_option(value, len, &info, fill_info(conn, &info));
+	if (level == SOL_SOCKET && name == SO_PEERNAME) {
+		stream_put_name(s->stream.v6, &conn->remote, conn->remote_port, &peer, &whole);
+		return len && (int)*len > (int)whole ? -EINVAL : stream_put_option(value, len, &peer, whole);
+	}
+	if (level == SOL_SOCKET && name == SO_PEEK_OFF)
+		v = s->stream.peek_off;
+	else if (level == IPPROTO_TCP && name == STREAM_OPT_MAXSEG)
+		v = LOOPBACK_MTU - (ip_addr_is_v4(&conn->remote) ? HEADERS_V4 : HEADERS_V6);
+	else if ((level == IPPROTO_IP && name == IP_MTU) || (level == IPPROTO_IPV6 && name == IPV6_MTU && s->stream.v6))
+		v = LOOPBACK_MTU;
+	else
+		return CONTEXT_KERNEL;
+	return stream_put_option(value, len, &v, sizeof(v));
+}
