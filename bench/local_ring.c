@@ -331,6 +331,10 @@ static struct local_listener *find(void *context, uint64_t id, const struct ip_a
 	return &((struct ends *)context)->listener;
 }
 
+static void on_moved(void *context, struct local_conn *conn)
+{
+}
+
 static struct local_agreed agree(uint32_t order)
 {
 	return local_agree(SLOTS, FS_MAX(UINT32_C(256), UINT32_C(2) << (order - LOCAL_ORDER_MIN)));
@@ -338,7 +342,7 @@ static struct local_agreed agree(uint32_t order)
 
 static void link_init(struct ends *e, void *arena, unsigned side, uint32_t order)
 {
-	static const struct local_ops ops = { on_event, on_incoming, find };
+	static const struct local_ops ops = { on_event, on_incoming, find, on_moved };
 	struct local_config config = { .ops = &ops, .context = e, .counters = e->counters, .arena = arena, .side = side,
 				       .agreed = agree(order) };
 	size_t len = (local_link_len(&config.agreed) + FS_CACHE_LINE - 1) & ~(size_t)(FS_CACHE_LINE - 1);

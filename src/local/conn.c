@@ -169,6 +169,8 @@ void local_conn_fill(const struct local_conn *conn, enum local_kind kind, struct
 {
 	if (kind == LOCAL_REFUSED)
 		cell->word[0] = conn->refusal;
+	if (kind == LOCAL_MOVED)
+		cell->place = conn->place;
 	if (kind != LOCAL_OPEN)
 		return;
 	cell->open = (struct local_open_args){
@@ -277,6 +279,8 @@ struct local_conn *local_accept(struct local_listener *listener, void *user)
 		return NULL;
 	conn->user = user;
 	set_state(conn, conn->error ? LOCAL_OVER : LOCAL_ESTABLISHED);
+	if (local_has(conn, LOCAL_PEER_MOVED))
+		conn->link->ops->moved(conn->link->context, conn);
 	conn->link->counters[FS_CTR_local_accepted]++;
 	return conn;
 }
@@ -451,7 +455,7 @@ ssize_t local_recv(struct local_conn *conn, const struct iovec *iov, int n, uint
 
 	if (__builtin_expect(flags || n != 1, 0))
 		return flags & LOCAL_RECV_OOB ? recv_urgent(conn, &to, flags) : recv_any(conn, &to, flags, offset);
-	there = look(conn, iov->iov_len);
+	there = look(conn, FS_MAX(iov->iov_len, (size_t)1)); /* of no bytes, too: there may be some */
 	if (__builtin_expect(there == 0, 0))
 		return nothing(conn);
 	if (__builtin_expect(conn->rx.urgent > conn->rx.pos, 0))
@@ -469,6 +473,11 @@ uint32_t local_inq(struct local_conn *conn)
 	if (n == 0 && there > 0)
 		n = steps_over(conn) ? there - 1 : there;
 	return (uint32_t)n;
+}
+
+uint32_t local_left(struct local_conn *conn)
+{
+	return (uint32_t)look(conn, SIZE_MAX) + local_has(conn, LOCAL_FIN_RECEIVED);
 }
 
 uint64_t local_outq(const struct local_conn *conn)
@@ -489,9 +498,14 @@ void local_conn_set_inline(struct local_conn *conn, bool on)
 
 /* --- ends --- */
 
+bool local_is_over(const struct local_conn *conn)
+{
+	return conn->state == LOCAL_OVER || (local_has(conn, LOCAL_FIN_SENT) && local_has(conn, LOCAL_FIN_RECEIVED));
+}
+
 int local_shutdown(struct local_conn *conn, uint32_t how)
 {
-	if (conn->state == LOCAL_OVER)
+	if (local_is_over(conn))
 		return -ENOTCONN;
 	if (how & LOCAL_SHUT_READING)
 		set_flags(conn, LOCAL_SHUT_RD);
@@ -501,6 +515,32 @@ int local_shutdown(struct local_conn *conn, uint32_t how)
 			local_say(conn, LOCAL_SHUTDOWN);
 	}
 	return 0;
+}
+
+int local_move(struct local_conn *conn, const struct local_place *place)
+{
+	if (conn->state != LOCAL_ESTABLISHED || local_has(conn, LOCAL_PEER_LEFT | LOCAL_PEER_MOVED))
+		return -ENOTCONN;
+	conn->place = *place;
+	local_say(conn, LOCAL_MOVED);
+	return 0;
+}
+
+uint64_t local_read_at(const struct local_conn *conn)
+{
+	return conn->rx.pos;
+}
+
+size_t local_sent(const struct local_conn *conn, uint64_t from, void *to, size_t len)
+{
+	const struct local_tx *tx = &conn->tx;
+	size_t n = 0;
+
+	if (tx->head - from > (uint64_t)tx->mask + 1)
+		return 0;
+	for (; n < len && from + n < tx->head; n++)
+		((uint8_t *)to)[n] = tx->ring[(from + n) & tx->mask];
+	return n;
 }
 
 void local_close(struct local_conn *conn)
@@ -548,6 +588,14 @@ static void on_urgent(struct local_conn *conn, const struct local_cell *cell)
 	tell(conn, LOCAL_READY_PRI);
 }
 
+static void on_moved(struct local_conn *conn, const struct local_cell *cell)
+{
+	conn->place = cell->place;
+	set_flags(conn, LOCAL_PEER_MOVED);
+	if (conn->state == LOCAL_ESTABLISHED)
+		conn->link->ops->moved(conn->link->context, conn);
+}
+
 static void on_shutdown(struct local_conn *conn, const struct local_cell *cell)
 {
 	if (!end_stream(conn))
@@ -592,7 +640,8 @@ void local_conn_handle(struct local_conn *conn, const struct local_cell *cell)
 	static void (*const handler[LOCAL_N_KINDS])(struct local_conn *conn, const struct local_cell *cell) = {
 		[LOCAL_OPEN] = on_open,		[LOCAL_ACCEPTED] = on_accepted, [LOCAL_REFUSED] = on_refused,
 		[LOCAL_BYTES] = on_bytes,	[LOCAL_ROOM] = on_room,		[LOCAL_URGENT] = on_urgent,
-		[LOCAL_SHUTDOWN] = on_shutdown, [LOCAL_RESET] = on_reset,	[LOCAL_CLOSE] = on_close,
+		[LOCAL_SHUTDOWN] = on_shutdown, [LOCAL_MOVED] = on_moved,	[LOCAL_RESET] = on_reset,
+		[LOCAL_CLOSE] = on_close,
 	};
 
 	handler[cell->head](conn, cell);
@@ -640,9 +689,15 @@ static bool is_ended(const struct local_conn *conn)
 	return conn->error != 0 || conn->state == LOCAL_OVER;
 }
 
+/* Half a ring is enough for any: it shall not be full before somebody looks. */
+static uint32_t enough(const struct local_conn *conn)
+{
+	return FS_MAX(FS_MIN(conn->low_water, conn->rx.mask / 2), UINT32_C(1));
+}
+
 static bool is_readable(struct local_conn *conn)
 {
-	return local_inq(conn) > 0 || is_ended(conn) || local_has(conn, LOCAL_FIN_RECEIVED | LOCAL_SHUT_RD);
+	return local_inq(conn) >= enough(conn) || is_ended(conn) || local_has(conn, LOCAL_FIN_RECEIVED | LOCAL_SHUT_RD);
 }
 
 static bool is_writable(struct local_conn *conn)
@@ -687,6 +742,11 @@ uint32_t local_conn_wait(struct local_conn *conn, uint32_t wants)
 	if ((wants & LOCAL_READY_OUT) && conn->state == LOCAL_ESTABLISHED && local_tx_wait(&conn->tx) != 1)
 		return local_ready(conn) & (wants | always);
 	return 0;
+}
+
+void local_conn_set_low_water(struct local_conn *conn, uint32_t bytes)
+{
+	conn->low_water = bytes;
 }
 
 ssize_t local_room(struct local_conn *conn)

@@ -72,6 +72,7 @@ enum local_conn_flags {
 	LOCAL_WE_LEFT = 1 << 4,	      /* we said our last, or have it to say */
 	LOCAL_ANSWERED = 1 << 5,      /* ACCEPTED came, or we sent it */
 	LOCAL_OOB_INLINE = 1 << 6,    /* SO_OOBINLINE: set by local_conn_set_inline() */
+	LOCAL_PEER_MOVED = 1 << 7,    /* the other side waits at `place` */
 };
 
 struct local_conn {
@@ -93,9 +94,11 @@ struct local_conn {
 	bool is_owing;	 /* is in that chain */
 	uint16_t remote_port, local_port; /* host order */
 	uint32_t refusal; /* what REFUSED says */
+	uint32_t low_water; /* SO_RCVLOWAT: so many bytes make it readable; 0 = 1 */
 	uint64_t listener_id;
 	uint64_t urgent_taken; /* as rx.urgent: the urgent byte that was read as such */
 	struct ip_addr remote, local;
+	struct local_place place; /* where the other side, or this one, goes on */
 	struct local_listener *listener; /* QUEUED: borrowed; else NULL */
 	struct list queued;		 /* in its queue */
 };
@@ -147,6 +150,17 @@ enum local_recv_flags {
  * the end, or -EAGAIN, -EINVAL (OOB: none), -ENOTCONN, or the pending error, which is thereby taken. */
 ssize_t local_recv(struct local_conn *conn, const struct iovec *iov, int n, uint32_t flags, uint32_t offset);
 
+/*
+ * Tell the other side that this one goes on at @place. Nothing is read or written here from then on; bytes that the other
+ * side has not read, each sends again there. 0; -ENOTCONN: there is no such connection, or no other side any more.
+ */
+int local_move(struct local_conn *conn, const struct local_place *place);
+
+/* For that: where the other side's bytes were read up to, and @len bytes that this side sent, from position @from on.
+ * Returns how many of them there are. */
+uint64_t local_read_at(const struct local_conn *conn);
+size_t local_sent(const struct local_conn *conn, uint64_t from, void *to, size_t len);
+
 /* Shut a direction (bits). 0 or -ENOTCONN. */
 enum local_shut { LOCAL_SHUT_READING = 1 << 0, LOCAL_SHUT_WRITING = 1 << 1 };
 int local_shutdown(struct local_conn *conn, uint32_t how);
@@ -172,9 +186,14 @@ void local_conn_ask(struct local_conn *conn);
 ssize_t local_room(struct local_conn *conn);
 
 uint32_t local_inq(struct local_conn *conn);	    /* bytes that receive would give now (FIONREAD) */
+uint32_t local_left(struct local_conn *conn);	    /* bytes that came, an urgent one and the end with them (TCP_INQ) */
 uint64_t local_outq(const struct local_conn *conn); /* bytes that the other side has not read (SIOCOUTQ) */
 bool local_at_mark(struct local_conn *conn);	    /* is the next byte the urgent one? (SIOCATMARK) */
 int local_take_error(struct local_conn *conn);	    /* the pending error, positive, and none any more; 0 = none */
 void local_conn_set_inline(struct local_conn *conn, bool on); /* SO_OOBINLINE */
+void local_conn_set_low_water(struct local_conn *conn, uint32_t bytes); /* SO_RCVLOWAT */
+
+/* Have both sides ended it, as far as names and shutdown go (ENOTCONN)? Bytes may still wait. */
+bool local_is_over(const struct local_conn *conn);
 
 #endif

@@ -28,7 +28,7 @@
 
 enum {
 	LOCAL_MAGIC = 0x4b4c5346, /* "FSLK" */
-	LOCAL_VERSION = 1,
+	LOCAL_VERSION = 2,
 	LOCAL_SIDES = 2,
 	LOCAL_PAGE = 4096,
 
@@ -96,11 +96,19 @@ struct local_open_args {
 	uint8_t spare[2];
 };
 
+/* Where a connection goes on without the link. */
+struct local_place {
+	uint16_t port;	    /* of the loopback address, host order: who moves listens there */
+	uint8_t spare[6];
+	uint8_t nonce[16];  /* what is said there first */
+};
+
 struct local_cell {
 	uint32_t head;
 	uint32_t slot; /* counted through both sides' */
 	union {
 		struct local_open_args open;
+		struct local_place place;
 		uint64_t word[7];
 	};
 } __attribute__((aligned(FS_CACHE_LINE)));
@@ -111,6 +119,7 @@ static_assert(offsetof(struct local_header, side) == FS_CACHE_LINE && sizeof(str
 static_assert(sizeof(struct local_stream_words) == 3 * FS_CACHE_LINE && sizeof(struct local_slot) == 6 * FS_CACHE_LINE,
 	      "three lines a way");
 static_assert(sizeof(struct local_open_args) == 56 && sizeof(struct local_cell) == FS_CACHE_LINE, "a cell is a line");
+static_assert(sizeof(struct local_place) == 24, "one form on every machine");
 static_assert(1 << LOCAL_ORDER_MIN == LOCAL_UNIT, "the smallest ring is a unit");
 
 /* inline definitions */

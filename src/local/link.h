@@ -50,6 +50,9 @@ struct local_ops {
 
 	/* Which listener does @id name, that would take a connection to @local and @port? NULL: none. */
 	struct local_listener *(*find)(void *context, uint64_t id, const struct ip_addr *local, uint16_t port);
+
+	/* The other side of @conn, which has a user, goes on at conn->place, and waits there. */
+	void (*moved)(void *context, struct local_conn *conn);
 };
 
 struct local_config {

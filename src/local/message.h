@@ -30,6 +30,7 @@ enum local_kind {
 	LOCAL_ROOM,	  /* there is room, for a writer that asked */
 	LOCAL_URGENT,	  /* one of the bytes is urgent */
 	LOCAL_SHUTDOWN,	  /* no more bytes come */
+	LOCAL_MOVED,	  /* it goes on elsewhere, struct local_place: this side reads and writes no more here */
 	LOCAL_RESET,	  /* the end: what was on the way is lost */
 	LOCAL_CLOSE,	  /* the end, orderly; no more bytes come */
 	LOCAL_N_KINDS

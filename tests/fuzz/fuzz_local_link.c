@@ -82,7 +82,11 @@ static struct local_listener *find(void *context, uint64_t id, const struct ip_a
 	return id == LISTENER && !w->is_deaf ? &w->listener : NULL;
 }
 
-static const struct local_ops ops = { on_event, on_incoming, find };
+static void on_moved(void *context, struct local_conn *conn)
+{
+}
+
+static const struct local_ops ops = { on_event, on_incoming, find, on_moved };
 
 /* Behind a guard, and before another one. */
 static uint8_t *arena(void)

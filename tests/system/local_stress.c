@@ -90,7 +90,11 @@ static struct local_listener *find(void *context, uint64_t id, const struct ip_a
 	return id == LISTENER ? &((struct side *)context)->listener : NULL;
 }
 
-static const struct local_ops ops = { on_event, on_incoming, find };
+static void on_moved(void *context, struct local_conn *conn)
+{
+}
+
+static const struct local_ops ops = { on_event, on_incoming, find, on_moved };
 
 /* --- flows --- */
 

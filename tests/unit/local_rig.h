@@ -21,7 +21,7 @@ struct rig_side {
 	struct local_link *link;
 	struct local_listener listener;
 	bool is_deaf;	 /* no listener is found */
-	unsigned incoming; /* calls of it */
+	unsigned incoming, moved; /* calls of these */
 	uint32_t edges;	 /* of all events since the last look */
 	struct local_conn *told; /* by the last event */
 	uint64_t counters[FS_CTR_N];
@@ -56,7 +56,14 @@ static struct local_listener *rig_find(void *context, uint64_t id, const struct 
 	return s->is_deaf || id != RIG_LISTENER || port != RIG_PORT ? NULL : &s->listener;
 }
 
-static const struct local_ops rig_ops = { rig_event, rig_incoming, rig_find };
+static void rig_moved(void *context, struct local_conn *conn)
+{
+	struct rig_side *s = context;
+
+	s->moved++;
+}
+
+static const struct local_ops rig_ops = { rig_event, rig_incoming, rig_find, rig_moved };
 
 static int rig_setup(void **state)
 {

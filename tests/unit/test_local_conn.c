@@ -518,6 +518,141 @@ static void local_conn_wait__what_is_asked_for(void **state)
 	assert_int_equal(local_conn_wait(ends[1], 0), LOCAL_READY_ERR | LOCAL_READY_HUP);
 }
 
+static void local_conn_ask__the_next_edge(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+
+	rig_connect(r, ends);
+	rig_send(ends[0], "a", 1, 0);
+	rig_settle(r);
+	assert_int_equal(rig_edges(r, 1), 0);
+	local_conn_ask(ends[1]); /* one byte is there already */
+	rig_send(ends[0], "b", 1, 0);
+	rig_settle(r);
+	assert_int_equal(rig_edges(r, 1), LOCAL_READY_IN);
+	rig_send(ends[0], "c", 1, 0);
+	rig_settle(r);
+	assert_int_equal(rig_edges(r, 1), 0);
+}
+
+static void local_ready__low_water(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+	char bytes[1 << LOCAL_ORDER_MIN] = "";
+
+	rig_connect(r, ends);
+	local_conn_set_low_water(ends[1], 3);
+	rig_send(ends[0], "ab", 2, 0);
+	assert_int_equal(local_ready(ends[1]) & LOCAL_READY_IN, 0);
+	assert_int_equal(local_conn_wait(ends[1], LOCAL_READY_IN), 0);
+	rig_send(ends[0], "c", 1, 0);
+	rig_settle(r);
+	assert_int_equal(rig_edges(r, 1), LOCAL_READY_IN);
+	assert_int_equal(local_ready(ends[1]) & LOCAL_READY_IN, LOCAL_READY_IN);
+	assert_reads(ends[1], "abc");
+	/* More than a ring can hold at once would never be there. */
+	local_conn_set_low_water(ends[1], UINT32_MAX);
+	rig_send(ends[0], bytes, sizeof(bytes) / 2, 0);
+	assert_int_equal(local_ready(ends[1]) & LOCAL_READY_IN, LOCAL_READY_IN);
+}
+
+static void local_left__with_the_end(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+
+	rig_connect(r, ends);
+	rig_send(ends[0], "abc", 3, 0);
+	assert_int_equal(local_left(ends[1]), 3);
+	local_shutdown(ends[0], LOCAL_SHUT_WRITING);
+	rig_settle(r);
+	assert_int_equal(local_left(ends[1]), 4);
+	assert_false(local_is_over(ends[1]));
+	local_shutdown(ends[1], LOCAL_SHUT_WRITING);
+	assert_true(local_is_over(ends[1]));
+	assert_int_equal(local_shutdown(ends[1], LOCAL_SHUT_READING), -ENOTCONN);
+	assert_reads(ends[1], "abc");
+}
+
+static void local_room__is_what_a_send_takes(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+	char bytes[1 << LOCAL_ORDER_MIN] = "";
+
+	rig_connect(r, ends);
+	assert_int_equal(local_room(ends[0]), sizeof(bytes));
+	rig_send(ends[0], bytes, 96, 0);
+	assert_int_equal(local_room(ends[0]), sizeof(bytes) - 96);
+	assert_int_equal(rig_send(ends[0], bytes, sizeof(bytes), 0), sizeof(bytes) - 96);
+	assert_int_equal(local_room(ends[0]), 0);
+	local_shutdown(ends[0], LOCAL_SHUT_WRITING);
+	assert_int_equal(local_room(ends[0]), -1);
+}
+
+static void local_move__the_other_side_is_told(void **state)
+{
+	struct local_place place = { .port = 4711, .nonce = "0123456789abcde" };
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+	char again[8] = "";
+
+	rig_connect(r, ends);
+	rig_send(ends[0], "abcdef", 6, 0);
+	rig_recv(ends[1], again, 4, 0);
+	rig_send(ends[1], "xyz", 3, 0);
+	assert_int_equal(local_move(ends[0], &place), 0);
+	rig_settle(r);
+	assert_int_equal(r->side[1].moved, 1);
+	assert_true(ends[1]->flags & LOCAL_PEER_MOVED);
+	assert_memory_equal(&ends[1]->place, &place, sizeof(place));
+	assert_int_equal(local_move(ends[1], &place), -ENOTCONN);
+	/* Each side has what the other one did not read. */
+	assert_int_equal(local_sent(ends[0], local_read_at(ends[1]), again, sizeof(again)), 2);
+	assert_memory_equal(again, "ef", 2);
+	assert_int_equal(local_sent(ends[1], local_read_at(ends[0]), again, sizeof(again)), 3);
+	assert_memory_equal(again, "xyz", 3);
+	assert_int_equal(local_sent(ends[1], 1000, again, sizeof(again)), 0);
+	local_close(ends[1]);
+	local_close(ends[0]);
+	nothing_left(r);
+}
+
+static void local_move__before_it_is_accepted(void **state)
+{
+	const struct local_place place = { .port = 1 };
+	struct rig *r = *state;
+	struct local_conn *one = rig_dial(r, 0), *other;
+
+	assert_int_equal(local_move(one, &place), -ENOTCONN);
+	rig_settle(r);
+	assert_int_equal(local_move(one, &place), 0);
+	rig_settle(r);
+	assert_int_equal(r->side[1].moved, 0);
+	other = local_accept(&r->side[1].listener, r);
+	assert_int_equal(r->side[1].moved, 1);
+	local_close(other);
+	rig_settle(r);
+	local_close(one);
+	nothing_left(r);
+}
+
+static void local_move__nobody_there(void **state)
+{
+	const struct local_place place = { .port = 1 };
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+
+	rig_connect(r, ends);
+	local_close(ends[1]);
+	rig_settle(r);
+	assert_int_equal(local_move(ends[0], &place), -ENOTCONN);
+	local_close(ends[0]);
+	nothing_left(r);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 
 int main(void)
@@ -549,6 +684,13 @@ int main(void)
 		CASE(local_abort__after_the_peers_end),
 		CASE(local_close__both_at_once),
 		CASE(local_conn_wait__what_is_asked_for),
+		CASE(local_conn_ask__the_next_edge),
+		CASE(local_ready__low_water),
+		CASE(local_left__with_the_end),
+		CASE(local_room__is_what_a_send_takes),
+		CASE(local_move__the_other_side_is_told),
+		CASE(local_move__before_it_is_accepted),
+		CASE(local_move__nobody_there),
 	};
 
 	return cmocka_run_group_tests_name("local_conn", tests, NULL, NULL);
