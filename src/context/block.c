@@ -234,6 +234,7 @@ static void arm_in(struct blocker *b, struct context *ctx)
 	if (__builtin_expect(ctx->stack->local != NULL, 0)) {
 		local_arm(ctx);
 		ask(stay_in(b, ctx));
+		b->timers_at = FS_MIN(b->timers_at, local_next(ctx));
 	}
 }
 

@@ -51,6 +51,7 @@ struct blocker {
 	signal_set saved;	/* to restore */
 	bool user_mask, blocked, armed, slept, ever_slept;
 	uint8_t armed_sisters;	/* by bit of the index */
+	uint32_t unanswered;	/* how often it was not to be told of what it waits for (stream.c) */
 	bool link_news;		/* so did something about links with other stacks */
 	bool owner_ended;	/* a process that owns a port ended while this one slept */
 	bool light;		/* it sleeps, and somebody else takes frames (turn.h) */

@@ -302,7 +302,7 @@ int handover_sock(struct context *ctx, struct sock *s, int reason)
 	int fd, ret;
 
 	if (s->stream.local_conn)
-		return -EOPNOTSUPP; /* the kernel knows nothing that it could carry on */
+		return stream_local_move(ctx, s, reason);
 	if (!s->stream.conn) {
 		stream_demote(ctx, s, reason, NULL);
 		return 0;

@@ -136,6 +136,7 @@ static struct plan look(struct context *ctx)
 		refresh_watch(ctx);
 		if (!arm(ctx, true))
 			drive(ctx, true);
+		context_ring(ctx); /* what came over links meanwhile */
 		p.until = now + LOOK_LAST_NS;
 	} else {
 		/* Nothing but sleepers for a long time: look less and less often. */
@@ -143,7 +144,7 @@ static struct plan look(struct context *ctx)
 	}
 	if (has_company(ctx))
 		p.until = FS_MIN(p.until, FS_MAX(ctx->helper.next_look, now + LOOK_NS));
-	p.until = FS_MIN(p.until, FS_MIN(segments_next(ctx), turn_look(ctx)));
+	p.until = FS_MIN(p.until, FS_MIN(FS_MIN(segments_next(ctx), local_next(ctx)), turn_look(ctx)));
 	ctx->helper.until = p.until;
 	return p;
 }

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "context/helper.h"
 #include "context/internal.h"
 #include "context/stream_internal.h"
 #include "host/meet.h"
@@ -78,7 +79,16 @@ static struct local_listener *find(void *context, uint64_t id, const struct ip_a
 	return NULL;
 }
 
-static const struct local_ops ops = { .event = event, .incoming = incoming, .find = find };
+static void moved(void *context, struct local_conn *conn)
+{
+	struct context *ctx = context;
+	struct sock *s = conn->user;
+
+	if (s && !list_is_linked(&s->stream.of_local))
+		list_push_back(&ctx->stack->local->connecting, &s->stream.of_local);
+}
+
+static const struct local_ops ops = { .event = event, .incoming = incoming, .find = find, .moved = moved };
 
 /* --- memory --- */
 
@@ -305,6 +315,7 @@ int local_begin(struct context *ctx, unsigned index, unsigned side, int memory, 
 	ctx->stack->local_serial++;
 	ctx->local.seen++;
 	ctx->stack->ports_serial++; /* sleepers watch its bell */
+	helper_kick(ctx);	    /* it may be one */
 	ctx->stack->counter[FS_CTR_local_links]++;
 	return 0;
 }
@@ -385,11 +396,11 @@ unsigned local_poll(struct context *ctx)
 	const struct stack_local *l = ctx->stack->local;
 	unsigned taken = 0;
 
+	if (__builtin_expect(ctx->now >= ctx->local.next_look, 0))
+		local_look(ctx);
 	for (unsigned i = 0; i < l->n; i++)
 		if (l->link[i].serial)
 			taken += drive(ctx, i);
-	if (__builtin_expect(ctx->now >= ctx->local.next_look, 0))
-		local_look(ctx);
 	if (__builtin_expect(!list_is_empty(&l->connecting), 0))
 		stream_local_settle(ctx);
 	return taken;
@@ -406,6 +417,11 @@ void local_arm(struct context *ctx)
 		drive(ctx, i);
 	}
 	stream_local_settle(ctx);
+}
+
+fs_ns local_next(const struct context *ctx)
+{
+	return ctx->stack->local ? stream_local_next(ctx) : FS_NEVER;
 }
 
 void local_watch(struct context *ctx, int epfd, uint64_t tag)

@@ -55,7 +55,7 @@ struct stack_local {
 	unsigned n;		 /* places that were ever taken */
 	uint32_t serial;	 /* last one given to a link */
 	struct list listeners;	 /* stream.of_local: sockets that take connections over links */
-	struct list connecting;	 /* stream.of_local: those whose connect() was not answered yet */
+	struct list connecting;	 /* stream.of_local: whose connect() was not answered yet, or whose other side moved */
 };
 
 /* What one process has of link i; private. */
@@ -115,6 +115,9 @@ void local_told(struct context *ctx, struct local_link *link);
 
 /* A thread is about to sleep, and will look once more before: what comes from now on rings. */
 void local_arm(struct context *ctx);
+
+/* When local_poll() has something to do by itself, FS_NEVER = not. */
+fs_ns local_next(const struct context *ctx);
 
 /* Descriptors for a set that a thread sleeps on: bells and what local_poll() looks at, with @tag as data for the latter. */
 void local_watch(struct context *ctx, int epfd, uint64_t tag);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/reason.h"
+#include "context/helper.h"
 #include "context/internal.h"
 #include "context/local_internal.h"
 #include "host/meet.h"
@@ -100,7 +101,7 @@ static int verdict(struct context *ctx, const struct sock *s, int fd)
 {
 	if (!ctx->config.local || ctx->index != 0 || s->stream.alone)
 		return FS_REASON_loopback;
-	if (s->stream.declined || (s->stream.ifindex && s->stream.ifindex != LOOPBACK))
+	if (s->stream.declined || s->stream.listening.defer_accept || (s->stream.ifindex && s->stream.ifindex != LOOPBACK))
 		return FS_REASON_option;
 	if (s->stream.reuseport) /* which of them is next, only the kernel knows */
 		return FS_REASON_port_shared;
@@ -123,6 +124,7 @@ int local_publish(struct context *ctx, struct sock *s, int fd, uint32_t backlog)
 	list_push_back(&ctx->stack->local->listeners, &s->stream.of_local);
 	s->stream.is_met = true;
 	ctx->stack->ports_serial++; /* sleepers watch the names */
+	helper_kick(ctx);
 	return 0;
 }
 

@@ -17,6 +17,8 @@
 #include "socket/opts.h"
 #include "sys/sys.h"
 
+#define HALF_NS FS_US(500) /* between looks at a part of what is waited for */
+
 /* --- entering and waiting --- */
 
 struct sock *stream_enter(struct context *ctx, int fd)
@@ -65,6 +67,34 @@ int stream_pause(struct context *ctx, int fd, struct blocker *b, fs_ns limit, st
 	if (ret == 0)
 		ret = blocker_pause(b, fds, n);
 	return ret == -ETIMEDOUT ? -EAGAIN : ret;
+}
+
+/* The last try before the sleep did something, or nothing: what comes over a link is asked for behind it. True: it may be
+ * there by now. */
+static bool ask_again(struct context *ctx, int fd, short events)
+{
+	struct sock *s = stream_enter(ctx, fd);
+	bool ready;
+
+	if (!s)
+		return true;
+	ready = sock_ask(s, (uint32_t)events);
+	context_leave(ctx);
+	return ready;
+}
+
+int stream_pause_for(struct context *ctx, int fd, struct blocker *b, fs_ns limit, short events)
+{
+	const struct timespec little = { .tv_nsec = HALF_NS };
+	struct pollfd fds[BLOCKER_SPARE];
+
+	if (b->armed && fs_load_relaxed(&ctx->stack->local) && ask_again(ctx, fd, events)) {
+		blocker_disarm(b);
+		/* Still? Then it is a part of what the call waits for, which it leaves where it is: of more it is not told. */
+		if (b->unanswered++)
+			sys_nanosleep(&little);
+	}
+	return stream_pause(ctx, fd, b, limit, fds, 0);
 }
 
 int stream_take_error(struct sock *s)
@@ -178,6 +208,14 @@ _Static_assert((int)TCP_RECV_PEEK == (int)LOCAL_RECV_PEEK && (int)TCP_RECV_OOB =
 		       (int)TCP_RECV_TRUNC == (int)LOCAL_RECV_TRUNC,
 	       "one set of flags for both");
 
+static fs_ns wall_now(void)
+{
+	struct timespec now;
+
+	sys_clock_gettime(CLOCK_REALTIME, &now);
+	return FS_SEC((fs_ns)now.tv_sec) + now.tv_nsec;
+}
+
 /* As take(), of a connection over a link. */
 static bool take_local(struct receipt *r, struct sock *s, ssize_t *result)
 {
@@ -190,15 +228,17 @@ static bool take_local(struct receipt *r, struct sock *s, ssize_t *result)
 	for (;;) {
 		int n = rest_of(r->d, r->done, &part, &iov);
 
-		if (!(r->done && conn->error) && (r->total || flags)) /* else it is the next call's, or the kernel's 0 */
+		if (!(r->done && conn->error)) /* else it is the next call's */
 			got = local_recv(conn, iov, n, flags, peek_from(r, &s->stream));
 		if (got == -EAGAIN)
 			return false;
+		if (__builtin_expect(s->cmsgs & SOCK_CMSG_STAMPS, 0) && (got > 0 || r->total == 0))
+			r->stamp = wall_now(); /* it came when it was seen: nobody saw it before */
 		if (got <= 0)
 			break;
 		r->done += (size_t)got;
 		move_peek(s, r->d->flags, (size_t)got);
-		if (flags & (LOCAL_RECV_OOB | LOCAL_RECV_PEEK) || r->done >= target_of(r, &s->stream) || local_at_mark(conn)) {
+		if (flags & LOCAL_RECV_OOB || r->done >= target_of(r, &s->stream) || local_at_mark(conn)) {
 			got = 0;
 			break;
 		}
@@ -228,7 +268,7 @@ static ssize_t receive_local(struct receipt *r, struct sock *s)
 	if (!over && !r->may_wait && !list_is_empty(&s->items))
 		sock_ask(s, POLLIN);
 	if (__builtin_expect(s->stream.tells_inq, 0))
-		r->left = (int)local_inq(s->stream.local_conn);
+		r->left = (int)local_left(s->stream.local_conn);
 	local_told(ctx, s->stream.local_conn->link);
 	context_leave(ctx);
 	return over ? ret : -EAGAIN;
@@ -278,7 +318,6 @@ static ssize_t receive_once(struct receipt *r)
 ssize_t stream_receive(struct context *ctx, int fd, struct datagram *d)
 {
 	struct receipt r = { .ctx = ctx, .fd = fd, .d = d, .left = -1 };
-	struct pollfd fds[BLOCKER_SPARE];
 	BLOCKER(b);
 	ssize_t n;
 
@@ -290,7 +329,7 @@ ssize_t stream_receive(struct context *ctx, int fd, struct datagram *d)
 	if (n < 0)
 		return n;
 	while ((n = receive_once(&r)) == -EAGAIN && r.may_wait) {
-		n = stream_pause(ctx, fd, &b, r.limit, fds, 0);
+		n = stream_pause_for(ctx, fd, &b, r.limit, POLLIN);
 		if (n < 0)
 			break;
 	}
@@ -381,6 +420,11 @@ static ssize_t send_local(struct dispatch *t, struct sock *s)
 	struct context *ctx = t->ctx;
 	ssize_t ret;
 
+	if (__builtin_expect((t->d->flags & MSG_FASTOPEN) && !t->done, 0)) {
+		ret = stream_send_connects(ctx, s);
+		context_leave(ctx);
+		return ret;
+	}
 	t->limit = s->stream.sndtimeo;
 	t->may_wait = !s->nonblock && !(t->d->flags & MSG_DONTWAIT);
 	local_heed(ctx, s->stream.local_conn->link);
@@ -461,7 +505,6 @@ static void raise_pipe(int flags)
 ssize_t stream_send(struct context *ctx, int fd, const struct datagram *d)
 {
 	struct dispatch t = { .ctx = ctx, .fd = fd, .d = d };
-	struct pollfd fds[BLOCKER_SPARE];
 	BLOCKER(b);
 	ssize_t n;
 
@@ -473,7 +516,7 @@ ssize_t stream_send(struct context *ctx, int fd, const struct datagram *d)
 	if (n < 0)
 		return n;
 	while ((n = send_once(&t)) == -EAGAIN && t.may_wait) {
-		n = stream_pause(ctx, fd, &b, t.limit, fds, 0);
+		n = stream_pause_for(ctx, fd, &b, t.limit, POLLOUT);
 		if (n < 0)
 			break;
 	}
@@ -569,7 +612,7 @@ static bool has_no_peer(const struct sock *s)
 	const struct tcp_conn *conn = s->stream.conn;
 
 	if (s->stream.local_conn)
-		return stream_local_waits(s) || s->stream.local_conn->state == LOCAL_OVER;
+		return stream_local_waits(s) || local_is_over(s->stream.local_conn);
 	return conn->state == TCP_CLOSED || conn->state == TCP_SYN_SENT;
 }
 

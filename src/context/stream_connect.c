@@ -231,7 +231,7 @@ static int once_more(struct context *ctx, struct sock *s)
 
 int stream_send_connects(struct context *ctx, struct sock *s)
 {
-	return is_deferred(s->stream.conn) ? 0 : once_more(ctx, s);
+	return s->stream.conn && is_deferred(s->stream.conn) ? 0 : once_more(ctx, s);
 }
 
 static bool is_unspecified(const struct sockaddr *name, socklen_t len)
@@ -352,7 +352,8 @@ int stream_bind(struct context *ctx, int fd, const struct sockaddr *name, sockle
 
 	if (!s)
 		return CONTEXT_KERNEL;
-	if ((s->stream.conn && s->stream.conn->state != TCP_CLOSED) || s->stream.local_conn)
+	if ((s->stream.conn && s->stream.conn->state != TCP_CLOSED) ||
+	    (s->stream.local_conn && !local_is_over(s->stream.local_conn)))
 		ret = refused_address(fd, s->stream.v6, name, len);
 	context_leave(ctx);
 	return ret;

@@ -209,6 +209,26 @@ static void demote_twin(struct context *ctx, struct sock *twin, int reason)
 	stream_demote(ctx, twin, reason, NULL);
 }
 
+/* A connection within the host is not touched by what becomes of its interfaces. */
+static bool concerns_interfaces(int reason)
+{
+	switch (reason) {
+	case FS_REASON_no_interface:
+	case FS_REASON_default_route:
+	case FS_REASON_interface_kind:
+	case FS_REASON_interface_down:
+	case FS_REASON_interface_busy:
+	case FS_REASON_foreign_xdp:
+	case FS_REASON_policy:
+	case FS_REASON_self_test:
+	case FS_REASON_owner_gone:
+	case FS_REASON_recovering:
+		return true;
+	default:
+		return false;
+	}
+}
+
 void stream_demote(struct context *ctx, struct sock *s, int reason, const char *detail)
 {
 	bool was_met = s->stream.is_met;
@@ -234,7 +254,9 @@ void stream_demote(struct context *ctx, struct sock *s, int reason, const char *
 		handover_sock(ctx, s, reason);
 		return;
 	} else if (s->stream.local_conn) {
-		return; /* whatever the reason, it concerns no interface */
+		if (!concerns_interfaces(reason))
+			stream_local_move(ctx, s, reason);
+		return;
 	} else if (was_met) {
 		stream_give_flags_back(s, stream_number(ctx, s));
 	}

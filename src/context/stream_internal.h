@@ -12,7 +12,7 @@
 #include "context/stream.h"
 #include "tcp/conn.h"
 
-enum { STREAM_OPT_MAXSEG = 2, STREAM_OPT_INFO = 11, STREAM_OPT_INQ = 36 }; /* TCP_INQ, also the type of its message; <netinet/tcp.h> does not go with the engine */
+enum { STREAM_OPT_ADDRFORM = 1, STREAM_OPT_MAXSEG = 2, STREAM_OPT_INFO = 11, STREAM_OPT_INQ = 36 }; /* TCP_INQ, also the type of its message; <netinet/tcp.h> does not go with the engine */
 
 /* A socket address of either family. */
 union stream_name {
@@ -38,6 +38,9 @@ void stream_now(struct context *ctx);
  * CONTEXT_KERNEL; -ENOMEM. No lock before.
  */
 int stream_pause(struct context *ctx, int fd, struct blocker *b, fs_ns limit, struct pollfd *fds, unsigned n);
+
+/* The same for the socket alone, until it is ready for @events (POLLIN or POLLOUT), or more so. */
+int stream_pause_for(struct context *ctx, int fd, struct blocker *b, fs_ns limit, short events);
 
 /* What the connection that ended left to be told, once: -errno. CONTEXT_KERNEL: the shadow's word counts. */
 int stream_take_error(struct sock *s);
@@ -110,6 +113,9 @@ int stream_local_connect(struct context *ctx, struct sock *s, int fd, const stru
 /* Those whose connect() was answered, or not in time: the shadows of the latter connect. */
 void stream_local_settle(struct context *ctx);
 
+/* When that has to be looked at again; FS_NEVER = it need not. */
+fs_ns stream_local_next(const struct context *ctx);
+
 /* Is it not known yet what becomes of it? */
 bool stream_local_waits(const struct sock *s);
 
@@ -126,8 +132,26 @@ void stream_local_end(struct context *ctx, struct sock *s);
 void stream_local_disconnect(struct context *ctx, struct sock *s);
 int stream_local_shutdown(struct context *ctx, struct sock *s, int how);
 
+/* The connection is the socket's no more, and the other side was told; by a @reset, or in order. */
+void stream_local_part(struct context *ctx, struct sock *s, bool reset);
+
+/* The attempt is given up. The shadow @fd connects; -1: who waits in connect() has it do that. */
+void stream_local_leave(struct context *ctx, struct sock *s, int fd);
+
+/* What the program set that such a connection heeds. */
+void stream_local_set_options(struct sock *s);
+
 /* getsockopt(2), as stream_get_option(). */
 int stream_local_get_option(struct sock *s, int level, int name, void *value, socklen_t *len);
+
+/* --- stream_moved.c --- */
+
+/* The connection of @s, or its attempt, becomes the kernel's, for @reason (enum fs_reason). 0 or -errno: then it is as it
+ * was, but the other side may have been told that it ends. */
+int stream_local_move(struct context *ctx, struct sock *s, int reason);
+
+/* The other side did that: the shadow follows. False: this process has no number of it. */
+bool stream_local_follow(struct context *ctx, struct sock *s);
 
 /* --- stream_end.c --- */
 

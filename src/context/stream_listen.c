@@ -717,7 +717,7 @@ static bool kernel_due(const struct context *ctx, const struct sock *s)
 }
 
 /* Is the next one from another process of the host? They take turns with the others. */
-static bool local_next(const struct acceptance *a, struct sock *s)
+static bool local_is_next(const struct acceptance *a, struct sock *s)
 {
 	bool others = stream_waiting(&s->stream) || s->kernel_hot;
 
@@ -744,7 +744,7 @@ static int accept_once(struct acceptance *a, bool must)
 	a->limit = a->bare ? FS_MAX(a->wait, 0) : s->rcvtimeo;
 	a->may_wait = a->bare ? a->wait != 0 : !s->nonblock;
 	a->kernel_hot = s->kernel_hot;
-	if (local_next(a, s)) {
+	if (local_is_next(a, s)) {
 		s->stream.took_local = true;
 		ret = stream_local_accept(ctx, s, a->fd, a->name, a->len, a->flags);
 		context_leave(ctx);

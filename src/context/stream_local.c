@@ -4,7 +4,7 @@
  *
  * The shadow of one that connects is bound, so that its port is the kernel's to give, and nobody else's. The kernel has
  * the last word about who cannot be reached so: if the listener refuses, or its program does not answer, the shadow
- * connects.
+ * connects. One that is full is tried again, as TCP would.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,10 +20,13 @@
 #include "tcp/info.h"
 
 #define ANSWER_NS FS_MS(250) /* for the listener's program to answer: it may compute, or be stopped */
+#define FULL_NS FS_MS(200)   /* until a listener that was full is tried again; the kernel would take a second */
 
 enum {
 	ORDER = 16,	  /* of a byte ring: 64 KiB */
 	LOOPBACK_MTU = 65536,
+	RTO_US = 200000,
+	WSCALE = 7,
 	WINDOW = 10,	  /* segments, RFC 6928 */
 	HEADERS_V4 = 52,  /* of a segment with a timestamp */
 	HEADERS_V6 = 72,
@@ -57,6 +60,23 @@ static struct ip_addr own_address(const struct sock *s, const struct ip_addr *re
 	return ip_addr_is_loopback(remote) && ip_addr_is_v4(remote) ? ip_addr_v4(loopback) : *remote;
 }
 
+/* Does another socket talk to @call->remote from the port that the program bound @s to? */
+static bool is_taken(const struct context *ctx, const struct sock *s, const struct local_call *call)
+{
+	struct list *e;
+
+	if (!s->stream.local_port)
+		return false;
+	LIST_FOR_EACH(e, &ctx->stack->all_streams) {
+		const struct local_conn *other = FS_CONTAINER_OF(e, struct sock, all)->stream.local_conn;
+
+		if (other && other->local_port == s->stream.local_port && other->remote_port == call->remote_port &&
+		    ip_addr_equal(&other->remote, &call->remote) && ip_addr_equal(&other->local, &call->local))
+			return true;
+	}
+	return false;
+}
+
 int stream_local_connect(struct context *ctx, struct sock *s, int fd, const struct ip_addr *remote, uint16_t port)
 {
 	struct local_call call = {
@@ -68,15 +88,17 @@ int stream_local_connect(struct context *ctx, struct sock *s, int fd, const stru
 	};
 	struct local_link *link;
 
-	if (s->stream.ifindex || !context_same_namespace(ctx, fd))
+	if (s->stream.ifindex || s->stream.options.fastopen_connect || !context_same_namespace(ctx, fd))
 		return CONTEXT_KERNEL;
+	if (is_taken(ctx, s, &call))
+		return -EADDRNOTAVAIL;
 	link = local_find(ctx, remote, port);
 	if (!link || !bind_shadow(s, fd))
 		return CONTEXT_KERNEL;
 	call.local_port = s->stream.local_port ? s->stream.local_port : s->stream.local_own_port;
 	if (local_connect(link, &call, s, &s->stream.local_conn) < 0)
 		return CONTEXT_KERNEL;
-	local_conn_set_inline(s->stream.local_conn, s->stream.options.oob_inline);
+	stream_local_set_options(s);
 	s->way = SOCK_FAST;
 	s->unsteered = false;
 	s->stream.error = 0;
@@ -93,7 +115,7 @@ int stream_local_connect(struct context *ctx, struct sock *s, int fd, const stru
 /* --- what becomes of it --- */
 
 /* The connection is the socket's no more, and the other side was told. */
-static void part(struct context *ctx, struct sock *s, bool reset)
+void stream_local_part(struct context *ctx, struct sock *s, bool reset)
 {
 	struct local_conn *conn = s->stream.local_conn;
 	struct local_link *link = conn->link;
@@ -123,18 +145,13 @@ static void connect_shadow(struct context *ctx, struct sock *s, int fd, const st
 	s->way = SOCK_UNDECIDED;
 }
 
-/* It did not come about by the link. Who waits in connect() goes on by libc's (outcome()). */
-static void leave_to_kernel(struct context *ctx, struct sock *s)
+void stream_local_leave(struct context *ctx, struct sock *s, int fd)
 {
 	struct ip_addr remote = s->stream.local_conn->remote;
 	uint16_t port = s->stream.local_conn->remote_port;
-	int fd = s->nonblock ? stream_number(ctx, s) : -1;
 
-	if (s->nonblock && fd < 0)
-		return; /* a relative's, which has a number of it */
-	if (s->stream.local_conn->error != ENOBUFS) /* its listener is full, but there */
-		local_forget(ctx, &remote, port);
-	part(ctx, s, true);
+	local_forget(ctx, &remote, port);
+	stream_local_part(ctx, s, true);
 	s->way = SOCK_KERNEL;
 	record_reason(s->record, FS_REASON_loopback, NULL);
 	ctx->stack->counter[FS_CTR_local_to_kernel]++;
@@ -145,6 +162,53 @@ static void leave_to_kernel(struct context *ctx, struct sock *s)
 	ctx->to_ring |= sock_sleepers(s);
 }
 
+/* It did not come about by the link. Who waits in connect() goes on by libc's (outcome()). */
+static void leave_to_kernel(struct context *ctx, struct sock *s)
+{
+	int fd = s->nonblock ? stream_number(ctx, s) : -1;
+
+	if (fd >= 0 || !s->nonblock) /* else it is a relative's, which has a number of it */
+		stream_local_leave(ctx, s, fd);
+}
+
+/* The listener has no room: as a SYN that it drops, the attempt is made again later, for as long as the kernel's would. */
+static void try_again(struct context *ctx, struct sock *s)
+{
+	struct local_conn *before = s->stream.local_conn, *conn;
+	struct local_call call = {
+		.local = before->local,
+		.remote = before->remote,
+		.local_port = before->local_port,
+		.remote_port = before->remote_port,
+		.send_order = ORDER,
+		.receive_order = ORDER,
+	};
+
+	s->stream.local_since = ctx->now;
+	if (local_connect(before->link, &call, s, &conn) < 0)
+		return;
+	local_abort(before);
+	s->stream.local_conn = conn;
+	stream_local_set_options(s);
+	local_told(ctx, conn->link);
+}
+
+/* When the attempt of @s has to be looked at. */
+static fs_ns due_at(const struct sock *s)
+{
+	return s->stream.local_since + (s->stream.local_conn->error == ENOBUFS ? FULL_NS : ANSWER_NS);
+}
+
+fs_ns stream_local_next(const struct context *ctx)
+{
+	fs_ns next = FS_NEVER;
+	struct list *e;
+
+	LIST_FOR_EACH(e, &ctx->stack->local->connecting)
+		next = FS_MIN(next, due_at(FS_CONTAINER_OF(e, struct sock, stream.of_local)));
+	return next;
+}
+
 void stream_local_settle(struct context *ctx)
 {
 	struct list *e, *following;
@@ -152,9 +216,18 @@ void stream_local_settle(struct context *ctx)
 	LIST_FOR_EACH_SAFE(e, following, &ctx->stack->local->connecting) {
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, stream.of_local);
 
-		if (s->stream.local_conn->state == LOCAL_ESTABLISHED)
+		const struct local_conn *conn = s->stream.local_conn;
+		bool full = conn->state == LOCAL_OVER && conn->error == ENOBUFS && conn->link->ended == LOCAL_LINK_UP;
+
+		if (s->stream.local_moves)
+			continue;
+		if ((conn->flags & LOCAL_PEER_MOVED) && conn->state == LOCAL_ESTABLISHED)
+			stream_local_follow(ctx, s);
+		else if (conn->state == LOCAL_ESTABLISHED || (conn->flags & LOCAL_PEER_MOVED))
 			list_remove(&s->stream.of_local);
-		else if (s->stream.local_conn->state == LOCAL_OVER || ctx->now - s->stream.local_since > ANSWER_NS)
+		else if (full && ctx->now >= due_at(s))
+			try_again(ctx, s);
+		else if (!full && (conn->state == LOCAL_OVER || ctx->now >= due_at(s)))
 			leave_to_kernel(ctx, s);
 	}
 }
@@ -197,7 +270,7 @@ int stream_local_accept(struct context *ctx, struct sock *listener, int from, st
 		return -ENOBUFS;
 	}
 	conn = s->stream.local_conn = local_accept(&listener->stream.local_listener, s);
-	local_conn_set_inline(conn, s->stream.options.oob_inline);
+	stream_local_set_options(s);
 	s->way = SOCK_FAST;
 	record_reason(s->record, FS_REASON_none, NULL);
 	sock_publish(s);
@@ -214,7 +287,7 @@ void stream_local_end(struct context *ctx, struct sock *s)
 {
 	local_withdraw(ctx, s);
 	if (s->stream.local_conn)
-		part(ctx, s, s->stream.options.linger_s == 0);
+		stream_local_part(ctx, s, s->stream.options.linger_s == 0);
 }
 
 void stream_local_disconnect(struct context *ctx, struct sock *s)
@@ -225,7 +298,7 @@ void stream_local_disconnect(struct context *ctx, struct sock *s)
 	s->stream.error = conn->state == LOCAL_OVER ? conn->error : ECONNRESET;
 	s->stream.last_port = conn->local_port;
 	s->stream.connecting = false;
-	part(ctx, s, true);
+	stream_local_part(ctx, s, true);
 	s->way = SOCK_UNDECIDED;
 	stream_changed_sides(ctx, s);
 	ctx->to_ring |= sock_sleepers(s);
@@ -251,15 +324,20 @@ int stream_local_shutdown(struct context *ctx, struct sock *s, int how)
 
 /* --- what it is --- */
 
-/* What TCP would show of a connection over loopback on which nothing is lost. */
-static socklen_t fill_info(const struct local_conn *conn, struct tcp_info_layout *info)
+void stream_local_set_options(struct sock *s)
 {
-	bool ended = conn->state == LOCAL_OVER;
+	local_conn_set_inline(s->stream.local_conn, s->stream.options.oob_inline);
+	local_conn_set_low_water(s->stream.local_conn, s->stream.options.rcvlowat);
+}
+
+/* What TCP would show of a connection over loopback on which nothing is lost. */
+static socklen_t fill_info(struct local_conn *conn, struct tcp_info_layout *info)
+{
 	bool sent = conn->flags & LOCAL_FIN_SENT, received = conn->flags & LOCAL_FIN_RECEIVED;
 	uint32_t mss = LOOPBACK_MTU - (ip_addr_is_v4(&conn->remote) ? HEADERS_V4 : HEADERS_V6);
 
 	*info = (struct tcp_info_layout){
-		.state = ended || (sent && received)	     ? TCP_CLOSED :
+		.state = local_is_over(conn)		     ? TCP_CLOSED :
 			 sent				     ? TCP_FIN_WAIT2 :
 			 received			     ? TCP_CLOSE_WAIT :
 			 conn->state == LOCAL_CONNECTING ? TCP_SYN_SENT :
@@ -272,7 +350,19 @@ static socklen_t fill_info(const struct local_conn *conn, struct tcp_info_layout
 		.snd_cwnd = WINDOW,
 		.snd_ssthresh = INT32_MAX,
 		.rcv_space = 1u << ORDER,
+		.snd_wscale = WSCALE,
+		.rcv_wscale = WSCALE,
+		.rto = RTO_US,
+		.rtt = 1,
+		.min_rtt = 1,
+		.bytes_acked = conn->tx.head,
+		.bytes_sent = conn->tx.head,
+		.bytes_received = conn->rx.pos + local_inq(conn),
+		.data_segs_in = (uint32_t)((conn->rx.pos + mss - 1) / mss),
+		.data_segs_out = (uint32_t)((conn->tx.head + mss - 1) / mss),
 	};
+	info->segs_in = info->data_segs_in + 1;
+	info->segs_out = info->data_segs_out + 1;
 	return sizeof(*info);
 }
 
@@ -292,11 +382,19 @@ int stream_local_get_option(struct sock *s, int level, int name, void *value, so
 	}
 	if (level == SOL_SOCKET && name == SO_PEEK_OFF)
 		v = s->stream.peek_off;
+	else if (level == SOL_SOCKET && name == SO_INCOMING_CPU && conn->rx.pos)
+		v = sys_getcpu(); /* who reads moves the bytes */
+	else if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && s->stream.v6)
+		v = s->stream.v6_only;
+	else if (level == IPPROTO_IPV6 && name == STREAM_OPT_ADDRFORM && s->stream.v6 && !local_is_over(conn))
+		v = AF_INET6;
 	else if (level == IPPROTO_TCP && name == STREAM_OPT_MAXSEG)
 		v = LOOPBACK_MTU - (ip_addr_is_v4(&conn->remote) ? HEADERS_V4 : HEADERS_V6);
 	else if ((level == IPPROTO_IP && name == IP_MTU) || (level == IPPROTO_IPV6 && name == IPV6_MTU && s->stream.v6))
-		v = LOOPBACK_MTU;
+		v = level == IPPROTO_IP ? LOOPBACK_MTU - 1 : LOOPBACK_MTU; /* as large as an IPv4 packet can be */
 	else
 		return CONTEXT_KERNEL;
+	if (level == IPPROTO_IPV6 && len && (int)*len < 0)
+		*len = sizeof(v); /* as large as can be (do_ipv6_getsockopt()) */
 	return stream_put_option(value, len, &v, sizeof(v));
 }

@@ -348,15 +348,15 @@ static void note_socket(struct sock *s, const struct option *opt, int fd)
 /* A connection moves to the kernel, which has what the engine has not. True: it did. */
 static bool give_away(struct context *ctx, struct sock *s)
 {
-	return s->stream.conn->state != TCP_CLOSED && handover_sock(ctx, s, FS_REASON_option) == 0;
+	bool over = s->stream.local_conn ? local_is_over(s->stream.local_conn) : s->stream.conn->state == TCP_CLOSED;
+
+	return !over && handover_sock(ctx, s, FS_REASON_option) == 0;
 }
 
 static void decline(struct context *ctx, struct sock *s, int level, int name)
 {
 	host_format(ctx->why, sizeof(ctx->why), "option level %d name %d", level, name);
-	if (s->stream.local_conn)
-		return; /* there is nothing that it could be about */
-	if (s->stream.conn) {
+	if (sock_is_engines(s)) {
 		give_away(ctx, s); /* where it cannot, the option is the shadow's alone */
 		return;
 	}
@@ -386,19 +386,34 @@ static bool comes_too_late(const struct stream *s, enum act act)
 	return act == FASTOPEN || act == FASTOPEN_CONNECT || act == FASTOPEN_NO_COOKIE || (act == V6ONLY && s->v6);
 }
 
+/* Is it the kernel's to carry? What is not in the table is. */
+static bool is_declined(const struct sock *s, const struct option *opt)
+{
+	return !opt || opt->act == DECLINE || opt->act == DECLINE_SET || (opt->act == DECLINE_LISTENER && !sock_is_engines(s));
+}
+
 int stream_option_before(struct context *ctx, int fd, int level, int name)
 {
 	const struct option *opt = find(level, name);
-	struct sock *s = opt ? stream_enter(ctx, fd) : NULL;
+	struct sock *s = stream_is(ctx, fd) ? stream_enter(ctx, fd) : NULL;
 	const struct tcp_conn *conn;
 	int ret = 0;
 
 	if (!s)
 		return 0;
 	conn = s->stream.conn;
+	if (s->stream.local_conn && is_declined(s, opt)) {
+		give_away(ctx, s); /* which gets another shadow */
+		context_leave(ctx);
+		return 0;
+	}
+	if (!opt) {
+		context_leave(ctx);
+		return 0;
+	}
 	if (((conn && conn->state != TCP_CLOSED) || s->stream.local_conn) && comes_too_late(&s->stream, opt->act))
 		ret = -EINVAL;
-	else if (conn && (opt->act == DECLINE || opt->act == DEVICE))
+	else if (sock_is_engines(s) && (opt->act == DECLINE || opt->act == DEVICE))
 		give_away(ctx, s); /* the shadow, unconnected, would refuse what a connection's takes, or not be connected any more */
 	context_leave(ctx);
 	return ret;
@@ -417,7 +432,7 @@ bool stream_option_again(struct context *ctx, int fd, int level, int name, const
 	s = flags & STAMP_OPT_ID ? stream_enter(ctx, fd) : NULL;
 	if (!s)
 		return false;
-	moved = s->stream.conn && give_away(ctx, s);
+	moved = sock_is_engines(s) && give_away(ctx, s);
 	context_leave(ctx);
 	return moved;
 }
@@ -431,12 +446,6 @@ static void note_stamps(struct context *ctx, struct sock *s, int level, int name
 	context_note_stamps(ctx, s, &o);
 	if (s->stamps.flags & (STAMP_TX_RECORD | STAMP_OPT_ID))
 		decline(ctx, s, level, name);
-}
-
-/* Is it the kernel's to carry? What is not in the table is. */
-static bool is_declined(const struct sock *s, const struct option *opt)
-{
-	return !opt || opt->act == DECLINE || opt->act == DECLINE_SET || (opt->act == DECLINE_LISTENER && !s->stream.conn);
 }
 
 /* Its entries are on interfaces that are no longer its own, or lack some that are. */
@@ -468,6 +477,8 @@ int stream_option(struct context *ctx, int fd, int level, int name, const void *
 			tcp_quickack(s->stream.conn, &ctx->env, given != 0, ctx->now);
 	} else if (opt->act == DEFER_ACCEPT) {
 		s->stream.listening.defer_accept = retransmissions_of(given);
+		if (s->stream.is_met && given)
+			stream_demote(ctx, s, FS_REASON_option, "TCP_DEFER_ACCEPT");
 	} else if (opt->act != SHADOW) {
 		if (level == IPPROTO_TCP)
 			note_tcp(&s->stream, opt, fd);
@@ -477,7 +488,7 @@ int stream_option(struct context *ctx, int fd, int level, int name, const void *
 	if (opt && opt->inherited)
 		s->stream.inherit[(opt - options) / 64] |= 1ULL << (opt - options) % 64;
 	if (s->stream.local_conn)
-		local_conn_set_inline(s->stream.local_conn, s->stream.options.oob_inline);
+		stream_local_set_options(s);
 	if (s->stream.conn)
 		ret = tcp_set_options(s->stream.conn, &ctx->env, &s->stream.options, ctx->now);
 	if (ret < 0)
@@ -662,6 +673,8 @@ int stream_get_option(struct context *ctx, int fd, int level, int name, void *va
 		ret = CONTEXT_KERNEL;
 	else if (level == SOL_SOCKET && name == SO_ERROR && (sock_is_engines(s) || s->stream.error))
 		ret = get_error(s, value, len);
+	else if (s->stream.local_conn && level == IPPROTO_TCP && name == OPT_ZEROCOPY_RECEIVE && is_zerocopy_request(len))
+		give_away(ctx, s);
 	else if (s->stream.local_conn)
 		ret = stream_local_get_option(s, level, name, value, len);
 	else if (level == IPPROTO_TCP && name == OPT_INFO && (s->stream.conn || stream_listens(&s->stream)))
@@ -678,8 +691,8 @@ static int local_ioctl(struct local_conn *conn, unsigned long request)
 {
 	switch (request) {
 	case SIOCINQ: return (int)local_inq(conn);
-	case SIOCOUTQ: return (int)local_outq(conn);
-	case SIOCOUTQNSD: return 0; /* what is sent is there */
+	case SIOCOUTQ: /* what is sent is there, as over loopback, where the peer's kernel acknowledges at once */
+	case SIOCOUTQNSD: return 0;
 	case SIOCATMARK: return local_at_mark(conn);
 	default: return CONTEXT_KERNEL;
 	}

@@ -41,10 +41,15 @@ _Static_assert((int)LOCAL_READY_IN == (int)TCP_READY_IN && (int)LOCAL_READY_OUT 
 		       (int)LOCAL_READY_HUP == (int)TCP_READY_HUP && (int)LOCAL_READY_RDHUP == (int)TCP_READY_RDHUP,
 	       "sock_poll_bits() knows both");
 
-/* One that came to nothing is not told of: the shadow connects instead (context/stream_local.c). */
+/* It came to nothing, which is not told of: the shadow connects instead (context/stream_local.c). */
+static bool is_in_vain(const struct stream *s)
+{
+	return list_is_linked(&s->of_local) && s->local_conn->state == LOCAL_OVER;
+}
+
 static uint32_t local_stream_ready(const struct stream *s)
 {
-	if (s->connecting && s->local_conn->state == LOCAL_OVER)
+	if (is_in_vain(s))
 		return 0;
 	return sock_poll_bits(local_ready(s->local_conn));
 }
@@ -80,7 +85,7 @@ bool sock_ask(const struct sock *s, uint32_t events)
 	uint32_t wants = (events & (EPOLLIN | EPOLLRDNORM | EPOLLRDHUP) ? LOCAL_READY_IN : 0) |
 			 (events & (EPOLLOUT | EPOLLWRNORM) ? LOCAL_READY_OUT : 0);
 
-	if (!sock_is_local(s) || (s->stream.connecting && s->stream.local_conn->state == LOCAL_OVER))
+	if (!sock_is_local(s) || is_in_vain(&s->stream))
 		return false;
 	return local_conn_wait(s->stream.local_conn, wants) != 0;
 }

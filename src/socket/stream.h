@@ -58,6 +58,7 @@ struct stream {
 	struct local_listener local_listener; /* is_met: takes connections from such */
 	struct list of_local;	      /* listeners, or those that are connecting (context/local.h) */
 	bool is_met;
+	bool local_moves;	      /* to the kernel, just now */
 	bool took_local;	      /* listener: the others' turn at accept(), after one from a link */
 	uint16_t local_own_port;      /* the shadow was bound to, for a connection over a link; 0 = it was not */
 	fs_ns local_since;	      /* connecting so: since then */

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stream_moved.c - a connection over a link becomes one of the kernel's, when a program without fsock is to have it.
+ *
+ * Who moves listens at its own address, at a port of the kernel's choice, and tells the other side, whose shadow
+ * connects there and says first what it was told to and how far it has read. Each side then sends again what the other
+ * one has not read. The connection that comes of it takes the place of the shadow at all numbers that this process has
+ * of it. It needs no privilege, but its ports are others than before.
+ *
+ * A side that has nobody at the other end any more plays both parts: what waits in the ring can be read, and the end or
+ * the reset comes behind it.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/reason.h"
+#include "context/local.h"
+#include "context/stream_internal.h"
+#include "local/link.h"
+#include "sys/sys.h"
+
+#define STEP_NS FS_US(50)     /* between looks for the other side */
+#define PATIENCE_NS FS_MS(500) /* with the lock, for it to come; and for bytes to find room */
+
+enum { PIECE = 4096 };
+
+/* What is said first. */
+struct greeting {
+	uint8_t nonce[16];
+	uint64_t read_at;
+};
+
+/* --- sockets --- */
+
+static void name_of(const struct sock *s, const struct ip_addr *addr, uint16_t port, union stream_name *name,
+		    socklen_t *len)
+{
+	*len = sizeof(*name);
+	stream_put_name(s->stream.v6, addr, port, name, len);
+}
+
+/* Listens at the address that the other side knows of this one. Its port, or -errno. */
+static int listen_here(const struct sock *s, int *fd)
+{
+	union stream_name name;
+	socklen_t len;
+	int ret;
+
+	name_of(s, &s->stream.local_conn->local, 0, &name, &len);
+	*fd = sys_socket(name.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (*fd < 0)
+		return *fd;
+	ret = sys_bind(*fd, &name, len);
+	if (ret == 0)
+		ret = sys_listen(*fd, 1);
+	if (ret == 0)
+		ret = sys_getsockname(*fd, &name, &len);
+	if (ret == 0)
+		return ntohs(s->stream.v6 ? name.in6.sin6_port : name.in.sin_port);
+	sys_close(*fd);
+	return ret;
+}
+
+static bool becomes_ready(int fd, short events)
+{
+	struct pollfd ready = { .fd = fd, .events = events };
+	struct timespec limit = { .tv_nsec = PATIENCE_NS };
+
+	return sys_ppoll(&ready, 1, &limit, NULL) > 0;
+}
+
+/* A fresh connection has room for a ring's bytes as a rule. */
+static bool write_all(int fd, const void *bytes, size_t len)
+{
+	const uint8_t *at = bytes;
+
+	while (len > 0) {
+		ssize_t n = sys_sendto(fd, at, len, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+
+		if (n == -EAGAIN && becomes_ready(fd, POLLOUT))
+			continue;
+		if (n <= 0)
+			return false;
+		at += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+/* What this side sent from position @from on, and the end behind it. */
+static bool send_again(int fd, const struct local_conn *conn, uint64_t from)
+{
+	uint8_t piece[PIECE];
+	size_t n;
+
+	while ((n = local_sent(conn, from, piece, sizeof(piece))) > 0) {
+		if (!write_all(fd, piece, n))
+			return false;
+		from += n;
+	}
+	if (conn->flags & LOCAL_FIN_SENT)
+		sys_shutdown(fd, SHUT_WR);
+	return true;
+}
+
+/* --- the side that follows --- */
+
+static bool follow(struct sock *s, int fd)
+{
+	struct local_conn *conn = s->stream.local_conn;
+	struct greeting greeting = { .read_at = local_read_at(conn) };
+	long flags = sys_fcntl(fd, F_GETFL, 0);
+	union stream_name name;
+	socklen_t len;
+	bool done;
+	int ret;
+
+	memcpy(greeting.nonce, conn->place.nonce, sizeof(greeting.nonce));
+	name_of(s, &conn->remote, conn->place.port, &name, &len);
+	sys_fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+	ret = sys_connect(fd, &name, len);
+	done = (ret == 0 || (ret == -EINPROGRESS && becomes_ready(fd, POLLOUT))) &&
+	       write_all(fd, &greeting, sizeof(greeting)) && send_again(fd, conn, conn->tx.head - local_outq(conn));
+	sys_fcntl(fd, F_SETFL, flags);
+	return done;
+}
+
+/* The kernel has it. */
+static void settle(struct context *ctx, struct sock *s, int reason)
+{
+	sock_publish(s);
+	stream_local_part(ctx, s, false);
+	s->way = SOCK_KERNEL;
+	record_reason(s->record, reason, NULL);
+	ctx->stack->counter[FS_CTR_moved_to_kernel]++;
+	stream_changed_sides(ctx, s);
+	ctx->to_ring |= sock_sleepers(s);
+}
+
+bool stream_local_follow(struct context *ctx, struct sock *s)
+{
+	int fd = stream_number(ctx, s);
+
+	if (fd < 0)
+		return false; /* a relative has a number of it */
+	if (follow(s, fd))
+		settle(ctx, s, FS_REASON_peer_moved);
+	else
+		stream_local_disconnect(ctx, s);
+	return true;
+}
+
+/* --- the side that moves --- */
+
+/* One that came: is it who was told? Where it has read up to. */
+static bool is_expected(int fd, const struct local_place *place, uint64_t *read_at)
+{
+	struct greeting greeting;
+	size_t got = 0;
+
+	while (got < sizeof(greeting)) {
+		ssize_t n = sys_recvfrom(fd, (uint8_t *)&greeting + got, sizeof(greeting) - got, MSG_DONTWAIT, NULL, NULL);
+
+		if (n == -EAGAIN && becomes_ready(fd, POLLIN))
+			continue;
+		if (n <= 0)
+			return false;
+		got += (size_t)n;
+	}
+	*read_at = greeting.read_at;
+	return memcmp(greeting.nonce, place->nonce, sizeof(greeting.nonce)) == 0;
+}
+
+static int accept_expected(int listener, const struct local_place *place, uint64_t *read_at)
+{
+	int fd = sys_accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd >= 0 && !is_expected(fd, place, read_at)) {
+		sys_close(fd);
+		return -EAGAIN;
+	}
+	return fd;
+}
+
+/* The other side's socket, or -errno: it did not come. It may be in this very stack. */
+static int await_other(struct context *ctx, struct sock *s, int listener, const struct local_place *place,
+		       uint64_t *read_at)
+{
+	const struct timespec step = { .tv_nsec = STEP_NS };
+	fs_ns end = host_clock_kernel() + PATIENCE_NS;
+	struct local_conn *conn = s->stream.local_conn;
+
+	for (;;) {
+		bool gone;
+		int fd;
+
+		stream_now(ctx);
+		local_poll(ctx);
+		gone = conn->flags & LOCAL_PEER_LEFT; /* before the look: it came before it left */
+		fd = accept_expected(listener, place, read_at);
+		if (fd >= 0)
+			return fd;
+		if (gone || ((conn->flags & LOCAL_PEER_MOVED) && conn->link->side == 1))
+			return -ESHUTDOWN;
+		if (host_clock_kernel() >= end)
+			return -ETIMEDOUT;
+		sys_nanosleep(&step);
+	}
+}
+
+/* Nobody is at the other end: what it sent, and how it ended. */
+static int play_both(struct sock *s, int listener, uint16_t port)
+{
+	const struct linger at_once = { .l_onoff = 1 };
+	struct local_conn *conn = s->stream.local_conn;
+	uint8_t piece[PIECE];
+	struct iovec iov = { piece, sizeof(piece) };
+	union stream_name name;
+	socklen_t len;
+	ssize_t n;
+	int other, fd;
+
+	name_of(s, &conn->local, port, &name, &len);
+	other = sys_socket(name.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (other < 0)
+		return other;
+	fd = sys_connect(other, &name, len);
+	if (fd == 0)
+		fd = sys_accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	while (fd >= 0 && (n = local_recv(conn, &iov, 1, 0, 0)) > 0)
+		write_all(other, piece, (size_t)n);
+	if (fd >= 0 && (conn->state == LOCAL_OVER || n < 0))
+		sys_setsockopt(other, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	sys_close(other);
+	if (fd >= 0 && (conn->flags & LOCAL_FIN_SENT))
+		sys_shutdown(fd, SHUT_WR);
+	return fd;
+}
+
+/* @made, which becomes the kernel's socket of @s, at all numbers of this process's. */
+static void take_place(struct context *ctx, struct sock *s, int shadow, int made)
+{
+	long flags = sys_fcntl(shadow, F_GETFL, 0);
+	socklen_t len = sizeof(s->cookie);
+
+	stream_inherit(s, shadow, made);
+	sys_fcntl(made, F_SETFL, flags);
+	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
+		long own = context_live_sock(ctx, fd) == s ? sys_fcntl(fd, F_GETFD, 0) : -1;
+
+		if (own >= 0)
+			sys_dup3(made, fd, own & FD_CLOEXEC ? O_CLOEXEC : 0);
+	}
+	sys_getsockopt(made, SOL_SOCKET, SO_COOKIE, &s->cookie, &len);
+	s->record->cookie = s->cookie;
+	sys_close(made);
+}
+
+static int make_other(struct context *ctx, struct sock *s)
+{
+	struct local_place place = { 0 };
+	struct local_conn *conn = s->stream.local_conn;
+	uint64_t read_at = 0;
+	int listener, fd, port = listen_here(s, &listener);
+
+	if (port < 0)
+		return port;
+	place.port = (uint16_t)port;
+	fd = sys_getrandom(place.nonce, sizeof(place.nonce), 0) == (ssize_t)sizeof(place.nonce) ? 0 : -EIO;
+	if (fd == 0)
+		fd = local_move(conn, &place);
+	if (fd == 0) {
+		local_told(ctx, conn->link);
+		fd = await_other(ctx, s, listener, &place, &read_at);
+		if (fd >= 0 && !send_again(fd, conn, read_at)) {
+			sys_close(fd);
+			fd = -EIO;
+		}
+	}
+	if ((fd == -ENOTCONN || fd == -ESHUTDOWN) && !(conn->flags & LOCAL_PEER_MOVED))
+		fd = play_both(s, listener, (uint16_t)port);
+	sys_close(listener);
+	return fd;
+}
+
+int stream_local_move(struct context *ctx, struct sock *s, int reason)
+{
+	int shadow = stream_number(ctx, s), fd;
+
+	if (shadow < 0)
+		return -EBADF;
+	if (stream_local_waits(s)) {
+		stream_local_leave(ctx, s, shadow);
+		return 0;
+	}
+	if (s->stream.local_conn->flags & LOCAL_PEER_MOVED)
+		return stream_local_follow(ctx, s) ? 0 : -EBADF;
+	s->stream.local_moves = true;
+	fd = make_other(ctx, s);
+	s->stream.local_moves = false;
+	/* Both sides moved at once: one of them follows. */
+	if (fd < 0 && (s->stream.local_conn->flags & LOCAL_PEER_MOVED) && s->stream.local_conn->link->side == 1)
+		return stream_local_follow(ctx, s) ? 0 : -EBADF;
+	if (fd < 0)
+		return fd;
+	take_place(ctx, s, shadow, fd);
+	settle(ctx, s, reason);
+	return 0;
+}
