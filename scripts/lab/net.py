@@ -138,6 +138,22 @@ class Pair:
                 state.drop_namespace(side.name)
 
 
+class Host(Pair):
+    """A Pair whose ends are both in one namespace, with the addresses of both: .a and .b. It has LINK, too, to nobody."""
+
+    def __enter__(self):
+        super().__enter__()
+        self.beyond, self.b = self.b, self.a
+        _ip([f"addr add {B4}/32 dev lo", f"addr add {B6}/128 dev lo nodad"], self.a.name)
+        return self
+
+    def __exit__(self, *_):
+        super().__exit__()
+        if self.a is not self.b:
+            return
+        state.drop_namespace(self.beyond.name)
+
+
 class Line(Pair):
     """
     A Pair whose ends are joined in a namespace between them, .m, by whatever runs there between ENDS; nothing

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
 columns - one API program in the columns K (kernel), N (loaded, switched off), A (accelerated), M
-(accelerated, its peer on kernel sockets), P (accelerated by packet sockets) and S (as M, with two stacks, where
-what the peer sends comes to the queue of the second).
+(accelerated, its peer on kernel sockets), P (accelerated by packet sockets), S (as M, with two stacks, where
+what the peer sends comes to the queue of the second) and L (with its peer on the same host, over a link).
 
-K is the truth. N must print the same. A, M, P and S may differ only in what deviations.txt lists.
+K is the truth; of L what the kernel shows on one host. N must print the same. A, M, P, S and L may differ only in
+what deviations.txt lists.
 """
 import difflib
 import fnmatch
@@ -85,16 +86,16 @@ def title(name):
     return re.sub(r"(\s*(P|EP)\d+(-(P|EP)?\d+)?[,.])+\s*$", "", head.partition(". ")[0].strip() + ".").rstrip(".")
 
 
-def deviations(name, case):
+def deviations(name, case, table="deviations.txt"):
     """(kernel line, accelerated line, reason) patterns that this case may differ in."""
     allowed = []
-    for line in (HERE / "deviations.txt").read_text().splitlines():
+    for line in (HERE / table).read_text().splitlines():
         line = line.partition("#")[0].strip()
         if not line:
             continue
         cells = [cell.strip() for cell in line.split(" | ")]
         if len(cells) != 4 or not cells[3]:
-            raise ValueError(f"deviations.txt: a row is 'case | kernel | accelerated | reason': {line}")
+            raise ValueError(f"{table}: a row is 'case | kernel | accelerated | reason': {line}")
         if fnmatch.fnmatchcase(f"{source(name)}/{case}", cells[0]):
             allowed.append((cells[1], cells[2], cells[3]))
     return allowed
@@ -108,6 +109,8 @@ def command(column, argv, **options):
         return fsock.run(argv), {**fsock.CLEAN, "FSOCK_ACCELERATE": "0"}
     if column == "P":
         options["provider"] = "packet"
+    if column == "L":
+        options["local"] = 1
     if column == "S":
         options.update(stacks=2, xdp_mode="native")
     return fsock.run(argv, **{"profile": "latency", **options}), dict(fsock.CLEAN)
@@ -148,7 +151,7 @@ def execute(pair, path, peer_path, case, family, column, timeout=60):
     report, peer_report = fsock.Report(), fsock.Report()
     cpu = proc.cpus()
     peer_family = "v6" if family == "v6" else "v4"
-    peer_argv, peer_env = command(column if column in "AP" else "K", [peer_path, peer_family], **PATIENT)
+    peer_argv, peer_env = command(column if column in "APL" else "K", [peer_path, peer_family], **PATIENT)
     argv, env = command(column, [path, case, family], **OPTIONS.get(source(pathlib.Path(path).name[4:]), {}))
     with mine, theirs, pair.b.popen(peer_argv, env={**peer_env, **peer_report.env}, cpu=cpu[1],
                                     fds=(peer_report.fd,), numbers={CONTROL_FD: theirs.fileno()}) as peer:

@@ -14,8 +14,8 @@ from lab import fsock, net, state  # noqa: E402
 
 
 def pytest_addoption(parser):
-    parser.addoption("--columns", default="KNAMPS",
-                     help="columns of the API programs to run: K, N, A, M, P, S (default all)")
+    parser.addoption("--columns", default="KNAMPSL",
+                     help="columns of the API programs to run: K, N, A, M, P, S, L (default all)")
     parser.addoption("--packet", default="some", choices=("some", "all"),
                      help="all: every API program in column P")
     parser.addoption("--provider", metavar="NAME",

@@ -21,6 +21,11 @@ FEWER = ("v4", "v6")
 # Cases whose peer asks for what only the kernel's connection has (a filter, TCP_REPAIR), and so takes it there.
 PEER_TO_KERNEL = ("stream_rare/unreachable_host*",)
 
+# Cases that the fast path of interfaces serves and links do not: what is listened or connected so is the kernel's.
+NOT_BY_LINKS = ("stream_connect/bind_without_a_port", "stream_connect/refused_then_success", "stream_connect/fast_open_waits_for_data",
+                "stream_ends/disconnect_resets", "stream_opts/bind_to_device", "stream_rare/moves_after_its_number_is_closed",
+                "grid_*/refused", "grid_*/was_refused")
+
 RECORD = 224  # bytes of one record in the marks on stderr
 RESTARTS = 20
 
@@ -44,6 +49,11 @@ def on_two_stacks(name, family):
 def claims_peer(name, case):
     """Does a peer on fsock have to keep its connections on the fast path?"""
     return not any(fnmatch.fnmatchcase(f"{name}/{case}", pattern) for pattern in PEER_TO_KERNEL)
+
+
+def claims_link(name, case):
+    """Has it connections that links carry, where it claims the fast path?"""
+    return not any(fnmatch.fnmatchcase(f"{name}/{case}", pattern) for pattern in NOT_BY_LINKS)
 
 
 def split(done):

@@ -17,6 +17,13 @@ SETTINGS = ("ipv4/icmp_ratelimit=0", "ipv6/icmp/ratelimit=0",
             "ipv4/tcp_max_tw_buckets=0")
 
 
+def prepare(side):
+    side.run(["sh", "-c", ";".join(
+        f"echo {setting.split('=')[1]} >/proc/sys/net/{setting.split('=')[0]}" for setting in SETTINGS)])
+    for address in NOWHERE:
+        side.run(["ip", "neigh", "replace", address, "lladdr", "02:00:00:00:00:99", "dev", net.LINK, "nud", "permanent"])
+
+
 @pytest.fixture(scope="module")
 def stream_pairs():
     """Three pairs for all tests of this module, the last with two queues."""
@@ -24,13 +31,17 @@ def stream_pairs():
         spread.b.send_by(1)
         for pair in (one, two, spread):
             pair.meet()
-            for side in (pair.a, pair.b):
-                side.run(["sh", "-c", ";".join(
-                    f"echo {setting.split('=')[1]} >/proc/sys/net/{setting.split('=')[0]}" for setting in SETTINGS)])
-            for address in NOWHERE:
-                pair.a.run(["ip", "neigh", "replace", address, "lladdr", "02:00:00:00:00:99", "dev", net.LINK,
-                            "nud", "permanent"])
+            prepare(pair.a)
+            prepare(pair.b)
         yield one, two, spread
+
+
+@pytest.fixture(scope="module")
+def host():
+    """One host with the addresses of both ends."""
+    with net.Host() as host:
+        prepare(host.a)
+        yield host
 
 
 def holds(on, kind, detail):
@@ -100,4 +111,25 @@ def test_api_stream(stream_pairs, program, request, outcomes, stream_program):
             if column in "MA" and not wrong:
                 outcomes.append({"program": name, "case": case, "family": family, "claim": claim, "differs": used,
                                  "checks": columns.checks(kernel[case].lines)})
+    assert not bad, f"{len(bad)} cases\n" + "\n".join(bad)
+
+
+def test_api_stream_on_one_host(host, program, request, stream_program):
+    """Column L: both ends on one host. What the cases claim of the fast path is about interfaces; here it is that bytes
+    went over links where any went."""
+    name, family = stream_program
+    if "L" not in request.config.getoption("--columns"):
+        return
+    chosen = {case: kind for case, (kind, _) in columns.cases(name)
+              if fnmatch.fnmatchcase(case, request.config.getoption("--cases"))}
+    path, peer = program("api_" + name), program("api_stream_peer")
+    kernel = streams.execute(host, path, peer, chosen, family, "K")
+    other = streams.execute(host, path, peer, chosen, family, "L")
+    bad = []
+    for case, kind in chosen.items():
+        allowed = columns.deviations(name, case) + columns.deviations(name, case, "deviations_local.txt")
+        wrong, _ = streams.differences(case, kernel, other, allowed)
+        if not wrong and streams.claims_link(name, case) and kind in ("FAST", "BUT", "PART") and not any(sock["accelerated"] for sock in other[case].sockets):
+            wrong = [f"no stream over a link: {other[case].reasons()}"]
+        bad += [f"--- {case}, column L\n" + "\n".join(wrong)] if wrong else []
     assert not bad, f"{len(bad)} cases\n" + "\n".join(bad)
