@@ -301,7 +301,6 @@ int local_begin(struct context *ctx, unsigned index, unsigned side, int memory, 
 	}
 	l->serial = ++ctx->stack->local->serial;
 	l->len = len;
-	l->owner = ctx->slot;
 	ctx->local.hold[index] = *fds;
 	ctx->local.hold[index].serial = l->serial;
 	ret = park(ctx, index, memory);
@@ -432,7 +431,7 @@ void local_watch(struct context *ctx, int epfd, uint64_t tag)
 	for (unsigned i = 0; i < l->n; i++) {
 		const struct local_hold *h = &ctx->local.hold[i];
 
-		if (!l->link[i].serial || l->link[i].owner != ctx->slot || l->link[i].link->ended != LOCAL_LINK_UP)
+		if (!l->link[i].serial || l->link[i].link->ended != LOCAL_LINK_UP)
 			continue;
 		sys_epoll_ctl(epfd, EPOLL_CTL_ADD, h->bell, &bell);
 		sys_epoll_ctl(epfd, EPOLL_CTL_ADD, h->control, &news);
@@ -450,18 +449,6 @@ void local_after_fork(struct context *ctx)
 	for (unsigned i = 0; i < ctx->local.n_coming; i++) /* its parent hears them */
 		sys_close(ctx->local.coming[i].fd);
 	ctx->local.n_coming = 0;
-}
-
-void local_bury(struct context *ctx, unsigned slot)
-{
-	struct stack_local *l = ctx->stack->local;
-
-	for (unsigned i = 0; l && i < l->n; i++) {
-		if (!l->link[i].serial || l->link[i].owner != slot)
-			continue;
-		l->link[i].owner = ctx->slot;
-		ctx->stack->ports_serial++;
-	}
 }
 
 void local_abandon(struct context *ctx)

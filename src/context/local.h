@@ -46,7 +46,6 @@ struct stack_link {
 	void *memory;		 /* the link's own, for this place; NULL = none yet */
 	uint64_t len;		 /* of what is shared */
 	uint32_t serial;	 /* differs from that of any earlier link; 0 = the place is free */
-	uint32_t owner;		 /* slot of the process whose threads wake by its bell */
 	uint32_t pid;		 /* a process of the other stack, as the kernel told; 0 = not known any more */
 };
 
@@ -130,9 +129,6 @@ void local_before_fork(struct context *ctx);
 
 /* In a child. No lock. */
 void local_after_fork(struct context *ctx);
-
-/* The process of @slot is gone: others wake by the bells that it answered. */
-void local_bury(struct context *ctx, unsigned slot);
 
 /* The stack is broken: the other sides shall hear of it. No lock. */
 void local_abandon(struct context *ctx);

@@ -547,7 +547,6 @@ static void bury(struct context *ctx, unsigned slot)
 	ctx->stack->proc[slot] = (struct stack_proc){ 0 };
 	ctx->stack->head.procs[slot] = 0;
 	context_forget_holds(ctx, slot);
-	local_bury(ctx, slot);
 	bare_bury(ctx, slot);
 	bury_socks(ctx, &stack->all_socks, slot, pid);
 	bury_socks(ctx, &stack->all_streams, slot, pid);

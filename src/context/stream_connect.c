@@ -149,13 +149,21 @@ static int begin(struct context *ctx, struct sock *s, struct ip_dst *d, const st
 	return is_deferred(s->stream.conn) ? 0 : -EINPROGRESS;
 }
 
-/* To this host itself: over a link, if it can be. Where @known is false only what is so whatever the routes say. */
-static int connect_local(struct context *ctx, struct sock *s, int fd, const struct ip_addr *remote, uint16_t port,
-			 bool known)
+/* To this host itself: over a link, if it can be. */
+static int connect_local(struct context *ctx, struct sock *s, int fd, const struct ip_addr *remote, uint16_t port)
 {
-	if (!ctx->config.local || !(known || ip_addr_is_loopback(remote)))
+	const struct ip_dst *d;
+	struct context_choice choice;
+
+	if (!ctx->config.local)
 		return CONTEXT_KERNEL;
-	return stream_local_connect(ctx, s, fd, remote, port);
+	if (ip_addr_is_loopback(remote))
+		return stream_local_connect(ctx, s, fd, NULL, remote, port);
+	context_choice_unpack(s->stream.options.choice, &choice);
+	choice.bound = s->stream.local;
+	choice.tcp = true;
+	d = context_resolve_by(ctx, remote, &choice);
+	return d ? stream_local_connect(ctx, s, fd, &d->local, remote, port) : CONTEXT_KERNEL;
 }
 
 static int connect_first(struct context *ctx, struct sock *s, int fd, const struct sockaddr *name, socklen_t len)
@@ -173,12 +181,12 @@ static int connect_first(struct context *ctx, struct sock *s, int fd, const stru
 		return decline(ctx, s, FS_REASON_bypass);
 	if (s->stream.declined)
 		return decline(ctx, s, FS_REASON_option);
-	ret = connect_local(ctx, s, fd, &remote, port, false);
+	ret = ip_addr_is_loopback(&remote) ? connect_local(ctx, s, fd, &remote, port) : CONTEXT_KERNEL;
 	if (ret != CONTEXT_KERNEL)
 		return ret;
 	d = stream_way(ctx, &s->stream.local, s->stream.named_port, s->stream.options.choice, &remote, &reason);
 	if (!d && reason == FS_REASON_loopback && !ip_addr_is_loopback(&remote))
-		ret = connect_local(ctx, s, fd, &remote, port, true);
+		ret = connect_local(ctx, s, fd, &remote, port);
 	if (!d)
 		return ret == CONTEXT_KERNEL ? decline(ctx, s, reason) : ret;
 	/* Not earlier: a program that connects once pays for nothing that it does not use. */

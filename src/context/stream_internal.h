@@ -107,8 +107,11 @@ int stream_put_option(void *to, socklen_t *len, const void *from, socklen_t have
 
 /* --- stream_local.c --- */
 
-/* Connect @s, whose shadow is @fd, over a link: -EINPROGRESS, or CONTEXT_KERNEL: nobody is reached so. */
-int stream_local_connect(struct context *ctx, struct sock *s, int fd, const struct ip_addr *remote, uint16_t port);
+/* Connect @s, whose shadow is @fd, over a link: -EINPROGRESS; -EADDRNOTAVAIL: the program named a port that talks to
+ * @remote already; or CONTEXT_KERNEL: nobody is reached so. @source: which address of this host is the kernel's choice for
+ * it; NULL = of the loopback network. */
+int stream_local_connect(struct context *ctx, struct sock *s, int fd, const struct ip_addr *source,
+			 const struct ip_addr *remote, uint16_t port);
 
 /* Those whose connect() was answered, or not in time: the shadows of the latter connect. */
 void stream_local_settle(struct context *ctx);

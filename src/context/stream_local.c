@@ -51,13 +51,15 @@ static bool bind_shadow(struct sock *s, int fd)
 }
 
 /* The address that the kernel would choose to talk to @remote, one of this host's. */
-static struct ip_addr own_address(const struct sock *s, const struct ip_addr *remote)
+static struct ip_addr own_address(const struct sock *s, const struct ip_addr *source, const struct ip_addr *remote)
 {
 	static const uint8_t loopback[] = { 127, 0, 0, 1 };
 
 	if (!ip_addr_is_any(&s->stream.local))
 		return s->stream.local;
-	return ip_addr_is_loopback(remote) && ip_addr_is_v4(remote) ? ip_addr_v4(loopback) : *remote;
+	if (source)
+		return *source;
+	return ip_addr_is_v4(remote) ? ip_addr_v4(loopback) : *remote;
 }
 
 /* Does another socket talk to @call->remote from the port that the program bound @s to? */
@@ -77,10 +79,11 @@ static bool is_taken(const struct context *ctx, const struct sock *s, const stru
 	return false;
 }
 
-int stream_local_connect(struct context *ctx, struct sock *s, int fd, const struct ip_addr *remote, uint16_t port)
+int stream_local_connect(struct context *ctx, struct sock *s, int fd, const struct ip_addr *source,
+			 const struct ip_addr *remote, uint16_t port)
 {
 	struct local_call call = {
-		.local = own_address(s, remote),
+		.local = own_address(s, source, remote),
 		.remote = *remote,
 		.remote_port = port,
 		.send_order = ORDER,
@@ -386,12 +389,13 @@ int stream_local_get_option(struct sock *s, int level, int name, void *value, so
 		v = sys_getcpu(); /* who reads moves the bytes */
 	else if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && s->stream.v6)
 		v = s->stream.v6_only;
-	else if (level == IPPROTO_IPV6 && name == STREAM_OPT_ADDRFORM && s->stream.v6 && !local_is_over(conn))
+	else if (level == IPPROTO_IPV6 && name == STREAM_OPT_ADDRFORM && s->stream.v6 &&
+		 !(conn->flags & (LOCAL_FIN_SENT | LOCAL_FIN_RECEIVED)))
 		v = AF_INET6;
 	else if (level == IPPROTO_TCP && name == STREAM_OPT_MAXSEG)
 		v = LOOPBACK_MTU - (ip_addr_is_v4(&conn->remote) ? HEADERS_V4 : HEADERS_V6);
 	else if ((level == IPPROTO_IP && name == IP_MTU) || (level == IPPROTO_IPV6 && name == IPV6_MTU && s->stream.v6))
-		v = level == IPPROTO_IP ? LOOPBACK_MTU - 1 : LOOPBACK_MTU; /* as large as an IPv4 packet can be */
+		v = ip_addr_is_v4(&conn->remote) ? LOOPBACK_MTU - 1 : LOOPBACK_MTU; /* as large as a packet can be */
 	else
 		return CONTEXT_KERNEL;
 	if (level == IPPROTO_IPV6 && len && (int)*len < 0)

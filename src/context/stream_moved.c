@@ -102,6 +102,8 @@ static bool send_again(int fd, const struct local_conn *conn, uint64_t from)
 	}
 	if (conn->flags & LOCAL_FIN_SENT)
 		sys_shutdown(fd, SHUT_WR);
+	if (conn->flags & LOCAL_SHUT_RD)
+		sys_shutdown(fd, SHUT_RD);
 	return true;
 }
 
@@ -236,6 +238,8 @@ static int play_both(struct sock *s, int listener, uint16_t port)
 	sys_close(other);
 	if (fd >= 0 && (conn->flags & LOCAL_FIN_SENT))
 		sys_shutdown(fd, SHUT_WR);
+	if (fd >= 0 && (conn->flags & LOCAL_SHUT_RD))
+		sys_shutdown(fd, SHUT_RD);
 	return fd;
 }
 

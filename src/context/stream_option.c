@@ -386,31 +386,16 @@ static bool comes_too_late(const struct stream *s, enum act act)
 	return act == FASTOPEN || act == FASTOPEN_CONNECT || act == FASTOPEN_NO_COOKIE || (act == V6ONLY && s->v6);
 }
 
-/* Is it the kernel's to carry? What is not in the table is. */
-static bool is_declined(const struct sock *s, const struct option *opt)
-{
-	return !opt || opt->act == DECLINE || opt->act == DECLINE_SET || (opt->act == DECLINE_LISTENER && !sock_is_engines(s));
-}
-
 int stream_option_before(struct context *ctx, int fd, int level, int name)
 {
 	const struct option *opt = find(level, name);
-	struct sock *s = stream_is(ctx, fd) ? stream_enter(ctx, fd) : NULL;
+	struct sock *s = opt ? stream_enter(ctx, fd) : NULL;
 	const struct tcp_conn *conn;
 	int ret = 0;
 
 	if (!s)
 		return 0;
 	conn = s->stream.conn;
-	if (s->stream.local_conn && is_declined(s, opt)) {
-		give_away(ctx, s); /* which gets another shadow */
-		context_leave(ctx);
-		return 0;
-	}
-	if (!opt) {
-		context_leave(ctx);
-		return 0;
-	}
 	if (((conn && conn->state != TCP_CLOSED) || s->stream.local_conn) && comes_too_late(&s->stream, opt->act))
 		ret = -EINVAL;
 	else if (sock_is_engines(s) && (opt->act == DECLINE || opt->act == DEVICE))
@@ -448,6 +433,12 @@ static void note_stamps(struct context *ctx, struct sock *s, int level, int name
 		decline(ctx, s, level, name);
 }
 
+/* Is it the kernel's to carry? What is not in the table is. */
+static bool is_declined(const struct sock *s, const struct option *opt)
+{
+	return !opt || opt->act == DECLINE || opt->act == DECLINE_SET || (opt->act == DECLINE_LISTENER && !sock_is_engines(s));
+}
+
 /* Its entries are on interfaces that are no longer its own, or lack some that are. */
 static bool listens_elsewhere(const struct sock *s, const struct option *opt, int fd)
 {
@@ -468,7 +459,11 @@ int stream_option(struct context *ctx, int fd, int level, int name, const void *
 	stream_now(ctx);
 	memcpy(&given, value, FS_MIN((size_t)len, sizeof(given)));
 	if (is_declined(s, opt) || listens_elsewhere(s, opt, fd)) {
+		bool was_local = s->stream.local_conn != NULL;
+
 		decline(ctx, s, level, name);
+		if (was_local && !s->stream.local_conn) /* it has another shadow now */
+			sys_setsockopt(fd, level, name, value, len);
 	} else if (opt->act == STAMP || opt->act == STAMPING) {
 		note_stamps(ctx, s, level, name, value, len);
 	} else if (opt->act == QUICKACK) {
