@@ -201,8 +201,10 @@ static void watch_ports(struct context *ctx, bool on)
 static void take_watch(struct blocker *b, struct context *ctx)
 {
 	turn_resign(ctx);
+	context_calm(ctx);
 	if (segments_held(ctx))
 		segments_release(ctx, FS_NEVER);
+	context_stir(ctx);
 	b->timers_at = FS_MIN(b->timers_at, segments_next(ctx));
 }
 
@@ -461,6 +463,7 @@ static __attribute__((noinline)) void release_acks(struct context *ctx)
 {
 	if (!context_lock(ctx))
 		return;
+	context_calm(ctx);
 	segments_release(ctx, FS_NEVER);
 	context_leave(ctx);
 }

@@ -280,7 +280,7 @@ static ssize_t receive_once(struct context *ctx, int fd, struct datagram *d, boo
 		if (!s)
 			return DATAGRAM_KERNEL;
 		if (!s->pcb.queue.head)
-			context_poll(ctx);
+			context_poll_calm(ctx);
 		/* Housekeeping may have found that the number means something else by now. */
 		if (context_live_sock(ctx, fd) != s || retire(ctx, s, fd)) {
 			context_leave(ctx);
@@ -669,12 +669,14 @@ static bool flush_sent(struct context *ctx, fs_ns *stamp)
 
 	if (__builtin_expect(stamping || stamp, 0))
 		errqueue_leaves(ctx, stamp);
+	context_calm(ctx);
 	for (; ctx->to_flush; ctx->to_flush &= ctx->to_flush - 1) {
 		unsigned port = (unsigned)__builtin_ctz(ctx->to_flush);
 
 		if (!ctx->handle[port].ops || context_flush(ctx, port) == -ENETDOWN)
 			sent = false;
 	}
+	context_stir(ctx);
 	if (__builtin_expect(stamping, 0))
 		ctx->stamping.any = !sent;
 	return sent;

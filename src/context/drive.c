@@ -113,6 +113,16 @@ unsigned context_poll(struct context *ctx)
 	return taken;
 }
 
+unsigned context_poll_calm(struct context *ctx)
+{
+	unsigned taken;
+
+	context_calm(ctx);
+	taken = context_poll(ctx);
+	context_stir(ctx);
+	return taken;
+}
+
 unsigned context_take(struct context *ctx)
 {
 	unsigned taken = 0;
@@ -148,6 +158,18 @@ unsigned context_take_port(struct context *ctx, unsigned port)
 	return ctx->handle[port].ops ? poll_port(ctx, port) : 0;
 }
 
+/* Whoever answers to what leaves may do so before this returns, and kill this process for an answer: the likeliest place
+ * of all to die with the lock. What is half done here is nothing (context_calm()). */
+static int kick(struct provider_handle *h)
+{
+	int ret;
+
+	fs_store_relaxed(&h->port->caller, context_tid());
+	ret = h->ops->kick(h);
+	fs_store_relaxed(&h->port->caller, 0);
+	return ret;
+}
+
 int context_flush(struct context *ctx, unsigned port)
 {
 	struct provider_handle *h = &ctx->handle[port];
@@ -162,9 +184,6 @@ int context_flush(struct context *ctx, unsigned port)
 		while (n < BURST && out->head)
 			frames[n++] = fbuf_queue_pop(out);
 		sent = h->ops->transmit(h, frames, n);
-		if (h->port->caps.needs_kick)
-			ret = h->ops->kick(h);
-		ip->tcp_gso = FS_MIN(ip->tcp_gso, h->port->caps.max_gso); /* the device may have given it up just now */
 		/* What was refused goes back to the front, in order. */
 		while (n > sent) {
 			frames[--n]->link = out->head;
@@ -173,6 +192,9 @@ int context_flush(struct context *ctx, unsigned port)
 				out->tail = frames[n];
 			out->frames++;
 		}
+		if (h->port->caps.needs_kick)
+			ret = kick(h);
+		ip->tcp_gso = FS_MIN(ip->tcp_gso, h->port->caps.max_gso); /* the device may have given it up just now */
 		if (ret == -ENETDOWN) {
 			context_port_failed(ctx, port);
 			return ret;

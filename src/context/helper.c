@@ -93,11 +93,13 @@ static bool arm(struct context *ctx, bool on)
 /* Lock held. While the program @is_away no answer of its is at hand that ACKs could wait for. */
 static void drive(struct context *ctx, bool is_away)
 {
+	context_calm(ctx);
 	context_take(ctx);
 	if (is_away && segments_held(ctx))
 		segments_release(ctx, FS_NEVER);
 	if (ctx->to_tell)
 		sisters_tell(ctx);
+	context_stir(ctx);
 	context_ring(ctx);
 }
 

@@ -360,6 +360,7 @@ void context_housekeep(struct context *ctx)
 	int changed;
 
 	ctx->next_look = ctx->now + LOOK_NS;
+	context_stir(ctx);
 	if (fs_load_relaxed(&ctx->confined)) /* what follows might be its death, and none of its sockets needs it */
 		return;
 	changed = host_monitor_drain(&ctx->monitor, on_change, ctx);

@@ -122,6 +122,7 @@ void context_port_failed(struct context *ctx, unsigned port)
 
 	if (!p)
 		return;
+	context_stir(ctx);
 	if (p->error != -ENETDOWN)
 		context_port_lost(ctx, port, FS_REASON_interface_down);
 	else if (ctx->stack->ip.port[port].up)

@@ -28,6 +28,15 @@ bool context_lock_unless_stopped(struct context *ctx);
 bool context_trylock(struct context *ctx);
 
 /*
+ * Lock held. What is left of the call is to drive or to hand out: of the memory that is shared nothing is half done but while
+ * the engine or a port computes. A thread that dies from here on in a port's system call, as it does that is killed for
+ * what it sent, leaves a stack that others go on with. Ends with the lock, or by context_stir(), for what might be
+ * found to do on the way: it takes a socket or a port apart around a drain.
+ */
+void context_calm(struct context *ctx);
+void context_stir(struct context *ctx);
+
+/*
  * Of a call of this thread that was at stack address @frame, and one that is at @here: is the first one
  * over, left by longjmp()? Of two that are under way the later one is a signal handler's, whose frames
  * lie below. No lock needed.
@@ -510,6 +519,9 @@ void context_narrow(struct sock *s, int fd);
 void context_brace(struct context *ctx, bool on);
 
 /* --- drive.c --- */
+
+/* context_poll() where nothing is half done (context_calm()), as in calls that begin with it. */
+unsigned context_poll_calm(struct context *ctx);
 
 /* context_poll() of this stack alone: sisters are not looked at. */
 unsigned context_poll_alone(struct context *ctx);

@@ -89,20 +89,43 @@ static void report_stopped(struct context *ctx, uint32_t owner)
 		 owner);
 }
 
+/* Did thread @tid die in a system call of a port's? Of this stack or of another one of its process: it may have driven one
+ * for another's sake. */
+static bool was_in_call(const struct context *ctx, uint32_t tid)
+{
+	for (unsigned i = 0; i < FS_MAX(ctx->n_stacks, 1u); i++) {
+		const struct stack *s = ctx->n_stacks ? ctx->stacks[i]->stack : ctx->stack;
+
+		for (unsigned port = 0; port < IP_MAX_PORTS; port++)
+			if (s->port[port] && fs_load_acquire(&s->port[port]->in_call) == tid)
+				return true;
+	}
+	return false;
+}
+
 /*
  * @owner has died. One that let go before did no harm; nor did one that had not begun, such as a thread of a process
- * in the moment in which that exits. True: the lock is the caller's.
+ * in the moment in which that exits, or one that was through with all but a system call. True: the lock is the caller's.
  */
 static bool inherit(struct context *ctx, uint32_t owner, uint32_t tid)
 {
 	struct stack_lock *lock = &ctx->stack->lock;
+	uint32_t begun;
 
 	if (fs_load_acquire(&lock->owner) != owner)
 		return false;
-	if (fs_load_acquire(&lock->begun) != owner)
-		return fs_compare_exchange(&lock->owner, &owner, tid);
-	give_up(ctx);
-	return false;
+	begun = fs_load_acquire(&lock->begun);
+	if (begun == owner || (begun == ~owner && !was_in_call(ctx, owner))) {
+		give_up(ctx);
+		return false;
+	}
+	if (!fs_compare_exchange(&lock->owner, &owner, tid))
+		return false;
+	/* Whom it would have woken it took along. */
+	ctx->to_ring = SLEEPERS_ALL;
+	ctx->to_tell = ((1u << ctx->n_stacks) - 1) & ~(1u << ctx->index);
+	ctx->stack->counter[FS_CTR_lock_inherited]++;
+	return true;
 }
 
 /* The lock is taken: wait for it. False: it will never be free, or its holder is stopped and the caller not
@@ -249,6 +272,18 @@ bool context_lock_unless_stopped(struct context *ctx)
 bool context_trylock(struct context *ctx)
 {
 	return lock(ctx, NONE, (uintptr_t)__builtin_frame_address(0));
+}
+
+void context_calm(struct context *ctx)
+{
+	fs_program_order();
+	fs_store_relaxed(&ctx->stack->lock.begun, ~context_thread.tid);
+}
+
+void context_stir(struct context *ctx)
+{
+	fs_store_relaxed(&ctx->stack->lock.begun, context_thread.tid);
+	fs_program_order();
 }
 
 void context_unlock(struct context *ctx)

@@ -599,11 +599,13 @@ static int wait_once(struct wait_call *c, bool must)
 
 	if (!context_lock(ctx))
 		return MULTIPLEX_KERNEL;
+	context_calm(ctx);
 	c->set->asks = true;
 	context_poll(ctx);
 	c->set->asks = false;
 	turn_end(ctx);
 	turn_drive(ctx);
+	context_stir(ctx);
 	if (kernel_turn(c, must)) {
 		c->set->kernel_looked = ctx->now;
 		share = kernel_share(c);

@@ -91,9 +91,11 @@ static int poll_once(struct poll_call *c, bool must_look)
 		context_unlock(ctx);
 		return MULTIPLEX_KERNEL;
 	}
+	context_calm(ctx);
 	context_poll(ctx);
 	turn_end(ctx);
 	turn_drive(ctx);
+	context_stir(ctx);
 	now = ctx->now;
 	look = must_look || now >= c->next_look;
 	for (unsigned i = 0; i < c->n; i++) {

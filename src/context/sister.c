@@ -97,6 +97,7 @@ static bool try_enter(struct context *o)
 	o->outer_frame = frame;
 	o->entered = 0;
 	context_thread.drives |= (uint8_t)(1u << o->index);
+	context_calm(o);
 	return true;
 }
 

@@ -73,7 +73,8 @@ struct stack_lock {
 	uint32_t owner;	  /* thread id of the holder, 0 = free */
 	uint32_t waiting; /* threads in futex wait, or about to be */
 	uint32_t stopped; /* the holder was seen stopped while it held it; 0 = not */
-	uint32_t begun;	  /* the holder, from when it may change anything; else 0 */
+	uint32_t begun;	  /* the holder, from when it may change anything; its complement while nothing is half done when
+			   * it is in a system call of a port's (context_calm()); else 0 */
 };
 
 struct stack {

@@ -290,7 +290,7 @@ static ssize_t receive_once(struct receipt *r)
 	if (s->stream.conn && tcp_inq(s->stream.conn) > 0)
 		stream_now(ctx);
 	else
-		context_poll(ctx);
+		context_poll_calm(ctx);
 	/* Housekeeping may have found that the number means something else by now. */
 	if (context_live_sock(ctx, r->fd) != s || !s->stream.conn) {
 		if (context_live_sock(ctx, r->fd) == s && !stream_retire(ctx, s, r->fd) && !(r->d->flags & MSG_OOB))
@@ -306,6 +306,7 @@ static ssize_t receive_once(struct receipt *r)
 	while (!over && r->done < r->total && tcp_inq(s->stream.conn) > 0 && !(r->d->flags & MSG_PEEK));
 	if (__builtin_expect(s->stream.tells_inq, 0))
 		r->left = bytes_left(s->stream.conn);
+	context_calm(ctx);
 	/* The peer may wait for a window that opened; other answers can go on waiting. */
 	if (segments_waiting(ctx) != waiting)
 		segments_flush(ctx);
@@ -460,7 +461,7 @@ static ssize_t send_once(struct dispatch *t)
 	/* What is out may be acknowledged by now, and what is not may be due (pacing): a program that only sends must
 	 * hear of it. */
 	if (s->stream.conn && s->stream.conn->first)
-		context_poll(ctx);
+		context_poll_calm(ctx);
 	else
 		stream_now(ctx);
 	if (context_live_sock(ctx, t->fd) != s || !s->stream.conn) {
@@ -491,6 +492,7 @@ static ssize_t send_once(struct dispatch *t)
 		segments_kept(ctx, s);
 	if (ret >= 0 && (t->d->flags & MSG_ZEROCOPY) && s->stream.zerocopy)
 		note_copied(ctx, s);
+	context_calm(ctx);
 	segments_flush_soon(ctx);
 	context_leave(ctx);
 	return ret;

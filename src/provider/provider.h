@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/barrier.h"
 #include "base/clock.h"
 #include "base/fbuf.h"
 
@@ -111,6 +112,9 @@ struct provider_port {
 	int32_t error;		/* 0, or -errno since frames no longer move. -ENETDOWN: the interface is down;
 				   back to 0 when it is up again. -ENODEV: it is gone from here, for this
 				   port for good, even if it returns: close the port */
+	uint32_t caller;	/* written by the stack before kick(): the thread that calls */
+	uint32_t in_call;	/* that thread, while kick() is in a system call of which it need not come back: the
+				   shared half is whole, and what the call did may have happened; else not that thread */
 	uint8_t index;		/* what receive() puts into fbuf.port; from the open arguments */
 	bool stamp;		/* written by the stack at any time: somebody wants to know when frames
 				   arrive. A provider that knows it better than its caller sets fbuf.stamp to
@@ -291,5 +295,26 @@ struct provider_ops {
 unsigned provider_count(void);
 const struct provider_ops *provider_at(unsigned kind); /* NULL when out of range */
 const struct provider_ops *provider_by_name(const char *name); /* NULL when unknown */
+
+/* --- for providers: around a system call in kick(), see provider_port.in_call --- */
+
+static inline void provider_call_begins(struct provider_port *port);
+static inline void provider_call_ends(struct provider_port *port);
+
+/* inline definitions */
+
+static inline void provider_call_begins(struct provider_port *port)
+{
+	fs_program_order();
+	fs_store_relaxed(&port->in_call, port->caller);
+	fs_program_order();
+}
+
+static inline void provider_call_ends(struct provider_port *port)
+{
+	fs_program_order();
+	fs_store_relaxed(&port->in_call, 0);
+	fs_program_order();
+}
 
 #endif

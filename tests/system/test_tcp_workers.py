@@ -22,9 +22,9 @@ N = 3
 
 
 @contextlib.contextmanager
-def workers(pair, how, n=N, **options):
+def workers(pair, how, n=N, cpu=None, **options):
     argv = [PYTHON, PROGRAMS / "workers.py", net.B4, PORT, n, how]
-    with pair.b.popen(fsock.run(argv, **{"profile": "latency", **options}), env=fsock.CLEAN) as running:
+    with pair.b.popen(fsock.run(argv, **{"profile": "latency", **options}), env=fsock.CLEAN, cpu=cpu) as running:
         assert running.wait_for("ready", GUARD), running.out + running.err
         yield running
 
@@ -82,6 +82,24 @@ def test_workers_one_of_which_is_killed_with_the_lock(pair, how):
                 ask(found[pid][1], b"x\n")
         again = {int(ask(connected(pair.a, net.B4))) for _ in range(20)}
         assert again and again <= set(others), again
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_workers_one_of_which_is_killed_for_its_answer(pair, how):
+    """In the call that sent it, with the lock, but with nothing half done: the others' connections go on."""
+    cpu = proc.cpus()[0]
+    with contextlib.closing(Wire(pair.a)) as wire, workers(pair, how, cpu=cpu) as running:
+        found = spread(pair)
+        killed = pair.a.run([PYTHON, PROGRAMS / "kills_who_answers.py", net.B4, PORT, cpu], env=fsock.CLEAN)
+        assert killed.status == 0 and int(killed.out) in found, killed
+        others = [pid for pid in found if pid != int(killed.out)]
+        talks = [Talk(found[pid][0]) for pid in others]
+        assert proc.until(lambda: all(talk.heard > 50 for talk in talks), GUARD), [talk.wrong for talk in talks]
+        assert all(talk.end() > 50 for talk in talks) and wire.resets() == []
+        assert {ask(found[pid][1], b"still\n") for pid in others} == {b"still\n"}
+        seen = fsock.counters(running.pid)
+        assert seen["lock_inherited"] == 1 and seen["lock_recovered"] == 0, seen
+        assert_fast(running, 100)
 
 
 @pytest.mark.parametrize("how", WAYS)

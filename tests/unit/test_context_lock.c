@@ -26,6 +26,7 @@ static int setup(void **state)
 {
 	memset(&ctx, 0, sizeof(ctx));
 	memset(&stack, 0, sizeof(stack));
+	memset(counter, 0, sizeof(counter));
 	alive = CONTEXT_ALIVE;
 	stack.counter = counter;
 	ctx.stack = &stack;
@@ -229,6 +230,78 @@ static void context_lock__holder_died_before_it_began(void **state)
 	context_unlock(&ctx);
 }
 
+static void context_lock__holder_died_in_a_ports_call(void **state)
+{
+	struct provider_port port = { 0 };
+	uint32_t dead = (uint32_t)dead_child(true);
+
+	stack.port[1] = &port;
+	stack.lock.owner = dead;
+	stack.lock.begun = ~dead;
+	port.in_call = dead;
+	assert_true(context_lock(&ctx));
+	assert_int_equal(stack.lock.begun, context_tid());
+	assert_int_equal(counter[FS_CTR_lock_inherited], 1);
+	assert_int_equal(ctx.to_ring, SLEEPERS_ALL); /* it may not have come to it */
+	assert_false(stack.broken);
+	context_unlock(&ctx);
+}
+
+static void context_lock__holder_died_in_another_stacks_call(void **state)
+{
+	static struct stack other;
+	struct context sister = { .stack = &other };
+	struct provider_port port = { 0 };
+	uint32_t dead = (uint32_t)dead_child(true);
+
+	ctx.n_stacks = 2;
+	ctx.stacks[0] = &ctx;
+	ctx.stacks[1] = &sister;
+	other.port[0] = &port;
+	stack.lock.owner = dead;
+	stack.lock.begun = ~dead;
+	port.in_call = dead;
+	assert_true(context_lock(&ctx));
+	assert_int_equal(ctx.to_tell, 2); /* nor to these */
+	context_unlock(&ctx);
+	other.port[0] = NULL;
+}
+
+static void context_lock__holder_died_before_or_after_the_call(void **state)
+{
+	struct provider_port port = { .in_call = 0 };
+	uint32_t dead = (uint32_t)dead_child(true);
+
+	stack.port[0] = &port;
+	stack.lock.owner = dead;
+	stack.lock.begun = ~dead;
+	assert_false(context_lock(&ctx));
+	assert_true(stack.broken);
+}
+
+static void context_lock__holder_died_in_a_call_amid_its_work(void **state)
+{
+	struct provider_port port = { 0 };
+	uint32_t dead = (uint32_t)dead_child(true);
+
+	stack.port[0] = &port;
+	stack.lock.owner = stack.lock.begun = port.in_call = dead;
+	assert_false(context_lock(&ctx));
+	assert_true(stack.broken);
+}
+
+static void context_calm__until_the_work_goes_on(void **state)
+{
+	assert_true(context_lock(&ctx));
+	context_calm(&ctx);
+	assert_int_equal(stack.lock.begun, ~context_tid());
+	context_stir(&ctx);
+	assert_int_equal(stack.lock.begun, context_tid());
+	context_calm(&ctx);
+	context_unlock(&ctx);
+	assert_int_equal(stack.lock.begun, 0);
+}
+
 static void context_lock__only_for_the_thread_that_exits(void **state)
 {
 	ctx.exiting = context_tid();
@@ -254,6 +327,11 @@ int main(void)
 		cmocka_unit_test_setup(context_lock__holder_died, setup),
 		cmocka_unit_test_setup(context_lock__holder_is_a_zombie, setup),
 		cmocka_unit_test_setup(context_lock__holder_died_before_it_began, setup),
+		cmocka_unit_test_setup(context_lock__holder_died_in_a_ports_call, setup),
+		cmocka_unit_test_setup(context_lock__holder_died_in_another_stacks_call, setup),
+		cmocka_unit_test_setup(context_lock__holder_died_before_or_after_the_call, setup),
+		cmocka_unit_test_setup(context_lock__holder_died_in_a_call_amid_its_work, setup),
+		cmocka_unit_test_setup(context_calm__until_the_work_goes_on, setup),
 		cmocka_unit_test_setup(context_lock__only_for_the_thread_that_exits, setup),
 	};
 

@@ -237,8 +237,10 @@ static int send_one(struct provider_handle *handle, struct fbuf *f)
 	int rc;
 
 	memset(f->data - HEADER, 0, HEADER);
+	provider_call_begins(handle->port);
 	rc = (int)sys_sendto(handle->fd[socket_of(f)], f->data - HEADER, f->len + HEADER, MSG_DONTWAIT, NULL,
 			     0);
+	provider_call_ends(handle->port);
 	return rc < 0 ? rc : 1;
 }
 
@@ -271,7 +273,9 @@ int packet_kick(struct provider_handle *handle)
 			which = burst_make(p, &b);
 			if (b.n == 0)
 				continue;
+			provider_call_begins(&p->base); /* cut off here, the frames leave once more */
 			rc = sys_sendmmsg(handle->fd[which], b.msg, b.n, MSG_DONTWAIT);
+			provider_call_ends(&p->base);
 		}
 		p->base.stats.kicks++;
 		if (rc > 0) {

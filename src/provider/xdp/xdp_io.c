@@ -614,7 +614,9 @@ int xdp_kick(struct provider_handle *handle)
 		xdp_io_reclaim(p);
 	rounds = p->tx_unkicked / xsk->tx_budget + KICK_SPARE_ROUNDS;
 	do {
+		provider_call_begins(&p->base);
 		rc = (int)sys_sendto(handle->fd[XDP_FD_QUEUE], NULL, 0, MSG_DONTWAIT, NULL, 0);
+		provider_call_ends(&p->base);
 		stats->kicks++;
 		if (rc >= 0) {
 			/* In copy mode success means an empty ring: no need to ask its index. */
