@@ -795,9 +795,8 @@ CASE_FAST(mixed_with_datagrams)
 	order("take %d 1", slot);
 }
 
-/* What a program leaves when it ends in the middle of everything. */
-/* While it is quiet: one that dies with the stack's lock, as a thread of the library's may have it just then, takes the
- * connections along, of which the peer hears at its next segment (test_tcp_workers.py). */
+/* What a program leaves when it ends in the middle of everything: as a rule in the call by which its bytes left, for the
+ * peer has them before that returns. */
 CASE_PART(child_is_killed)
 {
 	struct addr to = there(PORT_PEER);
@@ -812,7 +811,6 @@ CASE_PART(child_is_killed)
 	}
 	order("accept %d", PORT_PEER);
 	order("take 0 5");
-	usleep(500000);
 	kill(pid, SIGKILL);
 	ended(pid);
 	order("rest 0");
