@@ -83,10 +83,16 @@ static void read_both(fs_ns *ns, uint64_t *ticks)
 	}
 }
 
+static uint64_t trusted(uint64_t mult)
+{
+	return (uint64_t)(((unsigned __int128)FS_SEC(1) << 32) / mult);
+}
+
 void host_clock_init(struct host_clock *clock)
 {
 	clock->serial = 0;
 	clock->mult = counter_is_invariant() ? GUESS_MULT : 0;
+	clock->trust = trusted(GUESS_MULT);
 	read_both(&clock->ns0, &clock->ticks0);
 }
 
@@ -98,12 +104,15 @@ void host_clock_sync(struct host_clock *clock)
 	if (clock->mult == 0)
 		return;
 	read_both(&ns, &ticks);
-	if (ns - clock->ns0 < FS_MS(1) || ticks <= clock->ticks0)
+	if (ns - clock->ns0 < FS_MS(1))
 		return;
-	mult = (uint64_t)(((unsigned __int128)(ns - clock->ns0) << 32) / (ticks - clock->ticks0));
+	mult = clock->mult;
+	if (ticks - clock->ticks0 - 1 < clock->trust)
+		mult = (uint64_t)(((unsigned __int128)(ns - clock->ns0) << 32) / (ticks - clock->ticks0));
 	/* Odd before, even after: each release store is ordered behind the one before it. */
 	fs_store_relaxed(&clock->serial, clock->serial + 1);
 	fs_store_release(&clock->mult, mult);
+	fs_store_release(&clock->trust, trusted(mult));
 	fs_store_release(&clock->ns0, ns);
 	fs_store_release(&clock->ticks0, ticks);
 	fs_store_release(&clock->serial, clock->serial + 1);

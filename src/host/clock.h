@@ -4,7 +4,9 @@
  *
  * A polling call asks the time on every turn; 20 ns for the vDSO is half of what an empty receive may
  * cost. So time is the processor's counter, anchored to the kernel's clock by host_clock_sync(), which
- * the driver calls about every 100 ms. Where the counter is not invariant the kernel is asked.
+ * the driver calls about every 100 ms. Where the counter is not invariant the kernel is asked; so it is where the anchor is
+ * older than a second by the counter. Then it may have gone on while the machine slept, or begun at 0 since, which the
+ * kernel's clock does not: the two are a second apart at most, until the next sync().
  *
  * Threads:  now(): any. sync(): one at a time (the holder of the stack's lock).
  */
@@ -22,12 +24,13 @@ struct host_clock {
 	uint64_t ticks0; /* counter at the anchor */
 	fs_ns ns0;	 /* kernel's clock at the anchor */
 	uint64_t mult;	 /* ns per tick, 32.32 fixed point; 0 = no usable counter */
+	uint64_t trust;	 /* ticks for which the anchor holds: a second of them */
 };
 
 /* Start: reads the kernel's clock; the rate is a guess until the first sync() 1 ms or more later. */
 void host_clock_init(struct host_clock *clock);
 
-/* Anchor anew and refine the rate. */
+/* Anchor anew and refine the rate; the rate not by what lies behind an anchor that holds no more. */
 void host_clock_sync(struct host_clock *clock);
 
 /* The kernel's clock itself. */
@@ -56,7 +59,7 @@ static inline uint64_t host_ticks(void)
 
 static inline fs_ns host_clock_now(const struct host_clock *clock)
 {
-	uint64_t ticks0, mult;
+	uint64_t ticks0, mult, trust, passed;
 	uint32_t serial;
 	fs_ns ns0;
 
@@ -65,10 +68,12 @@ static inline fs_ns host_clock_now(const struct host_clock *clock)
 		ticks0 = fs_load_acquire(&clock->ticks0);
 		ns0 = fs_load_acquire(&clock->ns0);
 		mult = fs_load_acquire(&clock->mult);
+		trust = fs_load_acquire(&clock->trust);
 	} while (__builtin_expect((serial & 1) || fs_load_relaxed(&clock->serial) != serial, 0));
-	if (mult == 0)
+	passed = host_ticks() - ticks0; /* that the counter went back is that it passed more than it can count */
+	if (__builtin_expect(mult == 0 || passed > trust, 0))
 		return host_clock_kernel();
-	return ns0 + (fs_ns)(((unsigned __int128)(host_ticks() - ticks0) * mult) >> 32);
+	return ns0 + (fs_ns)(((unsigned __int128)passed * mult) >> 32);
 }
 
 #endif
