@@ -17,6 +17,7 @@ import time
 import pytest
 
 from ends import whole  # noqa: F401 (a fixture)
+from holdings import SYS_PIDFD_GETFD
 from lab import fsock, net, proc
 from life import LATENCY, PROGRAMS, PYTHON, Life, library
 
@@ -393,6 +394,41 @@ def test_pitfall_22_to_another_process_and_back(pair, port, receiver):
     assert any(sock["tx_fast"] == 50 for sock in client.sockets), client.sockets
 
 
+TAKES = f"""
+import ctypes, errno, os, socket, sys
+call, own, number = ctypes.CDLL(None, use_errno=True).syscall, os.pidfd_open(int(sys.argv[1])), int(sys.argv[2])
+sock = socket.socket(fileno=call({SYS_PIDFD_GETFD}, own, number, 0))
+def said(of, *words):
+    try:
+        return of(*words)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+connected = isinstance(said(sock.getpeername), tuple)
+print(connected, said(sock.recv, 4, socket.MSG_DONTWAIT), said(sock.send, b"1234", socket.MSG_NOSIGNAL))
+"""
+IS_TAKEN = TALK + """
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if sys.argv[1] == "9000" else socket.SOCK_STREAM)
+sock.connect((os.environ["TALK_ADDRESS"], int(sys.argv[1])))
+rounds(sock)
+env = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+argv = [sys.executable, "-c", sys.argv[2], str(os.getpid()), str(sock.fileno())]
+print(subprocess.run(argv, env=env, check=True, capture_output=True, text=True).stdout, end="")
+if sys.argv[1] == "9000":
+    sock.recv(4)  # the answer to the other's
+rounds(sock)
+"""
+
+
+@pytest.mark.parametrize("port, seen", [(9000, "True EAGAIN 4"), (9001, "False ENOTCONN EPIPE")], ids=["datagrams", "stream"])
+def test_pitfall_22_taken_by_a_stranger(pair, port, seen):
+    """By pidfd_getfd(), of which no kernel tells: it has the kernel's half. That sends datagrams, but hears none, and is no
+    connection; the program's goes on as if nothing had been."""
+    with echoes(pair):
+        client = Client(pair, [PYTHON, "-c", IS_TAKEN, port, TAKES])
+    client.good(seen)
+    assert [sock["tx_fast"] for sock in client.sockets] == [100], client.sockets
+
+
 # What a set reports of a pipe, of datagrams and of a stream in it, before and after the program is another.
 SETS = """
 import os, select, socket, sys
@@ -448,6 +484,47 @@ def test_ep_27_an_executed_program_inherits_a_set(pair, heir):
         client.child.stdin.close()
         done = client.finish()
     assert (done.status, done.out) == (0, "well\nwell\n"), done.err
+
+
+# Of the set that a program goes on using, another one that has inherited it tells what it hears.
+LISTENS = """
+import select, sys
+members = select.epoll.fromfd(int(sys.argv[1]))
+print("waits", flush=True)
+print(sorted(members.poll(20)), flush=True)
+"""
+SHARES = TALK + """
+datagrams, stream = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket()
+datagrams.connect((os.environ["TALK_ADDRESS"], 9000))
+stream.connect((os.environ["TALK_ADDRESS"], 9001))
+rounds(datagrams)
+rounds(stream)
+out, into = os.pipe()
+members = select.epoll()
+for fd in out, datagrams, stream:
+    members.register(fd, select.EPOLLIN)
+env = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+argv = [sys.executable, "-c", sys.argv[1], str(members.fileno())]
+heirs = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True, pass_fds=[members.fileno()])
+assert heirs.stdout.readline() == "waits\\n"
+for sock in datagrams, stream:
+    sock.send(b"1234")
+    assert members.poll(20) == [(sock.fileno(), select.EPOLLIN)]
+    assert sock.recv(4) == b"1234"
+os.write(into, b"x")
+assert heirs.stdout.read() == f"[({out}, 1)]\\n" and heirs.wait() == 0
+assert members.poll(20) == [(out, select.EPOLLIN)]
+rounds(datagrams)
+rounds(stream)
+print("well")
+"""
+
+
+def test_ep_27_an_executed_program_waits_for_its_parents_set(pair):
+    """Without fsock: of what the parent has on the fast path it hears nothing, and the parent as ever."""
+    with echoes(pair):
+        client = Client(pair, [PYTHON, "-c", SHARES, LISTENS])
+    client.good("well").fast(2)
 
 
 ABORTS = TALK + """
