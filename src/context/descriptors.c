@@ -188,19 +188,34 @@ static void find_duplicate(struct context *ctx, int fd, uint64_t cookie)
 	context_unlock(ctx);
 }
 
-void lifecycle_found(struct context *ctx, int fd)
+/* Of an Internet socket; 0 = it is none. */
+static uint64_t internet_cookie(int fd)
 {
 	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
+	int domain = 0;
+	socklen_t cookie_len = sizeof(cookie), domain_len = sizeof(domain);
+
+	if (sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &domain_len) < 0 ||
+	    (domain != AF_INET && domain != AF_INET6) ||
+	    sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &cookie_len) < 0)
+		return 0;
+	return cookie;
+}
+
+uint64_t lifecycle_found(struct context *ctx, int fd)
+{
 	struct context *o;
+	uint64_t cookie;
 
 	if (context_is_borrowed(ctx))
-		return;
+		return 0;
 	lifecycle_reused(ctx, fd);
-	if (sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0)
-		return;
+	cookie = internet_cookie(fd);
+	if (cookie == 0)
+		return 0;
 	CONTEXT_EACH(o, ctx)
 		find_duplicate(o, fd, cookie);
+	return cookie;
 }
 
 /*

@@ -14,6 +14,7 @@
 #include "context/errqueue.h"
 #include "context/handover.h"
 #include "context/internal.h"
+#include "context/passed.h"
 #include "context/sister.h"
 #include "context/stamp.h"
 #include "context/stream_internal.h"
@@ -797,7 +798,7 @@ void context_sock_free(struct context *ctx, struct sock *s)
 
 	sock_publish(s);
 	if (s->was_passed)
-		ctx->stack->passed--;
+		passed_end_sock(ctx, s);
 	if (s->protocol == SOCK_TCP)
 		stream_end(ctx, s);
 	else

@@ -68,8 +68,9 @@ void lifecycle_stream(struct context *ctx, int fd);
 /* @to is now a duplicate of @from. */
 void lifecycle_duplicated(struct context *ctx, int from, int to);
 
-/* The kernel made @fd of a descriptor that we did not see: it may be a duplicate of one of ours. */
-void lifecycle_found(struct context *ctx, int fd);
+/* The kernel made @fd of a descriptor that we did not see: it may be a duplicate of one of ours. Returns its cookie; 0 = it is no
+ * Internet socket. */
+uint64_t lifecycle_found(struct context *ctx, int fd);
 
 /* @fd is about to be closed (or replaced by dup2). */
 void lifecycle_closing(struct context *ctx, int fd);

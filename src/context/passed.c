@@ -23,12 +23,21 @@ enum { MANY = UINT8_MAX }; /* messages of one socket are not counted beyond, and
 
 static void mark(struct context *ctx, struct sock *s)
 {
-	if (!s->was_passed)
+	if (!s->was_passed) {
+		list_push_back(&ctx->stack->all_passed, &s->of_passed);
 		fs_store_release(&ctx->stack->passed, ctx->stack->passed + 1);
+	}
 	s->was_passed = true;
 	s->passed = (uint8_t)FS_MIN(s->passed + 1, MANY);
 	s->passed_at = host_clock_kernel();
 	s->heirs |= CONTEXT_IN_MESSAGE;
+}
+
+void passed_end_sock(struct context *ctx, struct sock *s)
+{
+	list_remove(&s->of_passed);
+	fs_store_release(&ctx->stack->passed, ctx->stack->passed - 1);
+	s->was_passed = false;
 }
 
 static void unmark(struct sock *s)
@@ -80,10 +89,10 @@ static struct sock *find(struct context *ctx, uint64_t cookie)
 {
 	struct list *e;
 
-	LIST_FOR_EACH(e, &ctx->stack->all_streams) {
-		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+	LIST_FOR_EACH(e, &ctx->stack->all_passed) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, of_passed);
 
-		if (s->was_passed && sock_is_engines(s) && s->cookie == cookie)
+		if (sock_is_engines(s) && s->cookie == cookie)
 			return s;
 	}
 	return NULL;
@@ -122,9 +131,8 @@ static void receive(struct context *ctx, int fd, uint64_t cookie, bool peeked)
 
 void passed_receive(struct context *ctx, int fd, bool peeked)
 {
-	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
 	struct context *o;
+	uint64_t cookie;
 	bool any = false;
 
 	CONTEXT_EACH(o, ctx)
@@ -133,8 +141,8 @@ void passed_receive(struct context *ctx, int fd, bool peeked)
 		lifecycle_reused(ctx, fd);
 		return;
 	}
-	lifecycle_found(ctx, fd);
-	if (sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0)
+	cookie = lifecycle_found(ctx, fd);
+	if (cookie == 0)
 		return;
 	CONTEXT_EACH(o, ctx)
 		receive(o, fd, cookie, peeked);
@@ -148,8 +156,8 @@ void passed_forget(struct context *ctx)
 	if (!ctx->stack->passed)
 		return;
 	now = host_clock_kernel();
-	LIST_FOR_EACH(e, &ctx->stack->all_streams) {
-		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
+	LIST_FOR_EACH(e, &ctx->stack->all_passed) {
+		struct sock *s = FS_CONTAINER_OF(e, struct sock, of_passed);
 
 		if (s->passed && now - s->passed_at > WAITS_NS)
 			unmark(s);
@@ -160,6 +168,6 @@ void passed_end(struct context *ctx)
 {
 	struct list *e;
 
-	LIST_FOR_EACH(e, &ctx->stack->all_streams)
-		unmark(FS_CONTAINER_OF(e, struct sock, all));
+	LIST_FOR_EACH(e, &ctx->stack->all_passed)
+		unmark(FS_CONTAINER_OF(e, struct sock, of_passed));
 }

@@ -15,6 +15,8 @@
 
 #include "context/context.h"
 
+struct sock;
+
 /* @fd is about to be sent; and was not, after all. Any descriptor, @ctx NULL where it is none of ours. */
 void passed_send(struct context *ctx, int fd);
 void passed_send_failed(struct context *ctx, int fd);
@@ -25,5 +27,8 @@ void passed_receive(struct context *ctx, int fd, bool peeked);
 /* What was not received in time is nobody's; nor what was not when the stack's last process ends. Lock held. */
 void passed_forget(struct context *ctx);
 void passed_end(struct context *ctx);
+
+/* @s, of which was_passed says so, ends. Lock held. */
+void passed_end_sock(struct context *ctx, struct sock *s);
 
 #endif

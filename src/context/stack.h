@@ -108,7 +108,8 @@ struct stack {
 	struct stack_heir heir[STACK_HEIRS];
 	bool let_go;		/* a socket is marked so; written without the lock */
 	bool lingering;		/* sockets or sets without references wait for heirs */
-	uint32_t passed;	/* sockets that were sent in messages (passed.h) and have not ended */
+	uint32_t passed;	/* sockets that were sent in messages (passed.h) and have not ended; read without the lock */
+	struct list all_passed;	/* these: struct sock.of_passed */
 	bool strangers;		/* records were made by processes that have no slot */
 	uint32_t generation;	/* last one given to a socket */
 

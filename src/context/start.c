@@ -135,6 +135,7 @@ static int fill_stack(struct context *ctx, const struct layout *l)
 	s->arena_len = ctx->arena.mapped;
 	list_init(&s->all_socks);
 	list_init(&s->all_streams);
+	list_init(&s->all_passed);
 	list_init(&s->moved);
 	list_init(&s->all_sets);
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)

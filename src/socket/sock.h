@@ -112,6 +112,7 @@ struct sock {
 	uint64_t heirs;		/* forked children that hold it and have not joined yet, one bit each;
 				 * and messages, the last one */
 	bool was_passed;	/* it was sent in a message (context/passed.h) */
+	struct list of_passed;	/* if so, in the stack's list of these */
 	uint8_t passed;		/* messages under way that have it */
 	fs_ns passed_at;	/* when the last one was sent */
 	uint16_t users[STATS_MAX_PROCS]; /* calls that wait for it, by slot: memory stays until they end */
