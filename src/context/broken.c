@@ -16,6 +16,7 @@
 
 #include "context/internal.h"
 #include "context/local.h"
+#include "context/sister.h"
 #include "context/stream_internal.h"
 #include "host/signals.h"
 #include "socket/epoll.h"
@@ -136,6 +137,8 @@ static void enter_all(struct context *ctx, int fd, struct sock *s)
 
 static void let_stream_go(struct context *ctx, int fd, struct sock *s)
 {
+	if (s->stream.home)
+		return; /* a twin has no shadow of its own */
 	if ((stream_listens(&s->stream) || s->stream.is_met) && !s->nonblock) {
 		/* O_NONBLOCK of its shadow was ours (stream_listen.c). */
 		sys_fcntl(fd, F_SETFL, sys_fcntl(fd, F_GETFL, 0) & ~O_NONBLOCK);
@@ -205,4 +208,5 @@ void context_abandon(struct context *ctx)
 	while (fs_load_acquire(&ctx->abandoned) != STATE_ABANDONED)
 		sys_nanosleep(&pause);
 	signal_restore(saved);
+	sisters_follow(ctx);
 }

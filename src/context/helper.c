@@ -197,6 +197,8 @@ static bool step(struct context *ctx)
 
 	if (fs_load_relaxed(&ctx->helper.stop))
 		return false;
+	if (__builtin_expect(ctx->n_stacks > 1, 0))
+		sister_follow(ctx);
 	if (fs_load_relaxed(&ctx->stack->broken)) {
 		context_abandon(ctx); /* the program may compute, or wait for something else */
 		return false;

@@ -237,6 +237,11 @@ static bool lock(struct context *ctx, enum patience patience, uintptr_t here)
 			context_abandon(ctx);
 		return false;
 	}
+	if (__builtin_expect(fs_load_relaxed(&s->broken), 0)) { /* by sisters_follow(), while it waited */
+		context_unlock(ctx);
+		context_abandon(ctx);
+		return false;
+	}
 	if (__builtin_expect(ctx->exiting != 0, 0) && ctx->exiting != tid) {
 		context_unlock(ctx); /* the end comes at any moment, and would come in the middle of a change */
 		if (patience != NONE) /* else it has another stack's */

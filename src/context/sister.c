@@ -200,6 +200,43 @@ void sisters_flush(struct context *ctx)
 	}
 }
 
+/* --- breaking --- */
+
+/* Its lock held. Who waits for it goes on without. */
+static void give_up(struct context *o)
+{
+	fs_store_release(&o->stack->broken, true);
+	context_unlock(o);
+	context_abandon(o);
+}
+
+void sisters_follow(struct context *ctx)
+{
+	uintptr_t frame = context_thread.lock_frame;
+	struct context *o;
+
+	CONTEXT_EACH(o, ctx) {
+		if (fs_load_acquire(&o->stack->broken))
+			continue;
+		if (context_trylock(o))
+			give_up(o);
+		else
+			helper_kick(o);
+	}
+	fs_store_relaxed(&context_thread.lock_frame, frame);
+}
+
+void sister_follow(struct context *ctx)
+{
+	bool any = false;
+	struct context *o;
+
+	CONTEXT_EACH(o, ctx)
+		any |= fs_load_acquire(&o->stack->broken);
+	if (any && !fs_load_acquire(&ctx->stack->broken) && context_lock(ctx))
+		give_up(ctx);
+}
+
 /* --- frames that pass --- */
 
 bool sister_put(struct context *ctx, unsigned stack, const struct passage_note *note, const struct fbuf *frame)

@@ -57,6 +57,18 @@ static inline bool context_knows(struct context *home, int fd)
 	for (unsigned left_ = (home) ? fs_load_acquire(&(home)->n_stacks) : 0;                                   \
 	     left_ > 0 && ((o) = (home)->stacks[left_ - 1], true); left_--)
 
+/* --- breaking --- */
+
+/*
+ * One of the process's stacks broke: the others are given up, too. Home's has the steering, and a kernel that answers for a
+ * port of home's is kept from it; what a sister has counted as hers leads nowhere. So as with one stack all connections are
+ * reset at both ends, and listeners are the kernel's. Locks of others may be held; what is in use is left to its helper.
+ */
+void sisters_follow(struct context *ctx);
+
+/* Has one of them broken, but not @ctx? It follows, no lock held. */
+void sister_follow(struct context *ctx);
+
 /* --- making --- */
 
 /* A port of home's is about to open on an interface with @queues receive queues: have the sisters that the options ask

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-kills_who_answers.py ADDRESS PORT CPU - asks a server of workers.py who it is, then something else, and kills it at the answer.
+kills_who_answers.py ADDRESS PORT CPU [BYTES] - asks a server of workers.py who it is, then says so many bytes and kills it at
+the first that come back.
 
 On the processor of the server and before it in turn (SCHED_FIFO): it runs as soon as the answer is there, in the middle of the
 call that sent it. Standard output has the number of the process that was killed.
@@ -10,7 +11,7 @@ import signal
 import socket
 import sys
 
-ADDRESS, PORT, CPU = sys.argv[1:4]
+ADDRESS, PORT, CPU, BYTES = (sys.argv[1:] + ["2"])[:4]
 
 
 def line(sock, say):
@@ -26,7 +27,7 @@ def main():
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
     sock = socket.create_connection((ADDRESS, int(PORT)))
     server = int(line(sock, b"who\n"))
-    sock.sendall(b"x\n")
+    sock.sendall(b"x" * (int(BYTES) - 1) + b"\n")
     sock.recv(100)
     os.kill(server, signal.SIGKILL)
     print(server, flush=True)
