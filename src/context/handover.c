@@ -260,8 +260,9 @@ static int fetch_any(struct context *ctx, uint32_t pid, const struct sock *s)
 	return fd;
 }
 
-/* Its program closed @s, which children have that made no call yet: a descriptor of one of these, to be closed. */
-static int number_of_heir(struct context *ctx, const struct sock *s)
+/* Its program closed @s, which children have that made no call yet: a descriptor of one of these, to be closed. A child that is
+ * ending just now has it no more. */
+static int number_of_heir(struct context *ctx, struct sock *s)
 {
 	int fd = -EBADF;
 
@@ -270,6 +271,8 @@ static int number_of_heir(struct context *ctx, const struct sock *s)
 
 		if (pid)
 			fd = fetch_any(ctx, pid, s);
+		if (fd == -ESRCH)
+			s->heirs &= ~(1ULL << i);
 	}
 	return fd;
 }
@@ -523,19 +526,36 @@ static bool is_last(const struct context *ctx)
 	return true;
 }
 
-/* Where no other process drives them, orphans move, and what children hold that made no call yet: they share the shadow.
- * Before exec, which may fail, so does what it closes. */
-static void leave(struct context *ctx, int reason)
+/* What this process alone has moves; with the @last one of the stack what children hold that made no call yet, too: they share
+ * the shadow. False: some that children held did not. */
+static bool hand_over(struct context *ctx, int reason, bool last)
 {
-	bool last = is_last(ctx);
+	bool all = true;
 	struct list *e;
-	int error;
 
 	LIST_FOR_EACH(e, &ctx->stack->all_streams) {
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, all);
 
-		if (is_mine(ctx, s) && (last || !s->heirs) && s->stream.conn->state != TCP_CLOSED)
+		if (!is_mine(ctx, s) || (!last && s->heirs) || s->stream.conn->state == TCP_CLOSED)
+			continue;
+		if (s->heirs)
+			all &= handover_sock(ctx, s, reason) >= 0;
+		else
 			handover_sock(ctx, s, reason);
+	}
+	return all;
+}
+
+/* Where no other process drives them, orphans move, too. Before exec, which may fail, so does what it closes. */
+static void leave(struct context *ctx, int reason)
+{
+	bool last = is_last(ctx);
+	int error;
+
+	if (!hand_over(ctx, reason, last) && !ctx->executing) {
+		/* Its holder may have ended since it was looked for: then it ends as what nobody has. */
+		context_forget_gone_heirs(ctx, true);
+		close_all(ctx);
 	}
 	if (!last)
 		return;

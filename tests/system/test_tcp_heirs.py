@@ -8,10 +8,12 @@ import ctypes
 import fcntl
 import os
 import re
+import signal
 import socket
 import struct
 import termios
 import threading
+import time
 
 import pytest
 
@@ -325,6 +327,41 @@ def test_who_ends_without_a_call_ends_its_connection(pair, child, parent):
             if child == "killed later":
                 os.kill(int(re.search(r"well (\d+) ", running.out)[1]), 9)
             assert sock.recv(10) == b"" and wire.resets() == []
+
+
+# A parent that ends while each of its connections is a child's alone, which makes no call.
+LEAVES_MANY = """
+import os, socket, sys, time
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+print("ready", flush=True)
+children = []
+for _ in range(int(sys.argv[3])):
+    sock = listener.accept()[0]
+    sock.sendall(sock.recv(9, socket.MSG_WAITALL))
+    children.append(os.fork())
+    if children[-1] == 0:
+        time.sleep(600)
+    sock.close()
+print("well", *children, "", flush=True)
+"""
+
+
+def test_who_is_killed_while_the_other_leaves_ends_its_connection(pair):
+    """The parent looks whose they are, and gives them away, as it ends: some children are gone between the two."""
+    many = 50
+    argv = [PYTHON, "-c", LEAVES_MANY, net.B4, PORT, many]
+    with contextlib.closing(Wire(pair.a)) as wire, pair.b.popen(fsock.run(argv, profile="latency"), env=fsock.CLEAN) as running:
+        assert running.wait_for("ready", GUARD), running.err
+        socks = []
+        for _ in range(many):
+            socks.append(connected(pair.a, net.B4))
+            socks[-1].sendall(b"123456789")
+            assert socks[-1].recv(9, socket.MSG_WAITALL) == b"123456789"
+        assert proc.until(lambda: re.search(r"well [\d ]+ \n", running.out), GUARD), running.err
+        for child in re.search(r"well ([\d ]+)", running.out)[1].split():
+            os.kill(int(child), signal.SIGKILL)
+            time.sleep(0.0003)
+        assert [sock.recv(10) for sock in socks] == [b""] * many and wire.resets() == []
 
 
 def test_a_spawned_child_changes_nothing(pair):
