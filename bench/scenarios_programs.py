@@ -28,13 +28,13 @@ def _wrap(argv, options):
 
 
 def _load(pair, what, server, port, argv, options, figure, ready=None, setup=None, as_user=(),
-          stop=signal.SIGKILL):
+          stop=signal.SIGKILL, alone=False):
     """
-    The @figure of what @argv prints, which loads @server at @port; both with @options of fsock, None = kernel sockets.
-    Once @ready succeeds, @setup runs on kernel sockets. @as_user: what puts the server under a user of its own; @stop: what
-    ends it, and its children.
+    The @figure of what @argv prints, which loads @server at @port; both with @options of fsock, None = kernel sockets; @alone:
+    the server is, with all processors. Once @ready succeeds, @setup runs on kernel sockets. @as_user: what puts the server
+    under a user of its own; @stop: what ends it, and its children.
     """
-    cpu = proc.cpus()
+    cpu = (None, None) if alone else proc.cpus()
     with pair.b.popen([*as_user, *_wrap(server, options)], cpu=cpu[1], env=fsock.CLEAN) as running:
         if not proc.until(lambda: f":{port} " in pair.b.run(["ss", "-Hltn"]).out, 30):
             raise Failed(f"{what}: the server did not listen: {running.err.strip()[-300:]}")
@@ -44,10 +44,11 @@ def _load(pair, what, server, port, argv, options, figure, ready=None, setup=Non
             done = pair.b.run(setup, env=fsock.CLEAN)
             if done.status:
                 raise Failed(f"{what}: {done.err.strip()[-300:]}")
-        done = pair.a.run(_wrap(argv, options), cpu=cpu[0], env=fsock.CLEAN)
+        done = pair.a.run(_wrap(argv, None if alone else options), cpu=cpu[0], env=fsock.CLEAN)
         row = {"rate": figure(done.out)} if done.status == 0 else {}
         if options is not None:
             row["share"] = _share(running.pid)
+            row["parts"] = [one["counters"].get("tcp_segments_in", 0) for one in (fsock.stat(running.pid) or {}).get("stacks", [])]
         running.stop(number=stop)
     if not row.get("rate"):
         raise Failed(f"{what}: {done.err.strip()[-300:]} {done.out.strip()[-300:]}")
@@ -107,6 +108,31 @@ def memcached(rounds):
         for connections in (1, CONNECTIONS):
             yield from _rows(f"memcached_c{connections}", {}, "operations/s", rounds,
                              lambda o, connections=connections: run(pair, connections, o))
+
+
+def stacks(rounds):
+    """memcached with two threads on two queues, one stack and two, loaded by the kernel's sockets: what several stacks cost; what
+    they gain needs more processors than the two threads and the load have on a machine of two"""
+    columns = {0: None, **{n: {**LATENCY, "xdp_mode": "native", "stacks": n} for n in (1, 2)}}
+    server = ["memcached", "-u", "root", "-l", net.B4, "-t", "2"]
+    load = ["memcaslap", "-s", f"{net.B4}:11211", "-T", "1", "-c", CONNECTIONS, "-t", f"{SECONDS}s", "-X", 64]
+    seen = {n: [] for n in columns}
+    with net.Pair("fsock-bench", queues=(2, 2)) as pair:
+        pair.meet()
+        for turn in range(rounds):
+            for n, options in columns.items():
+                say(f"stacks, round {turn + 1} of {rounds}: {f'{n} of fsock' if n else 'kernel'}")
+                seen[n].append(_load(pair, "memcached", server, 11211, load, options,
+                                     lambda out: float(re.findall(r"TPS: (\d+)", out)[-1]), alone=True))
+    for n in (1, 2):
+        rates = [r["rate"] for r in seen[n]]
+        row = Row("stacks", {"stacks": n, "profile": "latency"}, "rate", "operations/s", n=rounds, fsock=median(rates),
+                  spread=spread(rates), share=min(r["share"] for r in seen[n]),
+                  kernel_block=median(r["rate"] for r in seen[0])).finish(more_is_better=True)
+        parts = [r["parts"] for r in seen[n]]
+        if any(len(part) != n or min(part) < sum(part) / 10 for part in parts):
+            row.failed = f"the stacks did not share the segments: {parts}"
+        yield row
 
 
 # --- the web ----------------------------------------------------------------------------------
@@ -222,4 +248,4 @@ def fork(rounds):
               kernel_block=median(r["us"] for r in seen["kernel"])).finish(more_is_better=False)
 
 
-ALL = {job.__name__: job for job in (redis, memcached, nginx, pgbench, fork)}
+ALL = {job.__name__: job for job in (redis, memcached, stacks, nginx, pgbench, fork)}
