@@ -49,7 +49,6 @@ struct context {
 	uint32_t entered;      /* how often who drives it for another stack entered it again (sister.c). Lock held */
 	uintptr_t outer_frame; /* context_thread.lock_frame before a sister's caller entered (sister.h) */
 	bool undivided;	       /* home serves all queues: sisters could not open their share */
-	uint32_t halves_turn;  /* odd: sisters' halves of epoll sets are looked at first, the next time; atomic */
 	uint32_t to_tell;      /* sisters, by index, for whom something is in the passages since they were told */
 	struct ip_env env;     /* lent to the engine */
 	struct host_clock clock;

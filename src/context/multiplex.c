@@ -650,7 +650,7 @@ static struct epoll_set *half_in(struct context *o, int epfd)
  * comes what they @have. */
 static int collect_sisters(const struct wait_call *c, int n, bool have)
 {
-	unsigned n_stacks = c->ctx->n_stacks, turn = fs_load_relaxed(&c->ctx->halves_turn); /* others move it on */
+	unsigned n_stacks = c->ctx->n_stacks, turn = fs_load_relaxed(&c->set->halves_turn); /* others move it on */
 
 	for (unsigned i = 0; i < n_stacks; i++) {
 		struct wait_call half = *c;
@@ -681,7 +681,7 @@ static int collect_sisters(const struct wait_call *c, int n, bool have)
 static __attribute__((noinline)) int wait_once_in_all(struct wait_call *c, bool must)
 {
 	struct wait_call rest = *c;
-	bool sisters_first = fs_fetch_add(&c->ctx->halves_turn, 1) & 1;
+	bool sisters_first = fs_fetch_add(&c->set->halves_turn, 1) & 1;
 	int first = 0, n;
 
 	if (sisters_first) {

@@ -66,6 +66,7 @@ struct epoll_set {
 	bool asks;		/* the wait of the thread that drives the stack now: what comes, it finds */
 	bool told;		/* who waits for it has an exclusive member's news, and has not looked yet */
 	bool stack_turn;	/* the kernel's side was served last by a wait with room for one event */
+	uint32_t halves_turn;	/* odd: its halves in sister stacks are looked at first, the next time; atomic */
 	fs_ns kernel_looked;	/* when the kernel's half was last asked */
 };
 

@@ -10,6 +10,7 @@ import os
 import pathlib
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
@@ -110,6 +111,41 @@ def test_events_come_once(pair, how):
             for number, sock in enumerate(socks):
                 say(sock, b"%d %d" % (turn, number))
         assert served(running) == [QUEUES // 2, QUEUES // 2]
+
+
+# Waits for two sets in turns, with room for one event; either has a connection of each stack, and nothing is ever read.
+IN_TURNS = """
+import collections, select, socket, sys
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+print("ready", flush=True)
+socks = [listener.accept()[0] for _ in range(4)]
+for sock in socks:
+    sock.recv(1, socket.MSG_PEEK)
+sets = [select.epoll(), select.epoll()]
+for number, sock in enumerate(socks):
+    sets[number // 2].register(sock, select.EPOLLIN)
+seen = [collections.Counter(), collections.Counter()]
+for turn in range(200):
+    for members, found in zip(sets, seen):
+        found.update(fd for fd, _ in members.poll(20, 1))
+print(*(found[sock.fileno()] for found, sock in zip([seen[0]] * 2 + [seen[1]] * 2, socks)), "times", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_sets_that_are_waited_for_in_turns_hear_of_both_halves(pair):
+    options = {"stacks": STACKS, "xdp_mode": "native", "profile": "latency"}
+    argv = fsock.run([PYTHON, "-c", IN_TURNS, net.B4, PORT], **options)
+    with pair.b.popen(argv, env=fsock.CLEAN, stdin=subprocess.PIPE) as running:
+        assert running.wait_for("ready", GUARD), running.err
+        socks = [connect(pair, queue) for queue in (0, QUEUES - 1, 0, QUEUES - 1)]
+        for sock in socks:
+            sock.sendall(b"x")
+        assert running.wait_for("times", GUARD), running.out + running.err
+        assert served(running) == [2, 2]
+        times = [int(word) for word in running.out.splitlines()[-1].split()[:-1]]
+        assert min(times) >= 80 and sum(times) == 400, times
+        running.child.stdin.close()
 
 
 def test_segments_that_wander_find_their_connection(pair):
