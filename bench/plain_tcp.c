@@ -3,10 +3,13 @@
  * plain_tcp.c - streams, short connections and idle ones on ordinary sockets, for what sockperf does not
  * measure. It knows nothing of fsock; bench/run starts it on kernel sockets and under the preload.
  *
- *      plain_tcp sink ADDRESS PORT           take one connection's bytes to their end
- *      plain_tcp pour ADDRESS PORT SECONDS   send as much as goes, BLOCK bytes a call
- *      plain_tcp serve ADDRESS PORT [spin]   per connection a request, the answer, close; until a signal
- *      plain_tcp call ADDRESS PORT SECONDS N [spin]
+ *      plain_tcp sink ADDRESS PORT [stay]    take one connection's bytes to their end
+ *      plain_tcp pour ADDRESS PORT SECONDS [SIZE BATCH]
+ *                                            send as much as goes, BLOCK bytes a call; or BATCH messages of SIZE
+ *                                            bytes a call, with TCP_NODELAY
+ *      plain_tcp serve ADDRESS PORT [empty] [spin]
+ *                                            per connection a request, the answer, close; until a signal
+ *      plain_tcp call ADDRESS PORT SECONDS N [empty] [spin]
  *                                            connect, a request, the answer, close: N at a time
  *      plain_tcp keep ADDRESS PORT COUNT     take COUNT connections that do nothing, until a signal
  *      plain_tcp hold ADDRESS PORT COUNT     open them
@@ -16,10 +19,10 @@
  * pour asks for CUBIC, Linux's default, whatever the machine's is: the kernel's figure of a stream hangs on it.
  *
  * ADDRESS is the socket's own for sink, serve, keep and echo, the peer's for the others. spin: never sleep in a
- * call.
+ * call. empty: neither request nor answer, the server closes at once. stay: until a signal when all is counted.
  *
  * The last line on stdout is JSON. `ready` on stderr says that the end listens, or that hold holds all; `done`, that
- * call has counted.
+ * call, or a sink that stays, has counted.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -42,6 +45,8 @@ enum {
 	EVENTS = 64,
 	MOST_CALLS = 256, /* at a time */
 	WARM_UP = 2000,
+	MOST_BATCH = 64,	 /* messages in a call */
+	CALLS_PER_CLOCK = 64, /* a look at it takes longer than a short message */
 };
 
 static uint64_t now_ns(void)
@@ -138,7 +143,14 @@ static void allow_files(long count)
 
 static char block[BLOCK];
 
-static int sink(const char *address, int port)
+static int counted(void)
+{
+	fflush(stdout);
+	fprintf(stderr, "done\n");
+	return stay();
+}
+
+static int sink(const char *address, int port, bool to_stay)
 {
 	int listener = listening(address, port, 0), fd;
 	uint64_t bytes = 0, first, last;
@@ -159,25 +171,55 @@ static int sink(const char *address, int port)
 	close(fd);
 	printf("{\"bytes\":%llu,\"seconds\":%.6f,\"cpu\":%.6f}\n", (unsigned long long)bytes, (double)(last - first) / 1e9,
 	       cpu);
-	return bytes == 0;
+	return to_stay ? counted() : bytes == 0;
+}
+
+/* @batch messages of @size bytes each in one call: the bytes that went. */
+static uint64_t put_messages(int fd, size_t size, unsigned batch)
+{
+	struct iovec iov = { block, size };
+	struct mmsghdr messages[MOST_BATCH];
+	uint64_t bytes = 0;
+	int n;
+
+	for (unsigned i = 0; i < batch; i++)
+		messages[i] = (struct mmsghdr){ .msg_hdr = { .msg_iov = &iov, .msg_iovlen = 1 } };
+	n = sendmmsg(fd, messages, batch, 0);
+	if (n < 0)
+		fail("sendmmsg");
+	for (int i = 0; i < n; i++)
+		bytes += messages[i].msg_len;
+	return bytes;
+}
+
+/* @size bytes, @batch times: the bytes that went. */
+static uint64_t put(int fd, size_t size, unsigned batch)
+{
+	ssize_t sent;
+
+	if (batch > 1)
+		return put_messages(fd, size, batch);
+	sent = send(fd, block, size, 0);
+	if (sent < 0)
+		fail("send");
+	return (uint64_t)sent;
 }
 
 /* It ends when the peer has seen the end: until then bytes are on their way, and cost. */
-static int pour(const char *address, int port, double seconds)
+static int pour(const char *address, int port, double seconds, size_t size, unsigned batch)
 {
 	static const char cubic[] = "cubic";
-	int fd = connected(address, port);
+	int fd = connected(address, port), calls = size < BLOCK ? CALLS_PER_CLOCK : 1;
 	uint64_t bytes = 0, end = now_ns() + (uint64_t)(seconds * 1e9);
 	double cpu = cpu_seconds();
 
 	if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, cubic, sizeof(cubic) - 1) < 0)
 		fail("TCP_CONGESTION");
+	if (size < BLOCK)
+		no_delay(fd);
 	while (now_ns() < end) {
-		ssize_t sent = send(fd, block, sizeof(block), 0);
-
-		if (sent < 0)
-			fail("send");
-		bytes += (uint64_t)sent;
+		for (int i = 0; i < calls; i++)
+			bytes += put(fd, size, batch);
 	}
 	if (shutdown(fd, SHUT_WR) < 0 || recv(fd, block, 1, 0) != 0)
 		fail("shutdown");
@@ -208,7 +250,7 @@ static void answer(int fd)
 }
 
 /* The server closes first: TIME-WAIT is its own, and the client's port numbers are free at once. */
-static int serve(const char *address, int port, bool spin)
+static int serve(const char *address, int port, bool empty, bool spin)
 {
 	int listener = listening(address, port, SOCK_NONBLOCK), set = epoll_create1(0);
 	struct epoll_event events[EVENTS];
@@ -222,25 +264,30 @@ static int serve(const char *address, int port, bool spin)
 				answer(events[i].data.fd);
 				continue;
 			}
-			while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0)
-				watch(set, fd, EPOLLIN, EPOLL_CTL_ADD);
+			while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+				if (empty)
+					close(fd);
+				else
+					watch(set, fd, EPOLLIN, EPOLL_CTL_ADD);
+			}
 		}
 	}
 	fail("epoll_wait");
 	return 1;
 }
 
-static void begin_call(int set, const struct sockaddr_in *to)
+/* @first: what to wait for before anything is done: EPOLLOUT, to send a request, or EPOLLIN, for the end. */
+static void begin_call(int set, const struct sockaddr_in *to, uint32_t first)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
 	if (fd < 0 || (connect(fd, (const struct sockaddr *)to, sizeof(*to)) < 0 && errno != EINPROGRESS))
 		fail("connect");
-	watch(set, fd, EPOLLOUT, EPOLL_CTL_ADD);
+	watch(set, fd, first, EPOLL_CTL_ADD);
 }
 
 /* True when the call has come to its end, and the next has begun. */
-static bool go_on(int set, const struct epoll_event *event, const struct sockaddr_in *to)
+static bool go_on(int set, const struct epoll_event *event, const struct sockaddr_in *to, uint32_t first)
 {
 	char message[MESSAGE] = "request";
 	int fd = event->data.fd;
@@ -258,13 +305,14 @@ static bool go_on(int set, const struct epoll_event *event, const struct sockadd
 	if (got != 0)
 		fail("answer");
 	close(fd);
-	begin_call(set, to);
+	begin_call(set, to, first);
 	return true;
 }
 
 /* It stays until a signal, so that it can be asked what way its bytes took. */
-static int call(const char *address, int port, double seconds, int parallel, bool spin)
+static int call(const char *address, int port, double seconds, int parallel, bool empty, bool spin)
 {
+	uint32_t first = empty ? EPOLLIN : EPOLLOUT;
 	struct sockaddr_in to = name_of(address, port);
 	struct epoll_event events[MOST_CALLS];
 	int set = epoll_create1(0);
@@ -274,18 +322,16 @@ static int call(const char *address, int port, double seconds, int parallel, boo
 	if (parallel < 1 || parallel > MOST_CALLS)
 		return 2;
 	for (int i = 0; i < parallel; i++)
-		begin_call(set, &to);
+		begin_call(set, &to, first);
 	while ((double)(now - began) < seconds * 1e9) {
 		int n = epoll_wait(set, events, parallel, spin ? 0 : -1);
 
 		for (int i = 0; i < n; i++)
-			done += go_on(set, &events[i], &to);
+			done += go_on(set, &events[i], &to, first);
 		now = now_ns();
 	}
 	printf("{\"calls\":%ld,\"seconds\":%.6f}\n", done, (double)(now - began) / 1e9);
-	fflush(stdout);
-	fprintf(stderr, "done\n");
-	return stay();
+	return counted();
 }
 
 /* --- an active connection beside idle ones --- */
@@ -376,20 +422,41 @@ static int ask(const char *address, int port, long count, bool spin)
 	return 0;
 }
 
+/* Is one of the words behind the numbers @word? */
+static bool has_word(int argc, char **argv, const char *word)
+{
+	for (int i = 4; i < argc; i++) {
+		if (strcmp(argv[i], word) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int start_pour(int argc, char **argv)
+{
+	long size = argc > 5 ? atol(argv[5]) : BLOCK, batch = argc > 6 ? atol(argv[6]) : 1;
+
+	if (size < 1 || size > BLOCK || batch < 1 || batch > MOST_BATCH) {
+		fprintf(stderr, "plain_tcp: no such messages\n");
+		return 2;
+	}
+	return pour(argv[2], atoi(argv[3]), atof(argv[4]), (size_t)size, (unsigned)batch);
+}
+
 int main(int argc, char **argv)
 {
-	bool spin = argc > 4 && strcmp(argv[argc - 1], "spin") == 0;
+	bool spin = has_word(argc, argv, "spin"), empty = has_word(argc, argv, "empty");
 	const char *mode = argc > 1 ? argv[1] : "", *number = argc > 4 ? argv[4] : "0";
 	int port = argc > 3 ? atoi(argv[3]) : 0;
 
 	if (port > 0 && strcmp(mode, "sink") == 0)
-		return sink(argv[2], port);
-	if (port > 0 && strcmp(mode, "pour") == 0)
-		return pour(argv[2], port, atof(number));
+		return sink(argv[2], port, has_word(argc, argv, "stay"));
+	if (argc > 4 && strcmp(mode, "pour") == 0)
+		return start_pour(argc, argv);
 	if (port > 0 && strcmp(mode, "serve") == 0)
-		return serve(argv[2], port, spin);
+		return serve(argv[2], port, empty, spin);
 	if (argc > 5 && strcmp(mode, "call") == 0)
-		return call(argv[2], port, atof(number), atoi(argv[5]), spin);
+		return call(argv[2], port, atof(number), atoi(argv[5]), empty, spin);
 	if (argc > 4 && strcmp(mode, "keep") == 0)
 		return keep(argv[2], port, atol(number));
 	if (port > 0 && strcmp(mode, "echo") == 0)
@@ -398,6 +465,6 @@ int main(int argc, char **argv)
 		return hold(argv[2], port, atol(number));
 	if (argc > 4 && strcmp(mode, "ask") == 0)
 		return ask(argv[2], port, atol(number), spin);
-	fprintf(stderr, "usage: plain_tcp sink|pour|serve|call|keep|hold|echo|ask ADDRESS PORT [SECONDS|COUNT [N]] [spin]\n");
+	fprintf(stderr, "usage: plain_tcp sink|pour|serve|call|keep|hold|echo|ask ADDRESS PORT [SECONDS|COUNT [N]] [words]\n");
 	return 2;
 }
