@@ -27,12 +27,19 @@ def _wrap(argv, options):
     return list(map(str, argv)) if options is None else fsock.run(argv, **options)
 
 
+def _share(pid):
+    """The part of what the server's connections carried that took the fast path."""
+    seen = fsock.counts(pid)
+    return seen.share if seen else 0.0
+
+
 def _load(pair, what, server, port, argv, options, figure, ready=None, setup=None, as_user=(),
-          stop=signal.SIGKILL, alone=False):
+          stop=signal.SIGKILL, share=lambda pair: _share, alone=False):
     """
     The @figure of what @argv prints, which loads @server at @port; both with @options of fsock, None = kernel sockets; @alone:
     the server is, with all processors. Once @ready succeeds, @setup runs on kernel sockets. @as_user: what puts the server
-    under a user of its own; @stop: what ends it, and its children.
+    under a user of its own; @stop: what ends it, and its children. @share(pair) is called before the load begins, and what it
+    returns with the server's pid behind its end: the part that took the fast path.
     """
     cpu = (None, None) if alone else proc.cpus()
     with pair.b.popen([*as_user, *_wrap(server, options)], cpu=cpu[1], env=fsock.CLEAN) as running:
@@ -44,10 +51,11 @@ def _load(pair, what, server, port, argv, options, figure, ready=None, setup=Non
             done = pair.b.run(setup, env=fsock.CLEAN)
             if done.status:
                 raise Failed(f"{what}: {done.err.strip()[-300:]}")
+        look = share(pair)
         done = pair.a.run(_wrap(argv, None if alone else options), cpu=cpu[0], env=fsock.CLEAN)
         row = {"rate": figure(done.out)} if done.status == 0 else {}
         if options is not None:
-            row["share"] = _share(running.pid)
+            row["share"] = look(running.pid)
             row["parts"] = [one["counters"].get("tcp_segments_in", 0) for one in (fsock.stat(running.pid) or {}).get("stacks", [])]
         running.stop(number=stop)
     if not row.get("rate"):
@@ -55,21 +63,16 @@ def _load(pair, what, server, port, argv, options, figure, ready=None, setup=Non
     return row
 
 
-def _share(pid):
-    """The part of what the server's connections carried that took the fast path."""
-    seen = fsock.counts(pid)
-    return seen.share if seen else 0.0
-
-
-def _rows(scenario, params, unit, rounds, run):
-    """@run(options) gives one row; a row of results per profile."""
-    columns = {"kernel": None, **PROFILES}
+def rows_of_load(scenario, params, unit, rounds, run, profiles=None):
+    """@run(options) gives one row; a row of results for each of @profiles (PROFILES)."""
+    profiles = profiles or PROFILES
+    columns = {"kernel": None, **profiles}
     seen = {name: [] for name in columns}
     for n in range(rounds):
         for name, options in columns.items():
             say(f"{scenario}{''.join(f' {value}' for value in params.values())}, round {n + 1} of {rounds}: {name}")
             seen[name].append(run(options))
-    for profile in PROFILES:
+    for profile in profiles:
         runs = seen[profile]
         rates = [r["rate"] for r in runs]
         yield Row(scenario, {**params, "profile": profile}, "rate", unit, n=rounds, fsock=median(rates), spread=spread(rates),
@@ -79,22 +82,27 @@ def _rows(scenario, params, unit, rounds, run):
 
 # --- key and value ----------------------------------------------------------------------------
 
-def _redis(connections, count):
+REDIS_LOADS = {1: 100000, CONNECTIONS: 300000}  # connections, requests
+
+
+def load_redis(connections, **how):
     def run(pair, options):
         with tempfile.TemporaryDirectory(prefix="fsock-bench-") as folder:
-            server = ["redis-server", "--bind", net.B4, "--protected-mode", "no", "--save", "", "--dir", folder]
-            load = ["redis-benchmark", "-h", net.B4, "-c", connections, "-n", count, "-t", "get", "--csv"]
+            server = ["redis-server", "--bind", pair.b.v4, "--protected-mode", "no", "--save", "", "--dir", folder]
+            load = ["redis-benchmark", "-h", pair.b.v4, "-c", connections, "-n", REDIS_LOADS[connections], "-t", "get",
+                    "--csv"]
             return _load(pair, "redis", server, 6379, load, options,
-                         lambda out: float(list(csv.DictReader(io.StringIO(out)))[-1]["rps"]))
+                         lambda out: float(list(csv.DictReader(io.StringIO(out)))[-1]["rps"]), **how)
     return run
 
 
 def redis(rounds):
     """redis-benchmark's GET, one connection and fifty"""
     with net.Pair("fsock-bench") as pair:
-        for connections, count in ((1, 100000), (CONNECTIONS, 300000)):
-            run = _redis(connections, count)
-            yield from _rows(f"redis_c{connections}", {"command": "GET"}, "requests/s", rounds, lambda o, run=run: run(pair, o))
+        for connections in REDIS_LOADS:
+            run = load_redis(connections)
+            yield from rows_of_load(f"redis_c{connections}", {"command": "GET"}, "requests/s", rounds,
+                                    lambda o, run=run: run(pair, o))
 
 
 def memcached(rounds):
@@ -106,8 +114,8 @@ def memcached(rounds):
                      lambda out: float(re.findall(r"TPS: (\d+)", out)[-1]))
     with net.Pair("fsock-bench") as pair:
         for connections in (1, CONNECTIONS):
-            yield from _rows(f"memcached_c{connections}", {}, "operations/s", rounds,
-                             lambda o, connections=connections: run(pair, connections, o))
+            yield from rows_of_load(f"memcached_c{connections}", {}, "operations/s", rounds,
+                                    lambda o, connections=connections: run(pair, connections, o))
 
 
 def stacks(rounds):
@@ -138,19 +146,19 @@ def stacks(rounds):
 # --- the web ----------------------------------------------------------------------------------
 
 NGINX = """sendfile {sendfile}; keepalive_requests 100000000;
-    server {{ listen {net.B4}:8080; root {folder}/files; }}"""
+    server {{ listen {address}:8080; root {folder}/files; }}"""
 
 
-def _nginx(size, sendfile="on", header=()):
+def load_nginx(size, sendfile="on", header=(), **how):
     def run(pair, options):
         with tempfile.TemporaryDirectory(prefix="fsock-bench-") as name:
             folder = pathlib.Path(name)
             folder.chmod(0o755)
             (folder / "files").mkdir()
             (folder / "files" / "file").write_bytes(b"x" * size)
-            server = nginx_in.server(folder, NGINX.format(folder=folder, sendfile=sendfile, net=net))
-            load = ["wrk", "-t", 1, "-c", CONNECTIONS, "-d", f"{SECONDS}s", *header, f"http://{net.B4}:8080/file"]
-            return _load(pair, "nginx", server, 8080, load, options, _wrk)
+            server = nginx_in.server(folder, NGINX.format(folder=folder, sendfile=sendfile, address=pair.b.v4))
+            load = ["wrk", "-t", 1, "-c", CONNECTIONS, "-d", f"{SECONDS}s", *header, f"http://{pair.b.v4}:8080/file"]
+            return _load(pair, "nginx", server, 8080, load, options, _wrk, **how)
     return run
 
 
@@ -165,11 +173,11 @@ def nginx(rounds):
     """wrk with fifty connections: a small file by keep-alive and by a connection each, and 64 KiB"""
     with net.Pair("fsock-bench") as pair:
         for scenario, params, run in (
-                ("nginx_ka", {"size": 612}, _nginx(612)),
-                ("nginx_close", {"size": 612}, _nginx(612, header=("-H", "Connection: close"))),
-                ("nginx_64k", {"size": 65536, "sendfile": "on"}, _nginx(65536)),
-                ("nginx_64k", {"size": 65536, "sendfile": "off"}, _nginx(65536, "off"))):
-            yield from _rows(scenario, params, "requests/s", rounds, lambda o, run=run: run(pair, o))
+                ("nginx_ka", {"size": 612}, load_nginx(612)),
+                ("nginx_close", {"size": 612}, load_nginx(612, header=("-H", "Connection: close"))),
+                ("nginx_64k", {"size": 65536, "sendfile": "on"}, load_nginx(65536)),
+                ("nginx_64k", {"size": 65536, "sendfile": "off"}, load_nginx(65536, "off"))):
+            yield from rows_of_load(scenario, params, "requests/s", rounds, lambda o, run=run: run(pair, o))
 
 
 # --- a database -------------------------------------------------------------------------------
@@ -183,7 +191,7 @@ def pgbench(rounds):
                      lambda out: float(re.search(r"tps = ([\d.]+)", out)[1]), ready=postgres.ready(folder), setup=fill,
                      as_user=postgres.AS_POSTGRES, stop=signal.SIGINT)
     with net.Pair("fsock-bench") as pair, postgres.cluster() as folder:
-        yield from _rows("pgbench_select", {}, "transactions/s", rounds, lambda o: run(pair, folder, o))
+        yield from rows_of_load("pgbench_select", {}, "transactions/s", rounds, lambda o: run(pair, folder, o))
 
 
 # --- processes --------------------------------------------------------------------------------

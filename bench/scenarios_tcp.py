@@ -48,13 +48,13 @@ def _share(*pids):
     return min(one.share if one else 0.0 for one in seen)
 
 
-def _columns(kernel, fast):
-    """Columns of a row: the kernel's by @kernel(spin), one per profile by @fast(options)."""
+def columns_of(kernel, fast, profiles=None):
+    """Columns of a row: the kernel's by @kernel(spin), one for each of @profiles (PROFILES) by @fast(options)."""
     return {"kernel_block": lambda: kernel(False), "kernel_spin": lambda: kernel(True),
-            **{profile: lambda options=options: fast(options) for profile, options in PROFILES.items()}}
+            **{profile: lambda options=options: fast(options) for profile, options in (profiles or PROFILES).items()}}
 
 
-def _measure(what, rounds, columns):
+def measure(what, rounds, columns):
     seen = {name: [] for name in columns}
     for n in range(rounds):
         for name, run in columns.items():
@@ -63,11 +63,11 @@ def _measure(what, rounds, columns):
     return seen
 
 
-def _rows(scenario, params, metric, unit, rounds, seen, key, more_is_better):
-    """One row per profile; @key is the figure within what a run returned."""
+def rows_of(scenario, params, metric, unit, rounds, seen, key, more_is_better, profiles=None):
+    """One row for each of @profiles (PROFILES); @key is the figure within what a run returned."""
     cells = {name: median(r[key] for r in runs) for name, runs in seen.items()}
     fixed = {name: cells[name] for name in ("kernel_block", "kernel_spin", "floor") if name in cells}
-    for profile in PROFILES:
+    for profile in profiles or PROFILES:
         runs = seen[profile]
         yield Row(scenario, {**params, "profile": profile}, metric, unit, n=rounds, fsock=cells[profile],
                   share=min(r["share"] for r in runs), spread=spread([r[key] for r in runs]),
@@ -98,12 +98,12 @@ def _pair(**how):
 def tcp_pp(rounds, size=64):
     """unmodified sockperf over TCP, ping-pong, half round trip; the floor is udp_pp_raw's"""
     with _pair() as pair:
-        columns = _columns(lambda spin: _sockperf(pair, size=size, spin=spin),
+        columns = columns_of(lambda spin: _sockperf(pair, size=size, spin=spin),
                            lambda options: _sockperf(pair, size=size, options=options))
         columns["floor"] = lambda: raw(pair, size=size)
-        seen = _measure(f"tcp_pp {size} B", rounds, columns)
+        seen = measure(f"tcp_pp {size} B", rounds, columns)
     for point in POINTS:
-        yield from _rows("tcp_pp", {"size": size, "tool": "sockperf", "mtu": 1500, "cc": "reno"}, "p" + point, "us", rounds, seen,
+        yield from rows_of("tcp_pp", {"size": size, "tool": "sockperf", "mtu": 1500, "cc": "reno"}, "p" + point, "us", rounds, seen,
                          point, more_is_better=False)
 
 
@@ -121,8 +121,11 @@ def _softirq_seconds():
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def stream(pair, sender=None, receiver=None, seconds=2):
-    """Gbit/s that one flow delivers, and the processor seconds per GB; each end on the kernel or by its options."""
+def stream(pair, sender=None, receiver=None, seconds=2, words=(), share=None):
+    """
+    Gbit/s that one flow delivers, and the processor seconds per GB; each end on the kernel or by its options. @words:
+    what plain_tcp's pour is told. @share(pid) says of the living receiver what part took the fast path, instead of both.
+    """
     cpu = proc.cpus()
     reports = [fsock.Report(), fsock.Report()]
     with contextlib.ExitStack() as stack:
@@ -132,15 +135,20 @@ def stream(pair, sender=None, receiver=None, seconds=2):
         def more(i):
             return {"cpu": cpu[i], "env": {**fsock.CLEAN, **reports[i].env}, "fds": (reports[i].fd,)}
         soft = _softirq_seconds()
-        end = stack.enter_context(pair.b.popen(_wrap(_tool("sink", net.B4, 5001), receiver), **more(1)))
+        sink = _tool("sink", pair.b.v4, 5001, *(["stay"] if share else []))
+        end = stack.enter_context(pair.b.popen(_wrap(sink, receiver), **more(1)))
         _started(end, "plain_tcp sink")
-        sent = _last(pair.a.run(_wrap(_tool("pour", net.B4, 5001, seconds), sender), timeout=seconds + 30, **more(0)),
+        sent = _last(pair.a.run(_wrap(_tool("pour", pair.b.v4, 5001, seconds, *words), sender), timeout=seconds + 30, **more(0)),
                      "plain_tcp pour")
-        got = _last(end.finish(30), "plain_tcp sink")
+        if share:
+            _started(end, "plain_tcp sink", "done", 30)
+        got = _last(end if share else end.finish(30), "plain_tcp sink")
         soft = _softirq_seconds() - soft
         if got["bytes"] != sent["bytes"]:
             raise Failed(f"{sent['bytes']} bytes were sent, {got['bytes']} arrived")
         fast = [report.counts().share for report, options in zip(reports, (sender, receiver)) if options is not None]
+        if share and receiver is not None:
+            fast = [share(end.pid)]
     row = {"rate": got["bytes"] * 8 / got["seconds"] / 1e9, "cpu": (sent["cpu"] + got["cpu"] + soft) / got["bytes"] * 1e9}
     return {**row, "share": min(fast)} if fast else row
 
@@ -154,7 +162,7 @@ def _frame_by_frame(rounds):
     options = {**LATENCY, "super_frames": 0}
     for mtu, words in ((1500, {"size": 1448}), (9000, {"size": 8948, "mss": 8948})):
         with net.Pair("fsock-bench", mtu=mtu) as pair:
-            seen = _measure(f"tcp_stream frame by frame {mtu}", rounds, {
+            seen = measure(f"tcp_stream frame by frame {mtu}", rounds, {
                 "fsock": lambda: stream(pair, options, options), "floor": lambda: raw_flow(pair, "v4", words)})
         for metric, key, raw_key, unit, more in (("received", "rate", "gbit", "Gbit/s", True),
                                                  ("cpu", "cpu", "cpu", "s/GB", False)):
@@ -170,7 +178,7 @@ def tcp_stream(rounds):
     def ends(name):
         return [LATENCY if fast else None for fast in STREAM_ENDS[name]]
     with net.Pair("fsock-bench") as pair:
-        seen = _measure("tcp_stream", rounds, {
+        seen = measure("tcp_stream", rounds, {
             "kernel_block": lambda: stream(pair),
             **{name: lambda name=name: stream(pair, *ends(name)) for name in STREAM_ENDS}})
     for metric, key, unit, more in (("received", "rate", "Gbit/s", True), ("cpu", "cpu", "s/GB", False)):
@@ -186,22 +194,23 @@ def tcp_stream(rounds):
 
 # --- short connections ------------------------------------------------------------------------
 
-def calls(pair, parallel, spin=False, options=None, seconds=2):
+def calls(pair, parallel, spin=False, options=None, seconds=2, empty=False, share=None):
     """
-    Connections a second: connect, 64 bytes, 64 bytes back, close. The server closes first, so that TIME-WAIT,
-    of which the kernel keeps as many as it likes, is its own, and the client never waits for a port number.
+    Connections a second: connect, 64 bytes, 64 bytes back, close; @empty: no bytes. The server closes first, so that
+    TIME-WAIT, of which the kernel keeps as many as it likes, is its own, and the client never waits for a port number.
+    @share(pid) says of the server what part took the fast path, instead of what each end says.
     """
     cpu = proc.cpus()
-    how = ["spin"] if spin else []
-    with pair.b.popen(_wrap(_tool("serve", net.B4, 5002, *how), options), cpu=cpu[1], env=fsock.CLEAN) as server:
+    how = (["empty"] if empty else []) + (["spin"] if spin else [])
+    with pair.b.popen(_wrap(_tool("serve", pair.b.v4, 5002, *how), options), cpu=cpu[1], env=fsock.CLEAN) as server:
         _started(server, "plain_tcp serve")
-        with pair.a.popen(_wrap(_tool("call", net.B4, 5002, seconds, parallel, *how), options), cpu=cpu[0],
+        with pair.a.popen(_wrap(_tool("call", pair.b.v4, 5002, seconds, parallel, *how), options), cpu=cpu[0],
                           env=fsock.CLEAN) as client:
             _started(client, "plain_tcp call", "done", seconds + 30)
             row = _last(client, "plain_tcp call")
             row["rate"] = row["calls"] / row["seconds"]
             if options is not None:
-                row["share"] = _share(server.pid, client.pid)
+                row["share"] = share(server.pid) if share else _share(server.pid, client.pid)
     return row
 
 
@@ -209,9 +218,9 @@ def tcp_cps(rounds):
     """connect, one request, answer, close: connections a second, one at a time and 16"""
     for parallel in (1, 16):
         with _pair() as pair:
-            seen = _measure(f"tcp_cps {parallel}", rounds, _columns(
+            seen = measure(f"tcp_cps {parallel}", rounds, columns_of(
                 lambda spin: calls(pair, parallel, spin), lambda options: calls(pair, parallel, options=options)))
-        yield from _rows("tcp_cps", {"size": 64, "parallel": parallel, "tool": "plain_tcp", "closes": "server"},
+        yield from rows_of("tcp_cps", {"size": 64, "parallel": parallel, "tool": "plain_tcp", "closes": "server"},
                          "connections", "1/s", rounds, seen, "rate", more_is_better=True)
 
 
@@ -483,11 +492,11 @@ def helper(rounds):
     """ACKs and timers of a program that computes; processor time of one that sleeps, with the thread and without"""
     options = PROFILES["default"]
     with net.Pair("fsock-bench") as pair:
-        seen = _measure("helper", rounds, {"kernel": lambda: _acknowledged(pair, None),
+        seen = measure("helper", rounds, {"kernel": lambda: _acknowledged(pair, None),
                                            "fsock": lambda: _acknowledged(pair, options)})
-        kept = _measure("helper, timers", rounds, {"kernel": lambda: _kept_alive(pair, None),
+        kept = measure("helper, timers", rounds, {"kernel": lambda: _kept_alive(pair, None),
                                                    "fsock": lambda: _kept_alive(pair, options)})
-        idle = _measure("helper, idle", rounds, {
+        idle = measure("helper, idle", rounds, {
             "kernel": lambda: _sleeper(pair, None), "fsock": lambda: _sleeper(pair, options),
             "without": lambda: _sleeper(pair, {**options, "helper": 0})})
     yield from _late_rows("ACK", rounds, seen)

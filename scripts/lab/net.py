@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-net - two namespaces and the veth pair between them, or a third one that joins them.
+net - two namespaces and the veth pair between them, or a third one that joins them; or one alone.
 
 The pair has the addresses below on both sides and the kernel's defaults everywhere else; IPv6
 without duplicate address detection, or the first seconds would fail. Both ends of the pair are
@@ -152,6 +152,29 @@ class Host(Pair):
         if self.a is not self.b:
             return
         state.drop_namespace(self.beyond.name)
+
+
+class Alone:
+    """
+    Context manager: one namespace, which has a loopback and no other interface. It is .a as well as .b, so that what runs
+    between two runs within one. @more: addresses of the loopback, beside 127.0.0.0/8 and ::1.
+    """
+
+    def __init__(self, prefix="fst", more=()):
+        self.a = self.b = Namespace(state.record().name(prefix, "l"), "127.0.0.1", "::1")
+        self.more = more
+
+    def __enter__(self):
+        try:
+            _ip([f"netns add {self.a.name}"])
+            _ip(["link set lo up", *(f"addr add {address} dev lo" for address in self.more)], self.a.name)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        state.drop_namespace(self.a.name)
 
 
 class Line(Pair):

@@ -6,7 +6,7 @@ Latency is half the round trip, in microseconds, as sockperf prints it.
 """
 import re
 
-from . import fsock, net, proc
+from . import fsock, proc
 
 POINTS = ("25", "50", "75", "90", "99", "99.9", "99.99", "99.999")
 _PERCENTILE = re.compile(r"percentile\s+([\d.]+)\s+=\s+([\d.]+)")
@@ -35,14 +35,14 @@ def parse(out):
 
 
 def ping_pong(pair, seconds=1, size=64, spin=False, options=None, family="v4", port=11111,
-              tcp=False):
+              tcp=False, share=None):
     """
     One race: server in pair.b, client in pair.a, each on its own processor. @options None means
     kernel sockets, else they go to `fsock run` at both ends. The row's 'share' is the part of the
-    server's traffic that took the fast path, from fsock's own counters.
+    server's traffic that took the fast path, from fsock's own counters; @share(pid) says it of the living server instead.
     """
     cpu = proc.cpus()
-    address = net.B4 if family == "v4" else net.B6
+    address = pair.b.address(family)
     common = ["-i", address, "-p", str(port)] + (["--nonblocked"] if spin else [])
     common += ["--tcp"] if tcp else []
     server = _wrap(["sockperf", "sr", *common], options)
@@ -60,7 +60,7 @@ def ping_pong(pair, seconds=1, size=64, spin=False, options=None, family="v4", p
         row = parse(done.out)
         if options is not None:
             seen = fsock.counts(sr.pid)
-            row["share"] = seen.share if seen else 0.0
+            row["share"] = share(sr.pid) if share else seen.share if seen else 0.0
             row["client_share"] = report.counts().share
             report.close()
         sr.stop()
