@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-scenarios_local - what bench/run measures of shared memory between two processes. Rows and rounds are those of
-scenarios.py.
+scenarios_local - what bench/run measures of shared memory between two processes: of the rings and links by themselves, and
+of unmodified programs whose connections take them. Rows and rounds are those of scenarios.py.
+
+Of programs, both run in one namespace that has a loopback and nothing else, each on a processor of its own, both on kernel
+sockets or both on fsock. The part that took links, without which a row fails, is fsock's counters against what the
+kernel's loopback carried meanwhile.
 """
 import json
 import subprocess
 
-from lab import fsock, proc
-from scenarios import Failed, Row, median, say, spread
+from lab import fsock, links, net, proc, sockperf
+from scenarios import LATENCY, POINTS, Failed, Row, median, say, spread
+from scenarios_programs import CONNECTIONS, load_nginx, load_redis, rows_of_load
+from scenarios_tcp import calls, columns_of, measure, rows_of, stream
 
 # The ring that is used, with the connection and by itself, and the one that is not (docs/decisions/0037).
 DESIGNS = {"connection": "conn", "count": "stream", "records": "records"}
@@ -58,4 +64,99 @@ def local_link(rounds):
     yield Row("local_link", {}, "rate", "M conn/s", fsock=median(values), n=rounds, spread=spread(values)).finish(True)
 
 
-ALL = {job.__name__: job for job in (local_ring, local_link)}
+# --- programs ---------------------------------------------------------------------------------
+
+PROFILES = {"latency": {**LATENCY, "local": 1}, "default": {"local": 1}}
+
+
+def _by_bytes(place):
+    """From now on: how much of what the server with some pid says and hears."""
+    return links.Watch(place.b).bytes
+
+
+def _by_connections(place):
+    """From now on: how many of those that the server with some pid accepts."""
+    return links.Watch(place.b).connections
+
+
+def _cache_line():
+    """A cache line to and fro, half of it, microseconds."""
+    return {"50": _run("line", "pp", "count=200000")["p50"] / 1000}
+
+
+def local_pp(rounds, size=64):
+    """unmodified sockperf over TCP on 127.0.0.1, ping-pong, half round trip; the floor is a cache line handed over"""
+    with net.Alone("fsock-bench") as place:
+        columns = columns_of(
+            lambda spin: sockperf.ping_pong(place, size=size, spin=spin, tcp=True),
+            lambda options: sockperf.ping_pong(place, size=size, options=options, tcp=True, share=_by_bytes(place)), PROFILES)
+        columns["floor"] = _cache_line
+        seen = measure(f"local_pp {size} B", rounds, columns)
+    for point in POINTS:
+        runs = {name: column for name, column in seen.items() if point in column[0]}  # the floor has one point
+        yield from rows_of("local_pp", {"size": size, "tool": "sockperf"}, "p" + point, "us", rounds, runs, point,
+                           more_is_better=False, profiles=PROFILES)
+
+
+# Size and messages a call of a stream; None: blocks.
+STREAMS = (None, (64, 1), (64, 16))
+
+
+def local_stream(rounds):
+    """one flow on 127.0.0.1: blocks of 128 KiB, messages of 64 B with TCP_NODELAY, one and sixteen a call"""
+    for messages in STREAMS:
+        with net.Alone("fsock-bench") as place:
+            def flow(options, words=messages or (), place=place):
+                return stream(place, options, options, words=words, share=_by_bytes(place))
+            seen = measure(f"local_stream {messages or 'blocks'}", rounds, {
+                "kernel_block": lambda flow=flow: flow(None),
+                **{name: lambda flow=flow, options=options: flow(options) for name, options in PROFILES.items()}})
+        if messages:
+            params = {"size": messages[0], "batch": messages[1], "nodelay": 1}
+            figures = (("messages", 1e9 / 8 / messages[0] / 1e6, "rate", "M msg/s", True),)
+        else:
+            params = {"block": "128 KiB"}
+            figures = (("received", 1, "rate", "Gbit/s", True), ("cpu", 1, "cpu", "s/GB", False))
+        for metric, scale, key, unit, more in figures:
+            scaled = {name: [{**r, key: r[key] * scale} for r in runs] for name, runs in seen.items()}
+            yield from rows_of("local_stream", {**params, "tool": "plain_tcp"}, metric, unit, rounds, scaled, key, more, PROFILES)
+
+
+def local_connect(rounds):
+    """connections with descriptors on 127.0.0.1, begun, accepted and closed without a byte: one at a time and 16"""
+    for parallel in (1, 16):
+        with net.Alone("fsock-bench") as place:
+            seen = measure(f"local_connect {parallel}", rounds, columns_of(
+                lambda spin, place=place, parallel=parallel: calls(place, parallel, spin, empty=True),
+                lambda options, place=place, parallel=parallel: calls(place, parallel, options=options, empty=True,
+                                                                      share=_by_connections(place)), PROFILES))
+        yield from rows_of("local_connect", {"parallel": parallel, "tool": "plain_tcp", "closes": "server"}, "connections", "1/s",
+                           rounds, seen, "rate", more_is_better=True, profiles=PROFILES)
+
+
+def _load_rows(scenario, params, unit, rounds, run):
+    with net.Alone("fsock-bench") as place:
+        yield from rows_of_load(scenario, params, unit, rounds, lambda options: run(place, options), PROFILES)
+
+
+def local_redis_c1(rounds):
+    """redis-benchmark's GET on 127.0.0.1, one connection"""
+    yield from _load_rows("local_redis_c1", {"command": "GET"}, "requests/s", rounds, load_redis(1, share=_by_bytes))
+
+
+def local_redis_c50(rounds):
+    """redis-benchmark's GET on 127.0.0.1, fifty connections"""
+    yield from _load_rows("local_redis_c50", {"command": "GET"}, "requests/s", rounds, load_redis(CONNECTIONS, share=_by_bytes))
+
+
+def local_nginx(rounds):
+    """wrk with fifty connections on 127.0.0.1: a small file by keep-alive and by a connection each, and 64 KiB"""
+    for params, run in (({"size": 612, "connections": "kept"}, load_nginx(612, share=_by_bytes)),
+                        ({"size": 612, "connections": "one each"},
+                         load_nginx(612, header=("-H", "Connection: close"), share=_by_bytes)),
+                        ({"size": 65536, "sendfile": "on"}, load_nginx(65536, share=_by_bytes))):
+        yield from _load_rows("local_nginx", params, "requests/s", rounds, run)
+
+
+ALL = {job.__name__: job for job in (local_ring, local_link, local_pp, local_stream, local_connect, local_redis_c1,
+                                     local_redis_c50, local_nginx)}
