@@ -251,3 +251,19 @@ int64_t host_meet_memory_len(int fd)
 	len = sys_lseek(fd, 0, SEEK_END); /* the position is nobody's */
 	return len > 0 ? len : -EPROTO;
 }
+
+int host_meet_bell(int fd)
+{
+	static const char eventfd[] = "anon_inode:[eventfd]";
+	int mode = sys_fcntl(fd, F_GETFL, 0);
+	char path[32], what[sizeof(eventfd)];
+
+	if (mode < 0 || (mode & O_ACCMODE) != O_RDWR || !(mode & O_NONBLOCK))
+		return -EPROTO;
+	host_format(path, sizeof(path), "/proc/self/fd/%d", fd);
+	/* A longer answer is another thing's name, cut. */
+	if (sys_readlinkat(AT_FDCWD, path, what, sizeof(what)) != sizeof(eventfd) - 1 ||
+	    memcmp(what, eventfd, sizeof(eventfd) - 1) != 0)
+		return -EPROTO;
+	return 0;
+}

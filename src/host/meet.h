@@ -109,4 +109,11 @@ int host_meet_memory(const char *name, size_t len, int fd_floor);
  */
 int64_t host_meet_memory_len(int fd);
 
+/*
+ * Is what came a bell: an eventfd to be written to, which does not block? 0 or -EPROTO; also where /proc is not there to
+ * say so. To ring anything else could end this process (SIGPIPE), write to a file, or wait. What it cannot say is whether
+ * the sender leaves it so: who takes O_NONBLOCK away later and fills the count makes whoever rings wait.
+ */
+int host_meet_bell(int fd);
+
 #endif

@@ -21,6 +21,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -766,6 +767,45 @@ static void host_meet_memory_len__of_huge_pages(void **state)
 	close(fd);
 }
 
+/* --- bells --- */
+
+static void host_meet_bell__is_one(void **state)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uint64_t value;
+
+	assert_int_equal(host_meet_bell(fd), 0);
+	assert_int_equal(read(fd, &value, sizeof(value)), -1); /* it was not rung by that */
+	close(fd);
+	assert_int_equal(host_meet_bell(fd), -EPROTO);
+}
+
+static void host_meet_bell__of_other_things(void **state)
+{
+	/* A file whose name could be taken for it, if a name were all that is looked at. */
+	char folder[] = "/tmp/anon_inode:[eventfd]XXXXXX", path[sizeof(folder) + 4];
+	int pair[2], ends[2], fd[8], n = 0;
+
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/fd", folder);
+	fd[n++] = open(path, O_RDWR | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0600);
+	unlink(path);
+	rmdir(folder);
+	assert_int_equal(pipe2(pair, O_CLOEXEC | O_NONBLOCK), 0);
+	fd[n++] = pair[0];
+	fd[n++] = pair[1];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+	fd[n++] = ends[0];
+	fd[n++] = ends[1];
+	fd[n++] = eventfd(0, EFD_CLOEXEC); /* blocks */
+	fd[n++] = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	fd[n++] = open("/dev/null", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	for (int i = 0; i < n; i++) {
+		assert_int_equal(host_meet_bell(fd[i]), -EPROTO);
+		close(fd[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -799,6 +839,8 @@ int main(void)
 		T(host_meet_memory_len__of_what_could_change),
 		T(host_meet_memory_len__of_other_things),
 		T(host_meet_memory_len__of_huge_pages),
+		T(host_meet_bell__is_one),
+		T(host_meet_bell__of_other_things),
 #undef T
 	};
 
