@@ -125,6 +125,13 @@ def shared_pair(shared_pairs):
     return shared_pairs[0]
 
 
+@pytest.fixture(scope="module")
+def place():
+    """A host of a module's tests: no interface but the loopback, which has more addresses than its own."""
+    with net.Alone(more=("10.77.0.1/32", "fd77::1/128")) as made:
+        yield made
+
+
 @pytest.fixture(scope="session")
 def program():
     """program(name): path of a program of tests/system in the build folder."""
