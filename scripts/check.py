@@ -439,12 +439,13 @@ def long_model():
 
 
 def long_local():
-    """a link between two processes: a thousand million bytes, a thousand deaths, ten minutes of fresh worlds"""
+    """a link between two processes: a thousand million bytes, a thousand deaths, ten minutes of fresh worlds; programs' deaths"""
     seed = str(int(time.time()))
     for words in (["bytes=1000000000"], ["kills=1000"]):
         status, out = shell(["build/tests/system/local_stress", "seed=" + seed, *words], 600)
         yield Result(f"local_stress seed={seed} {words[0]}", "passed" if status == 0 else "failed", last_lines(out))
     yield fresh_links(600)
+    yield from pytest_results("deaths of programs", ["tests/system/test_local_ends.py", "-k", "any_moment", "--lengths=whole"])
 
 
 def long_python():
