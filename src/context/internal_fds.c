@@ -50,6 +50,9 @@ static bool visit_links(struct context *ctx, visit_fn *visit, void *arg)
 		if (l->hold[i].serial && visit_open(fixed, FS_ARRAY_SIZE(fixed), visit, arg))
 			return true;
 	}
+	for (unsigned i = 0; i < LOCAL_SPARE; i++)
+		if (l->spare[i] > 0 && visit(&l->spare[i], arg))
+			return true;
 	for (unsigned i = 0; i < l->n_names; i++)
 		if (visit(&l->name[i].fd, arg))
 			return true;
@@ -67,7 +70,7 @@ static bool for_each(struct context *ctx, visit_fn *visit, void *arg)
 
 	if (context_fd_each_of_stack(ctx, visit, arg) || visit_open(fixed, FS_ARRAY_SIZE(fixed), visit, arg))
 		return true;
-	if (ctx->stack->local && visit_links(ctx, visit, arg))
+	if (ctx->config.local && visit_links(ctx, visit, arg))
 		return true;
 	for (unsigned i = 0; i < IP_MAX_PORTS; i++)
 		if (ctx->owner[i].pid && visit(&ctx->owner[i].fd, arg))

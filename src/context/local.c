@@ -7,6 +7,7 @@
 #include "context/local_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -25,6 +26,8 @@ enum {
 	MOST = 64,     /* messages of a link and turn: bounds the time that others wait */
 	SHOWN = 4,     /* descriptors of a link */
 };
+
+#define CALLERS_NS FS_MS(10) /* between looks at who has dialled and said nothing */
 
 /* What lies in the pair, with the descriptors of a link: memory, control, bell, far bell. */
 struct parked {
@@ -84,13 +87,23 @@ static void moved(void *context, struct local_conn *conn)
 	struct context *ctx = context;
 	struct sock *s = conn->user;
 
-	if (s && !list_is_linked(&s->stream.of_local))
+	if (!s)
+		return;
+	if (!list_is_linked(&s->stream.of_local))
 		list_push_back(&ctx->stack->local->connecting, &s->stream.of_local);
+	ctx->to_ring |= sock_sleepers(s); /* who has a number of it follows */
 }
 
 static const struct local_ops ops = { .event = event, .incoming = incoming, .find = find, .moved = moved };
 
 /* --- memory --- */
+
+static void keep_spare(struct context *ctx)
+{
+	for (unsigned i = 0; i < LOCAL_SPARE; i++)
+		if (ctx->local.spare[i] <= 0)
+			ctx->local.spare[i] = FS_MAX((int)sys_fcntl(ctx->local.pair[0], F_DUPFD_CLOEXEC, ctx->fd_floor), 0);
+}
 
 /* Who was forked before it was there has no part in it. */
 static int make_pair(struct context *ctx)
@@ -108,6 +121,7 @@ static int make_pair(struct context *ctx)
 	}
 	for (unsigned i = 0; i < 2; i++)
 		pair[i] = sys_fd_raise(pair[i], ctx->fd_floor);
+	keep_spare(ctx);
 	return 0;
 }
 
@@ -228,6 +242,23 @@ static int take_parts(struct context *ctx)
 	return ret == -EAGAIN ? 0 : ret;
 }
 
+/* The program has as many descriptors as it may: it is what the spare ones are for. */
+static int take_parts_somehow(struct context *ctx)
+{
+	int ret = take_parts(ctx);
+
+	if (ret == 0)
+		return 0;
+	for (unsigned i = 0; i < LOCAL_SPARE; i++) {
+		if (ctx->local.spare[i] > 0)
+			sys_close(ctx->local.spare[i]);
+		ctx->local.spare[i] = 0;
+	}
+	ret = take_parts(ctx);
+	keep_spare(ctx);
+	return ret;
+}
+
 bool local_catch_up(struct context *ctx)
 {
 	const struct stack_local *l = ctx->stack->local;
@@ -240,7 +271,7 @@ bool local_catch_up(struct context *ctx)
 			let_go(ctx, i, MEM_LINK_BYTES);
 		missing |= h->serial != l->link[i].serial;
 	}
-	if (missing && (ctx->local.pair[0] <= 0 || take_parts(ctx) < 0))
+	if (missing && (ctx->local.pair[0] <= 0 || take_parts_somehow(ctx) < 0))
 		return false;
 	ctx->local.seen = ctx->stack->local_serial;
 	return true;
@@ -333,19 +364,20 @@ static void end(struct context *ctx, unsigned index)
 	ctx->local.seen++;
 }
 
-void local_lost(struct context *ctx, unsigned index)
-{
-	local_link_died(ctx->stack->local->link[index].link);
-}
-
-/* --- driving --- */
-
 /* Of a fork tree one process may be of another program than the others, with functions elsewhere. */
 static void lend(struct context *ctx, struct local_link *link)
 {
 	link->ops = &ops;
 	link->context = ctx;
 }
+
+void local_lost(struct context *ctx, unsigned index)
+{
+	lend(ctx, ctx->stack->local->link[index].link);
+	local_link_died(ctx->stack->local->link[index].link);
+}
+
+/* --- driving --- */
 
 static unsigned index_of(const struct context *ctx, const struct local_link *link)
 {
@@ -383,8 +415,9 @@ static unsigned drive(struct context *ctx, unsigned index)
 	local_told(ctx, link);
 	if (__builtin_expect(link->ended == LOCAL_LINK_UP, 1))
 		return n;
-	if (h->control > 0)
+	if (h->control > 0 && !h->hung_up)
 		sys_shutdown(h->control, SHUT_RDWR); /* it hears of it, if it lives */
+	h->hung_up = true;
 	if (local_link_is_idle(link))
 		end(ctx, index);
 	return n;
@@ -420,13 +453,17 @@ void local_arm(struct context *ctx)
 
 fs_ns local_next(const struct context *ctx)
 {
-	return ctx->stack->local ? stream_local_next(ctx) : FS_NEVER;
+	if (!ctx->stack->local)
+		return FS_NEVER;
+	if (ctx->local.n_coming) /* others may wait behind those */
+		return FS_MIN(stream_local_next(ctx), ctx->now + CALLERS_NS);
+	return stream_local_next(ctx);
 }
 
 void local_watch(struct context *ctx, int epfd, uint64_t tag)
 {
 	const struct stack_local *l = ctx->stack->local;
-	struct epoll_event bell = { .events = EPOLLIN | EPOLLET }, news = { .events = EPOLLIN, .data.u64 = tag };
+	struct epoll_event bell = { .events = EPOLLIN | EPOLLET }, news = { .events = EPOLLIN | EPOLLET, .data.u64 = tag };
 
 	for (unsigned i = 0; i < l->n; i++) {
 		const struct local_hold *h = &ctx->local.hold[i];

@@ -36,6 +36,7 @@ enum {
 	LOCAL_LINKS = MEM_LINKS,
 	LOCAL_NAMES = 64,   /* of listeners, of one process */
 	LOCAL_COMING = 16,  /* who has dialled, and not said what it brings */
+	LOCAL_SPARE = 4,    /* as many as a link has */
 	LOCAL_FOUND = 32,   /* listeners of others whose link is known */
 	LOCAL_LEAST = 16 << 20, /* bytes of memory that must be there for one more link */
 };
@@ -63,6 +64,7 @@ struct local_hold {
 	int control;	   /* unix socket: it ends when the other stack does */
 	int bell;	   /* eventfd that the other side rings. Never read: edge triggered */
 	int far_bell;	   /* rung for the other side */
+	bool hung_up;	   /* the other side has been told that the link is no more */
 };
 
 /* Of one process. */
@@ -82,10 +84,11 @@ struct context_local {
 		uint16_t port;
 		uint8_t link;	     /* index */
 		uint32_t serial;     /* its; 0 = unused */
-		fs_ns looked;	     /* when that was asked last */
+		fs_ns looked;	     /* when that was asked last; unused: nobody there is asked again so soon */
 	} found[LOCAL_FOUND];
 	unsigned n_names, n_coming, next_found;
 	int pair[2];		     /* see above; 0 = none */
+	int spare[LOCAL_SPARE];	     /* numbers kept, so that a link's descriptors find room; 0 = none */
 	uint32_t seen;		     /* stack->local_serial when the holds were brought up to date */
 	fs_ns next_look;	     /* at names, callers and controls */
 };
@@ -93,15 +96,19 @@ struct context_local {
 /* @s, which listens by its shadow, can be found by others of the host from now on. Why not (enum fs_reason), or 0. */
 int local_publish(struct context *ctx, struct sock *s, int fd, uint32_t backlog);
 
-/* No longer: who waits to be accepted is reset. */
+/* No longer; who waits can still be accepted. */
+void local_unpublish(struct context *ctx, struct sock *s);
+
+/* The same, and who waits to be accepted is reset. */
 void local_withdraw(struct context *ctx, struct sock *s);
 
 /* The link by which a listener at @addr and @port is reached, made if need be. NULL: nobody, or nobody of this user's,
  * is there, or it cannot be had. */
 struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, uint16_t port);
 
-/* There was none at the end of that link: whoever asks next asks anew. */
-void local_forget(struct context *ctx, const struct ip_addr *addr, uint16_t port);
+/* Nothing came of it: for a while nobody is found there. @refused: there was no such listener, and whoever is there next
+ * is another one. */
+void local_forget(struct context *ctx, const struct ip_addr *addr, uint16_t port, bool refused);
 
 /* Take what came over links; look at names and ends when that is due. Returns how many messages. */
 unsigned local_poll(struct context *ctx);

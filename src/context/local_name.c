@@ -128,6 +128,12 @@ int local_publish(struct context *ctx, struct sock *s, int fd, uint32_t backlog)
 	return 0;
 }
 
+void local_unpublish(struct context *ctx, struct sock *s)
+{
+	drop_names(ctx, s);
+	list_remove(&s->stream.of_local);
+}
+
 void local_withdraw(struct context *ctx, struct sock *s)
 {
 	const struct stack_local *l = ctx->stack->local;
@@ -135,8 +141,7 @@ void local_withdraw(struct context *ctx, struct sock *s)
 	if (!s->stream.is_met)
 		return;
 	s->stream.is_met = false;
-	drop_names(ctx, s);
-	list_remove(&s->stream.of_local);
+	local_unpublish(ctx, s);
 	local_listener_close(&s->stream.local_listener);
 	for (unsigned i = 0; i < l->n; i++)
 		if (l->link[i].serial)
@@ -158,7 +163,7 @@ static struct local_found *found_before(struct context *ctx, const struct ip_add
 	for (unsigned i = 0; i < LOCAL_FOUND; i++) {
 		struct local_found *f = &ctx->local.found[i];
 
-		if (f->port == port && f->serial && ip_addr_equal(&f->addr, addr))
+		if (f->port == port && f->looked && ip_addr_equal(&f->addr, addr))
 			return f;
 	}
 	return NULL;
@@ -258,14 +263,11 @@ struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, u
 		return NULL;
 	f = found_before(ctx, addr, port);
 	link = f ? link_at(ctx, f->link, f->serial) : NULL;
-	if (link && ctx->now - f->looked < FRESH_NS)
-		return link;
+	if (f && ctx->now - f->looked < FRESH_NS)
+		return link; /* or nobody, as a moment ago */
 	fd = dial(ctx, addr, port, &pid);
-	if (fd < 0) {
-		if (f)
-			f->serial = 0;
+	if (fd < 0)
 		return NULL;
-	}
 	index = link_to(ctx, pid);
 	if (index >= 0) {
 		sys_close(fd); /* it was asked who is there, no more */
@@ -284,16 +286,17 @@ struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, u
 	return link_at(ctx, (unsigned)index, ctx->stack->local->link[index].serial);
 }
 
-void local_forget(struct context *ctx, const struct ip_addr *addr, uint16_t port)
+void local_forget(struct context *ctx, const struct ip_addr *addr, uint16_t port, bool refused)
 {
 	struct local_found *f = found_before(ctx, addr, port);
 
 	if (!f)
 		return;
 	/* The number of the process may be another one's by now. */
-	if (link_at(ctx, f->link, f->serial))
+	if (refused && link_at(ctx, f->link, f->serial))
 		ctx->stack->local->link[f->link].pid = 0;
 	f->serial = 0;
+	f->looked = refused ? 0 : ctx->now;
 }
 
 /* --- who dials --- */
@@ -312,6 +315,8 @@ static int take_link(struct context *ctx, int control, int *fds)
 	uint32_t pid = 0;
 
 	ret = len < 0 || (uint64_t)len > MEM_LINK_BYTES ? -EPROTO : index;
+	if (ret >= 0 && (host_meet_bell(fds[1]) < 0 || host_meet_bell(fds[2]) < 0))
+		ret = -EPROTO;
 	if (ret >= 0 && !context_has_memory(LOCAL_LEAST))
 		ret = -ENOMEM;
 	if (ret >= 0)

@@ -67,7 +67,7 @@ void passed_send(struct context *ctx, int fd)
 
 	if (!s)
 		return;
-	if (s->stream.local_conn || (s->stream.conn && !may_move()) || handover_sock(ctx, s, FS_REASON_fd_passed) < 0)
+	if ((s->stream.conn && !may_move()) || handover_sock(ctx, s, FS_REASON_fd_passed) < 0)
 		mark(ctx, s);
 	context_leave(ctx);
 }

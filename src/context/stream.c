@@ -265,8 +265,8 @@ static ssize_t receive_local(struct receipt *r, struct sock *s)
 		}
 		over = take_local(r, s, &ret);
 	}
-	if (!over && !r->may_wait && !list_is_empty(&s->items))
-		sock_ask(s, POLLIN);
+	if (!over && !r->may_wait && !list_is_empty(&s->items) && sock_ask(s, POLLIN))
+		ctx->to_ring |= epoll_sock_news(s, EPOLLIN | EPOLLRDNORM);
 	if (__builtin_expect(s->stream.tells_inq, 0))
 		r->left = (int)local_left(s->stream.local_conn);
 	local_told(ctx, s->stream.local_conn->link);
@@ -438,8 +438,8 @@ static ssize_t send_local(struct dispatch *t, struct sock *s)
 		}
 		ret = give_local(t, s);
 	}
-	if (ret == -EAGAIN && !t->may_wait && !list_is_empty(&s->items))
-		sock_ask(s, POLLOUT);
+	if (ret == -EAGAIN && !t->may_wait && !list_is_empty(&s->items) && sock_ask(s, POLLOUT))
+		ctx->to_ring |= epoll_sock_news(s, EPOLLOUT | EPOLLWRNORM);
 	if (ret >= 0 && (t->d->flags & MSG_ZEROCOPY) && s->stream.zerocopy)
 		note_copied(ctx, s);
 	local_told(ctx, s->stream.local_conn->link);

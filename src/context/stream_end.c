@@ -229,12 +229,33 @@ static bool concerns_interfaces(int reason)
 	}
 }
 
+/* A listener that links lead to: what comes otherwise is the shadow's from now on, but for what waits. Where it is not
+ * about interfaces nobody finds it by a link any more, either, and those who did are accepted still. */
+static void leave_interfaces(struct context *ctx, struct sock *s, int reason, const char *detail)
+{
+	if (!concerns_interfaces(reason))
+		local_unpublish(ctx, s);
+	if (stream_listens(&s->stream)) {
+		leave_to_shadow(ctx);
+		handover_waiting(ctx, s);
+		stop_listening(ctx, s);
+	}
+	s->unsteered = true;
+	record_reason(s->record, reason, detail);
+	sock_publish(s);
+	ctx->to_ring |= sock_sleepers(s);
+}
+
 void stream_demote(struct context *ctx, struct sock *s, int reason, const char *detail)
 {
 	bool was_met = s->stream.is_met;
 
 	if (s->way == SOCK_KERNEL)
 		return;
+	if (was_met && (concerns_interfaces(reason) || (still_accepts(reason) && stream_is_called(&s->stream)))) {
+		leave_interfaces(ctx, s, reason, detail);
+		return;
+	}
 	local_withdraw(ctx, s);
 	if (stream_listens(&s->stream) && sister_has_twins(ctx))
 		sisters_each_twin(ctx, s, demote_twin, reason);

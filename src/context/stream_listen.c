@@ -719,7 +719,7 @@ static bool kernel_due(const struct context *ctx, const struct sock *s)
 /* Is the next one from another process of the host? They take turns with the others. */
 static bool local_is_next(const struct acceptance *a, struct sock *s)
 {
-	bool others = stream_waiting(&s->stream) || s->kernel_hot;
+	bool others = stream_waiting(&s->stream) || kernel_due(a->ctx, s);
 
 	return stream_is_called(&s->stream) && !a->bare && !(s->stream.took_local && others);
 }

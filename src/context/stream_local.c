@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/counter.h"
 #include "base/reason.h"
@@ -20,10 +21,12 @@
 #include "tcp/info.h"
 
 #define ANSWER_NS FS_MS(250) /* for the listener's program to answer: it may compute, or be stopped */
+#define FULL_LONG_NS FS_SEC(3) /* after which the kernel's own queue is tried, and its patience */
 #define FULL_NS FS_MS(200)   /* until a listener that was full is tried again; the kernel would take a second */
 
 enum {
 	ORDER = 16,	  /* of a byte ring: 64 KiB */
+	PORTS_OF_ROOT = 1024,
 	LOOPBACK_MTU = 65536,
 	RTO_US = 200000,
 	WSCALE = 7,
@@ -106,7 +109,7 @@ int stream_local_connect(struct context *ctx, struct sock *s, int fd, const stru
 	s->unsteered = false;
 	s->stream.error = 0;
 	s->stream.connecting = true;
-	s->stream.local_since = ctx->now;
+	s->stream.local_since = s->stream.local_begun = ctx->now;
 	list_push_back(&ctx->stack->local->connecting, &s->stream.of_local);
 	record_reason(s->record, FS_REASON_none, NULL);
 	sock_publish(s);
@@ -153,7 +156,7 @@ void stream_local_leave(struct context *ctx, struct sock *s, int fd)
 	struct ip_addr remote = s->stream.local_conn->remote;
 	uint16_t port = s->stream.local_conn->remote_port;
 
-	local_forget(ctx, &remote, port);
+	local_forget(ctx, &remote, port, s->stream.local_conn->error == ECONNREFUSED);
 	stream_local_part(ctx, s, true);
 	s->way = SOCK_KERNEL;
 	record_reason(s->record, FS_REASON_loopback, NULL);
@@ -197,8 +200,11 @@ static void try_again(struct context *ctx, struct sock *s)
 }
 
 /* When the attempt of @s has to be looked at. */
-static fs_ns due_at(const struct sock *s)
+static fs_ns due_at(const struct context *ctx, const struct sock *s)
 {
+	/* Of what others of the stack have numbers of they look after, and who is to follow does so when he looks. */
+	if ((s->nonblock && !s->refs[ctx->slot]) || (s->stream.local_conn->flags & LOCAL_PEER_MOVED))
+		return FS_NEVER;
 	return s->stream.local_since + (s->stream.local_conn->error == ENOBUFS ? FULL_NS : ANSWER_NS);
 }
 
@@ -208,7 +214,7 @@ fs_ns stream_local_next(const struct context *ctx)
 	struct list *e;
 
 	LIST_FOR_EACH(e, &ctx->stack->local->connecting)
-		next = FS_MIN(next, due_at(FS_CONTAINER_OF(e, struct sock, stream.of_local)));
+		next = FS_MIN(next, due_at(ctx, FS_CONTAINER_OF(e, struct sock, stream.of_local)));
 	return next;
 }
 
@@ -220,7 +226,8 @@ void stream_local_settle(struct context *ctx)
 		struct sock *s = FS_CONTAINER_OF(e, struct sock, stream.of_local);
 
 		const struct local_conn *conn = s->stream.local_conn;
-		bool full = conn->state == LOCAL_OVER && conn->error == ENOBUFS && conn->link->ended == LOCAL_LINK_UP;
+		bool full = conn->state == LOCAL_OVER && conn->error == ENOBUFS && conn->link->ended == LOCAL_LINK_UP &&
+			    ctx->now - s->stream.local_begun < FULL_LONG_NS;
 
 		if (s->stream.local_moves)
 			continue;
@@ -228,9 +235,9 @@ void stream_local_settle(struct context *ctx)
 			stream_local_follow(ctx, s);
 		else if (conn->state == LOCAL_ESTABLISHED || (conn->flags & LOCAL_PEER_MOVED))
 			list_remove(&s->stream.of_local);
-		else if (full && ctx->now >= due_at(s))
+		else if (full && ctx->now >= due_at(ctx, s))
 			try_again(ctx, s);
-		else if (!full && (conn->state == LOCAL_OVER || ctx->now >= due_at(s)))
+		else if (!full && (conn->state == LOCAL_OVER || ctx->now >= due_at(ctx, s)))
 			leave_to_kernel(ctx, s);
 	}
 }
@@ -249,6 +256,18 @@ int stream_local_outcome(struct sock *s)
 }
 
 /* --- accepting --- */
+
+static bool is_of_this_host(struct context *ctx, const struct ip_addr *addr)
+{
+	return ip_addr_is_loopback(addr) || context_interface_of(ctx, addr) != 0;
+}
+
+/* Who calls says itself who it is. Programs go by it: it shall not be another host, nor a port that only root has. */
+static bool is_honest(struct context *ctx, const struct local_conn *conn)
+{
+	return is_of_this_host(ctx, &conn->remote) && is_of_this_host(ctx, &conn->local) &&
+	       (conn->remote_port >= PORTS_OF_ROOT || geteuid() == 0);
+}
 
 int stream_local_accept(struct context *ctx, struct sock *listener, int from, struct sockaddr *name, socklen_t *len,
 			int flags)
@@ -273,6 +292,11 @@ int stream_local_accept(struct context *ctx, struct sock *listener, int from, st
 		return -ENOBUFS;
 	}
 	conn = s->stream.local_conn = local_accept(&listener->stream.local_listener, s);
+	if (!is_honest(ctx, conn)) {
+		context_fd_forget(ctx, fd); /* with its connection */
+		sys_close(fd);
+		return -EAGAIN;
+	}
 	stream_local_set_options(s);
 	s->way = SOCK_FAST;
 	record_reason(s->record, FS_REASON_none, NULL);

@@ -24,10 +24,13 @@
 #define STEP_NS FS_US(50)     /* between looks for the other side */
 #define PATIENCE_NS FS_MS(500) /* with the lock, for it to come; and for bytes to find room */
 
+#define GREETING "\0fsock\0"
+
 enum { PIECE = 4096 };
 
-/* What is said first. */
+/* What is said first: so that nobody else takes it for a request of his. */
 struct greeting {
+	char what[8];
 	uint8_t nonce[16];
 	uint64_t read_at;
 };
@@ -63,23 +66,24 @@ static int listen_here(const struct sock *s, int *fd)
 	return ret;
 }
 
-static bool becomes_ready(int fd, short events)
+/* Before @end. */
+static bool becomes_ready(int fd, short events, fs_ns end)
 {
 	struct pollfd ready = { .fd = fd, .events = events };
-	struct timespec limit = { .tv_nsec = PATIENCE_NS };
+	struct timespec limit = { .tv_nsec = FS_MAX(end - host_clock_kernel(), 0) };
 
 	return sys_ppoll(&ready, 1, &limit, NULL) > 0;
 }
 
 /* A fresh connection has room for a ring's bytes as a rule. */
-static bool write_all(int fd, const void *bytes, size_t len)
+static bool write_all(int fd, const void *bytes, size_t len, fs_ns end)
 {
 	const uint8_t *at = bytes;
 
 	while (len > 0) {
 		ssize_t n = sys_sendto(fd, at, len, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
 
-		if (n == -EAGAIN && becomes_ready(fd, POLLOUT))
+		if (n == -EAGAIN && becomes_ready(fd, POLLOUT, end))
 			continue;
 		if (n <= 0)
 			return false;
@@ -90,13 +94,13 @@ static bool write_all(int fd, const void *bytes, size_t len)
 }
 
 /* What this side sent from position @from on, and the end behind it. */
-static bool send_again(int fd, const struct local_conn *conn, uint64_t from)
+static bool send_again(int fd, const struct local_conn *conn, uint64_t from, fs_ns end)
 {
 	uint8_t piece[PIECE];
 	size_t n;
 
 	while ((n = local_sent(conn, from, piece, sizeof(piece))) > 0) {
-		if (!write_all(fd, piece, n))
+		if (!write_all(fd, piece, n, end))
 			return false;
 		from += n;
 	}
@@ -112,7 +116,8 @@ static bool send_again(int fd, const struct local_conn *conn, uint64_t from)
 static bool follow(struct sock *s, int fd)
 {
 	struct local_conn *conn = s->stream.local_conn;
-	struct greeting greeting = { .read_at = local_read_at(conn) };
+	struct greeting greeting = { .what = GREETING, .read_at = local_read_at(conn) };
+	fs_ns end = host_clock_kernel() + PATIENCE_NS;
 	long flags = sys_fcntl(fd, F_GETFL, 0);
 	union stream_name name;
 	socklen_t len;
@@ -123,8 +128,9 @@ static bool follow(struct sock *s, int fd)
 	name_of(s, &conn->remote, conn->place.port, &name, &len);
 	sys_fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	ret = sys_connect(fd, &name, len);
-	done = (ret == 0 || (ret == -EINPROGRESS && becomes_ready(fd, POLLOUT))) &&
-	       write_all(fd, &greeting, sizeof(greeting)) && send_again(fd, conn, conn->tx.head - local_outq(conn));
+	done = (ret == 0 || (ret == -EINPROGRESS && becomes_ready(fd, POLLOUT, end))) &&
+	       write_all(fd, &greeting, sizeof(greeting), end) &&
+	       send_again(fd, conn, conn->tx.head - local_outq(conn), end);
 	sys_fcntl(fd, F_SETFL, flags);
 	return done;
 }
@@ -157,7 +163,7 @@ bool stream_local_follow(struct context *ctx, struct sock *s)
 /* --- the side that moves --- */
 
 /* One that came: is it who was told? Where it has read up to. */
-static bool is_expected(int fd, const struct local_place *place, uint64_t *read_at)
+static bool is_expected(int fd, const struct local_place *place, uint64_t *read_at, fs_ns end)
 {
 	struct greeting greeting;
 	size_t got = 0;
@@ -165,21 +171,22 @@ static bool is_expected(int fd, const struct local_place *place, uint64_t *read_
 	while (got < sizeof(greeting)) {
 		ssize_t n = sys_recvfrom(fd, (uint8_t *)&greeting + got, sizeof(greeting) - got, MSG_DONTWAIT, NULL, NULL);
 
-		if (n == -EAGAIN && becomes_ready(fd, POLLIN))
+		if (n == -EAGAIN && becomes_ready(fd, POLLIN, end))
 			continue;
 		if (n <= 0)
 			return false;
 		got += (size_t)n;
 	}
 	*read_at = greeting.read_at;
-	return memcmp(greeting.nonce, place->nonce, sizeof(greeting.nonce)) == 0;
+	return memcmp(greeting.what, GREETING, sizeof(greeting.what)) == 0 &&
+	       memcmp(greeting.nonce, place->nonce, sizeof(greeting.nonce)) == 0;
 }
 
-static int accept_expected(int listener, const struct local_place *place, uint64_t *read_at)
+static int accept_expected(int listener, const struct local_place *place, uint64_t *read_at, fs_ns end)
 {
 	int fd = sys_accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (fd >= 0 && !is_expected(fd, place, read_at)) {
+	if (fd >= 0 && !is_expected(fd, place, read_at, end)) {
 		sys_close(fd);
 		return -EAGAIN;
 	}
@@ -188,10 +195,9 @@ static int accept_expected(int listener, const struct local_place *place, uint64
 
 /* The other side's socket, or -errno: it did not come. It may be in this very stack. */
 static int await_other(struct context *ctx, struct sock *s, int listener, const struct local_place *place,
-		       uint64_t *read_at)
+		       uint64_t *read_at, fs_ns end)
 {
 	const struct timespec step = { .tv_nsec = STEP_NS };
-	fs_ns end = host_clock_kernel() + PATIENCE_NS;
 	struct local_conn *conn = s->stream.local_conn;
 
 	for (;;) {
@@ -201,7 +207,7 @@ static int await_other(struct context *ctx, struct sock *s, int listener, const 
 		stream_now(ctx);
 		local_poll(ctx);
 		gone = conn->flags & LOCAL_PEER_LEFT; /* before the look: it came before it left */
-		fd = accept_expected(listener, place, read_at);
+		fd = accept_expected(listener, place, read_at, end);
 		if (fd >= 0)
 			return fd;
 		if (gone || ((conn->flags & LOCAL_PEER_MOVED) && conn->link->side == 1))
@@ -213,7 +219,7 @@ static int await_other(struct context *ctx, struct sock *s, int listener, const 
 }
 
 /* Nobody is at the other end: what it sent, and how it ended. */
-static int play_both(struct sock *s, int listener, uint16_t port)
+static int play_both(struct sock *s, int listener, uint16_t port, fs_ns end)
 {
 	const struct linger at_once = { .l_onoff = 1 };
 	struct local_conn *conn = s->stream.local_conn;
@@ -232,7 +238,7 @@ static int play_both(struct sock *s, int listener, uint16_t port)
 	if (fd == 0)
 		fd = sys_accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	while (fd >= 0 && (n = local_recv(conn, &iov, 1, 0, 0)) > 0)
-		write_all(other, piece, (size_t)n);
+		write_all(other, piece, (size_t)n, end);
 	if (fd >= 0 && (conn->state == LOCAL_OVER || n < 0))
 		sys_setsockopt(other, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 	sys_close(other);
@@ -267,6 +273,7 @@ static int make_other(struct context *ctx, struct sock *s)
 	struct local_place place = { 0 };
 	struct local_conn *conn = s->stream.local_conn;
 	uint64_t read_at = 0;
+	fs_ns end = host_clock_kernel() + PATIENCE_NS;
 	int listener, fd, port = listen_here(s, &listener);
 
 	if (port < 0)
@@ -277,14 +284,14 @@ static int make_other(struct context *ctx, struct sock *s)
 		fd = local_move(conn, &place);
 	if (fd == 0) {
 		local_told(ctx, conn->link);
-		fd = await_other(ctx, s, listener, &place, &read_at);
-		if (fd >= 0 && !send_again(fd, conn, read_at)) {
+		fd = await_other(ctx, s, listener, &place, &read_at, end);
+		if (fd >= 0 && !send_again(fd, conn, read_at, end)) {
 			sys_close(fd);
 			fd = -EIO;
 		}
 	}
 	if ((fd == -ENOTCONN || fd == -ESHUTDOWN) && !(conn->flags & LOCAL_PEER_MOVED))
-		fd = play_both(s, listener, (uint16_t)port);
+		fd = play_both(s, listener, (uint16_t)port, end);
 	sys_close(listener);
 	return fd;
 }

@@ -15,6 +15,7 @@
 #include "context/local.h"
 #include "context/stream_internal.h"
 #include "context/turn.h"
+#include "socket/epoll.h"
 #include "sys/sys.h"
 
 enum {
@@ -178,6 +179,8 @@ static ssize_t fill_all_local(struct carry *c, struct sock *s)
 		if (n > 0)
 			count(c, (size_t)n);
 	} while (n > 0 && c->left > 0);
+	if (n == -EAGAIN && c->want == WANT_STREAM && !list_is_empty(&s->items) && sock_ask(s, POLLOUT))
+		c->ctx->to_ring |= epoll_sock_news(s, POLLOUT);
 	local_told(c->ctx, link);
 	return leave(c, n);
 }

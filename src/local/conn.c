@@ -279,6 +279,7 @@ struct local_conn *local_accept(struct local_listener *listener, void *user)
 		return NULL;
 	conn->user = user;
 	set_state(conn, conn->error ? LOCAL_OVER : LOCAL_ESTABLISHED);
+	fs_store_relaxed(&conn->rx.words->taken, 1);
 	if (local_has(conn, LOCAL_PEER_MOVED))
 		conn->link->ops->moved(conn->link->context, conn);
 	conn->link->counters[FS_CTR_local_accepted]++;
@@ -647,12 +648,19 @@ void local_conn_handle(struct local_conn *conn, const struct local_cell *cell)
 	handler[cell->head](conn, cell);
 }
 
+/* One that waited in a listener is reset with that. */
+static bool was_taken(const struct local_conn *conn)
+{
+	return !local_slot_is_of(conn->link, local_slot_of(conn), conn->link->side) ||
+	       fs_load_relaxed(&conn->tx.words->taken) != 0;
+}
+
 /* The other process was killed. Its kernel would have closed: by a reset where it had not read all, else in order. */
 static void orphan(struct local_conn *conn)
 {
 	if (conn->state == LOCAL_CONNECTING)
 		fail(conn, ECONNREFUSED);
-	else if (local_tx_unread(&conn->tx) > 0)
+	else if (local_tx_unread(&conn->tx) > 0 || !was_taken(conn))
 		fail(conn, local_has(conn, LOCAL_FIN_RECEIVED) ? EPIPE : ECONNRESET);
 	else
 		set_flags(conn, LOCAL_FIN_RECEIVED);
@@ -733,11 +741,10 @@ uint32_t local_conn_wait(struct local_conn *conn, uint32_t wants)
 		return ready;
 	if (wants & LOCAL_READY_IN) {
 		local_rx_ask(&conn->rx);
-		/* What is there, but not to be read, such as one urgent byte, is not what is waited for. */
-		if (is_readable(conn)) {
-			local_rx_ask_not(&conn->rx);
+		/* What is there, but not to be read, such as one urgent byte, is not what is waited for. What is asked stays
+		 * so: others may wait for the same, and a message too many costs less than one too few. */
+		if (is_readable(conn))
 			return local_ready(conn) & (wants | always);
-		}
 	}
 	if ((wants & LOCAL_READY_OUT) && conn->state == LOCAL_ESTABLISHED && local_tx_wait(&conn->tx) != 1)
 		return local_ready(conn) & (wants | always);

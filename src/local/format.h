@@ -75,6 +75,7 @@ struct local_stream_words {
 
 	/* --- the reader's own line, into which the writer writes when there is no room --- */
 	uint64_t read __attribute__((aligned(FS_CACHE_LINE))); /* the next byte to be read, exactly */
+	uint32_t taken;	       /* 1: the reader has a user: it was accepted, or is who connected */
 	uint32_t writer_waits; /* from which tail on the writer is to be told of room, 0 = it waits not (stream.c) */
 };
 

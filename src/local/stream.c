@@ -33,6 +33,7 @@ void local_stream_clear(struct local_stream_words *words)
 	fs_store_relaxed(&words->reader_waits, 0);
 	fs_store_relaxed(&words->writer_waits, 0);
 	fs_store_relaxed(&words->read, 0);
+	fs_store_relaxed(&words->taken, 0);
 }
 
 void local_tx_init(struct local_tx *tx, uint8_t *ring, unsigned order, struct local_stream_words *words)

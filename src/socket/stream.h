@@ -61,7 +61,7 @@ struct stream {
 	bool local_moves;	      /* to the kernel, just now */
 	bool took_local;	      /* listener: the others' turn at accept(), after one from a link */
 	uint16_t local_own_port;      /* the shadow was bound to, for a connection over a link; 0 = it was not */
-	fs_ns local_since;	      /* connecting so: since then */
+	fs_ns local_since, local_begun; /* connecting so: since the last attempt, the first one */
 	uint32_t copied, told;	      /* sends with MSG_ZEROCOPY; of them, completed and reported */
 };
 
