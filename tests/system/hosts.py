@@ -14,6 +14,7 @@ import tempfile
 
 from lab import fsock, links, proc
 
+PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
 PYTHON = "/usr/bin/python3"
 PORT = 7400
 ENDS = ("server", "client")

@@ -3,6 +3,8 @@
 Programs of one host whose connections take shared memory: what they see is what the kernel's TCP shows them on the same
 host, and the way is what it should be. See hosts.py.
 """
+import os
+
 import pytest
 
 import hosts
@@ -180,6 +182,40 @@ def test_one_of_the_two_is_switched_off(place):
                watch=lambda seen, folder: seen.lines.update(names=hosts.names(place)))
     assert seen.lines.pop("names") == []
     assert seen.kernel[1] == 5 and set(seen.links["client"]) == {0}
+
+
+# --- who means it ill ---------------------------------------------------------------------------
+
+@pytest.mark.parametrize("how", ["well", "silent", "gone", "no_hello", "too_few", "too_many", "other_version", "huge", "unsealed",
+                                 "spoilt", "pipe_without_reader", "file", "full_and_blocking", "full_and_blocking_later"])
+def test_hostile_caller(place, tmp_path, how):
+    """A process of the same user can spoil its own connections, and nobody else's."""
+    program = [hosts.PYTHON, hosts.PROGRAMS / "hostile_caller.py", "127.0.0.1", hosts.PORT, how, tmp_path / "file"]
+    sent = []
+
+    def attack(seen, folder):
+        with place.a.popen(program) as hostile:
+            sent.append(hostile.wait_for("called"))
+            (folder / "called").touch()
+            proc.until(lambda: (folder / "client.over").exists() or not os.path.exists(f"/proc/{seen.pids['client']}"))
+    seen = run(place, ("""
+signal.signal(signal.SIGPIPE, signal.SIG_DFL) # as programs have it that are not Python's
+listener = serving()
+sock = taken(listener)
+sock.sendall(whole(sock, 5))
+""", """
+after("called")
+sock = called()
+sock.sendall(b"hello")
+say(whole(sock, 5))
+"""), (hosts.PROFILES["default"],) * 2, watch=attack)
+    assert sent == [True], seen.told()
+    assert seen.lines["client"] == ["b'hello'"]
+    if how != "silent": # so many that nobody else is heard for a second, and the kernel serves instead
+        assert seen.links["client"].opened == seen.links["server"].accepted == 1
+        hosts.assert_linked(seen)
+    assert how != "well" or (seen.links["server"].refused, seen.counters["server"]["local_links"]) == (1, 2), seen.counters
+    assert not (tmp_path / "file").exists() or (tmp_path / "file").stat().st_size == 0
 
 
 # --- readiness --------------------------------------------------------------------------------
