@@ -297,6 +297,30 @@ step("closed")
 """)
 
 
+@pytest.mark.parametrize("call", ["sock.send(data)", "sock.sendmsg([data[:100], data[100:]])",
+                                  "os.sendfile(sock.fileno(), file, 0, len(data))"])
+def test_room_after_a_short_call(place, call):
+    """What took less than it was given makes an edge when there is room again, without another call that takes nothing."""
+    compared(place, f"""
+data = bytes(8000000)
+file = os.memfd_create("data")
+os.write(file, data)
+sock = taken(serving())
+sock.setblocking(False)
+edge = select.epoll()
+edge.register(sock, select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET)
+say([events for _, events in edge.poll(GUARD)])
+say(0 < {call} < len(data))
+step("short")
+say([events for _, events in edge.poll(GUARD)])
+sock.close()
+""", """
+sock = called()
+after("short")
+say(to_end(sock)[2])
+""")
+
+
 def test_nonblocking_connect_tells_when_it_is_there(place):
     compared(place, """
 listener = serving()
