@@ -777,6 +777,8 @@ static int accept_once(struct acceptance *a, bool must)
 		return CONTEXT_KERNEL;
 	a->stack = stream_listens(&s->stream) ? next_stack(a, s) : -1;
 	ret = a->stack == 0 ? accept_fast(a, s) : -EAGAIN;
+	if (a->stack < 0 && stream_is_called(&s->stream) && !a->bare)
+		ret = stream_local_accept(ctx, s, a->fd, a->name, a->len, a->flags);
 	context_leave(ctx);
 	return a->stack > 0 ? accept_in_sister(a, ctx->stacks[a->stack]) : ret;
 }

@@ -259,7 +259,10 @@ int stream_local_outcome(struct sock *s)
 
 static bool is_of_this_host(struct context *ctx, const struct ip_addr *addr)
 {
-	return ip_addr_is_loopback(addr) || context_interface_of(ctx, addr) != 0;
+	struct context_choice choice = { .tcp = true };
+	const struct ip_dst *d = ip_addr_is_loopback(addr) ? NULL : context_resolve_by(ctx, addr, &choice);
+
+	return ip_addr_is_loopback(addr) || (d && d->way == IP_DST_KERNEL && d->reason == FS_REASON_loopback);
 }
 
 /* Who calls says itself who it is. Programs go by it: it shall not be another host, nor a port that only root has. */
