@@ -263,7 +263,7 @@ struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, u
 		return NULL;
 	f = found_before(ctx, addr, port);
 	link = f ? link_at(ctx, f->link, f->serial) : NULL;
-	if (f && ctx->now - f->looked < FRESH_NS)
+	if (f && (link || !f->serial) && ctx->now - f->looked < FRESH_NS)
 		return link; /* or nobody, as a moment ago */
 	fd = dial(ctx, addr, port, &pid);
 	if (fd < 0)

@@ -187,7 +187,7 @@ def test_one_of_the_two_is_switched_off(place):
 # --- who means it ill ---------------------------------------------------------------------------
 
 @pytest.mark.parametrize("how", ["well", "silent", "gone", "no_hello", "too_few", "too_many", "other_version", "huge", "unsealed",
-                                 "spoilt", "pipe_without_reader", "file", "full_and_blocking", "full_and_blocking_later"])
+                                 "spoilt", "pipe_without_reader", "file", "full_and_blocking"])
 def test_hostile_caller(place, tmp_path, how):
     """A process of the same user can spoil its own connections, and nobody else's."""
     program = [hosts.PYTHON, hosts.PROGRAMS / "hostile_caller.py", "127.0.0.1", hosts.PORT, how, tmp_path / "file"]
