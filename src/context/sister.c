@@ -218,7 +218,8 @@ void sisters_follow(struct context *ctx)
 	CONTEXT_EACH(o, ctx) {
 		if (fs_load_acquire(&o->stack->broken))
 			continue;
-		if (context_trylock(o))
+		/* Of its own it would be taken for one that jumped out (lock.c). */
+		if (fs_load_relaxed(&o->stack->lock.owner) != context_tid() && context_trylock(o))
 			give_up(o);
 		else
 			helper_kick(o);
