@@ -158,18 +158,35 @@ unsigned context_take_port(struct context *ctx, unsigned port)
 	return ctx->handle[port].ops ? poll_port(ctx, port) : 0;
 }
 
-/* Whoever answers to what leaves may do so before this returns, and kill this process for an answer: the likeliest place
- * of all to die with the lock. What is half done here is nothing (context_calm()). */
-static int kick(struct provider_handle *h)
+/* What goes to the provider at once: no frame behind a super-frame, which may leave in the call. */
+static unsigned take_burst(struct fbuf_queue *out, struct fbuf *frames[BURST])
 {
-	int ret;
+	unsigned n = 0;
 
-	fs_store_relaxed(&h->port->caller, context_tid());
-	ret = h->ops->kick(h);
-	fs_store_relaxed(&h->port->caller, 0);
-	return ret;
+	while (n < BURST && out->head) {
+		frames[n] = fbuf_queue_pop(out);
+		if (frames[n++]->gso_size)
+			break;
+	}
+	return n;
 }
 
+/* What was refused goes back to the front, in order. */
+static void put_back(struct fbuf_queue *out, struct fbuf *frames[BURST], unsigned sent, unsigned n)
+{
+	while (n > sent) {
+		frames[--n]->link = out->head;
+		out->head = frames[n];
+		if (!out->tail)
+			out->tail = frames[n];
+		out->frames++;
+	}
+}
+
+/*
+ * Whoever answers to what leaves may do so before the system call by which it left returns, and kill this process for an
+ * answer: the likeliest place of all to die with the lock. Nothing is half done there (context_calm()).
+ */
 int context_flush(struct context *ctx, unsigned port)
 {
 	struct provider_handle *h = &ctx->handle[port];
@@ -177,28 +194,22 @@ int context_flush(struct context *ctx, unsigned port)
 	struct fbuf_queue *out = &ip->out;
 	int ret = 0;
 
-	for (unsigned tries = 0; out->head && tries < KICKS_MAX; tries++) {
+	for (unsigned tries = 0; out->head && tries < KICKS_MAX;) {
 		struct fbuf *frames[BURST];
-		unsigned n = 0, sent;
+		unsigned n = take_burst(out, frames), sent;
 
-		while (n < BURST && out->head)
-			frames[n++] = fbuf_queue_pop(out);
+		fs_store_relaxed(&h->port->caller, context_tid());
 		sent = h->ops->transmit(h, frames, n);
-		/* What was refused goes back to the front, in order. */
-		while (n > sent) {
-			frames[--n]->link = out->head;
-			out->head = frames[n];
-			if (!out->tail)
-				out->tail = frames[n];
-			out->frames++;
-		}
+		put_back(out, frames, sent, n);
 		if (h->port->caps.needs_kick)
-			ret = kick(h);
+			ret = h->ops->kick(h);
+		fs_store_relaxed(&h->port->caller, 0);
 		ip->tcp_gso = FS_MIN(ip->tcp_gso, h->port->caps.max_gso); /* the device may have given it up just now */
 		if (ret == -ENETDOWN) {
 			context_port_failed(ctx, port);
 			return ret;
 		}
+		tries += n == BURST || sent < n || ret < 0;
 	}
 	if (ret == -EAGAIN && !out->head)
 		ret = h->ops->tx_pending(h) ? -EAGAIN : 0;

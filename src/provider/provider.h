@@ -112,9 +112,10 @@ struct provider_port {
 	int32_t error;		/* 0, or -errno since frames no longer move. -ENETDOWN: the interface is down;
 				   back to 0 when it is up again. -ENODEV: it is gone from here, for this
 				   port for good, even if it returns: close the port */
-	uint32_t caller;	/* written by the stack before kick(): the thread that calls */
-	uint32_t in_call;	/* that thread, while kick() is in a system call of which it need not come back: the
-				   shared half is whole, and what the call did may have happened; else not that thread */
+	uint32_t caller;	/* written by the stack before transmit() and kick(): the thread that calls; else 0 */
+	uint32_t in_call;	/* that thread, while it is there in a system call of which it need not come back: the
+				   shared half is whole, the frames handed over have left or are the provider's to free,
+				   and what the call did may have happened; else not that thread */
 	uint8_t index;		/* what receive() puts into fbuf.port; from the open arguments */
 	bool stamp;		/* written by the stack at any time: somebody wants to know when frames
 				   arrive. A provider that knows it better than its caller sets fbuf.stamp to
@@ -229,7 +230,8 @@ struct provider_ops {
 	/* Hand over up to @n frames, which leave in this order; ownership of those counted passes to the
 	 * provider, which frees them when sent. Never blocks. kick() starts the transfer. A frame outside
 	 * the pinned pool is copied into it first. A super-frame (gso_size > 0, at most caps.max_gso bytes) needs
-	 * FBUF_CSUM_PARTIAL; it may leave at once, but not before what was handed over earlier. */
+	 * FBUF_CSUM_PARTIAL; it may leave at once, but not before what was handed over earlier. The caller hands over
+	 * nothing behind one: what would be lost with it where a process dies there (provider_port.in_call). */
 	unsigned (*transmit)(struct provider_handle *handle, struct fbuf *const *frames, unsigned n);
 
 	/* Send one frame at once, behind whatever has been kicked, and say when the driver got it: slower than
@@ -296,7 +298,7 @@ unsigned provider_count(void);
 const struct provider_ops *provider_at(unsigned kind); /* NULL when out of range */
 const struct provider_ops *provider_by_name(const char *name); /* NULL when unknown */
 
-/* --- for providers: around a system call in kick(), see provider_port.in_call --- */
+/* --- for providers: around a system call that sends, see provider_port.in_call --- */
 
 static inline void provider_call_begins(struct provider_port *port);
 static inline void provider_call_ends(struct provider_port *port);

@@ -165,6 +165,8 @@ void xdp_io_reclaim_all(struct xdp_port *p)
 {
 	struct fbuf_pool *pool = p->base.pool;
 
+	fbuf_free(p->tx_super);
+	p->tx_super = NULL;
 	for (uint32_t i = 0; i < PROVIDER_MAX_QUEUES; i++) {
 		struct xdp_queue *q = &p->queue[i];
 
@@ -535,9 +537,17 @@ static enum tx_fate tx_super(struct provider_handle *handle, struct fbuf *frame,
 		p->base.caps.max_gso = 0;
 		return tx_drop(p, frame);
 	}
-	if (p->tx_unkicked > 0 && xdp_kick(handle) < 0)
+	if (p->tx_super)
+		fbuf_free(p->tx_super);
+	p->tx_super = frame;
+	if (p->tx_unkicked > 0 && xdp_kick(handle) < 0) {
+		p->tx_super = NULL;
 		return TX_LATER;
+	}
+	provider_call_begins(&p->base);
 	rc = vnet_send(handle->fd[XDP_FD_VNET], p->base.ifindex, frame);
+	provider_call_ends(&p->base);
+	p->tx_super = NULL;
 	if (rc == -EAGAIN)
 		return TX_LATER;
 	if (rc == -EOPNOTSUPP)

@@ -77,7 +77,7 @@ struct xdp_port {
 	uint32_t tx_unkicked;  /* descriptors published and not yet taken by the kernel */
 	uint32_t tx_in_flight; /* chunks in TX, the kernel or COMPLETION */
 	uint32_t tx_batch;     /* look at COMPLETION when so many are in flight */
-
+	struct fbuf *tx_super; /* super-frame that is being sent, owned; who finds one has it from a process that died there */
 
 	/* times of arrival, by the program: see struct steer_stamp */
 	uint64_t stamp_key;    /* as in `shared`; 0 = off */
