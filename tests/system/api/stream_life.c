@@ -795,8 +795,8 @@ CASE_FAST(mixed_with_datagrams)
 	order("take %d 1", slot);
 }
 
-/* What a program leaves when it ends in the middle of everything: as a rule in the call by which its bytes left, for the
- * peer has them before that returns. */
+/* What a program leaves when it ends in the middle of everything. While it is quiet: its helper looks around with the lock as it
+ * begins, and who dies then takes the connections along. In the call by which its bytes left: test_tcp_workers.py. */
 CASE_PART(child_is_killed)
 {
 	struct addr to = there(PORT_PEER);
@@ -811,6 +811,7 @@ CASE_PART(child_is_killed)
 	}
 	order("accept %d", PORT_PEER);
 	order("take 0 5");
+	usleep(500000);
 	kill(pid, SIGKILL);
 	ended(pid);
 	order("rest 0");
