@@ -137,6 +137,20 @@ static void assert_child_well(pid_t pid)
 	assert_int_equal(status, 0);
 }
 
+/* In a child: so many descriptors it may have. By a process beside it, as valgrind keeps what a program asks for itself
+ * from the kernel. */
+static void limit_files(rlim_t n)
+{
+	struct rlimit limit = { n, n };
+	pid_t program = getpid(), pid = fork();
+	int status = -1;
+
+	if (pid == 0)
+		_exit(prlimit(program, RLIMIT_NOFILE, &limit, NULL) == 0 ? 0 : 1);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+		_exit(90);
+}
+
 /* --- names --- */
 
 static void host_meet_publish__and_dial_and_accept(void **state)
@@ -315,10 +329,9 @@ static void host_meet__no_descriptor_left(void **state)
 
 	if (pid == 0) {
 		/* Numbers below the floor are left, none above it. */
-		struct rlimit limit = { FLOOR, FLOOR };
 		unsigned n = count_fds();
 
-		setrlimit(RLIMIT_NOFILE, &limit);
+		limit_files(FLOOR);
 		if (host_meet_publish(&other, FLOOR) != -EMFILE || host_meet_dial(&name, FLOOR) != -EMFILE ||
 		    host_meet_accept(listener, FLOOR) != -EMFILE || host_meet_memory("x", PAGE, FLOOR) != -EMFILE)
 			_exit(1);
@@ -582,14 +595,12 @@ static void host_meet_receive__no_number_for_all(void **state)
 		pid = fork();
 		if (pid == 0) {
 			int next, came[2];
-			struct rlimit limit;
 			char c;
 
 			do
 				next = dup(fd);
 			while (next >= 0 && next < end[1]); /* then all numbers up to it are taken */
-			limit.rlim_cur = limit.rlim_max = (rlim_t)next + 1 + cases[i].numbers;
-			setrlimit(RLIMIT_NOFILE, &limit);
+			limit_files((rlim_t)next + 1 + cases[i].numbers);
 			if (host_meet_receive(end[1], &c, 1, came, 2, next + 1 + cases[i].floor_up) != cases[i].error)
 				_exit(1);
 			/* As many numbers are free again as before. */
@@ -611,7 +622,6 @@ static void host_meet_send__too_many_under_way(void **state)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		struct rlimit limit = { 64, 64 };
 		int pair[2], fds[HOST_MEET_FDS], ret = 0;
 		char c;
 
@@ -621,7 +631,7 @@ static void host_meet_send__too_many_under_way(void **state)
 			_exit(1);
 		for (unsigned i = 0; i < HOST_MEET_FDS; i++)
 			fds[i] = pair[0];
-		setrlimit(RLIMIT_NOFILE, &limit);
+		limit_files(64);
 		for (unsigned i = 0; i < 1000 && ret == 0; i++)
 			ret = host_meet_send(pair[0], "x", 1, fds, HOST_MEET_FDS);
 		if (ret != -ETOOMANYREFS)
