@@ -102,7 +102,8 @@ static void keep_spare(struct context *ctx)
 {
 	for (unsigned i = 0; i < LOCAL_SPARE; i++)
 		if (ctx->local.spare[i] <= 0)
-			ctx->local.spare[i] = FS_MAX((int)sys_fcntl(ctx->local.pair[0], F_DUPFD_CLOEXEC, ctx->fd_floor), 0);
+			ctx->local.spare[i] =
+				FS_MAX((int)sys_fcntl(ctx->local.pair[0], F_DUPFD_CLOEXEC, ctx->fd_floor), 0);
 }
 
 /* Who was forked before it was there has no part in it. */
@@ -307,7 +308,8 @@ struct local_agreed local_own_size(void)
 	return local_agree(SLOTS, UNITS);
 }
 
-int local_begin(struct context *ctx, unsigned index, unsigned side, int memory, uint64_t len, const struct local_hold *fds)
+int local_begin(struct context *ctx, unsigned index, unsigned side, int memory, uint64_t len,
+		const struct local_hold *fds)
 {
 	struct stack_link *l = &ctx->stack->local->link[index];
 	struct local_config config = {
@@ -463,7 +465,8 @@ fs_ns local_next(const struct context *ctx)
 void local_watch(struct context *ctx, int epfd, uint64_t tag)
 {
 	const struct stack_local *l = ctx->stack->local;
-	struct epoll_event bell = { .events = EPOLLIN | EPOLLET }, news = { .events = EPOLLIN | EPOLLET, .data.u64 = tag };
+	struct epoll_event bell = { .events = EPOLLIN | EPOLLET };
+	struct epoll_event news = { .events = EPOLLIN | EPOLLET, .data.u64 = tag };
 
 	for (unsigned i = 0; i < l->n; i++) {
 		const struct local_hold *h = &ctx->local.hold[i];

@@ -106,8 +106,8 @@ void local_withdraw(struct context *ctx, struct sock *s);
  * is there, or it cannot be had. */
 struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, uint16_t port);
 
-/* Nothing came of it: for a while nobody is found there. @refused: there was no such listener, and whoever is there next
- * is another one. */
+/* Nothing came of it: for a while nobody is found there. @refused: there was no such listener, and whoever is there
+ * next is another one. */
 void local_forget(struct context *ctx, const struct ip_addr *addr, uint16_t port, bool refused);
 
 /* Take what came over links; look at names and ends when that is due. Returns how many messages. */
@@ -125,7 +125,8 @@ void local_arm(struct context *ctx);
 /* When local_poll() has something to do by itself, FS_NEVER = not. */
 fs_ns local_next(const struct context *ctx);
 
-/* Descriptors for a set that a thread sleeps on: bells and what local_poll() looks at, with @tag as data for the latter. */
+/* Descriptors for a set that a thread sleeps on: bells and what local_poll() looks at, with @tag as data for the
+ * latter. */
 void local_watch(struct context *ctx, int epfd, uint64_t tag);
 
 /* Bring the mappings up to date with what other processes of the stack did. False: it cannot be done. */

@@ -101,7 +101,8 @@ static int verdict(struct context *ctx, const struct sock *s, int fd)
 {
 	if (!ctx->config.local || ctx->index != 0 || s->stream.alone)
 		return FS_REASON_loopback;
-	if (s->stream.declined || s->stream.listening.defer_accept || (s->stream.ifindex && s->stream.ifindex != LOOPBACK))
+	if (s->stream.declined || s->stream.listening.defer_accept ||
+	    (s->stream.ifindex && s->stream.ifindex != LOOPBACK))
 		return FS_REASON_option;
 	if (s->stream.reuseport) /* which of them is next, only the kernel knows */
 		return FS_REASON_port_shared;

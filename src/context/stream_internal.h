@@ -12,7 +12,13 @@
 #include "context/stream.h"
 #include "tcp/conn.h"
 
-enum { STREAM_OPT_ADDRFORM = 1, STREAM_OPT_MAXSEG = 2, STREAM_OPT_INFO = 11, STREAM_OPT_INQ = 36 }; /* TCP_INQ, also the type of its message; <netinet/tcp.h> does not go with the engine */
+/* Options of more than one file, by their numbers: <netinet/tcp.h> does not go with the engine. */
+enum {
+	STREAM_OPT_ADDRFORM = 1, /* IPV6_ADDRFORM */
+	STREAM_OPT_MAXSEG = 2,
+	STREAM_OPT_INFO = 11,
+	STREAM_OPT_INQ = 36, /* also the type of its message */
+};
 
 /* A socket address of either family. */
 union stream_name {
@@ -108,8 +114,8 @@ int stream_put_option(void *to, socklen_t *len, const void *from, socklen_t have
 /* --- stream_local.c --- */
 
 /* Connect @s, whose shadow is @fd, over a link: -EINPROGRESS; -EADDRNOTAVAIL: the program named a port that talks to
- * @remote already; or CONTEXT_KERNEL: nobody is reached so. @source: which address of this host is the kernel's choice for
- * it; NULL = of the loopback network. */
+ * @remote already; or CONTEXT_KERNEL: nobody is reached so. @source: which address of this host is the kernel's choice
+ * for it; NULL = of the loopback network. */
 int stream_local_connect(struct context *ctx, struct sock *s, int fd, const struct ip_addr *source,
 			 const struct ip_addr *remote, uint16_t port);
 
@@ -129,8 +135,8 @@ int stream_local_outcome(struct sock *s);
 int stream_local_accept(struct context *ctx, struct sock *listener, int from, struct sockaddr *name, socklen_t *len,
 			int flags);
 
-/* As stream_end(), stream_disconnect(), stream_shutdown() of a connection over a link; the first one ends a listener for
- * such, too. */
+/* As stream_end(), stream_disconnect(), stream_shutdown() of a connection over a link; the first one ends a listener
+ * for such, too. */
 void stream_local_end(struct context *ctx, struct sock *s);
 void stream_local_disconnect(struct context *ctx, struct sock *s);
 int stream_local_shutdown(struct context *ctx, struct sock *s, int how);
@@ -149,8 +155,8 @@ int stream_local_get_option(struct sock *s, int level, int name, void *value, so
 
 /* --- stream_moved.c --- */
 
-/* The connection of @s, or its attempt, becomes the kernel's, for @reason (enum fs_reason). 0 or -errno: then it is as it
- * was, but the other side may have been told that it ends. */
+/* The connection of @s, or its attempt, becomes the kernel's, for @reason (enum fs_reason). 0 or -errno: then it is as
+ * it was, but the other side may have been told that it ends. */
 int stream_local_move(struct context *ctx, struct sock *s, int reason);
 
 /* The other side did that: the shadow follows. False: this process has no number of it. */

@@ -177,7 +177,7 @@ static void leave_to_kernel(struct context *ctx, struct sock *s)
 		stream_local_leave(ctx, s, fd);
 }
 
-/* The listener has no room: as a SYN that it drops, the attempt is made again later, for as long as the kernel's would. */
+/* The listener has no room: as a SYN that it drops, the attempt is made again later. */
 static void try_again(struct context *ctx, struct sock *s)
 {
 	struct local_conn *before = s->stream.local_conn, *conn;
@@ -336,7 +336,8 @@ void stream_local_disconnect(struct context *ctx, struct sock *s)
 
 int stream_local_shutdown(struct context *ctx, struct sock *s, int how)
 {
-	static const uint32_t bits[] = { LOCAL_SHUT_READING, LOCAL_SHUT_WRITING, LOCAL_SHUT_READING | LOCAL_SHUT_WRITING };
+	static const uint32_t bits[] = { LOCAL_SHUT_READING, LOCAL_SHUT_WRITING,
+					 LOCAL_SHUT_READING | LOCAL_SHUT_WRITING };
 	struct local_conn *conn = s->stream.local_conn;
 	int ret;
 

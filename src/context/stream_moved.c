@@ -169,7 +169,8 @@ static bool is_expected(int fd, const struct local_place *place, uint64_t *read_
 	size_t got = 0;
 
 	while (got < sizeof(greeting)) {
-		ssize_t n = sys_recvfrom(fd, (uint8_t *)&greeting + got, sizeof(greeting) - got, MSG_DONTWAIT, NULL, NULL);
+		ssize_t n = sys_recvfrom(fd, (uint8_t *)&greeting + got, sizeof(greeting) - got, MSG_DONTWAIT, NULL,
+					 NULL);
 
 		if (n == -EAGAIN && becomes_ready(fd, POLLIN, end))
 			continue;

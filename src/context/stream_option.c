@@ -668,14 +668,12 @@ int stream_get_option(struct context *ctx, int fd, int level, int name, void *va
 		ret = CONTEXT_KERNEL;
 	else if (level == SOL_SOCKET && name == SO_ERROR && (sock_is_engines(s) || s->stream.error))
 		ret = get_error(s, value, len);
-	else if (s->stream.local_conn && level == IPPROTO_TCP && name == OPT_ZEROCOPY_RECEIVE && is_zerocopy_request(len))
-		give_away(ctx, s);
-	else if (s->stream.local_conn)
-		ret = stream_local_get_option(s, level, name, value, len);
 	else if (level == IPPROTO_TCP && name == OPT_INFO && (s->stream.conn || stream_listens(&s->stream)))
 		ret = get_info(s, value, len, ctx->now);
-	else if (s->stream.conn && level == IPPROTO_TCP && name == OPT_ZEROCOPY_RECEIVE && is_zerocopy_request(len))
+	else if (sock_is_engines(s) && level == IPPROTO_TCP && name == OPT_ZEROCOPY_RECEIVE && is_zerocopy_request(len))
 		give_away(ctx, s); /* only the kernel maps what it received */
+	else if (s->stream.local_conn)
+		ret = stream_local_get_option(s, level, name, value, len);
 	else if (s->stream.conn)
 		ret = get_of_conn(s, level, name, value, len);
 	context_leave(ctx);

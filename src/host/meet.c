@@ -3,7 +3,7 @@
  * meet.c - abstract unix sockets of packets (SOCK_SEQPACKET): messages keep their bounds and order, and the death of
  * either end is seen.
  *
- * A name reads "fsock/1/tcp/4/7f000001/6379/0": version, protocol, family, address, port, nth; behind a zero byte, and
+ * A name reads "fsock/2/tcp/4/7f000001/6379/0": version, protocol, family, address, port, nth; behind a zero byte, and
  * without one at its end. The wildcard's address is 0 of its family.
  */
 #include "host/meet.h"

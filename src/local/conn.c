@@ -741,8 +741,8 @@ uint32_t local_conn_wait(struct local_conn *conn, uint32_t wants)
 		return ready;
 	if (wants & LOCAL_READY_IN) {
 		local_rx_ask(&conn->rx);
-		/* What is there, but not to be read, such as one urgent byte, is not what is waited for. What is asked stays
-		 * so: others may wait for the same, and a message too many costs less than one too few. */
+		/* What is there, but not to be read, such as one urgent byte, is not what is waited for. What is asked
+		 * stays so: others may wait for the same, and a message too many costs less than one too few. */
 		if (is_readable(conn))
 			return local_ready(conn) & (wants | always);
 	}

@@ -151,8 +151,8 @@ enum local_recv_flags {
 ssize_t local_recv(struct local_conn *conn, const struct iovec *iov, int n, uint32_t flags, uint32_t offset);
 
 /*
- * Tell the other side that this one goes on at @place. Nothing is read or written here from then on; bytes that the other
- * side has not read, each sends again there. 0; -ENOTCONN: there is no such connection, or no other side any more.
+ * Tell the other side that this one goes on at @place. Nothing is read or written here from then on; bytes that the
+ * other side has not read, each sends again there. 0; -ENOTCONN: there is no such connection, or no other side any more.
  */
 int local_move(struct local_conn *conn, const struct local_place *place);
 

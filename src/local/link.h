@@ -10,7 +10,8 @@
  * Errors:   0 or a count, or -errno.
  *
  * Telling the other side (a doorbell, whatever it is) is the user's: after any call into src/local it asks
- * local_link_rings(). Before it sleeps it calls local_link_sleeps(), and afterwards local_link_wakes().
+ * local_link_rings(). Before it sleeps it calls local_link_arm() and takes messages once more; or, where it alone drives
+ * the link, local_link_sleeps(), and afterwards local_link_wakes().
  */
 #ifndef FSOCK_LOCAL_LINK_H
 #define FSOCK_LOCAL_LINK_H
@@ -82,7 +83,7 @@ struct local_link {
 	struct local_out out;
 	struct local_in in;
 	struct local_half half;	 /* ours */
-	uint32_t free_slot;	 /* of ours that were used, the first of a chain through local_conn.next; LOCAL_NO_SLOT = none */
+	uint32_t free_slot;	 /* of ours that were used: the first of a chain through local_conn.next, or LOCAL_NO_SLOT */
 	uint32_t fresh;		 /* how many of ours ever were */
 	uint32_t owing, owing_last; /* connections with messages that found no room, likewise */
 	uint32_t in_use;	 /* connections that are not free, of both sides */

@@ -140,8 +140,8 @@ static inline bool sock_is_local(const struct sock *s)
 	return s->protocol == SOCK_TCP && s->stream.local_conn;
 }
 
-/* Before somebody waits for @events of @s: what comes over a link is told of to who asked only. True: it is ready for one
- * of them now. */
+/* Before somebody waits for @events of @s: what comes over a link is told of to who asked only. True: it is ready for
+ * one of them now. */
 bool sock_ask(const struct sock *s, uint32_t events);
 
 /* The same of what comes beyond what it is ready for now. */

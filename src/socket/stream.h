@@ -2,11 +2,10 @@
 /*
  * stream.h - the TCP half of a socket: what it has beside the engine's connection or listener.
  *
- * A stream socket is SOCK_UNDECIDED until it connects or listens. As SOCK_FAST it has a connection or a listener of
- * the engine's, or a connection to another process of this host through shared memory (local_conn), or is a listener for
- * such, which it may be beside the engine's. A listener's shadow listens, too, in the kernel. The shadow of a connection is a
- * fresh kernel socket that is used for nothing but options and descriptors, until the connection moves
- * there (DESIGN D3, D13).
+ * A stream socket is SOCK_UNDECIDED until it connects or listens. As SOCK_FAST it has a connection or a listener of the
+ * engine's, or a connection to another process of this host through shared memory (local_conn); a listener may take such,
+ * too, or only such. A listener's shadow listens, too, in the kernel. The shadow of a connection is a fresh kernel socket
+ * that is used for nothing but options and descriptors, until the connection moves there (DESIGN D3, D13).
  *
  * Lives in: stack memory, in struct sock.
  * Threads:  holder of the stack's lock only.
