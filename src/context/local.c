@@ -12,7 +12,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-#include "context/helper.h"
 #include "context/internal.h"
 #include "context/stream_internal.h"
 #include "host/meet.h"
@@ -346,8 +345,7 @@ int local_begin(struct context *ctx, unsigned index, unsigned side, int memory, 
 	l->link = local_link_init(l->memory, &config);
 	ctx->stack->local_serial++;
 	ctx->local.seen++;
-	ctx->stack->ports_serial++; /* sleepers watch its bell */
-	helper_kick(ctx);	    /* it may be one */
+	context_ports_changed(ctx); /* sleepers watch its bell */
 	ctx->stack->counter[FS_CTR_local_links]++;
 	return 0;
 }

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/reason.h"
-#include "context/helper.h"
 #include "context/internal.h"
 #include "context/local_internal.h"
 #include "host/meet.h"
@@ -124,8 +123,7 @@ int local_publish(struct context *ctx, struct sock *s, int fd, uint32_t backlog)
 	local_listener_init(&s->stream.local_listener, backlog, s);
 	list_push_back(&ctx->stack->local->listeners, &s->stream.of_local);
 	s->stream.is_met = true;
-	ctx->stack->ports_serial++; /* sleepers watch the names */
-	helper_kick(ctx);
+	context_ports_changed(ctx); /* sleepers watch the names */
 	return 0;
 }
 
@@ -378,7 +376,7 @@ static void answer(struct context *ctx, int name)
 			continue;
 		}
 		l->coming[l->n_coming++] = (struct local_caller){ .fd = fd, .since = ctx->now };
-		ctx->stack->ports_serial++; /* sleepers watch it */
+		context_ports_changed(ctx); /* sleepers watch it */
 	}
 }
 

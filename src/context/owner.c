@@ -121,7 +121,7 @@ static void adopt(struct context *ctx, unsigned i)
 	ctx->stack->port_stats[i].owner_pid = ctx->pid;
 	context_note_hold(ctx, i);
 	ctx->stack->counter[FS_CTR_ports_adopted]++;
-	ctx->stack->ports_serial++; /* others watch this process from now on */
+	context_ports_changed(ctx); /* others watch this process from now on */
 	ctx->to_ring = SLEEPERS_ALL;
 	host_log(&ctx->log, LOG_INFO, "%s: taken over from a process that ended",
 		 ctx->stack->port_stats[i].ifname);

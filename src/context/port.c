@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/reason.h"
+#include "context/helper.h"
 #include "context/internal.h"
 #include "context/lease.h"
 #include "context/sister.h"
@@ -322,7 +323,13 @@ void context_port_close(struct context *ctx, unsigned slot)
 	drop_hold(ctx, slot);
 	ctx->stack->port[slot] = NULL;
 	ctx->stack->port_opened[slot] = 0;
-	ctx->stack->ports_serial++;
+	context_ports_changed(ctx);
+}
+
+uint32_t context_ports_changed(struct context *ctx)
+{
+	helper_kick(ctx);
+	return ++ctx->stack->ports_serial;
 }
 
 void context_ports_compare(struct context *ctx)
@@ -350,7 +357,7 @@ static void announce(struct context *ctx, unsigned slot, const struct host_link 
 	publish(ctx, slot, link, plan);
 	ip_dst_flush(&ctx->stack->ip); /* what had no port may have one now */
 	ctx->stack->port[slot]->stamp = ctx->stack->stamped != 0;
-	ctx->stack->port_opened[slot] = ++ctx->stack->ports_serial;
+	ctx->stack->port_opened[slot] = context_ports_changed(ctx);
 	ctx->handle_opened[slot] = ctx->stack->port_opened[slot];
 	context_note_hold(ctx, slot);
 	context_lease_resteer(ctx, slot);

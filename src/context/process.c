@@ -340,7 +340,7 @@ static int take_part(struct context *ctx, int ret)
 		if (count_descriptors(ctx))
 			helper_want(ctx);
 		context_heir_joined(ctx);
-		ctx->stack->ports_serial++;
+		context_ports_changed(ctx);
 		if (sister_has_twins(ctx))
 			sisters_join(ctx);
 		context_reap(ctx); /* what the dead made is this process's to answer for */

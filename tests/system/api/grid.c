@@ -32,6 +32,20 @@ static void wait_for_state(int fd, int state)
 	} while (info.tcpi_state != state);
 }
 
+/* The peer's FIN makes a dialogue of it until the delayed ACK has left (tcp_fin(), tcp_delack_timer_handler()). */
+static void wait_for_ack(int fd)
+{
+	socklen_t len = sizeof(int);
+	int64_t end = now_ms() + 5000;
+	int quick = 0;
+
+	do {
+		if (now_ms() > end || getsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &quick, &len) < 0)
+			fail("no ACK was sent");
+		sleep_ms(1);
+	} while (!quick);
+}
+
 static int connected(void)
 {
 	return linked(&slot);
@@ -117,6 +131,7 @@ static int peer_finished(void)
 
 	peer("fin %d", slot);
 	wait_for(fd, POLLRDHUP);
+	wait_for_ack(fd);
 	return fd;
 }
 
