@@ -139,7 +139,7 @@ static void let_stream_go(struct context *ctx, int fd, struct sock *s)
 {
 	if (s->stream.home)
 		return; /* a twin has no shadow of its own */
-	if ((stream_listens(&s->stream) || s->stream.is_met) && !s->nonblock) {
+	if (stream_is_listener(&s->stream) && !s->nonblock) {
 		/* O_NONBLOCK of its shadow was ours (stream_listen.c). */
 		sys_fcntl(fd, F_SETFL, sys_fcntl(fd, F_GETFL, 0) & ~O_NONBLOCK);
 	} else if (sock_is_engines(s) && (s->nonblock || !s->stream.connecting)) {

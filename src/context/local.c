@@ -292,19 +292,19 @@ int local_place(struct context *ctx)
 	return -ENOBUFS;
 }
 
+struct local_agreed local_own_size(void)
+{
+	return local_agree(SLOTS, UNITS);
+}
+
 /* The links' own memory is of one size: theirs may have fewer slots, never more. */
 static int own_memory(struct context *ctx, struct stack_link *l)
 {
-	struct local_agreed most = local_agree(SLOTS, UNITS);
+	struct local_agreed most = local_own_size();
 
 	if (!l->memory)
 		l->memory = context_grow(ctx, local_link_len(&most));
 	return l->memory ? 0 : -ENOMEM;
-}
-
-struct local_agreed local_own_size(void)
-{
-	return local_agree(SLOTS, UNITS);
 }
 
 int local_begin(struct context *ctx, unsigned index, unsigned side, int memory, uint64_t len,

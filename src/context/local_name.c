@@ -122,7 +122,7 @@ int local_publish(struct context *ctx, struct sock *s, int fd, uint32_t backlog)
 		return reason;
 	local_listener_init(&s->stream.local_listener, backlog, s);
 	list_push_back(&ctx->stack->local->listeners, &s->stream.of_local);
-	s->stream.is_met = true;
+	s->stream.by_links = true;
 	context_ports_changed(ctx); /* sleepers watch the names */
 	return 0;
 }
@@ -137,9 +137,9 @@ void local_withdraw(struct context *ctx, struct sock *s)
 {
 	const struct stack_local *l = ctx->stack->local;
 
-	if (!s->stream.is_met)
+	if (!s->stream.by_links)
 		return;
-	s->stream.is_met = false;
+	s->stream.by_links = false;
 	local_unpublish(ctx, s);
 	local_listener_close(&s->stream.local_listener);
 	for (unsigned i = 0; i < l->n; i++)
@@ -387,7 +387,7 @@ static bool is_named(const struct context *ctx, const struct local_name *name)
 {
 	const struct sock *s = name->sock;
 
-	return s->generation == name->generation && s->stream.is_met && s->refs[ctx->slot];
+	return s->generation == name->generation && s->stream.by_links && s->refs[ctx->slot];
 }
 
 static unsigned list_all(const struct context *ctx, struct pollfd *fds)

@@ -54,7 +54,7 @@ static int begin_wait(struct context *ctx, int fd, struct blocker *b, fs_ns limi
 		blocker_init(b, ctx, limit ? host_clock_kernel() + limit : FS_NEVER, limit == 0, NULL);
 		stay_on_sock(ctx, stay, s);
 		b->stay = stay;
-		b->spin_allowed = s->way == SOCK_FAST && (!s->unsteered || s->stream.is_met);
+		b->spin_allowed = s->way == SOCK_FAST && (!s->unsteered || s->stream.by_links);
 	}
 	context_leave(ctx);
 	return stay ? 0 : -ENOMEM;
@@ -95,6 +95,12 @@ int stream_pause_for(struct context *ctx, int fd, struct blocker *b, fs_ns limit
 			sys_nanosleep(&little);
 	}
 	return stream_pause(ctx, fd, b, limit, fds, 0);
+}
+
+void stream_ask_for_sets(struct context *ctx, struct sock *s, uint32_t event)
+{
+	if (!list_is_empty(&s->items) && sock_ask(s, event))
+		ctx->to_ring |= epoll_sock_news(s, event);
 }
 
 int stream_take_error(struct sock *s)
@@ -208,14 +214,6 @@ _Static_assert((int)TCP_RECV_PEEK == (int)LOCAL_RECV_PEEK && (int)TCP_RECV_OOB =
 		       (int)TCP_RECV_TRUNC == (int)LOCAL_RECV_TRUNC,
 	       "one set of flags for both");
 
-static fs_ns wall_now(void)
-{
-	struct timespec now;
-
-	sys_clock_gettime(CLOCK_REALTIME, &now);
-	return FS_SEC((fs_ns)now.tv_sec) + now.tv_nsec;
-}
-
 /* As take(), of a connection over a link. */
 static bool take_local(struct receipt *r, struct sock *s, ssize_t *result)
 {
@@ -233,7 +231,7 @@ static bool take_local(struct receipt *r, struct sock *s, ssize_t *result)
 		if (got == -EAGAIN)
 			return false;
 		if (__builtin_expect(s->cmsgs & SOCK_CMSG_STAMPS, 0) && (got > 0 || r->total == 0))
-			r->stamp = wall_now(); /* it came when it was seen: nobody saw it before */
+			r->stamp = host_clock_wall(); /* it came when it was seen: nobody saw it before */
 		if (got <= 0)
 			break;
 		r->done += (size_t)got;
@@ -265,8 +263,8 @@ static ssize_t receive_local(struct receipt *r, struct sock *s)
 		}
 		over = take_local(r, s, &ret);
 	}
-	if (!over && !r->may_wait && !list_is_empty(&s->items) && sock_ask(s, POLLIN))
-		ctx->to_ring |= epoll_sock_news(s, EPOLLIN | EPOLLRDNORM);
+	if (!over && !r->may_wait)
+		stream_ask_for_sets(ctx, s, EPOLLIN | EPOLLRDNORM);
 	if (__builtin_expect(s->stream.tells_inq, 0))
 		r->left = (int)local_left(s->stream.local_conn);
 	local_told(ctx, s->stream.local_conn->link);
@@ -438,8 +436,8 @@ static ssize_t send_local(struct dispatch *t, struct sock *s)
 		}
 		ret = give_local(t, s);
 	}
-	if (ret == -EAGAIN && !t->may_wait && !list_is_empty(&s->items) && sock_ask(s, POLLOUT))
-		ctx->to_ring |= epoll_sock_news(s, EPOLLOUT | EPOLLWRNORM);
+	if (ret == -EAGAIN && !t->may_wait)
+		stream_ask_for_sets(ctx, s, EPOLLOUT | EPOLLWRNORM);
 	if (ret >= 0 && (t->d->flags & MSG_ZEROCOPY) && s->stream.zerocopy)
 		note_copied(ctx, s);
 	local_told(ctx, s->stream.local_conn->link);

@@ -322,7 +322,7 @@ int stream_connect(struct context *ctx, int fd, const struct sockaddr *name, soc
 		context_leave(ctx);
 		return CONTEXT_KERNEL;
 	}
-	if ((stream_listens(&s->stream) || s->stream.is_met) && is_unspecified(name, len))
+	if (stream_is_listener(&s->stream) && is_unspecified(name, len))
 		stream_demote(ctx, s, FS_REASON_shutdown, NULL); /* it listens no more */
 	else if (sock_is_engines(s))
 		ret = connect_again(ctx, s, name, len);

@@ -98,6 +98,15 @@ struct sock *stream_adopt(struct context *ctx, int fd, const struct sock *listen
 	return s;
 }
 
+void stream_accepted(struct sock *s, int fd, const struct sock *listener, int from)
+{
+	s->way = SOCK_FAST;
+	record_reason(s->record, FS_REASON_none, NULL);
+	sock_publish(s);
+	if (listener->stream.inherit[0] | listener->stream.inherit[1])
+		stream_inherit(listener, from, fd);
+}
+
 /* --- the kernel's epoll sets --- */
 
 /* The number of @set in this process, or -1. */
@@ -248,11 +257,11 @@ static void leave_interfaces(struct context *ctx, struct sock *s, int reason, co
 
 void stream_demote(struct context *ctx, struct sock *s, int reason, const char *detail)
 {
-	bool was_met = s->stream.is_met;
+	bool was_by_links = s->stream.by_links;
 
 	if (s->way == SOCK_KERNEL)
 		return;
-	if (was_met && (concerns_interfaces(reason) || (still_accepts(reason) && stream_is_called(&s->stream)))) {
+	if (was_by_links && (concerns_interfaces(reason) || (still_accepts(reason) && stream_has_by_link(&s->stream)))) {
 		leave_interfaces(ctx, s, reason, detail);
 		return;
 	}
@@ -278,7 +287,7 @@ void stream_demote(struct context *ctx, struct sock *s, int reason, const char *
 		if (!concerns_interfaces(reason))
 			stream_local_move(ctx, s, reason);
 		return;
-	} else if (was_met) {
+	} else if (was_by_links) {
 		stream_give_flags_back(s, stream_number(ctx, s));
 	}
 	s->way = SOCK_KERNEL;
@@ -290,9 +299,9 @@ void stream_demote(struct context *ctx, struct sock *s, int reason, const char *
 
 void stream_give_back(struct context *ctx, struct sock *s, int reason)
 {
-	if (s->stream.is_met)
+	if (s->stream.by_links)
 		stream_give_flags_back(s, stream_number(ctx, s));
-	if (s->stream.is_met && !s->heirs)
+	if (s->stream.by_links && !s->heirs)
 		local_withdraw(ctx, s);
 	if (!stream_listens(&s->stream))
 		return;
@@ -369,7 +378,7 @@ bool stream_retire(struct context *ctx, struct sock *s, int fd)
 {
 	struct stats_sock *record = s->record;
 
-	if (s->way != SOCK_KERNEL || sock_is_engines(s) || s->stream.is_met)
+	if (s->way != SOCK_KERNEL || sock_is_engines(s) || s->stream.by_links)
 		return false;
 	if (sock_is_used(s) || s->heirs || context_is_steered(s))
 		return false;
@@ -392,7 +401,7 @@ void stream_end(struct context *ctx, struct sock *s)
 		stop_listening(ctx, s);
 	if (s->stream.conn)
 		let_conn_go(ctx, s);
-	if (s->stream.local_conn || s->stream.is_met)
+	if (s->stream.local_conn || s->stream.by_links)
 		stream_local_end(ctx, s);
 }
 
@@ -424,7 +433,7 @@ int stream_shutdown(struct context *ctx, int fd, int how)
 			turn_says(ctx, HABIT_END, s);
 		ret = tcp_shutdown(s->stream.conn, &ctx->env, bits[how], ctx->now);
 		segments_send_soon(ctx);
-	} else if ((stream_listens(&s->stream) || s->stream.is_met) && (how == SHUT_RD || how == SHUT_RDWR)) {
+	} else if (stream_is_listener(&s->stream) && (how == SHUT_RD || how == SHUT_RDWR)) {
 		stream_demote(ctx, s, FS_REASON_shutdown, NULL);
 	}
 	context_leave(ctx);

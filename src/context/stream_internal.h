@@ -48,6 +48,10 @@ int stream_pause(struct context *ctx, int fd, struct blocker *b, fs_ns limit, st
 /* The same for the socket alone, until it is ready for @events (POLLIN or POLLOUT), or more so. */
 int stream_pause_for(struct context *ctx, int fd, struct blocker *b, fs_ns limit, short events);
 
+/* A call that does not wait found nothing for @event, of a connection over a link: its epoll sets hear of it when it comes. Lock
+ * held. */
+void stream_ask_for_sets(struct context *ctx, struct sock *s, uint32_t event);
+
 /* What the connection that ended left to be told, once: -errno. CONTEXT_KERNEL: the shadow's word counts. */
 int stream_take_error(struct sock *s);
 
@@ -169,6 +173,9 @@ void stream_read_names(struct sock *s, int fd);
 
 /* The socket of the fresh descriptor @fd that @listener accepts; NULL = no memory. Its connection is to be set. */
 struct sock *stream_adopt(struct context *ctx, int fd, const struct sock *listener, int flags);
+
+/* @s, a socket adopted as @fd, has its connection, which @listener accepted, whose number is @from. */
+void stream_accepted(struct sock *s, int fd, const struct sock *listener, int from);
 
 /* @s, whose shadow is @fd, listens for the kernel alone: its O_NONBLOCK is the program's again. @fd < 0: whoever has
  * one does it. */

@@ -485,14 +485,14 @@ int stream_listen(struct context *ctx, int fd, int backlog)
 		accelerate(ctx, s, fd, backlog);
 	else if (stream_listens(&s->stream))
 		tcp_listen(&ctx->stack->tcp, &s->stream.listener, backlog_of(ctx, backlog));
-	if (s->stream.is_met)
+	if (s->stream.by_links)
 		s->stream.local_listener.backlog = backlog_of(ctx, backlog);
 	/* A connection's shadow could listen as well as not: it is fresh. */
 	ret = sock_is_engines(s) ? -EINVAL : sys_listen(fd, backlog);
 	if (ret == 0 && s->way == SOCK_UNDECIDED) {
 		stream_read_names(s, fd); /* which gave it a port */
 		accelerate(ctx, s, fd, backlog);
-	} else if (ret < 0 && (stream_listens(&s->stream) || s->stream.is_met)) {
+	} else if (ret < 0 && stream_is_listener(&s->stream)) {
 		stream_demote(ctx, s, FS_REASON_pending, NULL);
 	}
 	if (__builtin_expect(sister_has_twins(ctx), 0)) {
@@ -583,12 +583,8 @@ static int accept_engines(struct acceptance *a, struct sock *s)
 		return accept_away(a, s, fd);
 	child->stream.conn = tcp_accept(&s->stream.listener);
 	child->stream.conn->user = child;
-	child->way = SOCK_FAST;
 	child->record->port_index = s->record->port_index;
-	record_reason(child->record, FS_REASON_none, NULL);
-	sock_publish(child);
-	if (s->stream.inherit[0] | s->stream.inherit[1])
-		stream_inherit(s, a->fd, fd);
+	stream_accepted(child, fd, s, a->fd);
 	if (a->name)
 		stream_put_name(s->stream.v6, &child->stream.conn->end.remote, child->stream.conn->end.remote_port, a->name,
 				a->len);
@@ -721,7 +717,7 @@ static bool local_is_next(const struct acceptance *a, struct sock *s)
 {
 	bool others = stream_waiting(&s->stream) || kernel_due(a->ctx, s);
 
-	return stream_is_called(&s->stream) && !a->bare && !(s->stream.took_local && others);
+	return stream_has_by_link(&s->stream) && !a->bare && !(s->stream.took_local && others);
 }
 
 /* One look at both sides, which take turns while both have connections. */
@@ -734,7 +730,7 @@ static int accept_once(struct acceptance *a, bool must)
 	if (!s)
 		return CONTEXT_KERNEL;
 	context_poll(ctx);
-	if (context_live_sock(ctx, a->fd) != s || !(stream_listens(&s->stream) || s->stream.is_met)) {
+	if (context_live_sock(ctx, a->fd) != s || !stream_is_listener(&s->stream)) {
 		if (context_live_sock(ctx, a->fd) == s && s->way == SOCK_KERNEL)
 			stream_give_flags_back(s, a->fd); /* it left when another process had no descriptor of it */
 		context_leave(ctx);
@@ -777,7 +773,7 @@ static int accept_once(struct acceptance *a, bool must)
 		return CONTEXT_KERNEL;
 	a->stack = stream_listens(&s->stream) ? next_stack(a, s) : -1;
 	ret = a->stack == 0 ? accept_fast(a, s) : -EAGAIN;
-	if (a->stack < 0 && stream_is_called(&s->stream) && !a->bare)
+	if (a->stack < 0 && stream_has_by_link(&s->stream) && !a->bare)
 		ret = stream_local_accept(ctx, s, a->fd, a->name, a->len, a->flags);
 	context_leave(ctx);
 	return a->stack > 0 ? accept_in_sister(a, ctx->stacks[a->stack]) : ret;

@@ -301,11 +301,7 @@ int stream_local_accept(struct context *ctx, struct sock *listener, int from, st
 		return -EAGAIN;
 	}
 	stream_local_set_options(s);
-	s->way = SOCK_FAST;
-	record_reason(s->record, FS_REASON_none, NULL);
-	sock_publish(s);
-	if (listener->stream.inherit[0] | listener->stream.inherit[1])
-		stream_inherit(listener, from, fd);
+	stream_accepted(s, fd, listener, from);
 	if (name)
 		stream_put_name(s->stream.v6, &conn->remote, conn->remote_port, name, len);
 	return fd;
@@ -361,11 +357,16 @@ void stream_local_set_options(struct sock *s)
 	local_conn_set_low_water(s->stream.local_conn, s->stream.options.rcvlowat);
 }
 
+static int segment_size(const struct local_conn *conn)
+{
+	return LOOPBACK_MTU - (ip_addr_is_v4(&conn->remote) ? HEADERS_V4 : HEADERS_V6);
+}
+
 /* What TCP would show of a connection over loopback on which nothing is lost. */
 static socklen_t fill_info(struct local_conn *conn, struct tcp_info_layout *info)
 {
 	bool sent = conn->flags & LOCAL_FIN_SENT, received = conn->flags & LOCAL_FIN_RECEIVED;
-	uint32_t mss = LOOPBACK_MTU - (ip_addr_is_v4(&conn->remote) ? HEADERS_V4 : HEADERS_V6);
+	uint32_t mss = (uint32_t)segment_size(conn);
 
 	*info = (struct tcp_info_layout){
 		.state = local_is_over(conn)		     ? TCP_CLOSED :
@@ -421,7 +422,7 @@ int stream_local_get_option(struct sock *s, int level, int name, void *value, so
 		 !(conn->flags & (LOCAL_FIN_SENT | LOCAL_FIN_RECEIVED)))
 		v = AF_INET6;
 	else if (level == IPPROTO_TCP && name == STREAM_OPT_MAXSEG)
-		v = LOOPBACK_MTU - (ip_addr_is_v4(&conn->remote) ? HEADERS_V4 : HEADERS_V6);
+		v = segment_size(conn);
 	else if ((level == IPPROTO_IP && name == IP_MTU) || (level == IPPROTO_IPV6 && name == IPV6_MTU && s->stream.v6))
 		v = ip_addr_is_v4(&conn->remote) ? LOOPBACK_MTU - 1 : LOOPBACK_MTU; /* as large as a packet can be */
 	else

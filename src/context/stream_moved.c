@@ -93,6 +93,15 @@ static bool write_all(int fd, const void *bytes, size_t len, fs_ns end)
 	return true;
 }
 
+/* @fd is shut as far as @conn is. */
+static void shut(int fd, const struct local_conn *conn)
+{
+	if (conn->flags & LOCAL_FIN_SENT)
+		sys_shutdown(fd, SHUT_WR);
+	if (conn->flags & LOCAL_SHUT_RD)
+		sys_shutdown(fd, SHUT_RD);
+}
+
 /* What this side sent from position @from on, and the end behind it. */
 static bool send_again(int fd, const struct local_conn *conn, uint64_t from, fs_ns end)
 {
@@ -104,10 +113,7 @@ static bool send_again(int fd, const struct local_conn *conn, uint64_t from, fs_
 			return false;
 		from += n;
 	}
-	if (conn->flags & LOCAL_FIN_SENT)
-		sys_shutdown(fd, SHUT_WR);
-	if (conn->flags & LOCAL_SHUT_RD)
-		sys_shutdown(fd, SHUT_RD);
+	shut(fd, conn);
 	return true;
 }
 
@@ -136,7 +142,7 @@ static bool follow(struct sock *s, int fd)
 }
 
 /* The kernel has it. */
-static void settle(struct context *ctx, struct sock *s, int reason)
+static void part_for_kernel(struct context *ctx, struct sock *s, int reason)
 {
 	sock_publish(s);
 	stream_local_part(ctx, s, false);
@@ -154,7 +160,7 @@ bool stream_local_follow(struct context *ctx, struct sock *s)
 	if (fd < 0)
 		return false; /* a relative has a number of it */
 	if (follow(s, fd))
-		settle(ctx, s, FS_REASON_peer_moved);
+		part_for_kernel(ctx, s, FS_REASON_peer_moved);
 	else
 		stream_local_disconnect(ctx, s);
 	return true;
@@ -227,8 +233,9 @@ static int play_both(struct sock *s, int listener, uint16_t port, fs_ns end)
 	uint8_t piece[PIECE];
 	struct iovec iov = { piece, sizeof(piece) };
 	union stream_name name;
+	bool whole = true;
 	socklen_t len;
-	ssize_t n;
+	ssize_t n = 0;
 	int other, fd;
 
 	name_of(s, &conn->local, port, &name, &len);
@@ -238,15 +245,13 @@ static int play_both(struct sock *s, int listener, uint16_t port, fs_ns end)
 	fd = sys_connect(other, &name, len);
 	if (fd == 0)
 		fd = sys_accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	while (fd >= 0 && (n = local_recv(conn, &iov, 1, 0, 0)) > 0)
-		write_all(other, piece, (size_t)n, end);
-	if (fd >= 0 && (conn->state == LOCAL_OVER || n < 0))
+	while (fd >= 0 && whole && (n = local_recv(conn, &iov, 1, 0, 0)) > 0)
+		whole = write_all(other, piece, (size_t)n, end);
+	if (fd >= 0 && (conn->state == LOCAL_OVER || n < 0 || !whole))
 		sys_setsockopt(other, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 	sys_close(other);
-	if (fd >= 0 && (conn->flags & LOCAL_FIN_SENT))
-		sys_shutdown(fd, SHUT_WR);
-	if (fd >= 0 && (conn->flags & LOCAL_SHUT_RD))
-		sys_shutdown(fd, SHUT_RD);
+	if (fd >= 0)
+		shut(fd, conn);
 	return fd;
 }
 
@@ -318,6 +323,6 @@ int stream_local_move(struct context *ctx, struct sock *s, int reason)
 	if (fd < 0)
 		return fd;
 	take_place(ctx, s, shadow, fd);
-	settle(ctx, s, reason);
+	part_for_kernel(ctx, s, reason);
 	return 0;
 }

@@ -361,7 +361,7 @@ static void decline(struct context *ctx, struct sock *s, int level, int name)
 		return;
 	}
 	s->stream.declined = true;
-	if (stream_listens(&s->stream) || s->stream.is_met)
+	if (stream_is_listener(&s->stream))
 		stream_demote(ctx, s, FS_REASON_option, ctx->why);
 	else
 		record_reason(s->record, FS_REASON_option, ctx->why);
@@ -472,7 +472,7 @@ int stream_option(struct context *ctx, int fd, int level, int name, const void *
 			tcp_quickack(s->stream.conn, &ctx->env, given != 0, ctx->now);
 	} else if (opt->act == DEFER_ACCEPT) {
 		s->stream.listening.defer_accept = retransmissions_of(given);
-		if (s->stream.is_met && given)
+		if (s->stream.by_links && given)
 			stream_demote(ctx, s, FS_REASON_option, "TCP_DEFER_ACCEPT");
 	} else if (opt->act != SHADOW) {
 		if (level == IPPROTO_TCP)
@@ -721,7 +721,7 @@ int stream_nonblock(struct context *ctx, int fd)
 
 	if (!s)
 		return -1;
-	ret = stream_listens(&s->stream) || s->stream.is_met ? s->nonblock : -1;
+	ret = stream_is_listener(&s->stream) ? s->nonblock : -1;
 	context_leave(ctx);
 	return ret;
 }

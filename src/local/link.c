@@ -287,27 +287,10 @@ unsigned local_link_poll(struct local_link *link, unsigned most)
 	return n;
 }
 
-bool local_link_sleeps(struct local_link *link)
-{
-	if (link->ended != LOCAL_LINK_UP)
-		return true;
-	local_bell_arm(&link->ours->asleep, 1);
-	if (!local_in_has(&link->in) && (link->owing == LOCAL_NO_SLOT || !local_out_has_room(&link->out)))
-		return true;
-	local_bell_disarm(&link->ours->asleep);
-	return false;
-}
-
 void local_link_arm(struct local_link *link)
 {
 	if (link->ended == LOCAL_LINK_UP)
 		local_bell_arm(&link->ours->asleep, 1);
-}
-
-void local_link_wakes(struct local_link *link)
-{
-	if (link->ended == LOCAL_LINK_UP)
-		local_bell_disarm(&link->ours->asleep);
 }
 
 /* --- the end --- */

@@ -10,8 +10,7 @@
  * Errors:   0 or a count, or -errno.
  *
  * Telling the other side (a doorbell, whatever it is) is the user's: after any call into src/local it asks
- * local_link_rings(). Before it sleeps it calls local_link_arm() and takes messages once more; or, where it alone drives
- * the link, local_link_sleeps(), and afterwards local_link_wakes().
+ * local_link_rings(). Before it sleeps it calls local_link_arm() and takes messages once more: if there are none, it may.
  */
 #ifndef FSOCK_LOCAL_LINK_H
 #define FSOCK_LOCAL_LINK_H
@@ -116,12 +115,7 @@ static inline bool local_link_rings(struct local_link *link)
 	return rings;
 }
 
-/* This side is about to sleep until it is told. False: there are messages by now; it does not sleep. */
-bool local_link_sleeps(struct local_link *link);
-void local_link_wakes(struct local_link *link);
-
-/* The same where others of this side's may go on to take messages: from now on this side is told of each that comes,
- * and takes once more what came before. */
+/* This side may sleep: it is told of the next message, once, and takes first what came before. */
 void local_link_arm(struct local_link *link);
 
 /* The other process is no more. What it said before holds; its connections end as those of a killed process do on the

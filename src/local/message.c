@@ -45,14 +45,6 @@ void local_out_put(struct local_out *out, const struct local_cell *cell)
 	out->next++;
 }
 
-bool local_in_has(const struct local_in *in)
-{
-	/* Acquire: pairs with the release in local_out_put(). */
-	uint32_t head = fs_load_acquire(&in->cells[in->next % LOCAL_CELLS].head);
-
-	return ((head ^ turn_of(in->next)) >> KIND_BITS) == 0;
-}
-
 bool local_in_get(struct local_in *in, struct local_cell *copy)
 {
 	const struct local_cell *from = &in->cells[in->next % LOCAL_CELLS];

@@ -59,9 +59,6 @@ void local_out_put(struct local_out *out, const struct local_cell *cell);
 /* Copy the next cell, whose head is the kind then. False: there is none. */
 bool local_in_get(struct local_in *in, struct local_cell *copy);
 
-/* Is there another one? */
-bool local_in_has(const struct local_in *in);
-
 /* Show what was taken, if that is a quarter of the ring, or @all. True: it was, and the writer may have to be told. */
 bool local_in_show(struct local_in *in, bool all);
 

@@ -170,10 +170,7 @@ int local_tx_wait(struct local_tx *tx)
 
 	local_bell_arm(&tx->words->writer_waits, waits_for(target));
 	rc = look_at_tail(tx);
-	if (rc == 0 && (int64_t)(tx->seen_tail - target) < 0)
-		return 1;
-	local_bell_disarm(&tx->words->writer_waits);
-	return rc;
+	return rc == 0 && (int64_t)(tx->seen_tail - target) < 0 ? 1 : rc;
 }
 
 /* --- the reader --- */

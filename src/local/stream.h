@@ -79,7 +79,7 @@ ssize_t local_tx_room(struct local_tx *tx);
 uint64_t local_tx_unread(const struct local_tx *tx);
 
 /* Writer that finds no room: ask to be told when half of the ring is free. 1: the reader will; 0: it is free by now,
- * and nobody will; or -EPROTO. */
+ * which it may tell of as well, since others on this side may have asked before; or -EPROTO. */
 int local_tx_wait(struct local_tx *tx);
 
 /* Reader: bytes that are there; looks at the writer's position, unless it has seen @enough. -EPROTO likewise. */
@@ -108,15 +108,10 @@ static inline bool local_tx_tell(struct local_tx *tx)
 	return local_bell_due(&tx->words->reader_waits);
 }
 
-/* Reader: ask to be told of bytes; what it waits for is to be looked at once more. And ask no more. */
+/* Reader: ask to be told of bytes; what it waits for is to be looked at once more. */
 static inline void local_rx_ask(struct local_rx *rx)
 {
 	local_bell_arm(&rx->words->reader_waits, 1);
-}
-
-static inline void local_rx_ask_not(struct local_rx *rx)
-{
-	local_bell_disarm(&rx->words->reader_waits);
 }
 
 static inline void local_rx_pass(struct local_rx *rx, size_t n)

@@ -113,12 +113,12 @@ static uint32_t item_news(const struct epoll_item *item)
 	return item->sock && item->sock->protocol == SOCK_UDP ? events & (READABLE | ERROR) : events;
 }
 
-/* It has nothing: its member is asked to tell. True: it has by now. */
-static bool item_asks(const struct epoll_item *item)
+/* Is it worth an event now? A member that has nothing is asked to tell, and may have something by then. */
+static bool item_has(const struct epoll_item *item)
 {
-	if (!item->sock || item->disarmed || ((item->events & EPOLLET) && item->reported))
+	if (item->disarmed || ((item->events & EPOLLET) && item->reported))
 		return false;
-	return sock_ask(item->sock, item->events) && item_news(item);
+	return item_news(item) || (item->sock && sock_ask(item->sock, item->events) && item_news(item));
 }
 
 static void item_queue(struct epoll_item *item)
@@ -131,7 +131,7 @@ static void item_queue(struct epoll_item *item)
 static void item_evaluate(struct epoll_item *item)
 {
 	item->reported = false;
-	if (item_news(item) || item_asks(item))
+	if (item_has(item))
 		item_queue(item);
 }
 
@@ -268,11 +268,9 @@ static void mark_reported(struct epoll_item *item)
 /* Turn a queued member into an event; false when its condition is gone or was reported. */
 static bool item_report(struct epoll_item *item, struct epoll_event *out)
 {
-	uint32_t events = item_events(item);
-
-	if (item->disarmed || !item_news(item) || ((item->events & EPOLLET) && item->reported))
+	if (!item_has(item))
 		return false;
-	out->events = events;
+	out->events = item_events(item);
 	out->data.u64 = item->data;
 	mark_reported(item);
 	return true;
@@ -296,8 +294,7 @@ unsigned epoll_collect(struct epoll_set *set, struct epoll_event *events, unsign
 
 		bool already = item->batch == set->batch;
 
-		if (!already && !item_report(item, &events[got]) &&
-		    !(item_asks(item) && item_report(item, &events[got])))
+		if (!already && !item_report(item, &events[got]))
 			continue;
 		got += !already;
 		if (!(item->events & (EPOLLET | EPOLLONESHOT)))
@@ -324,10 +321,7 @@ bool epoll_set_ready(const struct epoll_set *set)
 	struct list *e;
 
 	LIST_FOR_EACH(e, &set->ready) {
-		const struct epoll_item *item = FS_CONTAINER_OF(e, struct epoll_item, ready);
-
-		if (!item->disarmed && (item_news(item) || item_asks(item)) &&
-		    !((item->events & EPOLLET) && item->reported))
+		if (item_has(FS_CONTAINER_OF(e, struct epoll_item, ready)))
 			return true;
 	}
 	return false;

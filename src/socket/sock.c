@@ -61,7 +61,7 @@ static uint32_t stream_ready(const struct stream *s)
 
 	if (s->local_conn)
 		return local_stream_ready(s) | told;
-	if (stream_is_called(s))
+	if (stream_has_by_link(s))
 		return EPOLLIN | EPOLLRDNORM;
 	return s->conn ? sock_poll_bits(tcp_ready(s->conn)) | told :
 	       stream_listens(s) && stream_waiting(s) ? EPOLLIN | EPOLLRDNORM : told;

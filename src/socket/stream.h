@@ -54,9 +54,9 @@ struct stream {
 	uint8_t turn;		      /* of the stack whose connection was accepted last */
 	bool alone;		      /* it shall have no twins */
 	struct local_conn *local_conn; /* to another process of the host, instead of conn; its `user` is the sock */
-	struct local_listener local_listener; /* is_met: takes connections from such */
+	struct local_listener local_listener; /* by_links: takes connections from such */
 	struct list of_local;	      /* listeners, or those that are connecting (context/local.h) */
-	bool is_met;
+	bool by_links;
 	bool local_moves;	      /* to the kernel, just now */
 	bool took_local;	      /* listener: the others' turn at accept(), after one from a link */
 	uint16_t local_own_port;      /* the shadow was bound to, for a connection over a link; 0 = it was not */
@@ -65,9 +65,9 @@ struct stream {
 };
 
 /* Does it take connections over links, and one waits? */
-static inline bool stream_is_called(const struct stream *s)
+static inline bool stream_has_by_link(const struct stream *s)
 {
-	return s->is_met && s->local_listener.waiting > 0;
+	return s->by_links && s->local_listener.waiting > 0;
 }
 
 /* Connections that wait for accept(), at a listener or its twins. */
@@ -80,9 +80,16 @@ static inline uint32_t stream_waiting(const struct stream *s)
 	return n;
 }
 
+/* By the engine. */
 static inline bool stream_listens(const struct stream *s)
 {
 	return s->listener.stack != NULL;
+}
+
+/* By the engine, or for links, or both. */
+static inline bool stream_is_listener(const struct stream *s)
+{
+	return stream_listens(s) || s->by_links;
 }
 
 #endif

@@ -285,8 +285,8 @@ static void our_user(struct world *w, const uint8_t *in)
 			*to = local_accept(&w->listener, NULL);
 		break;
 	case SLEEP:
-		local_link_sleeps(w->link);
-		local_link_wakes(w->link);
+		local_link_arm(w->link);
+		local_link_poll(w->link, LOCAL_CELLS);
 		local_link_rings(w->link);
 		break;
 	case CLOSE_LISTENER:

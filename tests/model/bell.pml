@@ -96,12 +96,12 @@ active proctype reader()
 #ifndef NO_LOOK_BYTES
 				seen = LOAD(HEAD);
 				if
-				:: seen != pos -> STORE(1, READER_WAITS, 0); asked = false
+				:: seen != pos -> asked = false
 				:: else
 				fi
 #endif
 			fi
-		/* local_link_sleeps(), and the sleep */
+		/* local_link_arm(), another look, and the sleep */
 		:: else ->
 			arm(ASLEEP);
 			seen = taken;
@@ -111,8 +111,7 @@ active proctype reader()
 			if
 			:: seen == taken -> doorbell == 1 -> doorbell = 0
 			:: else
-			fi;
-			STORE(1, ASLEEP, 0)
+			fi
 		fi
 	od
 }

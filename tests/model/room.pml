@@ -50,7 +50,7 @@ active proctype writer()
 			:: tail < head - SIZE / 2 ->
 				doorbell == 1 -> doorbell = 0;
 				tail = LOAD(TAIL)
-			:: else -> STORE(0, WRITER_WAITS, 0)
+			:: else
 			fi
 		:: else
 		fi

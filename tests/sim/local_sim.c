@@ -378,11 +378,13 @@ static void step(struct world *w, unsigned side)
 	if (sim_chance(&w->random, 60))
 		local_link_poll(s->link, (unsigned)sim_spread(&w->random, 1, 100));
 	busy = dial_some(w, side) || accept_some(w, side) || act_of_one(w, side);
-	if (!busy && local_link_sleeps(s->link)) {
+	if (!busy) {
+		local_link_arm(s->link);
+		busy = local_link_poll(s->link, LOCAL_CELLS) > 0;
+	}
+	if (!busy) {
 		note(w, side, "sleep", 0, 0);
 		s->next = next_dial(w, side);
-	} else if (!busy) {
-		local_link_poll(s->link, LOCAL_CELLS);
 	}
 	if (local_link_rings(s->link) && !w->side[1 - side].is_dead) {
 		fs_ns heard = w->now + (fs_ns)sim_range(&w->random, 10, 20000);
@@ -399,7 +401,6 @@ static void wake(struct world *w, unsigned side)
 
 	s->rings_at = FS_NEVER;
 	note(w, side, "rung", 0, 0);
-	local_link_wakes(s->link);
 	local_link_poll(s->link, LOCAL_CELLS);
 	s->next = FS_MIN(s->next, w->now + 10);
 }

@@ -308,19 +308,23 @@ static void pause_sometimes(struct side *s)
 		nanosleep(&some, NULL);
 }
 
+static bool may_sleep(struct local_link *link)
+{
+	local_link_arm(link);
+	return local_link_poll(link, LOCAL_CELLS) == 0;
+}
+
 static void run(struct side *s, int death)
 {
 	while (!is_done(s)) {
 		bool sleeps;
 
 		local_link_poll(s->link, LOCAL_CELLS);
-		sleeps = !act_all(s) && !s->lost && !is_done(s) && local_link_sleeps(s->link);
+		sleeps = !act_all(s) && !s->lost && !is_done(s) && may_sleep(s->link);
 		if (local_link_rings(s->link))
 			ring(s);
-		if (sleeps) {
+		if (sleeps)
 			sleep_for_bell(s, death);
-			local_link_wakes(s->link);
-		}
 		pause_sometimes(s);
 		if (s->link->ended > LOCAL_LINK_DIED)
 			fail(s, local_end_name[s->link->ended]);

@@ -155,7 +155,7 @@ static void local_tx_wait__told_when_half_is_free(void **state)
 	assert_false(local_rx_give_back(&r->rx)); /* it was told */
 }
 
-/* Who has room by the time he would wait is not told of it later. */
+/* Who has room by the time he would wait may be told of it later, once: what another asked for is not taken back. */
 static void local_tx_wait__room_by_now(void **state)
 {
 	struct rig *r = *state;
@@ -164,7 +164,9 @@ static void local_tx_wait__room_by_now(void **state)
 	take(r, SIZE / 2);
 	local_rx_give_back(&r->rx);
 	assert_int_equal(local_tx_wait(&r->tx), 0);
-	take(r, SIZE / 2);
+	take(r, 1);
+	assert_true(local_rx_give_back(&r->rx));
+	take(r, 1);
 	assert_false(local_rx_give_back(&r->rx));
 }
 
@@ -193,10 +195,6 @@ static void local_rx_ask__told_once(void **state)
 	local_rx_ask(&r->rx);
 	put(r, 1);
 	assert_true(local_tx_tell(&r->tx));
-	put(r, 1);
-	assert_false(local_tx_tell(&r->tx));
-	local_rx_ask(&r->rx);
-	local_rx_ask_not(&r->rx);
 	put(r, 1);
 	assert_false(local_tx_tell(&r->tx));
 }
