@@ -64,18 +64,33 @@ static bool takes(const struct sock *s, const struct ip_addr *local, uint16_t po
 	return ip_addr_is_v4(local) ? !s->stream.v6 || !s->stream.v6_only : s->stream.v6;
 }
 
+/* Has a process that lives a number of it, or may have? What one had that was killed stays until it is buried. */
+static bool is_held(const struct context *ctx, const struct sock *s)
+{
+	if (s->refs[ctx->slot] || s->heirs)
+		return true;
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
+		if (s->refs[i] && !context_is_dead(ctx->stack->proc[i].pid))
+			return true;
+	return false;
+}
+
 static struct local_listener *find(void *context, uint64_t id, const struct ip_addr *local, uint16_t port)
 {
 	struct context *ctx = context;
+	struct list *listeners = &ctx->stack->local->listeners;
 
 	for (int any = 0; any < 2; any++) {
 		struct list *e;
 
-		LIST_FOR_EACH(e, &ctx->stack->local->listeners) {
+		LIST_FOR_EACH(e, listeners) {
 			struct sock *s = FS_CONTAINER_OF(e, struct sock, stream.of_local);
 
-			if (takes(s, local, port, any))
-				return &s->stream.local_listener;
+			if (!takes(s, local, port, any) || !is_held(ctx, s))
+				continue;
+			list_take(e);
+			list_push_back(listeners, e); /* those of one port (SO_REUSEPORT) take turns */
+			return &s->stream.local_listener;
 		}
 	}
 	return NULL;

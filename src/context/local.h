@@ -37,7 +37,8 @@ enum {
 	LOCAL_NAMES = 64,   /* of listeners, of one process */
 	LOCAL_COMING = 16,  /* who has dialled, and not said what it brings */
 	LOCAL_SPARE = 4,    /* as many as a link has */
-	LOCAL_FOUND = 32,   /* listeners of others whose link is known */
+	LOCAL_FOUND = 32,   /* addresses and ports whose listeners are known */
+	LOCAL_GROUP = 64,   /* listeners of one address and port (SO_REUSEPORT) that are told apart */
 	LOCAL_LEAST = 16 << 20, /* bytes of memory that must be there for one more link */
 };
 
@@ -82,9 +83,10 @@ struct context_local {
 	struct local_found {
 		struct ip_addr addr;
 		uint16_t port;
-		uint8_t link;	     /* index */
-		uint32_t serial;     /* its; 0 = unused */
-		fs_ns looked;	     /* when that was asked last; unused: nobody there is asked again so soon */
+		uint8_t n, next;     /* listeners found, 0 = nobody there is asked again so soon; whose turn it is */
+		uint8_t link[LOCAL_GROUP]; /* index of each one's */
+		uint32_t serial[LOCAL_GROUP]; /* that it had */
+		fs_ns looked;	     /* when that was asked last; 0 = the place is free */
 	} found[LOCAL_FOUND];
 	unsigned n_names, n_coming, next_found;
 	int pair[2];		     /* see above; 0 = none */
@@ -102,13 +104,13 @@ void local_unpublish(struct context *ctx, struct sock *s);
 /* The same, and who waits to be accepted is reset. */
 void local_withdraw(struct context *ctx, struct sock *s);
 
-/* The link by which a listener at @addr and @port is reached, made if need be. NULL: nobody, or nobody of this user's,
- * is there, or it cannot be had. */
+/* The link by which a listener at @addr and @port is reached, made if need be; of several, the next one's in turn. NULL:
+ * nobody, or nobody of this user's, is there, or it cannot be had. */
 struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, uint16_t port);
 
-/* Nothing came of it: for a while nobody is found there. @refused: there was no such listener, and whoever is there
+/* Nothing came of @conn: for a while nobody is found there. @refused: there was no such listener, and whoever is there
  * next is another one. */
-void local_forget(struct context *ctx, const struct ip_addr *addr, uint16_t port, bool refused);
+void local_forget(struct context *ctx, const struct local_conn *conn, bool refused);
 
 /* Take what came over links; look at names and ends when that is due. Returns how many messages. */
 unsigned local_poll(struct context *ctx);

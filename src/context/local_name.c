@@ -47,14 +47,17 @@ static bool is_trusted(int fd, uint32_t *pid)
 
 /* --- names --- */
 
-static int publish(struct context *ctx, struct sock *s, const struct host_meet_name *name)
+/* Under the first name that is free, of those that listeners of one port share out among them. */
+static int publish(struct context *ctx, struct sock *s, struct host_meet_name name)
 {
 	struct context_local *l = &ctx->local;
 	int fd;
 
 	if (l->n_names == LOCAL_NAMES)
 		return -EMFILE;
-	fd = host_meet_publish(name, ctx->fd_floor);
+	do
+		fd = host_meet_publish(&name, ctx->fd_floor);
+	while (fd == -EADDRINUSE && s->stream.reuseport && ++name.nth < LOCAL_GROUP);
 	if (fd < 0)
 		return fd;
 	l->name[l->n_names++] = (struct local_name){ .fd = fd, .sock = s, .generation = s->generation };
@@ -85,26 +88,38 @@ static int publish_all(struct context *ctx, struct sock *s)
 	struct host_meet_name name = {
 		.addr = s->stream.local, .port = s->stream.local_port, .protocol = SOCK_TCP, .v6 = s->stream.v6
 	};
-	int ret = publish(ctx, s, &name);
+	int ret = publish(ctx, s, name);
 
 	if (ret == 0 && s->stream.v6 && !s->stream.v6_only && ip_addr_is_any(&s->stream.local)) {
 		name.v6 = false;
-		ret = publish(ctx, s, &name);
+		ret = publish(ctx, s, name);
 	}
 	if (ret < 0)
 		drop_names(ctx, s);
 	return ret;
 }
 
+/* Does the kernel alone carry another listener of its port? */
+static bool is_among_declined(const struct context *ctx, const struct sock *s)
+{
+	struct list *e;
+
+	LIST_FOR_EACH(e, &ctx->stack->all_streams) {
+		const struct sock *other = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (other->stream.declined && stream_shares_port(&s->stream, &other->stream))
+			return true;
+	}
+	return false;
+}
+
 static int verdict(struct context *ctx, const struct sock *s, int fd)
 {
 	if (!ctx->config.local || ctx->index != 0 || s->stream.alone)
 		return FS_REASON_loopback;
-	if (s->stream.declined || s->stream.listening.defer_accept ||
+	if (s->stream.declined || is_among_declined(ctx, s) || s->stream.listening.defer_accept ||
 	    (s->stream.ifindex && s->stream.ifindex != LOOPBACK))
 		return FS_REASON_option;
-	if (s->stream.reuseport) /* which of them is next, only the kernel knows */
-		return FS_REASON_port_shared;
 	if (!context_same_namespace(ctx, fd))
 		return FS_REASON_namespace;
 	return context_policy_verdict(ctx, LOOPBACK);
@@ -168,28 +183,33 @@ static struct local_found *found_before(struct context *ctx, const struct ip_add
 	return NULL;
 }
 
-static void note_found(struct context *ctx, const struct ip_addr *addr, uint16_t port, unsigned index)
+/* The place for a listener that was not found before: the one that was found first. */
+static struct local_found *place_found(struct context *ctx, const struct ip_addr *addr, uint16_t port)
 {
-	struct local_found *f = found_before(ctx, addr, port);
-	const struct stack_link *l = &ctx->stack->local->link[index];
+	struct local_found *f = &ctx->local.found[ctx->local.next_found++ % LOCAL_FOUND];
 
-	if (!f)
-		f = &ctx->local.found[ctx->local.next_found++ % LOCAL_FOUND];
-	*f = (struct local_found){
-		.addr = *addr, .port = port, .link = (uint8_t)index, .serial = l->serial, .looked = ctx->now
-	};
+	*f = (struct local_found){ .addr = *addr, .port = port };
+	return f;
 }
 
-/* Whoever listens there: connected to, and trusted, or -errno. */
-static int dial(struct context *ctx, const struct ip_addr *addr, uint16_t port, uint32_t *pid)
+/* Whose turn it is of those that were found, and are still there. */
+static struct local_link *next_found(const struct context *ctx, struct local_found *f)
 {
-	struct host_meet_name name = { .addr = *addr, .port = port, .protocol = SOCK_TCP, .v6 = !ip_addr_is_v4(addr) };
-	int fd = host_meet_dial(&name, ctx->fd_floor);
+	for (unsigned i = 0; i < f->n; i++) {
+		unsigned turn = f->next++ % f->n;
+		struct local_link *link = link_at(ctx, f->link[turn], f->serial[turn]);
 
-	if (fd == -ECONNREFUSED) {
-		name.addr = (struct ip_addr){ 0 };
-		fd = host_meet_dial(&name, ctx->fd_floor);
+		if (link)
+			return link;
 	}
+	return NULL;
+}
+
+/* Whoever listens under @name: connected to, and trusted, or -errno. */
+static int dial(struct context *ctx, const struct host_meet_name *name, uint32_t *pid)
+{
+	int fd = host_meet_dial(name, ctx->fd_floor);
+
 	if (fd >= 0 && !is_trusted(fd, pid)) {
 		sys_close(fd);
 		return -EACCES;
@@ -251,50 +271,76 @@ static int make_link(struct context *ctx, int control, uint32_t pid)
 	return index;
 }
 
+/* The link with who answered at @fd, which is this function's: the one there is, or a new one. Its index or -errno. */
+static int link_with(struct context *ctx, int fd, uint32_t pid)
+{
+	int index = link_to(ctx, pid);
+
+	if (index < 0 && context_policy_verdict(ctx, LOOPBACK) == 0) {
+		ctx->local.next_look = 0; /* it may be this very stack that was called */
+		index = make_link(ctx, fd, pid);
+		if (index >= 0)
+			return index;
+	}
+	sys_close(fd); /* where there is a link it was asked who is there, no more */
+	return index;
+}
+
+/* The listeners under @name, each by its link, into @f. -errno: why there is not one. */
+static int find_all(struct context *ctx, struct host_meet_name *name, struct local_found *f)
+{
+	uint32_t pid = 0;
+	int fd = 0, index;
+
+	for (name->nth = 0; name->nth < LOCAL_GROUP && fd >= 0; name->nth++) {
+		fd = dial(ctx, name, &pid);
+		index = fd < 0 ? fd : link_with(ctx, fd, pid);
+		if (index < 0)
+			continue;
+		f->link[f->n] = (uint8_t)index;
+		f->serial[f->n++] = ctx->stack->local->link[index].serial;
+	}
+	return f->n ? 0 : fd;
+}
+
 struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, uint16_t port)
 {
-	struct local_found *f;
+	struct host_meet_name name = { .addr = *addr, .port = port, .protocol = SOCK_TCP, .v6 = !ip_addr_is_v4(addr) };
+	struct local_found *f, found = { .addr = *addr, .port = port, .looked = ctx->now };
 	struct local_link *link;
-	uint32_t pid = 0;
-	int fd, index;
 
 	if (!ctx->config.local || ctx->index != 0 || local_table(ctx) < 0)
 		return NULL;
 	f = found_before(ctx, addr, port);
-	link = f ? link_at(ctx, f->link, f->serial) : NULL;
-	if (f && (link || !f->serial) && ctx->now - f->looked < FRESH_NS)
-		return link; /* or nobody, as a moment ago */
-	fd = dial(ctx, addr, port, &pid);
-	if (fd < 0)
-		return NULL;
-	index = link_to(ctx, pid);
-	if (index >= 0) {
-		sys_close(fd); /* it was asked who is there, no more */
-	} else if (context_policy_verdict(ctx, LOOPBACK) != 0) {
-		sys_close(fd);
-		return NULL;
-	} else {
-		index = make_link(ctx, fd, pid);
-		if (index < 0)
-			sys_close(fd);
-		ctx->local.next_look = 0; /* it may be this very stack that was called */
+	if (f && ctx->now - f->looked < FRESH_NS) {
+		link = next_found(ctx, f);
+		if (link || f->n == 0)
+			return link; /* or nobody, as a moment ago */
 	}
-	if (index < 0)
+	if (find_all(ctx, &name, &found) == -ECONNREFUSED) {
+		name.addr = (struct ip_addr){ 0 };
+		find_all(ctx, &name, &found);
+	}
+	if (found.n == 0)
 		return NULL;
-	note_found(ctx, addr, port, (unsigned)index);
-	return link_at(ctx, (unsigned)index, ctx->stack->local->link[index].serial);
+	if (!f)
+		f = place_found(ctx, addr, port);
+	found.next = f->next;
+	*f = found;
+	return next_found(ctx, f);
 }
 
-void local_forget(struct context *ctx, const struct ip_addr *addr, uint16_t port, bool refused)
+void local_forget(struct context *ctx, const struct local_conn *conn, bool refused)
 {
-	struct local_found *f = found_before(ctx, addr, port);
+	struct local_found *f = found_before(ctx, &conn->remote, conn->remote_port);
 
 	if (!f)
 		return;
 	/* The number of the process may be another one's by now. */
-	if (refused && link_at(ctx, f->link, f->serial))
-		ctx->stack->local->link[f->link].pid = 0;
-	f->serial = 0;
+	for (unsigned i = 0; refused && i < f->n; i++)
+		if (link_at(ctx, f->link[i], f->serial[i]) == conn->link)
+			ctx->stack->local->link[f->link[i]].pid = 0;
+	f->n = 0;
 	f->looked = refused ? 0 : ctx->now;
 }
 

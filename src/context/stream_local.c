@@ -156,7 +156,7 @@ void stream_local_leave(struct context *ctx, struct sock *s, int fd)
 	struct ip_addr remote = s->stream.local_conn->remote;
 	uint16_t port = s->stream.local_conn->remote_port;
 
-	local_forget(ctx, &remote, port, s->stream.local_conn->error == ECONNREFUSED);
+	local_forget(ctx, s->stream.local_conn, s->stream.local_conn->error == ECONNREFUSED);
 	stream_local_part(ctx, s, true);
 	s->way = SOCK_KERNEL;
 	record_reason(s->record, FS_REASON_loopback, NULL);

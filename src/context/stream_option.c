@@ -353,6 +353,20 @@ static bool give_away(struct context *ctx, struct sock *s)
 	return !over && handover_sock(ctx, s, FS_REASON_option) == 0;
 }
 
+/* Links would lead past one of several listeners of a port that only the kernel serves, and past a program that says
+ * which of them is next (SO_ATTACH_REUSEPORT_CBPF): they lead to none. */
+static void decline_group(struct context *ctx, const struct sock *s)
+{
+	struct list *e;
+
+	LIST_FOR_EACH(e, &ctx->stack->all_streams) {
+		struct sock *other = FS_CONTAINER_OF(e, struct sock, all);
+
+		if (other != s && other->stream.by_links && stream_shares_port(&s->stream, &other->stream))
+			stream_demote(ctx, other, FS_REASON_option, ctx->why);
+	}
+}
+
 static void decline(struct context *ctx, struct sock *s, int level, int name)
 {
 	host_format(ctx->why, sizeof(ctx->why), "option level %d name %d", level, name);
@@ -361,6 +375,8 @@ static void decline(struct context *ctx, struct sock *s, int level, int name)
 		return;
 	}
 	s->stream.declined = true;
+	if (s->stream.reuseport)
+		decline_group(ctx, s);
 	if (stream_is_listener(&s->stream))
 		stream_demote(ctx, s, FS_REASON_option, ctx->why);
 	else

@@ -70,6 +70,12 @@ static inline bool stream_has_by_link(const struct stream *s)
 	return s->by_links && s->local_listener.waiting > 0;
 }
 
+/* Are they of one group (SO_REUSEPORT)? */
+static inline bool stream_shares_port(const struct stream *s, const struct stream *other)
+{
+	return s->reuseport && other->reuseport && s->local_port && s->local_port == other->local_port;
+}
+
 /* Connections that wait for accept(), at a listener or its twins. */
 static inline uint32_t stream_waiting(const struct stream *s)
 {

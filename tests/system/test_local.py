@@ -377,40 +377,119 @@ for sock in socks:
     assert seen.links["server"].accepted + seen.kernel[1] == 10
 
 
-def test_listeners_of_one_port(place):
-    """SO_REUSEPORT: which of them is next is the kernel's to say, so it does; each gets its part."""
-    scripts = """
+# Another listener of the port: of the same process, of a relative, of a program of its own.
+ANOTHER = {
+    "thread": "threading.Thread(target=serve, args=(listening(reuse=True), 'two')).start()",
+    "fork": """
+child = os.fork()
+if child == 0:
+    listener.close()
+    serve(listening(reuse=True), "two")
+    os._exit(0)
+""",
+    "program": """
+import subprocess
+if WHO == "server":
+    child = subprocess.Popen([sys.executable, "-c", open("/proc/self/cmdline").read().split("\\0")[2], "two", *sys.argv[2:]])
+else:
+    serve(listener, "two")
+    sys.exit()
+""",
+}
+
+
+@pytest.mark.parametrize("how", ANOTHER)
+def test_listeners_of_one_port(place, how):
+    """SO_REUSEPORT: each gets its part. On the kernel the hash of the ports decides; here they take turns."""
+    seen = compared(place, """
+def serve(listener, name):
+    step(name)
+    served = 0
+    while served < 5 or not os.path.exists(FOLDER + "/all"):
+        if select.select([listener], [], [], 0.05)[0]:
+            sock = taken(listener)
+            sock.sendall(name.encode())
+            sock.close()
+            served += 1
 listener = listening(reuse=True)
-other = os.fork()
-if other == 0:
+""" + ANOTHER[how] + """
+after("two")
+step("listens")
+serve(listener, "one")
+say("served")
+""", """
+answers = set()
+while len(answers) < 2:
+    answers.add(whole(called(), 3))
+for turn in range(40):
+    whole(called(), 3)
+step("all")
+say(sorted(answers))
+""")
+    assert seen.links["client"].opened >= 42
+
+
+def test_listener_of_a_group_goes(place):
+    """Who comes after that is served by those that are left."""
+    compared(place, """
+listener = listening(reuse=True)
+child = os.fork()
+if child == 0:
     listener.close()
     listener = listening(reuse=True)
-    step("other")
-after("other")
-if other:
-    step("listens")
-served = 0
-listener.settimeout(0.05)
-while not os.path.exists(FOLDER + "/all"):
-    try:
-        sock = listener.accept()[0]
-    except TimeoutError:
-        continue
-    sock.settimeout(GUARD)
-    sock.sendall(b"%d" % (other == 0))
-    sock.close()
-    served += 1
-if other == 0:
-    os._exit(0 if served else 1)
-say(served > 0, os.waitpid(other, 0)[1])
+    step("two")
+    while True:
+        taken(listener).sendall(b"two")
+after("two")
+step("listens")
+for turn in range(6):
+    if select.select([listener], [], [], 0.2)[0]:
+        taken(listener).sendall(b"one")
+os.kill(child, signal.SIGKILL)
+os.waitpid(child, 0)
+step("one is left")
+for turn in range(20):
+    taken(listener).sendall(b"one")
+say("served")
 """, """
-answers = [to_end(called())[:2] for _ in range(60)]
-step("all")
-say(len(answers), len(set(answers)))
+after("one is left")
+say({whole(called(), 3) for turn in range(20)})
+""")
+
+
+@pytest.mark.parametrize("when", ["before", "between", "after"])
+def test_a_program_chooses_the_listener(place, when):
+    """SO_ATTACH_REUSEPORT_CBPF says which one is next, of all: they are the kernel's."""
+    scripts = f"""
+import ctypes
+FIRST = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0)) # a filter: always the first
+def choose(sock):
+    sock.setsockopt(socket.SOL_SOCKET, 51, struct.pack("HxxxxxxP", 1, ctypes.addressof(FIRST)))
+def listening_at(when):
+    sock = fresh(LISTEN)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if when == "before":
+        choose(sock)
+    sock.bind((LISTEN, PORT))
+    sock.listen(16)
+    return sock
+first = listening_at("{when}")
+if "{when}" == "between":
+    choose(first)
+second = listening_at("")
+if "{when}" == "after":
+    choose(second)
+step("listens")
+for turn in range(10):
+    taken(first).sendall(b"one")
+say("served")
+""", """
+say({whole(called(), 3) for turn in range(10)})
 """
     seen = run(place, scripts, (hosts.PROFILES["default"],) * 2)
     assert seen.lines == run(place, scripts, (None, None)).lines
-    assert seen.kernel[1] == 60
+    assert seen.kernel[1] == 10
 
 
 def test_kernel_and_links_take_turns(place):
