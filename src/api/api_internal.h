@@ -40,7 +40,7 @@ enum {
  * API_FAST     a connection of the engine's, or one on its way; a kernel socket only where the program chose the port.
  *              exits: FRESH, when it is dissolved or failed.
  *              KERNEL, when the connection moved: who calls next finds it so (api_kind()).
- * API_KERNEL   a connection of the kernel's; also, without a context, what a fresh channel is from the beginning.
+ * API_KERNEL   a connection that has a socket: of the kernel's, or over a link to a program of this host; also, without a context, what a fresh channel is from the beginning.
  */
 enum api_kind { API_DATAGRAM, API_FRESH, API_LISTENER, API_FAST, API_KERNEL };
 
@@ -158,9 +158,22 @@ enum api_kind api_adopt(struct fsock_channel *ch);
 /* fsock_connect(). */
 int api_connection_connect(struct fsock_channel *ch, const struct sockaddr *peer, socklen_t len);
 
-/* Wait for @events of the channel's kernel socket until @deadline, host_clock_kernel()'s; FS_NEVER = for ever. 0:
- * look again; -ETIMEDOUT, -EINTR. */
-int api_wait_kernel(const struct fsock_channel *ch, short events, fs_ns deadline);
+/* --- socket.c: calls on the channel's socket --- */
+
+/* When a call that waits @wait ns, -1 = for ever, gives up: host_clock_kernel()'s, or FS_NEVER. */
+fs_ns api_deadline(fs_ns wait);
+
+/* Wait for @events of it until then. 0: look again; -ETIMEDOUT, -EINTR. */
+int api_socket_wait(const struct fsock_channel *ch, short events, fs_ns deadline);
+
+/* As the system calls of these names, with -errno. *@kernel: the bytes did not come over a link. */
+int api_socket_connect(const struct fsock_channel *ch, const struct sockaddr *peer, socklen_t len);
+ssize_t api_socket_recv(const struct fsock_channel *ch, void *buf, size_t len, int flags, bool *kernel);
+ssize_t api_socket_send(const struct fsock_channel *ch, const void *buf, size_t len, int flags);
+int api_socket_shutdown(const struct fsock_channel *ch, int how);
+int api_socket_name(const struct fsock_channel *ch, bool peer, union fsock_addr *name);
+int api_socket_get(const struct fsock_channel *ch, int level, int name, void *value, socklen_t *len);
+int api_socket_ioctl(const struct fsock_channel *ch, unsigned long request); /* the answer, or -errno */
 
 /* --- stream.c: fsock_recv() and so on of connections --- */
 

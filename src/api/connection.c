@@ -15,6 +15,7 @@
 #include "api/host.h"
 #include "api/table.h"
 #include "base/reason.h"
+#include "context/handover.h"
 #include "context/lifecycle.h"
 #include "context/stream.h"
 #include "sys/sys.h"
@@ -23,26 +24,7 @@
 #define IP_BIND_ADDRESS_NO_PORT 24
 #endif
 
-/* --- kernel sockets --- */
-
-int api_wait_kernel(const struct fsock_channel *ch, short events, fs_ns deadline)
-{
-	struct pollfd fd = { .fd = ch->fd, .events = events };
-	struct timespec limit = { 0 };
-	fs_ns left = deadline == FS_NEVER ? 0 : deadline - host_clock_kernel();
-
-	if (deadline != FS_NEVER && left <= 0)
-		return -ETIMEDOUT;
-	limit = (struct timespec){ .tv_sec = left / FS_SEC(1), .tv_nsec = left % FS_SEC(1) };
-	if (api_host_ppoll(&fd, 1, deadline == FS_NEVER ? NULL : &limit, NULL) < 0 && errno == EINTR)
-		return -EINTR;
-	return 0;
-}
-
-static fs_ns deadline_of(fs_ns wait)
-{
-	return wait < 0 ? FS_NEVER : host_clock_kernel() + wait;
-}
+/* --- sockets --- */
 
 /* A socket for the channel, with what its endpoint asks for. */
 static int make_socket(struct fsock_channel *ch)
@@ -159,7 +141,6 @@ enum api_kind api_adopt(struct fsock_channel *ch)
 int api_handover(struct fsock_channel *ch)
 {
 	union fsock_addr peer;
-	socklen_t len = sizeof(peer);
 	int saved = errno, ret;
 
 	if (!ch)
@@ -176,7 +157,9 @@ int api_handover(struct fsock_channel *ch)
 		errno = saved;
 		return ret;
 	case API_KERNEL:
-		return sys_getpeername(ch->fd, &peer, &len);
+		ret = ch->ctx ? handover_fd(ch->ctx, ch->fd, FS_REASON_moved) : -EBADF;
+		errno = saved;
+		return ret == -EBADF ? api_socket_name(ch, true, &peer) : ret;
 	default:
 		return -ENOTCONN;
 	}
@@ -193,23 +176,21 @@ static int bind_address(struct fsock_channel *ch)
 	return bind_to(ch, 0);
 }
 
-static int connect_kernel(struct fsock_channel *ch, const struct sockaddr *peer, socklen_t len)
+static int connect_socket(struct fsock_channel *ch, const struct sockaddr *peer, socklen_t len)
 {
-	fs_ns wait = api_patience(&ch->tx_timeout, false), deadline = deadline_of(wait);
-	int ret = sys_connect(ch->fd, peer, len);
+	fs_ns wait = api_patience(&ch->tx_timeout, false), deadline = api_deadline(wait);
+	int ret = api_socket_connect(ch, peer, len);
 
 	while ((ret == -EINPROGRESS || ret == -EALREADY) && wait != 0) {
-		ret = api_wait_kernel(ch, POLLOUT, deadline);
+		ret = api_socket_wait(ch, POLLOUT, deadline);
 		if (ret < 0)
 			break;
-		ret = sys_connect(ch->fd, peer, len); /* now it says how it went */
+		ret = api_socket_connect(ch, peer, len); /* now it says how it went */
 	}
 	if (ret == -ETIMEDOUT && wait > 0 && host_clock_kernel() >= deadline)
 		ret = -EINPROGRESS;
 	ch->wants_out = ret == -EINPROGRESS || ret == -EALREADY;
 	api_group_refresh(ch);
-	if (ret == 0 && ch->ctx)
-		lifecycle_named(ch->ctx, ch->fd, peer, len);
 	return ret;
 }
 
@@ -221,11 +202,12 @@ static int fall_back(struct fsock_channel *ch, const struct sockaddr *peer, sock
 
 	if (ret < 0)
 		return ret;
-	bare_declined(ch->ctx, ch->fd, reason);
+	if (reason != FS_REASON_loopback)
+		bare_declined(ch->ctx, ch->fd, reason);
 	if (!bound)
 		ret = bind_address(ch);
 	api_group_resume(ch);
-	return ret < 0 ? ret : connect_kernel(ch, peer, len);
+	return ret < 0 ? ret : connect_socket(ch, peer, len);
 }
 
 static struct ip_addr local_address(const struct fsock_ep *ep)
@@ -246,7 +228,7 @@ static int connect_fast(struct fsock_channel *ch, const struct sockaddr *peer, s
 	else
 		ret = bare_connect(ch->ctx, &ch->bare, &from, peer, len, api_patience(&ch->tx_timeout, false), &reason);
 	if (ret == CONTEXT_KERNEL)
-		return api_kind(ch) == API_KERNEL ? connect_kernel(ch, peer, len) : fall_back(ch, peer, len, reason);
+		return api_kind(ch) == API_KERNEL ? connect_socket(ch, peer, len) : fall_back(ch, peer, len, reason);
 	if (ret == 0 || ret == -EINPROGRESS)
 		ch->kind = API_FAST;
 	else if (ret != -EALREADY && ret != -EISCONN && ret != -EINTR)
@@ -281,7 +263,7 @@ int api_connection_connect(struct fsock_channel *ch, const struct sockaddr *peer
 	if (len < sizeof(peer->sa_family))
 		return -EINVAL;
 	if (kind == API_KERNEL)
-		ret = connect_kernel(ch, peer, len);
+		ret = connect_socket(ch, peer, len);
 	else
 		ret = peer->sa_family == AF_UNSPEC ? dissolve(ch) : connect_fast(ch, peer, len);
 	errno = saved;
@@ -324,11 +306,11 @@ int api_listen(struct fsock_channel *ch, int backlog)
 
 static int accept_kernel(const struct fsock_channel *ch, fs_ns wait)
 {
-	fs_ns deadline = deadline_of(wait);
+	fs_ns deadline = api_deadline(wait);
 	int ret;
 
 	while ((ret = sys_accept4(ch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) == -EAGAIN && wait != 0) {
-		ret = api_wait_kernel(ch, POLLIN, deadline);
+		ret = api_socket_wait(ch, POLLIN, deadline);
 		if (ret < 0)
 			return ret;
 	}
@@ -391,6 +373,6 @@ int api_shutdown(struct fsock_channel *ch, unsigned how)
 		ret = bare_shutdown(ch->ctx, &ch->bare,
 				    (how & FSOCK_SHUT_RD ? TCP_SHUT_RD : 0) | (how & FSOCK_SHUT_WR ? TCP_SHUT_WR : 0));
 	if (ret == CONTEXT_KERNEL && api_kind(ch) == API_KERNEL)
-		ret = sys_shutdown(ch->fd, how == FSOCK_SHUT_RD ? SHUT_RD : how == FSOCK_SHUT_WR ? SHUT_WR : SHUT_RDWR);
+		ret = api_socket_shutdown(ch, how == FSOCK_SHUT_RD ? SHUT_RD : how == FSOCK_SHUT_WR ? SHUT_WR : SHUT_RDWR);
 	return ret;
 }

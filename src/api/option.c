@@ -122,9 +122,7 @@ static int put_int(void *value, size_t *len, int n)
 static int put_name(const struct fsock_channel *ch, int option, void *value, size_t *len)
 {
 	union fsock_addr addr = { 0 };
-	socklen_t bytes = sizeof(addr);
-	int ret = option == FSOCK_LOCAL ? sys_getsockname(ch->fd, &addr, &bytes)
-					: sys_getpeername(ch->fd, &addr, &bytes);
+	int ret = api_socket_name(ch, option == FSOCK_PEER, &addr);
 
 	return ret < 0 ? ret : api_put(value, len, &addr, sizeof(addr));
 }

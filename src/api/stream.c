@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * stream.c - bytes in and out of connections: the engine's by context/bare.h, the kernel's by their sockets.
+ * stream.c - bytes in and out of connections: the engine's by context/bare.h, others by their sockets.
  */
 #include <errno.h>
 #include <string.h>
@@ -21,23 +21,18 @@ static int not_connected(const struct fsock_channel *ch)
 	return ch->kind == API_FRESH || ch->kind == API_LISTENER;
 }
 
-static fs_ns deadline_of(fs_ns wait)
-{
-	return wait < 0 ? FS_NEVER : host_clock_kernel() + wait;
-}
+/* --- by a socket --- */
 
-/* --- the kernel's --- */
-
-static ssize_t receive_kernel(struct fsock_channel *ch, void *buf, size_t len, bool peek, fs_ns wait)
+static ssize_t receive_socket(const struct fsock_channel *ch, void *buf, size_t len, bool peek, fs_ns wait, bool *kernel)
 {
-	fs_ns deadline = deadline_of(wait);
+	fs_ns deadline = api_deadline(wait);
 	ssize_t n;
 
+	*kernel = true;
 	if (len == 0)
 		return 0;
-	while ((n = sys_recvfrom(ch->fd, buf, len, MSG_DONTWAIT | (peek ? MSG_PEEK : 0), NULL, NULL)) == -EAGAIN &&
-	       wait != 0) {
-		n = api_wait_kernel(ch, POLLIN, deadline);
+	while ((n = api_socket_recv(ch, buf, len, MSG_DONTWAIT | (peek ? MSG_PEEK : 0), kernel)) == -EAGAIN && wait != 0) {
+		n = api_socket_wait(ch, POLLIN, deadline);
 		if (n < 0)
 			break;
 	}
@@ -45,9 +40,10 @@ static ssize_t receive_kernel(struct fsock_channel *ch, void *buf, size_t len, b
 }
 
 /* The next bytes in a buffer of ours, lent. */
-static ssize_t lend_kernel(struct fsock_channel *ch, struct iovec *part, struct fsock_rxinfo *info, fs_ns wait)
+static ssize_t lend_buffer(struct fsock_channel *ch, struct iovec *part, struct fsock_rxinfo *info, fs_ns wait)
 {
 	struct api_buffer *buffer;
+	bool kernel;
 	ssize_t n;
 
 	if (fs_load_relaxed(&ch->n_lent) >= ch->hold_max)
@@ -55,8 +51,8 @@ static ssize_t lend_kernel(struct fsock_channel *ch, struct iovec *part, struct 
 	buffer = api_buffer_get(ch);
 	if (!buffer)
 		return -ENOMEM;
-	n = receive_kernel(ch, buffer->data, sizeof(buffer->data), false, wait);
-	describe(info, n > 0 ? (uint32_t)n : 0, true);
+	n = receive_socket(ch, buffer->data, sizeof(buffer->data), false, wait, &kernel);
+	describe(info, n > 0 ? (uint32_t)n : 0, kernel);
 	if (n <= 0) {
 		api_buffer_put(ch, buffer);
 		return n;
@@ -68,20 +64,20 @@ static ssize_t lend_kernel(struct fsock_channel *ch, struct iovec *part, struct 
 	return n;
 }
 
-static ssize_t send_kernel(struct fsock_channel *ch, const void *buf, size_t len, bool more, fs_ns wait)
+static ssize_t send_socket(struct fsock_channel *ch, const void *buf, size_t len, bool more, fs_ns wait)
 {
-	fs_ns deadline = deadline_of(wait);
+	fs_ns deadline = api_deadline(wait);
 	bool wanted = ch->wants_out;
 	size_t done = 0;
 	ssize_t n;
 
 	do {
-		n = sys_sendto(ch->fd, (const uint8_t *)buf + done, len - done,
-			       MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0), NULL, 0);
+		n = api_socket_send(ch, (const uint8_t *)buf + done, len - done,
+				    MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0));
 		if (n > 0)
 			done += (size_t)n;
 		else if (n == -EAGAIN && wait != 0)
-			n = api_wait_kernel(ch, POLLOUT, deadline);
+			n = api_socket_wait(ch, POLLOUT, deadline);
 	} while (n >= 0 && done < len);
 	ch->wants_out = done < len && (n == -EAGAIN || n == -ETIMEDOUT);
 	if (ch->wants_out != wanted)
@@ -118,16 +114,17 @@ static ssize_t recv_in_place(struct fsock_channel *ch, struct iovec *parts, unsi
 
 	describe(info, 0, false);
 	if (api_kind(ch) == API_KERNEL)
-		return lend_kernel(ch, parts, info, wait);
+		return lend_buffer(ch, parts, info, wait);
 	ret = bare_lend(ch->ctx, &ch->bare, 1, n, ch->ep->hold_max, wait, give, &to);
 	return ret > 0 ? (ssize_t)info->length : ret;
 }
 
 static ssize_t recv_copied(struct fsock_channel *ch, void *buf, size_t len, bool peek, struct fsock_rxinfo *info, fs_ns wait)
 {
-	bool kernel = api_kind(ch) == API_KERNEL;
-	ssize_t n = kernel ? receive_kernel(ch, buf, len, peek, wait) :
-			     bare_receive(ch->ctx, &ch->bare, buf, len, peek ? TCP_RECV_PEEK : 0, wait);
+	bool kernel = false;
+	ssize_t n = api_kind(ch) == API_KERNEL ?
+			    receive_socket(ch, buf, len, peek, wait, &kernel) :
+			    bare_receive(ch->ctx, &ch->bare, buf, len, peek ? TCP_RECV_PEEK : 0, wait);
 
 	if (info && n >= 0)
 		describe(info, (uint32_t)n, kernel);
@@ -159,7 +156,7 @@ static int batch_once(struct fsock_channel *ch, struct fsock_datagram *datagrams
 
 	if (api_kind(ch) != API_KERNEL)
 		return bare_lend(ch->ctx, &ch->bare, n, FSOCK_PARTS_MAX, ch->ep->hold_max, wait, give, &to);
-	got = lend_kernel(ch, datagrams->part, &datagrams->info, wait);
+	got = lend_buffer(ch, datagrams->part, &datagrams->info, wait);
 	return got > 0 ? 1 : (int)got;
 }
 
@@ -197,7 +194,7 @@ ssize_t api_stream_send(struct fsock_channel *ch, unsigned flags, const void *bu
 			const struct fsock_txinfo *info)
 {
 	fs_ns wait = api_patience(&ch->tx_timeout, flags & FSOCK_SEND_NONBLOCK);
-	bool more = flags & FSOCK_SEND_MORE, kernel;
+	bool more = flags & FSOCK_SEND_MORE, by_socket;
 	int saved = errno;
 	size_t done = 0;
 	ssize_t n;
@@ -211,12 +208,12 @@ ssize_t api_stream_send(struct fsock_channel *ch, unsigned flags, const void *bu
 	do {
 		const uint8_t *rest = (const uint8_t *)buf + done;
 
-		kernel = api_kind(ch) == API_KERNEL;
-		n = kernel ? send_kernel(ch, rest, len - done, more, wait) :
-			     bare_send(ch->ctx, &ch->bare, rest, len - done, more ? TCP_SEND_MORE : 0, wait);
+		by_socket = api_kind(ch) == API_KERNEL;
+		n = by_socket ? send_socket(ch, rest, len - done, more, wait) :
+				bare_send(ch->ctx, &ch->bare, rest, len - done, more ? TCP_SEND_MORE : 0, wait);
 		if (n > 0)
 			done += (size_t)n;
-	} while (!kernel && (n == CONTEXT_KERNEL || (done && done < len)) && api_kind(ch) == API_KERNEL);
+	} while (!by_socket && (n == CONTEXT_KERNEL || (done && done < len)) && api_kind(ch) == API_KERNEL);
 	errno = saved;
 	return done ? (ssize_t)done : n;
 }

@@ -68,7 +68,7 @@ static int get_int(const struct fsock_channel *ch, int level, int name)
 	int n = 0;
 	socklen_t len = sizeof(n);
 
-	sys_getsockopt(ch->fd, level, name, &n, &len);
+	api_socket_get(ch, level, name, &n, &len);
 	return n;
 }
 
@@ -90,8 +90,8 @@ static int get_kernel(const struct fsock_channel *ch, int option)
 		return get_int(ch, SOL_SOCKET, SO_ERROR);
 	case FSOCK_RX_QUEUED:
 	case FSOCK_TX_QUEUED:
-		sys_ioctl(ch->fd, option == FSOCK_RX_QUEUED ? SIOCINQ : SIOCOUTQ, &n);
-		return n;
+		n = api_socket_ioctl(ch, option == FSOCK_RX_QUEUED ? SIOCINQ : SIOCOUTQ);
+		return FS_MAX(n, 0);
 	default:
 		return get_int(ch, IPPROTO_TCP, TCP_USER_TIMEOUT);
 	}
@@ -264,11 +264,8 @@ static int get_bare(struct fsock_channel *ch, int option, void *value, size_t *l
 static int get_info(const struct fsock_channel *ch, void *value, size_t *len)
 {
 	socklen_t bytes = (socklen_t)FS_MIN(*len, (size_t)INT32_MAX);
-	int ret = ch->ctx && stream_is(ch->ctx, ch->fd) ?
-			  stream_get_option(ch->ctx, ch->fd, IPPROTO_TCP, TCP_INFO, value, &bytes) : CONTEXT_KERNEL;
+	int ret = api_socket_get(ch, IPPROTO_TCP, TCP_INFO, value, &bytes);
 
-	if (ret == CONTEXT_KERNEL)
-		ret = sys_getsockopt(ch->fd, IPPROTO_TCP, TCP_INFO, value, &bytes);
 	*len = bytes;
 	return ret;
 }

@@ -39,6 +39,7 @@ enum {
 	LOCAL_SPARE = 4,    /* as many as a link has */
 	LOCAL_FOUND = 32,   /* addresses and ports whose listeners are known */
 	LOCAL_GROUP = 64,   /* listeners of one address and port (SO_REUSEPORT) that are told apart */
+	LOCAL_WATCHED = 2 * LOCAL_LINKS + LOCAL_NAMES + LOCAL_COMING, /* descriptors that local_watch() adds, at most */
 	LOCAL_LEAST = 16 << 20, /* bytes of memory that must be there for one more link */
 };
 

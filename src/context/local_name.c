@@ -115,7 +115,7 @@ static bool is_among_declined(const struct context *ctx, const struct sock *s)
 
 static int verdict(struct context *ctx, const struct sock *s, int fd)
 {
-	if (!ctx->config.local || ctx->index != 0 || s->stream.alone)
+	if (!ctx->config.local || ctx->index != 0)
 		return FS_REASON_loopback;
 	if (s->stream.declined || is_among_declined(ctx, s) || s->stream.listening.defer_accept ||
 	    (s->stream.ifindex && s->stream.ifindex != LOOPBACK))

@@ -46,7 +46,7 @@ void stream_stand_alone(struct context *ctx, int fd);
 int stream_accept(struct context *ctx, int fd, struct sockaddr *name, socklen_t *len, int flags);
 
 /* The same without a descriptor where the connection is the engine's: @bare, zeroed, has it then. Else the descriptor
- * of the kernel's, non-blocking. @wait: ns, 0 = never, -1 = for ever. */
+ * of one that is the kernel's or comes over a link, non-blocking. @wait: ns, 0 = never, -1 = for ever. */
 struct bare;
 int stream_accept_bare(struct context *ctx, int fd, struct bare *bare, fs_ns wait);
 

@@ -717,7 +717,7 @@ static bool local_is_next(const struct acceptance *a, struct sock *s)
 {
 	bool others = stream_waiting(&s->stream) || kernel_due(a->ctx, s);
 
-	return stream_has_by_link(&s->stream) && !a->bare && !(s->stream.took_local && others);
+	return stream_has_by_link(&s->stream) && !(s->stream.took_local && others);
 }
 
 /* One look at both sides, which take turns while both have connections. */
@@ -773,7 +773,7 @@ static int accept_once(struct acceptance *a, bool must)
 		return CONTEXT_KERNEL;
 	a->stack = stream_listens(&s->stream) ? next_stack(a, s) : -1;
 	ret = a->stack == 0 ? accept_fast(a, s) : -EAGAIN;
-	if (a->stack < 0 && stream_has_by_link(&s->stream) && !a->bare)
+	if (a->stack < 0 && stream_has_by_link(&s->stream))
 		ret = stream_local_accept(ctx, s, a->fd, a->name, a->len, a->flags);
 	context_leave(ctx);
 	return a->stack > 0 ? accept_in_sister(a, ctx->stacks[a->stack]) : ret;

@@ -37,17 +37,29 @@ enum {
 
 /* --- beginning --- */
 
+/* Of one that the program bound to an address alone: its port was to be chosen when it connects, which is now. */
+static void set_portless(int fd, int on)
+{
+	sys_setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+}
+
 /* By the kernel, which answers for it from now on. */
 static bool bind_shadow(struct sock *s, int fd)
 {
-	union stream_name name = { .sa.sa_family = s->stream.v6 ? AF_INET6 : AF_INET };
-	socklen_t len = s->stream.v6 ? sizeof(name.in6) : sizeof(name.in);
+	bool has_address = !ip_addr_is_any(&s->stream.local);
+	union stream_name name;
+	socklen_t len = sizeof(name);
+	int ret;
 
 	if (s->stream.local_port || s->stream.local_own_port)
 		return true;
-	if (!ip_addr_is_any(&s->stream.local) || sys_bind(fd, &name, len) < 0)
-		return false;
-	if (sys_getsockname(fd, &name, &len) < 0)
+	stream_put_name(s->stream.v6, &s->stream.local, 0, &name, &len);
+	if (has_address)
+		set_portless(fd, 0);
+	ret = sys_bind(fd, &name, len);
+	if (has_address)
+		set_portless(fd, 1);
+	if (ret < 0 || sys_getsockname(fd, &name, &len) < 0)
 		return false;
 	s->stream.local_own_port = ntohs(s->stream.v6 ? name.in6.sin6_port : name.in.sin_port);
 	return true;

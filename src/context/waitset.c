@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 
 #include "context/internal.h"
+#include "context/local.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
 
@@ -24,13 +25,15 @@ static void refresh(struct context *ctx, struct waitset *w)
 		if (h->ops) /* -EEXIST is fine */
 			sys_epoll_ctl(w->fd, EPOLL_CTL_ADD, h->ops->wait_fd(h), &event);
 	}
+	if (ctx->stack->local)
+		local_watch(ctx, w->fd, 0);
 	w->ports_serial = ctx->stack->ports_serial;
 }
 
-/* The doorbell is never read: its edge is taken by asking for events. */
+/* Bells are never read: their edges are taken by asking for events. */
 static void take_edge(const struct waitset *w)
 {
-	struct epoll_event events[IP_MAX_PORTS + 4];
+	struct epoll_event events[IP_MAX_PORTS + 4 + LOCAL_WATCHED];
 
 	sys_epoll_pwait(w->fd, events, FS_ARRAY_SIZE(events), 0, NULL);
 }
@@ -88,6 +91,8 @@ void waitset_arm(struct context *ctx, struct waitset *w)
 		for (unsigned i = 0; i < ctx->n_handles; i++)
 			if (ctx->handle[i].ops)
 				ctx->handle[i].ops->arm(&ctx->handle[i]);
+		if (ctx->stack->local)
+			local_arm(ctx);
 	}
 	context_ring(ctx);
 	context_unlock(ctx);

@@ -53,9 +53,11 @@ static void case_handover(void)
 	EQUAL(info.flags, FSOCK_RX_KERNEL);
 	NEED(memcmp(text_buffer, "across", 6) == 0);
 	EQUAL(fsock_getopt(ch, FSOCK_LOCAL, &after, &len), 0);
-	NEED(memcmp(&before, &after, len) == 0);
 	EQUAL(fsock_getopt(ch, FSOCK_PEER, &name, &len), 0);
-	NEED(memcmp(&name, &peer, sizeof(name.in)) == 0);
+	if (!linked) { /* from a link it goes on at other ports */
+		NEED(memcmp(&before, &after, sizeof(before)) == 0);
+		NEED(memcmp(&name, &peer, sizeof(name.in)) == 0);
+	}
 	EQUAL(get(ch, FSOCK_NODELAY), 1);
 	EQUAL(get(ch, FSOCK_KEEPALIVE), 40);
 	EQUAL(get(ch, FSOCK_USER_TIMEOUT), 30000);
@@ -74,7 +76,7 @@ static void case_handover(void)
 	receive(bound, text_buffer, 4);
 	EQUAL(fsock_recv(bound, 0, text_buffer, 4, NULL), 0);
 	EQUAL(fsock_getopt(bound, FSOCK_LOCAL, &after, &len), 0);
-	EQUAL(ntohs(after.in.sin_port), 5153);
+	NEED(linked || ntohs(after.in.sin_port) == 5153);
 	EQUAL(fsock_close_ep(ep), 0);
 }
 

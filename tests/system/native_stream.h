@@ -22,7 +22,7 @@ struct native_case {
 /* Of native_moves.c. */
 extern const struct native_case native_moves[];
 
-extern bool fast;		       /* connections must take the fast path */
+extern bool fast, linked;	       /* connections must take the fast path, or a link */
 extern union fsock_addr local, peer;
 
 struct fsock_ep *open_ep(void);

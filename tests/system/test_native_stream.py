@@ -13,7 +13,7 @@ import termios
 
 import pytest
 
-from lab import fsock, net, proc
+from lab import fsock, links, net, proc
 
 PORT = 9100
 LATENCY = {"FSOCK_PROFILE": "latency"}
@@ -70,6 +70,26 @@ def _stepping(end, argv):
 def _bytes(process):
     """Payload that the engine of a living process put in order."""
     return sum(stack["counters"]["tcp_bytes_in"] for stack in fsock.stat(process.pid)["stacks"])
+
+
+def _over_links(pair, accelerated=True):
+    """Both ends on one host: example_stream there, and the environment of who calls it."""
+    env = {**fsock.CLEAN, **LATENCY, "FSOCK_LOCAL": "1", "FSOCK_ACCELERATE": "1" if accelerated else "0"}
+    return pair.a.popen([_example(), "127.0.0.1", PORT], env=env, cpu=proc.cpus()[1]), env
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("way", ["own", "preloaded"])
+def test_case_over_links(pair, program, way, case):
+    wrap = {"own": list, "preloaded": lambda argv: fsock.run(argv, profile="latency", local=1)}[way]
+    server, env = _over_links(pair)
+    with server:
+        assert server.wait_for("ready"), server.err
+        argv = [program("native_stream"), case, "127.0.0.1", "127.0.0.1", PORT, "link"]
+        done = pair.a.run(wrap(argv), timeout=90, cpu=proc.cpus()[0], env=env)
+        assert (done.status, done.err.splitlines()[-1:]) == (0, ["well"]), done.out + done.err
+        seen = links.counts(server.pid)
+        assert seen.accepted > 0 or case == "args", seen
 
 
 @pytest.mark.parametrize("case", CASES)
