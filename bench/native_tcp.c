@@ -3,12 +3,13 @@
  * native_tcp.c - many connections of the native interface, for what no program with descriptors holds.
  *
  *      native_tcp echo ADDRESS PORT PORTS           listen on PORT and those that follow, send back what comes
+ *      native_tcp answer ADDRESS PORT               the same for one connection, which is all it looks at
  *      native_tcp idle ADDRESS PEER PORT PORTS COUNT ASKS
  *                                                   one connection that asks and is answered ASKS times, then
  *                                                   COUNT idle ones, spread over the ports, and the same again
  *
  * A stack's memory is its memfd's. What a connection takes of it is what it grew by; the frames, which do not grow, are
- * in it before. The last line on stdout is JSON; `ready` on stderr says that echo listens.
+ * in it before. The last line on stdout is JSON; `ready` on stderr says that echo, or answer, listens.
  */
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -150,6 +151,24 @@ static int echo(const char *address, int port, int ports)
 	return 1;
 }
 
+static int answer(const char *address, int port)
+{
+	struct fsock_ep *ep = endpoint(address);
+	struct fsock_channel *listener, *ch;
+	char buf[MESSAGE];
+	int on = 1;
+	ssize_t n;
+
+	check("fsock_bind", fsock_bind(ep, FSOCK_BIND_DEFAULT, (uint16_t)port, &listener));
+	check("nodelay", fsock_setopt(listener, FSOCK_NODELAY, &on, sizeof(on)));
+	check("fsock_listen", fsock_listen(listener, 16));
+	fprintf(stderr, "ready\n");
+	check("fsock_accept", fsock_accept(listener, FSOCK_ACCEPT_DEFAULT, &ch));
+	while ((n = fsock_recv(ch, FSOCK_RECV_DEFAULT, buf, sizeof(buf), NULL)) > 0)
+		check("send", fsock_send(ch, FSOCK_SEND_DEFAULT, buf, (size_t)n, NULL));
+	return 0;
+}
+
 /* --- idle --- */
 
 static struct fsock_channel *connecting(struct fsock_ep *ep, const char *peer, int port)
@@ -262,6 +281,8 @@ int main(int argc, char **argv)
 	check("fsock_init", fsock_init(FSOCK_API_VERSION));
 	if (argc == 5 && strcmp(argv[1], "echo") == 0)
 		return echo(argv[2], atoi(argv[3]), atoi(argv[4]));
+	if (argc == 4 && strcmp(argv[1], "answer") == 0)
+		return answer(argv[2], atoi(argv[3]));
 	if (argc == 8 && strcmp(argv[1], "idle") == 0)
 		return idle(argv[2], argv[3], atoi(argv[4]), atoi(argv[5]), atol(argv[6]), atol(argv[7]));
 	fprintf(stderr, "usage: see native_tcp.c\n");

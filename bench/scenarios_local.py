@@ -13,7 +13,7 @@ import subprocess
 from lab import fsock, links, net, proc, sockperf
 from scenarios import LATENCY, POINTS, Failed, Row, median, say, spread
 from scenarios_programs import CONNECTIONS, load_nginx, load_redis, rows_of_load
-from scenarios_tcp import calls, columns_of, measure, rows_of, stream
+from scenarios_tcp import calls, columns_of, echo, measure, native_echo, rows_of, stream
 
 # The ring that is used, with the connection and by itself, and the one that is not (docs/decisions/0037).
 DESIGNS = {"connection": "conn", "count": "stream", "records": "records"}
@@ -84,18 +84,36 @@ def _cache_line():
     return {"50": _run("line", "pp", "count=200000")["p50"] / 1000}
 
 
-def local_pp(rounds, size=64):
-    """unmodified sockperf over TCP on 127.0.0.1, ping-pong, half round trip; the floor is a cache line handed over"""
-    with net.Alone("fsock-bench") as place:
-        columns = columns_of(
-            lambda spin: sockperf.ping_pong(place, size=size, spin=spin, tcp=True),
-            lambda options: sockperf.ping_pong(place, size=size, options=options, tcp=True, share=_by_bytes(place)), PROFILES)
-        columns["floor"] = _cache_line
-        seen = measure(f"local_pp {size} B", rounds, columns)
+PACE = 500000  # messages a second: beyond a million sockperf gives up
+
+
+def _half_round_trips(tool, params, kernel, fast, rounds):
+    """Rows of one tool of local_pp, by columns_of()'s @kernel and @fast."""
+    columns = columns_of(kernel, fast, PROFILES)
+    columns["floor"] = _cache_line
+    seen = measure(f"local_pp {tool}", rounds, columns)
     for point in POINTS:
         runs = {name: column for name, column in seen.items() if point in column[0]}  # the floor has one point
-        yield from rows_of("local_pp", {"size": size, "tool": "sockperf"}, "p" + point, "us", rounds, runs, point,
-                           more_is_better=False, profiles=PROFILES)
+        if runs.keys() >= PROFILES.keys():
+            yield from rows_of("local_pp", {**params, "tool": tool}, "p" + point, "us", rounds, runs, point,
+                               more_is_better=False, profiles=PROFILES)
+
+
+def local_pp(rounds, size=64):
+    """
+    ping-pong over TCP on 127.0.0.1, half a round trip; the floor is a cache line handed over: unmodified sockperf, paced,
+    a plain program that is not, and the native interface
+    """
+    with net.Alone("fsock-bench") as place:
+        def plain(spin):
+            return echo(place, spin)
+        for tool, params, kernel, fast in (
+                ("sockperf", {"size": size, "mps": PACE},
+                 lambda spin: sockperf.ping_pong(place, size=size, spin=spin, tcp=True, mps=PACE),
+                 lambda options: sockperf.ping_pong(place, size=size, options=options, tcp=True, share=_by_bytes(place), mps=PACE)),
+                ("plain_tcp", {"size": size}, plain, lambda options: echo(place, options=options, share=_by_bytes(place))),
+                ("native_tcp", {"size": size}, plain, lambda options: native_echo(place, options))):
+            yield from _half_round_trips(tool, params, kernel, fast, rounds)
 
 
 # Size and messages a call of a stream; None: blocks.

@@ -230,9 +230,10 @@ IDLE = 100000
 EACH = 15000  # idle connections of one program: descriptors are limited, and ports
 
 
-def _start(stack, side, cpu, mode, port, *more):
-    end = stack.enter_context(side.popen(_tool(mode, net.B4, port, *more), cpu=cpu, env=fsock.CLEAN))
+def _start(stack, side, cpu, mode, address, port, *more, options=None):
+    end = stack.enter_context(side.popen(_wrap(_tool(mode, address, port, *more), options), cpu=cpu, env=fsock.CLEAN))
     _started(end, f"plain_tcp {mode}")
+    return end
 
 
 @contextlib.contextmanager
@@ -242,33 +243,45 @@ def _idle(pair, count):
     with contextlib.ExitStack() as stack:
         for i, first in enumerate(range(0, count, EACH)):
             some = min(EACH, count - first)
-            _start(stack, pair.b, cpu[1], "keep", 9001 + i, some)
-            _start(stack, pair.a, cpu[0], "hold", 9001 + i, some)
+            _start(stack, pair.b, cpu[1], "keep", net.B4, 9001 + i, some)
+            _start(stack, pair.a, cpu[0], "hold", net.B4, 9001 + i, some)
         yield
 
 
-def _echo(pair, spin, count=50000):
-    """Percentiles of an echo on one connection."""
+def echo(pair, spin=False, count=50000, options=None, share=None):
+    """Percentiles of an echo on one connection. @options: as for stream(), of both ends; @share(pid): of the echo's way."""
     cpu = proc.cpus()
     how = ["spin"] if spin else []
     with contextlib.ExitStack() as stack:
-        _start(stack, pair.b, cpu[1], "echo", 9000, *how)
-        return _last(pair.a.run(_tool("ask", net.B4, 9000, count, *how), cpu=cpu[0], env=fsock.CLEAN, timeout=60),
-                     "plain_tcp ask")
+        server = _start(stack, pair.b, cpu[1], "echo", pair.b.v4, 9000, *how, options=options)
+        asked = _wrap(_tool("ask", pair.b.v4, 9000, count, *how), options)
+        said = _last(pair.a.run(asked, cpu=cpu[0], env=fsock.CLEAN, timeout=60), "plain_tcp ask")
+        row = {point: said["p" + point] for point in ("50", "99", "99.9")}
+        return {**row, "share": share(server.pid)} if share and options is not None else row
 
 
 PORTS = 128  # of the server that native connections are spread over
 
 
-def _native_conns(pair, options):
-    """One program at either end on the native interface: half round trips alone and among idle ones, bytes of each."""
+def _native(pair, options, served, asked):
+    """One program at either end on the native interface, with these words after the addresses: what the client says."""
     cpu = proc.cpus()
     env = {**fsock.CLEAN, **{"FSOCK_" + name.upper(): str(value) for name, value in options.items()}}
     tool = str(fsock.build_dir() / "bench" / "native_tcp")
-    with pair.b.popen([tool, "echo", net.B4, 9000, PORTS], cpu=cpu[1], env=env) as server:
-        _started(server, "native_tcp echo")
-        return _last(pair.a.run([tool, "idle", net.A4, net.B4, 9000, PORTS, IDLE, 50000], cpu=cpu[0], env=env, timeout=300),
-                     "native_tcp idle")
+    with pair.b.popen([tool, served[0], pair.b.v4, *served[1:]], cpu=cpu[1], env=env) as server:
+        _started(server, f"native_tcp {served[0]}")
+        done = pair.a.run([tool, "idle", pair.a.v4, pair.b.v4, *asked], cpu=cpu[0], env=env, timeout=300)
+        return _last(done, "native_tcp idle")
+
+
+def _native_conns(pair, options):
+    """Half round trips alone and among idle connections, bytes of each."""
+    return _native(pair, options, ("echo", 9000, PORTS), (9000, PORTS, IDLE, 50000))
+
+
+def native_echo(pair, options, count=50000):
+    """Percentiles of an echo on one connection of the native interface, which says itself that the kernel has it not."""
+    return {**_native(pair, options, ("answer", 9000), (9000, 1, 1, count))["alone"], "share": 1.0}
 
 
 def _native_rows(rounds):
@@ -304,10 +317,10 @@ def tcp_conns(rounds):
                 with _idle(pair, idle):
                     for column, spin in columns.items():
                         say(f"tcp_conns, round {n + 1} of {rounds}: {column}, {idle} idle")
-                        seen[column, idle].append(_echo(pair, spin))
+                        seen[column, idle].append(echo(pair, spin))
     params = {"size": 64, "tool": "plain_tcp"}
     for point in ("50", "99"):
-        cells = {key: median(r["p" + point] for r in runs) for key, runs in seen.items()}
+        cells = {key: median(r[point] for r in runs) for key, runs in seen.items()}
         for idle in (0, IDLE):
             yield Row("tcp_conns", {**params, "idle": idle}, "p" + point, "us", n=rounds,
                       **{column: cells[column, idle] for column in columns})

@@ -35,18 +35,20 @@ def parse(out):
 
 
 def ping_pong(pair, seconds=1, size=64, spin=False, options=None, family="v4", port=11111,
-              tcp=False, share=None):
+              tcp=False, share=None, mps=None):
     """
     One race: server in pair.b, client in pair.a, each on its own processor. @options None means
     kernel sockets, else they go to `fsock run` at both ends. The row's 'share' is the part of the
     server's traffic that took the fast path, from fsock's own counters; @share(pid) says it of the living server instead.
+    @mps: messages a second at most. Beyond a million sockperf gives up, having no numbers for them.
     """
     cpu = proc.cpus()
     address = pair.b.address(family)
     common = ["-i", address, "-p", str(port)] + (["--nonblocked"] if spin else [])
     common += ["--tcp"] if tcp else []
     server = _wrap(["sockperf", "sr", *common], options)
-    client = _wrap(["sockperf", "pp", *common, "-t", str(seconds), "-m", str(size)], options)
+    client = _wrap(["sockperf", "pp", *common, "-t", str(seconds), "-m", str(size),
+                    *(["--mps", str(mps)] if mps else [])], options)
     with pair.b.popen(server, cpu=cpu[1], env=fsock.CLEAN) as sr:
         if not sr.wait_for("to block on socket", 10) and not sr.wait_for("using ", 1):
             raise Failed("the sockperf server did not start: " + (sr.err or sr.out)[-300:])

@@ -166,10 +166,13 @@ fs_ns api_deadline(fs_ns wait);
 /* Wait for @events of it until then. 0: look again; -ETIMEDOUT, -EINTR. */
 int api_socket_wait(const struct fsock_channel *ch, short events, fs_ns deadline);
 
-/* As the system calls of these names, with -errno. *@kernel: the bytes did not come over a link. */
+/* As recv(2) and send(2). Over a link they wait for @wait ns, -1 = for ever, 0 = not, and say -ETIMEDOUT in the end; else,
+ * with -EAGAIN or what there was room for, the caller may wait. *@kernel: it is not a link. */
+ssize_t api_socket_recv(const struct fsock_channel *ch, void *buf, size_t len, int flags, fs_ns wait, bool *kernel);
+ssize_t api_socket_send(const struct fsock_channel *ch, const void *buf, size_t len, int flags, fs_ns wait);
+
+/* As the system calls of these names, with -errno. */
 int api_socket_connect(const struct fsock_channel *ch, const struct sockaddr *peer, socklen_t len);
-ssize_t api_socket_recv(const struct fsock_channel *ch, void *buf, size_t len, int flags, bool *kernel);
-ssize_t api_socket_send(const struct fsock_channel *ch, const void *buf, size_t len, int flags);
 int api_socket_shutdown(const struct fsock_channel *ch, int how);
 int api_socket_name(const struct fsock_channel *ch, bool peer, union fsock_addr *name);
 int api_socket_get(const struct fsock_channel *ch, int level, int name, void *value, socklen_t *len);

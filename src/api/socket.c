@@ -3,7 +3,8 @@
  * socket.c - calls on the socket of a channel that has one, API_KERNEL or API_LISTENER.
  *
  * It is the kernel's, unless a link to another program of this host carries it (the option `local`): then the context
- * has the answer (context/stream.h). Either way it does not block, and who waits for it waits here.
+ * has the answer (context/stream.h). Either way it does not block. Bytes over a link the context waits for, for all else
+ * who waits waits here.
  */
 #include <errno.h>
 
@@ -50,23 +51,27 @@ int api_socket_connect(const struct fsock_channel *ch, const struct sockaddr *pe
 	return ret;
 }
 
-ssize_t api_socket_recv(const struct fsock_channel *ch, void *buf, size_t len, int flags, bool *kernel)
+ssize_t api_socket_recv(const struct fsock_channel *ch, void *buf, size_t len, int flags, fs_ns wait, bool *kernel)
 {
 	struct iovec iov = { .iov_base = buf, .iov_len = len };
 	struct datagram d = { .iov = &iov, .n_iov = 1, .flags = flags };
-	ssize_t n = ch->ctx ? stream_receive(ch->ctx, ch->fd, &d) : CONTEXT_KERNEL;
+	ssize_t n = ch->ctx ? stream_receive_within(ch->ctx, ch->fd, &d, wait) : CONTEXT_KERNEL;
 
 	*kernel = n == CONTEXT_KERNEL;
-	return *kernel ? sys_recvfrom(ch->fd, buf, len, flags, NULL, NULL) : n;
+	if (*kernel)
+		return sys_recvfrom(ch->fd, buf, len, flags | MSG_DONTWAIT, NULL, NULL);
+	return n == -EAGAIN && wait != 0 ? -ETIMEDOUT : n;
 }
 
-ssize_t api_socket_send(const struct fsock_channel *ch, const void *buf, size_t len, int flags)
+ssize_t api_socket_send(const struct fsock_channel *ch, const void *buf, size_t len, int flags, fs_ns wait)
 {
 	struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
 	struct datagram d = { .iov = &iov, .n_iov = 1, .flags = flags };
-	ssize_t n = ch->ctx ? stream_send(ch->ctx, ch->fd, &d) : CONTEXT_KERNEL;
+	ssize_t n = ch->ctx ? stream_send_within(ch->ctx, ch->fd, &d, wait) : CONTEXT_KERNEL;
 
-	return n == CONTEXT_KERNEL ? sys_sendto(ch->fd, buf, len, flags, NULL, 0) : n;
+	if (n == CONTEXT_KERNEL)
+		return sys_sendto(ch->fd, buf, len, flags | MSG_DONTWAIT, NULL, 0);
+	return n == -EAGAIN && wait != 0 ? -ETIMEDOUT : n;
 }
 
 int api_socket_shutdown(const struct fsock_channel *ch, int how)

@@ -25,13 +25,14 @@ static int not_connected(const struct fsock_channel *ch)
 
 static ssize_t receive_socket(const struct fsock_channel *ch, void *buf, size_t len, bool peek, fs_ns wait, bool *kernel)
 {
-	fs_ns deadline = api_deadline(wait);
+	fs_ns deadline = 0; /* to read the clock takes as long as a message over a link */
 	ssize_t n;
 
 	*kernel = true;
 	if (len == 0)
 		return 0;
-	while ((n = api_socket_recv(ch, buf, len, MSG_DONTWAIT | (peek ? MSG_PEEK : 0), kernel)) == -EAGAIN && wait != 0) {
+	while ((n = api_socket_recv(ch, buf, len, peek ? MSG_PEEK : 0, wait, kernel)) == -EAGAIN && wait != 0) {
+		deadline = deadline ? deadline : api_deadline(wait);
 		n = api_socket_wait(ch, POLLIN, deadline);
 		if (n < 0)
 			break;
@@ -66,18 +67,20 @@ static ssize_t lend_buffer(struct fsock_channel *ch, struct iovec *part, struct 
 
 static ssize_t send_socket(struct fsock_channel *ch, const void *buf, size_t len, bool more, fs_ns wait)
 {
-	fs_ns deadline = api_deadline(wait);
+	fs_ns deadline = 0;
 	bool wanted = ch->wants_out;
 	size_t done = 0;
 	ssize_t n;
 
 	do {
 		n = api_socket_send(ch, (const uint8_t *)buf + done, len - done,
-				    MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+				    MSG_NOSIGNAL | (more ? MSG_MORE : 0), wait);
 		if (n > 0)
 			done += (size_t)n;
-		else if (n == -EAGAIN && wait != 0)
+		if (n == -EAGAIN && wait != 0) {
+			deadline = deadline ? deadline : api_deadline(wait);
 			n = api_socket_wait(ch, POLLOUT, deadline);
+		}
 	} while (n >= 0 && done < len);
 	ch->wants_out = done < len && (n == -EAGAIN || n == -ETIMEDOUT);
 	if (ch->wants_out != wanted)

@@ -134,11 +134,20 @@ struct receipt {
 	int fd;
 	struct datagram *d;
 	size_t total, done;
-	fs_ns limit;	/* SO_RCVTIMEO */
+	fs_ns limit;	/* SO_RCVTIMEO; 0 = none */
 	bool may_wait;
+	bool is_told;	/* by the caller, whatever the socket is set to: limit and may_wait */
 	int left;	/* TCP_INQ: bytes still to read when it ended; -1 = nobody asked */
 	fs_ns stamp;	/* when the last segment came that was read from; 0 = unknown, or nobody asked */
 };
+
+static void note_patience(struct receipt *r, const struct sock *s)
+{
+	if (r->is_told)
+		return;
+	r->limit = s->rcvtimeo;
+	r->may_wait = !s->nonblock && !(r->d->flags & MSG_DONTWAIT);
+}
 
 static uint32_t recv_flags(const struct sock *s, int flags)
 {
@@ -252,8 +261,7 @@ static ssize_t receive_local(struct receipt *r, struct sock *s)
 	ssize_t ret = -EAGAIN;
 	bool over;
 
-	r->limit = s->rcvtimeo;
-	r->may_wait = !s->nonblock && !(r->d->flags & MSG_DONTWAIT);
+	note_patience(r, s);
 	over = take_local(r, s, &ret);
 	if (!over) {
 		context_poll(ctx);
@@ -296,8 +304,7 @@ static ssize_t receive_once(struct receipt *r)
 		context_leave(ctx);
 		return ret;
 	}
-	r->limit = s->rcvtimeo;
-	r->may_wait = !s->nonblock && !(r->d->flags & MSG_DONTWAIT);
+	note_patience(r, s);
 	waiting = segments_waiting(ctx);
 	do
 		over = take(r, s, &ret);
@@ -314,32 +321,45 @@ static ssize_t receive_once(struct receipt *r)
 	return over ? ret : -EAGAIN;
 }
 
-ssize_t stream_receive(struct context *ctx, int fd, struct datagram *d)
+static ssize_t receive(struct receipt *r)
 {
-	struct receipt r = { .ctx = ctx, .fd = fd, .d = d, .left = -1 };
+	struct datagram *d = r->d;
 	BLOCKER(b);
-	ssize_t n;
+	ssize_t n = datagram_check_iov(d, &r->total);
 
-	if (!stream_is(ctx, fd))
-		return CONTEXT_KERNEL;
-	if (d->flags & MSG_ERRQUEUE)
-		return stream_receive_error(ctx, fd, d);
-	n = datagram_check_iov(d, &r.total);
 	if (n < 0)
 		return n;
-	while ((n = receive_once(&r)) == -EAGAIN && r.may_wait) {
-		n = stream_pause_for(ctx, fd, &b, r.limit, POLLIN);
+	while ((n = receive_once(r)) == -EAGAIN && r->may_wait) {
+		n = stream_pause_for(r->ctx, r->fd, &b, r->limit, POLLIN);
 		if (n < 0)
 			break;
 	}
-	if (n < 0 && r.done)
-		n = (ssize_t)r.done;
+	if (n < 0 && r->done)
+		n = (ssize_t)r->done;
 	if (n >= 0) {
 		d->name_len = 0;
 		d->msg_flags = d->flags & (MSG_OOB | MSG_CMSG_CLOEXEC);
-		stream_put_control(ctx, fd, r.left, r.stamp, d);
+		stream_put_control(r->ctx, r->fd, r->left, r->stamp, d);
 	}
 	return n;
+}
+
+ssize_t stream_receive(struct context *ctx, int fd, struct datagram *d)
+{
+	struct receipt r = { .ctx = ctx, .fd = fd, .d = d, .left = -1 };
+
+	if (!stream_is(ctx, fd))
+		return CONTEXT_KERNEL;
+	return d->flags & MSG_ERRQUEUE ? stream_receive_error(ctx, fd, d) : receive(&r);
+}
+
+ssize_t stream_receive_within(struct context *ctx, int fd, struct datagram *d, fs_ns wait)
+{
+	struct receipt r = {
+		.ctx = ctx, .fd = fd, .d = d, .left = -1, .is_told = true, .may_wait = wait != 0, .limit = FS_MAX(wait, 0)
+	};
+
+	return stream_is(ctx, fd) ? receive(&r) : CONTEXT_KERNEL;
 }
 
 /* --- sending --- */
@@ -350,11 +370,20 @@ struct dispatch {
 	int fd;
 	const struct datagram *d;
 	size_t total, done;
-	fs_ns limit;	/* SO_SNDTIMEO */
+	fs_ns limit;	/* SO_SNDTIMEO; 0 = none */
 	bool may_wait;
+	bool is_told;	/* as in struct receipt */
 	bool counted;	/* as a call of its turn */
 	bool more;	/* others of the turn will follow */
 };
+
+static void note_room_patience(struct dispatch *t, const struct sock *s)
+{
+	if (t->is_told)
+		return;
+	t->limit = s->stream.sndtimeo;
+	t->may_wait = !s->nonblock && !(t->d->flags & MSG_DONTWAIT);
+}
 
 static uint32_t send_flags(const struct dispatch *t)
 {
@@ -424,8 +453,7 @@ static ssize_t send_local(struct dispatch *t, struct sock *s)
 		context_leave(ctx);
 		return ret;
 	}
-	t->limit = s->stream.sndtimeo;
-	t->may_wait = !s->nonblock && !(t->d->flags & MSG_DONTWAIT);
+	note_room_patience(t, s);
 	local_heed(ctx, s->stream.local_conn->link);
 	ret = give_local(t, s);
 	if (ret == -EAGAIN) {
@@ -474,8 +502,7 @@ static ssize_t send_once(struct dispatch *t)
 			return ret;
 		}
 	}
-	t->limit = s->stream.sndtimeo;
-	t->may_wait = !s->nonblock && !(t->d->flags & MSG_DONTWAIT);
+	note_room_patience(t, s);
 	/* What the program keeps back itself waits for its next call, and so does what lies before it for the turn's
 	 * end. */
 	t->more = !t->counted && turn_says(ctx, HABIT_DATA, s) && !(t->d->flags & MSG_MORE);
@@ -502,30 +529,42 @@ static void raise_pipe(int flags)
 		sys_tgkill(sys_getpid(), sys_gettid(), SIGPIPE);
 }
 
-ssize_t stream_send(struct context *ctx, int fd, const struct datagram *d)
+static ssize_t dispatch(struct dispatch *t)
 {
-	struct dispatch t = { .ctx = ctx, .fd = fd, .d = d };
 	BLOCKER(b);
-	ssize_t n;
+	ssize_t n = datagram_check_iov(t->d, &t->total);
 
-	if (!stream_is(ctx, fd))
-		return CONTEXT_KERNEL;
-	n = datagram_check_iov(d, &t.total);
-	if (n == 0 && __builtin_expect(d->control != NULL, 0))
-		n = stream_check_control(ctx, fd, d);
+	if (n == 0 && __builtin_expect(t->d->control != NULL, 0))
+		n = stream_check_control(t->ctx, t->fd, t->d);
 	if (n < 0)
 		return n;
-	while ((n = send_once(&t)) == -EAGAIN && t.may_wait) {
-		n = stream_pause_for(ctx, fd, &b, t.limit, POLLOUT);
+	while ((n = send_once(t)) == -EAGAIN && t->may_wait) {
+		n = stream_pause_for(t->ctx, t->fd, &b, t->limit, POLLOUT);
 		if (n < 0)
 			break;
 	}
 	blocker_end(&b); /* before the signal */
-	if (n < 0 && t.done)
-		return (ssize_t)t.done;
+	if (n < 0 && t->done)
+		return (ssize_t)t->done;
 	if (n == -EPIPE)
-		raise_pipe(d->flags);
+		raise_pipe(t->d->flags);
 	return n;
+}
+
+ssize_t stream_send(struct context *ctx, int fd, const struct datagram *d)
+{
+	struct dispatch t = { .ctx = ctx, .fd = fd, .d = d };
+
+	return stream_is(ctx, fd) ? dispatch(&t) : CONTEXT_KERNEL;
+}
+
+ssize_t stream_send_within(struct context *ctx, int fd, const struct datagram *d, fs_ns wait)
+{
+	struct dispatch t = {
+		.ctx = ctx, .fd = fd, .d = d, .is_told = true, .may_wait = wait != 0, .limit = FS_MAX(wait, 0)
+	};
+
+	return stream_is(ctx, fd) ? dispatch(&t) : CONTEXT_KERNEL;
 }
 
 /* --- MSG_ZEROCOPY: the bytes were copied, so every send is complete at once --- */

@@ -54,6 +54,10 @@ int stream_accept_bare(struct context *ctx, int fd, struct bare *bare, fs_ns wai
 ssize_t stream_send(struct context *ctx, int fd, const struct datagram *d);
 ssize_t stream_receive(struct context *ctx, int fd, struct datagram *d);
 
+/* The same, which wait as long as @wait says whatever the socket is set to: ns, 0 = not, -1 = for ever. */
+ssize_t stream_send_within(struct context *ctx, int fd, const struct datagram *d, fs_ns wait);
+ssize_t stream_receive_within(struct context *ctx, int fd, struct datagram *d, fs_ns wait);
+
 /*
  * sendfile(2) from @file into @fd. @offset: read from there on and moved, NULL = the file's own position. The file is
  * the program's and ordinary, or libc's call has the error.
