@@ -15,10 +15,13 @@ import time
 
 import pytest
 
+from ends import MIB, body, digest_of
+from ends import tmp_path  # noqa: F401 (a fixture)
 from lab import fsock, net, proc
 from test_faults import PROGRAMS, PYTHON
 from test_tcp_faults import GUARD, PORT
 from test_tcp_workers import ask, workers
+from test_web_programs import HAPROXY
 from test_xdp import inside
 
 QUEUES = 4
@@ -331,6 +334,50 @@ def test_a_worker_that_is_killed_as_it_sends(pair, queue):
             assert int(ask(connect(pair, number % QUEUES))) != int(killed.out)
         assert sum(counted(running, "lock_inherited")) > 0 and counted(running, "lock_recovered") == [0, 0]
         assert "error" not in running.out
+
+
+@contextlib.contextmanager
+def unmodified(pair, argv, port):
+    """A server of several threads under fsock; both stacks carried of its connections, and the kernel none."""
+    options = {"stacks": STACKS, "xdp_mode": "native", "profile": "latency"}
+    with pair.b.popen(fsock.run(argv, **options), cpu=proc.cpus()[1], env=fsock.CLEAN) as running:
+        assert proc.until(lambda: f":{port} " in pair.b.run(["ss", "-Hltn"]).out or not running.alive(), 20), running.err
+        yield running
+        assert min(counted(running, "tcp_segments_in")) > 0, counted(running, "tcp_segments_in")
+        kernel = sum(sock["rx_kernel"] + sock["tx_kernel"] for one in stacks(running) for sock in one["sockets"])
+        assert kernel == 0, stacks(running)
+
+
+def test_memcached(pair, tmp_path):
+    """Four threads, each with its epoll set, over two stacks; every value is looked at."""
+    want = body(tmp_path / "value", MIB - 1000)
+    with unmodified(pair, ["memcached", "-u", "root", "-l", net.B4, "-t", 4], 11211):
+        for words in (["memccp", tmp_path / "value"], ["memccat", f"--file={tmp_path}/got", "value"]):
+            done = pair.a.run([words[0], f"--servers={net.B4}", *words[1:]])
+            assert done.status == 0, done.err
+        assert digest_of(tmp_path / "got") == want
+        load = pair.a.run(["memcaslap", "-s", f"{net.B4}:11211", "-T", 2, "-c", 16, "-x", 10000, "-v", 1], timeout=120)
+    assert load.status == 0, load.err
+    for what in ("get_misses", "verify_misses", "verify_failed"):
+        assert f"{what}: 0\n" in load.out, load.out
+
+
+def test_haproxy(pair, tmp_path):
+    """Two threads that accept, and connect to a server at the other end; by HTTP, and by bytes that they splice."""
+    (tmp_path / "files").mkdir()
+    want = body(tmp_path / "files" / "a", 4 * MIB)
+    config = tmp_path / "config"
+    config.write_text(HAPROXY.format(a=net.A4, b=net.B4))
+    origin = [PYTHON, "-m", "http.server", "-p", "HTTP/1.1", "-b", net.A4, "-d", tmp_path / "files", "8081"]
+    with pair.a.popen(origin) as running:
+        assert proc.until(lambda: ":8081 " in pair.a.run(["ss", "-Hltn"]).out or not running.alive()), running.err
+        with unmodified(pair, ["haproxy", "-f", config, "-db"], 8090):
+            for port in (8080, 8090):
+                got = [tmp_path / f"{port}-{n}" for n in range(8)]
+                words = [word for path in got for word in ("-o", path, f"http://{net.B4}:{port}/a")]
+                done = pair.a.run(["curl", "-sS", "-f", "--parallel", "--parallel-immediate", *words], timeout=120)
+                assert done.status == 0, done.err
+                assert [digest_of(path) for path in got] == [want] * len(got)
 
 
 @pytest.mark.alone
