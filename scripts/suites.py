@@ -4,8 +4,9 @@ suites - the test suites that others wrote for their programs, run on kernel soc
 fsock: each of their tests comes to the same outcome as on the kernel.
 
 Every function yields (name, good, note) of a column that is compared. Where a suite talks to itself over the loopback,
-which fsock leaves to the kernel, or over Unix sockets, the library has to be no trouble and carries nothing. The suites of
-redis and memcached can also be told where their server is: then it is in another namespace, and what passes is carried.
+TCP between what is under fsock takes links (the option `local`); the kernel has the rest, and Unix sockets: there the library
+has to be no trouble. The suites of redis and memcached can also be told where their server is: then it is in another
+namespace, and what passes is carried by the interface.
 """
 import collections
 import contextlib
@@ -23,7 +24,7 @@ from lab import fsock, net, proc
 PYTHON = "/usr/bin/python3"
 COLUMNS = {"kernel": (lambda argv: argv, {}),
            "off": (fsock.run, {"FSOCK_ACCELERATE": "0"}),
-           "accelerated": (lambda argv: fsock.run(argv, profile="latency"), {})}
+           "accelerated": (lambda argv: fsock.run(argv, profile="latency", local=1), {})}
 WITH_AND_WITHOUT = ("kernel", "accelerated")
 PORT = 7000
 LEFT_OUT = {"the script": "skipped"}  # outcomes of one that says that it does not fit here
@@ -71,9 +72,11 @@ def by_name(outcomes):
     return {name: " and ".join(sorted(came)) for name, came in found.items()}
 
 
-def run_in(column, argv, timeout, **options):
-    """Run @argv in a namespace of its own, by the column's way: proc.Result."""
+def run_in(column, argv, timeout, report=None, **options):
+    """Run @argv in a namespace of its own, by the column's way: proc.Result. @report: an fsock.Report that it fills."""
     wrap, env = COLUMNS[column]
+    if report:
+        env, options = {**env, **report.env}, {**options, "fds": (report.fd,)}
     with net.Pair() as pair:
         return pair.a.run(wrap(argv), timeout=timeout, env={**fsock.CLEAN, **env}, **options)
 
@@ -83,7 +86,11 @@ def run_in(column, argv, timeout, **options):
 PYTHON_MODULES = ("test_socket", "test_asyncore", "test_socketserver", "test_selectors", "test_epoll", "test_poll",
                   "test_select", "test_subprocess", "test_signal", "test_eintr", "test_asyncio", "test_ssl",
                   "test_ftplib", "test_httpservers", "test_smtplib", "test_os", "test_threading",
-                  "test_multiprocessing_fork", "test_multiprocessing_spawn", "test_multiprocessing_forkserver")
+                  "test_multiprocessing_fork", "test_multiprocessing_spawn", "test_multiprocessing_forkserver",
+                  "test_multiprocessing_main_handling")
+# Whose tests connect over the loopback: links have to carry some of that.
+PYTHON_TALKS = ("test_socket", "test_asyncore", "test_socketserver", "test_asyncio", "test_ssl", "test_ftplib",
+                "test_httpservers", "test_smtplib", "test_multiprocessing_fork")
 PYTHON_FAILED = re.compile(r"^(?:FAIL|ERROR): \S+ \(([\w.]+)\)", re.M)
 
 
@@ -94,11 +101,11 @@ def python_outcome(case):
 
 
 def python_module(module, column):
-    with tempfile.TemporaryDirectory(prefix="fsock-python-") as folder:
+    with tempfile.TemporaryDirectory(prefix="fsock-python-") as folder, contextlib.closing(fsock.Report()) as report:
         path = pathlib.Path(folder, "outcomes")
         # VSOCK needs a hypervisor on the other side and waits for ever without.
         done = run_in(column, [PYTHON, "-m", "test", "-v", "-u", "network", "-i", "*VSOCK*", "--junit-xml", path, module],
-                      1200)
+                      1200, report)
         said = done.out + done.err
         outcomes = {}
         if path.exists():
@@ -107,6 +114,8 @@ def python_module(module, column):
         # The file knows nothing of parts of tests, and of what is made ready for a class.
         outcomes.update((name, "failed") for name in PYTHON_FAILED.findall(said))
         outcomes["the run"] = f"ended with {done.status}"
+        if column == "accelerated" and module in PYTHON_TALKS and not any(sock["accelerated"] for sock in report.sockets()):
+            outcomes["the run"] += ", nothing by links"
         return outcomes, said
 
 
