@@ -550,20 +550,27 @@ def short_clients(rounds):
                   n=rounds * 8, spread=spread(seen["fsock"])).finish(more_is_better=False)
 
 
+@contextlib.contextmanager
+def idle_steering(pair):
+    """A program at either end of the link that has steering there, and does nothing."""
+    hold = str(fsock.build_dir() / "bench" / "plain_udp")
+    with pair.a.popen(fsock.run([hold, "hold", net.A4, 5001]), env=fsock.CLEAN) as a, \
+            pair.b.popen(fsock.run([hold, "hold", net.B4, 5001]), env=fsock.CLEAN) as b:
+        for side in (a, b):
+            side.wait_for("ready", 5)
+            if not fsock.accelerated(side.pid):
+                raise Failed("no steering stands: " + side.err)
+        yield
+
+
 def bystander(rounds):
     """kernel to kernel: alone, and beside idle steering on both ends of the link"""
     seen = {"alone": [], "beside": []}
     with net.Pair("fsock-bench") as pair:
-        hold = str(fsock.build_dir() / "bench" / "plain_udp")
         for n in range(rounds):
             say(f"bystander, round {n + 1} of {rounds}")
             seen["alone"].append({**sockperf.ping_pong(pair, spin=True), **throughput(pair, 64)})
-            with pair.a.popen(fsock.run([hold, "hold", net.A4, 5001]), env=fsock.CLEAN) as a, \
-                    pair.b.popen(fsock.run([hold, "hold", net.B4, 5001]), env=fsock.CLEAN) as b:
-                for side in (a, b):
-                    side.wait_for("ready", 5)
-                    if not fsock.accelerated(side.pid):
-                        raise Failed("no steering stands: " + side.err)
+            with idle_steering(pair):
                 seen["beside"].append({**sockperf.ping_pong(pair, spin=True), **throughput(pair, 64)})
     for metric, key, unit, more in (("p50", "50", "us", False), ("p99.9", "99.9", "us", False),
                                     ("received", "rate", "msg/s", True)):

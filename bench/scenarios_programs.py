@@ -15,7 +15,8 @@ import signal
 import tempfile
 
 from lab import fsock, net, nginx as nginx_in, postgres, proc
-from scenarios import DEFAULT, LATENCY, Failed, Row, median, say, spread
+from scenarios import DEFAULT, LATENCY, Failed, Row, idle_steering, median, say, spread
+from scenarios_tcp import stream
 
 # The load connects more than once; a client of one connection would stay with the kernel in the default profile.
 PROFILES = {"latency": LATENCY, "default": {**DEFAULT, "client_connects": 1}}
@@ -169,15 +170,44 @@ def _wrk(out):
     return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
 
 
+def _best(rows, **params):
+    """Of the rows of several settings one for each profile: the better setting on fsock beside the kernel's better one."""
+    for profile in PROFILES:
+        of = [row for row in rows if row.params["profile"] == profile]
+        best = max(of, key=lambda row: row.fsock)
+        yield Row(best.scenario, {**params, "profile": profile}, best.metric, best.unit, n=best.n, fsock=best.fsock,
+                  spread=best.spread, share=best.share,
+                  kernel_block=max(row.kernel_block for row in of)).finish(more_is_better=True)
+
+
 def nginx(rounds):
     """wrk with fifty connections: a small file by keep-alive and by a connection each, and 64 KiB"""
     with net.Pair("fsock-bench") as pair:
-        for scenario, params, run in (
-                ("nginx_ka", {"size": 612}, load_nginx(612)),
-                ("nginx_close", {"size": 612}, load_nginx(612, header=("-H", "Connection: close"))),
-                ("nginx_64k", {"size": 65536, "sendfile": "on"}, load_nginx(65536)),
-                ("nginx_64k", {"size": 65536, "sendfile": "off"}, load_nginx(65536, "off"))):
-            yield from rows_of_load(scenario, params, "requests/s", rounds, lambda o, run=run: run(pair, o))
+        def rows(scenario, params, run):
+            return rows_of_load(scenario, params, "requests/s", rounds, lambda options: run(pair, options))
+        yield from rows("nginx_ka", {"size": 612}, load_nginx(612))
+        yield from rows("nginx_close", {"size": 612}, load_nginx(612, header=("-H", "Connection: close")))
+        large = [row for sendfile in ("on", "off")
+                 for row in rows("nginx_64k", {"size": 65536, "sendfile": sendfile}, load_nginx(65536, sendfile))]
+        yield from large
+        yield from _best(large, size=65536, sendfile="the better")
+
+
+def bystander_tcp(rounds):
+    """the kernel's TCP, a stream and nginx: alone, and beside idle steering on both ends of the link"""
+    loads = {("stream", "Gbit/s"): lambda pair: stream(pair)["rate"],
+             ("nginx kept 612 B", "requests/s"): lambda pair, run=load_nginx(612): run(pair, None)["rate"],
+             ("nginx kept 64 KiB", "requests/s"): lambda pair, run=load_nginx(65536, "off"): run(pair, None)["rate"]}
+    with net.Pair("fsock-bench") as pair:
+        for (name, unit), run in loads.items():
+            alone, beside = [], []
+            for n in range(rounds):
+                say(f"bystander_tcp {name}, round {n + 1} of {rounds}")
+                alone.append(run(pair))
+                with idle_steering(pair):
+                    beside.append(run(pair))
+            yield Row("bystander_tcp", {"load": name, "fsock": "kernel beside idle steering"}, "rate", unit, n=rounds,
+                      kernel_block=median(alone), fsock=median(beside), spread=spread(beside)).finish(more_is_better=True)
 
 
 # --- a database -------------------------------------------------------------------------------
@@ -256,4 +286,4 @@ def fork(rounds):
               kernel_block=median(r["us"] for r in seen["kernel"])).finish(more_is_better=False)
 
 
-ALL = {job.__name__: job for job in (redis, memcached, stacks, nginx, pgbench, fork)}
+ALL = {job.__name__: job for job in (redis, memcached, stacks, nginx, pgbench, fork, bystander_tcp)}
