@@ -26,7 +26,8 @@ RUNS = {
 }
 
 
-def _run(kind, *words):
+def run_ring(kind, *words):
+    """What local_ring says of @kind with @words, on two processors."""
     tool = fsock.build_dir() / "bench" / "local_ring"
     argv = [str(tool), kind, *words, "cpu=" + ",".join(map(str, proc.cpus()[:2]))]
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
@@ -42,10 +43,10 @@ def local_ring(rounds):
     lines = []
     for n in range(rounds):
         say(f"local_ring, round {n + 1} of {rounds}")
-        lines.append(_run("line", "pp", "count=200000")["p50"])
+        lines.append(run_ring("line", "pp", "count=200000")["p50"])
         for (name, design), values in seen.items():
             _, _, key, words, _ = RUNS[name]
-            values.append(_run(DESIGNS[design], *words)[key])
+            values.append(run_ring(DESIGNS[design], *words)[key])
     for (name, design), values in seen.items():
         metric, unit, key, words, more_is_better = RUNS[name]
         if key == "per_second":
@@ -60,7 +61,7 @@ def local_link(rounds):
     values = []
     for n in range(rounds):
         say(f"local_link, round {n + 1} of {rounds}")
-        values.append(_run("conn", "connect", "count=500000")["per_second"] / 1e6)
+        values.append(run_ring("conn", "connect", "count=500000")["per_second"] / 1e6)
     yield Row("local_link", {}, "rate", "M conn/s", fsock=median(values), n=rounds, spread=spread(values)).finish(True)
 
 
@@ -81,7 +82,7 @@ def _by_connections(place):
 
 def _cache_line():
     """A cache line to and fro, half of it, microseconds."""
-    return {"50": _run("line", "pp", "count=200000")["p50"] / 1000}
+    return {"50": run_ring("line", "pp", "count=200000")["p50"] / 1000}
 
 
 PACE = 500000  # messages a second: beyond a million sockperf gives up

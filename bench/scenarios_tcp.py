@@ -25,11 +25,12 @@ def _tool(*words):
     return [str(fsock.build_dir() / "bench" / "plain_tcp"), *map(str, words)]
 
 
-def _wrap(argv, options):
+def wrap(argv, options):
+    """@argv on kernel sockets, None, or with @options under fsock."""
     return argv if options is None else fsock.run(argv, **options)
 
 
-def _last(done, what):
+def last_of(done, what):
     """The JSON that a program ended with, or is at."""
     try:
         return json.loads(done.out.strip().splitlines()[-1])
@@ -37,7 +38,8 @@ def _last(done, what):
         raise Failed(f"{what}: {done.err.strip()[-300:]}") from None
 
 
-def _started(process, what, text="ready", timeout=60):
+def started(process, what, text="ready", timeout=60):
+    """Wait until the program has said @text."""
     if not process.wait_for(text, timeout):
         raise Failed(f"{what}: " + process.err.strip()[-300:])
 
@@ -136,13 +138,13 @@ def stream(pair, sender=None, receiver=None, seconds=2, words=(), share=None):
             return {"cpu": cpu[i], "env": {**fsock.CLEAN, **reports[i].env}, "fds": (reports[i].fd,)}
         soft = _softirq_seconds()
         sink = _tool("sink", pair.b.v4, 5001, *(["stay"] if share else []))
-        end = stack.enter_context(pair.b.popen(_wrap(sink, receiver), **more(1)))
-        _started(end, "plain_tcp sink")
-        sent = _last(pair.a.run(_wrap(_tool("pour", pair.b.v4, 5001, seconds, *words), sender), timeout=seconds + 30, **more(0)),
+        end = stack.enter_context(pair.b.popen(wrap(sink, receiver), **more(1)))
+        started(end, "plain_tcp sink")
+        sent = last_of(pair.a.run(wrap(_tool("pour", pair.b.v4, 5001, seconds, *words), sender), timeout=seconds + 30, **more(0)),
                      "plain_tcp pour")
         if share:
-            _started(end, "plain_tcp sink", "done", 30)
-        got = _last(end if share else end.finish(30), "plain_tcp sink")
+            started(end, "plain_tcp sink", "done", 30)
+        got = last_of(end if share else end.finish(30), "plain_tcp sink")
         soft = _softirq_seconds() - soft
         if got["bytes"] != sent["bytes"]:
             raise Failed(f"{sent['bytes']} bytes were sent, {got['bytes']} arrived")
@@ -202,12 +204,12 @@ def calls(pair, parallel, spin=False, options=None, seconds=2, empty=False, shar
     """
     cpu = proc.cpus()
     how = (["empty"] if empty else []) + (["spin"] if spin else [])
-    with pair.b.popen(_wrap(_tool("serve", pair.b.v4, 5002, *how), options), cpu=cpu[1], env=fsock.CLEAN) as server:
-        _started(server, "plain_tcp serve")
-        with pair.a.popen(_wrap(_tool("call", pair.b.v4, 5002, seconds, parallel, *how), options), cpu=cpu[0],
+    with pair.b.popen(wrap(_tool("serve", pair.b.v4, 5002, *how), options), cpu=cpu[1], env=fsock.CLEAN) as server:
+        started(server, "plain_tcp serve")
+        with pair.a.popen(wrap(_tool("call", pair.b.v4, 5002, seconds, parallel, *how), options), cpu=cpu[0],
                           env=fsock.CLEAN) as client:
-            _started(client, "plain_tcp call", "done", seconds + 30)
-            row = _last(client, "plain_tcp call")
+            started(client, "plain_tcp call", "done", seconds + 30)
+            row = last_of(client, "plain_tcp call")
             row["rate"] = row["calls"] / row["seconds"]
             if options is not None:
                 row["share"] = share(server.pid) if share else _share(server.pid, client.pid)
@@ -231,8 +233,8 @@ EACH = 15000  # idle connections of one program: descriptors are limited, and po
 
 
 def _start(stack, side, cpu, mode, address, port, *more, options=None):
-    end = stack.enter_context(side.popen(_wrap(_tool(mode, address, port, *more), options), cpu=cpu, env=fsock.CLEAN))
-    _started(end, f"plain_tcp {mode}")
+    end = stack.enter_context(side.popen(wrap(_tool(mode, address, port, *more), options), cpu=cpu, env=fsock.CLEAN))
+    started(end, f"plain_tcp {mode}")
     return end
 
 
@@ -254,8 +256,8 @@ def echo(pair, spin=False, count=50000, options=None, share=None):
     how = ["spin"] if spin else []
     with contextlib.ExitStack() as stack:
         server = _start(stack, pair.b, cpu[1], "echo", pair.b.v4, 9000, *how, options=options)
-        asked = _wrap(_tool("ask", pair.b.v4, 9000, count, *how), options)
-        said = _last(pair.a.run(asked, cpu=cpu[0], env=fsock.CLEAN, timeout=60), "plain_tcp ask")
+        asked = wrap(_tool("ask", pair.b.v4, 9000, count, *how), options)
+        said = last_of(pair.a.run(asked, cpu=cpu[0], env=fsock.CLEAN, timeout=60), "plain_tcp ask")
         row = {point: said["p" + point] for point in ("50", "99", "99.9")}
         return {**row, "share": share(server.pid)} if share and options is not None else row
 
@@ -269,9 +271,9 @@ def _native(pair, options, served, asked):
     env = {**fsock.CLEAN, **{"FSOCK_" + name.upper(): str(value) for name, value in options.items()}}
     tool = str(fsock.build_dir() / "bench" / "native_tcp")
     with pair.b.popen([tool, served[0], pair.b.v4, *served[1:]], cpu=cpu[1], env=env) as server:
-        _started(server, f"native_tcp {served[0]}")
+        started(server, f"native_tcp {served[0]}")
         done = pair.a.run([tool, "idle", pair.a.v4, pair.b.v4, *asked], cpu=cpu[0], env=env, timeout=300)
-        return _last(done, "native_tcp idle")
+        return last_of(done, "native_tcp idle")
 
 
 def _native_conns(pair, options):
@@ -453,13 +455,13 @@ def _percentiles(values):
 def _kept_alive(pair, options, count=100):
     """Percentiles of how late the timers of a program that computes are."""
     cpu = proc.cpus()
-    with pair.b.popen(_wrap([sys.executable, "-c", KEEPER, net.B4, count], options), cpu=cpu[1], env=fsock.CLEAN,
+    with pair.b.popen(wrap([sys.executable, "-c", KEEPER, net.B4, count], options), cpu=cpu[1], env=fsock.CLEAN,
                       stdin=subprocess.PIPE) as server:
         if not proc.until(lambda: ":5003" in pair.b.run(["ss", "-Hltn"]).out):
             raise Failed("helper, timers: " + server.err.strip()[-300:])
         with pair.a.popen([sys.executable, "-c", PROBED, net.B4, count], cpu=cpu[0]) as client:
-            late = _last(client.finish(), "helper, timers")
-        _started(server, "helper, timers", "done")
+            late = last_of(client.finish(), "helper, timers")
+        started(server, "helper, timers", "done")
         if len(late) < 2 * count:
             raise Failed(f"helper, timers: only {len(late)} probes of {count} connections")
         row = _percentiles(late)
@@ -471,14 +473,14 @@ def _kept_alive(pair, options, count=100):
 def _acknowledged(pair, options, count=300):
     """Percentiles of the time until a program that computes has acknowledged three segments."""
     cpu = proc.cpus()
-    with pair.b.popen(_wrap([sys.executable, "-c", BUSY, net.B4, "computes", 4], options), cpu=cpu[1],
+    with pair.b.popen(wrap([sys.executable, "-c", BUSY, net.B4, "computes", 4], options), cpu=cpu[1],
                       env=fsock.CLEAN) as server:
         if not proc.until(lambda: ":5003" in pair.b.run(["ss", "-Hltn"]).out):
             raise Failed("helper: " + server.err.strip()[-300:])
         with pair.a.popen([sys.executable, "-c", BURSTS, net.B4, count], cpu=cpu[0], stdin=subprocess.PIPE) as client:
-            _started(server, "helper", "busy")
+            started(server, "helper", "busy")
             client.child.stdin.close()
-            row = _percentiles(_last(client.finish(), "helper"))
+            row = _percentiles(last_of(client.finish(), "helper"))
         if options is not None:
             row["share"] = fsock.counters(server.pid)["tcp_bytes_in"] / (1 + count * 4344)
         return row
@@ -486,7 +488,7 @@ def _acknowledged(pair, options, count=300):
 
 def _sleeper(pair, options):
     """Percent of a processor that a program with an open connection uses while it sleeps, all its threads together."""
-    with pair.b.popen(_wrap([sys.executable, "-c", BUSY, net.B4, "sleeps", 4], options), env=fsock.CLEAN) as server:
+    with pair.b.popen(wrap([sys.executable, "-c", BUSY, net.B4, "sleeps", 4], options), env=fsock.CLEAN) as server:
         if not proc.until(lambda: ":5003" in pair.b.run(["ss", "-Hltn"]).out):
             raise Failed("helper: " + server.err.strip()[-300:])
         with pair.a.popen([sys.executable, "-c", BURSTS, net.B4, 0], stdin=subprocess.PIPE):
