@@ -8,10 +8,12 @@
  *       stream (src/local/stream.h alone), records (another design, see below), line (one cache line handed to and fro:
  *       the floor of pp; only that).
  * MODE: pp (half round trips of messages), rate (messages one way), bulk (the same, in Gbit/s), connect (connections
- *       over a link, begun, accepted and closed at both ends, one after the other; conn only).
+ *       over a link, begun, accepted and closed at both ends, one after the other; conn only), call (the same, each
+ *       with a message and an answer, behind which the end that accepts closes; nanoseconds of one).
  *
  *	size=64 bytes of a message; bulk: 65536	read=size bytes of a read	order=18 of the ring
  *	count=2000000 messages (pp: round trips; bulk: 200000)		cpu=0,1 where the two processes are
+ *	answer=size bytes of call's answer
  *
  * Nobody sleeps. The last line on stdout is JSON.
  */
@@ -37,6 +39,7 @@
 enum {
 	TURNS = 8, /* round trips between two looks at the clock, whose price is a part of one */
 	LONGEST = 1 << 20,
+	PART = 64 << 10, /* of an answer, put or taken at once */
 	WORD = 8,
 	SLOTS = 64,
 	MESSAGES = 16, /* at a look for them */
@@ -85,7 +88,7 @@ struct options {
 	const struct kind *kind;
 	const char *mode;
 	uint64_t count;
-	uint32_t size, read, order;
+	uint32_t size, answer, read, order;
 	int cpu[2];
 };
 
@@ -351,6 +354,18 @@ static void link_init(struct ends *e, void *arena, unsigned side, uint32_t order
 	local_listener_init(&e->listener, SLOTS, NULL);
 }
 
+/* @n bytes from @sender on to the other side. */
+static void pass(struct ends *e, const struct options *o, bool sender, uint8_t *buf, size_t n)
+{
+	for (size_t part; n > 0; n -= part) {
+		part = FS_MIN(n, (size_t)PART);
+		if (sender)
+			put_all(e, o, buf, part);
+		else
+			take_all(e, o, buf, part);
+	}
+}
+
 /* One more connection, at this end. */
 static struct local_conn *next_conn(struct ends *e, unsigned side, uint32_t order)
 {
@@ -380,6 +395,31 @@ static int connect_all(struct ends *e, const struct options *o, unsigned side)
 	if (side == 0)
 		printf("{\"kind\":\"conn\",\"mode\":\"connect\",\"per_second\":%.0f}\n",
 		       (double)o->count * 1e9 / (double)(now_ns() - begin));
+	return 0;
+}
+
+static int call_all(struct ends *e, const struct options *o, unsigned side, uint8_t *buf)
+{
+	uint32_t *ns = calloc(o->count, sizeof(*ns));
+
+	if (!ns)
+		return 1;
+	for (uint64_t i = 0; i < o->count; i++) {
+		int64_t began = now_ns();
+
+		e->conn = next_conn(e, side, o->order);
+		pass(e, o, side == 0, buf, o->size);
+		pass(e, o, side == 1, buf, o->answer);
+		local_close(e->conn);
+		ns[i] = (uint32_t)(now_ns() - began);
+	}
+	while (!local_link_is_idle(e->link))
+		local_link_poll(e->link, MESSAGES);
+	qsort(ns, o->count, sizeof(*ns), compare);
+	if (side == 0)
+		printf("{\"kind\":\"conn\",\"mode\":\"call\",\"size\":%u,\"answer\":%u,\"p50\":%u}\n", o->size,
+		       o->answer, ns[o->count / 2]);
+	free(ns);
 	return 0;
 }
 
@@ -417,6 +457,8 @@ static int run(const struct options *o, struct shared *shared, uint8_t *rings, u
 		;
 	if (strcmp(o->mode, "connect") == 0)
 		return connect_all(&e, o, side);
+	if (strcmp(o->mode, "call") == 0)
+		return call_all(&e, o, side, buf);
 	if (o->kind->put == conn_put)
 		e.conn = next_conn(&e, side, o->order);
 	return strcmp(o->mode, "pp") == 0 ? pp(&e, o, side, buf) : one_way(&e, o, side, buf);
@@ -444,6 +486,8 @@ static int parse(int argc, char **argv, struct options *o)
 	o->mode = argv[2];
 	bulk = strcmp(o->mode, "bulk") == 0;
 	o->size = (uint32_t)atoi(value(argc, argv, "size", bulk ? "65536" : "64"));
+	o->answer = (uint32_t)atoi(value(argc, argv, "answer", "0"));
+	o->answer = o->answer ? o->answer : o->size;
 	o->read = (uint32_t)atoi(value(argc, argv, "read", "0"));
 	o->read = o->read ? o->read : o->size;
 	o->order = (uint32_t)atoi(value(argc, argv, "order", "18"));
@@ -455,7 +499,7 @@ static int parse(int argc, char **argv, struct options *o)
 		return -EINVAL;
 	if (strcmp(o->mode, "pp") == 0)
 		return 0;
-	if (strcmp(o->mode, "connect") == 0)
+	if (strcmp(o->mode, "connect") == 0 || strcmp(o->mode, "call") == 0)
 		return o->kind->put == conn_put ? 0 : -EINVAL;
 	return o->kind->put && (bulk || strcmp(o->mode, "rate") == 0) ? 0 : -EINVAL;
 }
@@ -470,7 +514,8 @@ int main(int argc, char **argv)
 	pid_t child;
 
 	if (parse(argc, argv, &o) < 0) {
-		fprintf(stderr, "usage: local_ring conn|stream|records|line pp|rate|bulk|connect [key=value...]\n");
+		fprintf(stderr, "usage: local_ring conn|stream|records|line pp|rate|bulk|connect|call "
+				"[key=value...]\n");
 		return 2;
 	}
 	agreed = agree(o.order);
