@@ -147,25 +147,27 @@ static ssize_t fill(struct carry *c, struct tcp_conn *conn)
 /* As fill(), over a link. */
 static ssize_t fill_local(struct carry *c, struct local_conn *conn)
 {
-	uint8_t bytes[PIECE];
-	struct iovec piece = { .iov_base = bytes, .iov_len = FS_MIN(c->left, sizeof(bytes)) };
-	ssize_t room = local_room(conn), n;
+	static const uint8_t nothing[PIECE];
+	struct iovec part[2] = { { (void *)nothing, FS_MIN(c->left, sizeof(nothing)) } };
+	ssize_t n;
+	int pieces;
 
 	c->want = WANT_STREAM;
 	if (c->done && conn->error)
 		return 0; /* the next call's */
-	if (room == 0)
+	pieces = local_reserve(conn, part, c->left);
+	if (pieces == 0)
 		return -EAGAIN;
-	if (room < 0)
-		return local_send(conn, &piece, 1, 0); /* which says why */
-	piece.iov_len = FS_MIN(piece.iov_len, (size_t)room);
-	n = read_now(c, &piece, 1);
-	if (n == -EAGAIN || n == -EOPNOTSUPP)
+	if (pieces < 0)
+		return local_send(conn, part, 1, 0); /* which takes none of it, and says why */
+	n = read_now(c, part, pieces);
+	if (n > 0)
+		local_commit(conn, (size_t)n);
+	if (n == -EAGAIN || n == -EOPNOTSUPP) {
 		c->want = c->at >= 0 ? WANT_DISK : WANT_OTHER;
-	if (n <= 0)
-		return n == -EOPNOTSUPP ? -EAGAIN : n;
-	piece.iov_len = (size_t)n;
-	return local_send(conn, &piece, 1, 0);
+		return -EAGAIN;
+	}
+	return n;
 }
 
 /* Over a link: bytes, 0 at the file's end, -EAGAIN. */

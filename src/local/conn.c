@@ -305,6 +305,14 @@ static size_t total(const struct iovec *iov, int n)
 	return sum;
 }
 
+/* @n more bytes are in the ring. */
+static void sent(struct local_conn *conn, size_t n)
+{
+	conn->link->counters[FS_CTR_local_bytes_out] += n;
+	if (local_tx_tell(&conn->tx))
+		local_say(conn, LOCAL_BYTES);
+}
+
 static ssize_t send_bytes(struct local_conn *conn, const struct iovec *iov, int n)
 {
 	struct local_span from = { .iov = iov, .left = n };
@@ -316,10 +324,23 @@ static ssize_t send_bytes(struct local_conn *conn, const struct iovec *iov, int 
 		local_link_fail(conn->link, LOCAL_LINK_BAD_POSITION);
 		return -local_take_error(conn);
 	}
-	conn->link->counters[FS_CTR_local_bytes_out] += (uint64_t)put;
-	if (local_tx_tell(&conn->tx))
-		local_say(conn, LOCAL_BYTES);
+	sent(conn, (size_t)put);
 	return put;
+}
+
+int local_reserve(struct local_conn *conn, struct iovec part[2], size_t most)
+{
+	int pieces = conn->is_plain ? local_tx_reserve(&conn->tx, part, most) : -1;
+
+	if (pieces == -EPROTO)
+		local_link_fail(conn->link, LOCAL_LINK_BAD_POSITION);
+	return FS_MAX(pieces, -1);
+}
+
+void local_commit(struct local_conn *conn, size_t n)
+{
+	local_tx_commit(&conn->tx, n);
+	sent(conn, n);
 }
 
 static ssize_t send_urgent(struct local_conn *conn, const struct iovec *iov, int n)
@@ -754,11 +775,6 @@ uint32_t local_conn_wait(struct local_conn *conn, uint32_t wants)
 void local_conn_set_low_water(struct local_conn *conn, uint32_t bytes)
 {
 	conn->low_water = bytes;
-}
-
-ssize_t local_room(struct local_conn *conn)
-{
-	return conn->is_plain ? local_tx_room(&conn->tx) : -1;
 }
 
 void local_conn_ask(struct local_conn *conn)

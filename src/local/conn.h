@@ -182,8 +182,12 @@ uint32_t local_conn_wait(struct local_conn *conn, uint32_t wants);
 /* Ask for an event when more bytes come than are there by now, whether there are any. Told once, too. */
 void local_conn_ask(struct local_conn *conn);
 
-/* Bytes that send would take now; -1: it would give an error, or learn something. */
-ssize_t local_room(struct local_conn *conn);
+/*
+ * For who can put bytes where they go: the places of the next ones, @most of them at the most, in one piece or two; the
+ * @n that are there, local_commit() sends. How many pieces; 0: no room; -1: send would give an error, or learn something.
+ */
+int local_reserve(struct local_conn *conn, struct iovec part[2], size_t most);
+void local_commit(struct local_conn *conn, size_t n);
 
 uint32_t local_inq(struct local_conn *conn);	    /* bytes that receive would give now (FIONREAD) */
 uint32_t local_left(struct local_conn *conn);	    /* bytes that came, an urgent one and the end with them (TCP_INQ) */

@@ -126,6 +126,26 @@ ssize_t local_tx_put(struct local_tx *tx, struct local_span *from)
 	return (ssize_t)done;
 }
 
+int local_tx_reserve(struct local_tx *tx, struct iovec part[2], size_t most)
+{
+	size_t at = tx->head & tx->mask, n = FS_MIN(most, (size_t)LOCAL_SHOW), here;
+
+	if (room_seen(tx) < n && look_at_tail(tx) < 0)
+		return -EPROTO;
+	n = FS_MIN(n, room_seen(tx));
+	here = FS_MIN(n, size_of(tx->mask) - at);
+	part[0] = (struct iovec){ .iov_base = tx->ring + at, .iov_len = here };
+	part[1] = (struct iovec){ .iov_base = tx->ring, .iov_len = n - here };
+	return n == 0 ? 0 : n == here ? 1 : 2;
+}
+
+void local_tx_commit(struct local_tx *tx, size_t n)
+{
+	tx->head += n;
+	/* Release: the bytes are there before the position says so. */
+	fs_store_release(&tx->words->head, tx->head);
+}
+
 void local_tx_urge(struct local_tx *tx, size_t n)
 {
 	/* The head that covers the byte is stored after it, with release. */

@@ -72,6 +72,13 @@ ssize_t local_tx_put(struct local_tx *tx, struct local_span *from);
 /* Writer: the @n-th byte that it will put from here on is urgent. */
 void local_tx_urge(struct local_tx *tx, size_t n);
 
+/*
+ * Writer: where the next bytes go, @most and LOCAL_SHOW at the most, as one piece or two. What is put there, from the front
+ * on, local_tx_commit() sends. How many pieces, 0 = there is no room; -EPROTO likewise.
+ */
+int local_tx_reserve(struct local_tx *tx, struct iovec part[2], size_t most);
+void local_tx_commit(struct local_tx *tx, size_t n);
+
 /* Writer: bytes for which there is room; looks at the reader's position. -EPROTO likewise. */
 ssize_t local_tx_room(struct local_tx *tx);
 

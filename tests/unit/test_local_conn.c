@@ -576,20 +576,31 @@ static void local_left__with_the_end(void **state)
 	assert_reads(ends[1], "abc");
 }
 
-static void local_room__is_what_a_send_takes(void **state)
+/* What is put where it goes is read as what was sent, over the ring's end, too. */
+static void local_reserve__bytes_where_they_go(void **state)
 {
 	struct rig *r = *state;
 	struct local_conn *ends[2];
 	char bytes[1 << LOCAL_ORDER_MIN] = "";
+	struct iovec part[2];
 
 	rig_connect(r, ends);
-	assert_int_equal(local_room(ends[0]), sizeof(bytes));
-	rig_send(ends[0], bytes, 96, 0);
-	assert_int_equal(local_room(ends[0]), sizeof(bytes) - 96);
-	assert_int_equal(rig_send(ends[0], bytes, sizeof(bytes), 0), sizeof(bytes) - 96);
-	assert_int_equal(local_room(ends[0]), 0);
+	assert_int_equal(local_reserve(ends[0], part, SIZE_MAX), 1);
+	assert_int_equal(part[0].iov_len, sizeof(bytes));
+	assert_int_equal(local_reserve(ends[0], part, 3), 1);
+	assert_int_equal(part[0].iov_len, 3);
+	rig_send(ends[0], bytes, sizeof(bytes) - 2, 0);
+	assert_int_equal(local_recv(ends[1], &(struct iovec){ bytes, sizeof(bytes) }, 1, 0, 0), sizeof(bytes) - 2);
+	assert_int_equal(local_reserve(ends[0], part, 5), 2);
+	assert_int_equal(part[0].iov_len + part[1].iov_len, 5);
+	memcpy(part[0].iov_base, "ab", 2);
+	memcpy(part[1].iov_base, "cd", 2);
+	local_commit(ends[0], 4);
+	assert_reads(ends[1], "abcd");
+	rig_send(ends[0], bytes, sizeof(bytes), 0);
+	assert_int_equal(local_reserve(ends[0], part, 1), 0);
 	local_shutdown(ends[0], LOCAL_SHUT_WRITING);
-	assert_int_equal(local_room(ends[0]), -1);
+	assert_int_equal(local_reserve(ends[0], part, 1), -1);
 }
 
 static void local_move__the_other_side_is_told(void **state)
@@ -687,7 +698,7 @@ int main(void)
 		CASE(local_conn_ask__the_next_edge),
 		CASE(local_ready__low_water),
 		CASE(local_left__with_the_end),
-		CASE(local_room__is_what_a_send_takes),
+		CASE(local_reserve__bytes_where_they_go),
 		CASE(local_move__the_other_side_is_told),
 		CASE(local_move__before_it_is_accepted),
 		CASE(local_move__nobody_there),
