@@ -66,6 +66,14 @@ static void fail(struct local_conn *conn, int error)
 		set_state(conn, LOCAL_OVER);
 }
 
+void local_conn_count(struct local_conn *conn)
+{
+	conn->link->rx_bytes += conn->rx.pos - conn->counted_rx;
+	conn->link->tx_bytes += conn->tx.head - conn->counted_tx;
+	conn->counted_rx = conn->rx.pos;
+	conn->counted_tx = conn->tx.head;
+}
+
 void local_conn_settle(struct local_conn *conn)
 {
 	if (conn->state == LOCAL_LEFT && local_has(conn, LOCAL_PEER_LEFT) && !conn->owed)
@@ -77,6 +85,7 @@ static void leave(struct local_conn *conn, enum local_kind kind)
 {
 	bool is_last = !local_has(conn, LOCAL_WE_LEFT);
 
+	local_conn_count(conn);
 	set_state(conn, LOCAL_LEFT);
 	set_flags(conn, LOCAL_WE_LEFT);
 	if (is_last && conn->link->ended == LOCAL_LINK_UP)
@@ -207,6 +216,8 @@ static void on_open(struct local_conn *conn, const struct local_cell *cell)
 			return;
 		}
 	}
+	for (unsigned way = 0; way < 2; way++)
+		link->far_reached = FS_MAX(link->far_reached, args->ring[way] + units_of(args->order[way]));
 	conn->local = args->local;
 	conn->remote = args->remote;
 	conn->local_port = args->local_port;

@@ -98,6 +98,7 @@ struct local_conn {
 	uint64_t listener_id;
 	uint64_t urgent_taken; /* as rx.urgent: the urgent byte that was read as such */
 	struct ip_addr remote, local;
+	uint64_t counted_rx, counted_tx; /* bytes of each way that its link counts */
 	struct local_place place; /* where the other side, or this one, goes on */
 	struct local_listener *listener; /* QUEUED: borrowed; else NULL */
 	struct list queued;		 /* in its queue */
@@ -171,6 +172,9 @@ void local_close(struct local_conn *conn);
 
 /* The same with a reset in any case. */
 void local_abort(struct local_conn *conn);
+
+/* The link counts what was read and written up to now. (What moves bytes does not: it has a count of its own to keep.) */
+void local_conn_count(struct local_conn *conn);
 
 /* Levels, enum local_ready. */
 uint32_t local_ready(struct local_conn *conn);

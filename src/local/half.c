@@ -56,6 +56,7 @@ uint32_t local_half_get(struct local_half *h, uint32_t n)
 			free++;
 		if (at < WORD && (n < WORD || free == step)) {
 			set(h, i * WORD + at, n, true);
+			h->reached = FS_MAX(h->reached, i * WORD + at + n);
 			return i * WORD + at;
 		}
 	}

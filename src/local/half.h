@@ -17,6 +17,7 @@ struct local_half {
 	uint64_t *map;	/* a bit per unit, 1 = handed out; borrowed */
 	uint32_t units; /* a multiple of 64 */
 	uint32_t used;
+	uint32_t reached; /* units before this one were handed out some time */
 	uint32_t hint;	/* words of the map before this one are full */
 };
 

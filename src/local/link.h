@@ -86,6 +86,11 @@ struct local_link {
 	uint32_t fresh;		 /* how many of ours ever were */
 	uint32_t owing, owing_last; /* connections with messages that found no room, likewise */
 	uint32_t in_use;	 /* connections that are not free, of both sides */
+
+	/* --- for who looks on --- */
+	uint32_t number, peer_pid; /* the user's own */
+	uint32_t far_reached;	 /* as half.reached, of the other side's */
+	uint64_t rx_bytes, tx_bytes; /* of all connections, as far as local_conn_count() has come */
 };
 
 /* Bytes of the stack's memory that a link needs, aligned to a cache line; untouched but for its use. */

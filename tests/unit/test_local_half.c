@@ -43,6 +43,7 @@ static void local_half_get__around_what_is_taken(void **state)
 	assert_int_equal(local_half_get(&half, 1), 0);
 	assert_int_equal(local_half_get(&half, 2), 2);
 	assert_int_equal(local_half_get(&half, 1), 1);
+	assert_int_equal(half.reached, 4);
 	assert_int_equal(local_half_get(&half, 64), 64);
 	assert_int_equal(local_half_get(&half, 128), 128);
 	assert_int_equal(local_half_get(&half, 32), 32);
@@ -50,6 +51,7 @@ static void local_half_get__around_what_is_taken(void **state)
 	assert_int_equal(local_half_get(&half, 256), 256);
 	assert_int_equal(local_half_get(&half, 128), LOCAL_HALF_NONE);
 	assert_int_equal(local_half_get(&half, 32), 64);
+	assert_int_equal(half.reached, 512); /* whatever came back */
 }
 
 /* Sizes by chance, taken and put back by chance: no unit is ever in two runs. */

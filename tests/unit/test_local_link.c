@@ -366,6 +366,55 @@ static void local_link_died__with_an_impossible_position(void **state)
 	assert_int_equal(rig_recv(ends[1], &byte, 1, 0), -ECONNRESET);
 }
 
+/* Each byte once: by one who asks, and by the end; of connections that were, and of others on the same slot. */
+static void local_conn_count__each_byte_once(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+	char bytes[10];
+
+	for (unsigned i = 1; i <= 3; i++) {
+		rig_connect(r, ends);
+		rig_send(ends[0], "0123456789", 10, 0);
+		rig_recv(ends[1], bytes, 4, 0);
+		local_conn_count(ends[0]);
+		local_conn_count(ends[1]);
+		assert_int_equal(ends[1]->link->rx_bytes, 10 * i - 6);
+		local_conn_count(ends[1]);
+		rig_recv(ends[1], bytes, 6, 0);
+		rig_send(ends[1], "x", 1, 0);
+		rig_recv(ends[0], bytes, 1, 0);
+		local_close(ends[0]);
+		local_close(ends[1]);
+		rig_settle(r);
+		assert_int_equal(r->side[0].link->tx_bytes, 10 * i);
+		assert_int_equal(r->side[0].link->rx_bytes, i);
+		assert_int_equal(r->side[1].link->tx_bytes, i);
+		assert_int_equal(r->side[1].link->rx_bytes, 10 * i);
+	}
+}
+
+/* Room that was used once stays used, as far as memory goes; both sides know of both halves. */
+static void local_link_reached__of_both_halves(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+
+	rig_connect(r, ends);
+	rig_dial(r, 1);
+	rig_dial(r, 1);
+	rig_settle(r);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(r->side[i].link->half.reached, i == 0 ? 2 : 4);
+		assert_int_equal(r->side[i].link->far_reached, i == 0 ? 4 : 2);
+	}
+	local_close(ends[0]);
+	local_close(ends[1]);
+	rig_settle(r);
+	assert_int_equal(r->side[0].link->half.reached, 2);
+	assert_int_equal(r->side[1].link->far_reached, 2);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 
 int main(void)
@@ -397,6 +446,8 @@ int main(void)
 		CASE(local_link_died__while_it_waits_for_accept),
 		CASE(local_link_died__in_a_copy),
 		CASE(local_link_died__with_an_impossible_position),
+		CASE(local_conn_count__each_byte_once),
+		CASE(local_link_reached__of_both_halves),
 	};
 
 	return cmocka_run_group_tests_name("local_link", tests, NULL, NULL);
