@@ -18,8 +18,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # struct stats_sock: see _layout() for the fields taken from it.
-_SOCK = struct.Struct("=Q4BiIB1xHHH16s16s4x7Q2I96s")
-assert _SOCK.size == 224
+_SOCK = struct.Struct("=Q4BiIB1xHHH16s16s4x7Q2I8x96s")
+assert _SOCK.size == 232
 
 Counts = collections.namedtuple("Counts", "rx_fast rx_kernel tx_fast tx_kernel drops")
 Counts.total = property(lambda c: c.rx_fast + c.rx_kernel + c.tx_fast + c.tx_kernel)

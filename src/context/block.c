@@ -172,7 +172,6 @@ static void count_sleeper(const struct blocker *b, struct context *ctx, bool asl
 /* Figures as they are now, in case this is a long sleep. */
 static void tell(struct blocker *b)
 {
-	b->untold = !context_publish_idle(b->ctx);
 	for (unsigned i = 0; i < b->stay->n; i++) {
 		const struct stay_object *o = &b->stay->on[i];
 
@@ -181,6 +180,7 @@ static void tell(struct blocker *b)
 		else if (o->bare && o->bare->conn)
 			bare_record_publish(b->ctx, o->bare->conn);
 	}
+	b->untold = !context_publish_idle(b->ctx);
 }
 
 /* Do frames wake this thread? */

@@ -234,6 +234,7 @@ static void publish_ports(struct context *ctx, fs_ns now)
 	ctx->told = now;
 	for (unsigned i = 0; i < ctx->n_handles; i++)
 		publish_port(ctx, i);
+	local_publish_links(ctx);
 }
 
 bool context_publish_idle(struct context *ctx)

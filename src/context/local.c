@@ -358,11 +358,42 @@ int local_begin(struct context *ctx, unsigned index, unsigned side, int memory, 
 		return ret;
 	}
 	l->link = local_link_init(l->memory, &config);
+	l->link->number = index + 1;
 	ctx->stack->local_serial++;
 	ctx->local.seen++;
 	context_ports_changed(ctx); /* sleepers watch its bell */
 	ctx->stack->counter[FS_CTR_local_links]++;
 	return 0;
+}
+
+static void publish_link(struct context *ctx, unsigned index)
+{
+	const struct stack_link *l = &ctx->stack->local->link[index];
+	const struct local_link *link = l->link;
+
+	if (!l->serial) {
+		ctx->stack->link_stats[index] = (struct stats_link){ 0 };
+		return;
+	}
+	ctx->stack->link_stats[index] = (struct stats_link){
+		.serial = l->serial,
+		.peer_pid = link->peer_pid,
+		.connections = link->in_use,
+		.listened = link->side == 1,
+		.rx_bytes = link->rx_bytes,
+		.tx_bytes = link->tx_bytes,
+		.shared_bytes = l->len,
+		.ring_bytes = ((uint64_t)link->half.reached + link->far_reached) * LOCAL_UNIT,
+	};
+}
+
+void local_publish_links(struct context *ctx)
+{
+	const struct stack_local *l = ctx->stack->local;
+
+	for (unsigned i = 0; l && i < l->n; i++)
+		publish_link(ctx, i);
+	ctx->stack->head.n_links = l ? l->n : 0;
 }
 
 /* Nobody has a connection by it any more. */
@@ -375,6 +406,7 @@ static void end(struct context *ctx, unsigned index)
 	let_go(ctx, index, l->len);
 	memset(l->memory, 0, local_link_len(&most));
 	*l = (struct stack_link){ .memory = l->memory };
+	publish_link(ctx, index);
 	ctx->stack->local_serial++;
 	ctx->local.seen++;
 }

@@ -19,6 +19,7 @@
 #ifndef FSOCK_CONTEXT_LOCAL_H
 #define FSOCK_CONTEXT_LOCAL_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,6 +27,9 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "host/mem.h"
+#include "stats/format/stats.h"
+
+static_assert((int)MEM_LINKS == (int)STATS_MAX_LINKS, "each link is shown");
 
 struct context;
 struct local_conn;
@@ -49,7 +53,7 @@ struct stack_link {
 	void *memory;		 /* the link's own, for this place; NULL = none yet */
 	uint64_t len;		 /* of what is shared */
 	uint32_t serial;	 /* differs from that of any earlier link; 0 = the place is free */
-	uint32_t pid;		 /* a process of the other stack, as the kernel told; 0 = not known any more */
+	uint32_t pid;		 /* a process of the other stack, as the kernel told; 0 = it may be another's by now */
 };
 
 struct stack_local {
@@ -121,6 +125,9 @@ void local_heed(struct context *ctx, struct local_link *link);
 
 /* After a call into src/local about @link: tell the other side if it waits for that. */
 void local_told(struct context *ctx, struct local_link *link);
+
+/* Bring what is shown of links up to date (stats_link). */
+void local_publish_links(struct context *ctx);
 
 /* A thread is about to sleep, and will look once more before: what comes from now on rings. */
 void local_arm(struct context *ctx);

@@ -228,6 +228,13 @@ static int link_to(const struct context *ctx, uint32_t pid)
 	return -1;
 }
 
+static void note_peer(struct context *ctx, unsigned index, uint32_t pid)
+{
+	struct stack_link *l = &ctx->stack->local->link[index];
+
+	l->pid = l->link->peer_pid = pid;
+}
+
 /* What a new link is made of. */
 static void close_all(const int *fds, unsigned n)
 {
@@ -263,7 +270,7 @@ static int make_link(struct context *ctx, int control, uint32_t pid)
 		close_all(fds, BROUGHT);
 		return ret;
 	}
-	ctx->stack->local->link[index].pid = pid;
+	note_peer(ctx, (unsigned)index, pid);
 	ret = host_meet_send(control, &hello, sizeof(hello), fds, BROUGHT);
 	sys_close(fds[0]);
 	if (ret < 0)
@@ -372,7 +379,7 @@ static int take_link(struct context *ctx, int control, int *fds)
 		return ret;
 	}
 	if (is_trusted(control, &pid))
-		ctx->stack->local->link[index].pid = pid;
+		note_peer(ctx, (unsigned)index, pid);
 	return 0;
 }
 

@@ -145,6 +145,7 @@ struct stack {
 	uint64_t *counter;	/* FS_CTR_N, in the head's part */
 	struct stats_sock *records;
 	struct stats_port *port_stats;
+	struct stats_link *link_stats;
 };
 
 /* inline definitions */

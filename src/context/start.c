@@ -50,7 +50,7 @@ struct context *fsock_context;
 
 /* Where each part of the first region lies, in bytes from the arena's base. */
 struct layout {
-	size_t counters, ports, records, head_end;
+	size_t counters, ports, links, records, head_end;
 	size_t port_buckets, flow_buckets, dst_buckets, neigh_buckets, port_state, end;
 };
 
@@ -65,7 +65,8 @@ static struct layout make_layout(uint32_t max_socks)
 
 	l.counters = align_to(sizeof(struct stack), FS_CACHE_LINE);
 	l.ports = align_to(l.counters + FS_CTR_N * sizeof(uint64_t), FS_CACHE_LINE);
-	l.records = align_to(l.ports + STATS_MAX_PORTS * sizeof(struct stats_port), FS_CACHE_LINE);
+	l.links = align_to(l.ports + STATS_MAX_PORTS * sizeof(struct stats_port), FS_CACHE_LINE);
+	l.records = align_to(l.links + STATS_MAX_LINKS * sizeof(struct stats_link), FS_CACHE_LINE);
 	l.head_end = align_to(l.records + max_socks * sizeof(struct stats_sock), PAGE);
 	l.port_buckets = l.head_end;
 	l.flow_buckets = l.port_buckets + STACK_PORT_BUCKETS * sizeof(void *);
@@ -98,10 +99,12 @@ static void fill_head(struct context *ctx, const struct layout *l)
 	h->n_counters = FS_CTR_N;
 	h->counters_offset = (uint32_t)l->counters;
 	h->ports_offset = (uint32_t)l->ports;
+	h->links_offset = (uint32_t)l->links;
 	h->max_socks = ctx->config.max_sockets;
 	h->socks_offset = (uint32_t)l->records;
 	s->counter = (void *)(base + l->counters);
 	s->port_stats = (void *)(base + l->ports);
+	s->link_stats = (void *)(base + l->links);
 	s->records = (void *)(base + l->records);
 	fs_store_release(&h->magic, STATS_MAGIC); /* a reader that sees it sees the rest */
 }

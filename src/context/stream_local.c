@@ -377,15 +377,10 @@ static int segment_size(const struct local_conn *conn)
 /* What TCP would show of a connection over loopback on which nothing is lost. */
 static socklen_t fill_info(struct local_conn *conn, struct tcp_info_layout *info)
 {
-	bool sent = conn->flags & LOCAL_FIN_SENT, received = conn->flags & LOCAL_FIN_RECEIVED;
 	uint32_t mss = (uint32_t)segment_size(conn);
 
 	*info = (struct tcp_info_layout){
-		.state = local_is_over(conn)		     ? TCP_CLOSED :
-			 sent				     ? TCP_FIN_WAIT2 :
-			 received			     ? TCP_CLOSE_WAIT :
-			 conn->state == LOCAL_CONNECTING ? TCP_SYN_SENT :
-							       TCP_ESTABLISHED,
+		.state = sock_local_state(conn),
 		.options = TCP_INFO_TIMESTAMPS | TCP_INFO_SACK | TCP_INFO_WSCALE,
 		.snd_mss = mss,
 		.rcv_mss = mss,

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "local/link.h"
 #include "socket/epoll.h"
 #include "tcp/conn.h"
 
@@ -134,6 +135,19 @@ void sock_publish_conn(const struct tcp_conn *c, struct stats_sock *r)
 	r->rx_bytes = c->bytes_received;
 	r->tx_bytes = c->bytes_acked + tcp_outq(c);
 	r->queued_bytes = tcp_inq(c);
+	r->unread_bytes = (uint32_t)tcp_outq(c);
+	r->state = (uint8_t)c->state;
+}
+
+uint8_t sock_local_state(const struct local_conn *c)
+{
+	if (local_is_over(c))
+		return TCP_CLOSED;
+	if (c->flags & LOCAL_FIN_SENT)
+		return TCP_FIN_WAIT2;
+	if (c->flags & LOCAL_FIN_RECEIVED)
+		return TCP_CLOSE_WAIT;
+	return c->state == LOCAL_CONNECTING ? TCP_SYN_SENT : TCP_ESTABLISHED;
 }
 
 static void publish_local(struct local_conn *c, struct stats_sock *r)
@@ -145,6 +159,11 @@ static void publish_local(struct local_conn *c, struct stats_sock *r)
 	r->rx_bytes = c->rx.pos;
 	r->tx_bytes = c->tx.head;
 	r->queued_bytes = local_inq(c);
+	r->unread_bytes = (uint32_t)local_outq(c);
+	r->state = sock_local_state(c);
+	r->link = (uint8_t)c->link->number;
+	r->peer_pid = c->link->peer_pid;
+	local_conn_count(c);
 }
 
 static void publish_stream(const struct stream *s, struct stats_sock *r)
@@ -153,6 +172,8 @@ static void publish_stream(const struct stream *s, struct stats_sock *r)
 		publish_local(s->local_conn, r);
 		return;
 	}
+	r->link = 0;
+	r->peer_pid = 0;
 	r->drops = stream_listens(s) ? s->listener.overflows : 0;
 	r->queued_frames = stream_listens(s) ? s->listener.n_ready : 0;
 	if (s->conn) {
@@ -163,6 +184,22 @@ static void publish_stream(const struct stream *s, struct stats_sock *r)
 	r->remote_port = 0;
 	memcpy(r->local, s->local.b, sizeof(r->local));
 	r->queued_bytes = 0;
+	r->unread_bytes = stream_listens(s) ? s->listener.backlog : 0;
+	r->state = stream_is_listener(s) ? TCP_LISTEN : 0;
+	if (!s->by_links)
+		return;
+	r->link = STATS_ANY_LINK;
+	r->queued_frames += s->local_listener.waiting;
+	r->unread_bytes = s->local_listener.backlog;
+}
+
+/* What it is now, the kernel knows. */
+static void publish_left(struct stats_sock *r)
+{
+	r->state = 0;
+	r->link = 0;
+	r->peer_pid = 0;
+	r->queued_bytes = r->unread_bytes = 0;
 }
 
 /* Has its connection left it, closed or moved to the kernel? What it was and did stays in the record. */
@@ -175,8 +212,10 @@ void sock_publish(struct sock *s)
 {
 	struct stats_sock *r = s->record;
 
-	if (is_over(s))
+	if (is_over(s)) {
+		publish_left(r);
 		return;
+	}
 	r->accelerated = s->way == SOCK_FAST && !s->unsteered;
 	if (s->protocol == SOCK_TCP) {
 		publish_stream(&s->stream, r);

@@ -172,6 +172,9 @@ uint32_t sock_sleepers(const struct sock *s);
 /* Bring record's queue figures and addresses up to date. */
 void sock_publish(struct sock *s);
 
+/* The state in which TCP would show a connection by a link: enum tcp_state. */
+uint8_t sock_local_state(const struct local_conn *c);
+
 /* What the record of a connection has from the engine. */
 void sock_publish_conn(const struct tcp_conn *c, struct stats_sock *r);
 

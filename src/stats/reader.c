@@ -39,6 +39,9 @@ const char *stats_head_check(const struct stats_head *head, uint64_t file_len)
 	    !table_fits(head->ports_offset, STATS_MAX_PORTS, sizeof(struct stats_port),
 			head->head_bytes))
 		return "its ports lie outside of it";
+	if (head->n_links > STATS_MAX_LINKS ||
+	    !table_fits(head->links_offset, STATS_MAX_LINKS, sizeof(struct stats_link), head->head_bytes))
+		return "its links lie outside of it";
 	if (head->max_socks > STATS_READ_MAX_SOCKS || head->n_socks > head->max_socks ||
 	    !table_fits(head->socks_offset, head->max_socks, sizeof(struct stats_sock),
 			head->head_bytes))
@@ -109,8 +112,11 @@ static int read_tables(struct stats_snapshot *s, int fd)
 	if (rc == 0)
 		rc = read_table(fd, (void **)&s->socks, s->head.n_socks, sizeof(*s->socks),
 				s->head.socks_offset);
+	if (rc == 0)
+		rc = read_table(fd, (void **)&s->links, s->head.n_links, sizeof(*s->links), s->head.links_offset);
 	if (rc < 0)
 		return rc;
+	s->n_links = s->head.n_links;
 	s->n_counters = s->head.n_counters;
 	s->n_ports = s->head.n_ports;
 	for (uint32_t i = 0; i < s->n_ports; i++) {
@@ -162,6 +168,7 @@ void stats_snapshot_free(struct stats_snapshot *snapshot)
 	free(snapshot->counters);
 	free(snapshot->ports);
 	free(snapshot->socks);
+	free(snapshot->links);
 	memset(snapshot, 0, sizeof(*snapshot));
 }
 

@@ -32,9 +32,11 @@ struct stats_snapshot {
 	uint32_t n_counters; /* entries of counters; may be more or fewer than this build knows */
 	uint32_t n_ports;    /* entries of ports */
 	uint32_t n_socks;    /* used records of socks */
-	uint64_t *counters;  /* owned; NULL when there are none, as the next two */
+	uint32_t n_links;    /* entries of links; unused ones have serial 0 */
+	uint64_t *counters;  /* owned; NULL when there are none, as the next three */
 	struct stats_port *ports;
 	struct stats_sock *socks;
+	struct stats_link *links;
 };
 
 /*

@@ -28,6 +28,7 @@ struct segment {
 	struct stats_head head;
 	uint64_t counters[FS_CTR_N];
 	struct stats_port ports[STATS_MAX_PORTS];
+	struct stats_link links[STATS_MAX_LINKS];
 	struct stats_sock socks[MAX_SOCKS];
 };
 
@@ -96,6 +97,7 @@ static void fill(struct segment *s)
 		.n_socks = 4,
 		.max_socks = MAX_SOCKS,
 		.socks_offset = offsetof(struct segment, socks),
+		.links_offset = offsetof(struct segment, links),
 		.procs = { (uint32_t)getpid() },
 	};
 	s->counters[FS_CTR_rx_datagrams] = 990;
@@ -116,6 +118,26 @@ static void fill(struct segment *s)
 	fill_socks(s->socks);
 }
 
+/* A link that ended, one with a connection, and a listener for more. */
+static void fill_links(struct segment *s)
+{
+	s->head.n_links = 2;
+	s->links[1] = (struct stats_link){ .serial = 7, .peer_pid = 4711, .connections = 3, .listened = 1,
+					   .rx_bytes = (1ULL << 60) + 1, .tx_bytes = 5000,
+					   .shared_bytes = 1 << 28, .ring_bytes = 1 << 17 };
+	s->head.n_socks = 6;
+	s->socks[4] = (struct stats_sock){ .cookie = 105, .family = AF_INET, .protocol = IPPROTO_TCP, .accelerated = 1,
+					   .fd = 7, .pid = (uint32_t)getpid(), .port_index = 0xff, .local_port = 80,
+					   .remote_port = 40000, .state = 8, .link = 2, .peer_pid = 4711,
+					   .queued_bytes = 11, .unread_bytes = 22, .rx_bytes = 333, .tx_bytes = 444 };
+	put_v4(s->socks[4].local, "127.0.0.1");
+	put_v4(s->socks[4].remote, "127.0.0.2");
+	s->socks[5] = (struct stats_sock){ .cookie = 106, .family = AF_INET, .protocol = IPPROTO_TCP,
+					   .reason = FS_REASON_loopback, .fd = 8, .pid = (uint32_t)getpid(),
+					   .port_index = 0xff, .local_port = 80, .state = 10, .link = STATS_ANY_LINK,
+					   .queued_frames = 2, .unread_bytes = 128 };
+}
+
 static void spoil(struct segment *s, const char *how, int fd)
 {
 	if (strcmp(how, "magic") == 0)
@@ -126,6 +148,8 @@ static void spoil(struct segment *s, const char *how, int fd)
 		s->head.socks_offset = UINT32_MAX - 7;
 	else if (strcmp(how, "socks") == 0)
 		s->head.n_socks = UINT32_MAX;
+	else if (strcmp(how, "links") == 0)
+		s->head.n_links = STATS_MAX_LINKS + 1;
 	else if (strcmp(how, "none") == 0)
 		close(fd);
 	else if (strcmp(how, "short") != 0 || ftruncate(fd, 100) < 0)
@@ -171,7 +195,9 @@ int main(int argc, char **argv)
 	if (s == MAP_FAILED)
 		return 2;
 	fill(s);
-	if (argc > 1)
+	if (argc > 1 && strcmp(argv[1], "linked") == 0)
+		fill_links(s);
+	else if (argc > 1)
 		spoil(s, argv[1], fd);
 	puts("ready");
 	fflush(stdout);

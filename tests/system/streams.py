@@ -29,7 +29,7 @@ NOT_BY_LINKS = ("*/bind_without_a_port", "*/refused_then_success", "*/fast_open_
 # Cases that make no sense on one host: they hang there on the kernel, too.
 NOT_ON_ONE_HOST = ("stream_opts/bind_to_device",)
 
-RECORD = 224  # bytes of one record in the marks on stderr
+RECORD = 232  # bytes of one record in the marks on stderr
 RESTARTS = 20
 
 

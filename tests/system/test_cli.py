@@ -432,6 +432,30 @@ def test_stat__json_is_exact(cli, program):
     assert len(stack["sockets"]) == 3
 
 
+def test_stat__shows_links_and_what_goes_over_them(cli, program):
+    with living([program("fake_stack"), "linked"]) as child:
+        lines = [line.split() for line in cli("stat", child.pid).stdout.splitlines()]
+        reasons = cli("why", child.pid).stdout
+        stack, = json.loads(cli("stat", "--json", child.pid).stdout)["stacks"]
+    assert ["2", "4711", "peer", "3", str(2**60 + 1), "5000", str(2**17), str(2**28)] in lines
+    assert ["CLOSE-WAIT", "11", "22", "127.0.0.1:80", "127.0.0.2:40000", "2", "4711", "7", str(child.pid), "333",
+            "444"] in lines
+    assert ["LISTEN", "2", "128", "*:80", "*:*", "any", "-", "8", str(child.pid), "0", "0"] in lines
+    assert sum(str(child.pid) in line for line in lines) == 5, lines # and three sockets that use no link, once each
+    assert stack["links"] == [{"link": 2, "peer_pid": 4711, "dialled": False, "connections": 3, "rx_bytes": 2**60 + 1,
+                               "tx_bytes": 5000, "ring_bytes": 2**17, "shared_bytes": 2**28}]
+    fast, kernel, closed, connection, listener = stack["sockets"]
+    assert [s["by"] for s in stack["sockets"]] == ["interface", "kernel", "kernel", "link", "link"]
+    assert {name: connection[name] for name in ("state", "recv_q", "send_q", "link", "peer_pid", "accelerated")} == {
+        "state": "CLOSE-WAIT", "recv_q": 11, "send_q": 22, "link": 2, "peer_pid": 4711, "accelerated": True}
+    assert (listener["state"], listener["recv_q"], listener["send_q"]) == ("LISTEN", 2, 128)
+    assert listener["accelerated"] is True and listener["reason"] == "loopback"
+    assert not {"link", "peer_pid"} & (fast.keys() | kernel.keys() | closed.keys() | listener.keys())
+    assert "5 sockets, 3 accelerated" in reasons
+    assert "accelerated by link 2, through shared memory with process 4711 of this host" in reasons
+    assert "takes accelerated programs of this host by links" in reasons and "kernel (loopback)" not in reasons
+
+
 def test_stat__json_all_names_every_counter(cli, program):
     text = (fsock.ROOT / "src" / "base" / "counters.def").read_text()
     names = {line.split("(")[1].split(",")[0] for line in text.splitlines() if line.startswith("CTR(")}
@@ -440,7 +464,7 @@ def test_stat__json_all_names_every_counter(cli, program):
     assert set(stack["counters"]) | set(stack["drops"]) == names
 
 
-@pytest.mark.parametrize("how", ["magic", "version", "offset", "socks", "short"])
+@pytest.mark.parametrize("how", ["magic", "version", "offset", "socks", "links", "short"])
 def test_stat__broken_segments_are_refused(cli, program, how):
     with living([program("fake_stack"), how]) as child:
         for command in ("stat", "why"):

@@ -10,6 +10,7 @@
 
 #include <poll.h>
 
+#include "local/link.h"
 #include "socket/epoll.h"
 #include "socket/sock.h"
 
@@ -131,6 +132,81 @@ static void sock_publish__copies_what_tools_show(void **state)
 	assert_int_equal(record.accelerated, 0);
 }
 
+/* A connection by a link, over rings of nothing: what the record says of it. */
+static void sock_publish__a_connection_by_a_link(void **state)
+{
+	static struct local_stream_words out, in;
+	static struct local_link link;
+	static struct local_conn conn;
+
+	link = (struct local_link){ .number = 3, .peer_pid = 4711 };
+	conn = (struct local_conn){ .state = LOCAL_ESTABLISHED, .link = &link, .local_port = 80, .remote_port = 4000 };
+	out = (struct local_stream_words){ .head = 500, .read = 480 };
+	in = (struct local_stream_words){ .head = 70 };
+	conn.tx = (struct local_tx){ .words = &out, .mask = 4095, .head = 500 };
+	conn.rx = (struct local_rx){ .words = &in, .mask = 4095, .pos = 40, .seen_head = 40 };
+	sock_init(&sock, &record, SOCK_TCP, false, 1);
+	sock.way = SOCK_FAST;
+	sock.stream.local_conn = &conn;
+	sock_publish(&sock);
+	assert_int_equal(record.link, 3);
+	assert_int_equal(record.peer_pid, 4711);
+	assert_int_equal(record.state, TCP_ESTABLISHED);
+	assert_int_equal(record.queued_bytes, 30);
+	assert_int_equal(record.unread_bytes, 20);
+	assert_int_equal(record.rx_bytes, 40);
+	assert_int_equal(record.tx_bytes, 500);
+	assert_int_equal(link.rx_bytes, 40); /* the link's sum has it, once */
+	sock_publish(&sock);
+	assert_int_equal(link.rx_bytes, 40);
+	assert_int_equal(link.tx_bytes, 500);
+
+	sock.stream.local_conn = NULL; /* it goes on in the kernel */
+	sock.way = SOCK_KERNEL;
+	sock_publish(&sock);
+	assert_int_equal(record.link | record.peer_pid | record.state | record.unread_bytes, 0);
+	assert_int_equal(record.remote_port, 4000);
+}
+
+static void sock_publish__a_listener_that_links_reach(void **state)
+{
+	sock_init(&sock, &record, SOCK_TCP, false, 1);
+	sock.way = SOCK_FAST;
+	sock.unsteered = sock.stream.by_links = true;
+	sock.stream.local_port = 80;
+	sock.stream.local_listener = (struct local_listener){ .waiting = 2, .backlog = 128 };
+	sock_publish(&sock);
+	assert_int_equal(record.link, STATS_ANY_LINK);
+	assert_int_equal(record.state, TCP_LISTEN);
+	assert_int_equal(record.queued_frames, 2);
+	assert_int_equal(record.unread_bytes, 128);
+	sock.stream.by_links = false;
+	sock_publish(&sock);
+	assert_int_equal(record.link | record.state | record.queued_frames | record.unread_bytes, 0);
+}
+
+static void sock_local_state__as_tcp_shows_it(void **state)
+{
+	static const struct {
+		enum local_state local;
+		uint16_t flags;
+		uint8_t state;
+	} cases[] = {
+		{ LOCAL_CONNECTING, 0, TCP_SYN_SENT },
+		{ LOCAL_ESTABLISHED, 0, TCP_ESTABLISHED },
+		{ LOCAL_ESTABLISHED, LOCAL_FIN_SENT, TCP_FIN_WAIT2 },
+		{ LOCAL_ESTABLISHED, LOCAL_FIN_RECEIVED, TCP_CLOSE_WAIT },
+		{ LOCAL_ESTABLISHED, LOCAL_FIN_RECEIVED | LOCAL_FIN_SENT, TCP_CLOSED },
+		{ LOCAL_OVER, 0, TCP_CLOSED },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct local_conn conn = { .state = (uint8_t)cases[i].local, .flags = cases[i].flags };
+
+		assert_int_equal(sock_local_state(&conn), cases[i].state);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -141,6 +217,9 @@ int main(void)
 		cmocka_unit_test_setup(sock_ready__follows_the_queue, setup),
 		cmocka_unit_test_setup(sock_of__is_the_way_back, setup),
 		cmocka_unit_test_setup(sock_publish__copies_what_tools_show, setup),
+		cmocka_unit_test_setup(sock_publish__a_connection_by_a_link, setup),
+		cmocka_unit_test_setup(sock_publish__a_listener_that_links_reach, setup),
+		cmocka_unit_test_setup(sock_local_state__as_tcp_shows_it, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,7 @@ struct segment {
 	struct stats_head head;
 	uint64_t counters[N_COUNTERS];
 	struct stats_port ports[STATS_MAX_PORTS];
+	struct stats_link links[STATS_MAX_LINKS];
 	struct stats_sock socks[MAX_SOCKS];
 };
 
@@ -44,7 +45,10 @@ static void segment_init(struct segment *s)
 		.n_socks = 3,
 		.max_socks = MAX_SOCKS,
 		.socks_offset = offsetof(struct segment, socks),
+		.n_links = 2,
+		.links_offset = offsetof(struct segment, links),
 	};
+	s->links[1].serial = 17;
 	s->counters[2] = 99;
 	strcpy(s->ports[0].ifname, "veth0");
 	s->socks[0].cookie = 11;
@@ -98,6 +102,9 @@ static void stats_head_check__refuses_each_broken_field(void **state)
 		{ offsetof(struct stats_head, n_ports), STATS_MAX_PORTS + 1 },
 		{ offsetof(struct stats_head, ports_offset), 8 },
 		{ offsetof(struct stats_head, ports_offset), sizeof(struct segment) - 8 },
+		{ offsetof(struct stats_head, n_links), STATS_MAX_LINKS + 1 },
+		{ offsetof(struct stats_head, links_offset), 8 },
+		{ offsetof(struct stats_head, links_offset), sizeof(struct segment) - 8 },
 		{ offsetof(struct stats_head, n_socks), MAX_SOCKS + 1 },
 		{ offsetof(struct stats_head, max_socks), UINT32_MAX },
 		{ offsetof(struct stats_head, max_socks), MAX_SOCKS + 1 },
@@ -125,6 +132,8 @@ static void stats_snapshot_read__copies_tables(void **state)
 	assert_int_equal(snap.counters[2], 99);
 	assert_int_equal(snap.n_ports, 1);
 	assert_string_equal(snap.ports[0].ifname, "veth0");
+	assert_int_equal(snap.n_links, 2);
+	assert_int_equal(snap.links[1].serial, 17);
 	stats_snapshot_free(&snap);
 }
 

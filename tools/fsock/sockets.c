@@ -17,7 +17,9 @@
 #include "provider/provider.h"
 #include "stats/reader.h"
 
-enum { ENDPOINT_LEN = INET6_ADDRSTRLEN + 10 };
+static_assert(SOCKET_ENDPOINT_LEN == INET6_ADDRSTRLEN + 10, "an address, brackets and a port");
+
+enum { LISTEN = 10, N_STATES = 13 }; /* Linux's, as in struct stats_sock */
 
 /* The fields of struct provider_stats in their order; the assertions below tie the two. */
 #define PORT_COUNTERS(X)                                                                           \
@@ -55,19 +57,18 @@ const char *port_counter_name(unsigned i)
 	return i < PORT_N_COUNTERS ? port_counters[i] : NULL;
 }
 
-/* "10.0.0.1:53", "[::1]:53", "*:53" */
-static char *endpoint(const uint8_t bytes[16], uint16_t port, char *to)
+char *socket_endpoint(const uint8_t bytes[16], uint16_t port, char *to)
 {
 	struct ip_addr addr = ip_addr_v6(bytes);
 	char text[INET6_ADDRSTRLEN];
 
 	if (ip_addr_is_any(&addr))
-		snprintf(to, ENDPOINT_LEN, "*:%u", port);
+		snprintf(to, SOCKET_ENDPOINT_LEN, "*:%u", port);
 	else if (ip_addr_is_v4(&addr))
-		snprintf(to, ENDPOINT_LEN, "%s:%u",
+		snprintf(to, SOCKET_ENDPOINT_LEN, "%s:%u",
 			 inet_ntop(AF_INET, bytes + 12, text, sizeof(text)), port);
 	else
-		snprintf(to, ENDPOINT_LEN, "[%s]:%u",
+		snprintf(to, SOCKET_ENDPOINT_LEN, "[%s]:%u",
 			 inet_ntop(AF_INET6, bytes, text, sizeof(text)), port);
 	return to;
 }
@@ -84,6 +85,15 @@ static const char *protocol_name(uint8_t protocol)
 	}
 }
 
+const struct stats_sock *socket_before(const struct stats_snapshot *former, uint64_t cookie)
+{
+	for (unsigned i = 0; former && i < former->n_socks; i++) {
+		if (former->socks[i].cookie == cookie)
+			return &former->socks[i];
+	}
+	return NULL;
+}
+
 static bool has_peer(const struct stats_sock *sock)
 {
 	return sock->remote_port != 0;
@@ -91,7 +101,7 @@ static bool has_peer(const struct stats_sock *sock)
 
 char *socket_name(const struct stats_sock *sock, char *to)
 {
-	char local[ENDPOINT_LEN], remote[ENDPOINT_LEN];
+	char local[SOCKET_ENDPOINT_LEN], remote[SOCKET_ENDPOINT_LEN];
 
 	if (sock->family == 0) { /* a process without a stack (context/start.c) */
 		snprintf(to, SOCKET_NAME_LEN, "every socket");
@@ -99,8 +109,8 @@ char *socket_name(const struct stats_sock *sock, char *to)
 	}
 	snprintf(to, SOCKET_NAME_LEN, "%s%s %s%s%s", protocol_name(sock->protocol),
 		 sock->family == AF_INET6 ? "6" : "",
-		 endpoint(sock->local, sock->local_port, local), has_peer(sock) ? " > " : "",
-		 has_peer(sock) ? endpoint(sock->remote, sock->remote_port, remote) : "");
+		 socket_endpoint(sock->local, sock->local_port, local), has_peer(sock) ? " > " : "",
+		 has_peer(sock) ? socket_endpoint(sock->remote, sock->remote_port, remote) : "");
 	return to;
 }
 
@@ -110,6 +120,52 @@ const struct stats_port *socket_port(const struct stats_sock *sock,
 	if (!snapshot || !sock->accelerated || sock->port_index >= snapshot->n_ports)
 		return NULL;
 	return &snapshot->ports[sock->port_index];
+}
+
+bool socket_is_accelerated(const struct stats_sock *sock)
+{
+	return sock->accelerated || sock->link;
+}
+
+const char *socket_by(const struct stats_sock *sock)
+{
+	if (sock->link)
+		return "link";
+	return sock->accelerated ? "interface" : "kernel";
+}
+
+const char *socket_state(const struct stats_sock *sock)
+{
+	static const char *const names[N_STATES] = {
+		NULL,	     "ESTAB",  "SYN-SENT",   "SYN-RECV", "FIN-WAIT-1", "FIN-WAIT-2",  "TIME-WAIT",
+		"UNCONN",    "CLOSE-WAIT", "LAST-ACK", "LISTEN",   "CLOSING",	 "NEW-SYN-RECV",
+	};
+
+	return sock->protocol == IPPROTO_TCP && sock->state < N_STATES ? names[sock->state] : NULL;
+}
+
+uint32_t socket_recv_q(const struct stats_sock *sock)
+{
+	return sock->state == LISTEN ? sock->queued_frames : sock->queued_bytes;
+}
+
+uint32_t socket_send_q(const struct stats_sock *sock)
+{
+	return sock->unread_bytes;
+}
+
+static void add_way(cJSON *object, const struct stats_sock *sock)
+{
+	bool connection = sock->link && sock->link != STATS_ANY_LINK;
+
+	cJSON_AddStringToObject(object, "by", socket_by(sock));
+	json_add_text(object, "state", socket_state(sock));
+	cJSON_AddNumberToObject(object, "recv_q", socket_recv_q(sock));
+	cJSON_AddNumberToObject(object, "send_q", socket_send_q(sock));
+	if (!connection)
+		return;
+	cJSON_AddNumberToObject(object, "link", sock->link);
+	cJSON_AddNumberToObject(object, "peer_pid", sock->peer_pid);
 }
 
 static void add_reason(cJSON *object, const struct stats_sock *sock)
@@ -131,17 +187,18 @@ cJSON *socket_json(const struct stats_sock *sock, const struct stats_snapshot *s
 {
 	const struct stats_port *port = socket_port(sock, snapshot);
 	cJSON *object = cJSON_CreateObject();
-	char text[ENDPOINT_LEN];
+	char text[SOCKET_ENDPOINT_LEN];
 
 	cJSON_AddNumberToObject(object, "fd", sock->fd);
 	cJSON_AddNumberToObject(object, "pid", sock->pid);
 	json_add_u64(object, "cookie", sock->cookie);
 	cJSON_AddStringToObject(object, "protocol", protocol_name(sock->protocol));
 	cJSON_AddStringToObject(object, "family", sock->family == AF_INET6 ? "inet6" : "inet");
-	cJSON_AddStringToObject(object, "local", endpoint(sock->local, sock->local_port, text));
+	cJSON_AddStringToObject(object, "local", socket_endpoint(sock->local, sock->local_port, text));
 	json_add_text(object, "remote",
-		      has_peer(sock) ? endpoint(sock->remote, sock->remote_port, text) : NULL);
-	cJSON_AddBoolToObject(object, "accelerated", sock->accelerated);
+		      has_peer(sock) ? socket_endpoint(sock->remote, sock->remote_port, text) : NULL);
+	cJSON_AddBoolToObject(object, "accelerated", socket_is_accelerated(sock));
+	add_way(object, sock);
 	json_add_text(object, "provider", port ? port->provider : NULL);
 	json_add_text(object, "interface", port ? port->ifname : NULL);
 	if (port)
@@ -158,6 +215,15 @@ cJSON *socket_json(const struct stats_sock *sock, const struct stats_snapshot *s
 	cJSON_AddNumberToObject(object, "queued_frames", sock->queued_frames);
 	cJSON_AddNumberToObject(object, "queued_bytes", sock->queued_bytes);
 	return object;
+}
+
+static void explain_linked(const struct stats_sock *sock, FILE *to)
+{
+	if (sock->link == STATS_ANY_LINK)
+		fprintf(to, "    takes accelerated programs of this host by links, through shared memory\n");
+	else
+		fprintf(to, "    accelerated by link %u, through shared memory with process %u of this host\n", sock->link,
+			sock->peer_pid);
 }
 
 static void explain_accelerated(const struct stats_sock *sock, const struct stats_port *port,
@@ -189,6 +255,10 @@ void socket_explain(const struct stats_sock *sock, const struct stats_snapshot *
 		fprintf(to, "  no fd  %s\n", socket_name(sock, name));
 	else
 		fprintf(to, "  closed %s\n", socket_name(sock, name));
+	if (sock->link)
+		explain_linked(sock, to);
+	if (sock->link && (sock->link != STATS_ANY_LINK || sock->reason == FS_REASON_loopback))
+		return; /* there is no more to it: who comes otherwise cannot be helped */
 	if (sock->accelerated) {
 		explain_accelerated(sock, socket_port(sock, snapshot), to);
 		return;

@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "grid.h"
 #include "json.h"
+#include "links.h"
 #include "process.h"
 #include "provider/provider.h"
 #include "sockets.h"
@@ -79,15 +80,6 @@ static uint64_t counter_before(const struct stats_snapshot *former, uint32_t i)
 	return former && i < former->n_counters ? former->counters[i] : 0;
 }
 
-static const struct stats_sock *sock_before(const struct stats_snapshot *former, uint64_t cookie)
-{
-	for (unsigned i = 0; former && i < former->n_socks; i++) {
-		if (former->socks[i].cookie == cookie)
-			return &former->socks[i];
-	}
-	return NULL;
-}
-
 /* --- JSON --- */
 
 static void add_counters(cJSON *root, const struct stats_snapshot *stack,
@@ -132,6 +124,7 @@ static cJSON *stack_json(const struct stats_snapshot *stack, const struct stats_
 	list = cJSON_AddArrayToObject(root, "sockets");
 	for (unsigned i = 0; i < stack->n_socks; i++)
 		cJSON_AddItemToArray(list, socket_json(&stack->socks[i], stack));
+	links_json(root, stack);
 	add_counters(root, stack, former, seconds, options);
 	return root;
 }
@@ -214,11 +207,14 @@ static void print_socks(const struct stats_snapshot *stack, const struct stats_s
 			 : "FD|PID|SOCKET|WAY|RX FAST|RX KERNEL|TX FAST|TX KERNEL|DROPS|QUEUED");
 	for (unsigned i = 0; i < stack->n_socks; i++) {
 		const struct stats_sock *sock = &stack->socks[i], *old;
+		const char *by = socket_by(sock);
 		const uint64_t value[] = { sock->rx_fast, sock->rx_kernel, sock->tx_fast,
 					   sock->tx_kernel };
 		uint64_t before[4] = { 0 };
 
-		old = sock_before(former, sock->cookie);
+		if (links_has(sock) && !(sock->link == STATS_ANY_LINK && sock->accelerated))
+			continue;
+		old = socket_before(former, sock->cookie);
 		if (old)
 			memcpy(before, &old->rx_fast, sizeof(before));
 		if (sock->fd == STATS_NO_FD)
@@ -229,7 +225,7 @@ static void print_socks(const struct stats_snapshot *stack, const struct stats_s
 			grid_add(&grid, "%d", sock->fd);
 		grid_add(&grid, "%u", sock->pid);
 		grid_add(&grid, "%s", socket_name(sock, name));
-		grid_add(&grid, "%s", sock->accelerated ? "fast" : "kernel");
+		grid_add(&grid, "%s", strcmp(by, "interface") == 0 ? "fast" : by);
 		for (unsigned v = 0; v < FS_ARRAY_SIZE(value); v++)
 			grid_add(&grid, "%" PRIu64,
 				 former ? rate(value[v], before[v], seconds) : value[v]);
@@ -284,6 +280,7 @@ static void print_stack(const struct stats_snapshot *stack, const struct stats_s
 	print_ports(stack, former, seconds);
 	print_port_counters(stack, options->all);
 	print_socks(stack, former, seconds);
+	links_print(stack, former, seconds, stdout);
 	if (stack->head.n_bare)
 		printf("    %u connections have no descriptor; the first of them are listed\n", stack->head.n_bare);
 	print_counters(stack, former, seconds, false, options->all);

@@ -53,7 +53,7 @@ static int explain_process(const struct why_options *options, int pid)
 	for (unsigned s = 0; s < view.n_stacks; s++) {
 		n_socks += view.stacks[s].n_socks;
 		for (unsigned i = 0; i < view.stacks[s].n_socks; i++) {
-			n_fast += view.stacks[s].socks[i].accelerated != 0;
+			n_fast += socket_is_accelerated(&view.stacks[s].socks[i]);
 			cJSON_AddItemToArray(
 				list, socket_json(&view.stacks[s].socks[i], &view.stacks[s]));
 		}
@@ -220,7 +220,7 @@ static void report_text(const char *program, const struct report *report, FILE *
 	unsigned n = 0, n_fast = 0;
 
 	for (; (sock = report_sock(report, n, &stack)) != NULL; n++)
-		n_fast += sock->accelerated != 0;
+		n_fast += socket_is_accelerated(sock);
 	fprintf(to, "fsock why: %s: ", program);
 	if (n)
 		fprintf(to, "%u socket%s, %u accelerated\n", n, n == 1 ? "" : "s", n_fast);

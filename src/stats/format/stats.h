@@ -20,9 +20,11 @@
 #define STATS_MAGIC 0x6b636f7366ULL /* "fsock" */
 
 enum {
-	STATS_VERSION = 3,
+	STATS_VERSION = 4,
 	STATS_MAX_PORTS = 16,
 	STATS_MAX_PROCS = 16,
+	STATS_MAX_LINKS = 96,
+	STATS_ANY_LINK = 255, /* stats_sock.link of a listener that takes connections of any */
 	STATS_DETAIL_LEN = 96,
 	STATS_NO_FD = -2, /* stats_sock.fd: it is open, and has no descriptor */
 };
@@ -39,16 +41,19 @@ struct stats_sock {
 	uint8_t port_index;	/* stats_port it uses, 0xff = none or several */
 	uint8_t bare;		/* 1 = a connection of the native interface, without a descriptor */
 	uint16_t local_port, remote_port; /* host order, 0 = none */
-	uint16_t pad1;
+	uint8_t state;		/* TCP's, as Linux numbers them (TCP_LISTEN = 10); 0 = not known */
+	uint8_t link;		/* stats_link it goes over, from 1; STATS_ANY_LINK; 0 = none */
 	uint8_t local[16], remote[16]; /* v4-mapped form, all 0 = any */
 	uint64_t rx_fast, rx_kernel; /* datagrams received by each way */
 	uint64_t tx_fast, tx_kernel; /* datagrams sent by each way */
 	uint64_t rx_bytes, tx_bytes; /* payload of both ways */
 	uint64_t drops;		     /* datagrams dropped because the receive buffer was full */
-	uint32_t queued_frames, queued_bytes;
+	uint32_t queued_frames, queued_bytes; /* not received yet; of a listener frames: who waits for accept() */
+	uint32_t unread_bytes;	     /* TCP: sent, and not acknowledged, or by a link not received; a listener's backlog */
+	uint32_t peer_pid;	     /* of a connection by a link: a process of the other program; 0 = not known */
 	char detail[STATS_DETAIL_LEN]; /* one sentence on the reason, "" = none */
 };
-static_assert(sizeof(struct stats_sock) == 224, "stats_sock is a format");
+static_assert(sizeof(struct stats_sock) == 232, "stats_sock is a format");
 
 /* One attachment to one interface. */
 struct stats_port {
@@ -65,6 +70,19 @@ struct stats_port {
 	uint64_t counter[32];	/* struct provider_stats in its order, rest 0 */
 };
 static_assert(sizeof(struct stats_port) == 432, "stats_port is a format");
+
+/* One link with another program of this host. */
+struct stats_link {
+	uint32_t serial;	/* of all links of the stack; 0 = the place is free */
+	uint32_t peer_pid;	/* a process of the other program, as the kernel told; 0 = not known any more */
+	uint32_t connections;	/* that not both sides have ended */
+	uint8_t listened;	/* 1 = the other program dialled */
+	uint8_t pad[3];
+	uint64_t rx_bytes, tx_bytes;
+	uint64_t shared_bytes;	/* length of the memory that both map */
+	uint64_t ring_bytes;	/* of it, what the rings of connections have taken at the most, and keep */
+};
+static_assert(sizeof(struct stats_link) == 48, "stats_link is a format");
 
 /*
  * What another program asks of the stack's: that the socket behind descriptor @fd of process @pid goes on in the
@@ -99,9 +117,11 @@ struct stats_head {
 	uint32_t socks_offset;	/* struct stats_sock[max_socks] */
 	uint32_t procs[STATS_MAX_PROCS]; /* processes driving the stack, 0 = free slot */
 	uint32_t n_bare;	/* connections open without a descriptor; only the first of them have records */
+	uint32_t n_links;	/* places ever used, grows to STATS_MAX_LINKS */
+	uint32_t links_offset;	/* struct stats_link[STATS_MAX_LINKS] */
 	struct stats_request request;
 };
-static_assert(sizeof(struct stats_head) == 184, "stats_head is a format");
+static_assert(sizeof(struct stats_head) == 192, "stats_head is a format");
 
 /*
  * FSOCK_REPORT_FD: "N" or "N,M", descriptors of `fsock why -- prog`. To N (a memfd opened O_APPEND) a
