@@ -27,6 +27,11 @@ enum {
 
 const char *const local_state_name[LOCAL_N_STATES] = { "FREE", "CONNECTING", "QUEUED", "ESTABLISHED", "OVER", "LEFT" };
 
+static inline bool is_tapped(const struct local_conn *conn)
+{
+	return __builtin_expect(local_has(conn, LOCAL_TAPPED), 0);
+}
+
 /* --- state --- */
 
 static bool has_user(const struct local_conn *conn)
@@ -40,10 +45,15 @@ static void tell(struct local_conn *conn, uint32_t edges)
 		conn->link->ops->event(conn->link->context, conn, edges);
 }
 
+static bool may_send(const struct local_conn *conn)
+{
+	return (conn->state == LOCAL_CONNECTING || conn->state == LOCAL_ESTABLISHED) && conn->error == 0 &&
+	       !local_has(conn, LOCAL_FIN_SENT | LOCAL_PEER_LEFT);
+}
+
 static void set_plain(struct local_conn *conn)
 {
-	conn->is_plain = (conn->state == LOCAL_CONNECTING || conn->state == LOCAL_ESTABLISHED) && conn->error == 0 &&
-			 !local_has(conn, LOCAL_FIN_SENT | LOCAL_PEER_LEFT);
+	conn->is_plain = may_send(conn) && !is_tapped(conn);
 }
 
 static void set_state(struct local_conn *conn, enum local_state state)
@@ -80,12 +90,24 @@ void local_conn_settle(struct local_conn *conn)
 		local_slot_put(conn);
 }
 
+static __attribute__((cold, noinline)) void tap_last(struct local_conn *conn, enum local_kind kind)
+{
+	if (kind == LOCAL_REFUSED)
+		local_tap_fail(conn, true, conn->refusal == ECONNREFUSED);
+	else if (kind == LOCAL_CLOSE)
+		local_tap_end(conn, true);
+	else
+		local_tap_reset(conn, true);
+}
+
 /* Nobody has the connection here any more; @kind tells the other side. */
 static void leave(struct local_conn *conn, enum local_kind kind)
 {
 	bool is_last = !local_has(conn, LOCAL_WE_LEFT);
 
 	local_conn_count(conn);
+	if (is_tapped(conn))
+		tap_last(conn, kind);
 	set_state(conn, LOCAL_LEFT);
 	set_flags(conn, LOCAL_WE_LEFT);
 	if (is_last && conn->link->ended == LOCAL_LINK_UP)
@@ -167,6 +189,8 @@ int local_connect(struct local_link *link, const struct local_call *call, void *
 	set_streams(conn, link->side);
 	local_stream_clear(conn->tx.words);
 	local_stream_clear(conn->rx.words);
+	if (link->taps)
+		local_tap_open(conn, true);
 	set_state(conn, LOCAL_CONNECTING);
 	link->counters[FS_CTR_local_opened]++;
 	*made = conn;
@@ -224,6 +248,8 @@ static void on_open(struct local_conn *conn, const struct local_cell *cell)
 	conn->remote_port = args->remote_port;
 	set_streams(conn, 1 - link->side);
 	set_flags(conn, LOCAL_ANSWERED);
+	if (link->taps)
+		local_tap_open(conn, false);
 	listener = link->ops->find(link->context, args->listener, &conn->local, conn->local_port);
 	if (!listener) {
 		refuse(conn, ECONNREFUSED);
@@ -238,6 +264,8 @@ static void on_open(struct local_conn *conn, const struct local_cell *cell)
 	conn->listener = listener;
 	list_push_back(&listener->queue, &conn->queued);
 	listener->waiting++;
+	if (is_tapped(conn))
+		local_tap_answer(conn, true);
 	local_say(conn, LOCAL_ACCEPTED);
 	link->ops->incoming(link->context, listener);
 }
@@ -245,6 +273,8 @@ static void on_open(struct local_conn *conn, const struct local_cell *cell)
 static void on_accepted(struct local_conn *conn, const struct local_cell *cell)
 {
 	set_flags(conn, LOCAL_ANSWERED);
+	if (is_tapped(conn))
+		local_tap_answer(conn, false);
 	if (conn->state == LOCAL_CONNECTING)
 		set_state(conn, LOCAL_ESTABLISHED);
 	tell(conn, LOCAL_READY_OUT);
@@ -253,6 +283,8 @@ static void on_accepted(struct local_conn *conn, const struct local_cell *cell)
 static void on_refused(struct local_conn *conn, const struct local_cell *cell)
 {
 	set_flags(conn, LOCAL_ANSWERED | LOCAL_PEER_LEFT);
+	if (is_tapped(conn))
+		local_tap_fail(conn, false, cell->word[0] != ENOBUFS);
 	if (conn->state == LOCAL_LEFT) {
 		local_conn_settle(conn);
 		return;
@@ -324,14 +356,34 @@ static void sent(struct local_conn *conn, size_t n)
 		local_say(conn, LOCAL_BYTES);
 }
 
-static ssize_t send_bytes(struct local_conn *conn, const struct iovec *iov, int n)
+/* In pieces that the ring still has when they are captured: of a longer one the reader may have made room for the rest
+ * by then. */
+static __attribute__((cold, noinline)) ssize_t put_tapped(struct local_conn *conn, struct local_span *from)
 {
-	struct local_span from = { .iov = iov, .left = n };
-	ssize_t put = local_tx_put(&conn->tx, &from);
+	size_t done = 0, here;
 
+	while ((here = local_span_room(from)) > 0) {
+		struct iovec part = { (uint8_t *)from->iov->iov_base + from->done, FS_MIN(here, (size_t)conn->tx.mask + 1) };
+		struct local_span piece = { .iov = &part, .left = 1 };
+		ssize_t put = local_tx_put(&conn->tx, &piece);
+
+		if (put < 0)
+			return put;
+		if (put == 0)
+			break;
+		local_tap_sent(conn, (size_t)put);
+		from->done += (size_t)put;
+		done += (size_t)put;
+	}
+	return (ssize_t)done;
+}
+
+/* What follows from having put @put bytes of @from, or an error. */
+static inline ssize_t after_put(struct local_conn *conn, struct local_span *from, ssize_t put)
+{
 	if (__builtin_expect(put <= 0, 0)) {
 		if (put == 0)
-			return local_span_room(&from) > 0 ? -EAGAIN : 0;
+			return local_span_room(from) > 0 ? -EAGAIN : 0;
 		local_link_fail(conn->link, LOCAL_LINK_BAD_POSITION);
 		return -local_take_error(conn);
 	}
@@ -339,9 +391,23 @@ static ssize_t send_bytes(struct local_conn *conn, const struct iovec *iov, int 
 	return put;
 }
 
+static ssize_t send_plain(struct local_conn *conn, const struct iovec *iov, int n)
+{
+	struct local_span from = { .iov = iov, .left = n };
+
+	return after_put(conn, &from, local_tx_put(&conn->tx, &from));
+}
+
+static ssize_t send_bytes(struct local_conn *conn, const struct iovec *iov, int n)
+{
+	struct local_span from = { .iov = iov, .left = n };
+
+	return is_tapped(conn) ? after_put(conn, &from, put_tapped(conn, &from)) : send_plain(conn, iov, n);
+}
+
 int local_reserve(struct local_conn *conn, struct iovec part[2], size_t most)
 {
-	int pieces = conn->is_plain ? local_tx_reserve(&conn->tx, part, most) : -1;
+	int pieces = may_send(conn) ? local_tx_reserve(&conn->tx, part, most) : -1;
 
 	if (pieces == -EPROTO)
 		local_link_fail(conn->link, LOCAL_LINK_BAD_POSITION);
@@ -351,6 +417,8 @@ int local_reserve(struct local_conn *conn, struct iovec part[2], size_t most)
 void local_commit(struct local_conn *conn, size_t n)
 {
 	local_tx_commit(&conn->tx, n);
+	if (is_tapped(conn))
+		local_tap_sent(conn, n);
 	sent(conn, n);
 }
 
@@ -388,7 +456,7 @@ ssize_t local_send(struct local_conn *conn, const struct iovec *iov, int n, uint
 {
 	if (__builtin_expect(!conn->is_plain || flags, 0))
 		return send_any(conn, iov, n, flags);
-	return send_bytes(conn, iov, n);
+	return send_plain(conn, iov, n);
 }
 
 /* --- receiving --- */
@@ -417,6 +485,8 @@ static ssize_t nothing(struct local_conn *conn)
 /* What follows from having read @n bytes. */
 static inline void after_read(struct local_conn *conn, size_t n)
 {
+	if (is_tapped(conn))
+		local_tap_received(conn, n);
 	local_rx_pass(&conn->rx, n);
 	conn->link->counters[FS_CTR_local_bytes_in] += n;
 	if (local_rx_give_back(&conn->rx))
@@ -544,6 +614,8 @@ int local_shutdown(struct local_conn *conn, uint32_t how)
 		set_flags(conn, LOCAL_SHUT_RD);
 	if ((how & LOCAL_SHUT_WRITING) && !local_has(conn, LOCAL_FIN_SENT)) {
 		set_flags(conn, LOCAL_FIN_SENT);
+		if (is_tapped(conn))
+			local_tap_end(conn, true);
 		if (!local_has(conn, LOCAL_PEER_LEFT))
 			local_say(conn, LOCAL_SHUTDOWN);
 	}
@@ -555,6 +627,7 @@ int local_move(struct local_conn *conn, const struct local_place *place)
 	if (conn->state != LOCAL_ESTABLISHED || local_has(conn, LOCAL_PEER_LEFT | LOCAL_PEER_MOVED))
 		return -ENOTCONN;
 	conn->place = *place;
+	conn->tap.is_over = true;
 	local_say(conn, LOCAL_MOVED);
 	return 0;
 }
@@ -624,6 +697,7 @@ static void on_urgent(struct local_conn *conn, const struct local_cell *cell)
 static void on_moved(struct local_conn *conn, const struct local_cell *cell)
 {
 	conn->place = cell->place;
+	conn->tap.is_over = true;
 	set_flags(conn, LOCAL_PEER_MOVED);
 	if (conn->state == LOCAL_ESTABLISHED)
 		conn->link->ops->moved(conn->link->context, conn);
@@ -633,6 +707,8 @@ static void on_shutdown(struct local_conn *conn, const struct local_cell *cell)
 {
 	if (!end_stream(conn))
 		return;
+	if (is_tapped(conn))
+		local_tap_end(conn, false);
 	set_flags(conn, LOCAL_FIN_RECEIVED);
 	tell(conn, end_edges(conn));
 }
@@ -641,6 +717,8 @@ static void on_reset(struct local_conn *conn, const struct local_cell *cell)
 {
 	if (!end_stream(conn))
 		return;
+	if (is_tapped(conn))
+		local_tap_reset(conn, false);
 	set_flags(conn, LOCAL_PEER_LEFT);
 	if (conn->state == LOCAL_LEFT) {
 		local_conn_settle(conn);
@@ -654,6 +732,8 @@ static void on_close(struct local_conn *conn, const struct local_cell *cell)
 {
 	if (!end_stream(conn))
 		return;
+	if (is_tapped(conn))
+		local_tap_end(conn, false);
 	set_flags(conn, LOCAL_FIN_RECEIVED | LOCAL_PEER_LEFT);
 	if (conn->state == LOCAL_LEFT) {
 		local_conn_settle(conn);
@@ -687,6 +767,14 @@ static bool was_taken(const struct local_conn *conn)
 	       fs_load_relaxed(&conn->tx.words->taken) != 0;
 }
 
+static __attribute__((cold, noinline)) void tap_lost(struct local_conn *conn)
+{
+	if (conn->error)
+		local_tap_reset(conn, false);
+	else
+		local_tap_end(conn, false);
+}
+
 /* The other process was killed. Its kernel would have closed: by a reset where it had not read all, else in order. */
 static void orphan(struct local_conn *conn)
 {
@@ -717,6 +805,8 @@ void local_conn_lose(struct local_conn *conn, enum local_end why)
 		conn->rx.seen_head = conn->rx.pos;
 		fail(conn, ECONNRESET);
 	}
+	if (is_tapped(conn))
+		tap_lost(conn);
 	conn->rx.ended = true;
 	tell(conn, EVERY_READY);
 }

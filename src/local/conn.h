@@ -22,6 +22,7 @@
 #include "base/addr.h"
 #include "base/list.h"
 #include "local/stream.h"
+#include "local/tap.h"
 
 struct local_link;
 struct local_ops;
@@ -73,12 +74,13 @@ enum local_conn_flags {
 	LOCAL_ANSWERED = 1 << 5,      /* ACCEPTED came, or we sent it */
 	LOCAL_OOB_INLINE = 1 << 6,    /* SO_OOBINLINE: set by local_conn_set_inline() */
 	LOCAL_PEER_MOVED = 1 << 7,    /* the other side waits at `place` */
+	LOCAL_TAPPED = 1 << 8,	      /* somebody captures what it carries, from its beginning on (tap.h) */
 };
 
 struct local_conn {
 	/* --- looked at by each call that moves bytes --- */
 	uint8_t state;	 /* enum local_state */
-	bool is_plain;	 /* ESTABLISHED, and no flag or error that sending has to look at */
+	bool is_plain;	 /* a user may send, and there is no flag or error that sending has to look at */
 	uint16_t flags;	 /* enum local_conn_flags */
 	int32_t error;	 /* pending, positive; 0 = none */
 	struct local_link *link;
@@ -99,6 +101,7 @@ struct local_conn {
 	uint64_t urgent_taken; /* as rx.urgent: the urgent byte that was read as such */
 	struct ip_addr remote, local;
 	uint64_t counted_rx, counted_tx; /* bytes of each way that its link counts */
+	struct local_tap tap;
 	struct local_place place; /* where the other side, or this one, goes on */
 	struct local_listener *listener; /* QUEUED: borrowed; else NULL */
 	struct list queued;		 /* in its queue */

@@ -53,6 +53,9 @@ struct local_ops {
 
 	/* The other side of @conn, which has a user, goes on at conn->place, and waits there. */
 	void (*moved)(void *context, struct local_conn *conn);
+
+	/* A wire would carry @segment of @conn. Where local_link.taps is set; may be NULL where it never is. */
+	void (*tap)(void *context, const struct local_conn *conn, const struct local_segment *segment);
 };
 
 struct local_config {
@@ -74,6 +77,7 @@ struct local_link {
 	uint32_t slots;		 /* of each side */
 	uint32_t units;		 /* of each side */
 	unsigned side;
+	bool taps;		 /* the user wants ops->tap for connections that begin; it may change it */
 	struct local_side_words *ours, *theirs; /* shared */
 
 	/* --- what changes --- */
@@ -90,6 +94,7 @@ struct local_link {
 	/* --- for who looks on --- */
 	uint32_t number, peer_pid; /* the user's own */
 	uint32_t far_reached;	 /* as half.reached, of the other side's */
+	uint32_t tapped[2];	 /* connections whose beginning was told to ops->tap: that came, that this side began */
 	uint64_t rx_bytes, tx_bytes; /* of all connections, as far as local_conn_count() has come */
 };
 

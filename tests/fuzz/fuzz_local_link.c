@@ -61,6 +61,7 @@ struct world {
 	uint64_t counters[FS_CTR_N];
 	struct local_conn *held[HELD];
 	uint64_t next; /* the hostile side's cells */
+	uint64_t wire[2 * SLOTS][2]; /* what of each connection a capture has, that came and that left */
 	bool is_deaf;
 };
 
@@ -86,13 +87,31 @@ static void on_moved(void *context, struct local_conn *conn)
 {
 }
 
-static const struct local_ops ops = { on_event, on_incoming, find, on_moved };
-
 /* Behind a guard, and before another one. */
 static uint8_t *arena(void)
 {
 	return memory + GUARD;
 }
+
+/* Whatever the other side writes: no byte twice, none that is not in the arena. What it says to have read is its own. */
+static void on_tap(void *context, const struct local_conn *conn, const struct local_segment *segment)
+{
+	struct world *w = context;
+	uint64_t *there = w->wire[conn - conn->link->conn];
+	struct local_piece piece[2];
+
+	if (segment->what == LOCAL_SEEN_SYN)
+		there[0] = there[1] = 0;
+	FUZZ_CHECK(segment->seq == there[segment->out]);
+	there[segment->out] += segment->len + (segment->what == LOCAL_SEEN_FIN);
+	local_tap_bytes(conn, segment, piece);
+	FUZZ_CHECK(piece[0].len + piece[1].len == segment->len);
+	for (unsigned i = 0; i < 2; i++)
+		FUZZ_CHECK(piece[i].len == 0 || (piece[i].at >= arena() && piece[i].len <= w->agreed.len &&
+						 piece[i].at + piece[i].len <= arena() + w->agreed.len));
+}
+
+static const struct local_ops ops = { on_event, on_incoming, find, on_moved, on_tap };
 
 static void world_init(struct world *w, unsigned side)
 {
@@ -110,6 +129,7 @@ static void world_init(struct world *w, unsigned side)
 	FUZZ_CHECK(local_arena_read(arena(), w->agreed.len, &config.agreed) == 0);
 	memset(own, 0, local_link_len(&w->agreed));
 	w->link = local_link_init(own, &config);
+	w->link->taps = true;
 	local_listener_init(&w->listener, 2, NULL);
 }
 

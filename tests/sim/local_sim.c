@@ -61,6 +61,7 @@ struct side {
 	fs_ns next;	 /* step, FS_NEVER = asleep */
 	fs_ns rings_at;	 /* a bell is under way, FS_NEVER = none */
 	bool is_dead, has_incoming;
+	uint64_t wire[SIDES * SLOTS][2]; /* what of each connection a capture has, that came and that left */
 };
 
 struct world {
@@ -141,7 +142,22 @@ static void on_moved(void *context, struct local_conn *conn)
 {
 }
 
-static const struct local_ops ops = { on_event, on_incoming, find, on_moved };
+/* As on a wire: no gap, no byte twice, no acknowledgement of what was not there. */
+static void on_tap(void *context, const struct local_conn *conn, const struct local_segment *segment)
+{
+	struct side *s = context;
+	uint64_t *there = s->wire[conn - conn->link->conn];
+
+	if (segment->what == LOCAL_SEEN_SYN)
+		there[0] = there[1] = 0;
+	if (segment->seq != there[segment->out] || segment->ack > there[!segment->out])
+		fail("side %u captures %d at %llu, %llu, where %llu, %llu would follow", (unsigned)(s - s->world->side),
+		     (int)segment->what, (unsigned long long)segment->seq, (unsigned long long)segment->ack,
+		     (unsigned long long)there[segment->out], (unsigned long long)there[!segment->out]);
+	there[segment->out] += segment->len + (segment->what == LOCAL_SEEN_FIN);
+}
+
+static const struct local_ops ops = { on_event, on_incoming, find, on_moved, on_tap };
 
 /* --- what an end does --- */
 
@@ -507,6 +523,7 @@ static void create(struct world *w, uint64_t seed)
 
 		*s = (struct side){ .world = w, .rings_at = FS_NEVER };
 		s->link = local_link_init(memset(aligned_alloc(FS_CACHE_LINE, own), 0, own), &config);
+		s->link->taps = true;
 		local_listener_init(&s->listener, (uint32_t)sim_range(&w->random, 0, 4), NULL);
 	}
 }

@@ -15,7 +15,7 @@
 #include "base/counter.h"
 #include "local/link.h"
 
-enum { RIG_SLOTS = 4, RIG_UNITS = 64, RIG_LISTENER = 77, RIG_PORT = 80, RIG_ALL = 1000 };
+enum { RIG_SLOTS = 4, RIG_UNITS = 64, RIG_LISTENER = 77, RIG_PORT = 80, RIG_ALL = 1000, RIG_SEEN = 32 };
 
 struct rig_side {
 	struct local_link *link;
@@ -25,6 +25,9 @@ struct rig_side {
 	uint32_t edges;	 /* of all events since the last look */
 	struct local_conn *told; /* by the last event */
 	uint64_t counters[FS_CTR_N];
+	unsigned n_seen; /* segments that were told to be captured: these, the last ones where there were more */
+	struct local_segment seen[RIG_SEEN];
+	size_t longest; /* of those */
 };
 
 struct rig {
@@ -63,7 +66,15 @@ static void rig_moved(void *context, struct local_conn *conn)
 	s->moved++;
 }
 
-static const struct local_ops rig_ops = { rig_event, rig_incoming, rig_find, rig_moved };
+static void rig_tap(void *context, const struct local_conn *conn, const struct local_segment *segment)
+{
+	struct rig_side *s = context;
+
+	s->seen[s->n_seen++ % RIG_SEEN] = *segment;
+	s->longest = FS_MAX(s->longest, segment->len);
+}
+
+static const struct local_ops rig_ops = { rig_event, rig_incoming, rig_find, rig_moved, rig_tap };
 
 static int rig_setup(void **state)
 {
