@@ -30,7 +30,7 @@ COMMANDS = {
     "help": "describe a command",
 }
 # Of the manual pages: the day their text last changed in substance.
-DATE = "November 21, 2026"
+DATE = "November 30, 2026"
 
 
 def table(root, which):
@@ -152,7 +152,7 @@ def options_zsh(root):
     """One specification of _arguments each."""
     lines = []
     for row in table(root, "options"):
-        action = {"interface": "_fsock_interfaces", "log_file": "_files"}.get(
+        action = {"interface": "_fsock_interfaces", "log_file": "_files", "local_pcap": "_files"}.get(
             row[1], f"({' '.join(values(root, row))})" if values(root, row) else " ")
         lines.append(f"'--{row[1]}=[{zsh_quoted(row[-1])}]:{row[1]}:{action}'")
     return lines

@@ -20,6 +20,7 @@
 
 #include "context/config.h"
 #include "context/local.h"
+#include "context/local_pcap.h"
 #include "context/stack.h"
 #include "host/clock.h"
 #include "host/identity.h"
@@ -146,6 +147,7 @@ struct context {
 	context_ppoll_fn *libc_ppoll;
 	int signal_fd;	       /* signalfd over everything, or -1 */
 	int report_fd;	       /* STATS_REPORT_ENV, or -1 */
+	struct local_pcap pcap; /* what links carry goes there; home's alone */
 	unsigned long netns;   /* inode of the network namespace the stack was made in */
 	uint64_t netns_cookie; /* the kernel's name for it, which sockets tell, too; 0 = it tells none */
 

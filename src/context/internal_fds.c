@@ -66,7 +66,7 @@ static bool visit_links(struct context *ctx, visit_fn *visit, void *arg)
 static bool for_each(struct context *ctx, visit_fn *visit, void *arg)
 {
 	int *fixed[] = { &ctx->nl.fd,  &ctx->monitor.nl.fd, &ctx->signal_fd,  &ctx->report_fd,
-			 &ctx->log.fd, &ctx->helper.kick,   &ctx->helper.epfd };
+			 &ctx->log.fd, &ctx->helper.kick,   &ctx->helper.epfd, &ctx->pcap.fd };
 
 	if (context_fd_each_of_stack(ctx, visit, arg) || visit_open(fixed, FS_ARRAY_SIZE(fixed), visit, arg))
 		return true;

@@ -108,7 +108,19 @@ static void moved(void *context, struct local_conn *conn)
 	ctx->to_ring |= sock_sleepers(s); /* who has a number of it follows */
 }
 
-static const struct local_ops ops = { .event = event, .incoming = incoming, .find = find, .moved = moved };
+static void tap(void *context, const struct local_conn *conn, const struct local_segment *segment)
+{
+	struct context *ctx = context;
+	struct timespec now;
+
+	if (ctx->pcap.fd <= 0)
+		return;
+	sys_clock_gettime(CLOCK_REALTIME, &now);
+	if (local_pcap_write(&ctx->pcap, conn, segment, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec) < 0)
+		host_log(&ctx->log, LOG_WARN, "local_pcap %s takes no more", ctx->config.local_pcap);
+}
+
+static const struct local_ops ops = { .event = event, .incoming = incoming, .find = find, .moved = moved, .tap = tap };
 
 /* --- memory --- */
 
@@ -359,6 +371,7 @@ int local_begin(struct context *ctx, unsigned index, unsigned side, int memory, 
 	}
 	l->link = local_link_init(l->memory, &config);
 	l->link->number = index + 1;
+	l->link->taps = ctx->pcap.fd > 0;
 	ctx->stack->local_serial++;
 	ctx->local.seen++;
 	context_ports_changed(ctx); /* sleepers watch its bell */
@@ -416,6 +429,7 @@ static void lend(struct context *ctx, struct local_link *link)
 {
 	link->ops = &ops;
 	link->context = ctx;
+	link->taps = ctx->pcap.fd > 0;
 }
 
 void local_lost(struct context *ctx, unsigned index)

@@ -208,6 +208,9 @@ static void read_options(struct context *ctx)
 		else
 			host_log(&ctx->log, LOG_WARN, "cannot write log_file %s", ctx->config.log_file);
 	}
+	if (ctx->config.local && ctx->config.local_pcap[0] &&
+	    local_pcap_open(&ctx->pcap, ctx->config.local_pcap, ctx->config.local_pcap_snap, ctx->fd_floor) < 0)
+		host_log(&ctx->log, LOG_WARN, "cannot add to local_pcap %s", ctx->config.local_pcap);
 	/* A copy above the floor: whoever closes all numbers must not close this one. */
 	ctx->report_fd = -1;
 	if (fds && !args.secure)
@@ -418,6 +421,7 @@ static void discard(struct context *ctx)
 {
 	close_if_ours(ctx, ctx->log.fd);
 	close_if_ours(ctx, ctx->report_fd);
+	close_if_ours(ctx, ctx->pcap.fd);
 	pthread_key_delete(ctx->thread_key);
 	release(ctx);
 }
