@@ -26,7 +26,7 @@ recv recvfrom recvmsg recvmmsg read readv preadv2
 sendfile splice dprintf vdprintf
 poll ppoll select pselect epoll_ctl epoll_wait epoll_pwait epoll_pwait2
 close close_range closefrom fclose freopen fdopen dup dup2 dup3 pidfd_getfd fcntl ioctl sockatmark
-_exit daemon execve execv execvp execvpe fexecve execveat execl execlp execle
+_exit _Exit daemon execve execv execvp execvpe fexecve execveat execl execlp execle
 setuid setgid seteuid setegid setreuid setregid setresuid setresgid setgroups initgroups unshare setns
 syscall prctl capset
 """.split()
@@ -47,6 +47,7 @@ SHADOWS = {
     "vmsplice": "between a pipe and memory only",
     "copy_file_range": "between files only",
     "fork": "pthread_atfork() tells",
+    "quick_exit": "at_quick_exit() tells",
 }
 
 # Uses each call so that headers can put their other names in: sizes known, lengths not.
@@ -57,6 +58,7 @@ CLIENT = r"""
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -116,6 +118,10 @@ int use(int fd, size_t n, char **more, va_list args)
 	sum += syscall(n, fd) + prctl(fd, n) + capset(buf, buf);
 	sum += freopen("x", "r", stdin) == fdopen(fd, "r");
 	fclose(stdin);
+	if (sum == 1)
+		_Exit(sum);
+	if (sum == 2)
+		quick_exit(sum);
 	_exit(sum + buf[fd & 63]);
 }
 """

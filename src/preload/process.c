@@ -7,6 +7,7 @@
 #include <grp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "context/exec.h"
@@ -37,6 +38,15 @@ FSOCK_EXPORT _Noreturn void _exit(int status)
 	at_exit();
 	for (;;)
 		LIBC(_exit)(status);
+}
+
+FSOCK_EXPORT _Noreturn void _Exit(int status) __attribute__((alias("_exit")));
+
+/* quick_exit() runs no destructor and ends past our _exit(). Its functions are called last one first: told of before those
+ * of the program, ours comes after them, who may use sockets still. */
+__attribute__((constructor)) static void expect_quick_exit(void)
+{
+	at_quick_exit(at_exit);
 }
 
 /* Standard input, output and error are /dev/null, if that is what it should be. */
