@@ -167,6 +167,16 @@ def test_a_program_goes_on_with_what_it_was_passed(pair, family, provider):
         other.close()
 
 
+@pytest.mark.parametrize("function", ["execl", "execlp", "execle", "execv", "execvp", "execvpe", "fexecve", "execveat"])
+def test_each_function_passes_it_on(pair, function):
+    with executing(pair) as made:
+        peer = made.serve(50, "peer", "listener")
+        made.begin(f"execute {function}")
+        made.talk(peer, 50)
+        assert_resumed(made, 1, 100)
+        peer.close()
+
+
 def test_who_connected_goes_on(pair):
     """A leased local port goes along, with what keeps it leased."""
     with contextlib.closing(listening(pair.a, net.A4, PORT)) as back, executing(pair, where=pair.a) as made:

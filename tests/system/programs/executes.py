@@ -14,9 +14,10 @@ Does what lines of standard input say, and answers each with "done", or what wen
   become WHAT                                       is from then on another for the kernel, a little (see BECOME)
   execute [HOW]                                     this program again (bare: without LD_PRELOAD, off: with acceleration
                                                     switched off, threaded: while there is another thread, by: by
-                                                    another thread, late FILE: with FILE as another library to load,
-                                                    nameless: LD_PRELOAD without a folder, doubled: an empty one behind
-                                                    it, listed: what ld.so would load)
+                                                    another thread, exec...: by that function of libc's, late FILE:
+                                                    with FILE as another library to load, nameless: LD_PRELOAD without
+                                                    a folder, doubled: an empty one behind it, listed: what ld.so would
+                                                    load)
   echo [PROGRAM]                                    PROGRAM (python) with ECHO, which says back what the peer says
   static PROGRAM                                    the same with takes_over
   child [USER]                                      the same in a child (of another user), whose peer it is from then on
@@ -106,6 +107,25 @@ BECOME = {
 }
 
 
+def strings(words):
+    """As exec takes them."""
+    return (ctypes.c_char_p * (len(words) + 1))(*map(os.fsencode, words))
+
+
+def execute_by(function, argv, env):
+    """Libc's @function; python itself knows execve() and execv() only."""
+    folder, name = os.path.split(sys.executable)
+    path, name, words = os.fsencode(sys.executable), os.fsencode(name), strings(argv)
+    said = strings([f"{key}={value}" for key, value in env.items()])
+    os.environ["PATH"] = folder # of those that search it
+    arguments = {
+        "execl": (path, *words), "execlp": (name, *words), "execle": (path, *words, said),
+        "execv": (path, words), "execvp": (name, words), "execvpe": (name, words, said),
+        "fexecve": (os.open(sys.executable, os.O_RDONLY), words, said),
+        "execveat": (os.open(folder, os.O_RDONLY), name, words, said, 0)}[function]
+    getattr(ctypes.CDLL(None), function)(*arguments)
+
+
 def number_of(word):
     return int(word.split("=")[1])
 
@@ -184,10 +204,10 @@ class Program:
             folder, env["LD_PRELOAD"] = os.path.split(env["LD_PRELOAD"])
             os.chdir(folder)
         if "doubled" in words:
-            said = [f"{name}={value}".encode() for name, value in env.items()] + [b"LD_PRELOAD="]
-            argv = [word.encode() for word in self._argv()]
-            ctypes.CDLL(None).execve(sys.executable.encode(), (ctypes.c_char_p * (len(argv) + 1))(*argv),
-                                     (ctypes.c_char_p * (len(said) + 1))(*said))
+            said = [f"{name}={value}" for name, value in env.items()] + ["LD_PRELOAD="]
+            ctypes.CDLL(None).execve(sys.executable.encode(), strings(self._argv()), strings(said))
+        if words and "exec" in words[0]:
+            execute_by(words[0], self._argv(), env)
         if "threaded" in words:
             threading.Thread(target=threading.Event().wait, daemon=True).start()
         if "by" in words:
