@@ -315,6 +315,30 @@ CASE_FAST(child_of_a_raw_call_changes_groups)
 	order("rest %d", slot);
 }
 
+/* Libc has every thread of the process follow, and ends the program where one may not. */
+CASE_FAST(groups_that_change)
+{
+	enum { NOBODY = 65534, SAME = -1 };
+	int slot, fd = linked(&slot), n = getgroups(0, NULL);
+	gid_t groups[100];
+
+	if (n > 100 || getgroups(n, groups) != n)
+		fail("getgroups");
+	CALL(initgroups("nobody", NOBODY));
+	CALL(setgroups((size_t)n, groups));
+	CALL(setegid(NOBODY));
+	CALL(setegid(0));
+	CALL(setregid(SAME, NOBODY));
+	CALL(setregid(SAME, 0));
+	CALL(setresgid(SAME, NOBODY, SAME));
+	CALL(setresgid(SAME, 0, SAME));
+	CALL(setgid(NOBODY));
+	CALL(setgid(0));
+	CALL(send(fd, "on", 2, 0));
+	order("take %d 2", slot);
+	order("rest %d", slot);
+}
+
 /* On a stack of its own, from libc's clone(), with what it then does to itself; it has made no call before. */
 static int grandchild_of_a_raw_call(void *fd)
 {
