@@ -34,9 +34,12 @@ OPTIONS = {"jumps": {"max_sockets": 16}}
 # The accelerated peer: there from its first socket, too, but asleep while there is nothing to do.
 PATIENT = {"profile": "default", "client_datagrams": 0}
 
-# Programs whose calls have fortified entry points in libc; they run once more built that way (P06).
-FORTIFIED = ("recv", "rw", "poll", "fortify")
 CONTROL_FD = 3
+
+
+def fortified():
+    """Programs whose calls have fortified entry points in libc; they run once more built that way (P06)."""
+    return (HERE / "api" / "fortified.list").read_text().split()
 
 
 def by_syscall():
@@ -47,6 +50,12 @@ def by_syscall():
 def source(name):
     """The program of api/ that @name is a variant of."""
     return name.removesuffix("_fortified").removesuffix("_syscall")
+
+
+def variants(among):
+    """What runs once more of the programs @among, in one family."""
+    return [name + "_fortified" for name in fortified() if name in among] + \
+        [name + "_syscall" for name in by_syscall() if name in among]
 
 
 def programs():
@@ -74,9 +83,7 @@ def selection(everything):
     """What to run: (program, case, family, claim)."""
     plain = [(name, case, family, claim) for name in programs() for case, claim in cases(name)
              for family in (FAMILIES if everything else FEWER.get(name, FAMILIES))]
-    variants = [name + "_fortified" for name in FORTIFIED]
-    variants += [name + "_syscall" for name in by_syscall() if name in programs()]
-    return plain + [(name, case, "v4", claim) for name in variants for case, claim in cases(name)]
+    return plain + [(name, case, "v4", claim) for name in variants(programs()) for case, claim in cases(name)]
 
 
 def title(name):

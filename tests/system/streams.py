@@ -41,12 +41,12 @@ def selection(everything):
     """What to run: (program, family)."""
     plain = [(name, family) for name in programs()
              for family in (columns.FAMILIES if everything or name in ALL_FAMILIES else FEWER)]
-    return plain + [(name + "_syscall", "v4") for name in columns.by_syscall() if name in programs()]
+    return plain + [(name, "v4") for name in columns.variants(programs())]
 
 
 def on_two_stacks(name, family):
     """Does it run in column S? Of linked() the program is the client in v4, the server in v6."""
-    return family in FEWER and not name.endswith("_syscall")
+    return family in FEWER and name == columns.source(name)
 
 
 def on_one_host(name, family):

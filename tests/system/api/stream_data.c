@@ -3,6 +3,7 @@
 #include "stream.h"
 
 #include <signal.h>
+#include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 
@@ -105,6 +106,17 @@ CASE_FAST(both_ways)
 	say("sent %d, received %d, wrong %d", sent, got, bad);
 }
 
+static int print(int fd, const char *format, ...)
+{
+	va_list args;
+	int ret;
+
+	va_start(args, format);
+	ret = vdprintf(fd, format, args);
+	va_end(args);
+	return ret;
+}
+
 /* libc's own would write past every symbol. P04 */
 CASE_FAST(printed)
 {
@@ -112,6 +124,8 @@ CASE_FAST(printed)
 
 	CALL(dprintf(fd, "hello %d %s\n", 5, "times"));
 	order("take %d 14", slot);
+	CALL(print(fd, "%d words of a %s\n", 5, "list"));
+	order("take %d 18", slot);
 	CALL(dprintf(fd, "%*d", 50000, 7));
 	order("take %d 50000", slot);
 	CALL(dprintf(fd, "%s", ""));
