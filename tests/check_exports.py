@@ -6,6 +6,7 @@ libfsock.so export what its header declares, and nothing else?
 
 usage: check_exports.py LIBRARY VERSION_SCRIPT CC...           judge the preloaded library
        check_exports.py --api LIBRARY VERSION_SCRIPT HEADER    judge libfsock.so
+       check_exports.py --tests FOLDER                         has every wrapped call a test below FOLDER that names it?
        check_exports.py --selftest CC...                       judge this check by libraries that break it
 
 Fails when a call of the list below, or another name that the headers make of it (fortified, large
@@ -13,6 +14,7 @@ files), is not exported; when anything else is; when more than libc is needed; w
 would be executable or text relocated.
 """
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -207,6 +209,14 @@ def judge_api(library, script, header):
     return bad + compare(exported, listed(script)) + hygiene(library)
 
 
+def judge_tests(folder):
+    """List of the wrapped calls that nothing below @folder calls, in C or in python, or looks up by name."""
+    files = [path for path in sorted(pathlib.Path(folder).rglob("*")) if path.suffix in (".c", ".h", ".py")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    return [f"no test below {folder} calls {name}" for name in WRAPPED
+            if not re.search(rf"""\b{name}\(|["'.]{name}\b""", text)]
+
+
 def compare(exported, allowed):
     """With the version script."""
     return ([f"{name} is exported and not listed" for name in sorted(exported - allowed)] +
@@ -266,6 +276,12 @@ def selftest(cc):
             with open(header, "w", encoding="ascii") as file:
                 file.writelines(f"/* fsock_other() */ int {name}(void);\n" for name in declared)
             said(want, judge_api(library, script, header))
+    for want, called in ((None, WRAPPED), ("calls recv", [name for name in WRAPPED if name != "recv"])):
+        with tempfile.TemporaryDirectory() as folder:
+            half = len(called) // 2
+            pathlib.Path(folder, "a.c").write_text("\n".join(f"{name}(); /* recv */" for name in called[:half]), encoding="ascii")
+            pathlib.Path(folder, "a.py").write_text(f"{called[half:]}", encoding="ascii")
+            said(want, judge_tests(folder))
     return bad
 
 
@@ -285,6 +301,8 @@ def main():
         bad = selftest(sys.argv[2:])
     elif sys.argv[1] == "--api":
         bad = judge_api(*sys.argv[2:])
+    elif sys.argv[1] == "--tests":
+        bad = judge_tests(sys.argv[2])
     else:
         bad = judge(sys.argv[1], sys.argv[2], sys.argv[3:])
     for line in bad:
