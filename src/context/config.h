@@ -64,6 +64,13 @@ enum config_id {
 /* Values of the OPT_ENUM options: their position in the list; a unit test compares the names. */
 enum config_profile { CONFIG_PROFILE_DEFAULT, CONFIG_PROFILE_LATENCY };
 enum config_log { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
+enum config_handover_signal {
+	CONFIG_HANDOVER_NONE,
+	CONFIG_HANDOVER_USR1,
+	CONFIG_HANDOVER_USR2,
+	CONFIG_HANDOVER_URG,
+	CONFIG_HANDOVER_WINCH
+};
 enum config_policy { CONFIG_POLICY_HONOUR, CONFIG_POLICY_IGNORE };
 enum config_xdp_mode { CONFIG_XDP_AUTO, CONFIG_XDP_GENERIC, CONFIG_XDP_NATIVE };
 

@@ -117,6 +117,7 @@ struct context {
 		struct host_tcp_keep keep; /* read when the engine was prepared */
 	} presets;
 	bool forking;	       /* this thread holds the lock across fork() */
+	uint32_t to_leave;     /* a signal asked that all its sockets move (handover.h), still to be done; atomic */
 	bool executing;	       /* a program is about to be executed: what it will not have is left as it is */
 	uint32_t to_flush;     /* ports, by bit, with frames of the send under way: datagram_send_many() */
 	uint32_t to_ring;      /* processes, by bit of their slot, whose sleepers must know: context_ring() */

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/reason.h"
@@ -17,8 +18,10 @@
 #include "context/internal_fds.h"
 #include "context/lease.h"
 #include "context/passed.h"
+#include "context/sister.h"
 #include "context/stream_internal.h"
 #include "host/repair.h"
+#include "host/signals.h"
 #include "sys/sys.h"
 #include "tcp/snapshot.h"
 
@@ -368,11 +371,36 @@ static int answer(struct context *ctx, int fd)
 	return 0;
 }
 
+/* All of this process, one after the other; what cannot move stays. What it opens from now on is the kernel's, or the
+ * next connection of a client's would be back on the fast path. */
+static void leave_all(struct context *ctx)
+{
+	unsigned n = 0, kept = 0;
+	int error = 0, ret;
+
+	ctx->config.accelerate = false;
+	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
+		ret = answer(ctx, fd);
+		if (ret == -EBADF)
+			continue;
+		n++;
+		kept += ret < 0;
+		error = ret < 0 ? ret : error;
+	}
+	for (unsigned port = 0; ctx->stack->tcp.ip && port < ctx->n_handles; port++)
+		bare_leave(ctx, port, FS_REASON_moved);
+	context_ring(ctx);
+	host_log(&ctx->log, kept ? LOG_WARN : LOG_INFO,
+		 "handover_signal: of %u sockets %u stay on the fast path (error %d)", n, kept, -error);
+}
+
 void handover_look(struct context *ctx)
 {
 	struct stats_request *r = &ctx->stack->head.request;
-	uint32_t serial = fs_load_acquire(&r->serial);
+	uint32_t serial = fs_load_acquire(&r->serial), asked = 1;
 
+	if (ctx->slot < STATS_MAX_PROCS && fs_compare_exchange(&ctx->to_leave, &asked, 0u))
+		leave_all(ctx);
 	if (fs_load_relaxed(&r->answered) == serial || fs_load_relaxed(&r->pid) != ctx->pid)
 		return;
 	fs_store_relaxed(&r->result, answer(ctx, fs_load_relaxed(&r->fd)));
@@ -383,7 +411,40 @@ bool handover_is_asked(const struct context *ctx)
 {
 	const struct stats_request *r = &ctx->stack->head.request;
 
+	if (fs_load_relaxed(&ctx->to_leave))
+		return true;
 	return fs_load_acquire(&r->serial) != fs_load_relaxed(&r->answered) && fs_load_relaxed(&r->pid) == ctx->pid;
+}
+
+/* In whatever the thread was doing, with the lock perhaps. Who sleeps in fsock looks at it; the helper repeats the bell
+ * for one that had looked just before. */
+static void on_signal(int number)
+{
+	struct context *o, *home = fs_load_acquire(&fsock_context);
+	int saved = errno;
+	uint64_t one = 1;
+
+	if (!home || context_is_borrowed(home))
+		return;
+	CONTEXT_EACH(o, home) {
+		fs_store_release(&o->to_leave, 1u);
+		if (o->slot < STATS_MAX_PROCS && o->doorbell[o->slot] >= 0)
+			sys_write(o->doorbell[o->slot], &one, sizeof(one));
+	}
+	errno = saved;
+}
+
+void handover_heed_signal(const struct context *home)
+{
+	static const int number[] = { [CONFIG_HANDOVER_USR1] = SIGUSR1, [CONFIG_HANDOVER_USR2] = SIGUSR2,
+				      [CONFIG_HANDOVER_URG] = SIGURG, [CONFIG_HANDOVER_WINCH] = SIGWINCH };
+	int ret = 0;
+
+	if (home->config.handover_signal != CONFIG_HANDOVER_NONE)
+		ret = signal_take(number[home->config.handover_signal], on_signal);
+	if (ret < 0)
+		host_log(&home->log, LOG_WARN, "handover_signal: the program has an action of its own for signal %d, "
+			 "which stays (error %d)", number[home->config.handover_signal], -ret);
 }
 
 /* --- at exit and before exec --- */

@@ -2,9 +2,9 @@
 /*
  * handover.h - connections of the engine's move to the kernel (DESIGN D13), unnoticed by the peer.
  *
- * Used on request, when a program is executed that inherits them, when a process may not go on with what it inherited,
- * when a descriptor is given to stdio, and at exit for what is not finished. Needs CAP_NET_ADMIN. Without it a
- * connection stays, and at exit the peer gets what exit_linger allows, then RST.
+ * Used on request for one or for all, when a program is executed that inherits them, when a process may not go on with
+ * what it inherited, when a descriptor is given to stdio, and at exit for what is not finished. Needs CAP_NET_ADMIN.
+ * Without it a connection stays, and at exit the peer gets what exit_linger allows, then RST.
  *
  * Threads:  holder of the stack's lock, unless marked.
  * Errors:   -errno: -EPERM, or why the connection cannot move now; it goes on in the engine.
@@ -43,10 +43,14 @@ void handover_at_exit(struct context *ctx);
 /* Forget connections that moved a while ago. */
 void handover_settle(struct context *ctx);
 
-/* Somebody asked through the stack's memory (`fsock handover`): do it. */
+/* Somebody asked through the stack's memory (`fsock handover`), or by the option's signal: do it. */
 void handover_look(struct context *ctx);
 
-/* Has somebody, and nobody answered yet? No lock needed. */
+/* Has somebody, and nobody did it yet? No lock needed. */
 bool handover_is_asked(const struct context *ctx);
+
+/* Once there is @home: the signal that the option handover_signal names asks for all of the process's, by a handler; not
+ * in a program that has one of its own. No lock. */
+void handover_heed_signal(const struct context *home);
 
 #endif

@@ -18,6 +18,7 @@
 
 #include "base/reason.h"
 #include "context/exec_record.h"
+#include "context/handover.h"
 #include "context/internal.h"
 #include "context/stay.h"
 #include "context/thread.h"
@@ -560,6 +561,7 @@ struct context *context_take_up(context_ppoll_fn *libc_ppoll, const struct exec_
 void context_taken_up(struct context *ctx)
 {
 	fs_store_release(&fsock_context, ctx);
+	handover_heed_signal(ctx);
 	fs_store_release(start_state(), START_DONE);
 }
 
@@ -576,6 +578,8 @@ struct context *context_start(context_ppoll_fn *libc_ppoll, int *reason)
 		ctx = make_context(libc_ppoll, NULL, reason);
 		errno = saved;
 		fs_store_release(&fsock_context, ctx);
+		if (ctx)
+			handover_heed_signal(ctx);
 		fs_store_release(state, ctx ? (uint32_t)START_DONE : (uint32_t)START_FAILED);
 		return ctx;
 	}

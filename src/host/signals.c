@@ -84,6 +84,17 @@ enum signal_result signal_admit(signal_set mask)
 	return restart ? SIGNAL_RESTART : SIGNAL_EINTR;
 }
 
+int signal_take(int number, void (*handler)(int))
+{
+	struct sigaction ours = { .sa_handler = handler, .sa_flags = SA_RESTART }, its;
+
+	if (sigaction(number, NULL, &its) < 0)
+		return -errno;
+	if ((its.sa_flags & SA_SIGINFO) || its.sa_handler != SIG_DFL)
+		return -EBUSY;
+	return sigaction(number, &ours, NULL) < 0 ? -errno : 0;
+}
+
 int signal_open(int fd_floor)
 {
 	signal_set all = ~0ULL;

@@ -8,7 +8,7 @@
  * them in by one ppoll() under the caller's mask: the handler runs there, once, as it would have in
  * the kernel's own call. Nothing is ever taken from the signalfd.
  *
- * Does not: install or wrap handlers.
+ * Does not: wrap handlers, or install one but for signal_take().
  * Threads:  any; all state is the caller's.
  */
 #ifndef FSOCK_HOST_SIGNALS_H
@@ -37,6 +37,10 @@ signal_set signal_set_from(const void *sigset);
 
 /* Let in what is pending and not in @mask. Called with everything blocked; so it is afterwards. */
 enum signal_result signal_admit(signal_set mask);
+
+/* Have @handler run for signal @number, and calls go on after it, if the program left it at its default. 0, or -EBUSY:
+ * the program has an action of its own, or ignores it. */
+int signal_take(int number, void (*handler)(int));
 
 /* A signalfd over every signal, raised above @fd_floor. -errno. One serves a whole process. */
 int signal_open(int fd_floor);

@@ -7,10 +7,12 @@ What a program sent and had not finished when it ended arrives whole and ends as
 import contextlib
 import hashlib
 import json
+import signal
 import socket
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 
@@ -300,9 +302,10 @@ def _handover(*words):
 
 
 @contextlib.contextmanager
-def _talk(pair):
+def _talk(pair, **options):
     """(server process, its pid, descriptors of connection and listener, echo(size))"""
-    with pair.a.popen(fsock.run([sys.executable, "-c", ECHO, pair.a.v4, PORT + 1], profile="default"), env=fsock.CLEAN) as server:
+    argv = fsock.run([sys.executable, "-c", ECHO, pair.a.v4, PORT + 1], profile="default", **options)
+    with pair.a.popen(argv, env=fsock.CLEAN) as server:
         server.wait_for("ready")
         with pair.b.popen([sys.executable, "-c", ASKER, pair.a.v4, PORT + 1], env=fsock.CLEAN, stdin=subprocess.PIPE) as asker:
             asker.wait_for("talking")
@@ -346,6 +349,75 @@ def test_who_cannot_be_asked_says_so(pair):
         status, said = _handover("--timeout=0.3", stack, program.out.split()[-1])
         assert status == 1 and "no thread" in said["text"], said
         program.kill()
+
+
+def _ways(pid):
+    """Of the process's open sockets, by descriptor: is it accelerated, and why not."""
+    return {sock["fd"]: (sock["accelerated"], sock["reason"])
+            for sock in fsock.sockets(fsock.stat(pid)) if sock["fd"] >= 0}
+
+
+def test_on_a_signal_all_move_and_go_on(pair):
+    """Listener and connection, while it sleeps in recv(), and under traffic; the call goes on."""
+    before = net.resets(pair.a), net.resets(pair.b)
+    for busy in (False, True):
+        with _talk(pair, handover_signal="usr2") as (server, pid, fd, listener, echo):
+            echo(300000)
+            assert _ways(pid) == {fd: (True, None), listener: (True, None)}
+            asked = threading.Thread(target=server.send, args=[signal.SIGUSR2])
+            asked.start()
+            for _ in range(20 if busy else 0):
+                echo(300000)
+            asked.join()
+            assert proc.until(lambda: fsock.counters(pid)["moved_to_kernel"] == 2), fsock.stat(pid)
+            assert not any(fast for fast, _ in _ways(pid).values()), fsock.stat(pid)
+            echo(300000)
+    assert (net.resets(pair.a), net.resets(pair.b)) == before
+
+
+# Connects, and once more when it is told to; with "own", it has an action of its own for the signal, or ignores it.
+CONNECTS = textwrap.dedent("""
+    import signal, socket, sys
+    if sys.argv[3] != "none":
+        own = lambda *_: print("mine", flush=True)
+        signal.signal(signal.SIGUSR2, own if sys.argv[3] == "own" else signal.SIG_IGN)
+    kept = []
+    for line in sys.stdin:
+        kept.append(socket.create_connection((sys.argv[1], int(sys.argv[2]))))
+        for peer in kept:
+            peer.sendall(b"x")
+            assert peer.recv(1) == b"x"
+        print("talked", len(kept), flush=True)
+""")
+
+
+@pytest.mark.parametrize("action", ["none", "own", "ignore"])
+def test_a_signal_is_the_programs_if_it_uses_it(pair, action):
+    """It does the program's, or nothing, as without fsock, which says so. Where the program has none, what it opens later
+    is the kernel's, too."""
+    argv = fsock.run([sys.executable, "-c", CONNECTS, pair.b.v4, PORT + 1, action], profile="latency",
+                     handover_signal="usr2")
+    pair.meet()
+    accepts = ["socat", f"TCP4-LISTEN:{PORT + 1},bind={pair.b.v4},reuseaddr,fork", "EXEC:cat"]
+    with pair.b.popen(accepts, env=fsock.CLEAN), pair.a.popen(argv, env=fsock.CLEAN, stdin=subprocess.PIPE) as program:
+        assert proc.until(lambda: f":{PORT + 1} " in pair.b.run(["ss", "-Hltn"]).out)
+
+        def connect(count):
+            program.child.stdin.write(b"\n")
+            program.child.stdin.flush()
+            assert program.wait_for(f"talked {count}"), program.err
+
+        connect(1)
+        program.send(signal.SIGUSR2)
+        if action == "own":
+            assert program.wait_for("mine"), program.err
+        connect(2)
+        connect(3)
+        stays = action != "none"
+        assert proc.until(lambda: [fast for fast, _ in _ways(program.pid).values()] == 3 * [stays]), _ways(program.pid)
+        assert ("handover_signal" in program.err) == stays, program.err
+        program.child.stdin.close()
+        assert program.finish().status == 0
 
 
 # Takes COUNT connections in, as a level-triggered program does, all of them open at once; echoes, and counts what fails.

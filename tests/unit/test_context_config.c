@@ -86,6 +86,7 @@ static void config_option_at__choices_match_the_enums(void **state)
 	assert_null(config_option_at(CONFIG_N_OPTIONS));
 	assert_string_equal(config_option_at(CONFIG_profile)->choices, "default|latency");
 	assert_string_equal(config_option_at(CONFIG_log)->choices, "error|warn|info|debug");
+	assert_string_equal(config_option_at(CONFIG_handover_signal)->choices, "none|usr1|usr2|urg|winch");
 	assert_string_equal(config_option_at(CONFIG_policy)->choices, "honour|ignore");
 	assert_string_equal(config_option_at(CONFIG_xdp_mode)->choices, "auto|generic|native");
 }

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -152,6 +153,25 @@ static void signal_admit__action_is_read_before_the_handler_runs(void **state)
 	assert_int_equal(ran, 1);
 }
 
+static void signal_take__only_what_is_at_its_default(void **state)
+{
+	struct sigaction sa;
+
+	signal(SIGUSR1, SIG_DFL);
+	assert_int_equal(signal_take(SIGUSR1, handler), 0);
+	assert_int_equal(sigaction(SIGUSR1, NULL, &sa), 0);
+	assert_true(sa.sa_flags & SA_RESTART);
+	raise(SIGUSR1);
+	assert_int_equal(signal_admit(0), SIGNAL_RESTART);
+	assert_int_equal(ran, 1);
+	assert_int_equal(signal_take(SIGUSR1, change_action), -EBUSY); /* it has one: this */
+	signal(SIGUSR1, SIG_IGN);
+	assert_int_equal(signal_take(SIGUSR1, handler), -EBUSY);
+	assert_int_equal(sigaction(SIGUSR1, NULL, &sa), 0);
+	assert_true(sa.sa_handler == SIG_IGN);
+	assert_int_equal(signal_take(SIGKILL, handler), -EINVAL);
+}
+
 static void signal_open__readable_while_one_is_pending(void **state)
 {
 	int fd = signal_open(300);
@@ -181,6 +201,7 @@ int main(void)
 		T(signal_admit__callers_mask_holds),
 		T(signal_admit__action_that_does_nothing),
 		T(signal_admit__action_is_read_before_the_handler_runs),
+		T(signal_take__only_what_is_at_its_default),
 		T(signal_open__readable_while_one_is_pending),
 #undef T
 	};
