@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
 Servers of several processes, unmodified: workers that share a listener, python's multiprocessing, programs that are given
-their sockets by another one. On kernel sockets and on fsock, which has to have carried it (ends.py) or to say why not.
+their sockets by another one; and streams of event loops. On kernel sockets and on fsock, which has to have carried it (ends.py) or to say why not.
 """
 import collections
 import pathlib
@@ -133,6 +133,14 @@ def test_multiprocessing(ends):
     """Connections of three processes to three, and a manager's queues, filled by three and emptied by three others."""
     with ends.server([PYTHON, PROGRAMS / "multi.py", "serve", net.B4, 9000], 9000):
         assert ends.client([PYTHON, PROGRAMS / "multi.py", "ask", net.B4, 9000]).out == "well\n"
+
+
+@pytest.mark.parametrize("program", [("node", "net.js"), (PYTHON, "async_streams.py")], ids=["node", "asyncio"])
+def test_event_loop(ends, program):
+    """A loop's own streams: 58 connections whose bytes come back whole after their half-close, 18 MiB each way."""
+    name, script = program
+    with ends.server([name, PROGRAMS / script, "serve", net.B4, 9000], 9000):
+        assert ends.client([name, PROGRAMS / script, "ask", net.B4, 9000]).out == "58\n"
 
 
 # --- sockets that another program opened ------------------------------------------------------
