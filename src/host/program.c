@@ -82,48 +82,85 @@ bool host_elf_read(int fd, struct host_elf *elf)
 	return true;
 }
 
-/* --- build id --- */
+/* --- notes --- */
 
-/* Among the notes of @len bytes. Fewer bytes than there is room for are filled up with zeros. */
-static bool find_build(const uint8_t *notes, size_t len, uint8_t id[HOST_PROGRAM_BUILD])
+enum { NOTE_GO_BUILD = 4 }; /* of the name "Go": the Go linker's build id, cmd/internal/buildid */
+
+/* What the first note of @type under @name says, among the notes of @len bytes; its length in *said. NULL: there is none. */
+static const uint8_t *find_note(const uint8_t *notes, size_t len, uint32_t type, const char *name, size_t *said)
 {
-	static const char gnu[] = "GNU";
+	size_t name_len = strlen(name) + 1;
 	Elf64_Nhdr n;
 
 	for (size_t at = 0; at + sizeof(n) <= len;) {
-		size_t name = at + sizeof(n), desc;
+		size_t named = at + sizeof(n), desc;
 
 		memcpy(&n, notes + at, sizeof(n));
-		desc = name + (((size_t)n.n_namesz + 3) & ~(size_t)3);
+		desc = named + (((size_t)n.n_namesz + 3) & ~(size_t)3);
 		if (desc + n.n_descsz > len)
-			return false;
-		if (n.n_type == NT_GNU_BUILD_ID && n.n_namesz == sizeof(gnu) &&
-		    memcmp(notes + name, gnu, sizeof(gnu)) == 0) {
-			memset(id, 0, HOST_PROGRAM_BUILD);
-			memcpy(id, notes + desc, FS_MIN((size_t)n.n_descsz, (size_t)HOST_PROGRAM_BUILD));
-			return true;
-		}
+			return NULL;
+		*said = n.n_descsz;
+		/* Go counts a zero more to its name. */
+		if (n.n_type == type && n.n_namesz >= name_len && memcmp(notes + named, name, name_len) == 0)
+			return notes + desc;
 		at = desc + (((size_t)n.n_descsz + 3) & ~(size_t)3);
 	}
-	return false;
+	return NULL;
 }
 
-bool host_program_build(int fd, uint8_t id[HOST_PROGRAM_BUILD])
+/* Fewer bytes than there is room for are filled up with zeros. */
+static bool find_build(const uint8_t *notes, size_t len, uint8_t id[HOST_PROGRAM_BUILD])
 {
-	uint8_t notes[NOTES_MAX];
+	size_t said;
+	const uint8_t *found = find_note(notes, len, NT_GNU_BUILD_ID, "GNU", &said);
+
+	if (!found)
+		return false;
+	memset(id, 0, HOST_PROGRAM_BUILD);
+	memcpy(id, found, FS_MIN(said, (size_t)HOST_PROGRAM_BUILD));
+	return true;
+}
+
+/* The notes of the ELF file @fd from its program header *i on, which is left behind. Their length; 0: there are no more. */
+static size_t read_notes(int fd, unsigned *i, uint8_t notes[NOTES_MAX])
+{
 	Elf64_Ehdr head;
 	Elf64_Phdr p;
 
 	if (!read_all(fd, &head, sizeof(head), 0) || memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 ||
 	    head.e_ident[EI_CLASS] != ELFCLASS64)
-		return false;
-	for (unsigned i = 0; i < head.e_phnum && i < MAX_PHDRS; i++) {
-		if (!read_phdr(fd, ELFCLASS64, head.e_phoff + i * sizeof(p), &p))
-			return false;
-		if (p.p_type == PT_NOTE && p.p_filesz <= sizeof(notes) && read_all(fd, notes, p.p_filesz, p.p_offset) &&
-		    find_build(notes, p.p_filesz, id))
-			return true;
+		return 0;
+	while (*i < head.e_phnum && *i < MAX_PHDRS) {
+		if (!read_phdr(fd, ELFCLASS64, head.e_phoff + (*i)++ * sizeof(p), &p))
+			return 0;
+		if (p.p_type == PT_NOTE && p.p_filesz > 0 && p.p_filesz <= NOTES_MAX &&
+		    read_all(fd, notes, p.p_filesz, p.p_offset))
+			return p.p_filesz;
 	}
+	return 0;
+}
+
+bool host_program_build(int fd, uint8_t id[HOST_PROGRAM_BUILD])
+{
+	uint8_t notes[NOTES_MAX];
+	unsigned i = 0;
+	size_t len;
+
+	while ((len = read_notes(fd, &i, notes)) > 0)
+		if (find_build(notes, len, id))
+			return true;
+	return false;
+}
+
+bool host_program_is_go(int fd)
+{
+	uint8_t notes[NOTES_MAX];
+	unsigned i = 0;
+	size_t len, said;
+
+	while ((len = read_notes(fd, &i, notes)) > 0)
+		if (find_note(notes, len, NOTE_GO_BUILD, "Go", &said))
+			return true;
 	return false;
 }
 

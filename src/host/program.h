@@ -45,6 +45,9 @@ bool host_program_loses_rights(void);
 bool host_program_build(int fd, uint8_t id[HOST_PROGRAM_BUILD]);
 bool host_program_own_build(uint8_t id[HOST_PROGRAM_BUILD]);
 
+/* Was it made by the Go linker? Its runtime makes system calls by instructions of its own then, also where it has libc. */
+bool host_program_is_go(int fd);
+
 /* Is @error, of looking at a program's file, one that executing it fails with as well? Others say nothing of that. */
 bool host_program_cannot_be(int error);
 

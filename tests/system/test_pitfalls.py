@@ -5,6 +5,7 @@ sockets, missing /proc, other namespaces, debuggers, clocks. Which test holds wh
 """
 import contextlib
 import fcntl
+import json
 import pathlib
 import resource
 import signal
@@ -109,6 +110,23 @@ def test_pitfall_01_go(pair, tmp_path):
         assert done.status == 0 and "[200]\t200 responses" in done.out, done.out + done.err
         assert "Size/request:\t3000 bytes" in done.out, done.out
         assert report.sockets() == [], "fsock met sockets that no call of libc's made"
+
+
+def test_pitfall_01_why_of_a_go_program(pair):
+    """What runs it says that it is one, and so does who looks at it while it runs."""
+    words = "hey is a Go program: its runtime makes system calls by itself"
+    pair.meet()
+    with pair.b.popen([PYTHON, "-m", "http.server", "--bind", net.B4, "8000"], env=fsock.CLEAN):
+        assert proc.until(lambda: ":8000 " in pair.b.run(["ss", "-Hltn"]).out)
+        url = f"http://{net.B4}:8000/"
+        done = pair.a.run([fsock.tool(), "why", "--json", "--", "hey", "-n", "20", "-c", "2", url], env=fsock.CLEAN)
+        assert done.status == 0 and "[200]\t20 responses" in done.out and words in done.err, done.out + done.err
+        assert json.loads(done.out.splitlines()[-1])["sockets"] == []
+        with pair.a.popen(fsock.run(["hey", "-z", "60s", "-c", "1", url]), env=fsock.CLEAN) as running:
+            assert proc.until(lambda: f"{net.B4}:8000" in pair.a.run(["ss", "-Hnt"]).out), running.err
+            seen = pair.a.run([fsock.tool(), "why", running.pid], env=fsock.CLEAN)
+            running.kill()
+    assert "fsock is loaded" in seen.out and words in seen.out and "no Internet socket" not in seen.out, seen.out + seen.err
 
 
 RESOLVES = """

@@ -107,6 +107,45 @@ static void host_program_build__of_no_program(void **state)
 	close(fd);
 }
 
+/* The build id becomes one as the Go linker writes it. */
+static void make_go(int fd)
+{
+	struct {
+		Elf64_Nhdr head;
+		char name[4];
+	} note, go = { { 4, 0, 4 }, "Go" };
+	uint8_t file[1 << 16];
+	ssize_t n = pread(fd, file, sizeof(file), 0);
+	int made = 0;
+
+	for (ssize_t at = 0; at + (ssize_t)sizeof(note) <= n; at += 4) {
+		memcpy(&note, file + at, sizeof(note));
+		if (note.head.n_type != NT_GNU_BUILD_ID || note.head.n_namesz != 4 || memcmp(note.name, "GNU", 4) != 0)
+			continue;
+		go.head.n_descsz = note.head.n_descsz;
+		assert_int_equal(pwrite(fd, &go, sizeof(go), at), sizeof(go));
+		made++;
+	}
+	assert_int_equal(made, 1);
+}
+
+static void host_program_is_go__by_its_note(void **state)
+{
+	uint8_t id[HOST_PROGRAM_BUILD];
+	int fd = make("#!/bin/sh\n", 10, 0755);
+
+	assert_false(host_program_is_go(fd));
+	close(fd);
+	fd = copy();
+	assert_false(host_program_is_go(fd));
+	make_go(fd);
+	assert_true(host_program_is_go(fd));
+	assert_false(host_program_build(fd, id));
+	take_out(fd, PT_NOTE);
+	assert_false(host_program_is_go(fd));
+	close(fd);
+}
+
 static void host_program_judge__what_cannot_be_executed(void **state)
 {
 	assert_int_equal(fate(), HOST_PROGRAM_FAILS);
@@ -217,6 +256,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(host_program_build__is_that_of_the_file, teardown),
 		cmocka_unit_test_teardown(host_program_build__of_no_program, teardown),
+		cmocka_unit_test_teardown(host_program_is_go__by_its_note, teardown),
 		cmocka_unit_test_teardown(host_program_judge__what_cannot_be_executed, teardown),
 		cmocka_unit_test_teardown(host_program_judge__without_a_descriptor_to_look_with, teardown),
 		cmocka_unit_test(host_program_cannot_be__what_execve_says_as_well),

@@ -58,12 +58,17 @@ static void explain_absence(struct process_view *view)
 
 	if (view->note[0])
 		return;
+	target_examine_process(&target, view->pid);
+	if (view->loaded && target.verdict == TARGET_GO) {
+		snprintf(view->note, sizeof(view->note), "fsock is loaded; %s", target.text);
+		snprintf(view->remedy, sizeof(view->remedy), "%s", target.remedy);
+		return;
+	}
 	if (view->loaded) {
 		snprintf(view->note, sizeof(view->note),
 			 "fsock is loaded; the program has opened no Internet socket so far");
 		return;
 	}
-	target_examine_process(&target, view->pid);
 	if (target.verdict != TARGET_HELPED) {
 		snprintf(view->note, sizeof(view->note), "runs without fsock: %s", target.text);
 		snprintf(view->remedy, sizeof(view->remedy), "%s", target.remedy);

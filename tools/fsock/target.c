@@ -51,8 +51,8 @@ static void decide(struct target *t, enum target_verdict verdict, bool preload, 
 	t->remedy = remedy;
 }
 
-/* Verdict on ELF facts alone, for a program as file or as process. */
-static void judge_elf(struct target *t, const struct host_elf *facts)
+/* Verdict on what the file @program says, of a program as file or as process. */
+static void judge_elf(struct target *t, int program, const struct host_elf *facts)
 {
 	struct host_elf own;
 	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
@@ -64,6 +64,12 @@ static void judge_elf(struct target *t, const struct host_elf *facts)
 		decide(t, TARGET_OTHER_MACHINE, false, "build fsock for that architecture as well");
 		snprintf(t->text, sizeof(t->text), "%s is a program for %s, this fsock is for %s",
 			 t->file, machine_name(facts), machine_name(&own));
+		return;
+	}
+	if (host_program_is_go(program)) {
+		decide(t, TARGET_GO, true, "its sockets are the kernel's");
+		snprintf(t->text, sizeof(t->text),
+			 "%s is a Go program: its runtime makes system calls by itself, past the C library", t->file);
 		return;
 	}
 	if (!facts->has_interp) {
@@ -146,7 +152,7 @@ static bool examine_file(struct target *t, char *next, size_t len)
 		return false;
 	}
 	if (host_elf_read(fd, &facts)) {
-		judge_elf(t, &facts);
+		judge_elf(t, fd, &facts);
 		if (t->verdict == TARGET_HELPED && host_program_is_secure(fd, &how)) {
 			decide(t, TARGET_SECURE, true,
 			       "run it as the user it changes to, without these bits");
@@ -203,7 +209,7 @@ void target_examine_process(struct target *target, int pid)
 	if (fd < 0 || !host_elf_read(fd, &facts))
 		unreadable(target, "cannot be read");
 	else
-		judge_elf(target, &facts);
+		judge_elf(target, fd, &facts);
 	if (fd >= 0)
 		close(fd);
 }

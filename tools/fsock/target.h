@@ -14,6 +14,7 @@
 
 enum target_verdict {
 	TARGET_HELPED,
+	TARGET_GO,     /* the library is loaded, and none of its runtime's calls comes by */
 	TARGET_STATIC, /* no dynamic linker, so nobody loads the library */
 	TARGET_SECURE, /* set-id or capabilities: the dynamic linker drops LD_PRELOAD */
 	TARGET_OTHER_MACHINE,
