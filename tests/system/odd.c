@@ -9,11 +9,13 @@
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <linux/io_uring.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -132,6 +134,58 @@ static bool keeps_its_data(void)
 	return kept;
 }
 
+/* --- a ring made and entered so --- */
+
+enum { RING_BYTES = 16384 }; /* of one entry: more than each of its parts takes */
+
+/* One request; what the kernel answered. */
+static int ring_does(int ring, const struct io_uring_params *p, const struct io_uring_sqe *request)
+{
+	uint8_t *queue = mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
+	struct io_uring_sqe *sqe = mmap(NULL, sizeof(*sqe), PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQES);
+	const struct io_uring_cqe *cqe = (const void *)(queue + p->cq_off.cqes);
+	uint32_t *head = (void *)(queue + p->cq_off.head), at = *head;
+
+	*sqe = *request;
+	*(uint32_t *)(void *)(queue + p->sq_off.array) = 0;
+	__atomic_fetch_add((uint32_t *)(void *)(queue + p->sq_off.tail), 1, __ATOMIC_RELEASE);
+	raw(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, 0, 0);
+	__atomic_store_n(head, at + 1, __ATOMIC_RELEASE);
+	return cqe[at % p->cq_entries].res;
+}
+
+/* Asked by the ring, socket @fd has nothing to give, and a stream takes nothing. */
+static bool ring_is_refused(int ring, const struct io_uring_params *p, int fd, int type)
+{
+	char word[5] = "ring";
+	struct io_uring_sqe request = { .opcode = IORING_OP_RECV, .fd = fd, .addr = (uint64_t)(uintptr_t)word, .len = 4,
+					.msg_flags = MSG_DONTWAIT };
+
+	if (ring_does(ring, p, &request) != (type == SOCK_STREAM ? -ENOTCONN : -EAGAIN))
+		return false;
+	request.opcode = IORING_OP_SEND;
+	request.msg_flags = MSG_NOSIGNAL;
+	return type != SOCK_STREAM || (ring_does(ring, p, &request) == -EPIPE && strcmp(word, "ring") == 0);
+}
+
+/* Of what comes and goes on the fast path a ring, if the kernel grants one, takes nothing and adds nothing. */
+static bool keeps_its_data_from_a_ring(int type)
+{
+	struct io_uring_params p = { 0 };
+	int ring = (int)raw(SYS_io_uring_setup, 1, (long)&p, 0, 0, 0, 0), fd = talk_open(&plain, type);
+	struct pollfd in = { .fd = fd, .events = POLLIN };
+	char word[5] = "";
+	bool kept = send(fd, "0123", 4, 0) == 4 && poll(&in, 1, -1) == 1;
+
+	if (ring >= 0)
+		kept = kept && ring_is_refused(ring, &p, fd, type);
+	kept = kept && recv(fd, word, 4, 0) == 4 && strcmp(word, "0123") == 0;
+	kept = kept && send(fd, "4567", 4, 0) == 4 && recv(fd, word, 4, 0) == 4 && strcmp(word, "4567") == 0;
+	close(fd);
+	raw_close(ring);
+	return kept;
+}
+
 static int talk_raw(void)
 {
 	static const struct talk_calls c = { raw_socket, raw_connect, raw_send, raw_recv, raw_close };
@@ -139,7 +193,9 @@ static int talk_raw(void)
 	talk(&plain, "before");
 	talk(&c, "raw");
 	talk(&plain, "after");
-	return keeps_its_data() ? 0 : 4;
+	if (!keeps_its_data())
+		return 4;
+	return keeps_its_data_from_a_ring(SOCK_STREAM) && keeps_its_data_from_a_ring(SOCK_DGRAM) ? 0 : 5;
 }
 
 /* --- time limits, measured by the kernel's clock --- */
