@@ -155,6 +155,9 @@ static void close_ports(struct context *ctx)
 		struct provider_handle *h = &ctx->handle[i];
 
 		for (int k = 0; h->ops && k < h->n_fds; k++)
+		/* Who is stopped, or computes, holds the port longer. */
+		if (h->ops && h->ops->steer_forget && ctx->handle_opened[i] == ctx->stack->port_opened[i])
+			h->ops->steer_forget(h);
 			if (h->fd[k] >= 0)
 				sys_close(h->fd[k]);
 		h->ops = NULL;

@@ -261,6 +261,10 @@ struct provider_ops {
 	int (*steer_add)(struct provider_handle *handle, const struct steer_rule *rule);
 	int (*steer_remove)(struct provider_handle *handle, const struct steer_rule *rule);
 
+	/* No rule holds any more, whoever holds the port. Without a system call; by any process, and also beside the
+	 * holder of the lock: for a stack that nobody trusts. NULL where !caps.steers. */
+	void (*steer_forget)(struct provider_handle *handle);
+
 	/* Datagrams for local port @port shall come with the best time of arrival there is, even if slower; or
 	 * no longer. As steer_add(); may wait for tend(). NULL = there is no better one. */
 	void (*stamp_port)(struct provider_handle *handle, uint16_t port, bool on);

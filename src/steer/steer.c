@@ -669,6 +669,19 @@ int steer_flow_remove(struct steer *steer, const struct steer_flow *flow)
 
 /* --- stamps --- */
 
+void steer_forget(struct steer_shared *shared)
+{
+	static const struct steer_slot none;
+
+	if (!shared)
+		return; /* closed meanwhile */
+	/* Without a word in its port's slot no program looks at any table. */
+	for (unsigned slot = 0; slot < STEER_SLOTS; slot++)
+		for (unsigned port = 0; port < FS_ARRAY_SIZE(shared->slot[slot]); port++)
+			if (memcmp(&shared->slot[slot][port], &none, sizeof(none)) != 0)
+				shared->slot[slot][port] = none;
+}
+
 void steer_stamps_on(struct steer_shared *shared)
 {
 	uint64_t turn;

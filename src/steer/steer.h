@@ -204,6 +204,10 @@ struct steer_flow {
 int steer_flow_add(struct steer *steer, const struct steer_flow *flow, enum steer_flow_verdict verdict);
 int steer_flow_remove(struct steer *steer, const struct steer_flow *flow); /* absent: 0; no call where the port has none */
 
+/* Forget every rule, so that all frames pass and the kernel answers for all connections, whoever holds the links or
+ * sockets. Stores alone, by whichever process: for a stack that serves nobody any more. NULL: nothing. */
+void steer_forget(struct steer_shared *shared);
+
 /*
  * One port more that wants frames stamped, or one less: the program stamps as long as there is any. Each that
  * begins changes the key for all, since its memory may hold stamps which it did not look at; a port that goes on

@@ -53,6 +53,19 @@ static void steer_heartbeat__old_reading_closes_the_question(void **state)
 	assert_int_equal(shared.beat[0].taken_ns, FS_SEC(2));
 }
 
+static void steer_forget__no_port_has_rules(void **state)
+{
+	static const struct steer_slot none[STEER_SLOTS][65536];
+
+	shared.slot[STEER_SLOT_UDP][65535].wild = STEER_WILD_V4;
+	shared.slot[STEER_SLOT_TCP][1].flows = 3;
+	shared.slot[STEER_SLOT_TCP][80].exact = 1;
+	shared.flags = STEER_F_TAP;
+	steer_forget(&shared);
+	assert_memory_equal(shared.slot, none, sizeof(none));
+	assert_int_equal(shared.flags, STEER_F_TAP); /* the guard asks by it whether its owner lives */
+}
+
 static void steer_stamps__last_as_long_as_one_wants_them(void **state)
 {
 	steer_stamps_on(&shared);
@@ -189,6 +202,7 @@ int main(void)
 		cmocka_unit_test_setup(steer_heartbeat__nothing_asked_nothing_written, setup),
 		cmocka_unit_test_setup(steer_heartbeat__answers_with_now, setup),
 		cmocka_unit_test_setup(steer_heartbeat__old_reading_closes_the_question, setup),
+		cmocka_unit_test_setup(steer_forget__no_port_has_rules, setup),
 		cmocka_unit_test_setup(steer_stamps__last_as_long_as_one_wants_them, setup),
 		cmocka_unit_test_setup(steer_stamps_on__no_key_returns, setup),
 		cmocka_unit_test_setup(steer_port_add__wildcards_are_bits, setup),

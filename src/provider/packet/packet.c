@@ -396,6 +396,11 @@ static void packet_heartbeat(struct provider_handle *handle, fs_ns now)
 	steer_heartbeat(packet_port_of(handle)->shared, 0, now);
 }
 
+static void packet_steer_forget(struct provider_handle *handle)
+{
+	steer_forget(packet_port_of(handle)->shared);
+}
+
 static void packet_vouch(struct provider_handle *handle, fs_ns until)
 {
 	steer_beat_vouch(&packet_port_of(handle)->shared->beat[0], until);
@@ -434,6 +439,7 @@ const struct provider_ops provider_packet = {
 	.disarm = packet_disarm,
 	.steer_add = packet_steer_add,
 	.steer_remove = packet_steer_remove,
+	.steer_forget = packet_steer_forget,
 	.set_local_addrs = packet_set_local_addrs,
 	.heartbeat = packet_heartbeat,
 	.vouch = packet_vouch,

@@ -590,6 +590,11 @@ static void xdp_heartbeat(struct provider_handle *handle, fs_ns now)
 	while (++i < p->base.n_queues);
 }
 
+static void xdp_steer_forget(struct provider_handle *handle)
+{
+	steer_forget(xdp_port_of(handle)->shared);
+}
+
 static void xdp_vouch(struct provider_handle *handle, fs_ns until)
 {
 	struct xdp_port *p = xdp_port_of(handle);
@@ -646,6 +651,7 @@ const struct provider_ops provider_xdp = {
 	.disarm = xdp_disarm,
 	.steer_add = xdp_steer_add,
 	.steer_remove = xdp_steer_remove,
+	.steer_forget = xdp_steer_forget,
 	.stamp_port = xdp_side_stamp_port,
 	.set_local_addrs = xdp_set_local_addrs,
 	.heartbeat = xdp_heartbeat,
