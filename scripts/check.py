@@ -469,6 +469,7 @@ PROGRAM_TESTS = [f"tests/system/test_{name}_programs.py" for name in ("database"
 def long_programs():
     """programs over TCP at length, faults that last, a million sockets, java, a cluster; servers of all kinds three times over"""
     yield from pytest_results("programs", ["tests/system/test_tcp_programs.py", "tests/system/test_tcp_faults.py",
+                                           "tests/system/test_tcp_workers.py",
                                            "tests/system/test_pitfalls.py", "tests/system/test_java_programs.py",
                                            "tests/system/test_cluster.py", "--lengths=whole"])
     for turn in range(1, 4):

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * broken.c - a process lets go of a stack whose lock's holder died, or jumped, in the middle of a change.
+ * broken.c - a process lets go of a stack whose lock's holder died, jumped, or stays stopped, in the middle of a change.
  *
  * Datagram sockets and listeners have a complete kernel socket beside the stack. A connection's says nothing
  * (docs/decisions/0026): it is connected to a socket of ours on this host, which resets it, so that whoever waits for
@@ -8,7 +8,8 @@
  * from the kernel, when it speaks next.
  *
  * No lock is held, and nothing in the stack is as it should be: what is read here are words that are never half
- * written, in memory that stays mapped, and lists no further than WALK_MAX.
+ * written, in memory that stays mapped, and lists no further than WALK_MAX. A holder that was stopped may go on
+ * meanwhile, to the end of its call: links of what it frees stay links of their kind (base/slab.h, base/list.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -154,10 +155,10 @@ static void close_ports(struct context *ctx)
 	for (unsigned i = 0; i < ctx->n_handles; i++) {
 		struct provider_handle *h = &ctx->handle[i];
 
-		for (int k = 0; h->ops && k < h->n_fds; k++)
 		/* Who is stopped, or computes, holds the port longer. */
 		if (h->ops && h->ops->steer_forget && ctx->handle_opened[i] == ctx->stack->port_opened[i])
 			h->ops->steer_forget(h);
+		for (int k = 0; h->ops && k < h->n_fds; k++)
 			if (h->fd[k] >= 0)
 				sys_close(h->fd[k]);
 		h->ops = NULL;
@@ -195,14 +196,16 @@ static void let_go(struct context *ctx)
 	ring_all(ctx);
 }
 
-void context_abandon(struct context *ctx)
+bool context_abandon(struct context *ctx)
 {
 	const struct timespec pause = { .tv_nsec = LOOK_NS };
 	uint32_t held = STATE_HELD;
 	signal_set saved;
 
 	if (fs_load_acquire(&ctx->abandoned) == STATE_ABANDONED)
-		return;
+		return true;
+	if (context_is_in_use(ctx))
+		return false;
 	saved = signal_block_all(); /* a handler that jumps out would leave the rest open for good */
 	if (fs_compare_exchange(&ctx->abandoned, &held, (uint32_t)STATE_LETTING_GO)) {
 		let_go(ctx);
@@ -212,4 +215,5 @@ void context_abandon(struct context *ctx)
 		sys_nanosleep(&pause);
 	signal_restore(saved);
 	sisters_follow(ctx);
+	return true;
 }

@@ -200,8 +200,10 @@ static bool step(struct context *ctx)
 	if (__builtin_expect(ctx->n_stacks > 1, 0))
 		sister_follow(ctx);
 	if (fs_load_relaxed(&ctx->stack->broken)) {
-		context_abandon(ctx); /* the program may compute, or wait for something else */
-		return false;
+		if (context_abandon(ctx)) /* the program may compute, or wait for something else */
+			return false;
+		rest(ctx, &p);
+		return true;
 	}
 	if (handover_is_asked(ctx))
 		wake_program(ctx);

@@ -43,6 +43,10 @@ void context_stir(struct context *ctx);
  */
 bool context_frame_is_gone(uintptr_t frame, uintptr_t here);
 
+/* The stack was given up while its lock's holder, who is stopped and will go on, or whoever had the lock after, is a
+ * thread of this process: its call still uses what is let go of. No lock needed. */
+bool context_is_in_use(const struct context *ctx);
+
 /* This thread's id, cached. No lock needed. */
 uint32_t context_tid(void);
 
@@ -104,8 +108,8 @@ static inline bool context_joined(struct context *ctx)
 /* --- broken.c --- */
 
 /* The stack is broken: let go of steering, so that the kernel has its packets back, and of connections, which are
- * reset. When it returns it is done, by whichever thread. No lock. */
-void context_abandon(struct context *ctx);
+ * reset. When it returns it is done, by whichever thread. False: not yet, context_is_in_use(). No lock. */
+bool context_abandon(struct context *ctx);
 
 /* --- owner.c --- */
 

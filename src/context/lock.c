@@ -18,6 +18,8 @@
 enum {
 	SPINS = 200,
 	WAIT_MS = 10,
+	STOPPED_LOOKS = 200, /* each after WAIT_MS: a holder found stopped so often in a row is given up */
+	LEAVE_STEPS = 100,   /* of LEAVE_STEP_NS: more than a holder takes to the end of its call once it runs */
 	END_STEPS = 200, /* of END_STEP_NS: more than it takes to write what is left on slow pipes */
 	/* A handler's frames lie below the interrupted ones by what the kernel puts between them: on
 	 * x86-64 the red zone of 128 bytes, 440 for registers and siginfo, 512 and more of vector
@@ -26,9 +28,16 @@ enum {
 };
 
 #define END_STEP_NS FS_MS(10)
+#define LEAVE_STEP_NS FS_MS(1)
 
 /* How long a caller waits for the lock. */
 enum patience { NONE, UNLESS_STOPPED, ANY };
+
+/* What a thread that waits for the lock has seen of its holder. */
+struct watch {
+	uint32_t owner;
+	unsigned stopped; /* looks in a row that found it stopped */
+};
 
 __thread struct context_thread context_thread;
 
@@ -104,6 +113,19 @@ static bool was_in_call(const struct context *ctx, uint32_t tid)
 }
 
 /*
+ * @owner stays stopped, perhaps for good. Who waits goes on as if it had died; it itself will go on in the middle of a
+ * change. That harms nobody who trusts these structures no more, for as long as its own process keeps what its call
+ * uses (context_is_in_use()).
+ */
+static void outlive(struct context *ctx, uint32_t owner)
+{
+	if (fs_exchange(&ctx->stack->lock.outlived, owner) == owner)
+		return;
+	host_log(&ctx->log, LOG_WARN, "thread %u stays stopped: the stack is given up, its connections are reset", owner);
+	give_up(ctx);
+}
+
+/*
  * @owner has died. One that let go before did no harm; nor did one that had not begun, such as a thread of a process
  * in the moment in which that exits, or one that was through with all but a system call. True: the lock is the caller's.
  */
@@ -128,11 +150,36 @@ static bool inherit(struct context *ctx, uint32_t owner, uint32_t tid)
 	return true;
 }
 
+static bool is_of(const struct context *ctx, uint32_t tid)
+{
+	return sys_tgkill((int)ctx->pid, (int)tid, 0) == 0;
+}
+
+/* @owner has had the lock for WAIT_MS at least. True: the lock is the caller's. */
+static bool look_at_holder(struct context *ctx, uint32_t owner, uint32_t tid, struct watch *seen)
+{
+	if (owner != seen->owner)
+		*seen = (struct watch){ .owner = owner };
+	if (context_is_dead(owner))
+		return inherit(ctx, owner, tid);
+	if (!is_stopped(owner) || fs_load_acquire(&ctx->stack->lock.owner) != owner) {
+		seen->stopped = 0;
+		return false;
+	}
+	report_stopped(ctx, owner);
+	/* Looks, not time: who was stopped along with it has not waited. By a debugger alone, beside the caller in its own
+	 * process, it keeps the lock: the two share more than the stack. */
+	if (++seen->stopped >= STOPPED_LOOKS && !is_of(ctx, owner))
+		outlive(ctx, owner);
+	return false;
+}
+
 /* The lock is taken: wait for it. False: it will never be free, or its holder is stopped and the caller not
  * @patient. */
 static bool lock_wait(struct context *ctx, uint32_t tid, bool patient)
 {
 	struct stack_lock *lock = &ctx->stack->lock;
+	struct watch seen = { 0 };
 
 	fs_fetch_add(&ctx->stack->counter[FS_CTR_lock_contended], 1);
 	for (int i = 0; i < SPINS; i++) {
@@ -149,12 +196,8 @@ static bool lock_wait(struct context *ctx, uint32_t tid, bool patient)
 		if (fs_compare_exchange(&lock->owner, &owner, tid))
 			break;
 		ret = sys_futex(&lock->owner, FUTEX_WAIT, owner, &limit, NULL, 0);
-		if (ret == -ETIMEDOUT && context_is_dead(owner)) {
-			if (inherit(ctx, owner, tid))
-				break;
-		} else if (ret == -ETIMEDOUT && is_stopped(owner) && fs_load_acquire(&lock->owner) == owner) {
-			report_stopped(ctx, owner);
-		}
+		if (ret == -ETIMEDOUT && look_at_holder(ctx, owner, tid, &seen))
+			break;
 		if (fs_load_acquire(&ctx->stack->broken) ||
 		    (!patient && fs_load_relaxed(&lock->stopped) == owner)) {
 			fs_fetch_sub(&lock->waiting, 1);
@@ -223,6 +266,31 @@ static void await_end(void)
 	}
 }
 
+bool context_is_in_use(const struct context *ctx)
+{
+	const struct stack_lock *lock = &ctx->stack->lock;
+	uint32_t owner = fs_load_acquire(&lock->owner);
+
+	return owner != 0 && fs_load_acquire(&lock->outlived) != 0 && is_of(ctx, owner);
+}
+
+/* The stack is broken. At once: what this call sends by the shadow is answered there. */
+static void leave_broken(struct context *ctx, uint32_t tid, enum patience patience, uintptr_t here)
+{
+	const struct timespec pause = { .tv_nsec = LEAVE_STEP_NS };
+	struct stack_lock *lock = &ctx->stack->lock;
+
+	if (fs_load_relaxed(&lock->owner) == tid) {
+		if (!is_abandoned(here))
+			return; /* what this handler interrupted goes on */
+		fs_store_release(&lock->owner, 0);
+	}
+	/* One that waits for nobody may have another stack's lock, for which the holder waits. */
+	for (int i = 0; patience != NONE && i < LEAVE_STEPS && context_is_in_use(ctx); i++)
+		sys_nanosleep(&pause);
+	context_abandon(ctx);
+}
+
 static bool lock(struct context *ctx, enum patience patience, uintptr_t here)
 {
 	struct stack *s = ctx->stack;
@@ -232,14 +300,13 @@ static bool lock(struct context *ctx, enum patience patience, uintptr_t here)
 		return false;
 	tid = context_tid();
 	if (fs_load_relaxed(&s->broken) || !obtain(ctx, tid, patience, here)) {
-		/* At once: what this call sends by the shadow is answered there. */
 		if (fs_load_relaxed(&s->broken))
-			context_abandon(ctx);
+			leave_broken(ctx, tid, patience, here);
 		return false;
 	}
-	if (__builtin_expect(fs_load_relaxed(&s->broken), 0)) { /* by sisters_follow(), while it waited */
+	if (__builtin_expect(fs_load_relaxed(&s->broken), 0)) { /* while it waited */
 		context_unlock(ctx);
-		context_abandon(ctx);
+		leave_broken(ctx, tid, patience, here);
 		return false;
 	}
 	if (__builtin_expect(ctx->exiting != 0, 0) && ctx->exiting != tid) {

@@ -8,7 +8,7 @@
  * Lock order (style rule 20): the stack's lock is the only lock. It protects all of struct stack, the
  * process's struct context behind it, and the descriptor table. Nobody sleeps holding it; system calls
  * made under it do not block (sends with MSG_DONTWAIT, netlink answers, map updates).
- * A holder that died is noticed by those who wait, which marks the stack `broken` (lock.c).
+ * A holder that died, or stays stopped, is noticed by those who wait, which marks the stack `broken` (lock.c).
  */
 #ifndef FSOCK_CONTEXT_STACK_H
 #define FSOCK_CONTEXT_STACK_H
@@ -73,6 +73,7 @@ struct stack_lock {
 	uint32_t owner;	  /* thread id of the holder, 0 = free */
 	uint32_t waiting; /* threads in futex wait, or about to be */
 	uint32_t stopped; /* the holder was seen stopped while it held it; 0 = not */
+	uint32_t outlived; /* the holder that stayed stopped until the others gave the stack up; 0 = none did */
 	uint32_t begun;	  /* the holder, from when it may change anything; its complement while nothing is half done when
 			   * it is in a system call of a port's (context_calm()); else 0 */
 };
@@ -81,7 +82,7 @@ struct stack {
 	struct stats_head head; /* offset 0 */
 
 	struct stack_lock lock __attribute__((aligned(FS_CACHE_LINE)));
-	bool broken;		/* a holder died inside: nobody touches anything any more */
+	bool broken;		/* a holder died inside, or is stopped there: nobody trusts anything any more */
 	uint64_t arena_len;	/* bytes every process must have mapped before it goes on */
 
 	struct ip_stack ip __attribute__((aligned(FS_CACHE_LINE)));

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from lab import fsock, net, proc
-from test_tcp_faults import GUARD, PORT, PROGRAMS, PYTHON, Talk, Wire, connected
+from test_tcp_faults import GUARD, PORT, PROGRAMS, PROVIDERS, PYTHON, Talk, Wire, connected
 from test_tcp_faults import pair, whole  # noqa: F401 (fixtures)
 
 WAYS = ("epoll", "poll", "recv")
@@ -102,17 +102,23 @@ def test_workers_one_of_which_is_killed_for_its_answer(pair, how):
         assert_fast(running, 100)
 
 
+def stop_one(running, found, talks):
+    """It is, while it holds the lock; its number."""
+    victim = next(iter(found))
+    assert proc.until(lambda: all(talk.heard > 20 for talk in talks)), [talk.wrong for talk in talks]
+    found[victim][1].sendall(b"stop\n")
+    assert proc.until(lambda: status(victim) == "T")
+    return victim
+
+
 @pytest.mark.parametrize("how", WAYS)
-def test_workers_one_of_which_is_stopped_with_the_lock(pair, whole, how):
+def test_workers_one_of_which_is_stopped_with_the_lock_for_a_moment(pair, how):
     """Nothing is lost by it, whosever connection it is, nor for who connects meanwhile."""
     with contextlib.closing(Wire(pair.a)) as wire, workers(pair, how) as running:
         found = spread(pair)
-        victim = next(iter(found))
         talks = [Talk(socks[0]) for socks in found.values()]
-        assert proc.until(lambda: all(talk.heard > 20 for talk in talks)), [talk.wrong for talk in talks]
-        found[victim][1].sendall(b"stop\n")
-        assert proc.until(lambda: status(victim) == "T")
-        time.sleep(10 if whole else 3)
+        victim = stop_one(running, found, talks)
+        assert proc.until(lambda: fsock.counters(running.pid)["lock_stopped"] > 0)
         late = connected(pair.a, net.B4)
         late.sendall(b"who\n")
         os.kill(victim, signal.SIGCONT)
@@ -124,6 +130,39 @@ def test_workers_one_of_which_is_stopped_with_the_lock(pair, whole, how):
         for socks in found.values():
             assert ask(socks[1], b"still\n") == b"still\n"
         assert fsock.counters(running.pid)["lock_recovered"] == 0
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("how", WAYS)
+def test_workers_one_of_which_stays_stopped_with_the_lock(pair, whole, how, provider):
+    """
+    While it is stopped the others' connections are reset, also for who waits there and who is at the other end, and
+    they serve new ones, by the kernel. When it goes on it finds its own reset, and serves new ones with them.
+    """
+    with contextlib.closing(Wire(pair.a)), workers(pair, how, provider=provider) as running:
+        found = spread(pair)
+        talks = [Talk(socks[0]) for socks in found.values()]
+        victim = stop_one(running, found, talks)
+        began = time.monotonic()
+        others = [pid for pid in found if pid != victim]
+        assert proc.until(lambda: not any(talk.is_alive() for talk in talks), GUARD), "nobody tells the peers"
+        assert all(isinstance(talk.wrong, (ConnectionResetError, BrokenPipeError)) for talk in talks), [t.wrong for t in talks]
+        errors = [f"error {pid} 104" for pid in others]
+        assert proc.until(lambda: all(running.out.count(error) == 2 for error in errors), GUARD), running.out
+        for pid in others:
+            with pytest.raises(ConnectionResetError):
+                ask(found[pid][1], b"x\n")
+        counted = fsock.counters(running.pid)
+        assert counted["lock_stopped"] == counted["lock_recovered"] == 1, counted
+        assert re.search(r"thread \d+ stays stopped", running.err), running.err
+        while whole and time.monotonic() < began + 10:
+            assert int(ask(connected(pair.a, net.B4))) in others
+        again = {int(ask(connected(pair.a, net.B4))) for _ in range(20)}
+        assert status(victim) == "T" and again and again <= set(others), again
+        os.kill(victim, signal.SIGCONT)
+        assert proc.until(lambda: running.out.count(f"error {victim} 104") == 2, GUARD), running.out
+        with contextlib.ExitStack() as stack:
+            assert proc.until(lambda: int(ask(stack.enter_context(connected(pair.a, net.B4)))) == victim, GUARD), "it does not serve"
 
 
 @pytest.mark.parametrize("profile", ["default", "latency"])

@@ -149,6 +149,97 @@ static void context_lock__holder_is_stopped(void **state)
 	waitpid(pid, NULL, 0);
 }
 
+/* Who waits goes on without it; it is no dead holder: what its own process lets go of waits for it. */
+static void context_lock__holder_stays_stopped(void **state)
+{
+	siginfo_t info;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		for (;;)
+			pause();
+	kill(pid, SIGSTOP);
+	assert_int_equal(waitid(P_PID, (id_t)pid, &info, WSTOPPED), 0);
+	stack.lock.owner = (uint32_t)pid;
+	assert_false(context_lock(&ctx));
+	assert_true(stack.broken);
+	assert_int_equal(stack.lock.outlived, pid);
+	assert_int_equal(stack.lock.waiting, 0);
+	assert_int_equal(counter[FS_CTR_lock_stopped], 1);
+	assert_int_equal(counter[FS_CTR_lock_recovered], 1);
+	assert_false(context_is_in_use(&ctx));
+	assert_true(context_abandon(&ctx));
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static void *hold(void *arg)
+{
+	uint32_t *steps = arg;
+
+	stack.lock.owner = context_tid();
+	fs_store_release(&steps[0], 1);
+	while (!fs_load_acquire(&steps[1]))
+		usleep(1000);
+	fs_store_release(&stack.lock.owner, 0); /* it goes on, and to the end of its call */
+	return NULL;
+}
+
+static void context_abandon__not_while_a_call_of_its_process_goes_on(void **state)
+{
+	uint32_t steps[2] = { 0 };
+	pthread_t holder;
+
+	assert_int_equal(pthread_create(&holder, NULL, hold, steps), 0);
+	while (!fs_load_acquire(&steps[0]))
+		usleep(1000);
+	stack.broken = true;
+	stack.lock.outlived = stack.lock.owner;
+	assert_true(context_is_in_use(&ctx));
+	assert_false(context_abandon(&ctx));
+	assert_false(context_trylock(&ctx));
+	assert_int_equal(ctx.abandoned, 0);
+	fs_store_release(&steps[1], 1);
+	assert_false(context_lock(&ctx)); /* waits for its end */
+	assert_int_not_equal(ctx.abandoned, 0);
+	assert_true(context_abandon(&ctx));
+	pthread_join(holder, NULL);
+}
+
+static void lock_twice_in_handler(int number)
+{
+	got = context_lock(&ctx);
+	stack.broken = true;
+	stack.lock.outlived = context_tid();
+	got |= context_lock(&ctx);
+}
+
+static void context_abandon__not_in_a_handler_of_the_outlived_holder(void **state)
+{
+	handle(lock_twice_in_handler, 0);
+	assert_true(context_lock(&ctx));
+	raise(SIGUSR1);
+	assert_int_equal(got, false);
+	assert_int_equal(ctx.abandoned, 0);
+	context_unlock(&ctx);
+	assert_false(context_lock(&ctx));
+	assert_int_not_equal(ctx.abandoned, 0);
+}
+
+static void context_abandon__after_a_jump_of_the_outlived_holder(void **state)
+{
+	handle(leave_handler, 0);
+	if (sigsetjmp(way_out, 1) == 0) {
+		assert_true(context_lock(&ctx));
+		stack.broken = true;
+		stack.lock.outlived = context_tid();
+		raise(SIGUSR1);
+	}
+	assert_false(context_lock(&ctx));
+	assert_int_equal(stack.lock.owner, 0);
+	assert_int_not_equal(ctx.abandoned, 0);
+}
+
 enum { TURNS = 20000 };
 
 static void *count(void *arg)
@@ -322,6 +413,10 @@ int main(void)
 		cmocka_unit_test_setup(context_lock__not_in_a_handler_on_its_own_stack, setup),
 		cmocka_unit_test_setup(context_lock__left_by_longjmp, setup),
 		cmocka_unit_test_setup(context_lock__holder_is_stopped, setup),
+		cmocka_unit_test_setup(context_lock__holder_stays_stopped, setup),
+		cmocka_unit_test_setup(context_abandon__not_while_a_call_of_its_process_goes_on, setup),
+		cmocka_unit_test_setup(context_abandon__not_in_a_handler_of_the_outlived_holder, setup),
+		cmocka_unit_test_setup(context_abandon__after_a_jump_of_the_outlived_holder, setup),
 		cmocka_unit_test_setup(context_lock__excludes, setup),
 		cmocka_unit_test_setup(context_is_dead__each_way, setup),
 		cmocka_unit_test_setup(context_lock__holder_died, setup),
