@@ -7,8 +7,11 @@ hazards table. Peers are kernel sockets of the test's own in pair.a; the server 
 import collections
 import contextlib
 import os
+import random
 import re
 import signal
+import socket
+import threading
 import time
 
 import pytest
@@ -82,6 +85,98 @@ def test_workers_one_of_which_is_killed_with_the_lock(pair, how):
                 ask(found[pid][1], b"x\n")
         again = {int(ask(connected(pair.a, net.B4))) for _ in range(20)}
         assert again and again <= set(others), again
+
+
+class Rush(threading.Thread):
+    """
+    Asks its worker without a pause, and hears the very bytes back, until the connection or the test ends. Who only waits
+    for an answer hears nothing of a connection that a broken stack had (docs/fidelity.md): it asks by keepalives.
+    """
+
+    def __init__(self, sock, seed):
+        super().__init__(daemon=True)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1)
+        self.sock, self.random, self.heard, self.wrong, self.ending = sock, random.Random(seed), 0, None, False
+        self.pid = int(ask(sock))
+        self.start()
+
+    def run(self):
+        try:
+            while not self.ending:
+                said = b"".join(b"%d\n" % self.random.getrandbits(256) for _ in range(self.random.randint(1, 40)))
+                self.sock.sendall(said)
+                data = b""
+                while len(data) < len(said):
+                    more = self.sock.recv(65536)
+                    if not more:
+                        raise EOFError
+                    data += more
+                assert data == said, (data, said)
+                self.heard += 1
+        except (OSError, AssertionError, EOFError) as error:
+            self.wrong = error
+        self.sock.close()
+
+    def is_reset(self):
+        return isinstance(self.wrong, (ConnectionResetError, BrokenPipeError))
+
+
+def served_again(pair, besides):
+    """A new connection is, by whom it may be. It may come in between and be reset itself."""
+    def is_served():
+        try:
+            with connected(pair.a, net.B4) as sock:
+                return int(ask(sock)) != besides
+        except (ConnectionResetError, BrokenPipeError):
+            return False
+    return proc.until(is_served, GUARD)
+
+
+def one_dies(pair, running, victim, rushes, moment):
+    """Worker @victim is killed so many seconds from now; whether the stack broke by it."""
+    time.sleep(moment)
+    os.kill(victim, signal.SIGKILL)
+    assert proc.until(lambda: not any(r.is_alive() for r in rushes if r.pid == victim), GUARD), "nobody tells the peers"
+    # Of one that came by the shadow the kernel tells the end.
+    ends = [rush.wrong for rush in rushes if rush.pid == victim]
+    assert all(isinstance(end, (ConnectionResetError, BrokenPipeError, EOFError)) for end in ends), ends
+    others = [rush for rush in rushes if rush.pid != victim]
+    before = [rush.heard for rush in others]
+    assert proc.until(lambda: all(not r.is_alive() or r.heard > n + 5 for r, n in zip(others, before)), GUARD), "one hangs"
+    broken = fsock.counters(running.pid)["lock_recovered"] > 0
+    assert all(rush.wrong is None or broken and rush.is_reset() for rush in others), (broken, [r.wrong for r in others])
+    assert served_again(pair, victim), "a new one is not served"
+    return broken
+
+
+def die_one_after_another(pair, how, seed, most):
+    """Of one server, until its stack is broken or there are too few. Deaths, those of them that broke it, inherited locks."""
+    draw = random.Random(seed)
+    with workers(pair, how, n=4, profile=draw.choice(["default", "latency"])) as running:
+        rushes = [Rush(connected(pair.a, net.B4), seed + n) for n in range(10)]
+        alive = sorted({rush.pid for rush in rushes})
+        deaths, broken = 0, False
+        while deaths < most and not broken and len(alive) > 1:
+            victim = alive.pop(draw.randrange(len(alive)))
+            broken = one_dies(pair, running, victim, [r for r in rushes if not r.wrong], draw.uniform(0, 0.1))
+            deaths += 1
+        for rush in rushes:
+            rush.ending = True
+        for rush in rushes:
+            rush.join(GUARD)
+            assert not rush.is_alive() and not isinstance(rush.wrong, (AssertionError, TimeoutError)), rush.wrong
+        return deaths, broken, fsock.counters(running.pid)["lock_inherited"]
+
+
+def test_workers_die_at_any_moment(pair, whole):
+    """No byte is wrong; the others' connections go on, or are reset if the stack broke; none hangs, new ones are served."""
+    wanted, deaths, broken, inherited, turn = 1000 if whole else 25, 0, 0, 0, 0
+    while deaths < wanted:
+        died, broke, took = die_one_after_another(pair, WAYS[turn % len(WAYS)], turn, wanted - deaths)
+        deaths, broken, inherited, turn = deaths + died, broken + broke, inherited + took, turn + 1
+    print(f"{deaths} deaths of {turn} servers' workers: {broken} broke a stack, {inherited} left the lock to another")
+    assert not whole or broken + inherited > 0, "none had the lock"
 
 
 @pytest.mark.parametrize("how", WAYS)
@@ -162,7 +257,8 @@ def test_workers_one_of_which_stays_stopped_with_the_lock(pair, whole, how, prov
         os.kill(victim, signal.SIGCONT)
         assert proc.until(lambda: running.out.count(f"error {victim} 104") == 2, GUARD), running.out
         with contextlib.ExitStack() as stack:
-            assert proc.until(lambda: int(ask(stack.enter_context(connected(pair.a, net.B4)))) == victim, GUARD), "it does not serve"
+            served = proc.until(lambda: int(ask(stack.enter_context(connected(pair.a, net.B4)))) == victim, GUARD)
+        assert served
 
 
 @pytest.mark.parametrize("profile", ["default", "latency"])
