@@ -116,12 +116,21 @@ static bool fits_segments(const struct tcp_conn *c)
 	return pool && pool->n_free > 0 && c->mss <= pool->chunk_size - IP_TX_HEADROOM;
 }
 
-/* The pinned pool gives none. Small chunks make small segments, so they are the last resort. */
-static NOINLINE struct fbuf *chunk_elsewhere(struct tcp_conn *c)
+/*
+ * @pool, the pinned one, is at its low water. Small chunks make small segments, so they come after others. Where nothing
+ * is queued no ACK would give back any, and a program that waits for room would not read what fills the pools: the
+ * first segment goes below the low water, as that of a connection that reads does (tcp_rx_settle()), and further. Linux
+ * forces memory for it in the same place (tcp_stream_alloc_skb()).
+ */
+static NOINLINE struct fbuf *chunk_scarce(struct tcp_conn *c, struct fbuf_pool *pool)
 {
 	struct fbuf *f = fits_segments(c) ? fbuf_alloc(c->stack->segments) : NULL;
 
-	return f ? f : fbuf_alloc(c->stack->ip->payload);
+	if (!f)
+		f = fbuf_alloc(c->stack->ip->payload);
+	if (!f && !c->first && pool && pool->n_free > pool->low_water / 4)
+		f = fbuf_alloc(pool);
+	return f;
 }
 
 /*
@@ -137,7 +146,7 @@ static INLINE struct fbuf *chunk_alloc(struct tcp_conn *c, const struct ip_port 
 	if (pool && pool->n_free > pool->low_water && !(bulk && port->tcp_gso && fits_segments(c)))
 		f = fbuf_alloc(pool);
 	if (!f)
-		f = chunk_elsewhere(c);
+		f = chunk_scarce(c, pool);
 	if (!f) {
 		tcp_count(c, FS_CTR_pool_empty);
 		return NULL;

@@ -457,6 +457,35 @@ static void tcp_send__payload_pool(void **state)
 	trig_close(&r);
 }
 
+/* What is kept for ACKs gives one segment to who has none under way, so that nobody waits for ever; and not its last. */
+static void tcp_send__first_segment_goes_below_low_water(void **state)
+{
+	struct fbuf *taken[64];
+	struct tcp_rig r;
+	uint32_t before;
+	unsigned n = 0;
+
+	trig_open_sized(&r, &(struct rig_sizes){ 32, 16, RIG_CHUNK });
+	rig_establish(&r, &rig_modern);
+	while ((taken[n] = fbuf_alloc(&r.h.payload)) != NULL)
+		n++;
+	before = r.h.pinned.n_free;
+	r.h.pinned.low_water = 4 * before;
+	assert_int_equal(rig_write(&r, rig_pattern(), 10), -ENOMEM);
+	r.h.pinned.low_water = before;
+	assert_int_equal(rig_write(&r, rig_pattern(), 10), 10);
+	assert_true(r.h.pinned.n_free < before);
+	rig_drain(&r);
+	assert_int_equal(rig_write(&r, rig_pattern(), 10), -EAGAIN); /* the ACK of that will give it back */
+	rig_seg_in(&r, (struct rig_seg){ .ack = 10 });
+	assert_int_equal(rig_write(&r, rig_pattern() + 10, 10), 10);
+	r.h.pinned.low_water = 0;
+	while (n > 0)
+		fbuf_free(taken[--n]);
+	rig_drain(&r);
+	trig_close(&r);
+}
+
 static void tcp_send__no_memory(void **state)
 {
 	struct tcp_rig r;
@@ -793,6 +822,7 @@ int main(void)
 		cmocka_unit_test(tcp_send__buffer_of_the_user),
 		cmocka_unit_test(tcp_send__notsent_lowat),
 		cmocka_unit_test(tcp_send__payload_pool),
+		cmocka_unit_test(tcp_send__first_segment_goes_below_low_water),
 		cmocka_unit_test(tcp_send__no_memory),
 		cmocka_unit_test(tcp_reserve__bytes_of_others),
 		cmocka_unit_test(tcp_reserve__behind_what_waits),
