@@ -13,10 +13,12 @@
 #include "context/stay.h"
 #include "context/stream_internal.h"
 #include "context/turn.h"
+#include "host/signals.h"
 #include "socket/epoll.h"
 #include "socket/opts.h"
 #include "sys/sys.h"
 
+#define NAP_NS FS_MS(2)    /* between looks whether there is memory: as Linux at least, sk_stream_wait_memory() */
 #define HALF_NS FS_US(500) /* between looks at a part of what is waited for */
 
 /* --- entering and waiting --- */
@@ -375,6 +377,7 @@ struct dispatch {
 	bool is_told;	/* as in struct receipt */
 	bool counted;	/* as a call of its turn */
 	bool more;	/* others of the turn will follow */
+	bool starves;	/* the last time there was no memory */
 };
 
 static void note_room_patience(struct dispatch *t, const struct sock *s)
@@ -388,6 +391,14 @@ static void note_room_patience(struct dispatch *t, const struct sock *s)
 static uint32_t send_flags(const struct dispatch *t)
 {
 	return (t->more || (t->d->flags & MSG_MORE) ? TCP_SEND_MORE : 0) | (t->d->flags & MSG_OOB ? TCP_SEND_OOB : 0);
+}
+
+ssize_t stream_starves(struct context *ctx, struct sock *s)
+{
+	ctx->to_ring |= s->sleepers.slots;
+	if (!list_is_empty(&s->items))
+		ctx->to_ring |= epoll_sock_news(s, EPOLLOUT | EPOLLWRNORM);
+	return -EAGAIN;
 }
 
 /* Lock held. Queue what there is room for. */
@@ -405,6 +416,9 @@ static ssize_t give(struct dispatch *t, struct sock *s)
 	do
 		sent = tcp_send(s->stream.conn, &ctx->env, iov, n, send_flags(t), ctx->now);
 	while (sent == -ENOMEM && context_payload_reserve(ctx));
+	t->starves = sent == -ENOMEM;
+	if (t->starves)
+		return stream_starves(ctx, s);
 	if (sent < 0)
 		return sent;
 	t->done += (size_t)sent;
@@ -529,8 +543,26 @@ static void raise_pipe(int flags)
 		sys_tgkill(sys_getpid(), sys_gettid(), SIGPIPE);
 }
 
+/* Nobody tells when there is some: @napped so far. 0 = try again; -EAGAIN at the time limit, -EINTR. */
+static int await_memory(const struct dispatch *t, fs_ns *napped)
+{
+	const struct timespec nap = { .tv_nsec = NAP_NS };
+	enum signal_result came;
+	signal_set saved;
+
+	if (t->limit && *napped >= t->limit)
+		return -EAGAIN;
+	*napped += NAP_NS;
+	saved = signal_block_all();
+	sys_nanosleep(&nap);
+	came = signal_admit(saved);
+	signal_restore(saved);
+	return came == SIGNAL_EINTR || (came == SIGNAL_RESTART && t->limit) ? -EINTR : 0;
+}
+
 static ssize_t dispatch(struct dispatch *t)
 {
+	fs_ns napped = 0;
 	BLOCKER(b);
 	ssize_t n = datagram_check_iov(t->d, &t->total);
 
@@ -539,7 +571,7 @@ static ssize_t dispatch(struct dispatch *t)
 	if (n < 0)
 		return n;
 	while ((n = send_once(t)) == -EAGAIN && t->may_wait) {
-		n = stream_pause_for(t->ctx, t->fd, &b, t->limit, POLLOUT);
+		n = t->starves ? await_memory(t, &napped) : stream_pause_for(t->ctx, t->fd, &b, t->limit, POLLOUT);
 		if (n < 0)
 			break;
 	}

@@ -48,6 +48,11 @@ int stream_pause(struct context *ctx, int fd, struct blocker *b, fs_ns limit, st
 /* The same for the socket alone, until it is ready for @events (POLLIN or POLLOUT), or more so. */
 int stream_pause_for(struct context *ctx, int fd, struct blocker *b, fs_ns limit, short events);
 
+/* There was no memory for what is to be sent, nor anything of the connection's own on the way that will free some;
+ * others' bytes may. The kernel's sockets wait then, too, or say EAGAIN. As no event will tell when there is some, who
+ * waits for room hears of it now and tries again. -EAGAIN. Lock held. */
+ssize_t stream_starves(struct context *ctx, struct sock *s);
+
 /* A call that does not wait found nothing for @event, of a connection over a link: its epoll sets hear of it when it comes. Lock
  * held. */
 void stream_ask_for_sets(struct context *ctx, struct sock *s, uint32_t event);

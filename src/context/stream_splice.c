@@ -118,9 +118,10 @@ static ssize_t read_now(const struct carry *c, const struct iovec *iov, int piec
 }
 
 /* Lock held. Move what there is room for: bytes, 0 at the file's end, -EAGAIN with what is wanted. */
-static ssize_t fill(struct carry *c, struct tcp_conn *conn)
+static ssize_t fill(struct carry *c, struct sock *s)
 {
 	struct context *ctx = c->ctx;
+	struct tcp_conn *conn = s->stream.conn;
 	struct tcp_reservation r;
 	ssize_t n;
 
@@ -131,6 +132,8 @@ static ssize_t fill(struct carry *c, struct tcp_conn *conn)
 	do
 		n = tcp_reserve(conn, &r, c->left);
 	while (n == -ENOMEM && context_payload_reserve(ctx));
+	if (n == -ENOMEM)
+		return stream_starves(ctx, s);
 	if (n < 0)
 		return n;
 	n = read_now(c, r.iov, (int)r.n);
@@ -202,7 +205,7 @@ static ssize_t fill_once(struct carry *c)
 	if (c->more)
 		segments_keep(c->ctx, s);
 	do {
-		n = fill(c, s->stream.conn);
+		n = fill(c, s);
 		if (n > 0)
 			count(c, (size_t)n);
 	} while (n > 0 && c->left > 0);

@@ -5,15 +5,18 @@ unread sockets, the host's policy. Tests named test_hazard_NN_ are the row NN of
 in docs (what breaks a bypass that keeps the kernel beside it).
 """
 import contextlib
+import hashlib
 import itertools
 import json
 import os
 import pathlib
+import random
 import re
 import resource
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -308,6 +311,118 @@ def test_hazard_30_memory_limit_of_the_group(pair, memory_group, limit, fast):
     assert (done.status, done.out) == (0, "well\n"), (done.status, done.out, done.err)
     assert seen.fast > 0 if fast else seen.fast == 0, seen
     assert fast or "not enough memory" in done.err, done.err
+
+
+# Reads nothing of N connections until the last one, whose bytes it says back meanwhile, is over; then all of them, to the
+# end, and tells each the digest. It sends SIZE bytes to each as well, which its peer reads after its own are sent.
+HOARDS = """
+import hashlib, selectors, socket, sys
+N, SIZE = int(sys.argv[1]), int(sys.argv[2])
+listener = socket.create_server(("10.77.0.2", 9001), backlog=512)
+print("ready", flush=True)
+socks = [listener.accept()[0] for _ in range(N)]
+active = listener.accept()[0]
+while data := active.recv(65536):
+    active.sendall(data)
+ready = selectors.DefaultSelector()
+for number, sock in enumerate(socks):
+    sock.setblocking(False)
+    ready.register(sock, selectors.EVENT_READ | selectors.EVENT_WRITE, [number, hashlib.sha256(), SIZE, False])
+while ready.get_map():
+    for key, events in ready.select():
+        sock, (number, digest, left, over) = key.fileobj, key.data
+        if events & selectors.EVENT_WRITE and left:
+            try:
+                left -= sock.send(bytes([number]) * min(left, 65536))
+            except BlockingIOError:
+                pass
+        if events & selectors.EVENT_READ and not over:
+            data = sock.recv(65536)
+            digest.update(data)
+            over = not data
+        key.data[2:] = left, over
+        if over and not left:
+            ready.unregister(sock)
+            sock.setblocking(True)
+            sock.sendall(digest.digest())
+            sock.close()
+        else:
+            ready.modify(sock, (not over) * selectors.EVENT_READ | bool(left) * selectors.EVENT_WRITE, key.data)
+print("through", flush=True)
+"""
+
+
+class Hoarded(threading.Thread):
+    """One peer of HOARDS: sends @size bytes, of its own, and stops; then takes what comes."""
+
+    def __init__(self, sock, number, size):
+        super().__init__(daemon=True)
+        self.sock, self.number, self.size, self.wrong, self.sent = sock, number, size, None, 0
+        self.said = random.Random(number).randbytes(size)
+        self.start()
+
+    def run(self):
+        try:
+            while self.sent < self.size:
+                self.sent += self.sock.send(self.said[self.sent:self.sent + 65536])
+            self.sock.shutdown(socket.SHUT_WR)
+            heard = b""
+            while data := self.sock.recv(65536):
+                heard += data
+            assert heard == bytes([self.number]) * self.size + hashlib.sha256(self.said).digest(), len(heard)
+        except (OSError, AssertionError) as error:
+            self.wrong = error
+
+
+N_HOARDED, HOARDED = 64, 1 << 18
+
+
+def hoard(pair, running):
+    """So many peers of HOARDS, and one that is served meanwhile; the program's counters then."""
+    def to_it():
+        with pair.a.inside():
+            return socket.create_connection((net.B4, 9001), timeout=4 * proc.GUARD)
+
+    peers = [Hoarded(to_it(), number, HOARDED) for number in range(N_HOARDED)]
+    with to_it() as active:
+        for n in range(2000):
+            active.sendall(b"%09d" % n)
+            assert active.recv(9, socket.MSG_WAITALL) == b"%09d" % n
+        met = proc.until(lambda: fsock.counters(running.pid)["drop_tcp_no_memory"] > 0)
+        counted = fsock.counters(running.pid)
+    assert met, counted
+    for peer in peers:
+        peer.join(4 * proc.GUARD)
+    assert not any(peer.is_alive() or peer.wrong for peer in peers), [peer.wrong for peer in peers]
+    done = running.finish()
+    assert (done.status, done.out) == (0, "ready\nthrough\n"), done
+    return counted
+
+
+def test_streams_meet_the_limit_of_payload(pair):
+    """Unread ones leave room to an active one; nobody hears of it by an error; every byte comes both ways in the end."""
+    argv = fsock.run([PYTHON, "-c", HOARDS, N_HOARDED, HOARDED], payload_max="1M", **LATENCY)
+    with pair.b.popen(argv, env=fsock.CLEAN) as running:
+        assert running.wait_for("ready"), running.err
+        counted = hoard(pair, running)
+    assert counted["tcp_opened_passive"] == N_HOARDED + 1 and counted["copied_out"] > 0, counted
+
+
+def test_streams_meet_the_limit_of_the_group(pair, memory_group):
+    """The same where it is the control group's, set while the program runs: nobody is killed."""
+    group, file = memory_group
+    usage = group / ("memory.usage_in_bytes" if "limit" in file.name else "memory.current")
+
+    def join():
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+
+    argv = fsock.run([PYTHON, "-c", HOARDS, N_HOARDED, HOARDED], **LATENCY)
+    argv = ["nsenter", f"--net=/run/netns/{pair.b.name}", *map(str, argv)]
+    with proc.Process(argv, env=fsock.CLEAN, preexec=join) as running:
+        assert running.wait_for("ready"), running.err
+        file.write_text(str(int(usage.read_text()) + (2 << 20)))
+        counted = hoard(pair, running)
+    assert counted["tcp_opened_passive"] == N_HOARDED + 1 and counted["copied_out"] > 0, counted
 
 
 GREEDY = """
