@@ -140,7 +140,7 @@ SETTINGS = {
     "tcp_rmem": ("4096 131072 6291456", "4096 32768 65535"),  # the second makes a scale of 0
 }
 # Letters of programs/moving.py; each with the reasons that its sockets then have.
-WAYS = {"ape": ("moved", "fd_passed", "executed"), "s": ("confined",), "n": ("policy",)}
+WAYS = {"ape": ("moved", "fd_passed", "executed"), "s": ("confined",), "c": ("privilege",), "n": ("policy",)}
 RULES = "add table inet t; add chain inet t c { type filter hook input priority 0; }; add rule inet t c tcp dport 9 drop"
 
 
@@ -161,7 +161,7 @@ def _line(process):
 
 def _begin(stack, pair, draw, seed, report, program):
     """The two programs of a round, who accepts first, and the letters drawn."""
-    ways, role = ("ape", "ape", "s", "ape", "ape", "n")[seed % 6], draw.choice(["accept", "connect"])
+    ways, role = ("ape", "ape", "s", "ape", "c", "ape", "n")[seed % 7], draw.choice(["accept", "connect"])
     helper = draw.choice([0, 1]) if ways != "ape" else 1
     family, port = draw.choice(["v4", "v6"]), PORT + 1 + seed % ROUNDS  # no tuple comes again while it waits for its end
     listens = (pair.a if role == "accept" else pair.b).address(family)
@@ -193,8 +193,8 @@ def _round(pair, seed, program):
                                         for name, values in SETTINGS.items())])
     with contextlib.closing(fsock.Report()) as report, contextlib.ExitStack() as stack:
         mover, others, ways = _begin(stack, pair, draw, seed, report, program)
-        if ways == "s":
-            assert mover.wait_for("confined"), mover.err
+        if ways in "sc":
+            assert mover.wait_for("left"), mover.err
         elif ways == "n":
             stack.callback(pair.a.run, ["nft", "flush", "ruleset"])
             _forbid(pair, mover)

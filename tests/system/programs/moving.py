@@ -3,7 +3,8 @@
 moving.py TOOL TAKER ADDRESS PORT ROLE COUNT WAYS - COUNT connections, each of which moves to the kernel at a moment of its own.
 
 ROLE is "accept" or "connect", WAYS one letter for each way that is drawn from: asked (by TOOL handover), passed (to TAKER, by
-SCM_RIGHTS), executed (TAKER, in a child); or s: all at once, by a filter of system calls, or n: something outside moves them.
+SCM_RIGHTS), executed (TAKER, in a child); or s: all at once, by a filter of system calls, c: by capabilities given up, or n:
+something outside moves them.
 A connection begins with ten bytes: kind and number (programs/moved.py draws them). An echo says all it reads, a speaker first
 says what it has to, ends its side and then reads. What either reads or says ends with its own sum.
 """
@@ -25,6 +26,7 @@ TOOL, TAKER, ADDRESS, PORT, ROLE, COUNT, WAYS = sys.argv[1:]
 OUTSIDE = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 FAMILY = socket.AF_INET6 if ":" in ADDRESS else socket.AF_INET
 
+libc = ctypes.CDLL(None, use_errno=True)
 asked, here_lock, seen, complete = queue.Queue(), threading.Lock(), threading.Semaphore(0), threading.Event()
 
 
@@ -70,14 +72,14 @@ class Mover:
             asked.put(self)
             return False
         seen.release()
-        if self.way in "sn":
+        if self.way in "scn":
             return False
         (self.pass_on if self.way == "p" else self.execute)()
         return True
 
     def speak(self):
         at, limit = 0, self.limit
-        if self.way in "asn" and limit < len(self.speech): # the takers do not speak
+        if self.way in "ascn" and limit < len(self.speech): # the takers do not speak
             self.peer.sendall(self.speech[:limit])
             at = limit
             self.move()
@@ -119,16 +121,33 @@ def ask():
 
 
 def confine():
-    """A filter that lets everything pass, when half of the connections came to their moment."""
+    """A filter that lets everything pass."""
     class Program(ctypes.Structure):
         _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+    allow = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0x7fff0000))  # BPF_RET, SECCOMP_RET_ALLOW
+    program = Program(1, ctypes.addressof(allow))
+    assert libc.prctl(22, 2, ctypes.byref(program), 0, 0) == 0  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+
+
+def give_up():
+    """CAP_NET_ADMIN, of this thread; what moves are the process's connections."""
+    header, data = ctypes.create_string_buffer(struct.pack("Ii", 0x20080522, 0), 8), (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, data) == 0 and data[0] & 1 << 12
+    data[0] &= ~(1 << 12)
+    data[1] &= ~(1 << 12)
+    assert libc.capset(header, data) == 0
+
+
+def at_half(leave):
+    """@leave when half of the connections came to their moment."""
     complete.wait() # who waits for accept() with an urgent byte would be reset with its listener
     for _ in range(int(COUNT) // 2):
         seen.acquire()
-    allow = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0x7fff0000))  # BPF_RET, SECCOMP_RET_ALLOW
-    program = Program(1, ctypes.addressof(allow))
-    assert ctypes.CDLL(None).prctl(22, 2, ctypes.byref(program), 0, 0) == 0  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
-    say("confined")
+    leave()
+    say("left")
+
+
+LEAVE = {"s": confine, "c": give_up}
 
 
 def peers():
@@ -148,7 +167,8 @@ def main():
     here, there = socket.socketpair()
     taker = subprocess.Popen([TAKER], stdin=there, env=OUTSIDE)
     there.close()
-    extra = [threading.Thread(target=ask)] + [threading.Thread(target=confine)] * ("s" in WAYS)
+    extra = [threading.Thread(target=ask)]
+    extra += [threading.Thread(target=at_half, args=(LEAVE[way],)) for way in WAYS if way in LEAVE]
     threads = []
     for thread in extra:
         thread.start()
