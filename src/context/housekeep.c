@@ -104,6 +104,20 @@ static void check_policy(struct context *ctx)
 	}
 }
 
+/* Who took the steering program off wants the kernel's path: everything goes there. What is opened later begins anew. */
+static void check_steering(struct context *ctx)
+{
+	for (unsigned i = 0; i < ctx->n_handles; i++) {
+		if (!ctx->stack->port[i] || ctx->stack->port[i]->error != -ENOLINK)
+			continue;
+		host_format(ctx->why, sizeof(ctx->why), "the steering program of %s is gone", ctx->stack->port_stats[i].ifname);
+		host_log(&ctx->log, LOG_WARN, "%s: sockets go on in the kernel", ctx->why);
+		ctx->stack->counter[FS_CTR_ports_lost]++;
+		context_demote_all(ctx, (int)i, FS_REASON_detached, ctx->why);
+		context_port_forget(ctx, i, FS_REASON_detached);
+	}
+}
+
 /* --- shared ports --- */
 
 static bool takes_v4(const struct sock *s)
@@ -334,6 +348,7 @@ static void check(struct context *ctx)
 	ctx->next_check = ctx->now + CHECK_NS;
 	host_clock_sync(&ctx->clock);
 	check_policy(ctx);
+	check_steering(ctx);
 	check_shared(ctx);
 	context_reap(ctx);
 	context_look_at_heirs(ctx, true);

@@ -123,6 +123,8 @@ void context_port_failed(struct context *ctx, unsigned port)
 	if (!p)
 		return;
 	context_stir(ctx);
+	if (p->error == -ENOLINK)
+		return; /* housekeeping's: who drives may lack the rights to move connections */
 	if (p->error != -ENETDOWN)
 		context_port_lost(ctx, port, FS_REASON_interface_down);
 	else if (ctx->stack->ip.port[port].up)

@@ -232,6 +232,7 @@ static bool concerns_interfaces(int reason)
 	case FS_REASON_self_test:
 	case FS_REASON_owner_gone:
 	case FS_REASON_recovering:
+	case FS_REASON_detached:
 		return true;
 	default:
 		return false;

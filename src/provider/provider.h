@@ -111,7 +111,8 @@ struct provider_port {
 	int32_t owner_pid;	/* process that holds steering; 0 = nobody */
 	int32_t error;		/* 0, or -errno since frames no longer move. -ENETDOWN: the interface is down;
 				   back to 0 when it is up again. -ENODEV: it is gone from here, for this
-				   port for good, even if it returns: close the port */
+				   port for good, even if it returns: close the port. -ENOLINK: steering was detached
+				   by a stranger: the same, but another may be opened */
 	uint32_t caller;	/* written by the stack before transmit() and kick(): the thread that calls; else 0 */
 	uint32_t in_call;	/* that thread, while it is there in a system call of which it need not come back: the
 				   shared half is whole, the frames handed over have left or are the provider's to free,

@@ -153,17 +153,31 @@ int bpf_sys_map_next(int fd, const void *key, void *next)
 	return sys_bpf(BPF_MAP_GET_NEXT_KEY, &attr, sizeof(attr));
 }
 
+static bool link_info(int link_fd, struct bpf_link_info *info)
+{
+	union bpf_attr attr;
+
+	memset(info, 0, sizeof(*info));
+	memset(&attr, 0, sizeof(attr));
+	attr.info.bpf_fd = (uint32_t)link_fd;
+	attr.info.info_len = sizeof(*info);
+	attr.info.info = (uint64_t)(uintptr_t)info;
+	return sys_bpf(BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr)) >= 0;
+}
+
 uint32_t bpf_sys_link_prog(int link_fd)
 {
 	struct bpf_link_info info;
-	union bpf_attr attr;
 
-	memset(&info, 0, sizeof(info));
-	memset(&attr, 0, sizeof(attr));
-	attr.info.bpf_fd = (uint32_t)link_fd;
-	attr.info.info_len = sizeof(info);
-	attr.info.info = (uint64_t)(uintptr_t)&info;
-	return sys_bpf(BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr)) < 0 ? 0 : info.prog_id;
+	return link_info(link_fd, &info) ? info.prog_id : 0;
+}
+
+bool bpf_sys_link_is_off(int link_fd)
+{
+	struct bpf_link_info info;
+
+	/* Where the kernel tells of a tcx link's interface, too. */
+	return link_info(link_fd, &info) && info.xdp.ifindex == 0;
 }
 
 int bpf_sys_prog_name(uint32_t id, char name[BPF_SYS_NAME_LEN])

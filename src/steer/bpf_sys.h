@@ -62,6 +62,7 @@ int bpf_sys_map_next(int fd, const void *key, void *next); /* @key NULL: first. 
 /* Name of the program with this id. -EPERM without CAP_SYS_ADMIN, -ENOENT. */
 int bpf_sys_prog_name(uint32_t id, char name[BPF_SYS_NAME_LEN]);
 uint32_t bpf_sys_link_prog(int link_fd); /* id of the program a link holds; 0 = not known */
+bool bpf_sys_link_is_off(int link_fd);	 /* somebody took the program of an XDP or tcx link away, or the interface */
 
 /* BPF_TCX_* and BPF_F_BEFORE, which headers before Linux 6.6 lack. */
 #define BPF_SYS_TCX_INGRESS 46

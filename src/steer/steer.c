@@ -473,6 +473,11 @@ void steer_close(struct steer *steer)
 	steer->tap = 0;
 }
 
+bool steer_is_off(const struct steer *steer)
+{
+	return steer->fd[STEER_FD_LINK] >= 0 && bpf_sys_link_is_off(steer->fd[STEER_FD_LINK]);
+}
+
 int steer_set_xsk(struct steer *steer, uint32_t queue, int xsk)
 {
 	uint32_t value = (uint32_t)xsk;

@@ -8,6 +8,7 @@ answered, it would be a reset.
 """
 import collections
 import contextlib
+import json
 import os
 import pathlib
 import random
@@ -140,7 +141,7 @@ SETTINGS = {
     "tcp_rmem": ("4096 131072 6291456", "4096 32768 65535"),  # the second makes a scale of 0
 }
 # Letters of programs/moving.py; each with the reasons that its sockets then have.
-WAYS = {"ape": ("moved", "fd_passed", "executed"), "s": ("confined",), "c": ("privilege",), "n": ("policy",)}
+WAYS = {"ape": ("moved", "fd_passed", "executed"), "s": ("confined",), "c": ("privilege",), "n": ("policy",), "l": ("detached",)}
 RULES = "add table inet t; add chain inet t c { type filter hook input priority 0; }; add rule inet t c tcp dport 9 drop"
 
 
@@ -154,6 +155,15 @@ def _forbid(pair, mover):
     assert proc.until(heeded), fsock.stat(mover.pid)
 
 
+def _detach(pair, mover):
+    """The steering program is taken off by somebody else."""
+    assert proc.until(lambda: fsock.counters(mover.pid)["tcp_bytes_in"] > EACH * 1000), mover.err
+    shown = json.loads(pair.a.run(["ip", "-json", "-details", "link", "show", net.LINK]).out)
+    links = json.loads(pair.a.run(["bpftool", "-j", "link", "show"]).out)
+    ids = [link["id"] for link in links if link["prog_id"] == shown[0]["xdp"]["prog"]["id"]]
+    assert pair.a.run(["bpftool", "link", "detach", "id", str(ids[0])]).status == 0
+
+
 def _line(process):
     process.child.stdin.write(b"\n")
     process.child.stdin.flush()
@@ -161,7 +171,7 @@ def _line(process):
 
 def _begin(stack, pair, draw, seed, report, program):
     """The two programs of a round, who accepts first, and the letters drawn."""
-    ways, role = ("ape", "ape", "s", "ape", "c", "ape", "n")[seed % 7], draw.choice(["accept", "connect"])
+    ways, role = ("ape", "ape", "s", "ape", "c", "l", "ape", "n")[seed % 8], draw.choice(["accept", "connect"])
     helper = draw.choice([0, 1]) if ways != "ape" else 1
     family, port = draw.choice(["v4", "v6"]), PORT + 1 + seed % ROUNDS  # no tuple comes again while it waits for its end
     listens = (pair.a if role == "accept" else pair.b).address(family)
@@ -198,6 +208,8 @@ def _round(pair, seed, program):
         elif ways == "n":
             stack.callback(pair.a.run, ["nft", "flush", "ruleset"])
             _forbid(pair, mover)
+        elif ways == "l":
+            _detach(pair, mover)
         _line(others)
         done = others.finish()
         assert done.status == 0 and done.out.count("equal") == EACH, (seed, fsock.steered(fsock.stat(mover.pid)), fsock.counters(mover.pid), done.err, mover.err)

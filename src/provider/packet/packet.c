@@ -409,7 +409,10 @@ static void packet_vouch(struct provider_handle *handle, fs_ns until)
 static void packet_refresh_stats(struct provider_handle *handle)
 {
 	struct packet_port *p = packet_port_of(handle);
+	const struct steer s = steer_of(handle);
 
+	if (!p->base.error && steer_is_off(&s))
+		p->base.error = -ENOLINK;
 	p->base.stats.kernel_rx_ring_full += packet_rx_lost(&handle->fd[PACKET_FD_V4]);
 	steered_stats(p->shared, &p->base.stats);
 	packet_io_probe(handle);

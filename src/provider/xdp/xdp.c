@@ -607,8 +607,11 @@ static void xdp_refresh_stats(struct provider_handle *handle)
 {
 	struct xdp_port *p = xdp_port_of(handle);
 	struct provider_stats *to = &p->base.stats;
+	const struct steer s = xdp_steer_of(handle);
 	struct xdp_statistics st;
 
+	if (!p->base.error && steer_is_off(&s))
+		p->base.error = -ENOLINK;
 	if (read_kernel_stats(handle, &st)) {
 		to->kernel_rx_dropped = st.rx_dropped;
 		to->kernel_rx_ring_full = st.rx_ring_full;

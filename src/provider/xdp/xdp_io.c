@@ -185,6 +185,12 @@ void xdp_io_reclaim_all(struct xdp_port *p)
 	p->tx_in_flight = p->tx_unkicked = 0;
 }
 
+/* For good. */
+static bool is_over(const struct xdp_port *p)
+{
+	return p->base.error == -ENODEV || p->base.error == -ENOLINK;
+}
+
 bool xdp_io_check(struct xdp_port *p, int rc)
 {
 	switch (rc) {
@@ -193,11 +199,11 @@ bool xdp_io_check(struct xdp_port *p, int rc)
 		p->base.error = -ENODEV;
 		break;
 	case -ENETDOWN:
-		if (p->base.error != -ENODEV)
+		if (!is_over(p))
 			p->base.error = -ENETDOWN;
 		break;
 	default:
-		if (rc >= 0 && p->base.error != -ENODEV)
+		if (rc >= 0 && !is_over(p))
 			p->base.error = 0;
 	}
 	return p->base.error != 0;

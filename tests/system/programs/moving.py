@@ -3,7 +3,7 @@
 moving.py TOOL TAKER ADDRESS PORT ROLE COUNT WAYS - COUNT connections, each of which moves to the kernel at a moment of its own.
 
 ROLE is "accept" or "connect", WAYS one letter for each way that is drawn from: asked (by TOOL handover), passed (to TAKER, by
-SCM_RIGHTS), executed (TAKER, in a child); or s: all at once, by a filter of system calls, c: by capabilities given up, or n:
+SCM_RIGHTS), executed (TAKER, in a child); or s: all at once, by a filter of system calls, c: by capabilities given up, or n, l:
 something outside moves them.
 A connection begins with ten bytes: kind and number (programs/moved.py draws them). An echo says all it reads, a speaker first
 says what it has to, ends its side and then reads. What either reads or says ends with its own sum.
@@ -72,14 +72,14 @@ class Mover:
             asked.put(self)
             return False
         seen.release()
-        if self.way in "scn":
+        if self.way in "scnl":
             return False
         (self.pass_on if self.way == "p" else self.execute)()
         return True
 
     def speak(self):
         at, limit = 0, self.limit
-        if self.way in "ascn" and limit < len(self.speech): # the takers do not speak
+        if self.way in "ascnl" and limit < len(self.speech): # the takers do not speak
             self.peer.sendall(self.speech[:limit])
             at = limit
             self.move()
