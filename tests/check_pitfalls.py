@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""check_pitfalls.py [ROOT] - has every numbered pitfall its tests, or does the list say what is missing?
+"""check_pitfalls.py [ROOT [LIST]] - has every numbered pitfall its tests, or does the list say what is missing?
 
-Reads tests/system/pitfalls.list, whose head comment has the format. Prints one line per breach: a number that is
-absent or there twice, a test that is not where the list says, an entry that names nothing. Exit status 1 if there is
-any, 2 if there was nothing to check.
+LIST is pitfalls, or hazards, whose tests besides say by their names where they belong. Reads tests/system/LIST.list;
+the head comment of pitfalls.list has the format. Prints one line per breach: a number that is absent or there twice, a
+test that is not where the list says, an entry that names nothing. Exit status 1 if there is any, 2 if there was nothing
+to check.
 """
 import re
 import sys
 from pathlib import Path
 
-NUMBERS = [f"P{n:02}" for n in range(1, 58)] + [f"EP{n:02}" for n in range(1, 39)]
-HEAD = re.compile(r"(E?P\d+) +\S")
+NUMBERS = {"pitfalls": [f"P{n:02}" for n in range(1, 58)] + [f"EP{n:02}" for n in range(1, 39)],
+           "hazards": [f"H{n:02}" for n in range(1, 34)]}
+HEAD = re.compile(r"(E?P\d+|H\d+) +\S")
+NAMED = re.compile(r"^def (test_hazard_(\d+)_\w+)\(", re.M)
 OPEN = "open:"
 
 
@@ -42,7 +45,7 @@ def cases(root, file):
     elif file.endswith(".py"):
         path, pattern = tests / "system" / file, r"^def (test_\w+)\("
     elif file.startswith("test_"):
-        path, pattern = tests / "unit" / f"{file}.c", r"^static void (\w+__\w+)\("
+        path, pattern = tests / "unit" / f"{file}.c", r"^static void (\w+__\w+|test_\w+)\("
     else:
         path, pattern = tests / "system" / "api" / f"{file}.c", r"^CASE(?:_\w+)?\((\w+)"
     if not path.is_file():
@@ -63,10 +66,19 @@ def missing(root, test):
     return None if case in found else "no such case"
 
 
-def judge(root, entries):
+def unlisted(root, entries):
+    """Tests that are named after a hazard whose entry does not have them."""
+    listed = {(number, test) for number, _, tests, _ in entries for test in tests}
+    for path in sorted((root / "tests/system").glob("test_*.py")):
+        for name, number in NAMED.findall(path.read_text(encoding="utf-8")):
+            if (f"H{int(number):02}", f"{path.name}/{name}") not in listed:
+                yield f"H{int(number):02} does not name {path.name}/{name}"
+
+
+def judge(root, entries, numbers):
     seen = set()
     for number, line, tests, left in entries:
-        if number not in NUMBERS:
+        if number not in numbers:
             yield f"{line}: {number} is none of the numbers"
         elif number in seen:
             yield f"{line}: {number} has two entries"
@@ -79,23 +91,26 @@ def judge(root, entries):
                 yield f"{line}: {number}: {test}: {wrong}"
         if "" in left:
             yield f"{line}: {number} does not say what is open"
-    for number in NUMBERS:
+    for number in numbers:
         if number not in seen:
             yield f"{number} has no entry"
 
 
 def main():
     root = Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
-    path = root / "tests/system/pitfalls.list"
+    what = sys.argv[2] if len(sys.argv) > 2 else "pitfalls"
+    path = root / "tests/system" / f"{what}.list"
     entries, breaches = read_list(path.read_text(encoding="utf-8")) if path.is_file() else ([], [])
     if not entries:
-        print(f"no pitfalls in {path}")
+        print(f"no {what} in {path}")
         return 2
-    breaches += judge(root, entries)
+    breaches += judge(root, entries, NUMBERS[what])
+    if what == "hazards":
+        breaches += unlisted(root, entries)
     for breach in breaches:
         print(breach)
     left = sum(bool(entry[3]) for entry in entries)
-    print(f"{len(entries)} pitfalls, {left} of them open in part or whole, {len(breaches)} breaches")
+    print(f"{len(entries)} {what}, {left} of them open in part or whole, {len(breaches)} breaches")
     return 1 if breaches else 0
 
 

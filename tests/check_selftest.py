@@ -143,6 +143,7 @@ def check_engine():
 PITFALL_TESTS = {
     "tests/meson.build": "test('check_rooms', python3)\n",
     "tests/system/test_a.py": "def test_one(pair):\n    pass\n",
+    "tests/system/test_h.py": "def test_hazard_7_it(pair):\n    pass\n",
     "tests/system/api/epoll.c": "CASE_FAST(level)\nCASE_BY(moved, option)\n",
     "tests/unit/test_b.c": "static void call__case(void **state)\n",
 }
@@ -162,10 +163,10 @@ PITFALLS_BAD = [
 ]
 
 
-def pitfalls_case(text):
+def pitfalls_case(text, what="pitfalls"):
     with tempfile.TemporaryDirectory() as temp:
-        write(Path(temp), {**PITFALL_TESTS, **({"tests/system/pitfalls.list": text} if text else {})})
-        return run(sys.executable, TESTS / "check_pitfalls.py", temp)
+        write(Path(temp), {**PITFALL_TESTS, **({f"tests/system/{what}.list": text} if text else {})})
+        return run(sys.executable, TESTS / "check_pitfalls.py", temp, what)
 
 
 def check_pitfalls():
@@ -176,6 +177,12 @@ def check_pitfalls():
     for name, old, new, words in PITFALLS_BAD:
         yield f"pitfalls: {name}", pitfalls_case(good.replace(old, new, 1)), 1, words
     yield "pitfalls: no list", pitfalls_case(None), 2, "no pitfalls"
+    good = "".join(f"H{n:02} about it\n    epoll/level\n" for n in range(1, 34))
+    named = good.replace("H07 about it\n", "H07 about it\n    test_h.py/test_hazard_7_it\n")
+    yield "hazards: clean list", pitfalls_case(named, "hazards"), 0, "33 hazards, 0 of them open in part or whole, 0 breaches"
+    yield "hazards: test not in its row", pitfalls_case(good, "hazards"), 1, "H07 does not name test_h.py/test_hazard_7_it"
+    yield "hazards: row left out", pitfalls_case(named.replace("H33", "P33"), "hazards"), 1, "H33 has no entry"
+    yield "hazards: no list", pitfalls_case(None, "hazards"), 2, "no hazards"
 
 
 # --- check_headers.sh and compile_fail.sh ---
