@@ -4,11 +4,16 @@ life - one client under the preload and an echo server, for the tests of a progr
 """
 import pathlib
 
+import pytest
+
 from lab import fsock, net, proc
 
 PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
 PYTHON = "/usr/bin/python3"
 LATENCY = {"profile": "latency"}
+
+# What the kernel shows without the library (K), the library switched off has to show as well (N), and accelerated (A).
+in_columns = pytest.mark.parametrize("column", ["K", "N", "A"])
 
 # What every client here begins with: sys.argv[1] is the echo server's address, sys.argv[2] a file for
 # the client's own words (standard output may be closed).
@@ -39,18 +44,35 @@ def library():
     return fsock.build_dir() / "src" / "preload" / "libfsock-preload.so"
 
 
+def argv_in(column, argv, **options):
+    """@argv as it is, or under `fsock run`."""
+    return [*map(str, argv)] if column == "K" else fsock.run(argv, **{**LATENCY, **options, **switched(column)})
+
+
+def switched(column):
+    """Options that make it column N."""
+    return {"accelerate": 0} if column == "N" else {}
+
+
+def no_fast(sockets):
+    return not any(sock["accelerated"] or sock["tx_fast"] or sock["rx_fast"] for sock in sockets)
+
+
 class Life:
     """One client against an echo server, both on the fast path: .done, .said (its words), .sockets."""
 
     def __init__(self, pair, tmp_path, script, options=None, around=(), before=(), env=None,
-                 preexec=None, timeout=60, args=()):
-        """@around wraps the client inside `fsock run`, @before outside; None leaves `fsock run` out."""
+                 preexec=None, timeout=60, args=(), column="A"):
+        """@around wraps the client inside `fsock run`, @before outside; None leaves `fsock run` out, as does column K."""
         words = tmp_path / "said"
         words.write_text("")
         argv = [PYTHON, "-c", PRELUDE + script, net.B4, words, *args]
         argv = [*around, *argv]
-        if before is not None:
-            argv = [*before, *fsock.run(argv, **{**LATENCY, **(options or {})})]
+        self.column = column
+        if column == "K":
+            argv = [*(before or ()), *argv]
+        elif before is not None:
+            argv = [*before, *argv_in(column, argv, **(options or {}))]
         report = fsock.Report()
         pair.meet()
         with self.echo(pair) as server:
@@ -79,7 +101,10 @@ class Life:
         return self
 
     def fast(self, least=100):
-        """At least so many datagrams, all of them fast."""
+        """At least so many datagrams, all of them fast; where the column is an accelerated one."""
+        if self.column != "A":
+            assert no_fast(self.sockets), self.sockets
+            return self
         assert self.counts.all_fast(least), \
             (self.counts, "server:", self.server, self.done.err)
         return self
