@@ -15,11 +15,12 @@ NUMBERS = {"pitfalls": [f"P{n:02}" for n in range(1, 58)] + [f"EP{n:02}" for n i
            "hazards": [f"H{n:02}" for n in range(1, 34)]}
 HEAD = re.compile(r"(E?P\d+|H\d+) +\S")
 NAMED = re.compile(r"^def (test_hazard_(\d+)_\w+)\(", re.M)
-OPEN = "open:"
+OPEN, ALONE = "open:", "alone:"
+COLUMNS = re.compile(r"^def (test_\w+)\((?:[^)]*, )?column\b", re.M)
 
 
 def read_list(text):
-    """[(number, line, [test ...], open words or None)], and complaints about the list itself."""
+    """[(number, line, [test ...], [what is open ...], [why accelerated alone ...])], and complaints about the list."""
     entries, complaints = [], []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].rstrip()
@@ -27,11 +28,13 @@ def read_list(text):
             continue
         head = HEAD.match(words)
         if head:
-            entries.append((head[1], number, [], []))
+            entries.append((head[1], number, [], [], []))
         elif not words[0].isspace() or not entries:
             complaints.append(f"{number}: neither a number with what it is about nor a test: {words.strip()}")
         elif words.strip().startswith(OPEN):
             entries[-1][3].append(words.strip().removeprefix(OPEN).strip())
+        elif words.strip().startswith(ALONE):
+            entries[-1][4].append(words.strip().removeprefix(ALONE).strip())
         else:
             entries[-1][2].extend(words.split())
     return entries, complaints
@@ -66,9 +69,27 @@ def missing(root, test):
     return None if case in found else "no such case"
 
 
+def in_columns(root, test):
+    """Does @test run on the kernel, with the library off, and accelerated? Those of API programs do (columns.py)."""
+    file, _, case = test.partition("/")
+    if not file.startswith("test_"):
+        return file != "house"
+    path = root / "tests/system" / file
+    return file.startswith("test_api") or (path.is_file() and case in COLUMNS.findall(path.read_text(encoding="utf-8")))
+
+
+def uncompared(root, entries):
+    for number, line, tests, left, alone in entries:
+        compared = any(in_columns(root, test) for test in tests)
+        if not compared and not left and not any(alone):
+            yield f"{line}: {number} has no test in three columns, nor says why (alone:)"
+        elif compared and alone:
+            yield f"{line}: {number} is compared, and says why not"
+
+
 def unlisted(root, entries):
     """Tests that are named after a hazard whose entry does not have them."""
-    listed = {(number, test) for number, _, tests, _ in entries for test in tests}
+    listed = {(number, test) for number, _, tests, *_ in entries for test in tests}
     for path in sorted((root / "tests/system").glob("test_*.py")):
         for name, number in NAMED.findall(path.read_text(encoding="utf-8")):
             if (f"H{int(number):02}", f"{path.name}/{name}") not in listed:
@@ -77,7 +98,7 @@ def unlisted(root, entries):
 
 def judge(root, entries, numbers):
     seen = set()
-    for number, line, tests, left in entries:
+    for number, line, tests, left, _ in entries:
         if number not in numbers:
             yield f"{line}: {number} is none of the numbers"
         elif number in seen:
@@ -105,8 +126,7 @@ def main():
         print(f"no {what} in {path}")
         return 2
     breaches += judge(root, entries, NUMBERS[what])
-    if what == "hazards":
-        breaches += unlisted(root, entries)
+    breaches += (unlisted if what == "hazards" else uncompared)(root, entries)
     for breach in breaches:
         print(breach)
     left = sum(bool(entry[3]) for entry in entries)

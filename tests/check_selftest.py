@@ -159,6 +159,8 @@ PITFALLS_BAD = [
     ("no such unit test", "call__case", "call__other", "test_b/call__other: no such case"),
     ("no such rule", "check_rooms", "check_walls", "house/check_walls: no such case"),
     ("no test's name", "epoll/moved", "epoll", "epoll: is no file/case"),
+    ("in no three columns", "P07 about it\n    epoll/level", "P07 about it\n    test_a.py/test_one", "P07 has no test in three"),
+    ("in three columns, and alone", "epoll/level", "epoll/level\n    alone: why", "is compared, and says why not"),
     ("without what it is about", "P07 about it", "P07", "neither a number"),
 ]
 
