@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * broken.c - a process lets go of a stack whose lock's holder died, jumped, or stays stopped, in the middle of a change.
+ * broken.c - a process lets go of a stack whose lock's holder died, jumped or stays stopped amid a change.
  *
  * Datagram sockets and listeners have a complete kernel socket beside the stack. A connection's says nothing
  * (docs/decisions/0026): it is connected to a socket of ours on this host, which resets it, so that whoever waits for

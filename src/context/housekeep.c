@@ -104,13 +104,14 @@ static void check_policy(struct context *ctx)
 	}
 }
 
-/* Who took the steering program off wants the kernel's path: everything goes there. What is opened later begins anew. */
+/* Who took the steering program off wants the kernel's path: all goes there. What is opened later begins anew. */
 static void check_steering(struct context *ctx)
 {
 	for (unsigned i = 0; i < ctx->n_handles; i++) {
 		if (!ctx->stack->port[i] || ctx->stack->port[i]->error != -ENOLINK)
 			continue;
-		host_format(ctx->why, sizeof(ctx->why), "the steering program of %s is gone", ctx->stack->port_stats[i].ifname);
+		host_format(ctx->why, sizeof(ctx->why), "the steering program of %s is gone",
+			    ctx->stack->port_stats[i].ifname);
 		host_log(&ctx->log, LOG_WARN, "%s: sockets go on in the kernel", ctx->why);
 		ctx->stack->counter[FS_CTR_ports_lost]++;
 		context_demote_all(ctx, (int)i, FS_REASON_detached, ctx->why);

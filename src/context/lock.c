@@ -121,7 +121,8 @@ static void outlive(struct context *ctx, uint32_t owner)
 {
 	if (fs_exchange(&ctx->stack->lock.outlived, owner) == owner)
 		return;
-	host_log(&ctx->log, LOG_WARN, "thread %u stays stopped: the stack is given up, its connections are reset", owner);
+	host_log(&ctx->log, LOG_WARN, "thread %u stays stopped: the stack is given up, its connections are reset",
+		 owner);
 	give_up(ctx);
 }
 
@@ -167,8 +168,8 @@ static bool look_at_holder(struct context *ctx, uint32_t owner, uint32_t tid, st
 		return false;
 	}
 	report_stopped(ctx, owner);
-	/* Looks, not time: who was stopped along with it has not waited. By a debugger alone, beside the caller in its own
-	 * process, it keeps the lock: the two share more than the stack. */
+	/* Looks, not time: who was stopped along with it has not waited. Stopped by a debugger alone, beside the caller
+	 * in its own process, it keeps the lock: the two share more than the stack. */
 	if (++seen->stopped >= STOPPED_LOOKS && !is_of(ctx, owner))
 		outlive(ctx, owner);
 	return false;

@@ -165,8 +165,8 @@ unsigned steer_programs(const struct steer *steer, uint32_t ids[STEER_MAX_PROGRA
 /* The same for those beside: what the owner found last. */
 void steer_programs_told(const struct steer_shared *shared, uint32_t ids[STEER_MAX_PROGRAMS]);
 
-/* Was the program that takes frames detached behind our back (`bpftool link detach`)? False where it hangs on clsact, which
- * does not tell. One system call. */
+/* Was the program that takes frames detached behind our back (`bpftool link detach`)? False where it hangs on clsact,
+ * which does not tell. One system call. */
 bool steer_is_off(const struct steer *steer);
 
 /* Send this queue's frames to an AF_XDP socket bound to it; @xsk -1 takes it out again (closing the

@@ -117,8 +117,8 @@ static bool fits_segments(const struct tcp_conn *c)
 }
 
 /*
- * @pool, the pinned one, is at its low water. Small chunks make small segments, so they come after others. Where nothing
- * is queued no ACK would give back any, and a program that waits for room would not read what fills the pools: the
+ * @pool, the pinned one, is at its low water. Small chunks make small segments, so they come after others. Where
+ * nothing is queued no ACK would give back any, and a program that waits for room would not read what fills the pools: the
  * first segment goes below the low water, as that of a connection that reads does (tcp_rx_settle()), and further. Linux
  * forces memory for it in the same place (tcp_stream_alloc_skb()).
  */

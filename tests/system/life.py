@@ -63,7 +63,7 @@ class Life:
 
     def __init__(self, pair, tmp_path, script, options=None, around=(), before=(), env=None,
                  preexec=None, timeout=60, args=(), column="A"):
-        """@around wraps the client inside `fsock run`, @before outside; None leaves `fsock run` out, so does column K."""
+        """@around wraps the client inside `fsock run`, @before outside; None, and column K, leave `fsock run` out."""
         words = tmp_path / "said"
         words.write_text("")
         argv = [PYTHON, "-c", PRELUDE + script, net.B4, words, *args]
