@@ -40,7 +40,8 @@ enum {
  * API_FAST     a connection of the engine's, or one on its way; a kernel socket only where the program chose the port.
  *              exits: FRESH, when it is dissolved or failed.
  *              KERNEL, when the connection moved: who calls next finds it so (api_kind()).
- * API_KERNEL   a connection that has a socket: of the kernel's, or over a link to a program of this host; also, without a context, what a fresh channel is from the beginning.
+ * API_KERNEL   a connection that has a socket: of the kernel's, or over a link to a program of this host; also, without a
+ *              context, what a fresh channel is from the beginning.
  */
 enum api_kind { API_DATAGRAM, API_FRESH, API_LISTENER, API_FAST, API_KERNEL };
 
@@ -166,8 +167,8 @@ fs_ns api_deadline(fs_ns wait);
 /* Wait for @events of it until then. 0: look again; -ETIMEDOUT, -EINTR. */
 int api_socket_wait(const struct fsock_channel *ch, short events, fs_ns deadline);
 
-/* As recv(2) and send(2). Over a link they wait for @wait ns, -1 = for ever, 0 = not, and say -ETIMEDOUT in the end; else,
- * with -EAGAIN or what there was room for, the caller may wait. *@kernel: it is not a link. */
+/* As recv(2) and send(2). Over a link they wait for @wait ns, -1 = for ever, 0 = not, and say -ETIMEDOUT in the end;
+ * else, with -EAGAIN or what there was room for, the caller may wait. *@kernel: it is not a link. */
 ssize_t api_socket_recv(const struct fsock_channel *ch, void *buf, size_t len, int flags, fs_ns wait, bool *kernel);
 ssize_t api_socket_send(const struct fsock_channel *ch, const void *buf, size_t len, int flags, fs_ns wait);
 

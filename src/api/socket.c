@@ -3,8 +3,8 @@
  * socket.c - calls on the socket of a channel that has one, API_KERNEL or API_LISTENER.
  *
  * It is the kernel's, unless a link to another program of this host carries it (the option `local`): then the context
- * has the answer (context/stream.h). Either way it does not block. Bytes over a link the context waits for, for all else
- * who waits waits here.
+ * has the answer (context/stream.h). Either way it does not block. Bytes over a link the context waits for; who waits
+ * for anything else waits here.
  */
 #include <errno.h>
 

@@ -23,7 +23,8 @@ static int not_connected(const struct fsock_channel *ch)
 
 /* --- by a socket --- */
 
-static ssize_t receive_socket(const struct fsock_channel *ch, void *buf, size_t len, bool peek, fs_ns wait, bool *kernel)
+static ssize_t receive_socket(const struct fsock_channel *ch, void *buf, size_t len, bool peek, fs_ns wait,
+			      bool *kernel)
 {
 	fs_ns deadline = 0; /* to read the clock takes as long as a message over a link */
 	ssize_t n;

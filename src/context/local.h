@@ -109,8 +109,8 @@ void local_unpublish(struct context *ctx, struct sock *s);
 /* The same, and who waits to be accepted is reset. */
 void local_withdraw(struct context *ctx, struct sock *s);
 
-/* The link by which a listener at @addr and @port is reached, made if need be; of several, the next one's in turn. NULL:
- * nobody, or nobody of this user's, is there, or it cannot be had. */
+/* The link by which a listener at @addr and @port is reached, made if need be; of several, the next one's in turn.
+ * NULL: nobody, or nobody of this user's, is there, or it cannot be had. */
 struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, uint16_t port);
 
 /* Nothing came of @conn: for a while nobody is found there. @refused: there was no such listener, and whoever is there

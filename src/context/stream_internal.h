@@ -53,8 +53,8 @@ int stream_pause_for(struct context *ctx, int fd, struct blocker *b, fs_ns limit
  * waits for room hears of it now and tries again. -EAGAIN. Lock held. */
 ssize_t stream_starves(struct context *ctx, struct sock *s);
 
-/* A call that does not wait found nothing for @event, of a connection over a link: its epoll sets hear of it when it comes. Lock
- * held. */
+/* A call that does not wait found nothing for @event, of a connection over a link: its epoll sets hear of it when it
+ * comes. Lock held. */
 void stream_ask_for_sets(struct context *ctx, struct sock *s, uint32_t event);
 
 /* What the connection that ended left to be told, once: -errno. CONTEXT_KERNEL: the shadow's word counts. */
