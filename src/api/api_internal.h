@@ -167,10 +167,10 @@ fs_ns api_deadline(fs_ns wait);
 /* Wait for @events of it until then. 0: look again; -ETIMEDOUT, -EINTR. */
 int api_socket_wait(const struct fsock_channel *ch, short events, fs_ns deadline);
 
-/* As recv(2) and send(2). Over a link they wait for @wait ns, -1 = for ever, 0 = not, and say -ETIMEDOUT in the end;
- * else, with -EAGAIN or what there was room for, the caller may wait. *@kernel: it is not a link. */
+/* As recv(2) and send(2). Over a link they wait for @wait ns, -1 = for ever, 0 = not, and say -ETIMEDOUT or what was
+ * moved in the end; else (*@kernel), with -EAGAIN or what there was room for, the caller may wait. */
 ssize_t api_socket_recv(const struct fsock_channel *ch, void *buf, size_t len, int flags, fs_ns wait, bool *kernel);
-ssize_t api_socket_send(const struct fsock_channel *ch, const void *buf, size_t len, int flags, fs_ns wait);
+ssize_t api_socket_send(const struct fsock_channel *ch, const void *buf, size_t len, int flags, fs_ns wait, bool *kernel);
 
 /* As the system calls of these names, with -errno. */
 int api_socket_connect(const struct fsock_channel *ch, const struct sockaddr *peer, socklen_t len);

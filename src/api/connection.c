@@ -157,9 +157,11 @@ int api_handover(struct fsock_channel *ch)
 		errno = saved;
 		return ret;
 	case API_KERNEL:
-		ret = ch->ctx ? handover_fd(ch->ctx, ch->fd, FS_REASON_moved) : -EBADF;
+		ret = api_socket_name(ch, true, &peer);
+		if (ret == 0 && ch->ctx)
+			ret = handover_fd(ch->ctx, ch->fd, FS_REASON_moved);
 		errno = saved;
-		return ret == -EBADF ? api_socket_name(ch, true, &peer) : ret;
+		return ret == -EBADF ? 0 : ret; /* it is the kernel's */
 	default:
 		return -ENOTCONN;
 	}

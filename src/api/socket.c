@@ -63,13 +63,14 @@ ssize_t api_socket_recv(const struct fsock_channel *ch, void *buf, size_t len, i
 	return n == -EAGAIN && wait != 0 ? -ETIMEDOUT : n;
 }
 
-ssize_t api_socket_send(const struct fsock_channel *ch, const void *buf, size_t len, int flags, fs_ns wait)
+ssize_t api_socket_send(const struct fsock_channel *ch, const void *buf, size_t len, int flags, fs_ns wait, bool *kernel)
 {
 	struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
 	struct datagram d = { .iov = &iov, .n_iov = 1, .flags = flags };
 	ssize_t n = ch->ctx ? stream_send_within(ch->ctx, ch->fd, &d, wait) : CONTEXT_KERNEL;
 
-	if (n == CONTEXT_KERNEL)
+	*kernel = n == CONTEXT_KERNEL;
+	if (*kernel)
 		return sys_sendto(ch->fd, buf, len, flags | MSG_DONTWAIT, NULL, 0);
 	return n == -EAGAIN && wait != 0 ? -ETIMEDOUT : n;
 }

@@ -69,21 +69,21 @@ static ssize_t lend_buffer(struct fsock_channel *ch, struct iovec *part, struct 
 static ssize_t send_socket(struct fsock_channel *ch, const void *buf, size_t len, bool more, fs_ns wait)
 {
 	fs_ns deadline = 0;
-	bool wanted = ch->wants_out;
+	bool wanted = ch->wants_out, kernel;
 	size_t done = 0;
 	ssize_t n;
 
 	do {
-		n = api_socket_send(ch, (const uint8_t *)buf + done, len - done,
-				    MSG_NOSIGNAL | (more ? MSG_MORE : 0), wait);
+		n = api_socket_send(ch, (const uint8_t *)buf + done, len - done, MSG_NOSIGNAL | (more ? MSG_MORE : 0), wait,
+				    &kernel);
 		if (n > 0)
 			done += (size_t)n;
 		if (n == -EAGAIN && wait != 0) {
 			deadline = deadline ? deadline : api_deadline(wait);
 			n = api_socket_wait(ch, POLLOUT, deadline);
 		}
-	} while (n >= 0 && done < len);
-	ch->wants_out = done < len && (n == -EAGAIN || n == -ETIMEDOUT);
+	} while (n >= 0 && done < len && kernel);
+	ch->wants_out = done < len && (n == -EAGAIN || n == -ETIMEDOUT || !kernel);
 	if (ch->wants_out != wanted)
 		api_group_refresh(ch);
 	return done || n >= 0 ? (ssize_t)done : n;

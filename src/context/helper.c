@@ -132,7 +132,7 @@ static struct plan look(struct context *ctx)
 	ctx->helper.until = 0; /* what it does itself needs no kick */
 	ctx->now = ctx->env.now = now;
 	look_at_company(ctx, now);
-	if (p.watches || segments_next(ctx) <= now)
+	if (p.watches || FS_MIN(segments_next(ctx), local_next(ctx)) <= now)
 		drive(ctx, p.watches);
 	if (p.watches) {
 		refresh_watch(ctx);

@@ -15,6 +15,7 @@
 #include "context/icmp.h"
 #include "context/handover.h"
 #include "context/internal.h"
+#include "context/sister.h"
 #include "host/diag.h"
 #include "host/policy.h"
 #include "sys/sys.h"
@@ -104,18 +105,28 @@ static void check_policy(struct context *ctx)
 	}
 }
 
+static void leave_detached(struct context *ctx, unsigned port)
+{
+	host_format(ctx->why, sizeof(ctx->why), "the steering program of %s is gone", ctx->stack->port_stats[port].ifname);
+	host_log(&ctx->log, LOG_WARN, "%s: sockets go on in the kernel", ctx->why);
+	ctx->stack->counter[FS_CTR_ports_lost]++;
+	sisters_demote(ctx, ctx->stack->ip.port[port].ifindex, FS_REASON_detached, ctx->why);
+	context_demote_all(ctx, (int)port, FS_REASON_detached, ctx->why);
+}
+
 /* Who took the steering program off wants the kernel's path: all goes there. What is opened later begins anew. */
 static void check_steering(struct context *ctx)
 {
 	for (unsigned i = 0; i < ctx->n_handles; i++) {
-		if (!ctx->stack->port[i] || ctx->stack->port[i]->error != -ENOLINK)
+		struct provider_handle *h = &ctx->handle[i];
+
+		if (!h->ops || !h->ops->is_detached || !ctx->stack->port[i] || !h->ops->is_detached(h))
 			continue;
-		host_format(ctx->why, sizeof(ctx->why), "the steering program of %s is gone",
-			    ctx->stack->port_stats[i].ifname);
-		host_log(&ctx->log, LOG_WARN, "%s: sockets go on in the kernel", ctx->why);
-		ctx->stack->counter[FS_CTR_ports_lost]++;
-		context_demote_all(ctx, (int)i, FS_REASON_detached, ctx->why);
-		context_port_forget(ctx, i, FS_REASON_detached);
+		if (h->port->error != -ENOLINK)
+			leave_detached(ctx, i);
+		h->port->error = -ENOLINK;
+		if ((uint32_t)h->port->owner_pid == ctx->pid) /* others' rings are theirs to empty */
+			context_port_forget(ctx, i, FS_REASON_detached);
 	}
 }
 

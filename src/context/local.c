@@ -64,10 +64,11 @@ static bool takes(const struct sock *s, const struct ip_addr *local, uint16_t po
 	return ip_addr_is_v4(local) ? !s->stream.v6 || !s->stream.v6_only : s->stream.v6;
 }
 
-/* Has a process that lives a number of it, or may have? What one had that was killed stays until it is buried. */
+/* Of several listeners of a port: has a process that lives a number of it, or may have? What one had that was killed
+ * stays until it is buried, and would have every other caller meanwhile. */
 static bool is_held(const struct context *ctx, const struct sock *s)
 {
-	if (s->refs[ctx->slot] || s->heirs)
+	if (!s->stream.reuseport || s->refs[ctx->slot] || s->heirs)
 		return true;
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
 		if (s->refs[i] && !context_is_dead(ctx->stack->proc[i].pid))
@@ -430,6 +431,12 @@ static void lend(struct context *ctx, struct local_link *link)
 	link->ops = &ops;
 	link->context = ctx;
 	link->taps = ctx->pcap.fd > 0;
+}
+
+void local_lend(struct context *ctx, struct local_conn *conn)
+{
+	if (__builtin_expect(conn->flags & LOCAL_TAPPED, 0))
+		lend(ctx, conn->link);
 }
 
 void local_lost(struct context *ctx, unsigned index)

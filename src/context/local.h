@@ -120,6 +120,9 @@ void local_forget(struct context *ctx, const struct local_conn *conn, bool refus
 /* Take what came over links; look at names and ends when that is due. Returns how many messages. */
 unsigned local_poll(struct context *ctx);
 
+/* Before a call into src/local about @conn that drives no link: one that is captured calls this process's functions. */
+void local_lend(struct context *ctx, struct local_conn *conn);
+
 /* Take what came over @link alone. Before a call that only sends. */
 void local_heed(struct context *ctx, struct local_link *link);
 

@@ -104,6 +104,8 @@ static bool is_among_declined(const struct context *ctx, const struct sock *s)
 {
 	struct list *e;
 
+	if (!s->stream.reuseport)
+		return false;
 	LIST_FOR_EACH(e, &ctx->stack->all_streams) {
 		const struct sock *other = FS_CONTAINER_OF(e, struct sock, all);
 
@@ -293,8 +295,8 @@ static int link_with(struct context *ctx, int fd, uint32_t pid)
 	return index;
 }
 
-/* The listeners under @name, each by its link, into @f. -errno: why there is not one. */
-static int find_all(struct context *ctx, struct host_meet_name *name, struct local_found *f)
+/* The listeners under @name, each by its link, into @f, as far as links can be had. False: nobody listens there. */
+static bool find_all(struct context *ctx, struct host_meet_name *name, struct local_found *f)
 {
 	uint32_t pid = 0;
 	int fd = 0, index;
@@ -307,7 +309,7 @@ static int find_all(struct context *ctx, struct host_meet_name *name, struct loc
 		f->link[f->n] = (uint8_t)index;
 		f->serial[f->n++] = ctx->stack->local->link[index].serial;
 	}
-	return f->n ? 0 : fd;
+	return name->nth > 1 || fd != -ECONNREFUSED;
 }
 
 struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, uint16_t port)
@@ -324,7 +326,7 @@ struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, u
 		if (link || f->n == 0)
 			return link; /* or nobody, as a moment ago */
 	}
-	if (find_all(ctx, &name, &found) == -ECONNREFUSED) {
+	if (!find_all(ctx, &name, &found)) {
 		name.addr = (struct ip_addr){ 0 };
 		find_all(ctx, &name, &found);
 	}

@@ -197,7 +197,9 @@ static bool lock_wait(struct context *ctx, uint32_t tid, bool patient)
 		if (fs_compare_exchange(&lock->owner, &owner, tid))
 			break;
 		ret = sys_futex(&lock->owner, FUTEX_WAIT, owner, &limit, NULL, 0);
-		if (ret == -ETIMEDOUT && look_at_holder(ctx, owner, tid, &seen))
+		if (ret != -ETIMEDOUT)
+			seen.stopped = 0;
+		else if (look_at_holder(ctx, owner, tid, &seen))
 			break;
 		if (fs_load_acquire(&ctx->stack->broken) ||
 		    (!patient && fs_load_relaxed(&lock->stopped) == owner)) {

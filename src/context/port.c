@@ -328,8 +328,9 @@ void context_port_close(struct context *ctx, unsigned slot)
 
 uint32_t context_ports_changed(struct context *ctx)
 {
+	ctx->stack->ports_serial++;
 	helper_kick(ctx);
-	return ++ctx->stack->ports_serial;
+	return ctx->stack->ports_serial;
 }
 
 void context_ports_compare(struct context *ctx)

@@ -459,6 +459,21 @@ bool sisters_open(struct context *home, unsigned slot)
 	return all;
 }
 
+void sisters_demote(struct context *home, uint32_t ifindex, int reason, const char *detail)
+{
+	for (unsigned i = 1; home->index == 0 && i < home->n_stacks; i++) {
+		struct context *o = home->stacks[i];
+		int port;
+
+		if (!sister_enter(o))
+			continue;
+		port = context_port_find(o, ifindex);
+		if (port >= 0)
+			context_demote_all(o, port, reason, detail);
+		sister_leave(o);
+	}
+}
+
 void sisters_close(struct context *home, uint32_t ifindex)
 {
 	for (unsigned i = 1; i < home->n_stacks; i++) {

@@ -81,6 +81,10 @@ void sister_share(const struct context *ctx, uint32_t queues, uint32_t *first, u
 /* Home's port in @slot has opened: the sisters open theirs beside it. False: they could not. Home's lock held. */
 bool sisters_open(struct context *home, unsigned slot);
 
+/* What home's port of the interface is left for holds for the sisters': their sockets there go to the kernel. Home's lock
+ * held; nothing where @home is not. */
+void sisters_demote(struct context *home, uint32_t ifindex, int reason, const char *detail);
+
 /* Home's port of the interface closes: theirs, too. Home's lock held. */
 void sisters_close(struct context *home, uint32_t ifindex);
 

@@ -264,6 +264,7 @@ static ssize_t receive_local(struct receipt *r, struct sock *s)
 	bool over;
 
 	note_patience(r, s);
+	local_lend(ctx, s->stream.local_conn);
 	over = take_local(r, s, &ret);
 	if (!over) {
 		context_poll(ctx);
@@ -543,21 +544,21 @@ static void raise_pipe(int flags)
 		sys_tgkill(sys_getpid(), sys_gettid(), SIGPIPE);
 }
 
-/* Nobody tells when there is some: @napped so far. 0 = try again; -EAGAIN at the time limit, -EINTR. */
-static int await_memory(const struct dispatch *t, fs_ns *napped)
+int stream_await_memory(struct blocker *b, fs_ns limit, fs_ns *napped)
 {
 	const struct timespec nap = { .tv_nsec = NAP_NS };
 	enum signal_result came;
 	signal_set saved;
 
-	if (t->limit && *napped >= t->limit)
+	if (limit && *napped >= limit)
 		return -EAGAIN;
+	blocker_end(b); /* which has signals blocked since it waited for room */
 	*napped += NAP_NS;
 	saved = signal_block_all();
 	sys_nanosleep(&nap);
 	came = signal_admit(saved);
 	signal_restore(saved);
-	return came == SIGNAL_EINTR || (came == SIGNAL_RESTART && t->limit) ? -EINTR : 0;
+	return came == SIGNAL_EINTR || (came == SIGNAL_RESTART && limit) ? -EINTR : 0;
 }
 
 static ssize_t dispatch(struct dispatch *t)
@@ -571,7 +572,8 @@ static ssize_t dispatch(struct dispatch *t)
 	if (n < 0)
 		return n;
 	while ((n = send_once(t)) == -EAGAIN && t->may_wait) {
-		n = t->starves ? await_memory(t, &napped) : stream_pause_for(t->ctx, t->fd, &b, t->limit, POLLOUT);
+		n = t->starves ? stream_await_memory(&b, t->limit, &napped) :
+				 stream_pause_for(t->ctx, t->fd, &b, t->limit, POLLOUT);
 		if (n < 0)
 			break;
 	}

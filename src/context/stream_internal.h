@@ -53,6 +53,10 @@ int stream_pause_for(struct context *ctx, int fd, struct blocker *b, fs_ns limit
  * waits for room hears of it now and tries again. -EAGAIN. Lock held. */
 ssize_t stream_starves(struct context *ctx, struct sock *s);
 
+/* Nobody tells when there is some: a call that may wait naps, @napped so far. 0 = try again; -EAGAIN at the time limit
+ * (0 = none), -EINTR. What @b waited for is over. No lock. */
+int stream_await_memory(struct blocker *b, fs_ns limit, fs_ns *napped);
+
 /* A call that does not wait found nothing for @event, of a connection over a link: its epoll sets hear of it when it
  * comes. Lock held. */
 void stream_ask_for_sets(struct context *ctx, struct sock *s, uint32_t event);
@@ -97,6 +101,10 @@ void stream_read_options(struct context *ctx, struct sock *s, int fd);
 
 /* What its listener gives to what it accepts. */
 void stream_listener_options(struct stream *s);
+
+/* @s, which only the kernel carries, may be one of several listeners of a port, and links would lead past it, or past a
+ * program that says which of them is next (SO_ATTACH_REUSEPORT_CBPF): they lead to none of them. */
+void stream_decline_group(struct context *ctx, const struct sock *s);
 
 /* The shadow @to of a connection accepted by @listener, whose own is @from, gets the options that an accepted one
  * inherits. */

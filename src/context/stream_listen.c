@@ -449,6 +449,8 @@ static void accelerate(struct context *ctx, struct sock *s, int fd, int backlog)
 
 	ctx->why[0] = '\0';
 	stream_now(ctx);
+	if (s->stream.declined)
+		stream_decline_group(ctx, s);
 	reason = begin(ctx, s, backlog_of(ctx, backlog));
 	record_reason(s->record, reason, ctx->why[0] ? ctx->why : NULL);
 	if (reason != FS_REASON_bypass && local_publish(ctx, s, fd, backlog_of(ctx, backlog)) == 0)

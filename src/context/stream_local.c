@@ -138,6 +138,7 @@ void stream_local_part(struct context *ctx, struct sock *s, bool reset)
 	struct local_conn *conn = s->stream.local_conn;
 	struct local_link *link = conn->link;
 
+	local_lend(ctx, conn);
 	s->stream.local_conn = NULL;
 	list_remove(&s->stream.of_local);
 	if (reset)
@@ -355,6 +356,7 @@ int stream_local_shutdown(struct context *ctx, struct sock *s, int how)
 		stream_local_disconnect(ctx, s);
 		return 0;
 	}
+	local_lend(ctx, conn);
 	ret = local_shutdown(conn, bits[how]);
 	ctx->to_ring |= s->sleepers.slots | epoll_sock_news(s, sock_ready(s));
 	local_told(ctx, conn->link);

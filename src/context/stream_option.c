@@ -353,9 +353,7 @@ static bool give_away(struct context *ctx, struct sock *s)
 	return !over && handover_sock(ctx, s, FS_REASON_option) == 0;
 }
 
-/* Links would lead past one of several listeners of a port that only the kernel serves, and past a program that says
- * which of them is next (SO_ATTACH_REUSEPORT_CBPF): they lead to none. */
-static void decline_group(struct context *ctx, const struct sock *s)
+void stream_decline_group(struct context *ctx, const struct sock *s)
 {
 	struct list *e;
 
@@ -375,8 +373,7 @@ static void decline(struct context *ctx, struct sock *s, int level, int name)
 		return;
 	}
 	s->stream.declined = true;
-	if (s->stream.reuseport)
-		decline_group(ctx, s);
+	stream_decline_group(ctx, s);
 	if (stream_is_listener(&s->stream))
 		stream_demote(ctx, s, FS_REASON_option, ctx->why);
 	else

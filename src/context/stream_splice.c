@@ -23,7 +23,7 @@ enum {
 };
 
 /* What a step waits for. */
-enum carry_want { WANT_STREAM, WANT_OTHER, WANT_DISK };
+enum carry_want { WANT_STREAM, WANT_OTHER, WANT_DISK, WANT_MEMORY };
 
 /* One such call under way. */
 struct carry {
@@ -37,6 +37,7 @@ struct carry {
 	bool nonblock;	/* the stream's own */
 	bool held;	/* bytes were sent with the promise of more */
 	fs_ns limit;	/* SO_SNDTIMEO, SO_RCVTIMEO */
+	fs_ns napped;	/* for memory */
 	bool counted;	/* as a call of its turn */
 	bool more;	/* others of the turn will follow */
 };
@@ -75,8 +76,10 @@ static int wait_a_little(struct carry *c, struct blocker *b, short events)
 {
 	struct pollfd fds[1 + BLOCKER_SPARE] = { { .fd = c->other, .events = events } };
 
-	if (c->want == WANT_STREAM ? c->nonblock : (c->done || !c->patient))
+	if (c->want == WANT_STREAM || c->want == WANT_MEMORY ? c->nonblock : (c->done || !c->patient))
 		return -EAGAIN;
+	if (c->want == WANT_MEMORY)
+		return stream_await_memory(b, c->limit, &c->napped);
 	if (c->want == WANT_STREAM)
 		return stream_pause_for(c->ctx, c->fd, b, c->limit, events == POLLIN ? POLLOUT : POLLIN);
 	return stream_pause(c->ctx, c->fd, b, c->limit, fds, c->want == WANT_OTHER);
@@ -132,8 +135,10 @@ static ssize_t fill(struct carry *c, struct sock *s)
 	do
 		n = tcp_reserve(conn, &r, c->left);
 	while (n == -ENOMEM && context_payload_reserve(ctx));
-	if (n == -ENOMEM)
+	if (n == -ENOMEM) {
+		c->want = WANT_MEMORY;
 		return stream_starves(ctx, s);
+	}
 	if (n < 0)
 		return n;
 	n = read_now(c, r.iov, (int)r.n);
@@ -255,10 +260,12 @@ static ssize_t carry_in(struct carry *c)
 
 	do {
 		n = fill_once(c);
-		if (n == -EAGAIN && c->want == WANT_DISK)
+		if (n == -EAGAIN && c->want == WANT_DISK) {
+			blocker_end(&b); /* a send of its own, which lets signals in itself */
 			n = fetch(c);
-		else if (n == -EAGAIN)
+		} else if (n == -EAGAIN) {
 			n = wait_a_little(c, &b, POLLIN) ?: 1;
+		}
 	} while (n > 0 && c->left > 0);
 	if (n == 0 && c->held && !(c->flags & MSG_MORE))
 		push(c);

@@ -30,12 +30,12 @@ static void refresh(struct context *ctx, struct waitset *w)
 	w->ports_serial = ctx->stack->ports_serial;
 }
 
-/* Bells are never read: their edges are taken by asking for events. */
-static void take_edge(const struct waitset *w)
+/* Bells are never read: their edges are taken by asking for events. True: there were some. */
+static bool take_edge(const struct waitset *w)
 {
 	struct epoll_event events[IP_MAX_PORTS + 4 + LOCAL_WATCHED];
 
-	sys_epoll_pwait(w->fd, events, FS_ARRAY_SIZE(events), 0, NULL);
+	return sys_epoll_pwait(w->fd, events, FS_ARRAY_SIZE(events), 0, NULL) > 0;
 }
 
 /* Count this process among those who sleep for the stack's half of the set. Lock held. */
@@ -77,11 +77,14 @@ void waitset_disarm(struct context *ctx, struct waitset *w)
 
 void waitset_arm(struct context *ctx, struct waitset *w)
 {
-	take_edge(w);
+	bool rung = take_edge(w);
+
 	if (!context_lock(ctx))
 		return; /* a broken stack: what comes, comes by the inner descriptor */
 	if (context_joined(ctx)) {
 		w->rung = false;
+		if (rung) /* it may be a name's, a caller's or an end's, which are told once */
+			ctx->local.next_look = 0;
 		/* A set of the kernel's alone drives nothing: notifications would stay, and keep @w readable. */
 		context_poll(ctx);
 		refresh(ctx, w);

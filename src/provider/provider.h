@@ -266,6 +266,10 @@ struct provider_ops {
 	 * holder of the lock: for a stack that nobody trusts. NULL where !caps.steers. */
 	void (*steer_forget)(struct provider_handle *handle);
 
+	/* Did somebody take the steering program off who is not of ours? One system call, which may wait as long as an
+	 * interface is being changed: seldom. NULL = it cannot be told. */
+	bool (*is_detached)(const struct provider_handle *handle);
+
 	/* Datagrams for local port @port shall come with the best time of arrival there is, even if slower; or
 	 * no longer. As steer_add(); may wait for tend(). NULL = there is no better one. */
 	void (*stamp_port)(struct provider_handle *handle, uint16_t port, bool on);

@@ -406,13 +406,17 @@ static void packet_vouch(struct provider_handle *handle, fs_ns until)
 	steer_beat_vouch(&packet_port_of(handle)->shared->beat[0], until);
 }
 
+static bool packet_is_detached(const struct provider_handle *handle)
+{
+	const struct steer s = steer_of(handle);
+
+	return steer_is_off(&s);
+}
+
 static void packet_refresh_stats(struct provider_handle *handle)
 {
 	struct packet_port *p = packet_port_of(handle);
-	const struct steer s = steer_of(handle);
 
-	if (!p->base.error && steer_is_off(&s))
-		p->base.error = -ENOLINK;
 	p->base.stats.kernel_rx_ring_full += packet_rx_lost(&handle->fd[PACKET_FD_V4]);
 	steered_stats(p->shared, &p->base.stats);
 	packet_io_probe(handle);
@@ -443,6 +447,7 @@ const struct provider_ops provider_packet = {
 	.steer_add = packet_steer_add,
 	.steer_remove = packet_steer_remove,
 	.steer_forget = packet_steer_forget,
+	.is_detached = packet_is_detached,
 	.set_local_addrs = packet_set_local_addrs,
 	.heartbeat = packet_heartbeat,
 	.vouch = packet_vouch,

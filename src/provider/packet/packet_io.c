@@ -73,7 +73,7 @@ void packet_io_probe(struct provider_handle *handle)
 		if (sys_getsockopt(handle->fd[i], SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0)
 			told = true;
 	}
-	if (told && p->base.error != -ENODEV)
+	if (told && p->base.error != -ENODEV && p->base.error != -ENOLINK)
 		p->base.error = interface_state(handle);
 }
 

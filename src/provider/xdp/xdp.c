@@ -603,15 +603,19 @@ static void xdp_vouch(struct provider_handle *handle, fs_ns until)
 		steer_beat_vouch(p->beat + i, until);
 }
 
+static bool xdp_is_detached(const struct provider_handle *handle)
+{
+	const struct steer s = xdp_steer_of(handle);
+
+	return steer_is_off(&s);
+}
+
 static void xdp_refresh_stats(struct provider_handle *handle)
 {
 	struct xdp_port *p = xdp_port_of(handle);
 	struct provider_stats *to = &p->base.stats;
-	const struct steer s = xdp_steer_of(handle);
 	struct xdp_statistics st;
 
-	if (!p->base.error && steer_is_off(&s))
-		p->base.error = -ENOLINK;
 	if (read_kernel_stats(handle, &st)) {
 		to->kernel_rx_dropped = st.rx_dropped;
 		to->kernel_rx_ring_full = st.rx_ring_full;
@@ -655,6 +659,7 @@ const struct provider_ops provider_xdp = {
 	.steer_add = xdp_steer_add,
 	.steer_remove = xdp_steer_remove,
 	.steer_forget = xdp_steer_forget,
+	.is_detached = xdp_is_detached,
 	.stamp_port = xdp_side_stamp_port,
 	.set_local_addrs = xdp_set_local_addrs,
 	.heartbeat = xdp_heartbeat,
