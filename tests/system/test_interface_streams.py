@@ -4,6 +4,8 @@ test_interface_streams - connections and listeners whose interface goes, returns
 survive it, and so do ours, on the fast path again afterwards.
 """
 import contextlib
+import pathlib
+import re
 import textwrap
 import time
 
@@ -108,3 +110,32 @@ def test_connections_survive(kind, event):
                     talks(scene, event.__name__)
                 else:
                     assert set(scene.agent("ask 1 1000").split()) == {"same"}, event.__name__
+
+
+# What steers, among the programs that a process has attached; another one keeps the kernel's answers back.
+STEERING = {"xdp": r"^link_type:\s+xdp$", "packet": r"^attach_type:\s+46\b"}  # tcx ingress
+
+
+def take_off(end, pid, provider):
+    """The steering program of process @pid is detached by somebody who is not fsock."""
+    said = [path.read_text() for path in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir()]
+    ids = [re.search(r"^link_id:\s+(\d+)$", text, re.M)[1] for text in said if re.search(STEERING[provider], text, re.M)]
+    assert len(ids) == 1, said
+    done = end.run(["bpftool", "link", "detach", "id", ids[0]])
+    assert done.status == 0, done.err
+
+
+@pytest.mark.parametrize("provider", ["xdp", "packet"])
+def test_steering_that_somebody_takes_off(provider):
+    """Frames are the kernel's then, and so are the connections, unnoticed by either end."""
+    with contextlib.ExitStack() as stack:
+        scene = Streams(stack, options={**OPTIONS, "provider": provider})
+
+        def ours():
+            return [sock for sock in fsock.sockets(fsock.settled(scene.agent.pid)) if sock["remote"]]
+        assert scene.agent("ask 1 1000") == "same same"
+        assert [sock["accelerated"] for sock in ours()] == [True, True]
+        take_off(scene.pair.a, scene.agent.pid, provider)
+        assert proc.until(lambda: scene.agent("ask 1 10") == "same same" and not any(sock["accelerated"] for sock in ours()))
+        assert {sock["reason"] for sock in ours()} == {"detached"}
+        assert scene.agent("ask 3 100000") == " ".join(["same"] * 6)
