@@ -18,7 +18,7 @@
 enum {
 	SPINS = 200,
 	WAIT_MS = 10,
-	STOPPED_LOOKS = 200, /* each after WAIT_MS: a holder found stopped so often in a row is given up */
+	STOPPED_LOOKS = 500, /* each after WAIT_MS: a holder found stopped so often in a row is given up */
 	LEAVE_STEPS = 100,   /* of LEAVE_STEP_NS: more than a holder takes to the end of its call once it runs */
 	END_STEPS = 200, /* of END_STEP_NS: more than it takes to write what is left on slow pipes */
 	/* A handler's frames lie below the interrupted ones by what the kernel puts between them: on

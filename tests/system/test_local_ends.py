@@ -504,6 +504,8 @@ while not os.path.exists(FOLDER + "/counted"):
     random_ = random.Random(profile)
     with place.a.popen(fsock.run(hosts.words_of(server, "server", tmp_path), **options), env=fsock.CLEAN) as running:
         assert proc.until(lambda: (tmp_path / "listens").exists()), running.err
+        # What it keeps to sleep by it makes at its first sleep.
+        assert proc.until(lambda: fsock.counters(running.pid)["sleeps"] > 0), running.err
         before = hosts.descriptors(running.pid)
         for n in range(deaths(request)):
             client = ASKS.replace("SEED", str(n)) + f"step('began{n}')\nwhile True:\n    exchange()\n"
