@@ -504,15 +504,16 @@ while not os.path.exists(FOLDER + "/counted"):
     random_ = random.Random(profile)
     with place.a.popen(fsock.run(hosts.words_of(server, "server", tmp_path), **options), env=fsock.CLEAN) as running:
         assert proc.until(lambda: (tmp_path / "listens").exists()), running.err
-        # What it keeps to sleep by it makes at its first sleep.
-        assert proc.until(lambda: fsock.counters(running.pid)["sleeps"] > 0), running.err
-        before = hosts.descriptors(running.pid)
-        for n in range(deaths(request)):
+        before = None
+        for n in range(deaths(request) + 1):
             client = ASKS.replace("SEED", str(n)) + f"step('began{n}')\nwhile True:\n    exchange()\n"
             with place.a.popen(fsock.run(hosts.words_of(client, "client", tmp_path), **options), env=fsock.CLEAN) as dying:
                 assert proc.until(lambda n=n, dying=dying: (tmp_path / f"began{n}").exists() or not dying.alive())
                 time.sleep(random_.uniform(0, 0.03))
                 assert dying.alive(), dying.err
+            if before is None:  # what it keeps, to sleep by and the like, it has by now
+                assert proc.until(lambda: shared_memories(running.pid) == 0, 20)
+                before = hosts.descriptors(running.pid)
         (tmp_path / "all").touch()
         assert proc.until(lambda: (tmp_path / "server.over").exists() or not running.alive()), "it hangs"
         assert running.alive(), running.err
