@@ -459,17 +459,28 @@ bool sisters_open(struct context *home, unsigned slot)
 	return all;
 }
 
+/* Take the lock of the sister @o who has a port of the interface: its slot. -1, without the lock: she has none. */
+static int enter_at(struct context *o, uint32_t ifindex)
+{
+	int port;
+
+	if (!sister_enter(o))
+		return -1;
+	port = context_port_find(o, ifindex);
+	if (port < 0)
+		sister_leave(o);
+	return port;
+}
+
 void sisters_demote(struct context *home, uint32_t ifindex, int reason, const char *detail)
 {
 	for (unsigned i = 1; home->index == 0 && i < home->n_stacks; i++) {
 		struct context *o = home->stacks[i];
-		int port;
+		int port = enter_at(o, ifindex);
 
-		if (!sister_enter(o))
+		if (port < 0)
 			continue;
-		port = context_port_find(o, ifindex);
-		if (port >= 0)
-			context_demote_all(o, port, reason, detail);
+		context_demote_all(o, port, reason, detail);
 		sister_leave(o);
 	}
 }
@@ -478,13 +489,11 @@ void sisters_close(struct context *home, uint32_t ifindex)
 {
 	for (unsigned i = 1; i < home->n_stacks; i++) {
 		struct context *o = home->stacks[i];
-		int port;
+		int port = enter_at(o, ifindex);
 
-		if (!sister_enter(o))
+		if (port < 0)
 			continue;
-		port = context_port_find(o, ifindex);
-		if (port >= 0)
-			context_port_lost(o, (unsigned)port, FS_REASON_recovering);
+		context_port_lost(o, (unsigned)port, FS_REASON_recovering);
 		sister_leave(o);
 	}
 }
