@@ -11,7 +11,7 @@
 
 #include "sys/sys.h"
 
-#define GUESS_MULT ((1ULL << 32) / 3) /* 3 GHz: good enough to pace polling for a millisecond */
+#define GUESS_MULT ((1ULL << 32) / 3) /* 3 GHz: good enough to pace polling for a millisecond, and no longer */
 
 enum {
 	READINGS = 5,
@@ -83,6 +83,7 @@ static void read_both(fs_ns *ns, uint64_t *ticks)
 	}
 }
 
+/* The ticks of a second. */
 static uint64_t trusted(uint64_t mult)
 {
 	return (uint64_t)(((unsigned __int128)FS_SEC(1) << 32) / mult);
@@ -92,14 +93,14 @@ void host_clock_init(struct host_clock *clock)
 {
 	clock->serial = 0;
 	clock->mult = counter_is_invariant() ? GUESS_MULT : 0;
-	clock->trust = trusted(GUESS_MULT);
+	clock->trust = trusted(GUESS_MULT) / 1000;
 	read_both(&clock->ns0, &clock->ticks0);
 }
 
 void host_clock_sync(struct host_clock *clock)
 {
 	fs_ns ns;
-	uint64_t ticks, mult;
+	uint64_t ticks, mult, trust;
 
 	if (clock->mult == 0)
 		return;
@@ -107,12 +108,15 @@ void host_clock_sync(struct host_clock *clock)
 	if (ns - clock->ns0 < FS_MS(1))
 		return;
 	mult = clock->mult;
-	if (ticks - clock->ticks0 - 1 < clock->trust)
+	trust = clock->trust;
+	if (ticks - clock->ticks0 - 1 < trusted(mult)) {
 		mult = (uint64_t)(((unsigned __int128)(ns - clock->ns0) << 32) / (ticks - clock->ticks0));
+		trust = trusted(mult);
+	}
 	/* Odd before, even after: each release store is ordered behind the one before it. */
 	fs_store_relaxed(&clock->serial, clock->serial + 1);
 	fs_store_release(&clock->mult, mult);
-	fs_store_release(&clock->trust, trusted(mult));
+	fs_store_release(&clock->trust, trust);
 	fs_store_release(&clock->ns0, ns);
 	fs_store_release(&clock->ticks0, ticks);
 	fs_store_release(&clock->serial, clock->serial + 1);

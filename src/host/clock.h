@@ -24,10 +24,10 @@ struct host_clock {
 	uint64_t ticks0; /* counter at the anchor */
 	fs_ns ns0;	 /* kernel's clock at the anchor */
 	uint64_t mult;	 /* ns per tick, 32.32 fixed point; 0 = no usable counter */
-	uint64_t trust;	 /* ticks for which the anchor holds: a second of them */
+	uint64_t trust;	 /* ticks for which the anchor holds: a second of them, a millisecond where the rate is a guess */
 };
 
-/* Start: reads the kernel's clock; the rate is a guess until the first sync() 1 ms or more later. */
+/* Start: reads the kernel's clock; the rate is a guess, good for a millisecond, until the first sync() after it. */
 void host_clock_init(struct host_clock *clock);
 
 /* Anchor anew and refine the rate; the rate not by what lies behind an anchor that holds no more. */

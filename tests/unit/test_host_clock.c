@@ -22,6 +22,13 @@ static void pass(fs_ns ns)
 		continue;
 }
 
+static bool shows_the_kernels_time(const struct host_clock *clock)
+{
+	fs_ns before = host_clock_kernel(), now = host_clock_now(clock);
+
+	return now > before - FS_US(200) && now < host_clock_kernel() + FS_US(200);
+}
+
 static void host_clock_kernel__goes_forward(void **state)
 {
 	fs_ns before = host_clock_kernel();
@@ -41,6 +48,23 @@ static void host_clock_init__begins_at_the_kernels_time(void **state)
 	assert_true(now >= before);
 	/* The first rate is a guess; it must be right within a factor of two or so. */
 	assert_true(now - before < FS_SEC(1));
+}
+
+static void host_clock_now__guess_is_good_for_a_millisecond(void **state)
+{
+	struct host_clock clock;
+
+	host_clock_init(&clock);
+	if (clock.mult == 0)
+		skip();
+	clock.mult /= 2; /* far from right wherever this runs */
+	pass(FS_MS(20));
+	assert_true(shows_the_kernels_time(&clock));
+	clock.ns0 -= FS_SEC(20); /* nobody synced in time, so that the rate stays a guess */
+	clock.ticks0 -= clock.trust * 40000;
+	host_clock_sync(&clock);
+	pass(FS_MS(20));
+	assert_true(shows_the_kernels_time(&clock));
 }
 
 static void host_clock_sync__follows_the_kernel(void **state)
@@ -87,13 +111,6 @@ static struct host_clock known(void)
 	pass(FS_MS(5));
 	host_clock_sync(&clock);
 	return clock;
-}
-
-static bool shows_the_kernels_time(const struct host_clock *clock)
-{
-	fs_ns before = host_clock_kernel(), now = host_clock_now(clock);
-
-	return now > before - FS_US(200) && now < host_clock_kernel() + FS_US(200);
 }
 
 /* After a sync(), with the rate that it had. */
@@ -214,6 +231,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(host_clock_kernel__goes_forward),
 		cmocka_unit_test(host_clock_init__begins_at_the_kernels_time),
+		cmocka_unit_test(host_clock_now__guess_is_good_for_a_millisecond),
 		cmocka_unit_test(host_clock_sync__follows_the_kernel),
 		cmocka_unit_test(host_clock_sync__too_early_changes_nothing),
 		cmocka_unit_test(host_clock_now__counter_began_anew_in_sleep),
