@@ -103,10 +103,7 @@ static void closing(struct context *ctx, int fd)
 {
 	struct fd_entry *e;
 
-	e = fd_entry_at(&ctx->fds, fd);
-	if (e && fs_load_relaxed(ctx->alive) == CONTEXT_FOREIGN)
-		fs_store_release(&e->kind, (uint32_t)FD_NONE);
-	if (fd_kind_of(&ctx->fds, fd) == FD_NONE || context_is_borrowed(ctx) || !context_lock(ctx))
+	if (fd_kind_of(&ctx->fds, fd) == FD_NONE || !context_lock(ctx))
 		return;
 	e = fd_entry_at(&ctx->fds, fd);
 	if (e->kind == FD_OURS) { /* nobody closes these but us */
@@ -126,7 +123,7 @@ static void closing(struct context *ctx, int fd)
 }
 
 /* Twice, for a twin that was made between (sister.h). */
-void lifecycle_closing(struct context *ctx, int fd)
+void lifecycle_closing_known(struct context *ctx, int fd)
 {
 	struct context *o;
 
@@ -135,6 +132,25 @@ void lifecycle_closing(struct context *ctx, int fd)
 	if (ctx->n_stacks > 1)
 		CONTEXT_EACH(o, ctx)
 			closing(o, fd);
+}
+
+/* Of a child in whose memory the stacks are not. */
+static void forget_foreign(struct context *ctx, int fd)
+{
+	struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
+
+	if (e && fs_load_relaxed(ctx->alive) == CONTEXT_FOREIGN)
+		fs_store_release(&e->kind, (uint32_t)FD_NONE);
+}
+
+void lifecycle_closing(struct context *ctx, int fd)
+{
+	struct context *o;
+
+	CONTEXT_EACH(o, ctx)
+		forget_foreign(o, fd);
+	if (context_knows(ctx, fd) && !context_is_borrowed(ctx))
+		lifecycle_closing_known(ctx, fd);
 }
 
 /* @to means what @from does. */

@@ -75,6 +75,9 @@ uint64_t lifecycle_found(struct context *ctx, int fd);
 /* @fd is about to be closed (or replaced by dup2). */
 void lifecycle_closing(struct context *ctx, int fd);
 
+/* The same of one that the context knows, and has not borrowed: who asked already need not pay for it twice. */
+void lifecycle_closing_known(struct context *ctx, int fd);
+
 /* A wrapper saw the kernel hand out @fd for something else: whatever we knew of it is stale. */
 static inline void lifecycle_reused(struct context *ctx, int fd)
 {

@@ -22,13 +22,15 @@
 FSOCK_EXPORT int close(int fd)
 {
 	struct context *ctx = fsock_context;
+	bool internal = ctx && context_fd_is_internal(ctx, fd);
 
-	if (!ctx || context_is_borrowed(ctx))
+	/* Whether it is borrowed is a system call, which most descriptors need not pay. */
+	if ((!internal && !context_knows(ctx, fd)) || context_is_borrowed(ctx))
 		return LIBC(close)(fd);
-	if (context_fd_is_internal(ctx, fd))
+	if (internal)
 		return (int)libc_result(-EBADF);
 	stream_linger(context_of(ctx, fd), fd);
-	lifecycle_closing(ctx, fd);
+	lifecycle_closing_known(ctx, fd);
 	return LIBC(close)(fd);
 }
 
