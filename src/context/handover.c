@@ -291,6 +291,7 @@ static int give_away(struct context *ctx, struct sock *s, int fd, int reason)
 	if (conn->state == TCP_SYN_SENT) {
 		ret = begin_anew(ctx, s, fd);
 	} else {
+		stream_settle_shadow(s, fd);
 		ret = handover_conn(ctx, conn, fd);
 		if (ret < 0)
 			return ret;

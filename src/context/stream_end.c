@@ -71,8 +71,10 @@ void stream_open(struct context *ctx, int fd, bool v6, bool nonblock)
 {
 	struct sock *s = new_sock(ctx, fd, v6, nonblock);
 
-	if (s)
-		stream_read_options(ctx, s, fd);
+	if (!s)
+		return;
+	s->stream.same_netns = true;
+	stream_read_options(ctx, s, fd);
 }
 
 struct sock *stream_adopt(struct context *ctx, int fd, const struct sock *listener, int flags)
@@ -88,6 +90,7 @@ struct sock *stream_adopt(struct context *ctx, int fd, const struct sock *listen
 	s->stream.v6_only = listener->stream.v6_only;
 	s->stream.ifindex = listener->stream.ifindex;
 	s->stream.zerocopy = listener->stream.zerocopy;
+	s->stream.reuseaddr = listener->stream.reuseaddr;
 	s->stream.tells_inq = listener->stream.tells_inq;
 	memcpy(s->stream.inherit, listener->stream.inherit, sizeof(s->stream.inherit));
 	if (listener->cmsgs & SOCK_CMSG_STAMPS) {

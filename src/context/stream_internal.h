@@ -110,6 +110,10 @@ void stream_decline_group(struct context *ctx, const struct sock *s);
  * inherits. */
 void stream_inherit(const struct sock *listener, int from, int to);
 
+/* @fd is about to be the kernel's socket of @s, or of what @s accepted, and to know what its shadow did not have to:
+ * setting SO_REUSEADDR for each connection accepted would be a system call for what nobody asks for. */
+void stream_settle_shadow(const struct sock *s, int fd);
+
 /* --- stream_listen.c --- */
 
 /* Put the entries of listener @s in wherever they are missing. 0 or why not. */

@@ -548,6 +548,7 @@ static int accept_away(struct acceptance *a, struct sock *s, int fd)
 
 	if (s->stream.inherit[0] | s->stream.inherit[1])
 		stream_inherit(s, a->fd, fd);
+	stream_settle_shadow(s, fd);
 	if (gone || handover_conn(ctx, conn, fd) < 0) {
 		if (gone)
 			tcp_close(conn, &ctx->env, ctx->now);

@@ -106,7 +106,8 @@ int stream_local_connect(struct context *ctx, struct sock *s, int fd, const stru
 	};
 	struct local_link *link;
 
-	if (s->stream.ifindex || s->stream.options.fastopen_connect || !context_same_namespace(ctx, fd))
+	if (s->stream.ifindex || s->stream.options.fastopen_connect ||
+	    (!s->stream.same_netns && !context_same_namespace(ctx, fd)))
 		return CONTEXT_KERNEL;
 	if (is_taken(ctx, s, &call))
 		return -EADDRNOTAVAIL;

@@ -262,6 +262,7 @@ static void take_place(struct context *ctx, struct sock *s, int shadow, int made
 	socklen_t len = sizeof(s->cookie);
 
 	stream_inherit(s, shadow, made);
+	stream_settle_shadow(s, made);
 	sys_fcntl(made, F_SETFL, flags);
 	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
 		long own = context_live_sock(ctx, fd) == s ? sys_fcntl(fd, F_GETFD, 0) : -1;

@@ -120,7 +120,7 @@ enum act {
 	NODELAY, MAXSEG, CORK, KEEPIDLE, KEEPINTVL, KEEPCNT, SYNCNT, LINGER2, DEFER_ACCEPT, WINDOW_CLAMP, QUICKACK,
 	CONGESTION, USER_TIMEOUT, FASTOPEN, NOTSENT_LOWAT, FASTOPEN_CONNECT, FASTOPEN_NO_COOKIE,
 	SNDBUF, RCVBUF, RCVLOWAT, LINGER, KEEPALIVE, OOBINLINE, PACING, RCVTIMEO, SNDTIMEO, PEEK_OFF, MARK, DEVICE,
-	REUSEPORT, ZEROCOPY, INQ, TOS, TCLASS, TTL, HOPS, V6ONLY, RECVERR, UNICAST_IF,
+	REUSEADDR, REUSEPORT, ZEROCOPY, INQ, TOS, TCLASS, TTL, HOPS, V6ONLY, RECVERR, UNICAST_IF,
 };
 
 struct option {
@@ -177,7 +177,7 @@ static const struct option options[] = {
 	{ SOL_SOCKET, SO_MARK, MARK, true },
 	{ SOL_SOCKET, SO_BINDTODEVICE, DEVICE, false },
 	{ SOL_SOCKET, SO_BINDTOIFINDEX, DEVICE, true },
-	{ SOL_SOCKET, SO_REUSEADDR, SHADOW, true },
+	{ SOL_SOCKET, SO_REUSEADDR, REUSEADDR, false }, /* as stream_settle_shadow() has it */
 	{ SOL_SOCKET, SO_REUSEPORT, REUSEPORT, true },
 	{ SOL_SOCKET, SO_ZEROCOPY, ZEROCOPY, true },
 	{ SOL_SOCKET, SO_PRIORITY, SHADOW, true },
@@ -329,6 +329,7 @@ static void note_socket(struct sock *s, const struct option *opt, int fd)
 		s->stream.ifindex = (uint32_t)read_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, 0);
 		set_choice(&s->stream, choose_device, s->stream.ifindex);
 		break;
+	case REUSEADDR: s->stream.reuseaddr = v != 0; break;
 	case REUSEPORT: s->stream.reuseport = v != 0; break;
 	case ZEROCOPY: s->stream.zerocopy = v != 0; break;
 	case TOS:
@@ -537,6 +538,14 @@ void stream_inherit(const struct sock *listener, int from, int fd)
 	}
 }
 
+void stream_settle_shadow(const struct sock *s, int fd)
+{
+	const int on = 1;
+
+	if (s->stream.reuseaddr)
+		sys_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+}
+
 /* sysctl(8) may change them; who opens many sockets does not ask for each. */
 static void refresh_presets(struct context *ctx, int fd, bool v6)
 {
@@ -672,6 +681,7 @@ int stream_get_option(struct context *ctx, int fd, int level, int name, void *va
 {
 	struct sock *s = stream_is(ctx, fd) ? stream_enter(ctx, fd) : NULL;
 	int ret = CONTEXT_KERNEL;
+	const int on = 1;
 
 	if (!s)
 		return CONTEXT_KERNEL;
@@ -685,6 +695,8 @@ int stream_get_option(struct context *ctx, int fd, int level, int name, void *va
 		ret = get_info(s, value, len, ctx->now);
 	else if (sock_is_engines(s) && level == IPPROTO_TCP && name == OPT_ZEROCOPY_RECEIVE && is_zerocopy_request(len))
 		give_away(ctx, s); /* only the kernel maps what it received */
+	else if (level == SOL_SOCKET && name == SO_REUSEADDR && s->stream.reuseaddr && sock_is_engines(s))
+		ret = stream_put_option(value, len, &on, sizeof(on));
 	else if (s->stream.local_conn)
 		ret = stream_local_get_option(s, level, name, value, len);
 	else if (s->stream.conn)

@@ -35,6 +35,8 @@ struct stream {
 	bool v6, v6_only;
 	bool named_port;	      /* the program chose local_port: no client that ends soon (DESIGN D4) */
 	bool connecting;	      /* connect() has not said yet what became of it */
+	bool same_netns;	      /* made in the stack's network namespace, in which it stays */
+	bool reuseaddr;		      /* SO_REUSEADDR was set: the shadow of an accepted one need not know */
 	bool reuseport;
 	uint8_t leaving;	      /* listener: enum fs_reason why it is the kernel's, but for what waits for accept();
 					 0 = it is not */

@@ -273,6 +273,7 @@ ECHO = textwrap.dedent("""
     print("pid", os.getpid(), peer.fileno(), listener.fileno(), flush=True)
     while data := peer.recv(65536):
         peer.sendall(data)
+    print("reuse", peer.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR), flush=True)
 """)
 
 # Sends and compares, before the move, while it may happen at any time, and after it.
@@ -321,7 +322,8 @@ def _talk(pair, **options):
             yield server, *map(int, words), echo
             asker.child.stdin.close()
             assert asker.finish().status == 0
-        assert server.finish().status == 0
+        done = server.finish()
+        assert done.status == 0 and "reuse 1\n" in done.out, done  # of its listener, whoever carries it at last
 
 
 def test_on_request_a_connection_moves_and_goes_on(pair):
