@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "host/log.h"
+#include "host/meet_internal.h"
 #include "host/mem.h"
 #include "sys/sys.h"
 
@@ -25,9 +26,16 @@
 #ifndef F_SEAL_EXEC
 #define F_SEAL_EXEC 0x0020
 #endif
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* Linux 6.5 */
+#endif
+#ifndef PID_FS_MAGIC
+#define PID_FS_MAGIC 0x50494446
+#endif
+
+#define WHO_INODE (1ULL << 63) /* no number of a process has it */
 
 enum {
-	SOCKET_TYPE = SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC,
 	MEMORY_SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL,
 };
 
@@ -37,44 +45,40 @@ union control {
 	char bytes[CMSG_SPACE(HOST_MEET_FDS * sizeof(int))];
 };
 
-/* The address of @name, and its length. */
-static socklen_t make_address(const struct host_meet_name *name, struct sockaddr_un *un)
+size_t meet_name_text(const struct host_meet_name *name, const char *between, char *text, size_t size)
 {
 	static const char digits[] = "0123456789abcdef";
 	bool is_any = ip_addr_is_any(&name->addr);
 	bool v6 = is_any ? name->v6 : !ip_addr_is_v4(&name->addr);
-	const size_t size = sizeof(un->sun_path) - 1; /* the longest name takes 58: nothing is cut */
-	char *text = un->sun_path + 1;
 	size_t len;
 
-	memset(un, 0, sizeof(*un));
-	un->sun_family = AF_UNIX;
-	len = host_format(text, size, "fsock/%d/%s/%s/", HOST_MEET_VERSION,
-			  name->protocol == IPPROTO_UDP ? "udp" : "tcp", v6 ? "6" : "4");
+	len = host_format(text, size, "fsock%s%d%s%s%s%s%s", between, HOST_MEET_VERSION, between,
+			  name->protocol == IPPROTO_UDP ? "udp" : "tcp", between, v6 ? "6" : "4", between);
 	for (size_t i = v6 ? 0 : 12; i < sizeof(name->addr.b); i++) {
 		uint8_t byte = is_any ? 0 : name->addr.b[i];
 
 		text[len++] = digits[byte >> 4];
 		text[len++] = digits[byte & 15];
 	}
-	len += host_format(text + len, size - len, "/%u/%u", name->port, name->nth);
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len);
+	return len + host_format(text + len, size - len, "%s%u%s%u", between, name->port, between, name->nth);
 }
 
-/* @fd, or, if @ret says that what was tried with it failed, that error, and @fd is closed. */
-static int kept(int fd, int ret)
+/* The address of @name, and its length. */
+static socklen_t make_address(const struct host_meet_name *name, struct sockaddr_un *un)
 {
-	if (ret >= 0)
-		return fd;
-	sys_close(fd);
-	return ret;
+	size_t len;
+
+	memset(un, 0, sizeof(*un));
+	un->sun_family = AF_UNIX;
+	len = meet_name_text(name, "/", un->sun_path + 1, sizeof(un->sun_path) - 1);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len);
 }
 
 int host_meet_publish(const struct host_meet_name *name, int fd_floor)
 {
 	struct sockaddr_un un;
 	socklen_t len = make_address(name, &un);
-	int fd = sys_fd_raise(sys_socket(AF_UNIX, SOCKET_TYPE, 0), fd_floor);
+	int fd = sys_fd_raise(sys_socket(AF_UNIX, MEET_SOCKET_TYPE, 0), fd_floor);
 	int ret;
 
 	if (fd < 0)
@@ -82,21 +86,39 @@ int host_meet_publish(const struct host_meet_name *name, int fd_floor)
 	ret = sys_bind(fd, &un, len);
 	if (ret == 0)
 		ret = sys_listen(fd, HOST_MEET_BACKLOG);
-	return kept(fd, ret);
+	return meet_kept(fd, ret);
 }
 
 int host_meet_dial(const struct host_meet_name *name, int fd_floor)
 {
 	struct sockaddr_un un;
 	socklen_t len = make_address(name, &un);
-	int fd = sys_fd_raise(sys_socket(AF_UNIX, SOCKET_TYPE, 0), fd_floor);
+	int fd = sys_fd_raise(sys_socket(AF_UNIX, MEET_SOCKET_TYPE, 0), fd_floor);
 
-	return fd < 0 ? fd : kept(fd, sys_connect(fd, &un, len));
+	return fd < 0 ? fd : meet_kept(fd, sys_connect(fd, &un, len));
 }
 
 int host_meet_accept(int fd, int fd_floor)
 {
 	return sys_fd_raise(sys_accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), fd_floor);
+}
+
+/* What no other process alive has, wherever that one's number means something: its inode in the file system of
+ * processes. 0 = this kernel has none. */
+static uint64_t inode_of_peer(int fd)
+{
+	struct statfs fs;
+	struct stat st;
+	uint64_t inode = 0;
+	int pidfd;
+	socklen_t len = sizeof(pidfd);
+
+	if (sys_getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) < 0)
+		return 0;
+	if (sys_fstatfs(pidfd, &fs) == 0 && fs.f_type == PID_FS_MAGIC && sys_fstat(pidfd, &st) == 0)
+		inode = st.st_ino;
+	sys_close(pidfd);
+	return inode;
 }
 
 int host_meet_peer(int fd, struct host_meet_peer *peer)
@@ -109,7 +131,13 @@ int host_meet_peer(int fd, struct host_meet_peer *peer)
 		return ret;
 	if (len != sizeof(cred) || cred.uid == UINT32_MAX) /* the kernel's word for nobody */
 		return -ENOTCONN;
-	*peer = (struct host_meet_peer){ .pid = (uint32_t)cred.pid, .uid = cred.uid, .gid = cred.gid };
+	*peer = (struct host_meet_peer){
+		.pid = (uint32_t)cred.pid, .uid = cred.uid, .gid = cred.gid, .who = (uint32_t)cred.pid
+	};
+	if (peer->pid == 0) {
+		peer->who = inode_of_peer(fd);
+		peer->who |= peer->who ? WHO_INODE : 0;
+	}
 	return 0;
 }
 
@@ -233,7 +261,7 @@ int host_meet_memory(const char *name, size_t len, int fd_floor)
 	ret = mem_resize(fd, len);
 	if (ret == 0)
 		ret = sys_fcntl(fd, F_ADD_SEALS, MEMORY_SEALS);
-	return kept(fd, ret);
+	return meet_kept(fd, ret);
 }
 
 int64_t host_meet_memory_len(int fd)

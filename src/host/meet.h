@@ -40,6 +40,7 @@ struct host_meet_name {
 	uint8_t protocol;    /* IPPROTO_TCP, IPPROTO_UDP */
 	bool v6;	     /* of a wildcard: which family's. Else the address says */
 	uint16_t nth;	     /* of several listeners at one address and port (SO_REUSEPORT) */
+	bool by_any;	     /* in a directory (meet_dir.h): its listener is at the wildcard, which @addr is one of */
 };
 
 /*
@@ -64,6 +65,8 @@ int host_meet_accept(int fd, int fd_floor);
 struct host_meet_peer {
 	uint32_t pid;	   /* 0: a process that this PID namespace does not see. Never an identity: it is used again */
 	uint32_t uid, gid; /* effective ones; in this user namespace, the overflow ids (65534) if they are not in it */
+	uint64_t who;	   /* differs from that of any other process alive: made of its pid, or, where that is 0, of what
+			      the kernel tells of it (SO_PEERPIDFD, Linux 6.9); 0: not to be told from others */
 };
 
 /* 0; -ENOTCONN: nobody ever was. */

@@ -26,6 +26,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -178,6 +179,27 @@ static inline int sys_readlinkat(int dir, const char *path, char *to, size_t len
 static inline int sys_ftruncate(int fd, int64_t len)
 {
 	return (int)sys_call2(__NR_ftruncate, fd, (long)len);
+}
+
+static inline int sys_fstat(int fd, struct stat *st)
+{
+	return (int)sys_call2(__NR_fstat, fd, (long)st);
+}
+
+static inline int sys_unlinkat(int dir, const char *path, int flags)
+{
+	return (int)sys_call3(__NR_unlinkat, dir, (long)path, flags);
+}
+
+static inline int sys_flock(int fd, int operation)
+{
+	return (int)sys_call2(__NR_flock, fd, operation);
+}
+
+/* Records of struct dirent64. Returns their bytes; 0 = the end. */
+static inline ssize_t sys_getdents64(int fd, void *to, size_t len)
+{
+	return sys_call3(__NR_getdents64, fd, (long)to, (long)len);
 }
 
 static inline int sys_fstatfs(int fd, struct statfs *fs)
