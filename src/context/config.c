@@ -148,6 +148,8 @@ static bool parse_string(unsigned id, const char *value, size_t len, char *to)
 		return false;
 	if (id == CONFIG_bypass && !config_bypass_is_valid(value, len))
 		return false;
+	if (id == CONFIG_local_scope && !config_scope_is_valid(value, len))
+		return false;
 	memcpy(to, value, len);
 	to[len] = '\0';
 	return true;
@@ -190,6 +192,10 @@ static void explain(const struct config_option *option, unsigned id, const char 
 		}
 		if (len <= option->max && id == CONFIG_bypass) {
 			text_add(&m, " is not a list of protocol:port[-port]");
+			break;
+		}
+		if (len <= option->max && id == CONFIG_local_scope) {
+			text_add(&m, " is neither netns nor path: and an absolute path");
 			break;
 		}
 		text_add(&m, " is longer than ");

@@ -122,7 +122,7 @@ struct config_load_args {
 /* Every option at its default. */
 void config_init(struct config *config);
 
-/* All sources in their order over the defaults. Returns the number of messages given. */
+/* All sources in their order over the defaults, and what they imply (local_scope). Returns the number of messages given. */
 unsigned config_load(struct config *config, const struct config_load_args *args);
 
 /*
@@ -163,5 +163,8 @@ bool config_list_has(const char *list, const char *word);
 
 /* Does the option bypass's @list name @port of @protocol (IPPROTO_UDP, IPPROTO_TCP)? */
 bool config_bypass_has(const char *list, int protocol, uint16_t port);
+
+/* The directory that the option local_scope's @value names, NULL = none. */
+const char *config_scope_directory(const char *value);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * config_lists.c - values that are lists: what stands in them.
+ * config_lists.c - values that are lists, or have a form: what stands in them.
  */
 #include <netinet/in.h>
 #include <string.h>
@@ -55,6 +55,22 @@ bool config_bypass_is_valid(const char *list, size_t len)
 			return false;
 	}
 	return true;
+}
+
+static const char scope_path[] = "path:";
+
+bool config_scope_is_valid(const char *value, size_t len)
+{
+	const size_t head = sizeof(scope_path) - 1;
+
+	if (len > head && memcmp(value, scope_path, head) == 0)
+		return value[head] == '/';
+	return len == sizeof("netns") - 1 && memcmp(value, "netns", len) == 0;
+}
+
+const char *config_scope_directory(const char *value)
+{
+	return strncmp(value, scope_path, sizeof(scope_path) - 1) == 0 ? value + sizeof(scope_path) - 1 : NULL;
 }
 
 bool config_list_has(const char *list, const char *word)

@@ -284,7 +284,7 @@ static unsigned load_environment(struct config *config, char *const *environment
 	return errors;
 }
 
-unsigned config_load(struct config *config, const struct config_load_args *args)
+static unsigned load_all(struct config *config, const struct config_load_args *args)
 {
 	char path[CONFIG_PATH_LEN];
 	unsigned errors = 0;
@@ -304,4 +304,14 @@ unsigned config_load(struct config *config, const struct config_load_args *args)
 		errors += report_file("fsock.conf", " was not read: its path is too long", 0,
 				      &args->reporter);
 	return errors + load_environment(config, args->environment, &args->reporter);
+}
+
+unsigned config_load(struct config *config, const struct config_load_args *args)
+{
+	unsigned errors = load_all(config, args);
+
+	/* Who names a directory to meet in wants to meet. */
+	if (config_scope_directory(config->local_scope) && config->source[CONFIG_local] < config->source[CONFIG_local_scope])
+		config->local = true;
+	return errors;
 }

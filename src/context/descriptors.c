@@ -252,6 +252,7 @@ static void leave_stack(struct context *ctx)
 	context_publish(ctx);
 	context_give_back_all(ctx, FS_REASON_none);
 	handover_at_exit(ctx);
+	local_scope_leave(ctx);
 	context_hand_on_records(ctx);
 	for (uint32_t i = 0; ctx->report_fd >= 0 && i < ctx->stack->head.n_socks; i++)
 		if (ctx->stack->records[i].pid == ctx->pid)

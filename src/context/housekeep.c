@@ -398,6 +398,8 @@ void context_housekeep(struct context *ctx)
 		context_ports_refresh(ctx);
 	if (changed & (HOST_CHANGED_LINK | HOST_CHANGED_ADDR | HOST_CHANGED_ROUTE))
 		ip_dst_flush(&ctx->stack->ip);
+	if ((changed & HOST_CHANGED_ADDR) && ctx->local.dir > 0)
+		local_scope_refresh(ctx);
 	context_icmp_read(ctx);
 	if (fs_load_acquire(&ctx->stack->let_go))
 		context_let_go(ctx);

@@ -59,7 +59,7 @@ static bool visit_links(struct context *ctx, visit_fn *visit, void *arg)
 	for (unsigned i = 0; i < l->n_coming; i++)
 		if (visit(&l->coming[i].fd, arg))
 			return true;
-	return false;
+	return l->dir > 0 && visit(&l->dir, arg);
 }
 
 /* Every place that holds a descriptor of ours but the threads', until @visit says true. */

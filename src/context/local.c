@@ -394,6 +394,7 @@ static void publish_link(struct context *ctx, unsigned index)
 		.peer_pid = link->peer_pid,
 		.connections = link->in_use,
 		.listened = link->side == 1,
+		.beyond = l->beyond,
 		.rx_bytes = link->rx_bytes,
 		.tx_bytes = link->tx_bytes,
 		.shared_bytes = l->len,

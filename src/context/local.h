@@ -8,6 +8,11 @@
  * drives all. Who was forked before a link was made finds its descriptors within a pair of unix sockets that all have
  * inherited, as the leases do (lease.h).
  *
+ * With the option local_scope listeners are also found by who shares a directory with them, by those addresses of their
+ * namespace that are no loopback's: files of the directory instead of abstract names, the rest is the same
+ * (local_scope.c, host/meet_dir.h). An address of another namespace is looked for nowhere else, one of this namespace
+ * not there.
+ *
  * A link is between stacks: connections of any process of either go over it. It ends with the last process of a side,
  * which its unix socket tells.
  *
@@ -26,6 +31,7 @@
 #include "base/addr.h"
 #include "base/clock.h"
 #include "base/list.h"
+#include "host/meet.h"
 #include "host/mem.h"
 #include "stats/format/stats.h"
 
@@ -38,7 +44,7 @@ struct sock;
 
 enum {
 	LOCAL_LINKS = MEM_LINKS,
-	LOCAL_NAMES = 64,   /* of listeners, of one process */
+	LOCAL_NAMES = 128,  /* of listeners, of one process */
 	LOCAL_COMING = 16,  /* who has dialled, and not said what it brings */
 	LOCAL_SPARE = 4,    /* as many as a link has */
 	LOCAL_FOUND = 32,   /* addresses and ports whose listeners are known */
@@ -53,7 +59,8 @@ struct stack_link {
 	void *memory;		 /* the link's own, for this place; NULL = none yet */
 	uint64_t len;		 /* of what is shared */
 	uint32_t serial;	 /* differs from that of any earlier link; 0 = the place is free */
-	uint32_t pid;		 /* a process of the other stack, as the kernel told; 0 = it may be another's by now */
+	uint64_t who;		 /* a process of the other stack (host_meet_peer); 0 = it may be another's by now */
+	bool beyond;		 /* that stack is of another network namespace */
 };
 
 struct stack_local {
@@ -80,9 +87,12 @@ struct context_local {
 		int fd;		     /* listens under the name */
 		struct sock *sock;   /* for this one; borrowed: gone where its generation is another */
 		uint32_t generation;
+		bool in_dir;	     /* a file in the directory, else of the name space */
+		struct host_meet_name called;
 	} name[LOCAL_NAMES];
 	struct local_caller {
 		int fd;
+		bool in_dir;	     /* by such a name */
 		fs_ns since;
 	} coming[LOCAL_COMING];
 	struct local_found {
@@ -94,6 +104,8 @@ struct context_local {
 		fs_ns looked;	     /* when that was asked last; 0 = the place is free */
 	} found[LOCAL_FOUND];
 	unsigned n_names, n_coming, next_found;
+	bool swept;		     /* it has been cleared of what others left, by this process */
+	int dir;		     /* option local_scope: where names are found by other namespaces, too; 0 = none */
 	int pair[2];		     /* see above; 0 = none */
 	int spare[LOCAL_SPARE];	     /* numbers kept, so that a link's descriptors find room; 0 = none */
 	uint32_t seen;		     /* stack->local_serial when the holds were brought up to date */
@@ -103,6 +115,15 @@ struct context_local {
 /* @s, which listens by its shadow, can be found by others of the host from now on. Why not (enum fs_reason), or 0. */
 int local_publish(struct context *ctx, struct sock *s, int fd, uint32_t backlog);
 
+/* The directory of the option local_scope, if there is one that is fit. No lock: there is no stack yet. */
+void local_scope_open(struct context *ctx);
+
+/* Addresses of this namespace came or went: so do the names of listeners there. */
+void local_scope_refresh(struct context *ctx);
+
+/* This process ends: its names in the directory go, unless relatives have them. */
+void local_scope_leave(struct context *ctx);
+
 /* No longer; who waits can still be accepted. */
 void local_unpublish(struct context *ctx, struct sock *s);
 
@@ -110,8 +131,12 @@ void local_unpublish(struct context *ctx, struct sock *s);
 void local_withdraw(struct context *ctx, struct sock *s);
 
 /* The link by which a listener at @addr and @port is reached, made if need be; of several, the next one's in turn.
- * NULL: nobody, or nobody of this user's, is there, or it cannot be had. */
-struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, uint16_t port);
+ * NULL: nobody, or nobody of this user's, is there, or it cannot be had. @from: NULL = @addr is this host's; else it
+ * is looked for in the directory, and the kernel would call it from there. */
+struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, uint16_t port, const struct ip_addr *from);
+
+/* Is the other stack of @link in another network namespace? */
+bool local_is_beyond(const struct context *ctx, const struct local_link *link);
 
 /* Nothing came of @conn: for a while nobody is found there. @refused: there was no such listener, and whoever is there
  * next is another one. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * local_internal.h - what local.c and local_name.c share. All with the stack's lock held.
+ * local_internal.h - what local.c, local_name.c and local_scope.c share. All with the stack's lock held.
  */
 #ifndef FSOCK_CONTEXT_LOCAL_INTERNAL_H
 #define FSOCK_CONTEXT_LOCAL_INTERNAL_H
@@ -26,6 +26,16 @@ int local_begin(struct context *ctx, unsigned index, unsigned side, int memory, 
 
 /* The other stack of link @index is no more. */
 void local_lost(struct context *ctx, unsigned index);
+
+/* @s listens under @name from now on, or, if others listen at its address and port (SO_REUSEPORT), the next one that is
+ * free; @in_dir: in the directory. 0 or -errno. */
+int local_name_publish(struct context *ctx, struct sock *s, const struct host_meet_name *name, bool in_dir);
+
+/* This process has name @i no more. */
+void local_name_drop(struct context *ctx, unsigned i);
+
+/* Names in the directory for @s, as far as they can be had. */
+void local_scope_publish(struct context *ctx, struct sock *s);
 
 /* Look at names, at who has dialled, and whether other stacks are still there. */
 void local_look(struct context *ctx);

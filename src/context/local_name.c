@@ -11,6 +11,7 @@
 #include "context/internal.h"
 #include "context/local_internal.h"
 #include "host/meet.h"
+#include "host/meet_dir.h"
 #include "local/conn.h"
 #include "local/link.h"
 #include "sys/sys.h"
@@ -22,6 +23,7 @@
 enum {
 	LOOPBACK = 1,	/* interface index, in every namespace */
 	BROUGHT = 3,	/* descriptors of a hello: memory, the caller's bell, the listener's */
+	OVERFLOW_UID = 65534, /* who has none in this user namespace */
 	HELLO_MAGIC = 0x4f4c4846, /* "FHLO" */
 };
 
@@ -34,40 +36,42 @@ struct hello {
 
 /* --- whom to trust --- */
 
-/* Of the same user, whatever name it has; and of no other. */
-static bool is_trusted(int fd, uint32_t *pid)
+/* Of the same user, whatever name it has; and of no other. In a directory there may be users of other namespaces, who all
+ * seem to be one, and processes of whom no more is known than that. */
+static bool is_trusted(int fd, bool in_dir, struct host_meet_peer *peer)
 {
-	struct host_meet_peer peer;
-
-	if (host_meet_peer(fd, &peer) < 0 || peer.uid != geteuid())
-		return false;
-	*pid = peer.pid;
-	return true;
+	return host_meet_peer(fd, peer) >= 0 && peer->uid == geteuid() &&
+	       (!in_dir || (peer->uid != OVERFLOW_UID && peer->who));
 }
 
 /* --- names --- */
 
-/* Under the first name that is free, of those that listeners of one port share out among them. */
-static int publish(struct context *ctx, struct sock *s, struct host_meet_name name)
+int local_name_publish(struct context *ctx, struct sock *s, const struct host_meet_name *name, bool in_dir)
 {
 	struct context_local *l = &ctx->local;
-	int fd;
+	struct local_name n = { .sock = s, .generation = s->generation, .in_dir = in_dir, .called = *name };
 
 	if (l->n_names == LOCAL_NAMES)
 		return -EMFILE;
 	do
-		fd = host_meet_publish(&name, ctx->fd_floor);
-	while (fd == -EADDRINUSE && s->stream.reuseport && ++name.nth < LOCAL_GROUP);
-	if (fd < 0)
-		return fd;
-	l->name[l->n_names++] = (struct local_name){ .fd = fd, .sock = s, .generation = s->generation };
+		n.fd = in_dir ? host_meet_publish_in(l->dir, &n.called, ctx->fd_floor) :
+				host_meet_publish(&n.called, ctx->fd_floor);
+	while (n.fd == -EADDRINUSE && s->stream.reuseport && ++n.called.nth < LOCAL_GROUP);
+	if (n.fd < 0)
+		return n.fd;
+	l->name[l->n_names++] = n;
 	return 0;
 }
 
-static void drop_name(struct context_local *l, unsigned i)
+void local_name_drop(struct context *ctx, unsigned i)
 {
-	sys_close(l->name[i].fd);
-	l->name[i] = l->name[--l->n_names];
+	struct context_local *l = &ctx->local;
+	struct local_name *n = &l->name[i];
+
+	sys_close(n->fd);
+	if (n->in_dir && !fs_load_relaxed(&ctx->confined))
+		host_meet_bury_in(l->dir, &n->called);
+	*n = l->name[--l->n_names];
 }
 
 /* Nobody is to find @s any more, whoever has its names. */
@@ -79,7 +83,7 @@ static void drop_names(struct context *ctx, const struct sock *s)
 		if (l->name[i].sock != s || l->name[i].generation != s->generation)
 			continue;
 		sys_shutdown(l->name[i].fd, SHUT_RDWR);
-		drop_name(l, i);
+		local_name_drop(ctx, i);
 	}
 }
 
@@ -88,11 +92,11 @@ static int publish_all(struct context *ctx, struct sock *s)
 	struct host_meet_name name = {
 		.addr = s->stream.local, .port = s->stream.local_port, .protocol = SOCK_TCP, .v6 = s->stream.v6
 	};
-	int ret = publish(ctx, s, name);
+	int ret = local_name_publish(ctx, s, &name, false);
 
 	if (ret == 0 && s->stream.v6 && !s->stream.v6_only && ip_addr_is_any(&s->stream.local)) {
 		name.v6 = false;
-		ret = publish(ctx, s, name);
+		ret = local_name_publish(ctx, s, &name, false);
 	}
 	if (ret < 0)
 		drop_names(ctx, s);
@@ -140,6 +144,7 @@ int local_publish(struct context *ctx, struct sock *s, int fd, uint32_t backlog)
 	local_listener_init(&s->stream.local_listener, backlog, s);
 	list_push_back(&ctx->stack->local->listeners, &s->stream.of_local);
 	s->stream.by_links = true;
+	local_scope_publish(ctx, s);
 	context_ports_changed(ctx); /* sleepers watch the names */
 	return 0;
 }
@@ -208,33 +213,34 @@ static struct local_link *next_found(const struct context *ctx, struct local_fou
 }
 
 /* Whoever listens under @name: connected to, and trusted, or -errno. */
-static int dial(struct context *ctx, const struct host_meet_name *name, uint32_t *pid)
+static int dial(struct context *ctx, const struct host_meet_name *name, bool in_dir, struct host_meet_peer *peer)
 {
-	int fd = host_meet_dial(name, ctx->fd_floor);
+	int fd = in_dir ? host_meet_dial_in(ctx->local.dir, name, ctx->fd_floor) : host_meet_dial(name, ctx->fd_floor);
 
-	if (fd >= 0 && !is_trusted(fd, pid)) {
+	if (fd >= 0 && !is_trusted(fd, in_dir, peer)) {
 		sys_close(fd);
 		return -EACCES;
 	}
 	return fd;
 }
 
-/* The link to the stack of the process @pid, if there is one. */
-static int link_to(const struct context *ctx, uint32_t pid)
+/* The link to the stack of the process @who, if there is one. */
+static int link_to(const struct context *ctx, uint64_t who)
 {
 	const struct stack_local *l = ctx->stack->local;
 
-	for (unsigned i = 0; pid && i < l->n; i++)
-		if (l->link[i].pid == pid && link_at(ctx, i, l->link[i].serial))
+	for (unsigned i = 0; who && i < l->n; i++)
+		if (l->link[i].who == who && link_at(ctx, i, l->link[i].serial))
 			return (int)i;
 	return -1;
 }
 
-static void note_peer(struct context *ctx, unsigned index, uint32_t pid)
+static void note_peer(struct context *ctx, unsigned index, const struct host_meet_peer *peer)
 {
 	struct stack_link *l = &ctx->stack->local->link[index];
 
-	l->pid = l->link->peer_pid = pid;
+	l->who = peer->who;
+	l->link->peer_pid = peer->pid;
 }
 
 /* What a new link is made of. */
@@ -257,7 +263,7 @@ static int make_parts(struct context *ctx, uint64_t len, int *fds)
 }
 
 /* A new link with who answered at @control. Its index or -errno; @control is the caller's then. */
-static int make_link(struct context *ctx, int control, uint32_t pid)
+static int make_link(struct context *ctx, int control, const struct host_meet_peer *peer, bool beyond)
 {
 	struct hello hello = { .magic = HELLO_MAGIC, .netns = ctx->netns_cookie };
 	struct local_agreed agreed = local_own_size();
@@ -272,7 +278,8 @@ static int make_link(struct context *ctx, int control, uint32_t pid)
 		close_all(fds, BROUGHT);
 		return ret;
 	}
-	note_peer(ctx, (unsigned)index, pid);
+	note_peer(ctx, (unsigned)index, peer);
+	ctx->stack->local->link[index].beyond = beyond;
 	ret = host_meet_send(control, &hello, sizeof(hello), fds, BROUGHT);
 	sys_close(fds[0]);
 	if (ret < 0)
@@ -280,14 +287,17 @@ static int make_link(struct context *ctx, int control, uint32_t pid)
 	return index;
 }
 
-/* The link with who answered at @fd, which is this function's: the one there is, or a new one. Its index or -errno. */
-static int link_with(struct context *ctx, int fd, uint32_t pid)
+/* The link with who answered at @fd, which is this function's: the one there is, or a new one. Its index or -errno.
+ * @from as for local_find(): what holds for that interface holds for each connection by it, so it is asked for with a
+ * link that there is, too. */
+static int link_with(struct context *ctx, int fd, const struct host_meet_peer *peer, const struct ip_addr *from)
 {
-	int index = link_to(ctx, pid);
+	bool allowed = !from || context_policy_verdict(ctx, (int)context_interface_of(ctx, from)) == 0;
+	int index = allowed ? link_to(ctx, peer->who) : -EACCES;
 
-	if (index < 0 && context_policy_verdict(ctx, LOOPBACK) == 0) {
+	if (allowed && index < 0 && (from || context_policy_verdict(ctx, LOOPBACK) == 0)) {
 		ctx->local.next_look = 0; /* it may be this very stack that was called */
-		index = make_link(ctx, fd, pid);
+		index = make_link(ctx, fd, peer, from != NULL);
 		if (index >= 0)
 			return index;
 	}
@@ -296,14 +306,15 @@ static int link_with(struct context *ctx, int fd, uint32_t pid)
 }
 
 /* The listeners under @name, each by its link, into @f, as far as links can be had. False: nobody listens there. */
-static bool find_all(struct context *ctx, struct host_meet_name *name, struct local_found *f)
+static bool find_all(struct context *ctx, struct host_meet_name *name, const struct ip_addr *from,
+		     struct local_found *f)
 {
-	uint32_t pid = 0;
+	struct host_meet_peer peer = { 0 };
 	int fd = 0, index;
 
 	for (name->nth = 0; name->nth < LOCAL_GROUP && fd >= 0; name->nth++) {
-		fd = dial(ctx, name, &pid);
-		index = fd < 0 ? fd : link_with(ctx, fd, pid);
+		fd = dial(ctx, name, from != NULL, &peer);
+		index = fd < 0 ? fd : link_with(ctx, fd, &peer, from);
 		if (index < 0)
 			continue;
 		f->link[f->n] = (uint8_t)index;
@@ -312,7 +323,7 @@ static bool find_all(struct context *ctx, struct host_meet_name *name, struct lo
 	return name->nth > 1 || fd != -ECONNREFUSED;
 }
 
-struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, uint16_t port)
+struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, uint16_t port, const struct ip_addr *from)
 {
 	struct host_meet_name name = { .addr = *addr, .port = port, .protocol = SOCK_TCP, .v6 = !ip_addr_is_v4(addr) };
 	struct local_found *f, found = { .addr = *addr, .port = port, .looked = ctx->now };
@@ -326,9 +337,11 @@ struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, u
 		if (link || f->n == 0)
 			return link; /* or nobody, as a moment ago */
 	}
-	if (!find_all(ctx, &name, &found)) {
-		name.addr = (struct ip_addr){ 0 };
-		find_all(ctx, &name, &found);
+	if (!find_all(ctx, &name, from, &found)) {
+		name.by_any = from != NULL;
+		if (!name.by_any)
+			name.addr = (struct ip_addr){ 0 };
+		find_all(ctx, &name, from, &found);
 	}
 	if (found.n == 0)
 		return NULL;
@@ -337,6 +350,11 @@ struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, u
 	found.next = f->next;
 	*f = found;
 	return next_found(ctx, f);
+}
+
+bool local_is_beyond(const struct context *ctx, const struct local_link *link)
+{
+	return ctx->stack->local->link[link->number - 1].beyond;
 }
 
 void local_forget(struct context *ctx, const struct local_conn *conn, bool refused)
@@ -348,7 +366,7 @@ void local_forget(struct context *ctx, const struct local_conn *conn, bool refus
 	/* The number of the process may be another one's by now. */
 	for (unsigned i = 0; refused && i < f->n; i++)
 		if (link_at(ctx, f->link[i], f->serial[i]) == conn->link)
-			ctx->stack->local->link[f->link[i]].pid = 0;
+			ctx->stack->local->link[f->link[i]].who = 0;
 	f->n = 0;
 	f->looked = refused ? 0 : ctx->now;
 }
@@ -361,12 +379,12 @@ static void drop_caller(struct context_local *l, unsigned i)
 }
 
 /* What a caller brings is a link. 0 or -errno; the descriptors are the link's, or closed. */
-static int take_link(struct context *ctx, int control, int *fds)
+static int take_link(struct context *ctx, int control, int *fds, const struct local_caller *from, uint64_t netns)
 {
 	struct local_hold hold = { .control = control, .bell = fds[2], .far_bell = fds[1] };
 	int64_t len = host_meet_memory_len(fds[0]);
 	int index = local_place(ctx), ret;
-	uint32_t pid = 0;
+	struct host_meet_peer peer;
 
 	ret = len < 0 || (uint64_t)len > MEM_LINK_BYTES ? -EPROTO : index;
 	if (ret >= 0 && (host_meet_bell(fds[1]) < 0 || host_meet_bell(fds[2]) < 0))
@@ -380,26 +398,27 @@ static int take_link(struct context *ctx, int control, int *fds)
 		close_all(fds + 1, BROUGHT - 1);
 		return ret;
 	}
-	if (is_trusted(control, &pid))
-		note_peer(ctx, (unsigned)index, pid);
+	if (is_trusted(control, from->in_dir, &peer))
+		note_peer(ctx, (unsigned)index, &peer);
+	ctx->stack->local->link[index].beyond = from->in_dir && (netns == 0 || netns != ctx->netns_cookie);
 	return 0;
 }
 
 /* False: there is nothing yet. */
-static bool hear(struct context *ctx, int control)
+static bool hear(struct context *ctx, const struct local_caller *from)
 {
 	struct hello hello;
-	int fds[BROUGHT], ret;
+	int control = from->fd, fds[BROUGHT], ret;
 
 	ret = host_meet_receive(control, &hello, sizeof(hello), fds, BROUGHT, ctx->fd_floor);
 	if (ret == -EAGAIN)
 		return false;
-	if (ret == 0 && (hello.magic != HELLO_MAGIC || hello.netns != ctx->netns_cookie)) {
+	if (ret == 0 && (hello.magic != HELLO_MAGIC || (!from->in_dir && hello.netns != ctx->netns_cookie))) {
 		close_all(fds, BROUGHT);
 		ret = -EPROTO;
 	}
 	if (ret == 0)
-		ret = take_link(ctx, control, fds);
+		ret = take_link(ctx, control, fds, from, hello.netns);
 	if (ret < 0)
 		sys_close(control);
 	return true;
@@ -410,7 +429,7 @@ static void hear_all(struct context *ctx)
 	struct context_local *l = &ctx->local;
 
 	for (unsigned i = l->n_coming; i-- > 0;) {
-		if (hear(ctx, l->coming[i].fd)) {
+		if (hear(ctx, &l->coming[i])) {
 			drop_caller(l, i);
 		} else if (ctx->now - l->coming[i].since > PATIENCE_NS) {
 			sys_close(l->coming[i].fd);
@@ -419,18 +438,18 @@ static void hear_all(struct context *ctx)
 	}
 }
 
-static void answer(struct context *ctx, int name)
+static void answer(struct context *ctx, const struct local_name *name)
 {
 	struct context_local *l = &ctx->local;
-	uint32_t pid;
+	struct host_meet_peer peer;
 	int fd;
 
-	while (l->n_coming < LOCAL_COMING && (fd = host_meet_accept(name, ctx->fd_floor)) >= 0) {
-		if (!is_trusted(fd, &pid)) {
+	while (l->n_coming < LOCAL_COMING && (fd = host_meet_accept(name->fd, ctx->fd_floor)) >= 0) {
+		if (!is_trusted(fd, name->in_dir, &peer)) {
 			sys_close(fd);
 			continue;
 		}
-		l->coming[l->n_coming++] = (struct local_caller){ .fd = fd, .since = ctx->now };
+		l->coming[l->n_coming++] = (struct local_caller){ .fd = fd, .in_dir = name->in_dir, .since = ctx->now };
 		context_ports_changed(ctx); /* sleepers watch it */
 	}
 }
@@ -470,7 +489,7 @@ void local_look(struct context *ctx)
 	l->next_look = ctx->now + LOOK_NS;
 	for (unsigned i = l->n_names; i-- > 0;)
 		if (!is_named(ctx, &l->name[i]))
-			drop_name(l, i);
+			local_name_drop(ctx, i);
 	n_names = l->n_names;
 	n = list_all(ctx, fds);
 	if (n && sys_ppoll(fds, n, &zero, NULL) > 0) {
@@ -479,7 +498,7 @@ void local_look(struct context *ctx)
 				local_lost(ctx, i - n_names);
 		for (unsigned i = 0; i < n_names; i++)
 			if (fds[i].revents)
-				answer(ctx, fds[i].fd);
+				answer(ctx, &l->name[i]);
 	}
 	if (l->n_coming)
 		hear_all(ctx);

@@ -212,6 +212,8 @@ static void read_options(struct context *ctx)
 	if (ctx->config.local && ctx->config.local_pcap[0] &&
 	    local_pcap_open(&ctx->pcap, ctx->config.local_pcap, ctx->config.local_pcap_snap, ctx->fd_floor) < 0)
 		host_log(&ctx->log, LOG_WARN, "cannot add to local_pcap %s", ctx->config.local_pcap);
+	if (ctx->config.local && ctx->config.accelerate)
+		local_scope_open(ctx);
 	/* A copy above the floor: whoever closes all numbers must not close this one. */
 	ctx->report_fd = -1;
 	if (fds && !args.secure)
@@ -423,6 +425,7 @@ static void discard(struct context *ctx)
 	close_if_ours(ctx, ctx->log.fd);
 	close_if_ours(ctx, ctx->report_fd);
 	close_if_ours(ctx, ctx->pcap.fd);
+	close_if_ours(ctx, ctx->local.dir);
 	pthread_key_delete(ctx->thread_key);
 	release(ctx);
 }

@@ -149,21 +149,46 @@ static int begin(struct context *ctx, struct sock *s, struct ip_dst *d, const st
 	return is_deferred(s->stream.conn) ? 0 : -EINPROGRESS;
 }
 
+static const struct ip_dst *resolve(struct context *ctx, const struct sock *s, const struct ip_addr *remote)
+{
+	struct context_choice choice;
+
+	context_choice_unpack(s->stream.options.choice, &choice);
+	choice.bound = s->stream.local;
+	choice.tcp = true;
+	return context_resolve_by(ctx, remote, &choice);
+}
+
 /* To this host itself: over a link, if it can be. */
 static int connect_local(struct context *ctx, struct sock *s, int fd, const struct ip_addr *remote, uint16_t port)
 {
+	struct stream_called to = { .addr = *remote, .port = port };
 	const struct ip_dst *d;
-	struct context_choice choice;
 
 	if (!ctx->config.local)
 		return CONTEXT_KERNEL;
 	if (ip_addr_is_loopback(remote))
-		return stream_local_connect(ctx, s, fd, NULL, remote, port);
-	context_choice_unpack(s->stream.options.choice, &choice);
-	choice.bound = s->stream.local;
-	choice.tcp = true;
-	d = context_resolve_by(ctx, remote, &choice);
-	return d ? stream_local_connect(ctx, s, fd, &d->local, remote, port) : CONTEXT_KERNEL;
+		return stream_local_connect(ctx, s, fd, &to);
+	d = resolve(ctx, s, remote);
+	if (!d)
+		return CONTEXT_KERNEL;
+	to.source = &d->local;
+	return stream_local_connect(ctx, s, fd, &to);
+}
+
+/* To another namespace of this host, if one that shares the directory has that address: no other way is shorter. */
+static int connect_beyond(struct context *ctx, struct sock *s, int fd, const struct ip_addr *remote, uint16_t port)
+{
+	struct stream_called to = { .addr = *remote, .port = port, .beyond = true };
+	const struct ip_dst *d;
+
+	if (ctx->local.dir <= 0)
+		return CONTEXT_KERNEL;
+	d = resolve(ctx, s, remote);
+	if (!stream_leads_beyond(d))
+		return CONTEXT_KERNEL; /* also to this host itself */
+	to.source = &d->local;
+	return stream_local_connect(ctx, s, fd, &to);
 }
 
 static int connect_first(struct context *ctx, struct sock *s, int fd, const struct sockaddr *name, socklen_t len)
@@ -181,7 +206,8 @@ static int connect_first(struct context *ctx, struct sock *s, int fd, const stru
 		return decline(ctx, s, FS_REASON_bypass);
 	if (s->stream.declined)
 		return decline(ctx, s, FS_REASON_option);
-	ret = ip_addr_is_loopback(&remote) ? connect_local(ctx, s, fd, &remote, port) : CONTEXT_KERNEL;
+	ret = ip_addr_is_loopback(&remote) ? connect_local(ctx, s, fd, &remote, port) :
+					     connect_beyond(ctx, s, fd, &remote, port);
 	if (ret != CONTEXT_KERNEL)
 		return ret;
 	d = stream_way(ctx, &s->stream.local, s->stream.named_port, s->stream.options.choice, &remote, &reason);

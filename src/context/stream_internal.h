@@ -134,11 +134,20 @@ int stream_put_option(void *to, socklen_t *len, const void *from, socklen_t have
 
 /* --- stream_local.c --- */
 
+/* Who is called. */
+struct stream_called {
+	struct ip_addr addr;
+	uint16_t port;
+	const struct ip_addr *source; /* the kernel's choice of an address to call from; NULL = of the loopback network */
+	bool beyond;		      /* in another network namespace */
+};
+
 /* Connect @s, whose shadow is @fd, over a link: -EINPROGRESS; -EADDRNOTAVAIL: the program named a port that talks to
- * @remote already; or CONTEXT_KERNEL: nobody is reached so. @source: which address of this host is the kernel's choice
- * for it; NULL = of the loopback network. */
-int stream_local_connect(struct context *ctx, struct sock *s, int fd, const struct ip_addr *source,
-			 const struct ip_addr *remote, uint16_t port);
+ * @to already; or CONTEXT_KERNEL: nobody is reached so. */
+int stream_local_connect(struct context *ctx, struct sock *s, int fd, const struct stream_called *to);
+
+/* Does the kernel know a way by which @d, the answer about an address, leaves this host? */
+bool stream_leads_beyond(const struct ip_dst *d);
 
 /* Those whose connect() was answered, or not in time: the shadows of the latter connect. */
 void stream_local_settle(struct context *ctx);

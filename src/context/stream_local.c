@@ -65,16 +65,16 @@ static bool bind_shadow(struct sock *s, int fd)
 	return true;
 }
 
-/* The address that the kernel would choose to talk to @remote, one of this host's. */
-static struct ip_addr own_address(const struct sock *s, const struct ip_addr *source, const struct ip_addr *remote)
+/* The address that the kernel would choose to talk to @to, one of this host's. */
+static struct ip_addr own_address(const struct sock *s, const struct stream_called *to)
 {
 	static const uint8_t loopback[] = { 127, 0, 0, 1 };
 
 	if (!ip_addr_is_any(&s->stream.local))
 		return s->stream.local;
-	if (source)
-		return *source;
-	return ip_addr_is_v4(remote) ? ip_addr_v4(loopback) : *remote;
+	if (to->source)
+		return *to->source;
+	return ip_addr_is_v4(&to->addr) ? ip_addr_v4(loopback) : to->addr;
 }
 
 /* Does another socket talk to @call->remote from the port that the program bound @s to? */
@@ -94,13 +94,12 @@ static bool is_taken(const struct context *ctx, const struct sock *s, const stru
 	return false;
 }
 
-int stream_local_connect(struct context *ctx, struct sock *s, int fd, const struct ip_addr *source,
-			 const struct ip_addr *remote, uint16_t port)
+int stream_local_connect(struct context *ctx, struct sock *s, int fd, const struct stream_called *to)
 {
 	struct local_call call = {
-		.local = own_address(s, source, remote),
-		.remote = *remote,
-		.remote_port = port,
+		.local = own_address(s, to),
+		.remote = to->addr,
+		.remote_port = to->port,
 		.send_order = ORDER,
 		.receive_order = ORDER,
 	};
@@ -111,7 +110,7 @@ int stream_local_connect(struct context *ctx, struct sock *s, int fd, const stru
 		return CONTEXT_KERNEL;
 	if (is_taken(ctx, s, &call))
 		return -EADDRNOTAVAIL;
-	link = local_find(ctx, remote, port);
+	link = local_find(ctx, &to->addr, to->port, to->beyond ? &call.local : NULL);
 	if (!link || !bind_shadow(s, fd))
 		return CONTEXT_KERNEL;
 	call.local_port = s->stream.local_port ? s->stream.local_port : s->stream.local_own_port;
@@ -169,11 +168,12 @@ void stream_local_leave(struct context *ctx, struct sock *s, int fd)
 {
 	struct ip_addr remote = s->stream.local_conn->remote;
 	uint16_t port = s->stream.local_conn->remote_port;
+	bool beyond = local_is_beyond(ctx, s->stream.local_conn->link);
 
 	local_forget(ctx, s->stream.local_conn, s->stream.local_conn->error == ECONNREFUSED);
 	stream_local_part(ctx, s, true);
 	s->way = SOCK_KERNEL;
-	record_reason(s->record, FS_REASON_loopback, NULL);
+	record_reason(s->record, beyond ? FS_REASON_not_met : FS_REASON_loopback, NULL);
 	ctx->stack->counter[FS_CTR_local_to_kernel]++;
 	if (fd >= 0)
 		connect_shadow(ctx, s, fd, &remote, port);
@@ -271,19 +271,39 @@ int stream_local_outcome(struct sock *s)
 
 /* --- accepting --- */
 
-static bool is_of_this_host(struct context *ctx, const struct ip_addr *addr)
+bool stream_leads_beyond(const struct ip_dst *d)
+{
+	return d && !d->error && (d->way == IP_DST_FAST || d->reason == FS_REASON_no_interface);
+}
+
+static const struct ip_dst *resolve(struct context *ctx, const struct ip_addr *addr)
 {
 	struct context_choice choice = { .tcp = true };
-	const struct ip_dst *d = ip_addr_is_loopback(addr) ? NULL : context_resolve_by(ctx, addr, &choice);
+
+	return context_resolve_by(ctx, addr, &choice);
+}
+
+static bool is_of_this_host(struct context *ctx, const struct ip_addr *addr)
+{
+	const struct ip_dst *d = ip_addr_is_loopback(addr) ? NULL : resolve(ctx, addr);
 
 	return ip_addr_is_loopback(addr) || (d && d->way == IP_DST_KERNEL && d->reason == FS_REASON_loopback);
+}
+
+/* Who calls from another namespace calls by no address that is every namespace's own, and is to be answered by the
+ * kernel as well as by the link. */
+static bool is_from_beyond(struct context *ctx, const struct local_conn *conn)
+{
+	return !ip_addr_is_loopback(&conn->local) && !ip_addr_is_loopback(&conn->remote) &&
+	       stream_leads_beyond(resolve(ctx, &conn->remote));
 }
 
 /* Who calls says itself who it is. Programs go by it: it shall not be another host, nor a port that only root has. */
 static bool is_honest(struct context *ctx, const struct local_conn *conn)
 {
-	return is_of_this_host(ctx, &conn->remote) && is_of_this_host(ctx, &conn->local) &&
-	       (conn->remote_port >= PORTS_OF_ROOT || geteuid() == 0);
+	bool known = local_is_beyond(ctx, conn->link) ? is_from_beyond(ctx, conn) : is_of_this_host(ctx, &conn->remote);
+
+	return known && is_of_this_host(ctx, &conn->local) && (conn->remote_port >= PORTS_OF_ROOT || geteuid() == 0);
 }
 
 int stream_local_accept(struct context *ctx, struct sock *listener, int from, struct sockaddr *name, socklen_t *len,

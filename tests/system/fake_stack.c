@@ -122,7 +122,7 @@ static void fill(struct segment *s)
 static void fill_links(struct segment *s)
 {
 	s->head.n_links = 2;
-	s->links[1] = (struct stats_link){ .serial = 7, .peer_pid = 4711, .connections = 3, .listened = 1,
+	s->links[1] = (struct stats_link){ .serial = 7, .peer_pid = 4711, .connections = 3, .listened = 1, .beyond = 1,
 					   .rx_bytes = (1ULL << 60) + 1, .tx_bytes = 5000,
 					   .shared_bytes = 1 << 28, .ring_bytes = 1 << 17 };
 	s->head.n_socks = 6;

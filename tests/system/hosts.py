@@ -140,14 +140,17 @@ def _argv(words, options, around):
     return [str(word) for word in argv] if options is None else fsock.run(argv, **options)
 
 
-def run(place, scripts, options, listen="127.0.0.1", call="127.0.0.1", around=(), killed=(), port=PORT, watch=None):
+def run(place, scripts, options, listen="127.0.0.1", call="127.0.0.1", around=(), killed=(), port=PORT, watch=None,
+        sides=None):
     """
-    Both @scripts (server's, client's) in the namespace of @place; of @options, too, each None for kernel sockets. @around
-    wraps the programs. Who is @killed may die of it, and need not come to its end. @watch(outcome, folder) is called while
-    they run. The client begins once the server listens.
+    Both @scripts (server's, client's) in the namespace of @place, or each in its own of @sides; of @options, too, each None
+    for kernel sockets. What is the kernel's is counted where the server is. @around wraps the programs. Who is @killed may
+    die of it, and need not come to its end. @watch(outcome, folder) is called while they run. The client begins once the
+    server listens.
     """
     seen = Outcome()
-    watched = links.Watch(place.a)
+    sides = sides or (place.a, place.a)
+    watched = links.Watch(sides[0])
     with tempfile.TemporaryDirectory(prefix="fst-") as name, contextlib.ExitStack() as stack:
         folder = pathlib.Path(name)
         folder.chmod(0o777)
@@ -156,7 +159,7 @@ def run(place, scripts, options, listen="127.0.0.1", call="127.0.0.1", around=()
         def start(i):
             argv = words_of(scripts[i] + "\nover()\n", ENDS[i], folder, listen, call, port)
             running[ENDS[i]] = stack.enter_context(
-                place.a.popen(_argv(argv, options[i], around[i] if around else ()), env=fsock.CLEAN))
+                sides[i].popen(_argv(argv, options[i], around[i] if around else ()), env=fsock.CLEAN))
             seen.pids[ENDS[i]] = running[ENDS[i]].pid
         start(0)
         proc.until(lambda: (folder / "listens").exists() or not running["server"].alive())

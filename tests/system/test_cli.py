@@ -437,13 +437,13 @@ def test_stat__shows_links_and_what_goes_over_them(cli, program):
         lines = [line.split() for line in cli("stat", child.pid).stdout.splitlines()]
         reasons = cli("why", child.pid).stdout
         stack, = json.loads(cli("stat", "--json", child.pid).stdout)["stacks"]
-    assert ["2", "4711", "peer", "3", str(2**60 + 1), "5000", str(2**17), str(2**28)] in lines
+    assert ["2", "4711", "peer", "other", "3", str(2**60 + 1), "5000", str(2**17), str(2**28)] in lines
     assert ["CLOSE-WAIT", "11", "22", "127.0.0.1:80", "127.0.0.2:40000", "2", "4711", "7", str(child.pid), "333",
             "444"] in lines
     assert ["LISTEN", "2", "128", "*:80", "*:*", "any", "-", "8", str(child.pid), "0", "0"] in lines
     assert sum(str(child.pid) in line for line in lines) == 5, lines # and three sockets that use no link, once each
-    assert stack["links"] == [{"link": 2, "peer_pid": 4711, "dialled": False, "connections": 3, "rx_bytes": 2**60 + 1,
-                               "tx_bytes": 5000, "ring_bytes": 2**17, "shared_bytes": 2**28}]
+    assert stack["links"] == [{"link": 2, "peer_pid": 4711, "dialled": False, "other_netns": True, "connections": 3,
+                               "rx_bytes": 2**60 + 1, "tx_bytes": 5000, "ring_bytes": 2**17, "shared_bytes": 2**28}]
     fast, kernel, closed, connection, listener = stack["sockets"]
     assert [s["by"] for s in stack["sockets"]] == ["interface", "kernel", "kernel", "link", "link"]
     assert {name: connection[name] for name in ("state", "recv_q", "send_q", "link", "peer_pid", "accelerated")} == {

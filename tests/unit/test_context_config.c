@@ -195,6 +195,22 @@ static void config_set__bypass_syntax(void **state)
 		assert_int_equal(set(&c, "bypass", bad[i]), -EINVAL);
 }
 
+static void config_set__scope_syntax(void **state)
+{
+	static const char *const bad[] = { "", "path", "path:", "path:run/fsock", "/run/fsock", "netns2", "Netns" };
+	struct config c;
+
+	config_init(&c);
+	assert_null(config_scope_directory(c.local_scope));
+	assert_int_equal(set(&c, "local-scope", "path:/run/fsock"), 0);
+	assert_string_equal(config_scope_directory(c.local_scope), "/run/fsock");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_int_equal(set(&c, "local_scope", bad[i]), -EINVAL);
+	assert_string_equal(c.local_scope, "path:/run/fsock");
+	assert_int_equal(set(&c, "local_scope", "netns"), 0);
+	assert_null(config_scope_directory(c.local_scope));
+}
+
 static void config_parse__lines_comments_blanks(void **state)
 {
 	struct config c;
@@ -231,13 +247,14 @@ static void config_parse__messages_explain_each_type(void **state)
 	struct config c;
 	struct heard h;
 
-	assert_int_equal(parse(&c, &h, "accelerate=maybe\nprofile=fast\numem_size=1\nbypass=x\n"),
-			 4);
+	assert_int_equal(parse(&c, &h, "accelerate=maybe\nprofile=fast\numem_size=1\nbypass=x\nlocal_scope=x\n"),
+			 5);
 	assert_string_equal(h.text[0], "file:1: accelerate: 'maybe' is neither 0 nor 1");
 	assert_string_equal(h.text[1], "file:2: profile: 'fast' is none of default|latency");
 	assert_string_equal(h.text[2], "file:3: umem_size: '1' is not a number from 1048576 to "
 				       "1073741824 bytes (K, M, G allowed)");
 	assert_string_equal(h.text[3], "file:4: bypass: 'x' is not a list of protocol:port[-port]");
+	assert_string_equal(h.text[4], "file:5: local_scope: 'x' is neither netns nor path: and an absolute path");
 }
 
 static void config_parse__hostile_bytes_are_tamed(void **state)
@@ -458,6 +475,31 @@ static void config_load__directory_is_reported(void **state)
 	assert_int_equal(config_load(&c, &args), 1);
 }
 
+/* Who names a directory to meet in has local=1 with it, unless that is said to be 0 in the same place or a closer one. */
+static void config_load__a_scope_implies_local(void **state)
+{
+	struct files *f = *state;
+	static const struct {
+		char *variable[3];
+		bool local;
+	} cases[] = {
+		{ { "FSOCK_LOCAL_SCOPE=netns" }, false },
+		{ { "FSOCK_LOCAL_SCOPE=path:/run" }, true },
+		{ { "FSOCK_LOCAL_SCOPE=path:/run", "FSOCK_LOCAL=0" }, false },
+		{ { "FSOCK_LOCAL_SCOPE=path:/run", "FSOCK_LOCAL=0", "FSOCK_FROM_RUN=local" }, false },
+		{ { "FSOCK_LOCAL_SCOPE=path:/run", "FSOCK_LOCAL=0", "FSOCK_FROM_RUN=local_scope" }, true },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		char *environment[] = { cases[i].variable[0], cases[i].variable[1], cases[i].variable[2], NULL };
+		struct config c;
+		struct heard h;
+
+		assert_int_equal(load(&c, &h, f, false, environment), 0);
+		assert_int_equal(c.local, cases[i].local);
+	}
+}
+
 static void config_user_file__order(void **state)
 {
 	char *all[] = { "HOME=/h", "XDG_CONFIG_HOME=/x", "FSOCK_CONFIG=/f", NULL };
@@ -514,6 +556,7 @@ int main(void)
 		cmocka_unit_test(config_set__choice),
 		cmocka_unit_test(config_set__string_length),
 		cmocka_unit_test(config_set__bypass_syntax),
+		cmocka_unit_test(config_set__scope_syntax),
 		cmocka_unit_test(config_parse__lines_comments_blanks),
 		cmocka_unit_test(config_parse__errors_name_file_and_line),
 		cmocka_unit_test(config_parse__messages_explain_each_type),
@@ -521,6 +564,8 @@ int main(void)
 		cmocka_unit_test(config_parse__long_names_are_cut),
 		cmocka_unit_test(config_parse__without_listener),
 		cmocka_unit_test_setup_teardown(config_load__order_of_precedence, files_setup,
+						files_teardown),
+		cmocka_unit_test_setup_teardown(config_load__a_scope_implies_local, files_setup,
 						files_teardown),
 		cmocka_unit_test_setup_teardown(config_load__wrong_value_keeps_the_weaker_one,
 						files_setup, files_teardown),

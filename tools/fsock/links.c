@@ -37,8 +37,8 @@ static void print_links(const struct stats_snapshot *stack, const struct stats_s
 {
 	struct grid grid;
 
-	grid_init(&grid, former ? "LINK|PEER PID|DIALLED BY|CONNECTIONS|RX BYTES/S|TX BYTES/S|RINGS|SHARED"
-				: "LINK|PEER PID|DIALLED BY|CONNECTIONS|RX BYTES|TX BYTES|RINGS|SHARED");
+	grid_init(&grid, former ? "LINK|PEER PID|DIALLED BY|NETNS|CONNECTIONS|RX BYTES/S|TX BYTES/S|RINGS|SHARED"
+				: "LINK|PEER PID|DIALLED BY|NETNS|CONNECTIONS|RX BYTES|TX BYTES|RINGS|SHARED");
 	for (unsigned i = 0; i < stack->n_links; i++) {
 		const struct stats_link *link = &stack->links[i], *old = link_before(former, link->serial);
 
@@ -47,6 +47,7 @@ static void print_links(const struct stats_snapshot *stack, const struct stats_s
 		grid_add(&grid, "%u", i + 1);
 		grid_add(&grid, "%u", link->peer_pid);
 		grid_add(&grid, "%s", link->listened ? "peer" : "us");
+		grid_add(&grid, "%s", link->beyond ? "other" : "own");
 		grid_add(&grid, "%u", link->connections);
 		grid_add(&grid, "%" PRIu64, per_second(link->rx_bytes, old ? &old->rx_bytes : NULL, seconds));
 		grid_add(&grid, "%" PRIu64, per_second(link->tx_bytes, old ? &old->tx_bytes : NULL, seconds));
@@ -119,6 +120,7 @@ void links_json(cJSON *root, const struct stats_snapshot *stack)
 		cJSON_AddNumberToObject(object, "link", i + 1);
 		cJSON_AddNumberToObject(object, "peer_pid", link->peer_pid);
 		cJSON_AddBoolToObject(object, "dialled", !link->listened);
+		cJSON_AddBoolToObject(object, "other_netns", link->beyond);
 		cJSON_AddNumberToObject(object, "connections", link->connections);
 		json_add_u64(object, "rx_bytes", link->rx_bytes);
 		json_add_u64(object, "tx_bytes", link->tx_bytes);

@@ -74,10 +74,12 @@ static_assert(sizeof(struct stats_port) == 432, "stats_port is a format");
 /* One link with another program of this host. */
 struct stats_link {
 	uint32_t serial;	/* of all links of the stack; 0 = the place is free */
-	uint32_t peer_pid;	/* a process of the other program, as the kernel told; 0 = not known any more */
+	uint32_t peer_pid;	/* a process of the other program, as the kernel told; 0 = not known any more,
+				   or of a PID namespace that is not seen from here */
 	uint32_t connections;	/* that not both sides have ended */
 	uint8_t listened;	/* 1 = the other program dialled */
-	uint8_t pad[3];
+	uint8_t beyond;		/* 1 = the other program is of another network namespace */
+	uint8_t pad[2];
 	uint64_t rx_bytes, tx_bytes;
 	uint64_t shared_bytes;	/* length of the memory that both map */
 	uint64_t ring_bytes;	/* of it, what the rings of connections have taken at the most, and keep */
