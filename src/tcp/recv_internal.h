@@ -83,7 +83,7 @@ static inline bool tcp_announce_plain(struct tcp_conn *c, uint16_t *field)
 	uint32_t most = FS_MIN(tcp_full_window(c), c->rcv_ssthresh), window = c->rcv_wnd;
 
 	if ((window - most) >> c->rcv_wscale != 0 ||
-	    payload->n_free < payload->n_total / TCP_RX_RESERVE_PART)
+	    payload->n_free <= payload->n_total / TCP_RX_RESERVE_PART)
 		return false;
 	c->rcv_wup = c->rcv_nxt;
 	*field = (uint16_t)(window >> c->rcv_wscale);

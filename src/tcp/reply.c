@@ -20,7 +20,10 @@
 
 static_assert(IP_TX_HEADROOM >= IP_HEADER_ROOM + TCP_MAX_HDR_LEN, "the longest header fits");
 
-enum { CHECKSUM_AT = 16 }; /* of the field in the TCP header */
+enum {
+	CHECKSUM_AT = 16, /* of the field in the TCP header */
+	KEPT_PART = 8,	  /* of a pool's low water: what no reply takes */
+};
 
 /* Domains of one secret: what is shown in one place must tell nothing of the other. */
 enum { DOMAIN_ISN = 1, DOMAIN_TIMESTAMP = 2 };
@@ -50,7 +53,12 @@ uint32_t tcp_ts_offset(const struct tcp_stack *tcp, const struct tcp_end *end)
 	return (uint32_t)tuple_hash(tcp, end, DOMAIN_TIMESTAMP);
 }
 
-/* A chunk to build in; the payload pool's when the port's is low: then the provider copies it. */
+/*
+ * A chunk to build in; the payload pool's when the port's is low: then the provider copies it. Where that has none the
+ * port's goes below its low water, and below what reception leaves (refill_allowance() of the XDP port): unread
+ * connections keep it there for as long as they are not read, and nobody's SYN would be answered until then. The last
+ * part is for connections, which have no other way to be read.
+ */
 static struct fbuf *alloc_frame(struct tcp_stack *tcp, const struct ip_port *port)
 {
 	struct fbuf *frame = NULL;
@@ -59,6 +67,8 @@ static struct fbuf *alloc_frame(struct tcp_stack *tcp, const struct ip_port *por
 		frame = fbuf_alloc(port->pool);
 	if (!frame)
 		frame = fbuf_alloc(tcp->ip->payload);
+	if (!frame && port->pool->n_free > port->pool->low_water / KEPT_PART)
+		frame = fbuf_alloc(port->pool);
 	if (!frame)
 		tcp->ip->counters[FS_CTR_pool_empty]++;
 	return frame;

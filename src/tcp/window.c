@@ -45,11 +45,23 @@ static inline uint32_t free_window(const struct tcp_conn *c)
 	return FS_MIN(window_of(space), c->window_clamp);
 }
 
-/* Nothing is left to copy out to, and whoever grows the pool could not. */
+/* Is the pool that the connection's frames come from at its low water? */
+static bool is_pinned_low(const struct tcp_conn *c)
+{
+	const struct fbuf_pool *pool =
+		c->dst && c->dst->way == IP_DST_FAST ? c->stack->ip->port[c->dst->port].pool : NULL;
+
+	return pool && pool->n_free <= pool->low_water;
+}
+
+/* Nothing is left to copy out to, and whoever grows the pool could not: or could not even begin it, and what the
+ * frames come in is nearly all that may be held. */
 static bool is_memory_scarce(const struct tcp_conn *c)
 {
 	const struct fbuf_pool *payload = c->stack->ip->payload;
 
+	if (payload->n_total + payload->to_come == 0)
+		return is_pinned_low(c);
 	return payload->n_free < payload->n_total / TCP_RX_RESERVE_PART;
 }
 

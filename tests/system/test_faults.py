@@ -408,6 +408,23 @@ def test_streams_meet_the_limit_of_payload(pair):
     assert counted["tcp_opened_passive"] == N_HOARDED + 1 and counted["copied_out"] > 0, counted
 
 
+def test_streams_meet_the_limit_of_the_group(pair, memory_group):
+    """The same where it is the control group's, set while the program runs: nobody is killed."""
+    group, file = memory_group
+    usage = group / ("memory.usage_in_bytes" if "limit" in file.name else "memory.current")
+
+    def join():
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+
+    argv = fsock.run([PYTHON, "-c", HOARDS, N_HOARDED, HOARDED], **LATENCY)
+    argv = ["nsenter", f"--net=/run/netns/{pair.b.name}", *map(str, argv)]
+    with proc.Process(argv, env=fsock.CLEAN, preexec=join) as running:
+        assert running.wait_for("ready"), running.err
+        file.write_text(str(int(usage.read_text()) + (2 << 20)))
+        counted = hoard(pair, running)
+    assert counted["tcp_opened_passive"] == N_HOARDED + 1 and counted["copied_out"] > 0, counted
+
+
 GREEDY = """
 import socket
 sock = socket.create_connection(("10.77.0.2", 9001), timeout=20)

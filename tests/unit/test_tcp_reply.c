@@ -89,6 +89,32 @@ static void tcp_reply__pinned_pool_low(void **state)
 	raw_close(&r);
 }
 
+/* Issue 6: nor has the payload pool any, for as long as unread connections like. The port's serves then, but for a part
+ * of what is below its low water. */
+static void tcp_reply__both_pools_low(void **state)
+{
+	struct fbuf *taken[RIG_PAYLOAD];
+	struct raw_rig r;
+	struct tcp_reply reply;
+	struct raw_seg out;
+	unsigned n = 0;
+
+	raw_open(&r);
+	r.h.pinned.low_water = r.h.pinned.n_free;
+	while (r.h.payload.n_free > 0)
+		taken[n++] = fbuf_alloc(&r.h.payload);
+	reply = to_peer(&r);
+	reply.h.flags = TCP_SYN | TCP_ACK;
+	assert_int_equal(tcp_reply(&r.tcp, &r.h.env, &reply, rig_now(&r)), 0);
+	rig_expect_one(&r, &out, TCP_SYN | TCP_ACK);
+	r.h.pinned.low_water = 8 * r.h.pinned.n_free;
+	assert_int_equal(tcp_reply(&r.tcp, &r.h.env, &reply, rig_now(&r)), -ENOBUFS);
+	rig_expect_silence(&r);
+	while (n > 0)
+		fbuf_free(taken[--n]);
+	raw_close(&r);
+}
+
 static void tcp_reply__cannot_leave(void **state)
 {
 	struct raw_rig r;
@@ -209,6 +235,7 @@ int main(void)
 		cmocka_unit_test(tcp_reply__v6),
 		cmocka_unit_test(tcp_reply__style),
 		cmocka_unit_test(tcp_reply__pinned_pool_low),
+		cmocka_unit_test(tcp_reply__both_pools_low),
 		cmocka_unit_test(tcp_reply__cannot_leave),
 		cmocka_unit_test(tcp_reply__no_chunk_and_full_queue),
 		cmocka_unit_test(tcp_isn__grows_with_time),

@@ -227,6 +227,26 @@ static void tcp_announce_window__small_when_memory_is_scarce(void **state)
 	trig_close(&r);
 }
 
+/* Issue 6: nor with a payload pool that could not even be begun, while the frames' own pool is at its low water. */
+static void tcp_announce_window__small_where_nothing_can_be_copied_out(void **state)
+{
+	for (uint32_t low_water = 0; low_water <= RIG_PINNED; low_water += RIG_PINNED) {
+		struct tcp_rig r;
+
+		trig_open_sized(&r, &(struct rig_sizes){ RIG_PINNED, 0, RIG_CHUNK });
+		rig_establish(&r, &rig_modern);
+		r.h.pinned.low_water = low_water;
+		r.c->rcv_ssthresh = 20 * MSS;
+		for (unsigned i = 0; i < 60; i++) {
+			feed(&r, MSS);
+			read_some(&r, MSS);
+			rig_drain(&r);
+		}
+		assert_int_equal(tcp_receive_window(r.c) <= 5 * 1460, low_water > 0);
+		trig_close(&r);
+	}
+}
+
 /* --- auto-tuning --- */
 
 /* @rounds round trips of 10 ms in which the peer fills the window and the program reads it all. */
@@ -370,6 +390,7 @@ int main(void)
 		cmocka_unit_test(tcp_announce_window__an_update_when_it_doubles),
 		cmocka_unit_test(tcp_announce_window__without_scaling_whole_segments),
 		cmocka_unit_test(tcp_announce_window__small_when_memory_is_scarce),
+		cmocka_unit_test(tcp_announce_window__small_where_nothing_can_be_copied_out),
 		cmocka_unit_test(tcp_window_adapt__follows_a_fast_reader),
 		cmocka_unit_test(tcp_window_adapt__by_how_much),
 		cmocka_unit_test(tcp_window_adapt__not_where_the_program_set_it),
