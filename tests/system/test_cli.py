@@ -563,7 +563,7 @@ def test_doctor__interfaces(cli, pair):
 
     veth = look()["fst0"]
     assert veth["listed"] and veth["accelerated"] and veth["driver"] == "veth"
-    assert (veth["provider"], veth["xdp_mode"], veth["bystanders"]) == ("xdp", "generic", "0 to 30 %")
+    assert (veth["provider"], veth["xdp_mode"], veth["bystanders"]) == ("xdp", "generic", "0 to 15 %")
     assert look()["lo"]["reason"] == "loopback"
     assert look("--xdp-mode=native")["fst0"]["bystanders"] == "up to half"
     assert look("--interface=other0")["fst0"]["reason"] == "no_interface"

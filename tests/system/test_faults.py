@@ -647,8 +647,10 @@ def test_hazard_10_policy_can_be_ignored_on_request(pair):
 
 
 def test_hazard_11_doctor_tells_the_cost_to_bystanders(pair):
-    done = pair.a.run([fsock.tool(), "doctor"], env=fsock.CLEAN)
-    assert re.search(r"bystander|other traffic|neighbour", done.out, re.I), done.out
+    said = pair.a.run([fsock.tool(), "doctor"], env=fsock.CLEAN).out
+    assert re.search(rf"^{net.LINK} .* generic .* 0 to 15 %$", said, re.M), said
+    assert re.search(r"generic mode; costs other traffic of the interface up to some 15 % of its requests, bulk\s+"
+                     r"streams\s+nothing, while\s+attached", said), said
 
 
 def test_hazard_11_nothing_attaches_without_a_reason(pair):
