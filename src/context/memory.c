@@ -81,17 +81,24 @@ void context_payload_init(struct context *ctx)
 	ctx->stack->payload.to_come = to_come(ctx);
 }
 
+/* Free chunks may never have been written to: then no group pays for them yet, and will. */
+static size_t unpaid(const struct fbuf_pool *pool)
+{
+	return (size_t)pool->n_free * pool->chunk_size;
+}
+
 /* One step more for @pool, of the payload pool's memory. */
 static bool reserve(struct context *ctx, struct fbuf_pool *pool)
 {
 	struct stack *s = ctx->stack;
 	uint32_t n = STACK_PAYLOAD_STEP / pool->chunk_size;
+	size_t len = STACK_PAYLOAD_STEP + n * sizeof(struct fbuf);
 	uint8_t *memory = NULL;
 
 	if (s->payload_bytes + STACK_PAYLOAD_STEP > ctx->config.payload_max || ctx->now < ctx->no_payload_until)
 		return false;
-	if (context_has_memory(STACK_PAYLOAD_STEP))
-		memory = context_grow(ctx, STACK_PAYLOAD_STEP + n * sizeof(struct fbuf));
+	if (context_has_memory(len + unpaid(&s->payload) + unpaid(&s->segments)))
+		memory = context_grow(ctx, len);
 	if (!memory) {
 		ctx->no_payload_until = ctx->now + LOOK_AGAIN;
 		s->payload.to_come = 0;

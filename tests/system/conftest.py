@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What all tests of whole programs share: namespaces, the built command, the columns to run."""
+import contextlib
 import json
+import os
 import pathlib
 import sys
+import time
 
 import pytest
 
@@ -131,6 +134,25 @@ def place():
     with net.Alone(more=("10.77.0.1/32", "fd77::1/128")) as made:
         yield made
 
+
+MEMORY = "/sys/fs/cgroup/memory", "memory.limit_in_bytes"  # version 1, where the controller is still there
+if not pathlib.Path(MEMORY[0]).is_dir():
+    MEMORY = "/sys/fs/cgroup", "memory.max"
+
+
+@pytest.fixture
+def memory_group():
+    """A control group whose limit the test sets: the directory and the limit's file."""
+    group = pathlib.Path(MEMORY[0]) / f"fst-{os.getpid()}"
+    group.mkdir()
+    try:
+        yield group, group / MEMORY[1]
+    finally:
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                group.rmdir()
+                break
+            time.sleep(0.1)
 
 @pytest.fixture(scope="session")
 def program():
