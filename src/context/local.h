@@ -99,6 +99,7 @@ struct context_local {
 		struct ip_addr addr;
 		uint16_t port;
 		uint8_t n, next;     /* listeners found, 0 = nobody there is asked again so soon; whose turn it is */
+		bool no_memory;	     /* why it is 0: theirs had none */
 		uint8_t link[LOCAL_GROUP]; /* index of each one's */
 		uint32_t serial[LOCAL_GROUP]; /* that it had */
 		fs_ns looked;	     /* when that was asked last; 0 = the place is free */
@@ -110,6 +111,7 @@ struct context_local {
 	int spare[LOCAL_SPARE];	     /* numbers kept, so that a link's descriptors find room; 0 = none */
 	uint32_t seen;		     /* stack->local_serial when the holds were brought up to date */
 	fs_ns next_look;	     /* at names, callers and controls */
+	bool no_memory;		     /* why the present connect() has no link */
 };
 
 /* @s, which listens by its shadow, can be found by others of the host from now on. Why not (enum fs_reason), or 0. */

@@ -253,13 +253,16 @@ static void close_all(const int *fds, unsigned n)
 
 static int make_parts(struct context *ctx, uint64_t len, int *fds)
 {
+	int ret;
+
 	fds[0] = host_meet_memory("fsock-link", len, ctx->fd_floor);
 	fds[1] = sys_fd_raise(sys_eventfd(0, O_CLOEXEC | O_NONBLOCK), ctx->fd_floor);
 	fds[2] = sys_fd_raise(sys_eventfd(0, O_CLOEXEC | O_NONBLOCK), ctx->fd_floor);
 	if (fds[0] >= 0 && fds[1] >= 0 && fds[2] >= 0)
 		return 0;
+	ret = fds[0] < 0 ? fds[0] : -EMFILE;
 	close_all(fds, BROUGHT);
-	return -EMFILE;
+	return ret;
 }
 
 /* A new link with who answered at @control. Its index or -errno; @control is the caller's then. */
@@ -270,8 +273,11 @@ static int make_link(struct context *ctx, int control, const struct host_meet_pe
 	int index = local_place(ctx), fds[BROUGHT], ret;
 	struct local_hold hold;
 
-	if (index < 0 || !context_has_memory(LOCAL_LEAST) || make_parts(ctx, agreed.len, fds) < 0)
+	if (index < 0)
 		return -ENOBUFS;
+	ret = context_has_memory(LOCAL_LEAST) ? make_parts(ctx, agreed.len, fds) : -ENOMEM;
+	if (ret < 0)
+		return ret;
 	hold = (struct local_hold){ .control = control, .bell = fds[1], .far_bell = fds[2] };
 	ret = local_begin(ctx, (unsigned)index, 0, fds[0], agreed.len, &hold);
 	if (ret < 0) {
@@ -300,6 +306,7 @@ static int link_with(struct context *ctx, int fd, const struct host_meet_peer *p
 		index = make_link(ctx, fd, peer, from != NULL);
 		if (index >= 0)
 			return index;
+		ctx->local.no_memory |= index == -ENOMEM || index == -EFBIG;
 	}
 	sys_close(fd); /* where there is a link it was asked who is there, no more */
 	return index;
@@ -334,6 +341,7 @@ struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, u
 	f = found_before(ctx, addr, port);
 	if (f && ctx->now - f->looked < FRESH_NS) {
 		link = next_found(ctx, f);
+		ctx->local.no_memory = !link && f->no_memory;
 		if (link || f->n == 0)
 			return link; /* or nobody, as a moment ago */
 	}
@@ -368,6 +376,7 @@ void local_forget(struct context *ctx, const struct local_conn *conn, bool refus
 		if (link_at(ctx, f->link[i], f->serial[i]) == conn->link)
 			ctx->stack->local->link[f->link[i]].who = 0;
 	f->n = 0;
+	f->no_memory = conn->error == ENOMEM;
 	f->looked = refused ? 0 : ctx->now;
 }
 

@@ -201,6 +201,7 @@ static int connect_first(struct context *ctx, struct sock *s, int fd, const stru
 	if (!stream_get_name(s->stream.v6, s->stream.v6_only, name, len, &remote, &port))
 		return CONTEXT_KERNEL;
 	ctx->why[0] = '\0';
+	ctx->local.no_memory = false;
 	ctx->n_connects++;
 	if (config_bypass_has(ctx->config.bypass, IPPROTO_TCP, port))
 		return decline(ctx, s, FS_REASON_bypass);
@@ -214,7 +215,7 @@ static int connect_first(struct context *ctx, struct sock *s, int fd, const stru
 	if (!d && reason == FS_REASON_loopback && !ip_addr_is_loopback(&remote))
 		ret = connect_local(ctx, s, fd, &remote, port);
 	if (!d)
-		return ret == CONTEXT_KERNEL ? decline(ctx, s, reason) : ret;
+		return ret == CONTEXT_KERNEL ? decline(ctx, s, ctx->local.no_memory ? FS_REASON_memory : reason) : ret;
 	/* Not earlier: a program that connects once pays for nothing that it does not use. */
 	return segments_open(ctx) < 0 ? decline(ctx, s, FS_REASON_memory) : begin(ctx, s, d, &remote, port);
 }

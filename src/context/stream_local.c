@@ -26,6 +26,7 @@
 
 enum {
 	ORDER = 16,	  /* of a byte ring: 64 KiB */
+	RINGS = 2 * ((1 << ORDER) / LOCAL_UNIT), /* units of a connection's two */
 	PORTS_OF_ROOT = 1024,
 	LOOPBACK_MTU = 65536,
 	RTO_US = 200000,
@@ -94,6 +95,21 @@ static bool is_taken(const struct context *ctx, const struct sock *s, const stru
 	return false;
 }
 
+/*
+ * Is there memory for one more connection over @link? Rings take pages only as they are written to, and who goes beyond
+ * the control group's limit is killed: so all that were ever handed out count, before further ones are. Those that are
+ * used again ask nothing.
+ */
+static bool may_open(struct context *ctx, const struct local_link *link)
+{
+	const struct local_half *half = &link->half;
+
+	if (half->used + RINGS <= half->reached)
+		return true;
+	ctx->local.no_memory = !context_has_memory((size_t)(half->reached + RINGS) * LOCAL_UNIT);
+	return !ctx->local.no_memory;
+}
+
 int stream_local_connect(struct context *ctx, struct sock *s, int fd, const struct stream_called *to)
 {
 	struct local_call call = {
@@ -111,7 +127,7 @@ int stream_local_connect(struct context *ctx, struct sock *s, int fd, const stru
 	if (is_taken(ctx, s, &call))
 		return -EADDRNOTAVAIL;
 	link = local_find(ctx, &to->addr, to->port, to->beyond ? &call.local : NULL);
-	if (!link || !bind_shadow(s, fd))
+	if (!link || !may_open(ctx, link) || !bind_shadow(s, fd))
 		return CONTEXT_KERNEL;
 	call.local_port = s->stream.local_port ? s->stream.local_port : s->stream.local_own_port;
 	if (local_connect(link, &call, s, &s->stream.local_conn) < 0)
@@ -169,11 +185,12 @@ void stream_local_leave(struct context *ctx, struct sock *s, int fd)
 	struct ip_addr remote = s->stream.local_conn->remote;
 	uint16_t port = s->stream.local_conn->remote_port;
 	bool beyond = local_is_beyond(ctx, s->stream.local_conn->link);
+	int error = s->stream.local_conn->error;
 
-	local_forget(ctx, s->stream.local_conn, s->stream.local_conn->error == ECONNREFUSED);
+	local_forget(ctx, s->stream.local_conn, error == ECONNREFUSED);
 	stream_local_part(ctx, s, true);
 	s->way = SOCK_KERNEL;
-	record_reason(s->record, beyond ? FS_REASON_not_met : FS_REASON_loopback, NULL);
+	record_reason(s->record, error == ENOMEM ? FS_REASON_memory : beyond ? FS_REASON_not_met : FS_REASON_loopback, NULL);
 	ctx->stack->counter[FS_CTR_local_to_kernel]++;
 	if (fd >= 0)
 		connect_shadow(ctx, s, fd, &remote, port);

@@ -224,11 +224,23 @@ static void refuse(struct local_conn *conn, int error)
 	leave(conn, LOCAL_REFUSED);
 }
 
+/* May the other side's rings reach as far as @units? Whoever writes to one of their pages first pays for it. */
+static bool affords(struct local_link *link, uint32_t units)
+{
+	if (units <= link->far_reached)
+		return true;
+	if (link->ops->affords && !link->ops->affords(link->context, units))
+		return false;
+	link->far_reached = units;
+	return true;
+}
+
 static void on_open(struct local_conn *conn, const struct local_cell *cell)
 {
 	const struct local_open_args *args = &cell->open;
 	struct local_link *link = conn->link;
 	struct local_listener *listener;
+	uint32_t reached;
 
 	for (unsigned way = 0; way < 2; way++) {
 		conn->order[way] = args->order[way];
@@ -240,8 +252,7 @@ static void on_open(struct local_conn *conn, const struct local_cell *cell)
 			return;
 		}
 	}
-	for (unsigned way = 0; way < 2; way++)
-		link->far_reached = FS_MAX(link->far_reached, args->ring[way] + units_of(args->order[way]));
+	reached = FS_MAX(args->ring[0] + units_of(args->order[0]), args->ring[1] + units_of(args->order[1]));
 	conn->local = args->local;
 	conn->remote = args->remote;
 	conn->local_port = args->local_port;
@@ -258,6 +269,10 @@ static void on_open(struct local_conn *conn, const struct local_cell *cell)
 	/* As Linux: one more than it was asked for. */
 	if (listener->waiting > listener->backlog) {
 		refuse(conn, ENOBUFS);
+		return;
+	}
+	if (!affords(link, reached)) {
+		refuse(conn, ENOMEM);
 		return;
 	}
 	set_state(conn, LOCAL_QUEUED);
@@ -280,16 +295,22 @@ static void on_accepted(struct local_conn *conn, const struct local_cell *cell)
 	tell(conn, LOCAL_READY_OUT);
 }
 
+/* There is a listener, and no room in its queue, or no memory. */
+static bool is_short(uint32_t refusal)
+{
+	return refusal == ENOBUFS || refusal == ENOMEM;
+}
+
 static void on_refused(struct local_conn *conn, const struct local_cell *cell)
 {
 	set_flags(conn, LOCAL_ANSWERED | LOCAL_PEER_LEFT);
 	if (is_tapped(conn))
-		local_tap_fail(conn, false, cell->word[0] != ENOBUFS);
+		local_tap_fail(conn, false, !is_short(cell->word[0]));
 	if (conn->state == LOCAL_LEFT) {
 		local_conn_settle(conn);
 		return;
 	}
-	fail(conn, cell->word[0] == ENOBUFS ? ENOBUFS : ECONNREFUSED);
+	fail(conn, is_short(cell->word[0]) ? (int)cell->word[0] : ECONNREFUSED);
 	set_flags(conn, LOCAL_WE_LEFT);
 	local_say(conn, LOCAL_CLOSE);
 	tell(conn, EVERY_READY);

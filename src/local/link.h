@@ -56,6 +56,10 @@ struct local_ops {
 
 	/* A wire would carry @segment of @conn. Where local_link.taps is set; may be NULL where it never is. */
 	void (*tap)(void *context, const struct local_conn *conn, const struct local_segment *segment);
+
+	/* Is there memory for the first @units of the other side's rings? Asked when it hands out further ones than ever
+	 * before: they take pages only as they are written to. NULL: always. */
+	bool (*affords)(void *context, uint32_t units);
 };
 
 struct local_config {

@@ -11,7 +11,7 @@ import time
 import pytest
 
 import hosts
-from hosts import compared
+from hosts import compared, run
 from lab import fsock, links, proc
 
 # --- ends -------------------------------------------------------------------------------------
@@ -563,3 +563,74 @@ after("counted")
     assert done.status == 0 and done.out == "[] True\n", done.out + done.err
     assert counts.opened >= deaths(request) // 2 and counts.bytes_in > 0, counts
     assert gone and hosts.names(place) == []
+
+
+# --- limits of memory -------------------------------------------------------------------------
+
+SHORT_CLIENT = """
+fresh().close()
+step("began")
+after("limited")
+socks = [called() for _ in range(N)]
+for i, sock in enumerate(socks):
+    sock.sendall(bytes([i]) * SIZE)
+step("sent")
+after("seen")
+for i, sock in enumerate(socks):
+    sock.shutdown(socket.SHUT_WR)
+    say(to_end(sock) == (SIZE, zlib.crc32(bytes([i]) * SIZE), "end"))
+"""
+SHORT_SERVER = """
+listener = serving()
+if LINKED:
+    first = taken(listener)
+socks = [taken(listener) for _ in range(N)]
+after("seen")
+for i, sock in enumerate(socks):
+    sock.sendall(whole(sock, SIZE))
+    sock.close()
+"""
+
+
+def short_of_memory(place, before, watch, around=()):
+    """
+    What both showed, and the reasons of the client's sockets. After its words @before come connections whose bytes nobody
+    reads at first, so that their rings fill.
+    """
+    why = []
+
+    def see(seen, folder):
+        watch(seen, folder)
+        proc.until(lambda: (folder / "sent").exists() or not os.path.exists(f"/proc/{seen.pids['client']}"))
+        why.extend(sorted(fsock.reasons(fsock.stat(seen.pids["client"])) - {"pending"})) # that of one closed unused
+        (folder / "seen").touch()
+    sizes = f"N, SIZE, LINKED = 80, 50000, {bool(before)}\n"
+    seen = run(place, (sizes + SHORT_SERVER, sizes + before + SHORT_CLIENT), (hosts.PROFILES["default"],) * 2,
+               watch=see, around=around)
+    assert seen.lines["client"] == ["True"] * 80, seen.told()
+    assert seen.kernel[1] + seen.links["server"].accepted == 80 + bool(before), (seen.kernel, seen.links)
+    return seen, why
+
+
+@pytest.mark.parametrize("limit", ["--fsize=104857600", "--as=200000000"])
+def test_limits_of_the_caller(place, limit):
+    """A link that cannot be had: the kernel carries all, and the sockets say why."""
+    seen, why = short_of_memory(place, "", lambda seen, folder: (folder / "limited").touch(), [[], ["prlimit", limit, "--"]])
+    assert (seen.kernel[1], why) == (80, ["memory"])
+
+
+@pytest.mark.parametrize("who", hosts.ENDS)
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_limit_of_the_group(place, memory_group, who, when):
+    """Either end's, before there is a link or once it carries some: rings take pages as they fill, and nobody is killed."""
+    group, limit = memory_group
+    sees = ["nsenter", f"--mount=/proc/{os.getpid()}/ns/mnt", "--"] # ip netns exec covers /sys, and with it the limits
+
+    def fall(seen, folder):
+        (group / "cgroup.procs").write_text(str(seen.pids[who]))
+        proc.until(lambda: (folder / "began").exists())
+        limit.write_text(str(8 << 20))
+        (folder / "limited").touch()
+    seen, why = short_of_memory(place, "" if when == "before" else "first = called()\n", fall, [sees if end == who else [] for end in hosts.ENDS])
+    assert why == ["memory"] or (who, when) == ("server", "before"), why
+    assert seen.kernel[1] == 80 if when == "before" else 20 < seen.kernel[1] < 80, seen.kernel

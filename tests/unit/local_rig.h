@@ -21,6 +21,7 @@ struct rig_side {
 	struct local_link *link;
 	struct local_listener listener;
 	bool is_deaf;	 /* no listener is found */
+	uint32_t most;	 /* units of the other side's that there is memory for; 0 = any */
 	unsigned incoming, moved; /* calls of these */
 	uint32_t edges;	 /* of all events since the last look */
 	struct local_conn *told; /* by the last event */
@@ -74,7 +75,14 @@ static void rig_tap(void *context, const struct local_conn *conn, const struct l
 	s->longest = FS_MAX(s->longest, segment->len);
 }
 
-static const struct local_ops rig_ops = { rig_event, rig_incoming, rig_find, rig_moved, rig_tap };
+static bool rig_affords(void *context, uint32_t units)
+{
+	struct rig_side *s = context;
+
+	return s->most == 0 || units <= s->most;
+}
+
+static const struct local_ops rig_ops = { rig_event, rig_incoming, rig_find, rig_moved, rig_tap, rig_affords };
 
 static int rig_setup(void **state)
 {

@@ -115,6 +115,28 @@ static void local_connect__backlog(void **state)
 	assert_int_equal(conn[3]->state, LOCAL_ESTABLISHED);
 }
 
+/* Issue 7: where the listener's side has no memory for rings that nobody touched yet; those that were used serve again. */
+static void local_connect__no_memory_at_the_other_side(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *conn = rig_dial(r, 0), *further;
+
+	r->side[1].most = r->side[0].link->half.reached;
+	rig_settle(r);
+	assert_int_equal(conn->state, LOCAL_ESTABLISHED);
+	further = rig_dial(r, 0);
+	rig_settle(r);
+	assert_int_equal(local_take_error(further), ENOMEM);
+	assert_int_equal(r->side[1].link->far_reached, r->side[1].most);
+	local_close(further);
+	local_close(conn);
+	local_close(local_accept(&r->side[1].listener, NULL));
+	rig_settle(r);
+	conn = rig_dial(r, 0);
+	rig_settle(r);
+	assert_int_equal(conn->state, LOCAL_ESTABLISHED);
+}
+
 static void local_connect__no_slot_and_no_room(void **state)
 {
 	struct rig *r = *state;
@@ -674,6 +696,7 @@ int main(void)
 		CASE(local_connect__refused),
 		CASE(local_connect__closed_before_it_is_refused),
 		CASE(local_connect__backlog),
+		CASE(local_connect__no_memory_at_the_other_side),
 		CASE(local_connect__no_slot_and_no_room),
 		CASE(local_connect__both_ways),
 		CASE(local_connect__slots_come_back),
