@@ -73,17 +73,35 @@ static inline bool tcp_window_is_low(const struct tcp_conn *c)
 	return 2 * tcp_receive_window(c) <= tcp_full_window(c);
 }
 
+/* Is the pool that the connection's frames come from at its low water? */
+static inline bool tcp_is_pinned_low(const struct tcp_conn *c)
+{
+	const struct fbuf_pool *pool =
+		c->dst && c->dst->way == IP_DST_FAST ? c->stack->ip->port[c->dst->port].pool : NULL;
+
+	return pool && pool->n_free <= pool->low_water;
+}
+
+/* Nothing is left to copy out to, and whoever grows the pool could not: or could not even begin it, and what the
+ * frames come in is nearly all that may be held. */
+static inline bool tcp_is_memory_scarce(const struct tcp_conn *c)
+{
+	const struct fbuf_pool *payload = c->stack->ip->payload;
+
+	if (payload->n_free < payload->n_total / TCP_RX_RESERVE_PART)
+		return true;
+	return payload->n_total == 0 && payload->to_come == 0 && tcp_is_pinned_low(c);
+}
+
 /*
  * tcp_announce_window() while nothing waits to be read and the window is what it can be, as it was announced last.
  * With a scale; not for SYNs. False: it is not that simple, and nothing changed.
  */
 static inline bool tcp_announce_plain(struct tcp_conn *c, uint16_t *field)
 {
-	const struct fbuf_pool *payload = c->stack->ip->payload;
 	uint32_t most = FS_MIN(tcp_full_window(c), c->rcv_ssthresh), window = c->rcv_wnd;
 
-	if ((window - most) >> c->rcv_wscale != 0 ||
-	    payload->n_free <= payload->n_total / TCP_RX_RESERVE_PART)
+	if ((window - most) >> c->rcv_wscale != 0 || __builtin_expect(tcp_is_memory_scarce(c), 0))
 		return false;
 	c->rcv_wup = c->rcv_nxt;
 	*field = (uint16_t)(window >> c->rcv_wscale);

@@ -45,26 +45,6 @@ static inline uint32_t free_window(const struct tcp_conn *c)
 	return FS_MIN(window_of(space), c->window_clamp);
 }
 
-/* Is the pool that the connection's frames come from at its low water? */
-static bool is_pinned_low(const struct tcp_conn *c)
-{
-	const struct fbuf_pool *pool =
-		c->dst && c->dst->way == IP_DST_FAST ? c->stack->ip->port[c->dst->port].pool : NULL;
-
-	return pool && pool->n_free <= pool->low_water;
-}
-
-/* Nothing is left to copy out to, and whoever grows the pool could not: or could not even begin it, and what the
- * frames come in is nearly all that may be held. */
-static bool is_memory_scarce(const struct tcp_conn *c)
-{
-	const struct fbuf_pool *payload = c->stack->ip->payload;
-
-	if (payload->n_total + payload->to_come == 0)
-		return is_pinned_low(c);
-	return payload->n_free < payload->n_total / TCP_RX_RESERVE_PART;
-}
-
 static uint32_t clamp_of(const struct tcp_options *options)
 {
 	uint32_t clamp = (uint32_t)WINDOW_MAX << WSCALE_MAX;
@@ -175,7 +155,7 @@ uint16_t tcp_announce_window(struct tcp_conn *c, bool syn)
 		c->rcv_wup = c->rcv_nxt;
 		return (uint16_t)FS_MIN(c->rcv_wnd, (uint32_t)WINDOW_MAX);
 	}
-	if (__builtin_expect(is_memory_scarce(c), 0))
+	if (__builtin_expect(tcp_is_memory_scarce(c), 0))
 		c->rcv_ssthresh = FS_MIN(c->rcv_ssthresh, 4 * (uint32_t)c->advertised_mss);
 	promised = tcp_receive_window(c);
 	window = select_window(c);
@@ -203,7 +183,7 @@ void tcp_window_grow(struct tcp_conn *c, uint32_t len)
 {
 	uint32_t space = free_window(c);
 
-	if (len < WELL_FILLED || space <= c->rcv_ssthresh || is_memory_scarce(c))
+	if (len < WELL_FILLED || space <= c->rcv_ssthresh || tcp_is_memory_scarce(c))
 		return;
 	c->rcv_ssthresh += FS_MIN(space - c->rcv_ssthresh, FS_MAX(2 * (uint32_t)c->advertised_mss, 2 * len));
 }
