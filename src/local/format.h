@@ -6,6 +6,7 @@
  *	control rings	one per side, of cells: its messages to the other side (message.h)
  *	slots		those of side 0, then those of side 1: the shared words of one connection each
  *	data		the half of side 0, then the half of side 1, in units: byte rings are carved from them
+ *	datagrams	the ring that side 0 writes, then that of side 1 (datagram.h)
  *
  * Side 0 dialled the link, side 1 listened. A side hands out slots and units of its own half only, so no allocator is
  * shared: who opens a connection brings the slot and both byte rings, and has them back when both sides have closed.
@@ -28,7 +29,7 @@
 
 enum {
 	LOCAL_MAGIC = 0x4b4c5346, /* "FSLK" */
-	LOCAL_VERSION = 2,
+	LOCAL_VERSION = 3,
 	LOCAL_SIDES = 2,
 	LOCAL_PAGE = 4096,
 
@@ -38,6 +39,9 @@ enum {
 	LOCAL_UNITS_MAX = 1 << 19,  /* of a side: 2 GiB */
 	LOCAL_ORDER_MIN = 12,	    /* of a byte ring: its size is 1 << order, a unit at least */
 	LOCAL_ORDER_MAX = 26,
+
+	/* Of a ring of datagrams: 512 KiB, more than any socket may hold that has no privilege (net.core.rmem_max). */
+	LOCAL_DATAGRAM_ORDER = 19,
 };
 
 /* Written by side 0 before the arena is shared, read once by side 1. */
@@ -58,12 +62,7 @@ struct local_side_words {
 	uint32_t taken __attribute__((aligned(FS_CACHE_LINE)));
 };
 
-struct local_header {
-	struct local_agreed agreed;
-	struct local_side_words side[LOCAL_SIDES];
-};
-
-/* Shared words of one direction of a connection. Positions count the bytes from its first. */
+/* Shared words of one direction of a connection, or of a ring of datagrams. Positions count the bytes from its first. */
 struct local_stream_words {
 	/* --- a line that the writer writes, and the reader looks at when it has seen all --- */
 	uint64_t head __attribute__((aligned(FS_CACHE_LINE))); /* the next byte to be written */
@@ -77,6 +76,12 @@ struct local_stream_words {
 	uint64_t read __attribute__((aligned(FS_CACHE_LINE))); /* the next byte to be read, exactly */
 	uint32_t taken;	       /* 1: the reader has a user: it was accepted, or is who connected */
 	uint32_t writer_waits; /* from which tail on the writer is to be told of room, 0 = it waits not (stream.c) */
+};
+
+struct local_header {
+	struct local_agreed agreed;
+	struct local_side_words side[LOCAL_SIDES];
+	struct local_stream_words datagrams[LOCAL_SIDES]; /* of the ring that each side writes */
 };
 
 struct local_slot {
@@ -104,6 +109,22 @@ struct local_place {
 	uint8_t nonce[16];  /* what is said there first */
 };
 
+/*
+ * The head of a datagram in its ring; its bytes follow, and then as many as make the whole a multiple of
+ * LOCAL_DATAGRAM_ALIGN.
+ */
+struct local_datagram {
+	uint32_t len;		    /* of the bytes that follow */
+	uint8_t kind;		    /* enum local_datagram_kind */
+	uint8_t tos, hops;	    /* as its IP header would have them */
+	uint8_t spare;
+	struct ip_addr src, dst;
+	uint16_t src_port, dst_port; /* host order */
+	uint8_t spare2[4];
+};
+
+enum { LOCAL_DATAGRAM_ALIGN = 16, LOCAL_DATAGRAM_MOST = 65527 /* bytes: UDP over IPv6 */ };
+
 struct local_cell {
 	uint32_t head;
 	uint32_t slot; /* counted through both sides' */
@@ -115,12 +136,15 @@ struct local_cell {
 } __attribute__((aligned(FS_CACHE_LINE)));
 
 static_assert(sizeof(struct local_agreed) == 24, "one form on every machine");
-static_assert(offsetof(struct local_header, side) == FS_CACHE_LINE && sizeof(struct local_header) == 7 * FS_CACHE_LINE,
+static_assert(offsetof(struct local_header, side) == FS_CACHE_LINE &&
+		      offsetof(struct local_header, datagrams) == 7 * FS_CACHE_LINE &&
+		      sizeof(struct local_header) == 13 * FS_CACHE_LINE,
 	      "each word that one side writes often has a line of its own");
 static_assert(sizeof(struct local_stream_words) == 3 * FS_CACHE_LINE && sizeof(struct local_slot) == 6 * FS_CACHE_LINE,
 	      "three lines a way");
 static_assert(sizeof(struct local_open_args) == 56 && sizeof(struct local_cell) == FS_CACHE_LINE, "a cell is a line");
-static_assert(sizeof(struct local_place) == 24, "one form on every machine");
+static_assert(sizeof(struct local_place) == 24 && sizeof(struct local_datagram) == 48, "one form on every machine");
+static_assert(sizeof(struct local_datagram) % LOCAL_DATAGRAM_ALIGN == 0, "a head without bytes is whole");
 static_assert(1 << LOCAL_ORDER_MIN == LOCAL_UNIT, "the smallest ring is a unit");
 
 /* inline definitions */
@@ -143,10 +167,16 @@ static inline size_t local_data_at(uint32_t slots, uint32_t units, unsigned side
 	return ((slots_end + LOCAL_PAGE - 1) & ~(size_t)(LOCAL_PAGE - 1)) + (size_t)side * units * LOCAL_UNIT;
 }
 
+/* Where the ring begins that @side writes datagrams to. */
+static inline size_t local_datagrams_at(uint32_t slots, uint32_t units, unsigned side)
+{
+	return local_data_at(slots, units, LOCAL_SIDES) + ((size_t)side << LOCAL_DATAGRAM_ORDER);
+}
+
 /* Bytes of an arena in which each side has @slots and @units. */
 static inline size_t local_arena_len(uint32_t slots, uint32_t units)
 {
-	return local_data_at(slots, units, LOCAL_SIDES);
+	return local_datagrams_at(slots, units, LOCAL_SIDES);
 }
 
 #endif

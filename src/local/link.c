@@ -20,7 +20,7 @@
 #include "local/link_internal.h"
 
 const char *const local_end_name[LOCAL_LINK_N_ENDS] = {
-	"up", "died", "bad kind", "bad slot", "bad ring", "bad position"
+	"up", "died", "bad kind", "bad slot", "bad ring", "bad position", "bad datagram"
 };
 
 /* --- the arena --- */
@@ -107,6 +107,7 @@ struct local_link *local_link_init(void *memory, const struct local_config *conf
 	link->in.cells = (const struct local_cell *)(const void *)(arena + local_cells_at(other));
 	link->in.taken = &link->ours->taken;
 	local_half_init(&link->half, (uint64_t *)(void *)map, agreed->units);
+	local_datagrams_init(link, header);
 	return link;
 }
 

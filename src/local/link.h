@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "local/conn.h"
+#include "local/datagram.h"
 #include "local/format.h"
 #include "local/half.h"
 #include "local/message.h"
@@ -34,6 +35,7 @@ enum local_end {
 	LOCAL_LINK_BAD_SLOT,	 /* about a connection that there is not, or not any more */
 	LOCAL_LINK_BAD_RING,	 /* a byte ring that is not in the other side's half */
 	LOCAL_LINK_BAD_POSITION, /* a position in a byte ring that cannot be */
+	LOCAL_LINK_BAD_DATAGRAM, /* a datagram that cannot be */
 	LOCAL_LINK_N_ENDS
 };
 
@@ -94,12 +96,13 @@ struct local_link {
 	uint32_t fresh;		 /* how many of ours ever were */
 	uint32_t owing, owing_last; /* connections with messages that found no room, likewise */
 	uint32_t in_use;	 /* connections that are not free, of both sides */
+	struct local_datagrams datagrams;
 
 	/* --- for who looks on --- */
 	uint32_t number, peer_pid; /* the user's own */
 	uint32_t far_reached;	 /* as half.reached, of the other side's */
 	uint32_t tapped[2];	 /* connections whose beginning was told to ops->tap: that came, that this side began */
-	uint64_t rx_bytes, tx_bytes; /* of all connections, as far as local_conn_count() has come */
+	uint64_t rx_bytes, tx_bytes; /* of all connections, as far as local_conn_count() has come, and all datagrams */
 };
 
 /* Bytes of the stack's memory that a link needs, aligned to a cache line; untouched but for its use. */

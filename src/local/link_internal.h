@@ -19,6 +19,9 @@ void local_say(struct local_conn *conn, enum local_kind kind);
 /* The link is no more, because of what the other side left. */
 void local_link_fail(struct local_link *link, enum local_end why);
 
+/* The rings of datagrams of a link that begins. */
+void local_datagrams_init(struct local_link *link, struct local_header *header);
+
 /* A slot of ours that nobody has, as a fresh connection, or NULL. */
 struct local_conn *local_slot_get(struct local_link *link);
 

@@ -69,6 +69,10 @@ void local_rx_init(struct local_rx *rx, const uint8_t *ring, unsigned order, str
 /* Writer: copy bytes of @from, which moves on, until it ends or there is no room. Returns how many, or -EPROTO. */
 ssize_t local_tx_put(struct local_tx *tx, struct local_span *from);
 
+/* Writer: all @n bytes of @from at once, or none where there is no room. Whether it put them, or -EPROTO. It looks at the
+ * reader's exact position before it gives up, which reads a line that the reader writes often. */
+int local_tx_put_whole(struct local_tx *tx, struct local_span *from, size_t n);
+
 /* Writer: the @n-th byte that it will put from here on is urgent. */
 void local_tx_urge(struct local_tx *tx, size_t n);
 

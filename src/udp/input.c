@@ -293,7 +293,6 @@ static enum fs_counter enqueue_copy(struct udp_stack *udp, struct udp_pcb *pcb, 
 	copy = may_copy(udp, pcb) ? fbuf_clone_into(frame, udp->ip->payload) : NULL;
 	if (!copy)
 		return FS_CTR_drop_udp_no_memory;
-	udp->ip->counters[FS_CTR_rx_group_copies]++;
 	pcb->copied += udp_chunks(copy);
 	append(udp, pcb, copy);
 	return FS_CTR_N;
@@ -321,9 +320,23 @@ __attribute__((always_inline)) static inline void deliver(const struct ip_env *e
 			udp->ip->counters[why]++;
 			return;
 		}
+		udp->ip->counters[FS_CTR_rx_group_copies] += shared;
 	}
 	if (env->readable)
 		env->readable(env->context, pcb);
+}
+
+void udp_deliver_copy(const struct ip_env *env, struct udp_pcb *pcb, const struct fbuf *frame)
+{
+	struct udp_stack *udp = env->udp;
+	enum fs_counter why = enqueue_copy(udp, pcb, frame);
+
+	if (why != FS_CTR_N) {
+		pcb->drops++;
+		udp->ip->counters[why]++;
+	} else if (env->readable) {
+		env->readable(env->context, pcb);
+	}
 }
 
 /* A group's datagram on its way. The last receiver seen waits, since it may get the frame itself. */

@@ -141,6 +141,13 @@ struct udp_pcb *udp_find(struct udp_stack *udp, const struct ip_addr *local, uin
 void udp_input(const struct ip_env *env, const struct packet *p, struct fbuf *frame, fs_ns now);
 
 /*
+ * A copy of @frame's payload and what is said of it (addresses, ports, ifindex, ttl, tos, stamp) joins @pcb's queue, as
+ * udp_input() would have it: for what came by no wire. The frame is the caller's, and its bytes may be anywhere.
+ * Counts rx_datagrams and rx_bytes, or the datagram among @pcb's drops.
+ */
+void udp_deliver_copy(const struct ip_env *env, struct udp_pcb *pcb, const struct fbuf *frame);
+
+/*
  * Build one datagram of the bytes in @iov[0..n) (@len in all) and put it on the out queue of dst's
  * port. ip_dst_ready(@dst) was true just before. The frame is built with DF and identification 0, as
  * Linux sends an atomic datagram (RFC 6864 4.1), unless its style says otherwise. Counts tx_datagrams, tx_bytes.

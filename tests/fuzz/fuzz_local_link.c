@@ -24,7 +24,7 @@ enum {
 	HELD = 6,
 	GUARD = 4096,
 	BYTES = 3000,
-	ARENA_MOST = 1 << 20,
+	ARENA_MOST = 3 << 20,
 	OWN_MOST = 1 << 14
 };
 
@@ -35,6 +35,7 @@ enum step {
 	WRITE_WORD,  /* a: which slot, b: which word, c: how far off */
 	ITS_BYTES,   /* a: which slot: c bytes more, as a writer shows them */
 	ITS_READS,   /* a: which slot: c bytes were read */
+	ITS_DATAGRAM, /* a: kind; b: length; c: how far off the head is shown, or that much of ours was read */
 	/* our user; a: which of those that it holds */
 	POLL,
 	CONNECT,
@@ -46,6 +47,8 @@ enum step {
 	WAIT,	     /* b: for what */
 	LOOK,	     /* inq, outq, mark, readiness */
 	SLEEP,
+	PUT,	     /* b, c: how many bytes */
+	TAKE,	     /* b: how many, passed or not */
 	CLOSE_LISTENER,
 	DIED,
 	N_STEPS
@@ -121,10 +124,11 @@ static void world_init(struct world *w, unsigned side)
 
 	*w = (struct world){ .agreed = local_agree(SLOTS, UNITS) };
 	FUZZ_CHECK(w->agreed.len <= ARENA_MOST && local_link_len(&w->agreed) <= OWN_MOST);
-	/* What lies in the byte rings changes nothing, and is left as it is. */
+	/* What lies in the byte rings of connections changes nothing, and is left as it is. */
 	memset(memory, 0xa5, GUARD);
 	memset(arena() + w->agreed.len, 0xa5, GUARD);
 	memset(arena(), 0, local_data_at(SLOTS, UNITS, 0));
+	memset(arena() + local_datagrams_at(SLOTS, UNITS, 0), 0, (size_t)2 << LOCAL_DATAGRAM_ORDER);
 	local_arena_write(arena(), &w->agreed);
 	FUZZ_CHECK(local_arena_read(arena(), w->agreed.len, &config.agreed) == 0);
 	memset(own, 0, local_link_len(&w->agreed));
@@ -195,6 +199,23 @@ static void write_word(const struct world *w, uint8_t slot, uint8_t which, int8_
 	}
 }
 
+/* Of its ring of datagrams only what lies at the next position matters. */
+static void write_datagram(struct world *w, uint8_t kind, uint8_t len, int8_t off)
+{
+	struct local_rx *rx = &w->link->datagrams.rx;
+	struct local_datagram head = { .kind = kind & 0x80 ? kind : kind % (LOCAL_N_DATAGRAM_KINDS + 1),
+				       .len = len == 0xff ? UINT32_MAX : (uint32_t)len * len };
+	uint64_t at = rx->words->head;
+
+	if (kind & 0x40) {
+		w->link->datagrams.tx.words->read += (uint8_t)off;
+		return;
+	}
+	for (size_t i = 0; i < sizeof(head); i++)
+		((uint8_t *)rx->ring)[(at + i) & rx->mask] = ((uint8_t *)&head)[i];
+	rx->words->head = at + ((sizeof(head) + head.len + 15) & ~(uint64_t)15) + (uint64_t)(int64_t)off;
+}
+
 static void other_side(struct world *w, const uint8_t *in)
 {
 	unsigned way = slot_at(in[1]) - slot_at(0) < SLOTS ? w->link->side : 1 - w->link->side;
@@ -209,6 +230,9 @@ static void other_side(struct world *w, const uint8_t *in)
 		break;
 	case WRITE_WORD:
 		write_word(w, in[1], in[2], (int8_t)in[3]);
+		break;
+	case ITS_DATAGRAM:
+		write_datagram(w, in[1], in[2], (int8_t)in[3]);
 		break;
 	case ITS_BYTES:
 		slot_at(in[1])->way[1 - way].head += in[3];
@@ -288,6 +312,54 @@ static void connect_one(struct world *w, uint8_t order)
 	FUZZ_CHECK(rc == 0 || rc == -ENOBUFS || (rc == -ENOTCONN && w->link->ended));
 }
 
+static void put_one(struct world *w, uint32_t len)
+{
+	static uint8_t bytes[LOCAL_DATAGRAM_MOST];
+	struct local_datagram head = { .kind = LOCAL_DATAGRAM, .len = FS_MIN(len, (uint32_t)LOCAL_DATAGRAM_MOST) };
+	struct iovec iov[2] = { { bytes, head.len / 2 }, { bytes, head.len - head.len / 2 } };
+
+	local_datagram_put(w->link, &head, iov, 2);
+	FUZZ_CHECK(w->link->datagrams.tx.head - w->link->datagrams.tx.seen_tail <= 1 << LOCAL_DATAGRAM_ORDER);
+}
+
+/* All that is shown lies in the ring of the other side, or, of what comes back, in ours. */
+static void check_shown(const struct local_shown *shown, const uint8_t *ring)
+{
+	size_t sum = 0;
+
+	FUZZ_CHECK(shown->head.kind > 0 && shown->head.kind < LOCAL_N_DATAGRAM_KINDS && shown->n <= 2);
+	for (int i = 0; i < shown->n; i++) {
+		const uint8_t *at = shown->part[i].iov_base;
+
+		FUZZ_CHECK(at >= ring && shown->part[i].iov_len <= 1 << LOCAL_DATAGRAM_ORDER);
+		FUZZ_CHECK(at + shown->part[i].iov_len <= ring + (1 << LOCAL_DATAGRAM_ORDER));
+		sum += shown->part[i].iov_len;
+	}
+	FUZZ_CHECK(sum == shown->head.len);
+}
+
+static void take_some(struct world *w, unsigned n)
+{
+	struct local_shown shown;
+
+	for (; n > 0 && local_datagram_next(w->link, &shown); n--) {
+		check_shown(&shown, w->link->datagrams.rx.ring);
+		if (n > 1)
+			local_datagram_pass(w->link);
+	}
+}
+
+static void take_back(struct world *w)
+{
+	struct local_shown shown;
+	unsigned n = 0;
+
+	while (local_datagram_unread(w->link, &shown)) {
+		check_shown(&shown, w->link->datagrams.tx.ring);
+		FUZZ_CHECK(++n <= (1 << LOCAL_DATAGRAM_ORDER) / sizeof(shown.head));
+	}
+}
+
 static void our_user(struct world *w, const uint8_t *in)
 {
 	struct local_conn **to;
@@ -308,6 +380,12 @@ static void our_user(struct world *w, const uint8_t *in)
 		local_link_arm(w->link);
 		local_link_poll(w->link, LOCAL_CELLS);
 		local_link_rings(w->link);
+		break;
+	case PUT:
+		put_one(w, (uint32_t)in[2] << 8 | in[3]);
+		break;
+	case TAKE:
+		take_some(w, in[2]);
 		break;
 	case CLOSE_LISTENER:
 		local_listener_close(&w->listener);
@@ -359,7 +437,8 @@ static void check_world(const struct world *w)
 		held += w->held[i] != NULL;
 	FUZZ_CHECK(in_use == link->in_use && units == link->half.used && waiting == w->listener.waiting &&
 		   held == with_user);
-	FUZZ_CHECK(link->ended <= LOCAL_LINK_BAD_POSITION);
+	FUZZ_CHECK(link->ended < LOCAL_LINK_N_ENDS);
+	FUZZ_CHECK(link->datagrams.rx.seen_head - link->datagrams.rx.pos <= 1 << LOCAL_DATAGRAM_ORDER);
 	FUZZ_CHECK(link->counters[FS_CTR_local_links_broken] == (link->ended > LOCAL_LINK_DIED));
 }
 
@@ -389,6 +468,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(w.held, 0, sizeof(w.held));
 	local_listener_close(&w.listener);
 	local_link_died(w.link);
+	take_back(&w);
 	local_listener_close(&w.listener); /* of what came with its last words */
 	check_world(&w);
 	check_guards(&w);

@@ -220,8 +220,8 @@ SEEDS["provider_packet"] = {
 
 
 # Steps of fuzz_local_link.c, in the order of its enum.
-(WRITE_ANY, WRITE_CELL, WRITE_WORD, ITS_BYTES, ITS_READS, POLL, CONNECT, ACCEPT, SEND, RECEIVE, SHUT, CLOSE, WAIT, LOOK, SLEEP,
- CLOSE_LISTENER, DIED) = range(17)
+(WRITE_ANY, WRITE_CELL, WRITE_WORD, ITS_BYTES, ITS_READS, ITS_DATAGRAM, POLL, CONNECT, ACCEPT, SEND, RECEIVE, SHUT, CLOSE, WAIT,
+ LOOK, SLEEP, PUT, TAKE, CLOSE_LISTENER, DIED) = range(20)
 OPEN, ACCEPTED, REFUSED, BYTES, ROOM, URGENT, SHUTDOWN, RESET, CLOSED = range(1, 10)
 POLL_ALL = (POLL, 255, 0, 0)
 
@@ -254,6 +254,13 @@ SEEDS["local_link"] = {
     "bad-head": opened((WRITE_WORD, 0, 0x30, 1), (RECEIVE, 0, 0, 9), (WRITE_WORD, 0, 0x31, 1), (RECEIVE, 0, 0, 9)),
     "bad-tail": opened((WRITE_WORD, 0, 0x22, 1), (WRITE_WORD, 0, 0x23, 1), *[(SEND, 0, 0, 255)] * 3),
     "bad-ring": steps(1, (WRITE_CELL, OPEN, 0, 0xff), POLL_ALL),
+    "datagrams": steps(0, (ITS_DATAGRAM, 1, 0, 0), (ITS_DATAGRAM, 2, 90, 0), (ITS_DATAGRAM, 3, 3, 0), (TAKE, 0, 9), (PUT, 0, 5, 9),
+                       (SLEEP,), (PUT, 0, 255, 247), (ITS_DATAGRAM, 64, 0, 200)),
+    "datagrams-around": steps(1, *[(ITS_DATAGRAM, 1, 250, 0), (TAKE, 0, 3), (PUT, 0, 250, 0)] * 12, (DIED, 255), (TAKE, 0, 9)),
+    "datagrams-full": steps(1, *[(PUT, 0, 255, 0)] * 10, (ITS_DATAGRAM, 64, 0, 255), (PUT, 0, 0, 40), (DIED, 255)),
+    "datagram-in-part": steps(0, (ITS_DATAGRAM, 1, 90, -16 & 255), (TAKE, 0, 9), (ITS_DATAGRAM, 1, 0, -100 & 255), (TAKE, 0, 9)),
+    "datagram-too-long": steps(0, (ITS_DATAGRAM, 1, 255, 0), (TAKE, 0, 9), (PUT, 0, 0, 9)),
+    "datagram-of-no-kind": steps(0, (PUT, 0, 0, 9), (ITS_DATAGRAM, 0, 3, 0), (TAKE, 0, 9)),
     "no-room": opened(*[(WAIT, 0, 1), (ITS_BYTES, 0, 0, 1)] * 3, (WRITE_WORD, 0, 12, 127), *[(CONNECT,), (CLOSE,)] * 100),
 }
 

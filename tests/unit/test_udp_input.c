@@ -858,6 +858,34 @@ static void udp_payload_reserve__is_within_its_bounds(void **state)
 	teardown(&f);
 }
 
+/* --- what came by no wire --- */
+
+static void udp_deliver_copy__within_the_limit(void **state)
+{
+	struct fbuf part[2] = { { .next = &part[1], .data = (uint8_t *)text, .len = 5, .total = 16, .ifindex = 1, .ttl = 3 },
+				{ .data = (uint8_t *)text + 5, .len = 11 } };
+	struct fixture f;
+	struct fbuf *copy;
+
+	setup(&f);
+	part[0].src = rig_v4(127, 0, 0, 1);
+	part[0].src_port = 7;
+	f.pcb.limit = 16 + UDP_CHARGE_OVERHEAD + 1;
+	for (unsigned i = 0; i < 3; i++)
+		udp_deliver_copy(&f.h.env, &f.pcb, part);
+	assert_int_equal(f.h.readable_calls, 2);
+	assert_int_equal(f.pcb.drops, 1);
+	assert_int_equal(f.h.counters[FS_CTR_drop_udp_rcvbuf], 1);
+	assert_int_equal(f.h.counters[FS_CTR_rx_group_copies], 0);
+	copy = udp_receive(&f.pcb);
+	assert_int_equal(copy->ifindex, 1);
+	assert_int_equal(copy->ttl, 3);
+	assert_int_equal(copy->src_port, 7);
+	fbuf_free(copy);
+	rig_expect(&f.pcb, text, 16);
+	teardown(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -905,6 +933,7 @@ int main(void)
 		cmocka_unit_test(hazard_05__unread_frames_are_copied_not_the_active_ones),
 		cmocka_unit_test(hazard_05__a_frame_copied_from_the_end_of_a_queue),
 		cmocka_unit_test(udp_payload_reserve__is_within_its_bounds),
+		cmocka_unit_test(udp_deliver_copy__within_the_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
