@@ -13,6 +13,7 @@
 #include "base/reason.h"
 #include "context/block.h"
 #include "context/control.h"
+#include "context/datagram_local.h"
 #include "context/errqueue.h"
 #include "context/internal.h"
 #include "context/stamp.h"
@@ -493,9 +494,11 @@ static void send_first(struct context *ctx, struct sock *s, int fd, const struct
 	struct ip_addr addr;
 	uint16_t port;
 
-	if (ctx->config.profile != CONFIG_PROFILE_LATENCY && ctx->n_handles == 0)
+	if (!ctx->config.local && ctx->config.profile != CONFIG_PROFILE_LATENCY && ctx->n_handles == 0)
 		return;
-	if (!destination(s, d, &addr, &port))
+	if (!destination(s, d, &addr, &port) || (ctx->config.local && context_try_local(ctx, s, fd, &addr, port)))
+		return;
+	if (ctx->config.profile != CONFIG_PROFILE_LATENCY && ctx->n_handles == 0)
 		return;
 	if (config_bypass_has(ctx->config.bypass, IPPROTO_UDP, port))
 		record_reason(s->record, FS_REASON_bypass, NULL);
@@ -615,6 +618,7 @@ static ssize_t send_fast(struct context *ctx, struct sock *s, int fd, const stru
 	struct ip_addr addr;
 	struct ip_dst *dst;
 	uint16_t port;
+	bool is_near;
 	int ret;
 
 	if (!destination(s, d, &addr, &port))
@@ -622,11 +626,16 @@ static ssize_t send_fast(struct context *ctx, struct sock *s, int fd, const stru
 	if (__builtin_expect(s->special || d->control_len || (d->flags & MSG_DONTROUTE), 0))
 		return send_special(ctx, s, fd, d, len, &addr, port);
 	dst = context_resolve(ctx, s, &addr);
-	if (!usable(ctx, dst, len) || (dst->to_group && s->group_stays[dst->is_v6]))
+	is_near = s->linked && dst && datagram_local_is_near(dst);
+	if (!is_near && (!usable(ctx, dst, len) || (dst->to_group && s->group_stays[dst->is_v6])))
 		return DATAGRAM_KERNEL;
 	ret = pending_error(ctx, s, fd);
 	if (ret < 0)
 		return ret;
+	if (is_near)
+		return datagram_local_send(ctx, s, dst, &addr, port, d, len);
+	if (__builtin_expect(s->links_only, 0))
+		context_steer_too(ctx, s, fd);
 	ret = build(ctx, s, dst, port, d, len);
 	if (ret < 0 && context_flush(ctx, dst->port) == 0)
 		ret = build(ctx, s, dst, port, d, len);

@@ -418,6 +418,13 @@ bool context_is_steered(const struct sock *s);
 /* @s, undecided, is about to talk to @remote: steer it if it is time. */
 void context_try_client(struct context *ctx, struct sock *s, int fd, const struct ip_addr *remote);
 
+/* The same of one who is about to send to another program of this host, if that can be had by a link: true, and it is fast
+ * by links alone. */
+bool context_try_local(struct context *ctx, struct sock *s, int fd, const struct ip_addr *remote, uint16_t port);
+
+/* One that is fast by links alone sends to others by an interface: what they answer shall come there, too. */
+void context_steer_too(struct context *ctx, struct sock *s, int fd);
+
 /* Does a socket outside this stack share @s's local port (hazard 16)? */
 bool context_port_is_shared(struct context *ctx, struct sock *s);
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/reason.h"
+#include "context/datagram_local.h"
 #include "context/errqueue.h"
 #include "context/handover.h"
 #include "context/internal.h"
@@ -166,12 +167,14 @@ static void renamed(struct context *ctx, struct sock *s, int fd)
 
 	context_forget_route(ctx, s);
 	context_read_names(s, fd);
+	s->link = 0;
 	if (listed && s->pcb.local_port == s->rule_port) {
 		udp_insert(&ctx->stack->udp, &s->pcb);
 		if (s->no_unicast || s->pcb.groups)
 			context_groups_review(ctx, s->pcb.local_port);
 	} else if (listed) {
 		/* Dissolving the association gave an implicit port back (udp_disconnect()). */
+		datagram_local_leave(ctx, s);
 		context_unsteer(ctx, s);
 		s->way = SOCK_UNDECIDED;
 		s->unsteered = false;
@@ -326,6 +329,7 @@ void context_unicast_off(struct context *ctx, struct sock *s)
 	if (s->way != SOCK_FAST || s->no_unicast)
 		return;
 	context_unsteer(ctx, s);
+	datagram_local_leave(ctx, s);
 	s->no_unicast = true;
 	ctx->stack->shared = true;
 	context_groups_review(ctx, s->pcb.local_port);
@@ -345,8 +349,17 @@ static void decide(struct context *ctx, struct sock *s, int fd)
 	if (s->way != SOCK_UNDECIDED)
 		return; /* the reason stands that decided it */
 	reason = context_accelerate(ctx, s, fd);
-	if (reason == 0)
+	if (reason == 0) {
+		datagram_local_join(ctx, s, fd);
 		return;
+	}
+	if (s->bound && reason != FS_REASON_bypass) {
+		int none = datagram_local_join(ctx, s, fd);
+
+		if (none == 0)
+			return;
+		reason = reason == FS_REASON_loopback ? none : reason;
+	}
 	if (is_final(reason))
 		context_demote(ctx, s, reason, ctx->why);
 	else
@@ -365,6 +378,7 @@ void context_rebind(struct context *ctx, struct sock *s, int fd, uint32_t ifinde
 	if (!listed)
 		return;
 	context_unsteer(ctx, s);
+	datagram_local_leave(ctx, s);
 	s->way = SOCK_UNDECIDED;
 	s->unsteered = false;
 	s->missing = 0;
@@ -401,6 +415,7 @@ void context_demote(struct context *ctx, struct sock *s, int reason, const char 
 		return;
 	listed = s->pcb.flags & UDP_PCB_BOUND;
 	context_unsteer(ctx, s);
+	datagram_local_leave(ctx, s);
 	s->missing = 0;
 	if (listed)
 		udp_remove(&ctx->stack->udp, &s->pcb);
@@ -628,6 +643,7 @@ void lifecycle_bound(struct context *ctx, int fd, bool port_asked)
 		return;
 	}
 	renamed(ctx, s, fd);
+	s->port_asked = port_asked;
 	/* A server attaches at once; who lets the kernel choose a port is a client (DESIGN D4). */
 	if (port_asked || ctx->config.profile == CONFIG_PROFILE_LATENCY)
 		decide(ctx, s, fd);
@@ -722,6 +738,28 @@ void context_try_client(struct context *ctx, struct sock *s, int fd, const struc
 	decide(ctx, s, fd);
 }
 
+bool context_try_local(struct context *ctx, struct sock *s, int fd, const struct ip_addr *remote, uint16_t port)
+{
+	const struct ip_dst *d = context_resolve(ctx, s, remote);
+
+	if (!d || d->way != IP_DST_KERNEL || d->reason != FS_REASON_loopback ||
+	    !datagram_local_is_there(ctx, s, fd, d, remote, port))
+		return false;
+	if (!s->bound && bind_any(s, fd) < 0)
+		return false;
+	renamed(ctx, s, fd);
+	return datagram_local_join(ctx, s, fd) == 0;
+}
+
+void context_steer_too(struct context *ctx, struct sock *s, int fd)
+{
+	struct context_places places = { 0 };
+
+	s->links_only = false; /* whatever comes of it: what cannot be steered comes by the shadow */
+	if (context_steer(ctx, s, &places) == 0)
+		context_widen(s, fd);
+}
+
 void lifecycle_shut_down(struct context *ctx, int fd)
 {
 	struct sock *s = context_enter_checked(ctx, fd);
@@ -781,6 +819,7 @@ void lifecycle_stream(struct context *ctx, int fd)
 static void datagram_end(struct context *ctx, struct sock *s)
 {
 	context_unsteer(ctx, s);
+	datagram_local_leave(ctx, s);
 	if (s->pcb.flags & UDP_PCB_BOUND)
 		udp_remove(&ctx->stack->udp, &s->pcb);
 	context_groups_forget(ctx, s);

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "context/datagram_local.h"
 #include "context/internal.h"
 #include "context/stream_internal.h"
 #include "host/meet.h"
@@ -24,6 +25,7 @@ enum {
 	UNITS = 24576, /* of each side: 96 MiB for their byte rings */
 	MOST = 64,     /* messages of a link and turn: bounds the time that others wait */
 	SHOWN = 4,     /* descriptors of a link */
+	LAST_WORDS = 256, /* turns of datagrams that the dead have sent: a ring's worth */
 };
 
 #define CALLERS_NS FS_MS(10) /* between looks at who has dialled and said nothing */
@@ -448,8 +450,12 @@ void local_lend(struct context *ctx, struct local_conn *conn)
 
 void local_lost(struct context *ctx, unsigned index)
 {
-	lend(ctx, ctx->stack->local->link[index].link);
-	local_link_died(ctx->stack->local->link[index].link);
+	struct local_link *link = ctx->stack->local->link[index].link;
+
+	lend(ctx, link);
+	for (unsigned i = 0; i < LAST_WORDS && datagram_local_take(ctx, index); i++)
+		continue;
+	local_link_died(link);
 }
 
 /* --- driving --- */
@@ -486,16 +492,25 @@ static unsigned drive(struct context *ctx, unsigned index)
 	unsigned n;
 
 	lend(ctx, link);
-	n = local_link_poll(link, MOST);
+	n = local_link_poll(link, MOST) + datagram_local_take(ctx, index);
 	local_told(ctx, link);
 	if (__builtin_expect(link->ended == LOCAL_LINK_UP, 1))
 		return n;
 	if (h->control > 0 && !h->hung_up)
 		sys_shutdown(h->control, SHUT_RDWR); /* it hears of it, if it lives */
 	h->hung_up = true;
+	datagram_local_take_back(ctx, index);
 	if (local_link_is_idle(link))
 		end(ctx, index);
 	return n;
+}
+
+void local_drive(struct context *ctx, unsigned index)
+{
+	if (__builtin_expect(ctx->now >= ctx->local.next_look, 0))
+		local_look(ctx);
+	if (ctx->stack->local->link[index].serial)
+		drive(ctx, index);
 }
 
 unsigned local_poll(struct context *ctx)

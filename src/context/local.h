@@ -39,6 +39,7 @@ static_assert((int)MEM_LINKS == (int)STATS_MAX_LINKS, "each link is shown");
 
 struct context;
 struct local_conn;
+struct host_meet_name;
 struct local_link;
 struct sock;
 
@@ -48,6 +49,7 @@ enum {
 	LOCAL_COMING = 16,  /* who has dialled, and not said what it brings */
 	LOCAL_SPARE = 4,    /* as many as a link has */
 	LOCAL_FOUND = 32,   /* addresses and ports whose listeners are known */
+	LOCAL_PEERS = 1024, /* addresses and ports that datagrams were sent to or came from */
 	LOCAL_GROUP = 64,   /* listeners of one address and port (SO_REUSEPORT) that are told apart */
 	LOCAL_WATCHED = 2 * LOCAL_LINKS + LOCAL_NAMES + LOCAL_COMING, /* descriptors that local_watch() adds, at most */
 	LOCAL_LEAST = 16 << 20, /* bytes of memory that must be there for one more link */
@@ -63,11 +65,27 @@ struct stack_link {
 	bool beyond;		 /* that stack is of another network namespace */
 };
 
+/* Of this host, as datagrams have it: at the end of a link, or not. */
+struct local_peer {
+	struct ip_addr addr;
+	uint16_t port;	 /* 0 = the place is free */
+	uint8_t link;	 /* index; LOCAL_LINKS = it is this stack's own */
+	bool is_there;	 /* else it was looked for in vain, or is gone, and is the kernel's */
+	uint32_t serial; /* that the link had */
+	fs_ns looked;	 /* when it was found out */
+};
+
 struct stack_local {
 	struct stack_link link[LOCAL_LINKS];
 	unsigned n;		 /* places that were ever taken */
 	uint32_t serial;	 /* last one given to a link */
 	struct list listeners;	 /* stream.of_local: sockets that take connections over links */
+	struct local_peer peer[LOCAL_PEERS]; /* by their hash */
+	fs_ns next_dial;	 /* when a server may look for who it sends datagrams to */
+	struct ip_addr own;	 /* an address of this host, the last one that was asked about for a datagram */
+	struct ip_addr carried;	 /* another one, and the interface that had it */
+	uint32_t carrier;
+	fs_ns carried_looked;
 	struct list connecting;	 /* stream.of_local: whose connect() was not answered yet, or whose other side moved */
 };
 
@@ -126,6 +144,21 @@ void local_scope_refresh(struct context *ctx);
 /* This process ends: its names in the directory go, unless relatives have them. */
 void local_scope_leave(struct context *ctx);
 
+/* The same of the datagram socket @s, bound to a port of the program's choice; true: it has a name now. */
+bool local_publish_datagrams(struct context *ctx, struct sock *s);
+
+/* Nobody is to find @s any more, whoever has its names. */
+void local_drop_names(struct context *ctx, const struct sock *s);
+
+/* May datagrams of @s go over links, whatever else it does? Why not (enum fs_reason), or 0. */
+int local_datagrams_verdict(struct context *ctx, const struct sock *s, int fd);
+
+/* The link whose other side takes datagrams for @addr and @port, by its index, made if need be; or -1. */
+int local_find_datagrams(struct context *ctx, const struct ip_addr *addr, uint16_t port);
+
+/* Is @addr an address of this host? */
+bool local_is_own(struct context *ctx, const struct ip_addr *addr);
+
 /* No longer; who waits can still be accepted. */
 void local_unpublish(struct context *ctx, struct sock *s);
 
@@ -152,6 +185,9 @@ void local_lend(struct context *ctx, struct local_conn *conn);
 
 /* Take what came over @link alone. Before a call that only sends. */
 void local_heed(struct context *ctx, struct local_link *link);
+
+/* Take what came over link @index alone, and look at names and ends if that is due. The link may be no more then. */
+void local_drive(struct context *ctx, unsigned index);
 
 /* After a call into src/local about @link: tell the other side if it waits for that. */
 void local_told(struct context *ctx, struct local_link *link);

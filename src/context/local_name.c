@@ -50,13 +50,14 @@ int local_name_publish(struct context *ctx, struct sock *s, const struct host_me
 {
 	struct context_local *l = &ctx->local;
 	struct local_name n = { .sock = s, .generation = s->generation, .in_dir = in_dir, .called = *name };
+	bool shared = s->protocol == SOCK_TCP && s->stream.reuseport; /* listeners of one port share names out among them */
 
 	if (l->n_names == LOCAL_NAMES)
 		return -EMFILE;
 	do
 		n.fd = in_dir ? host_meet_publish_in(l->dir, &n.called, ctx->fd_floor) :
 				host_meet_publish(&n.called, ctx->fd_floor);
-	while (n.fd == -EADDRINUSE && s->stream.reuseport && ++n.called.nth < LOCAL_GROUP);
+	while (n.fd == -EADDRINUSE && shared && ++n.called.nth < LOCAL_GROUP);
 	if (n.fd < 0)
 		return n.fd;
 	l->name[l->n_names++] = n;
@@ -74,8 +75,7 @@ void local_name_drop(struct context *ctx, unsigned i)
 	*n = l->name[--l->n_names];
 }
 
-/* Nobody is to find @s any more, whoever has its names. */
-static void drop_names(struct context *ctx, const struct sock *s)
+void local_drop_names(struct context *ctx, const struct sock *s)
 {
 	struct context_local *l = &ctx->local;
 
@@ -99,7 +99,7 @@ static int publish_all(struct context *ctx, struct sock *s)
 		ret = local_name_publish(ctx, s, &name, false);
 	}
 	if (ret < 0)
-		drop_names(ctx, s);
+		local_drop_names(ctx, s);
 	return ret;
 }
 
@@ -149,9 +149,48 @@ int local_publish(struct context *ctx, struct sock *s, int fd, uint32_t backlog)
 	return 0;
 }
 
+/* --- the same of datagrams --- */
+
+bool local_publish_datagrams(struct context *ctx, struct sock *s)
+{
+	bool v6 = s->pcb.flags & UDP_PCB_V6;
+	struct host_meet_name name = {
+		.addr = s->pcb.local, .port = s->pcb.local_port, .protocol = SOCK_UDP, .v6 = v6
+	};
+	/* The other names are for listeners. */
+	int ret = ctx->local.n_names < LOCAL_NAMES / 2 ? local_name_publish(ctx, s, &name, false) : -EMFILE;
+
+	if (ret == 0 && v6 && !(s->pcb.flags & UDP_PCB_V6ONLY) && ip_addr_is_any(&s->pcb.local)) {
+		name.v6 = false;
+		ret = local_name_publish(ctx, s, &name, false);
+	}
+	if (ret < 0)
+		local_drop_names(ctx, s);
+	else
+		context_ports_changed(ctx); /* sleepers watch the names */
+	return ret == 0;
+}
+
+int local_datagrams_verdict(struct context *ctx, const struct sock *s, int fd)
+{
+	if (!ctx->config.local || ctx->index != 0)
+		return FS_REASON_loopback;
+	if (ip_addr_is_multicast(&s->pcb.local))
+		return FS_REASON_multicast;
+	if (s->pcb.flags & UDP_PCB_REUSEPORT)
+		return FS_REASON_port_shared;
+	if (s->pcb.ifindex && s->pcb.ifindex != LOOPBACK)
+		return FS_REASON_option;
+	if (!context_same_namespace(ctx, fd))
+		return FS_REASON_namespace;
+	if (local_table(ctx) < 0)
+		return FS_REASON_memory;
+	return context_policy_verdict(ctx, LOOPBACK);
+}
+
 void local_unpublish(struct context *ctx, struct sock *s)
 {
-	drop_names(ctx, s);
+	local_drop_names(ctx, s);
 	list_remove(&s->stream.of_local);
 }
 
@@ -365,6 +404,26 @@ bool local_is_beyond(const struct context *ctx, const struct local_link *link)
 	return ctx->stack->local->link[link->number - 1].beyond;
 }
 
+int local_find_datagrams(struct context *ctx, const struct ip_addr *addr, uint16_t port)
+{
+	struct host_meet_name name = { .addr = *addr, .port = port, .protocol = SOCK_UDP, .v6 = !ip_addr_is_v4(addr) };
+	struct local_found found = { .n = 0 };
+
+	if (!find_all(ctx, &name, NULL, &found)) {
+		name.addr = (struct ip_addr){ 0 };
+		find_all(ctx, &name, NULL, &found);
+	}
+	return found.n == 1 ? found.link[0] : -1;
+}
+
+bool local_is_own(struct context *ctx, const struct ip_addr *addr)
+{
+	struct context_choice choice = { .tcp = true };
+	const struct ip_dst *d = ip_addr_is_loopback(addr) ? NULL : context_resolve_by(ctx, addr, &choice);
+
+	return ip_addr_is_loopback(addr) || (d && d->way == IP_DST_KERNEL && d->reason == FS_REASON_loopback);
+}
+
 void local_forget(struct context *ctx, const struct local_conn *conn, bool refused)
 {
 	struct local_found *f = found_before(ctx, &conn->remote, conn->remote_port);
@@ -470,7 +529,8 @@ static bool is_named(const struct context *ctx, const struct local_name *name)
 {
 	const struct sock *s = name->sock;
 
-	return s->generation == name->generation && s->stream.by_links && s->refs[ctx->slot];
+	return s->generation == name->generation && (s->protocol == SOCK_UDP ? s->linked : s->stream.by_links) &&
+	       s->refs[ctx->slot];
 }
 
 static unsigned list_all(const struct context *ctx, struct pollfd *fds)

@@ -293,34 +293,22 @@ bool stream_leads_beyond(const struct ip_dst *d)
 	return d && !d->error && (d->way == IP_DST_FAST || d->reason == FS_REASON_no_interface);
 }
 
-static const struct ip_dst *resolve(struct context *ctx, const struct ip_addr *addr)
-{
-	struct context_choice choice = { .tcp = true };
-
-	return context_resolve_by(ctx, addr, &choice);
-}
-
-static bool is_of_this_host(struct context *ctx, const struct ip_addr *addr)
-{
-	const struct ip_dst *d = ip_addr_is_loopback(addr) ? NULL : resolve(ctx, addr);
-
-	return ip_addr_is_loopback(addr) || (d && d->way == IP_DST_KERNEL && d->reason == FS_REASON_loopback);
-}
-
 /* Who calls from another namespace calls by no address that is every namespace's own, and is to be answered by the
  * kernel as well as by the link. */
 static bool is_from_beyond(struct context *ctx, const struct local_conn *conn)
 {
+	struct context_choice choice = { .tcp = true };
+
 	return !ip_addr_is_loopback(&conn->local) && !ip_addr_is_loopback(&conn->remote) &&
-	       stream_leads_beyond(resolve(ctx, &conn->remote));
+	       stream_leads_beyond(context_resolve_by(ctx, &conn->remote, &choice));
 }
 
 /* Who calls says itself who it is. Programs go by it: it shall not be another host, nor a port that only root has. */
 static bool is_honest(struct context *ctx, const struct local_conn *conn)
 {
-	bool known = local_is_beyond(ctx, conn->link) ? is_from_beyond(ctx, conn) : is_of_this_host(ctx, &conn->remote);
+	bool known = local_is_beyond(ctx, conn->link) ? is_from_beyond(ctx, conn) : local_is_own(ctx, &conn->remote);
 
-	return known && is_of_this_host(ctx, &conn->local) && (conn->remote_port >= PORTS_OF_ROOT || geteuid() == 0);
+	return known && local_is_own(ctx, &conn->local) && (conn->remote_port >= PORTS_OF_ROOT || geteuid() == 0);
 }
 
 int stream_local_accept(struct context *ctx, struct sock *listener, int from, struct sockaddr *name, socklen_t *len,

@@ -2,8 +2,8 @@
 /*
  * datagram.h - datagrams over a link: one ring each way for all sockets of both stacks.
  *
- * A datagram is a head, which says from whom it comes and to whom it goes, and its bytes; it is put whole, or not at all.
- * There are no connections: whom it is for is found at the other end, by the same look-up as of one that came by a wire.
+ * A datagram is a head, which says from whom it comes and to whom it goes, and its bytes; it is put whole, or not at
+ * all. There are no connections: whom it is for is found at the other end, by the look-up of those that come by a wire.
  * What finds nobody there goes back to who sent it, who knows what the kernel would have made of it.
  *
  * Does:     put, show what came where it lies, pass; give back what the other side had not read when the link ended.
@@ -48,7 +48,8 @@ struct local_shown {
 	int n;			    /* of part that are used: 0 to 2 */
 };
 
-/* Send @head and head->len bytes, which @iov has, in up to LOCAL_DATAGRAM_PARTS pieces. False: there is no room, or no link any more. */
+/* Send @head and head->len bytes, which @iov has, in up to LOCAL_DATAGRAM_PARTS pieces. False: there is no room, or no
+ * link any more. */
 bool local_datagram_put(struct local_link *link, const struct local_datagram *head, const struct iovec *iov, int n);
 
 /* What came, the oldest first; it stays until it is passed. False: nothing, or no link any more. */

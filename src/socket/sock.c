@@ -221,6 +221,7 @@ void sock_publish(struct sock *s)
 		publish_stream(&s->stream, r);
 		return;
 	}
+	r->link = !s->linked ? 0 : s->link && (s->pcb.flags & UDP_PCB_CONNECTED) ? s->link : STATS_ANY_LINK;
 	r->local_port = s->pcb.local_port;
 	r->remote_port = s->pcb.remote_port;
 	memcpy(r->local, s->pcb.local.b, sizeof(r->local));

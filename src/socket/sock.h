@@ -58,6 +58,10 @@ struct sock {
 	bool bound;		/* the shadow has a local port */
 	bool no_unicast;	/* SOCK_FAST, but the port is shared or the address a group: groups only */
 	bool unsteered;		/* SOCK_FAST, but nothing it takes comes to the stack now: the shadow's alone */
+	bool linked;		/* SOCK_FAST, UDP: it takes part in links (context/datagram_local.h) */
+	bool links_only;	/* the same, and nothing else makes it fast */
+	uint8_t link;		/* UDP: by which it sent last, from 1; 0 = none */
+	bool port_asked;	/* UDP: the program chose the port, as servers do */
 	uint8_t missing;	/* SOCK_FAST: ports that it was steered on and whose interface is gone */
 	uint8_t waited;		/* rounds of housekeeping it was so without a membership */
 	bool widened;		/* the shadow's receive buffer is larger than pcb.limit says */

@@ -86,6 +86,22 @@ def selection(everything):
     return plain + [(name, case, "v4", claim) for name in variants(programs()) for case, claim in cases(name)]
 
 
+# Programs that run once more with both ends on one host.
+ONE_HOST = ("recv", "epoll")
+
+# Cases of theirs in which all is the kernel's there: nobody is reached, or the peer has just looked for somebody else.
+NOT_BY_LINKS = ("epoll/refused_port", "epoll/closing_removes")
+
+
+def on_one_host():
+    """What to run in column L: (program, case, kind of claim)."""
+    return [(name, case, kind) for name in ONE_HOST for case, (kind, _) in cases(name)]
+
+
+def claims_link(name, case):
+    return not any(fnmatch.fnmatchcase(f"{name}/{case}", pattern) for pattern in NOT_BY_LINKS)
+
+
 def title(name):
     """What the head comment of a program says it is about, without the numbers of pitfalls."""
     text = (HERE / "api" / f"{name}.c").read_text()

@@ -5,6 +5,7 @@ import concurrent.futures
 import pytest
 
 import columns
+from lab import net
 
 
 def agree(kernel, other, allowed=()):
@@ -63,6 +64,30 @@ def test_api(shared_pairs, program, request, outcomes, api_case):
         if column == "A":
             outcomes.append({"program": name, "case": case, "family": family, "claim": claim, "differs": used,
                              "checks": columns.checks(kernel.lines)})
+
+
+@pytest.fixture(scope="module")
+def one_host():
+    """Two hosts, each with the addresses of both ends."""
+    with net.Host() as one, net.Host() as two:
+        yield one, two
+
+
+@pytest.mark.parametrize("name, case, kind", columns.on_one_host())
+def test_api_on_one_host(one_host, program, request, name, case, kind):
+    """Column L: both ends on one host. What the cases claim of the fast path is about interfaces; here it is that datagrams
+    went over links where any went."""
+    if "L" not in request.config.getoption("--columns"):
+        return
+    path, peer = program("api_" + name), program("api_peer")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        run = pool.submit(columns.execute, one_host[1], path, peer, case, "v4", "L")
+        kernel = columns.execute(one_host[0], path, peer, case, "v4", "K")
+        on = run.result()
+    assert kernel.lines[-1:] == ["end"], kernel.err
+    agree(kernel, on, columns.deviations(name, case) + columns.deviations(name, case, "deviations_local.txt"))
+    if kind in ("FAST", "BUT", "PART") and columns.claims_link(name, case):
+        assert on.counts.fast > 0, f"no datagram over a link: {on.counts}, {on.reasons()}\n{on.err}"
 
 
 @pytest.mark.parametrize("case", ["level", "edge", "mixed", "one_at_a_time", "neither_side_starves"])

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Datagrams over a link: each whole and once, room, who is told, what cannot be, what comes back when the link has ended. */
+/* Datagrams over a link: each whole and once, room, who is told, what cannot be, what comes back when it has ended. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

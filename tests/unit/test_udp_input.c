@@ -862,7 +862,7 @@ static void udp_payload_reserve__is_within_its_bounds(void **state)
 
 static void udp_deliver_copy__within_the_limit(void **state)
 {
-	struct fbuf part[2] = { { .next = &part[1], .data = (uint8_t *)text, .len = 5, .total = 16, .ifindex = 1, .ttl = 3 },
+	struct fbuf part[2] = { { .next = &part[1], .data = (uint8_t *)text, .len = 5, .total = 16, .ttl = 3 },
 				{ .data = (uint8_t *)text + 5, .len = 11 } };
 	struct fixture f;
 	struct fbuf *copy;
@@ -870,6 +870,7 @@ static void udp_deliver_copy__within_the_limit(void **state)
 	setup(&f);
 	part[0].src = rig_v4(127, 0, 0, 1);
 	part[0].src_port = 7;
+	part[0].ifindex = 1;
 	f.pcb.limit = 16 + UDP_CHARGE_OVERHEAD + 1;
 	for (unsigned i = 0; i < 3; i++)
 		udp_deliver_copy(&f.h.env, &f.pcb, part);

@@ -1,0 +1,366 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+Programs of one host whose datagrams take shared memory: what they see is what the kernel's UDP shows them on the same host,
+and the way is what it should be. See hosts.py; column L of test_api.py has the calls one by one.
+"""
+import json
+import subprocess
+
+import pytest
+
+import hosts
+from hosts import PROFILES, run
+from lab import fsock, proc
+
+UDP = """
+def bound(address=LISTEN, port=PORT):
+    sock = socket.socket(family(address), socket.SOCK_DGRAM)
+    sock.settimeout(GUARD)
+    sock.bind((address, port))
+    return sock
+def serving():
+    sock = bound()
+    step("listens")
+    return sock
+def joined(address=CALL, port=PORT):
+    sock = socket.socket(family(address), socket.SOCK_DGRAM)
+    sock.settimeout(GUARD)
+    sock.connect((address, port))
+    return sock
+def served(sock, n):
+    for i in range(n):
+        data, name = sock.recvfrom(70000)
+        sock.sendto(data, name)
+"""
+
+
+def compared(place, server, client, profile="default", **how):
+    """The outcome on fsock, after both said on it what they say on kernel sockets."""
+    scripts = UDP + server, UDP + client
+    truth = run(place, scripts, (None, None), **how)
+    seen = run(place, scripts, (PROFILES[profile],) * 2, **how)
+    assert seen.lines == truth.lines, f"on the kernel:\n{truth.told()}\non links:\n{seen.told()}"
+    return seen
+
+
+def datagrams(seen, who):
+    """(sent, received) over links."""
+    return tuple(seen.counters[who][f"local_datagrams_{way}"] for way in ("out", "in"))
+
+
+# --- both ways --------------------------------------------------------------------------------
+
+ECHO = """
+sock = serving()
+say(sock.getsockname()[:2])
+for i in range(5):
+    data, name = sock.recvfrom(70000)
+    sock.sendto(data, name)
+say(name[0], sock.recv(10))
+"""
+ECHOED = """
+sock = joined()
+say(sock.getsockname()[0], sock.getpeername()[:2])
+for size in 0, 1, 1400, 9000, 65507:
+    data = random.Random(size).randbytes(size)
+    say(sock.send(data), sock.recv(70000) == data)
+sock.send(b"over")
+"""
+
+
+@pytest.mark.parametrize("listen, call", [
+    ("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "10.77.0.1"), ("::1", "::1"), ("::", "127.0.0.1")])
+def test_client_is_connected(place, listen, call):
+    """The server answers as it was asked; all that is said goes by the link, the first datagram too."""
+    seen = compared(place, ECHO, ECHOED, listen=listen, call=call)
+    assert datagrams(seen, "client") == (6, 5) and datagrams(seen, "server") == (5, 6), seen.counters
+
+
+def test_answer_from_another_address(place):
+    """From the wildcard the kernel answers by 127.0.0.1, which is not who the client talks to."""
+    seen = compared(place, """
+sock = serving()
+data, name = sock.recvfrom(100)
+sock.sendto(data, name)
+""", """
+sock = joined()
+sock.send(b"ask")
+after("server.over")
+sock.settimeout(0.1)
+say(tried(sock.recv, 10))
+""", listen="0.0.0.0", call="127.0.0.2")
+    assert datagrams(seen, "client") == (1, 0), seen.counters
+
+
+def test_nobody_is_connected(place):
+    seen = compared(place, "served(serving(), 50)", """
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.settimeout(GUARD)
+for i in range(50):
+    sock.sendto(b"%d" % i, (CALL, PORT))
+    assert sock.recvfrom(100) == (b"%d" % i, (CALL, PORT))
+say(sock.getsockname()[0])
+""")
+    assert datagrams(seen, "client") == (50, 50), seen.counters
+
+
+def test_both_are_connected(place):
+    """Each is connected to the other; what a third one sends is not theirs."""
+    seen = compared(place, """
+sock = bound()
+sock.connect((LISTEN, PORT + 1))
+step("listens")
+for i in range(20):
+    assert sock.recv(100) == b"%d" % i
+    sock.send(b"%d" % i)
+say(sock.recv(100))
+""", """
+sock = bound(port=PORT + 1)
+sock.connect((CALL, PORT))
+third = joined()
+for i in range(20):
+    tried(third.send, b"stranger")
+    sock.send(b"%d" % i)
+    assert sock.recv(100) == b"%d" % i
+sock.send(b"over")
+""")
+    assert datagrams(seen, "client")[0] >= 2 and datagrams(seen, "server")[0] >= 1, seen.counters
+    assert seen.counters["client"]["local_datagrams_back"] >= 1, seen.counters
+
+
+def test_within_a_program(place):
+    """Both ends are sockets of one stack: there at once, as in the kernel."""
+    seen = compared(place, "step('listens')", """
+server, client = bound(port=PORT + 1), joined(port=PORT + 1)
+for i in range(50):
+    client.send(b"%d" % i)
+    data, name = server.recvfrom(100, socket.MSG_DONTWAIT)
+    assert name == client.getsockname() and data == b"%d" % i
+    server.sendto(data, name)
+    assert client.recv(100, socket.MSG_DONTWAIT) == data
+server.close()
+client.send(b"nobody")
+say(tried(client.recv, 10))
+""")
+    assert datagrams(seen, "client") == (100, 100), seen.counters
+
+
+def test_readiness(place):
+    """poll, epoll with both triggers, and sleepers among other descriptors."""
+    seen = compared(place, """
+sock = serving()
+pipe = os.pipe()
+level, edge = select.epoll(), select.epoll()
+level.register(sock, select.EPOLLIN)
+level.register(pipe[0], select.EPOLLIN)
+edge.register(sock, select.EPOLLIN | select.EPOLLET)
+say(ready(sock), level.poll(0), edge.poll(0))
+step("idle")
+say(level.poll(GUARD) == [(sock.fileno(), select.EPOLLIN)], len(edge.poll(GUARD)), len(edge.poll(0)))
+say(ready(sock), sock.recv(10), ready(sock), level.poll(0))
+step("again")
+say(len(edge.poll(GUARD)), select.select([sock, pipe[0]], [], [], GUARD)[0] == [sock], sock.recvfrom(10, socket.MSG_PEEK)[0])
+say(sock.recv(2, socket.MSG_TRUNC), sock.recvmsg(2)[2] == 0)
+""", """
+sock = joined()
+after("idle")
+sock.send(b"one")
+after("again")
+sock.send(b"three")
+sock.send(b"4")
+say(ready(sock))
+""")
+    assert datagrams(seen, "client") == (3, 0), seen.counters
+
+
+# --- no room, nobody there --------------------------------------------------------------------
+
+def test_full(place):
+    """Who does not read loses the latest; who sends hears nothing of it."""
+    seen = compared(place, """
+sock = serving()
+sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 100000)
+say(sock.recv(100))
+after("sent")
+sock.settimeout(0.2)
+got = []
+while not isinstance(data := tried(sock.recv, 2000), str):
+    got.append(int(data[:5]))
+say(got[0], got == sorted(set(got)), 0 < len(got) < 5000)
+""", """
+sock = joined()
+sock.send(b"first")
+for i in range(5000):
+    assert sock.send(b"%05d" % i + bytes(995)) == 1000
+step("sent")
+""")
+    lost = seen.counters["client"]["drop_local_full"] + seen.counters["server"]["drop_udp_rcvbuf"]
+    assert lost > 0 and datagrams(seen, "client") == (5001, 0), seen.counters
+
+
+def test_refused(place):
+    """The socket is closed while its program lives; then somebody else has the port."""
+    seen = compared(place, """
+sock = serving()
+served(sock, 1)
+sock.close()
+step("closed")
+after("heard")
+sock = bound()
+step("anew")
+served(sock, 1)
+""", """
+sock = joined()
+sock.send(b"x")
+say(sock.recv(10))
+after("closed")
+say(sock.send(b"lost"), tried(sock.recv, 10), ready(sock))
+say(sock.send(b"lost"), ready(sock, 1000), tried(sock.send, b"lost"), sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+step("heard")
+after("anew")
+sock.send(b"y")
+say(sock.recv(10))
+""")
+    assert datagrams(seen, "client")[0] >= 1, seen.counters
+
+
+def test_server_is_killed(place):
+    seen = compared(place, """
+sock = serving()
+served(sock, 1)
+step("served")
+os.kill(os.getpid(), signal.SIGKILL)
+""", """
+sock = joined()
+sock.send(b"x")
+say(sock.recv(10))
+after_death("served")
+say(sock.send(b"lost"), tried(sock.recv, 10))
+""", killed=("server",))
+    assert datagrams(seen, "client")[0] >= 1, seen.counters
+
+
+def test_client_is_killed(place):
+    """Its server answers others, and it."""
+    seen = compared(place, """
+sock = serving()
+data, name = sock.recvfrom(10)
+step("asked")
+after_death("asked.client")
+say(data, sock.sendto(b"late", name))
+served(sock, 1)
+""", """
+if os.fork() == 0:
+    sock = joined()
+    sock.send(b"x")
+    after("asked")
+    step("asked.client")
+    os.kill(os.getpid(), signal.SIGKILL)
+os.wait()
+sock = joined()
+sock.send(b"y")
+say(sock.recv(10))
+""")
+    assert datagrams(seen, "server")[1] >= 2, seen.counters
+
+
+def test_fork(place):
+    """A child serves on what it inherited, beside and after its parent."""
+    seen = compared(place, """
+sock = serving()
+served(sock, 1)
+child = os.fork()
+if child == 0:
+    served(sock, 2)
+    os._exit(0)
+say(os.waitpid(child, 0)[1])
+served(sock, 1)
+if os.fork() == 0:
+    served(sock, 1)
+    os._exit(0)
+sock.close()
+os.wait()
+""", """
+sock = joined()
+for i in range(5):
+    sock.send(b"%d" % i)
+    say(sock.recv(10))
+""")
+    assert datagrams(seen, "client") == (5, 5), seen.counters
+
+
+def test_given_to_a_program_without_fsock(place):
+    """It inherits the socket by exec, and serves by the kernel."""
+    compared(place, """
+import subprocess
+sock = serving()
+served(sock, 1)
+env = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+child = subprocess.Popen([sys.executable, "-c", "import socket; s = socket.socket(fileno=%d); s.settimeout(40)\\n"
+                          "for i in range(3): s.sendto(*s.recvfrom(99))" % sock.fileno()], pass_fds=[sock.fileno()], env=env)
+sock.close()
+step("given")
+say(child.wait())
+""", """
+sock = joined()
+sock.send(b"x")
+say(sock.recv(10))
+after("given")
+for i in range(3):
+    sock.send(b"%d" % i)
+    say(sock.recv(10))
+""")
+
+
+@pytest.mark.parametrize("with_fsock", hosts.ENDS)
+def test_other_end_without_fsock(place, with_fsock):
+    scripts = UDP + ECHO, UDP + ECHOED
+    truth = run(place, scripts, (None, None))
+    seen = run(place, scripts, tuple(PROFILES["default"] if who == with_fsock else None for who in hosts.ENDS))
+    assert seen.lines == truth.lines, seen.told()
+    assert datagrams(seen, with_fsock) == (0, 0), seen.counters
+
+
+# --- seen from outside ------------------------------------------------------------------------
+
+def test_why(place):
+    """Who shares its port is the kernel's, and says so."""
+    told = {}
+
+    def look(seen, folder):
+        proc.until(lambda: (folder / "asked").exists())
+        for who in hosts.ENDS:
+            done = subprocess.run([fsock.tool(), "stat", "--json", str(seen.pids[who])], capture_output=True, text=True, check=True)
+            told[who] = [(sock["local"], sock["by"], sock["reason"])
+                         for stack in json.loads(done.stdout)["stacks"] for sock in stack["sockets"]]
+        (folder / "looked").touch()
+    run(place, (UDP + """
+sock = serving()
+served(sock, 1)
+after("looked")
+""", UDP + """
+shared = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+shared.bind((CALL, PORT + 1))
+sock = joined()
+sock.send(b"x")
+sock.recv(10)
+step("asked")
+after("looked")
+"""), (PROFILES["default"],) * 2, watch=look)
+    assert ("127.0.0.1:7400", "link", None) in told["server"], told
+    assert ("127.0.0.1:7401", "kernel", "port_shared") in told["client"], told
+    assert any(by == "link" for name, by, _ in told["client"]), told
+
+
+def test_sockperf(place):
+    """Unmodified, both ways over the link."""
+    server = fsock.run(["sockperf", "server", "-i", "127.0.0.1", "-p", "7400"], **PROFILES["default"])
+    client = fsock.run(["sockperf", "ping-pong", "-i", "127.0.0.1", "-p", "7400", "-t", "1"], **PROFILES["default"])
+    with place.a.popen(server, env=fsock.CLEAN) as serving:
+        proc.until(lambda: "Warmup" in serving.out or hosts.names(place))
+        done = place.a.run(client, env=fsock.CLEAN)
+        assert "Valid Duration" in done.out and "# dropped messages = 0" in done.out, done.out
+        seen = fsock.counters(serving.pid)
+    assert seen["local_datagrams_in"] > 100 and seen["local_datagrams_out"] > 100, seen
+    assert seen["local_datagrams_in"] > 20 * seen["rx_kernel_datagrams"], seen
