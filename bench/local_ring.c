@@ -345,7 +345,7 @@ static struct local_agreed agree(uint32_t order)
 
 static void link_init(struct ends *e, void *arena, unsigned side, uint32_t order)
 {
-	static const struct local_ops ops = { on_event, on_incoming, find, on_moved, NULL, NULL };
+	static const struct local_ops ops = { on_event, on_incoming, find, on_moved, NULL, NULL, NULL };
 	struct local_config config = { .ops = &ops, .context = e, .counters = e->counters, .arena = arena, .side = side,
 				       .agreed = agree(order) };
 	size_t len = (local_link_len(&config.agreed) + FS_CACHE_LINE - 1) & ~(size_t)(FS_CACHE_LINE - 1);

@@ -369,6 +369,8 @@ static void check(struct context *ctx)
 	context_neigh_refresh(ctx);
 	context_groups_check(ctx);
 	context_ports_retry(ctx);
+	if (ctx->local.missing)
+		local_scope_refresh(ctx);
 	/* A round that is not through goes on: rules may change faster than it takes. */
 	if (ctx->unchecked_fd > ctx->fds.highest)
 		ctx->unchecked_fd = 0;

@@ -123,13 +123,18 @@ static void tap(void *context, const struct local_conn *conn, const struct local
 		host_log(&ctx->log, LOG_WARN, "local_pcap %s takes no more", ctx->config.local_pcap);
 }
 
+static bool admits(void *context, const struct local_conn *conn)
+{
+	return stream_local_admits(context, conn);
+}
+
 static bool affords(void *context, uint32_t units)
 {
 	return context_has_memory((size_t)units * LOCAL_UNIT);
 }
 
 static const struct local_ops ops = { .event = event, .incoming = incoming, .find = find, .moved = moved, .tap = tap,
-				      .affords = affords };
+				      .affords = affords, .admits = admits };
 
 /* --- memory --- */
 

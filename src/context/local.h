@@ -123,6 +123,7 @@ struct context_local {
 		fs_ns looked;	     /* when that was asked last; 0 = the place is free */
 	} found[LOCAL_FOUND];
 	unsigned n_names, n_coming, next_found;
+	bool missing;		     /* names that listeners should have there: to be tried again */
 	bool swept;		     /* it has been cleared of what others left, by this process */
 	int dir;		     /* option local_scope: where names are found by other namespaces, too; 0 = none */
 	int pair[2];		     /* see above; 0 = none */
@@ -140,6 +141,10 @@ void local_scope_open(struct context *ctx);
 
 /* Addresses of this namespace came or went: so do the names of listeners there. */
 void local_scope_refresh(struct context *ctx);
+
+/* Do rules of the interface towards @remote, which answers go by, forbid what they could not see? Why (enum fs_reason),
+ * or 0. */
+int local_scope_verdict(struct context *ctx, const struct ip_addr *remote, const struct ip_addr *local);
 
 /* This process ends: its names in the directory go, unless relatives have them. */
 void local_scope_leave(struct context *ctx);

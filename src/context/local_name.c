@@ -52,7 +52,8 @@ int local_name_publish(struct context *ctx, struct sock *s, const struct host_me
 	struct local_name n = { .sock = s, .generation = s->generation, .in_dir = in_dir, .called = *name };
 	bool shared = s->protocol == SOCK_TCP && s->stream.reuseport; /* listeners of one port share names out among them */
 
-	if (l->n_names == LOCAL_NAMES)
+	/* Half of them are for listeners, within the namespace. */
+	if (l->n_names >= (in_dir || s->protocol == SOCK_UDP ? LOCAL_NAMES / 2 : LOCAL_NAMES))
 		return -EMFILE;
 	do
 		n.fd = in_dir ? host_meet_publish_in(l->dir, &n.called, ctx->fd_floor) :
@@ -157,8 +158,7 @@ bool local_publish_datagrams(struct context *ctx, struct sock *s)
 	struct host_meet_name name = {
 		.addr = s->pcb.local, .port = s->pcb.local_port, .protocol = SOCK_UDP, .v6 = v6
 	};
-	/* The other names are for listeners. */
-	int ret = ctx->local.n_names < LOCAL_NAMES / 2 ? local_name_publish(ctx, s, &name, false) : -EMFILE;
+	int ret = local_name_publish(ctx, s, &name, false);
 
 	if (ret == 0 && v6 && !(s->pcb.flags & UDP_PCB_V6ONLY) && ip_addr_is_any(&s->pcb.local)) {
 		name.v6 = false;
@@ -333,11 +333,12 @@ static int make_link(struct context *ctx, int control, const struct host_meet_pe
 }
 
 /* The link with who answered at @fd, which is this function's: the one there is, or a new one. Its index or -errno.
- * @from as for local_find(): what holds for that interface holds for each connection by it, so it is asked for with a
- * link that there is, too. */
-static int link_with(struct context *ctx, int fd, const struct host_meet_peer *peer, const struct ip_addr *from)
+ * @from as for local_find(), which was asked for @to: what holds for the interface between them holds for each
+ * connection by it, so it is asked for with a link that there is, too. */
+static int link_with(struct context *ctx, int fd, const struct host_meet_peer *peer, const struct ip_addr *to,
+		     const struct ip_addr *from)
 {
-	bool allowed = !from || context_policy_verdict(ctx, (int)context_interface_of(ctx, from)) == 0;
+	bool allowed = !from || local_scope_verdict(ctx, to, from) == 0;
 	int index = allowed ? link_to(ctx, peer->who) : -EACCES;
 
 	if (allowed && index < 0 && (from || context_policy_verdict(ctx, LOOPBACK) == 0)) {
@@ -360,7 +361,7 @@ static bool find_all(struct context *ctx, struct host_meet_name *name, const str
 
 	for (name->nth = 0; name->nth < LOCAL_GROUP && fd >= 0; name->nth++) {
 		fd = dial(ctx, name, from != NULL, &peer);
-		index = fd < 0 ? fd : link_with(ctx, fd, &peer, from);
+		index = fd < 0 ? fd : link_with(ctx, fd, &peer, &name->addr, from);
 		if (index < 0)
 			continue;
 		f->link[f->n] = (uint8_t)index;
@@ -447,7 +448,7 @@ static void drop_caller(struct context_local *l, unsigned i)
 }
 
 /* What a caller brings is a link. 0 or -errno; the descriptors are the link's, or closed. */
-static int take_link(struct context *ctx, int control, int *fds, const struct local_caller *from, uint64_t netns)
+static int take_link(struct context *ctx, int control, int *fds, const struct local_caller *from)
 {
 	struct local_hold hold = { .control = control, .bell = fds[2], .far_bell = fds[1] };
 	int64_t len = host_meet_memory_len(fds[0]);
@@ -468,8 +469,17 @@ static int take_link(struct context *ctx, int control, int *fds, const struct lo
 	}
 	if (is_trusted(control, from->in_dir, &peer))
 		note_peer(ctx, (unsigned)index, &peer);
-	ctx->stack->local->link[index].beyond = from->in_dir && (netns == 0 || netns != ctx->netns_cookie);
+	ctx->stack->local->link[index].beyond = from->in_dir;
 	return 0;
+}
+
+/* What a caller says of itself is to go with where it calls: by a name of the namespace, from within it; by one of the
+ * directory, where nobody looks for what is their own, from another one. */
+static bool is_fitting(const struct context *ctx, const struct local_caller *from, const struct hello *hello)
+{
+	bool same = hello->netns == ctx->netns_cookie;
+
+	return hello->magic == HELLO_MAGIC && (from->in_dir ? !same || hello->netns == 0 : same);
 }
 
 /* False: there is nothing yet. */
@@ -481,12 +491,12 @@ static bool hear(struct context *ctx, const struct local_caller *from)
 	ret = host_meet_receive(control, &hello, sizeof(hello), fds, BROUGHT, ctx->fd_floor);
 	if (ret == -EAGAIN)
 		return false;
-	if (ret == 0 && (hello.magic != HELLO_MAGIC || (!from->in_dir && hello.netns != ctx->netns_cookie))) {
+	if (ret == 0 && !is_fitting(ctx, from, &hello)) {
 		close_all(fds, BROUGHT);
 		ret = -EPROTO;
 	}
 	if (ret == 0)
-		ret = take_link(ctx, control, fds, from, hello.netns);
+		ret = take_link(ctx, control, fds, from);
 	if (ret < 0)
 		sys_close(control);
 	return true;

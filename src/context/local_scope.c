@@ -6,11 +6,14 @@
  * means something else elsewhere: of the loopback network, or local to a link.
  */
 #include <errno.h>
+#include <netinet/in.h>
 
+#include "base/reason.h"
 #include "context/internal.h"
 #include "context/local_internal.h"
 #include "host/link.h"
 #include "host/meet_dir.h"
+#include "host/route.h"
 #include "sys/sys.h"
 
 enum { ADDRESSES = 64 };
@@ -28,7 +31,20 @@ void local_scope_open(struct context *ctx)
 	if (fd >= 0)
 		ctx->local.dir = fd;
 	else
-		host_log(&ctx->log, LOG_WARN, "local_scope: %s %s: nobody of other network namespaces is met there", path, why);
+		host_log(&ctx->log, LOG_WARN, "local_scope: %s %s: nobody of other network namespaces is met there", path,
+			 why);
+}
+
+int local_scope_verdict(struct context *ctx, const struct ip_addr *remote, const struct ip_addr *local)
+{
+	struct host_route_query query = HOST_ROUTE_QUERY(*remote);
+	struct host_route route;
+
+	query.src = *local;
+	query.proto = IPPROTO_TCP;
+	query.connect = true;
+	return host_route_get(&ctx->nl, &query, &route) < 0 ? FS_REASON_no_interface :
+							      context_policy_verdict(ctx, route.ifindex);
 }
 
 /* --- names --- */
@@ -60,7 +76,8 @@ static bool has_name(const struct context *ctx, const struct sock *s, const stru
 	return false;
 }
 
-static void publish_at(struct context *ctx, struct sock *s, const struct host_addr *at)
+/* False: the directory is locked, for longer than it can be waited. */
+static bool publish_at(struct context *ctx, struct sock *s, const struct host_addr *at)
 {
 	const struct host_meet_name name = {
 		.addr = at->addr,
@@ -73,6 +90,8 @@ static void publish_at(struct context *ctx, struct sock *s, const struct host_ad
 	if (ret < 0)
 		host_log(&ctx->log, LOG_INFO, "port %u has no name in the directory of local_scope at one address (%d)",
 			 name.port, -ret);
+	ctx->local.missing |= ret == -EWOULDBLOCK || ret == -EADDRINUSE; /* another try may have it */
+	return ret != -EWOULDBLOCK;
 }
 
 /* How many of the namespace's addresses are in @addrs. */
@@ -84,8 +103,8 @@ static int list_addresses(struct context *ctx, struct host_addr *addrs)
 static void publish_missing(struct context *ctx, struct sock *s, const struct host_addr *addrs, int n)
 {
 	for (int i = 0; i < n; i++)
-		if (takes(s, &addrs[i].addr) && !has_name(ctx, s, &addrs[i].addr))
-			publish_at(ctx, s, &addrs[i]);
+		if (takes(s, &addrs[i].addr) && !has_name(ctx, s, &addrs[i].addr) && !publish_at(ctx, s, &addrs[i]))
+			break;
 }
 
 void local_scope_publish(struct context *ctx, struct sock *s)
@@ -126,6 +145,7 @@ void local_scope_refresh(struct context *ctx)
 	int n = list_addresses(ctx, addrs);
 	struct list *e;
 
+	l->missing = n < 0;
 	if (n < 0 || !ctx->stack->local)
 		return;
 	for (unsigned i = l->n_names; i-- > 0;)

@@ -294,17 +294,18 @@ bool stream_leads_beyond(const struct ip_dst *d)
 }
 
 /* Who calls from another namespace calls by no address that is every namespace's own, and is to be answered by the
- * kernel as well as by the link. */
+ * kernel as well as by the link, by an interface whose rules let it pass. */
 static bool is_from_beyond(struct context *ctx, const struct local_conn *conn)
 {
-	struct context_choice choice = { .tcp = true };
+	struct context_choice choice = { .tcp = true, .bound = conn->local };
 
 	return !ip_addr_is_loopback(&conn->local) && !ip_addr_is_loopback(&conn->remote) &&
-	       stream_leads_beyond(context_resolve_by(ctx, &conn->remote, &choice));
+	       stream_leads_beyond(context_resolve_by(ctx, &conn->remote, &choice)) &&
+	       local_scope_verdict(ctx, &conn->remote, &conn->local) == 0;
 }
 
-/* Who calls says itself who it is. Programs go by it: it shall not be another host, nor a port that only root has. */
-static bool is_honest(struct context *ctx, const struct local_conn *conn)
+/* Programs go by the name of who calls: it shall not be another host, nor a port that only root has. */
+bool stream_local_admits(struct context *ctx, const struct local_conn *conn)
 {
 	bool known = local_is_beyond(ctx, conn->link) ? is_from_beyond(ctx, conn) : local_is_own(ctx, &conn->remote);
 
@@ -334,11 +335,6 @@ int stream_local_accept(struct context *ctx, struct sock *listener, int from, st
 		return -ENOBUFS;
 	}
 	conn = s->stream.local_conn = local_accept(&listener->stream.local_listener, s);
-	if (!is_honest(ctx, conn)) {
-		context_fd_forget(ctx, fd); /* with its connection */
-		sys_close(fd);
-		return -EAGAIN;
-	}
 	stream_local_set_options(s);
 	stream_accepted(s, fd, listener, from);
 	if (name)

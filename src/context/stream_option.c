@@ -695,7 +695,7 @@ int stream_get_option(struct context *ctx, int fd, int level, int name, void *va
 		ret = get_info(s, value, len, ctx->now);
 	else if (sock_is_engines(s) && level == IPPROTO_TCP && name == OPT_ZEROCOPY_RECEIVE && is_zerocopy_request(len))
 		give_away(ctx, s); /* only the kernel maps what it received */
-	else if (level == SOL_SOCKET && name == SO_REUSEADDR && s->stream.reuseaddr && sock_is_engines(s))
+	else if (level == SOL_SOCKET && name == SO_REUSEADDR && s->stream.reuseaddr)
 		ret = stream_put_option(value, len, &on, sizeof(on));
 	else if (s->stream.local_conn)
 		ret = stream_local_get_option(s, level, name, value, len);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * meet_dir.c - unix sockets of packets under names in a directory, reached by its descriptor: /proc/self/fd/N/name. So a
- * long path fits into a socket's name, and a changed root or a directory that is moved away makes no difference.
+ * meet_dir.c - unix sockets of packets under names in a directory, reached by descriptors: /proc/self/fd/N/name to
+ * bind, /proc/self/fd/N to connect. So a long path fits into a socket's name, a changed root or a directory that is
+ * moved away makes no difference, and no link leads out of it.
  */
 #include "host/meet_dir.h"
 
@@ -23,6 +24,7 @@ enum {
 	NAME_SIZE = 72, /* with "-any" and the NUL */
 	TRIES = 50,
 	ENTRIES_BYTES = 4096,
+	SWEPT = 512, /* entries looked at, at most: others may have left any number */
 };
 
 static void name_text(const struct host_meet_name *name, char text[NAME_SIZE])
@@ -40,6 +42,29 @@ static socklen_t make_address(int dir, const char *text, struct sockaddr_un *un)
 	un->sun_family = AF_UNIX;
 	len = host_format(un->sun_path, sizeof(un->sun_path), "/proc/self/fd/%d/%s", dir, text);
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
+}
+
+/* The socket @text, which this user made, by a descriptor that is good for naming it. -ENOENT; -EACCES: it is
+ * another's, or no socket. */
+static int grasp(int dir, const char *text)
+{
+	int fd = sys_openat(dir, text, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+	struct stat st;
+	bool fits;
+
+	if (fd < 0)
+		return fd;
+	fits = sys_fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_uid == geteuid();
+	return meet_kept(fd, fits ? 0 : -EACCES);
+}
+
+/* @fd connects to what grasp() gave as @to. */
+static int connect_to(int fd, int to)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	size_t len = host_format(un.sun_path, sizeof(un.sun_path), "/proc/self/fd/%d", to);
+
+	return sys_connect(fd, &un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1));
 }
 
 /* --- the directory --- */
@@ -65,19 +90,19 @@ int host_meet_dir_open(const char *path, int fd_floor, const char **why)
 	return meet_kept(fd, *why ? -EPERM : 0);
 }
 
-/* Its lock is of a file of its own: relatives share the descriptor @dir, and would share its lock. */
-static int lock(int dir)
+/* Its lock is of a file of its own: relatives share the descriptor @dir, and would share its lock. Who may read the
+ * directory may hold it, for as long as he likes: -EWOULDBLOCK after @tries, a tenth of a millisecond each. */
+static int lock(int dir, unsigned tries)
 {
 	const struct timespec step = { .tv_nsec = STEP_NS };
 	int fd = sys_openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), ret = -EWOULDBLOCK;
 
 	if (fd < 0)
 		return fd;
-	for (unsigned i = 0; i < TRIES; i++) {
+	for (unsigned i = 0; i < tries && ret == -EWOULDBLOCK; i++) {
+		if (i > 0)
+			sys_nanosleep(&step);
 		ret = sys_flock(fd, LOCK_EX | LOCK_NB);
-		if (ret != -EWOULDBLOCK)
-			break;
-		sys_nanosleep(&step);
 	}
 	return meet_kept(fd, ret);
 }
@@ -91,18 +116,19 @@ static void unlock(int fd)
 
 /* --- names --- */
 
-/* Is there a file @text to which no socket is bound? A socket of another type may not connect to one that is: which of
- * the two errors it is tells, and nobody hears of it. */
+/* Is there a socket @text of this user's that nobody has any more? One of another type may not connect to one that
+ * somebody has: which of the two errors it is tells, and nobody hears of it. */
 static bool is_dead(int dir, const char *text)
 {
-	struct sockaddr_un un;
-	socklen_t len = make_address(dir, text, &un);
-	int fd = sys_socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), ret;
+	int to = grasp(dir, text), fd, ret;
 
-	if (fd < 0)
+	if (to < 0)
 		return false;
-	ret = sys_connect(fd, &un, len);
-	sys_close(fd);
+	fd = sys_socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	ret = fd < 0 ? fd : connect_to(fd, to);
+	if (fd >= 0)
+		sys_close(fd);
+	sys_close(to);
 	return ret == -ECONNREFUSED;
 }
 
@@ -114,7 +140,7 @@ static bool remove_dead(int dir, const char *text)
 
 static void bury(int dir, const char *text)
 {
-	int held = is_dead(dir, text) ? lock(dir) : -ENOENT;
+	int held = is_dead(dir, text) ? lock(dir, 1) : -ENOENT; /* else the next one finds it dead */
 
 	if (held < 0)
 		return;
@@ -131,7 +157,7 @@ int host_meet_publish_in(int dir, const struct host_meet_name *name, int fd_floo
 
 	if (fd < 0)
 		return fd;
-	held = lock(dir);
+	held = lock(dir, TRIES);
 	if (held < 0)
 		return meet_kept(fd, held);
 	name_text(name, text);
@@ -147,22 +173,21 @@ int host_meet_publish_in(int dir, const struct host_meet_name *name, int fd_floo
 
 int host_meet_dial_in(int dir, const struct host_meet_name *name, int fd_floor)
 {
-	char text[NAME_SIZE], c;
-	struct sockaddr_un un;
-	socklen_t len;
-	int fd, ret;
+	char text[NAME_SIZE];
+	int to, fd, ret;
 
 	name_text(name, text);
-	if (sys_readlinkat(dir, text, &c, sizeof(c)) == -ENOENT) /* as a rule; -EINVAL: something is there */
-		return -ECONNREFUSED;
+	to = grasp(dir, text);
+	if (to < 0)
+		return to == -ENOENT ? -ECONNREFUSED : to;
 	fd = sys_fd_raise(sys_socket(AF_UNIX, MEET_SOCKET_TYPE, 0), fd_floor);
+	ret = fd < 0 ? fd : connect_to(fd, to);
+	sys_close(to);
 	if (fd < 0)
 		return fd;
-	len = make_address(dir, text, &un);
-	ret = sys_connect(fd, &un, len);
 	if (ret == -ECONNREFUSED)
 		bury(dir, text);
-	return meet_kept(fd, ret == -ENOENT ? -ECONNREFUSED : ret);
+	return meet_kept(fd, ret);
 }
 
 void host_meet_bury_in(int dir, const struct host_meet_name *name)
@@ -175,11 +200,12 @@ void host_meet_bury_in(int dir, const struct host_meet_name *name)
 
 /* --- what was left behind --- */
 
-static unsigned sweep_some(int dir, const char *entries, size_t len)
+/* @left: how many may still be looked at. */
+static unsigned sweep_some(int dir, const char *entries, size_t len, unsigned *left)
 {
 	unsigned n = 0;
 
-	for (size_t at = 0; at < len;) {
+	for (size_t at = 0; at < len && *left > 0; (*left)--) {
 		const struct dirent64 *e = (const void *)(entries + at);
 
 		if (e->d_type == DT_SOCK && strncmp(e->d_name, PREFIX, sizeof(PREFIX) - 1) == 0 &&
@@ -193,14 +219,14 @@ static unsigned sweep_some(int dir, const char *entries, size_t len)
 unsigned host_meet_sweep(int dir)
 {
 	_Alignas(struct dirent64) char entries[ENTRIES_BYTES];
-	int held = lock(dir); /* its own place in the directory, which is at the beginning */
-	unsigned n = 0;
+	int held = lock(dir, 1); /* its own place in the directory, which is at the beginning */
+	unsigned n = 0, left = SWEPT;
 	ssize_t len;
 
 	if (held < 0)
 		return 0;
-	while ((len = sys_getdents64(held, entries, sizeof(entries))) > 0)
-		n += sweep_some(dir, entries, (size_t)len);
+	while (left > 0 && (len = sys_getdents64(held, entries, sizeof(entries))) > 0)
+		n += sweep_some(dir, entries, (size_t)len, &left);
 	unlock(held);
 	return n;
 }

@@ -266,6 +266,10 @@ static void on_open(struct local_conn *conn, const struct local_cell *cell)
 		refuse(conn, ECONNREFUSED);
 		return;
 	}
+	if (link->ops->admits && !link->ops->admits(link->context, conn)) {
+		refuse(conn, EACCES);
+		return;
+	}
 	/* As Linux: one more than it was asked for. */
 	if (listener->waiting > listener->backlog) {
 		refuse(conn, ENOBUFS);
@@ -295,22 +299,22 @@ static void on_accepted(struct local_conn *conn, const struct local_cell *cell)
 	tell(conn, LOCAL_READY_OUT);
 }
 
-/* There is a listener, and no room in its queue, or no memory. */
-static bool is_short(uint32_t refusal)
+/* There is a listener, which has no room in its queue, no memory, or nothing for this caller. */
+static bool is_listened(uint32_t refusal)
 {
-	return refusal == ENOBUFS || refusal == ENOMEM;
+	return refusal == ENOBUFS || refusal == ENOMEM || refusal == EACCES;
 }
 
 static void on_refused(struct local_conn *conn, const struct local_cell *cell)
 {
 	set_flags(conn, LOCAL_ANSWERED | LOCAL_PEER_LEFT);
 	if (is_tapped(conn))
-		local_tap_fail(conn, false, !is_short(cell->word[0]));
+		local_tap_fail(conn, false, !is_listened(cell->word[0]));
 	if (conn->state == LOCAL_LEFT) {
 		local_conn_settle(conn);
 		return;
 	}
-	fail(conn, is_short(cell->word[0]) ? (int)cell->word[0] : ECONNREFUSED);
+	fail(conn, is_listened(cell->word[0]) ? (int)cell->word[0] : ECONNREFUSED);
 	set_flags(conn, LOCAL_WE_LEFT);
 	local_say(conn, LOCAL_CLOSE);
 	tell(conn, EVERY_READY);

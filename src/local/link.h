@@ -62,6 +62,10 @@ struct local_ops {
 	/* Is there memory for the first @units of the other side's rings? Asked when it hands out further ones than ever
 	 * before: they take pages only as they are written to. NULL: always. */
 	bool (*affords)(void *context, uint32_t units);
+
+	/* May @conn, which comes, be who it says it is by its addresses and ports? Asked before it is accepted, so that who
+	 * may not can still go another way. NULL: it may. */
+	bool (*admits)(void *context, const struct local_conn *conn);
 };
 
 struct local_config {

@@ -114,7 +114,7 @@ static void on_tap(void *context, const struct local_conn *conn, const struct lo
 						 piece[i].at + piece[i].len <= arena() + w->agreed.len));
 }
 
-static const struct local_ops ops = { on_event, on_incoming, find, on_moved, on_tap, NULL };
+static const struct local_ops ops = { on_event, on_incoming, find, on_moved, on_tap, NULL, NULL };
 
 static void world_init(struct world *w, unsigned side)
 {

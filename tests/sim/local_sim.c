@@ -157,7 +157,7 @@ static void on_tap(void *context, const struct local_conn *conn, const struct lo
 	there[segment->out] += segment->len + (segment->what == LOCAL_SEEN_FIN);
 }
 
-static const struct local_ops ops = { on_event, on_incoming, find, on_moved, on_tap, NULL };
+static const struct local_ops ops = { on_event, on_incoming, find, on_moved, on_tap, NULL, NULL };
 
 /* --- what an end does --- */
 

@@ -94,7 +94,7 @@ static void on_moved(void *context, struct local_conn *conn)
 {
 }
 
-static const struct local_ops ops = { on_event, on_incoming, find, on_moved, NULL, NULL };
+static const struct local_ops ops = { on_event, on_incoming, find, on_moved, NULL, NULL, NULL };
 
 /* --- flows --- */
 

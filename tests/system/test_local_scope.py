@@ -3,6 +3,7 @@
 Programs of two network namespaces that share a directory (option local_scope) and meet by links. See hosts.py. The server
 is in one end of a pair, the client in the other; the kernel could connect them, too.
 """
+import fcntl
 import os
 import pathlib
 import shutil
@@ -190,6 +191,100 @@ def test_unfit_directory(hall, shared):
         assert f"local_scope: {shared} may be written to by all, and has no sticky bit" in err
     seen = run(hall, TALK, (scope(shared),) * 2)
     assert seen.links["server"].accepted == 1
+
+
+@pytest.mark.parametrize("says", ["the listener's", "its own"])
+def test_who_calls_as_another_namespace(hall, shared, says):
+    """Whatever namespace a caller says it is of: nobody comes to a listener's loopback from the directory."""
+    def watch(_, folder):
+        proc.until((folder / "there").exists)
+        cookie = (folder / "cookie").read_text() if says == "the listener's" else 0
+        called = hall.b.run([hosts.PYTHON, hosts.PROGRAMS / "hostile_caller.py", next(shared.iterdir()), hosts.PORT + 1,
+                             "from_beyond", cookie])
+        assert "called" in called.out, called
+        (folder / "called").touch()
+    seen = between(hall, ("""
+near = listening("127.0.0.1", PORT + 1)
+listener = serving()
+with open(FOLDER + "/cookie", "w") as file:
+    file.write(str(int.from_bytes(near.getsockopt(socket.SOL_SOCKET, 71, 8), sys.byteorder)))
+step("there")
+while not os.path.exists(FOLDER + "/called"):
+    if select.select([near], [], [], 0.05)[0]:
+        say("somebody came", near.accept()[1])
+""", """after("called")"""), (scope(shared), None), watch=watch)
+    assert seen.lines["server"] == [], seen.told()
+
+
+def test_routed_by_the_source(hall, shared):
+    """Whom the listener's namespace answers by a rule for its own address."""
+    far = "10.78.8.8"
+    hall.b.run(["ip", "addr", "add", far + "/32", "dev", net.LINK])
+    hall.a.run(["ip", "rule", "add", "from", net.A4, "lookup", "100"])
+    hall.a.run(["ip", "route", "add", far + "/32", "via", net.B4, "dev", net.LINK, "table", "100"])
+    try:
+        seen = between(hall, ("""
+sock, name = serving().accept()
+say(name[0])
+sock.sendall(b"seen")
+""", f"""
+sock = socket.socket()
+sock.settimeout(GUARD)
+sock.bind(("{far}", 0))
+sock.connect((CALL, PORT))
+say(whole(sock, 4))
+sock.sendall(b"x")
+"""), (scope(shared),) * 2)
+    finally:
+        hall.a.run(["ip", "route", "flush", "table", "100"])
+        hall.a.run(["ip", "rule", "del", "from", net.A4, "lookup", "100"])
+        hall.b.run(["ip", "addr", "del", far + "/32", "dev", net.LINK])
+    assert seen.lines == {"server": [far], "client": ["b'seen'"]}, seen.told()
+    assert seen.links["client"].opened == 1 and seen.kernel[1] == 0, seen.told()
+
+
+def test_rules_that_come_later(hall, shared):
+    """What the listener's namespace says of packets holds for connections to come."""
+    rules = ("add table inet late; add chain inet late c { type filter hook input priority 0; }; "
+             f"add rule inet late c tcp dport {hosts.PORT} drop")
+
+    def watch(_, folder):
+        proc.until((folder / "there").exists)
+        hall.a.run(["nft", rules])
+        (folder / "ruled").touch()
+    try:
+        seen = between(hall, ("""
+listener = serving()
+step("there")
+until(lambda: ready(listener) != "-" or os.path.exists(FOLDER + "/client.over"))
+say(ready(listener))
+""", """
+after("ruled")
+sock = fresh()
+sock.settimeout(1)
+say(tried(sock.connect, (CALL, PORT)))
+"""), (scope(shared),) * 2, watch=watch)
+    finally:
+        hall.a.run(["nft", "delete table inet late"])
+    assert seen.lines == {"server": ["-"], "client": ["HANGS"]}, (seen.links, seen.told())
+
+
+def test_locked_for_a_while(hall, shared):
+    """Whoever may read the directory can hold its lock. Names that a listener did not get so come later."""
+    fd = os.open(shared, os.O_RDONLY)
+
+    def watch(_, folder):
+        proc.until((folder / "listens").exists)
+        assert not list(shared.iterdir())
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        proc.until(lambda: list(shared.iterdir()))
+        (folder / "named").touch()
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        seen = between(hall, (TALK[0], 'after("named")' + TALK[1]), (scope(shared),) * 2, watch=watch)
+    finally:
+        os.close(fd)
+    assert_met(seen)
 
 
 def test_bad_value():

@@ -21,6 +21,7 @@ struct rig_side {
 	struct local_link *link;
 	struct local_listener listener;
 	bool is_deaf;	 /* no listener is found */
+	bool unwelcome;	 /* nobody who calls here is */
 	uint32_t most;	 /* units of the other side's that there is memory for; 0 = any */
 	unsigned incoming, moved; /* calls of these */
 	uint32_t edges;	 /* of all events since the last look */
@@ -82,7 +83,16 @@ static bool rig_affords(void *context, uint32_t units)
 	return s->most == 0 || units <= s->most;
 }
 
-static const struct local_ops rig_ops = { rig_event, rig_incoming, rig_find, rig_moved, rig_tap, rig_affords };
+static bool rig_admits(void *context, const struct local_conn *conn)
+{
+	struct rig_side *s = context;
+
+	return !s->unwelcome;
+}
+
+static const struct local_ops rig_ops = {
+	rig_event, rig_incoming, rig_find, rig_moved, rig_tap, rig_affords, rig_admits
+};
 
 static int rig_setup(void **state)
 {

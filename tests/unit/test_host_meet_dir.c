@@ -152,6 +152,23 @@ static void host_meet_dial_in__removes_what_is_dead(void **state)
 	assert_false(is_there("fsock-3-tcp-4-0a000001-7400-0"));
 }
 
+/* Another user's link in a directory that all may write to, say. */
+static void host_meet_dial_in__follows_no_link(void **state)
+{
+	struct host_meet_name name = name_at("10.0.0.1", 0), other = name_at("10.0.0.2", 0);
+	int fd = host_meet_publish_in(dir, &other, FLOOR), to = host_meet_dial_in(dir, &other, FLOOR);
+
+	assert_true(fd >= FLOOR && to >= FLOOR);
+	close(to);
+	assert_int_equal(symlinkat("fsock-3-tcp-4-0a000002-7400-0", dir, "fsock-3-tcp-4-0a000001-7400-0"), 0);
+	assert_int_equal(host_meet_dial_in(dir, &name, FLOOR) < 0, true);
+	close(fd);
+	host_meet_dial_in(dir, &name, FLOOR);
+	assert_true(is_there("fsock-3-tcp-4-0a000002-7400-0"));
+	unlinkat(dir, "fsock-3-tcp-4-0a000001-7400-0", 0);
+	host_meet_bury_in(dir, &other);
+}
+
 /* Of a socket that some relative has still, also where it takes nobody any more. */
 static void host_meet_bury_in__leaves_the_living(void **state)
 {
@@ -267,6 +284,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(host_meet_publish_in__and_dialled, setup, teardown),
 		cmocka_unit_test_setup_teardown(host_meet_publish_in__in_the_place_of_a_dead_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(host_meet_dial_in__removes_what_is_dead, setup, teardown),
+		cmocka_unit_test_setup_teardown(host_meet_dial_in__follows_no_link, setup, teardown),
 		cmocka_unit_test_setup_teardown(host_meet_bury_in__leaves_the_living, setup, teardown),
 		cmocka_unit_test_setup_teardown(host_meet_bury_in__is_not_heard, setup, teardown),
 		cmocka_unit_test_setup_teardown(host_meet_sweep__takes_the_dead_alone, setup, teardown),

@@ -137,6 +137,23 @@ static void local_connect__no_memory_at_the_other_side(void **state)
 	assert_int_equal(conn->state, LOCAL_ESTABLISHED);
 }
 
+/* There is a listener, so that the caller does not take it for gone; and nothing in its queue. */
+static void local_connect__unwelcome_at_the_other_side(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *conn;
+
+	r->side[1].unwelcome = true;
+	conn = rig_dial(r, 0);
+	rig_settle(r);
+	assert_int_equal(conn->state, LOCAL_OVER);
+	assert_int_equal(local_take_error(conn), EACCES);
+	assert_int_equal(r->side[1].listener.waiting, 0);
+	local_close(conn);
+	rig_settle(r);
+	assert_int_equal(r->side[0].link->in_use + r->side[1].link->in_use, 0);
+}
+
 static void local_connect__no_slot_and_no_room(void **state)
 {
 	struct rig *r = *state;
@@ -697,6 +714,7 @@ int main(void)
 		CASE(local_connect__closed_before_it_is_refused),
 		CASE(local_connect__backlog),
 		CASE(local_connect__no_memory_at_the_other_side),
+		CASE(local_connect__unwelcome_at_the_other_side),
 		CASE(local_connect__no_slot_and_no_room),
 		CASE(local_connect__both_ways),
 		CASE(local_connect__slots_come_back),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-hostile_caller ADDRESS PORT HOW - calls a listener of a program under fsock as a program that means it ill: without fsock,
+hostile_caller ADDRESS PORT HOW [FILE] - calls a listener of a program under fsock as a program that means it ill: without fsock,
 by what it knows of src/context/local_name.c and src/local/format.h. It says "called", and stays until it is killed.
 """
 import array
@@ -45,17 +45,22 @@ def memory(sealed=True, **words):
     return fd, arena
 
 
-def hello(sock, fds, magic=HELLO_MAGIC):
-    cookie = struct.unpack("Q", sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8))[0]
+def netns_cookie():
+    with socket.socket() as sock:
+        return struct.unpack("Q", sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8))[0]
+
+
+def hello(sock, fds, magic=HELLO_MAGIC, cookie=None):
+    cookie = netns_cookie() if cookie is None else cookie
     sock.sendmsg([struct.pack("=IIQ", magic, 0, cookie)],
                  [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
 
 
 def provoke(arena, theirs, port):
-    """Asks for a connection to where nobody listens, and waits to be told: the answer rings our bell."""
+    """Asks for a connection to @port of the loopback, and waits to be told: the answer rings our bell."""
     local = bytes(10) + b"\xff\xff" + bytes((127, 0, 0, 1))
     struct.pack_into("=I", arena, ASLEEP, 1)
-    args = struct.pack("=QII16s16sHHBBBB", 0, 0, 1, local, local, 9, port + 9, 12, 12, 0, 0)
+    args = struct.pack("=QII16s16sHHBBBB", 0, 0, 1, local, local, 2000, port, 12, 12, 0, 0)
     struct.pack_into("=I56s", arena, PAGE + 4, 0, args)
     struct.pack_into("=I", arena, PAGE, 1 << 8 | LOCAL_OPEN)
     os.write(theirs, struct.pack("Q", 1))
@@ -82,7 +87,25 @@ def bell_of(how):
     return full() if how == "full_and_blocking_later" else eventfd(0, EFD_NONBLOCK)
 
 
+def from_beyond(name, port, cookie):
+    """By the file @name of a directory, as a process of the namespace with @cookie, to the loopback of the listener's."""
+    fd, arena = memory(version=int(os.path.basename(name).split("-")[1]))
+    ours, theirs = eventfd(0, EFD_NONBLOCK), eventfd(0, EFD_NONBLOCK)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        sock.connect(name)
+        hello(sock, [fd, ours, theirs], cookie=cookie)
+        provoke(arena, theirs, port)
+        for _ in range(20):
+            os.write(theirs, struct.pack("Q", 1))
+            time.sleep(0.05)
+        said = struct.unpack_from("=I", arena, PAGE + CELLS * CELL)[0] & 0xff
+    print("called, answered", said, flush=True)
+
+
 def main():
+    if sys.argv[3] == "from_beyond":
+        from_beyond(sys.argv[1], int(sys.argv[2]), int(sys.argv[4]) or netns_cookie())
+        return
     address, port, how = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     version = version_of(port)
     name = f"\0fsock/{version}/tcp/4/{socket.inet_aton(address).hex()}/{port}/0"
@@ -113,7 +136,7 @@ def main():
             fcntl.fcntl(ours, fcntl.F_SETFL, 0)
         if how == "spoilt":
             arena[PAGE:] = os.urandom(LEN - PAGE)
-        provoke(arena, theirs, port)
+        provoke(arena, theirs, port + 9)  # where nobody listens
         time.sleep(0.05)
     print("called", flush=True)
     while True:
