@@ -88,15 +88,15 @@ def _cache_line():
 PACE = 500000  # messages a second: beyond a million sockperf gives up
 
 
-def _half_round_trips(tool, params, kernel, fast, rounds):
-    """Rows of one tool of local_pp, by columns_of()'s @kernel and @fast."""
+def _half_round_trips(scenario, tool, params, kernel, fast, rounds):
+    """Rows of one tool of @scenario, by columns_of()'s @kernel and @fast."""
     columns = columns_of(kernel, fast, PROFILES)
     columns["floor"] = _cache_line
-    seen = measure(f"local_pp {tool}", rounds, columns)
+    seen = measure(f"{scenario} {tool}", rounds, columns)
     for point in POINTS:
         runs = {name: column for name, column in seen.items() if point in column[0]}  # the floor has one point
         if runs.keys() >= PROFILES.keys():
-            yield from rows_of("local_pp", {**params, "tool": tool}, "p" + point, "us", rounds, runs, point,
+            yield from rows_of(scenario, {**params, "tool": tool}, "p" + point, "us", rounds, runs, point,
                                more_is_better=False, profiles=PROFILES)
 
 
@@ -114,7 +114,16 @@ def local_pp(rounds, size=64):
                  lambda options: sockperf.ping_pong(place, size=size, options=options, tcp=True, share=_by_bytes(place), mps=PACE)),
                 ("plain_tcp", {"size": size}, plain, lambda options: echo(place, options=options, share=_by_bytes(place))),
                 ("native_tcp", {"size": size}, plain, lambda options: native_echo(place, options))):
-            yield from _half_round_trips(tool, params, kernel, fast, rounds)
+            yield from _half_round_trips("local_pp", tool, params, kernel, fast, rounds)
+
+
+def local_udp_pp(rounds, size=64):
+    """ping-pong over UDP on 127.0.0.1, half a round trip: unmodified sockperf, paced; the floor is a cache line handed over"""
+    with net.Alone("fsock-bench") as place:
+        yield from _half_round_trips(
+            "local_udp_pp", "sockperf", {"size": size, "mps": PACE},
+            lambda spin: sockperf.ping_pong(place, size=size, spin=spin, mps=PACE),
+            lambda options: sockperf.ping_pong(place, size=size, options=options, share=_by_bytes(place), mps=PACE), rounds)
 
 
 # Size and messages a call of a stream; None: blocks.
@@ -177,5 +186,5 @@ def local_nginx(rounds):
         yield from _load_rows("local_nginx", params, "requests/s", rounds, run)
 
 
-ALL = {job.__name__: job for job in (local_ring, local_link, local_pp, local_stream, local_connect, local_redis_c1,
-                                     local_redis_c50, local_nginx)}
+ALL = {job.__name__: job for job in (local_ring, local_link, local_pp, local_udp_pp, local_stream, local_connect,
+                                     local_redis_c1, local_redis_c50, local_nginx)}
