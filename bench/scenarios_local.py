@@ -88,16 +88,17 @@ def _cache_line():
 PACE = 500000  # messages a second: beyond a million sockperf gives up
 
 
-def _half_round_trips(scenario, tool, params, kernel, fast, rounds):
+def _half_round_trips(scenario, tool, params, kernel, fast, rounds, profiles=None):
     """Rows of one tool of @scenario, by columns_of()'s @kernel and @fast."""
-    columns = columns_of(kernel, fast, PROFILES)
+    profiles = profiles or PROFILES
+    columns = columns_of(kernel, fast, profiles)
     columns["floor"] = _cache_line
     seen = measure(f"{scenario} {tool}", rounds, columns)
     for point in POINTS:
         runs = {name: column for name, column in seen.items() if point in column[0]}  # the floor has one point
-        if runs.keys() >= PROFILES.keys():
+        if runs.keys() >= profiles.keys():
             yield from rows_of(scenario, {**params, "tool": tool}, "p" + point, "us", rounds, runs, point,
-                               more_is_better=False, profiles=PROFILES)
+                               more_is_better=False, profiles=profiles)
 
 
 def local_pp(rounds, size=64):
@@ -123,7 +124,8 @@ def local_udp_pp(rounds, size=64):
         yield from _half_round_trips(
             "local_udp_pp", "sockperf", {"size": size, "mps": PACE},
             lambda spin: sockperf.ping_pong(place, size=size, spin=spin, mps=PACE),
-            lambda options: sockperf.ping_pong(place, size=size, options=options, share=_by_bytes(place), mps=PACE), rounds)
+            lambda options: sockperf.ping_pong(place, size=size, options=options, share=_by_bytes(place), mps=PACE), rounds,
+            {name: {**options, "local_udp": 1} for name, options in PROFILES.items()})
 
 
 # Size and messages a call of a stream; None: blocks.

@@ -491,12 +491,13 @@ static bool destination(const struct sock *s, const struct datagram *d, struct i
 /* A client whose time has come before it sent anything. */
 static void send_first(struct context *ctx, struct sock *s, int fd, const struct datagram *d)
 {
+	bool near = local_has_datagrams(ctx);
 	struct ip_addr addr;
 	uint16_t port;
 
-	if (!ctx->config.local && ctx->config.profile != CONFIG_PROFILE_LATENCY && ctx->n_handles == 0)
+	if (!near && ctx->config.profile != CONFIG_PROFILE_LATENCY && ctx->n_handles == 0)
 		return;
-	if (!destination(s, d, &addr, &port) || (ctx->config.local && context_try_local(ctx, s, fd, &addr, port)))
+	if (!destination(s, d, &addr, &port) || (near && context_try_local(ctx, s, fd, &addr, port)))
 		return;
 	if (ctx->config.profile != CONFIG_PROFILE_LATENCY && ctx->n_handles == 0)
 		return;

@@ -25,6 +25,7 @@
 
 enum {
 	LOOPBACK = 1, /* interface index, in every namespace */
+	MOST_BACK = 64, /* datagrams of a link that has ended, which the kernel would have lost in part, too */
 	MOST = 64,    /* datagrams of a link and turn: bounds the time that others wait */
 	PORTS_OF_ROOT = 1024,
 	SELF = LOCAL_LINKS, /* local_peer.link: a socket of this stack */
@@ -386,9 +387,14 @@ void datagram_local_take_back(struct context *ctx, unsigned index)
 {
 	struct local_shown shown;
 
-	while (local_datagram_unread(ctx->stack->local->link[index].link, &shown))
-		if (shown.head.kind == LOCAL_DATAGRAM)
+	for (unsigned n = 0; local_datagram_unread(ctx->stack->local->link[index].link, &shown);) {
+		if (shown.head.kind != LOCAL_DATAGRAM)
+			continue;
+		if (n++ < MOST_BACK)
 			came_back(ctx, index, &shown);
+		else
+			ctx->stack->counter[FS_CTR_drop_local_full]++;
+	}
 }
 
 static void went(struct context *ctx, unsigned index, const struct local_datagram *head)
@@ -419,6 +425,14 @@ static bool is_honest(struct context *ctx, const struct local_datagram *head)
 	return local_is_own(ctx, &head->src) && (head->src_port >= PORTS_OF_ROOT || geteuid() == 0);
 }
 
+/* To who sent it, whose shadow sends it. */
+static void return_one(struct context *ctx, struct local_link *link, struct local_shown *shown)
+{
+	shown->head.kind = LOCAL_RETURNED;
+	if (!local_datagram_put(link, &shown->head, shown->part, shown->n))
+		ctx->stack->counter[FS_CTR_drop_local_full]++;
+}
+
 static void take_one(struct context *ctx, unsigned index, struct local_shown *shown)
 {
 	struct stack_link *l = &ctx->stack->local->link[index];
@@ -429,8 +443,12 @@ static void take_one(struct context *ctx, unsigned index, struct local_shown *sh
 	if (!from || from->link != index || from->serial != l->serial || !from->is_there ||
 	    !ip_addr_equal(&ctx->stack->local->own, &head->dst)) {
 		/* Nobody is found in another namespace: who sends from there was not asked. */
-		if (l->beyond || head->src_port == 0 || !is_honest(ctx, head)) {
+		if (l->beyond || head->src_port == 0) {
 			ctx->stack->counter[FS_CTR_drop_local_forged]++;
+			return;
+		}
+		if (!is_honest(ctx, head)) {
+			return_one(ctx, l->link, shown); /* the kernel knows whether it is */
 			return;
 		}
 		note_peer(ctx, &head->src, head->src_port, (int)index);
@@ -440,8 +458,7 @@ static void take_one(struct context *ctx, unsigned index, struct local_shown *sh
 		deliver(ctx, s, head, shown->part, shown->n);
 		return;
 	}
-	head->kind = LOCAL_RETURNED;
-	local_datagram_put(l->link, head, shown->part, shown->n);
+	return_one(ctx, l->link, shown);
 }
 
 unsigned datagram_local_take(struct context *ctx, unsigned index)

@@ -123,6 +123,7 @@ struct context_local {
 		fs_ns looked;	     /* when that was asked last; 0 = the place is free */
 	} found[LOCAL_FOUND];
 	unsigned n_names, n_coming, next_found;
+	uint32_t user;		     /* effective, when names were made or renewed last */
 	bool missing;		     /* names that listeners should have there: to be tried again */
 	bool swept;		     /* it has been cleared of what others left, by this process */
 	int dir;		     /* option local_scope: where names are found by other namespaces, too; 0 = none */
@@ -154,6 +155,9 @@ bool local_publish_datagrams(struct context *ctx, struct sock *s);
 
 /* Nobody is to find @s any more, whoever has its names. */
 void local_drop_names(struct context *ctx, const struct sock *s);
+
+/* Do datagrams of this process go over links at all? */
+bool local_has_datagrams(const struct context *ctx);
 
 /* May datagrams of @s go over links, whatever else it does? Why not (enum fs_reason), or 0. */
 int local_datagrams_verdict(struct context *ctx, const struct sock *s, int fd);

@@ -46,6 +46,18 @@ static bool is_trusted(int fd, bool in_dir, struct host_meet_peer *peer)
 
 /* --- names --- */
 
+/* Who dials sees the user that the name was made by, or said last that it listens: who has changed (setuid()) says so
+ * again, or those of the new user would not come, and those of the old one in vain. */
+static void renew_names(struct context *ctx)
+{
+	struct context_local *l = &ctx->local;
+	uint32_t user = geteuid();
+
+	for (unsigned i = 0; i < l->n_names && l->user != user; i++)
+		sys_listen(l->name[i].fd, HOST_MEET_BACKLOG);
+	l->user = user;
+}
+
 int local_name_publish(struct context *ctx, struct sock *s, const struct host_meet_name *name, bool in_dir)
 {
 	struct context_local *l = &ctx->local;
@@ -55,6 +67,7 @@ int local_name_publish(struct context *ctx, struct sock *s, const struct host_me
 	/* Half of them are for listeners, within the namespace. */
 	if (l->n_names >= (in_dir || s->protocol == SOCK_UDP ? LOCAL_NAMES / 2 : LOCAL_NAMES))
 		return -EMFILE;
+	renew_names(ctx);
 	do
 		n.fd = in_dir ? host_meet_publish_in(l->dir, &n.called, ctx->fd_floor) :
 				host_meet_publish(&n.called, ctx->fd_floor);
@@ -171,9 +184,14 @@ bool local_publish_datagrams(struct context *ctx, struct sock *s)
 	return ret == 0;
 }
 
+bool local_has_datagrams(const struct context *ctx)
+{
+	return ctx->config.local && ctx->config.local_udp && ctx->index == 0;
+}
+
 int local_datagrams_verdict(struct context *ctx, const struct sock *s, int fd)
 {
-	if (!ctx->config.local || ctx->index != 0)
+	if (!local_has_datagrams(ctx))
 		return FS_REASON_loopback;
 	if (ip_addr_is_multicast(&s->pcb.local))
 		return FS_REASON_multicast;
@@ -566,6 +584,8 @@ void local_look(struct context *ctx)
 	unsigned n_names, n;
 
 	l->next_look = ctx->now + LOOK_NS;
+	if (l->n_names)
+		renew_names(ctx);
 	for (unsigned i = l->n_names; i-- > 0;)
 		if (!is_named(ctx, &l->name[i]))
 			local_name_drop(ctx, i);

@@ -9,8 +9,10 @@ import subprocess
 import pytest
 
 import hosts
-from hosts import PROFILES, run
+from hosts import run
 from lab import fsock, proc
+
+PROFILES = {name: {**options, "local_udp": 1} for name, options in hosts.PROFILES.items()}
 
 UDP = """
 def bound(address=LISTEN, port=PORT):
@@ -364,3 +366,48 @@ def test_sockperf(place):
         seen = fsock.counters(serving.pid)
     assert seen["local_datagrams_in"] > 100 and seen["local_datagrams_out"] > 100, seen
     assert seen["local_datagrams_in"] > 20 * seen["rx_kernel_datagrams"], seen
+
+
+# --- users ------------------------------------------------------------------------------------
+
+AS_ANOTHER = """
+os.chmod(FOLDER, 0o777)
+os.setuid(1234)
+"""
+
+
+def test_a_port_that_need_not_be_roots(place):
+    """Whom the kernel would believe: what the other stack does not comes by the kernel."""
+    start = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
+    place.b.run(["sh", "-c", f"echo 0 >{start}"])
+    try:
+        compared(place, AS_ANOTHER + """
+sock = serving()
+say([sock.recvfrom(10) for i in range(5)])
+""", AS_ANOTHER + """
+sock = bound(CALL, 123)
+for i in range(5):
+    sock.sendto(b"%d" % i, (CALL, PORT))
+    time.sleep(0.1)
+""")
+    finally:
+        place.b.run(["sh", "-c", f"echo 1024 >{start}"])
+
+
+def test_a_server_that_becomes_another_user(place):
+    """Nobody's datagrams wait for a link with somebody else: not with who sends once, and not with who goes on."""
+    compared(place, """
+sock = bound()
+os.chmod(FOLDER, 0o777)
+os.setuid(1234)
+sock.settimeout(0.01)
+tried(sock.recv, 10) # it looks
+sock.settimeout(GUARD)
+step("listens")
+say(sorted(sock.recv(10) for i in range(6)))
+""", """
+for i in range(5):
+    joined().send(b"%d" % i)
+    time.sleep(0.1)
+os._exit(0) if os.fork() == 0 and joined().send(b"last") else os.wait()
+""")
