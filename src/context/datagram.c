@@ -627,7 +627,7 @@ static ssize_t send_fast(struct context *ctx, struct sock *s, int fd, const stru
 	if (__builtin_expect(s->special || d->control_len || (d->flags & MSG_DONTROUTE), 0))
 		return send_special(ctx, s, fd, d, len, &addr, port);
 	dst = context_resolve(ctx, s, &addr);
-	is_near = s->linked && dst && datagram_local_is_near(dst);
+	is_near = s->linked && dst && len <= UDP_MAX_PAYLOAD && datagram_local_is_near(dst);
 	if (!is_near && (!usable(ctx, dst, len) || (dst->to_group && s->group_stays[dst->is_v6])))
 		return DATAGRAM_KERNEL;
 	ret = pending_error(ctx, s, fd);
