@@ -39,7 +39,6 @@ static_assert((int)MEM_LINKS == (int)STATS_MAX_LINKS, "each link is shown");
 
 struct context;
 struct local_conn;
-struct host_meet_name;
 struct local_link;
 struct sock;
 
@@ -137,24 +136,13 @@ struct context_local {
 /* @s, which listens by its shadow, can be found by others of the host from now on. Why not (enum fs_reason), or 0. */
 int local_publish(struct context *ctx, struct sock *s, int fd, uint32_t backlog);
 
-/* The directory of the option local_scope, if there is one that is fit. No lock: there is no stack yet. */
-void local_scope_open(struct context *ctx);
+/* No longer; who waits can still be accepted. */
+void local_unpublish(struct context *ctx, struct sock *s);
 
-/* Addresses of this namespace came or went: so do the names of listeners there. */
-void local_scope_refresh(struct context *ctx);
+/* The same, and who waits to be accepted is reset. */
+void local_withdraw(struct context *ctx, struct sock *s);
 
-/* Do rules of the interface towards @remote, which answers go by, forbid what they could not see? Why (enum fs_reason),
- * or 0. */
-int local_scope_verdict(struct context *ctx, const struct ip_addr *remote, const struct ip_addr *local);
-
-/* This process ends: its names in the directory go, unless relatives have them. */
-void local_scope_leave(struct context *ctx);
-
-/* The same of the datagram socket @s, bound to a port of the program's choice; true: it has a name now. */
-bool local_publish_datagrams(struct context *ctx, struct sock *s);
-
-/* Nobody is to find @s any more, whoever has its names. */
-void local_drop_names(struct context *ctx, const struct sock *s);
+/* --- the same of datagrams (datagram_local.h) --- */
 
 /* Do datagrams of this process go over links at all? */
 bool local_has_datagrams(const struct context *ctx);
@@ -162,22 +150,40 @@ bool local_has_datagrams(const struct context *ctx);
 /* May datagrams of @s go over links, whatever else it does? Why not (enum fs_reason), or 0. */
 int local_datagrams_verdict(struct context *ctx, const struct sock *s, int fd);
 
-/* The link whose other side takes datagrams for @addr and @port, by its index, made if need be; or -1. */
+/* The datagram socket @s, bound to a port of the program's choice, can be found, if there is a name left for it. */
+void local_publish_datagrams(struct context *ctx, struct sock *s);
+
+/* Nobody is to find @s any more, whoever has its names. */
+void local_drop_names(struct context *ctx, const struct sock *s);
+
+/* The index of the link whose other side takes datagrams for @addr and @port, made if need be; or -1. */
 int local_find_datagrams(struct context *ctx, const struct ip_addr *addr, uint16_t port);
+
+/* --- the directory of the option local_scope --- */
+
+/* The directory of the option local_scope, if there is one that is fit. No lock: there is no stack yet. */
+void local_scope_open(struct context *ctx);
+
+/* Addresses of this namespace came or went: so do the names of listeners there. */
+void local_scope_refresh(struct context *ctx);
+
+/* Has the interface by which @local reaches @remote, of another namespace, rules that a link would pass by? Why not
+ * (enum fs_reason), or 0. */
+int local_scope_verdict(struct context *ctx, const struct ip_addr *remote, const struct ip_addr *local);
+
+/* This process ends: its names in the directory go, unless relatives have them. */
+void local_scope_leave(struct context *ctx);
+
+/* --- finding --- */
 
 /* Is @addr an address of this host? */
 bool local_is_own(struct context *ctx, const struct ip_addr *addr);
 
-/* No longer; who waits can still be accepted. */
-void local_unpublish(struct context *ctx, struct sock *s);
-
-/* The same, and who waits to be accepted is reset. */
-void local_withdraw(struct context *ctx, struct sock *s);
-
 /* The link by which a listener at @addr and @port is reached, made if need be; of several, the next one's in turn.
  * NULL: nobody, or nobody of this user's, is there, or it cannot be had. @from: NULL = @addr is this host's; else it
  * is looked for in the directory, and the kernel would call it from there. */
-struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, uint16_t port, const struct ip_addr *from);
+struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, uint16_t port,
+			      const struct ip_addr *from);
 
 /* Is the other stack of @link in another network namespace? */
 bool local_is_beyond(const struct context *ctx, const struct local_link *link);
@@ -185,6 +191,8 @@ bool local_is_beyond(const struct context *ctx, const struct local_link *link);
 /* Nothing came of @conn: for a while nobody is found there. @refused: there was no such listener, and whoever is there
  * next is another one. */
 void local_forget(struct context *ctx, const struct local_conn *conn, bool refused);
+
+/* --- driving, sleeping, relatives --- */
 
 /* Take what came over links; look at names and ends when that is due. Returns how many messages. */
 unsigned local_poll(struct context *ctx);

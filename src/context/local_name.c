@@ -165,7 +165,7 @@ int local_publish(struct context *ctx, struct sock *s, int fd, uint32_t backlog)
 
 /* --- the same of datagrams --- */
 
-bool local_publish_datagrams(struct context *ctx, struct sock *s)
+void local_publish_datagrams(struct context *ctx, struct sock *s)
 {
 	bool v6 = s->pcb.flags & UDP_PCB_V6;
 	struct host_meet_name name = {
@@ -181,7 +181,6 @@ bool local_publish_datagrams(struct context *ctx, struct sock *s)
 		local_drop_names(ctx, s);
 	else
 		context_ports_changed(ctx); /* sleepers watch the names */
-	return ret == 0;
 }
 
 bool local_has_datagrams(const struct context *ctx)
@@ -388,7 +387,8 @@ static bool find_all(struct context *ctx, struct host_meet_name *name, const str
 	return name->nth > 1 || fd != -ECONNREFUSED;
 }
 
-struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, uint16_t port, const struct ip_addr *from)
+struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, uint16_t port,
+			      const struct ip_addr *from)
 {
 	struct host_meet_name name = { .addr = *addr, .port = port, .protocol = SOCK_TCP, .v6 = !ip_addr_is_v4(addr) };
 	struct local_found *f, found = { .addr = *addr, .port = port, .looked = ctx->now };

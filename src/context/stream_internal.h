@@ -161,10 +161,10 @@ bool stream_local_waits(const struct sock *s);
 /* What connect() says of it: 0 or -EINPROGRESS. */
 int stream_local_outcome(struct sock *s);
 
-/* accept4(2) at @listener, whose number is @from, of a connection that waits there: a descriptor or -errno. */
 /* May @conn, which comes over a link, be who it says it is? (local_ops.admits) */
 bool stream_local_admits(struct context *ctx, const struct local_conn *conn);
 
+/* accept4(2) at @listener, whose number is @from, of a connection that waits there: a descriptor or -errno. */
 int stream_local_accept(struct context *ctx, struct sock *listener, int from, struct sockaddr *name, socklen_t *len,
 			int flags);
 

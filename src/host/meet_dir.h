@@ -6,8 +6,9 @@
  * Such a file outlives its socket, so whoever leaves one behind is cleaned up after: a name is dead when no socket of
  * any process is bound to it any more, which the kernel tells without disturbing anybody. Names are made and removed
  * with the directory locked (flock(2)), else one that was just found dead could be somebody's by the time it is
- * removed. Who is stopped with the lock, or takes it to be a nuisance, keeps others from publishing, no more: nobody
- * waits for it longer than some milliseconds, and who dials needs none.
+ * removed. Who is stopped with the lock, or takes it to be a nuisance, keeps others from publishing, no more: who
+ * publishes waits for some milliseconds, who removes does not wait. What is no socket of this user's own is left
+ * alone, and no symbolic link is followed.
  *
  * Does:     is the directory fit for it, names, dialling, removal of dead names.
  * Does not: decide which addresses may be published, or whom to trust: who may write to the directory may have any name
@@ -31,13 +32,14 @@ int host_meet_dir_open(const char *path, int fd_floor, const char **why);
  * -EADDRINUSE: somebody has the name; -EWOULDBLOCK: the directory is locked. */
 int host_meet_publish_in(int dir, const struct host_meet_name *name, int fd_floor);
 
-/* As host_meet_dial(). A name that turns out to be dead is removed, and nobody there. */
+/* As host_meet_dial(). A name that turns out to be dead is removed, if the lock is free, and nobody there. -EACCES:
+ * what has the name is another user's, or no socket. */
 int host_meet_dial_in(int dir, const struct host_meet_name *name, int fd_floor);
 
 /* Remove the file of @name if no process has its socket any more. For who has just closed it. */
 void host_meet_bury_in(int dir, const struct host_meet_name *name);
 
-/* Remove every dead name, as far as this user may. How many. */
+/* Remove dead names of this user's, as far as the first few hundred entries go and if the lock is free. How many. */
 unsigned host_meet_sweep(int dir);
 
 #endif

@@ -114,6 +114,24 @@ def over():
     after("counted")
 """
 
+# A server and a client that say what their own end and the other's are called; ports that the kernel chose are compared,
+# not printed. What they say to each other beside that comes after.
+NAMING = """
+listener = serving()
+sock, name = listener.accept()
+sock.settimeout(GUARD)
+say("accept", name[0], "here", sock.getsockname()[:2], "there", sock.getpeername()[0], sock.getpeername() == name)
+theirs = eval(whole(sock, int(whole(sock, 4))))
+say("their name is what we see:", theirs[:2] == name[:2])
+"""
+NAMED = """
+sock = called()
+low, high = map(int, open("/proc/sys/net/ipv4/ip_local_port_range").read().split())
+name = sock.getsockname()
+say("here", name[0], low <= name[1] <= high, "there", sock.getpeername()[:2])
+sock.sendall(b"%04d" % len(repr(name)) + repr(name).encode())
+"""
+
 
 class Outcome:
     """

@@ -13,25 +13,6 @@ from lab import proc
 
 # --- names ------------------------------------------------------------------------------------
 
-# One says what its own end and the other's are called; ports that the kernel chose are compared, not printed.
-NAMING = """
-listener = serving()
-sock, name = listener.accept()
-sock.settimeout(GUARD)
-say("accept", name[0], "here", sock.getsockname()[:2], "there", sock.getpeername()[0], sock.getpeername() == name)
-theirs = eval(whole(sock, int(whole(sock, 4))))
-say("their name is what we see:", theirs[:2] == name[:2])
-sock.sendall(b"seen")
-"""
-NAMED = """
-sock = called()
-low, high = map(int, open("/proc/sys/net/ipv4/ip_local_port_range").read().split())
-name = sock.getsockname()
-say("here", name[0], low <= name[1] <= high, "there", sock.getpeername()[:2])
-sock.sendall(b"%04d" % len(repr(name)) + repr(name).encode())
-say(whole(sock, 4))
-"""
-
 
 @pytest.mark.parametrize("listen, call", [
     ("127.0.0.1", "127.0.0.1"), ("127.0.0.2", "127.0.0.2"), ("10.77.0.1", "10.77.0.1"),
@@ -40,7 +21,7 @@ say(whole(sock, 4))
     ("::", "127.0.0.1"), ("::", "::ffff:127.0.0.1"), ("::", "10.77.0.1"), ("127.0.0.1", "::ffff:127.0.0.1"),
     ("::ffff:127.0.0.1", "127.0.0.1"), ("0.0.0.0", "::ffff:10.77.0.1")])
 def test_names_of_both_ends(place, listen, call):
-    seen = compared(place, NAMING, NAMED, listen=listen, call=call)
+    seen = compared(place, hosts.NAMING + 'sock.sendall(b"seen")', hosts.NAMED + "say(whole(sock, 4))", listen=listen, call=call)
     server, client = seen.links["server"], seen.links["client"]
     assert (server.accepted, client.opened) == (1, 1)
     assert server.bytes_in == client.bytes_out > 20 and server.bytes_out == client.bytes_in == 4

@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
@@ -29,6 +28,7 @@
 #include "base/err.h"
 #include "host/meet.h"
 #include "local/format.h"
+#include "meet_name.h"
 
 static_assert((int)HOST_MEET_VERSION == (int)LOCAL_VERSION, "builds whose links differ do not meet");
 
@@ -42,17 +42,7 @@ enum {
 /* Names of this process: tests of other processes in this namespace have other ports. */
 static struct host_meet_name name_at(const char *address, unsigned nth)
 {
-	struct host_meet_name name = { .protocol = IPPROTO_TCP, .nth = (uint16_t)nth };
-	uint8_t bytes[16];
-
-	name.port = (uint16_t)getpid();
-	if (inet_pton(AF_INET, address, bytes) == 1)
-		name.addr = ip_addr_v4(bytes);
-	else if (inet_pton(AF_INET6, address, bytes) == 1)
-		name.addr = ip_addr_v6(bytes);
-	else
-		fail_msg("no address: %s", address);
-	return name;
+	return meet_name_at(address, (uint16_t)getpid(), nth);
 }
 
 static unsigned count_fds(void)

@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +23,7 @@
 
 #include "base/err.h"
 #include "host/meet_dir.h"
+#include "meet_name.h"
 
 enum { FLOOR = 300, PORT = 7400 };
 
@@ -32,16 +32,7 @@ static int dir;
 
 static struct host_meet_name name_at(const char *address, unsigned nth)
 {
-	struct host_meet_name name = { .protocol = IPPROTO_TCP, .nth = (uint16_t)nth, .port = PORT };
-	uint8_t bytes[16];
-
-	if (inet_pton(AF_INET, address, bytes) == 1)
-		name.addr = ip_addr_v4(bytes);
-	else if (inet_pton(AF_INET6, address, bytes) == 1)
-		name.addr = ip_addr_v6(bytes);
-	else
-		fail_msg("no address: %s", address);
-	return name;
+	return meet_name_at(address, PORT, nth);
 }
 
 static int setup(void **state)
