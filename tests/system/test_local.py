@@ -30,7 +30,7 @@ def test_names_of_both_ends(place, listen, call):
 @pytest.mark.parametrize("any_address", ["0.0.0.0", "::"])
 def test_called_by_no_address(place, any_address):
     """To connect to the wildcard is to connect to the loopback; it is left to the kernel."""
-    scripts = NAMING, NAMED
+    scripts = hosts.NAMING, hosts.NAMED
     seen = run(place, scripts, (hosts.PROFILES["default"],) * 2, listen=any_address, call=any_address)
     assert seen.lines == run(place, scripts, (None, None), listen=any_address, call=any_address).lines
     assert seen.kernel[1] == 1
