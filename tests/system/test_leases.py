@@ -21,7 +21,10 @@ EACH = 100
 PORTS = 40000, 40399 # of the namespace
 
 # What binds, names, connects or steers a socket of Internet protocols; the control plane asks the kernel in between.
-STEERING = re.compile(r"(bind|connect|getsockname)\(.*AF_INET|setsockopt\((?!.*SOL_NETLINK)|BPF_MAP_(UPDATE|DELETE)_ELEM")
+# What a port or a flow of a connection asks of the kernel. Local addresses, whose entries replace any (BPF_ANY), follow
+# what rtnetlink says of the interfaces, whenever it says so.
+STEERING = re.compile(r"(bind|connect|getsockname)\(.*AF_INET|setsockopt\((?!.*SOL_NETLINK)"
+                      r"|BPF_MAP_UPDATE_ELEM(?!.*BPF_ANY)|BPF_MAP_DELETE_ELEM")
 
 ECHO = pathlib.Path(__file__).parent / "programs" / "stream_echo.py"
 

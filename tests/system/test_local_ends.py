@@ -494,6 +494,8 @@ def test_clients_die_at_any_moment(place, tmp_path, request, profile):
     server = ANSWERS + """
 while not os.path.exists(FOLDER + "/all"):
     turn(0.02)
+    if left_by and not socks:
+        step("parted")
 until(lambda: turn(0.02) or not socks)
 say(sorted(left_by - {"end", "ECONNRESET", "EPIPE"}))
 step("server.over")
@@ -506,20 +508,21 @@ while not os.path.exists(FOLDER + "/counted"):
         assert proc.until(lambda: (tmp_path / "listens").exists()), running.err
         before = None
         for n in range(deaths(request) + 1):
-            client = ASKS.replace("SEED", str(n)) + f"step('began{n}')\nwhile True:\n    exchange()\n"
+            once = "" if n else "exchange()\n"
+            client = ASKS.replace("SEED", str(n)) + f"{once}step('began{n}')\nwhile True:\n    exchange()\n"
             with place.a.popen(fsock.run(hosts.words_of(client, "client", tmp_path), **options), env=fsock.CLEAN) as dying:
                 assert proc.until(lambda n=n, dying=dying: (tmp_path / f"began{n}").exists() or not dying.alive())
                 time.sleep(random_.uniform(0, 0.03))
                 assert dying.alive(), dying.err
             if before is None:  # what it keeps, to sleep by and the like, it has by now
-                assert proc.until(lambda: shared_memories(running.pid) == 0, 20)
+                assert proc.until(lambda: (tmp_path / "parted").exists() and shared_memories(running.pid) == 0, 20)
                 before = hosts.descriptors(running.pid)
         (tmp_path / "all").touch()
         assert proc.until(lambda: (tmp_path / "server.over").exists() or not running.alive()), "it hangs"
         assert running.alive(), running.err
         counts = links.counts(running.pid)
         gone = proc.until(lambda: hosts.descriptors(running.pid) == before and shared_memories(running.pid) == 0, 20)
-        assert gone, (before, os.listdir(f"/proc/{running.pid}/fd"), shared_memories(running.pid))
+        assert gone, (before, hosts.descriptors(running.pid), shared_memories(running.pid))
         (tmp_path / "counted").touch()
         done = running.finish()
     assert done.status == 0 and done.out == "[]\n", done.out + done.err
