@@ -125,7 +125,7 @@ def local_udp_pp(rounds, size=64):
             "local_udp_pp", "sockperf", {"size": size, "mps": PACE},
             lambda spin: sockperf.ping_pong(place, size=size, spin=spin, mps=PACE),
             lambda options: sockperf.ping_pong(place, size=size, options=options, share=_by_bytes(place), mps=PACE), rounds,
-            {name: {**options, "local_udp": 1} for name, options in PROFILES.items()})
+            PROFILES)
 
 
 # Size and messages a call of a stream; None: blocks.

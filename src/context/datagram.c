@@ -266,6 +266,13 @@ static ssize_t not_ours(struct context *ctx, int fd)
 	return DATAGRAM_KERNEL;
 }
 
+/* Must "nothing" be true of both sources? A program that does not wait may know that somebody has sent; where there are
+ * only links, the kernel has the first of each flow. */
+static inline bool is_strict(const struct sock *s, const struct datagram *d, bool must)
+{
+	return must || (s->links_only && (s->nonblock || (d->flags & MSG_DONTWAIT)));
+}
+
 /*
  * One try over both sources. -EAGAIN: neither has anything, and @nonblock says whether the socket may wait for it.
  * @must forces a look at the shadow: a call that will not come again soon must not report "nothing" out of habit.
@@ -282,12 +289,15 @@ static ssize_t receive_once(struct context *ctx, int fd, struct datagram *d, boo
 			return DATAGRAM_KERNEL;
 		if (!s->pcb.queue.head)
 			context_poll_calm(ctx);
+		if (looked)
+			s->kernel_first = false;
 		/* Housekeeping may have found that the number means something else by now. */
 		if (context_live_sock(ctx, fd) != s || retire(ctx, s, fd)) {
 			context_leave(ctx);
 			return DATAGRAM_KERNEL;
 		}
-		if (looked || (!context_kernel_due(ctx, s) && !(must && !s->pcb.queue.head))) {
+		if ((looked && !s->kernel_first) ||
+		    (!context_kernel_due(ctx, s) && !(is_strict(s, d, must) && !s->pcb.queue.head))) {
 			*nonblock = s->nonblock;
 			n = s->pcb.queue.head ? take_fast(ctx, s, d) : -EAGAIN;
 			context_leave(ctx);
@@ -566,6 +576,10 @@ static __attribute__((noinline)) ssize_t send_special(struct context *ctx, struc
 	if (ip_addr_is_multicast(addr) && (c.headers || c.segment || s->dont_route || (d->flags & MSG_DONTROUTE)))
 		return DATAGRAM_KERNEL;
 	dst = c.rerouted ? context_resolve_by(ctx, addr, &c.choice) : context_resolve(ctx, s, addr);
+	if (s->linked && dst && datagram_local_is_near(dst) && !(c.rerouted || c.segment || c.stamps)) {
+		ret = len <= UDP_MAX_PAYLOAD ? pending_error(ctx, s, fd) : DATAGRAM_KERNEL;
+		return ret < 0 ? ret : datagram_local_send(ctx, s, &c.style, dst, addr, port, d, len);
+	}
 	if (!usable(ctx, dst, c.segment ? FS_MIN((size_t)c.segment, len) : len))
 		return DATAGRAM_KERNEL;
 	if (c.rerouted && !is_own(ctx, &dst->local))
@@ -620,12 +634,17 @@ static ssize_t send_fast(struct context *ctx, struct sock *s, int fd, const stru
 	struct ip_dst *dst;
 	uint16_t port;
 	bool is_near;
+	ssize_t sent;
 	int ret;
 
 	if (!destination(s, d, &addr, &port))
 		return DATAGRAM_KERNEL;
-	if (__builtin_expect(s->special || d->control_len || (d->flags & MSG_DONTROUTE), 0))
-		return send_special(ctx, s, fd, d, len, &addr, port);
+	if (__builtin_expect(s->special || d->control_len || (d->flags & MSG_DONTROUTE), 0)) {
+		sent = send_special(ctx, s, fd, d, len, &addr, port);
+		if (sent == DATAGRAM_KERNEL && s->linked)
+			datagram_local_passed_by(ctx, &addr, port);
+		return sent;
+	}
 	dst = context_resolve(ctx, s, &addr);
 	is_near = s->linked && dst && len <= UDP_MAX_PAYLOAD && datagram_local_is_near(dst);
 	if (!is_near && (!usable(ctx, dst, len) || (dst->to_group && s->group_stays[dst->is_v6])))
@@ -634,7 +653,7 @@ static ssize_t send_fast(struct context *ctx, struct sock *s, int fd, const stru
 	if (ret < 0)
 		return ret;
 	if (is_near)
-		return datagram_local_send(ctx, s, dst, &addr, port, d, len);
+		return datagram_local_send(ctx, s, &s->pcb.style[dst->is_v6], dst, &addr, port, d, len);
 	if (__builtin_expect(s->links_only, 0))
 		context_steer_too(ctx, s, fd);
 	ret = build(ctx, s, dst, port, d, len);

@@ -34,36 +34,30 @@ enum {
 
 /* --- who is where --- */
 
-static struct local_peer *place_of(const struct context *ctx, const struct ip_addr *addr, uint16_t port)
+static struct local_peer *find_peer(struct context *ctx, const struct ip_addr *addr, uint16_t port)
 {
-	uint64_t hash = (addr->d[0] ^ addr->d[1] ^ port) * UINT64_C(0x9e3779b97f4a7c15);
-
-	return &ctx->stack->local->peer[(hash >> 32) % LOCAL_PEERS];
+	return local_peer_find(&ctx->stack->local->peers, addr, port);
 }
 
-/* What is known of @addr and @port, or NULL. */
-static struct local_peer *find_peer(const struct context *ctx, const struct ip_addr *addr, uint16_t port)
+static struct local_peer *note_peer(struct context *ctx, const struct ip_addr *addr, uint16_t port,
+				    enum local_peer_state state)
 {
-	struct local_peer *p = place_of(ctx, addr, port);
-
-	return p->port == port && ip_addr_equal(&p->addr, addr) ? p : NULL;
+	return local_peer_note(&ctx->stack->local->peers, addr, port, state, ctx->now);
 }
 
-static void note_peer(struct context *ctx, const struct ip_addr *addr, uint16_t port, int link)
+/* @addr and @port are at the end of link @index, or SELF. */
+static struct local_peer *note_there(struct context *ctx, const struct ip_addr *addr, uint16_t port, unsigned index)
 {
-	*place_of(ctx, addr, port) = (struct local_peer){
-		.addr = *addr,
-		.port = port,
-		.link = (uint8_t)FS_MAX(link, 0),
-		.is_there = link >= 0,
-		.serial = link >= 0 && link < SELF ? ctx->stack->local->link[link].serial : 0,
-		.looked = ctx->now,
-	};
+	struct local_peer *p = note_peer(ctx, addr, port, LOCAL_PEER_THERE);
+
+	p->link = (uint8_t)index;
+	p->serial = index < SELF ? ctx->stack->local->link[index].serial : 0;
+	return p;
 }
 
 static void forget_peer(struct context *ctx, struct local_peer *p)
 {
-	p->is_there = false;
+	p->state = LOCAL_PEER_KERNEL;
 	p->looked = ctx->now;
 }
 
@@ -92,13 +86,13 @@ static struct ip_addr source_of(const struct sock *s, const struct ip_dst *dst, 
 	return ip_addr_is_any(&dst->local) ? *remote : dst->local;
 }
 
-/* Clients ask who is there. Servers would ask for each of their clients on kernel sockets, and do so now and then; who
- * came by a link is known. */
+/* Who is connected looks for whom it is connected to. Others would look for each of those they talk to, however many,
+ * and do so now and then. */
 static bool may_dial(struct context *ctx, const struct sock *s)
 {
 	fs_ns *next = &ctx->stack->local->next_dial;
 
-	if (!s->port_asked || (s->pcb.flags & UDP_PCB_CONNECTED))
+	if (s->pcb.flags & UDP_PCB_CONNECTED)
 		return true;
 	if (ctx->now < *next)
 		return false;
@@ -106,43 +100,90 @@ static bool may_dial(struct context *ctx, const struct sock *s)
 	return true;
 }
 
+/* Would a socket of this stack take what @s sends there? */
+static bool is_here(struct context *ctx, const struct sock *s, const struct ip_dst *dst, const struct ip_addr *addr,
+		    uint16_t port)
+{
+	struct ip_addr source = source_of(s, dst, addr);
+
+	return !config_bypass_has(ctx->config.bypass, IPPROTO_UDP, port) &&
+	       taker(ctx, addr, port, &source, s->pcb.local_port);
+}
+
 /* Look for @addr and @port anew. */
 static struct local_peer *look_for(struct context *ctx, const struct sock *s, const struct ip_dst *dst,
 				   const struct ip_addr *addr, uint16_t port)
 {
-	struct ip_addr source = source_of(s, dst, addr);
-	bool is_ours = taker(ctx, addr, port, &source, s->pcb.local_port) != NULL;
+	int index;
 
-	if (!is_ours && !may_dial(ctx, s))
-		return NULL;
 	if (config_bypass_has(ctx->config.bypass, IPPROTO_UDP, port))
-		note_peer(ctx, addr, port, -1);
-	else
-		note_peer(ctx, addr, port, is_ours ? SELF : local_find_datagrams(ctx, addr, port));
-	return find_peer(ctx, addr, port);
+		return note_peer(ctx, addr, port, LOCAL_PEER_KERNEL);
+	if (is_here(ctx, s, dst, addr, port))
+		return note_there(ctx, addr, port, SELF);
+	if (!may_dial(ctx, s))
+		return NULL;
+	index = local_find_datagrams(ctx, addr, port);
+	return index < 0 ? note_peer(ctx, addr, port, LOCAL_PEER_KERNEL) :
+			   note_there(ctx, addr, port, (unsigned)index);
 }
 
-/* How @addr and @port are reached, or NULL: by the kernel. */
+/* With client_datagrams=0 nothing goes by the kernel first, whatever becomes of it. */
+static bool is_hasty(const struct context *ctx)
+{
+	return ctx->config.client_datagrams == 0;
+}
+
+/* What is known of @addr and @port, looked for where that is due; NULL: nothing. The first datagram to another program goes
+ * by the kernel: most programs that send one send no second. */
 static struct local_peer *peer_of(struct context *ctx, const struct sock *s, const struct ip_dst *dst,
 				  const struct ip_addr *addr, uint16_t port)
 {
 	struct local_peer *p = find_peer(ctx, addr, port);
 
-	if (p && p->is_there && !is_up(ctx, p))
+	if (!p && is_here(ctx, s, dst, addr, port))
+		return note_there(ctx, addr, port, SELF);
+	if (!p) {
+		p = note_peer(ctx, addr, port, LOCAL_PEER_NEW);
+		return is_hasty(ctx) ? look_for(ctx, s, dst, addr, port) : p;
+	}
+	if (p->state == LOCAL_PEER_THERE && !is_up(ctx, p))
 		forget_peer(ctx, p); /* the kernel says what became of it */
-	if (!p || (!p->is_there && ctx->now - p->looked >= AGAIN_NS))
+	if (p->state == LOCAL_PEER_NEW || (p->state == LOCAL_PEER_KERNEL && ctx->now - p->looked >= AGAIN_NS))
 		p = look_for(ctx, s, dst, addr, port);
-	return p && p->is_there ? p : NULL;
+	return p;
+}
+
+/* Goes the next datagram there by a link, or within the stack? If not, it goes by the kernel. Until the other side has the
+ * link it may refuse it, and what was put into it would be lost with who sent it. */
+static bool goes_there(const struct context *ctx, struct local_peer *p)
+{
+	if (p && p->state == LOCAL_PEER_THERE &&
+	    (p->link == SELF || is_hasty(ctx) || local_link_is_joined(ctx->stack->local->link[p->link].link)))
+		return true;
+	if (p)
+		p->by_kernel = true;
+	return false;
 }
 
 bool datagram_local_is_there(struct context *ctx, const struct sock *s, int fd, const struct ip_dst *d,
 			     const struct ip_addr *addr, uint16_t port)
 {
-	const struct local_peer *p = ctx->stack->local ? find_peer(ctx, addr, port) : NULL;
+	struct local_peer *p = ctx->stack->local ? find_peer(ctx, addr, port) : NULL;
 
-	if (p && !p->is_there && ctx->now - p->looked < AGAIN_NS)
+	if (p && p->state == LOCAL_PEER_KERNEL && ctx->now - p->looked < AGAIN_NS)
 		return false; /* without a system call, for who sends to the kernel's */
-	return local_datagrams_verdict(ctx, s, fd) == 0 && peer_of(ctx, s, d, addr, port);
+	if (local_datagrams_verdict(ctx, s, fd) != 0)
+		return false;
+	p = peer_of(ctx, s, d, addr, port);
+	return p && p->state == LOCAL_PEER_THERE;
+}
+
+void datagram_local_passed_by(struct context *ctx, const struct ip_addr *addr, uint16_t port)
+{
+	struct local_peer *p = find_peer(ctx, addr, port);
+
+	if (p)
+		p->by_kernel = true;
 }
 
 /* --- taking part --- */
@@ -247,9 +288,9 @@ static bool tells_interface(const struct sock *s)
 	return s->cmsgs & (SOCK_CMSG_PKTINFO | SOCK_CMSG_PKTINFO6);
 }
 
-/* What @head says of it and the bytes of @iov join the queue of @s. */
+/* What @head says of it and the bytes of @iov join the queue of @s. @changed: who sends sent by the kernel before. */
 static void deliver(struct context *ctx, struct sock *s, const struct local_datagram *head, const struct iovec *iov,
-		    int n)
+		    int n, bool changed)
 {
 	struct fbuf part[LOCAL_DATAGRAM_PARTS];
 
@@ -269,6 +310,7 @@ static void deliver(struct context *ctx, struct sock *s, const struct local_data
 		part[i].data = iov[i].iov_base;
 		part[i].len = (uint32_t)iov[i].iov_len;
 	}
+	s->kernel_first |= changed || head->after_kernel;
 	make_room(ctx, head->len);
 	udp_deliver_copy(&ctx->env, &s->pcb, part);
 	ctx->stack->counter[FS_CTR_local_datagrams_in]++;
@@ -276,11 +318,9 @@ static void deliver(struct context *ctx, struct sock *s, const struct local_data
 
 /* --- sending --- */
 
-static struct local_datagram head_of(const struct sock *s, const struct ip_dst *dst, const struct ip_addr *addr,
-				     uint16_t port, size_t len)
+static struct local_datagram head_of(const struct sock *s, const struct udp_style *style, const struct ip_dst *dst,
+				     const struct ip_addr *addr, uint16_t port, size_t len)
 {
-	const struct udp_style *style = &s->pcb.style[!ip_addr_is_v4(addr)];
-
 	return (struct local_datagram){
 		.len = (uint32_t)len,
 		.kind = LOCAL_DATAGRAM,
@@ -303,8 +343,9 @@ static bool send_here(struct context *ctx, struct local_peer *p, const struct lo
 		forget_peer(ctx, p);
 		return false;
 	}
-	deliver(ctx, to, head, d->iov, (int)d->n_iov);
-	note_peer(ctx, &head->src, head->src_port, SELF);
+	deliver(ctx, to, head, d->iov, (int)d->n_iov, false);
+	if (!find_peer(ctx, &head->src, head->src_port))
+		note_there(ctx, &head->src, head->src_port, SELF);
 	return true;
 }
 
@@ -328,22 +369,26 @@ static bool send_there(struct context *ctx, struct sock *s, struct local_peer *p
 	return true;
 }
 
-ssize_t datagram_local_send(struct context *ctx, struct sock *s, const struct ip_dst *dst, const struct ip_addr *addr,
-			    uint16_t port, const struct datagram *d, size_t len)
+ssize_t datagram_local_send(struct context *ctx, struct sock *s, const struct udp_style *style, const struct ip_dst *dst,
+			    const struct ip_addr *addr, uint16_t port, const struct datagram *d, size_t len)
 {
-	struct local_datagram head = head_of(s, dst, addr, port, len);
-	struct local_peer *p;
+	struct local_datagram head = head_of(s, style, dst, addr, port, len);
+	struct local_peer *p = peer_of(ctx, s, dst, addr, port);
 
-	if (len > UDP_MAX_PAYLOAD || d->n_iov > LOCAL_DATAGRAM_PARTS)
-		return DATAGRAM_KERNEL;
-	p = peer_of(ctx, s, dst, addr, port);
-	if (p && p->link != SELF) {
+	if (goes_there(ctx, p) && p->link != SELF) {
 		/* Who only sends hears, too, that somebody is gone. */
 		local_drive(ctx, p->link);
 		p = peer_of(ctx, s, dst, addr, port);
 	}
-	if (!p || !(p->link == SELF ? send_here(ctx, p, &head, d) : send_there(ctx, s, p, &head, d)))
+	if (!goes_there(ctx, p))
 		return DATAGRAM_KERNEL;
+	head.after_kernel = p->by_kernel;
+	if (len > UDP_MAX_PAYLOAD || d->n_iov > LOCAL_DATAGRAM_PARTS ||
+	    !(p->link == SELF ? send_here(ctx, p, &head, d) : send_there(ctx, s, p, &head, d))) {
+		p->by_kernel = true;
+		return DATAGRAM_KERNEL;
+	}
+	p->by_kernel = false;
 	ctx->stack->counter[FS_CTR_local_datagrams_out]++;
 	s->record->tx_fast++;
 	s->record->tx_bytes += len;
@@ -380,6 +425,7 @@ static void came_back(struct context *ctx, unsigned index, struct local_shown *s
 	if (!p || p->link != index || p->serial != ctx->stack->local->link[index].serial)
 		return; /* nothing was sent there this way, as far as is known */
 	forget_peer(ctx, p);
+	p->by_kernel = true;
 	send_by_shadow(ctx, &shown->head, shown->part, shown->n);
 }
 
@@ -401,8 +447,8 @@ static void went(struct context *ctx, unsigned index, const struct local_datagra
 {
 	struct stack_local *l = ctx->stack->local;
 
-	for (unsigned i = 0; i < LOCAL_PEERS; i++) {
-		struct local_peer *p = &l->peer[i];
+	for (unsigned i = 0; i < FS_ARRAY_SIZE(l->peers.place); i++) {
+		struct local_peer *p = &l->peers.place[i];
 
 		if (p->port == head->src_port && p->link == index && p->serial == l->link[index].serial &&
 		    (ip_addr_is_any(&head->src) || ip_addr_equal(&head->src, &p->addr)))
@@ -438,10 +484,10 @@ static void take_one(struct context *ctx, unsigned index, struct local_shown *sh
 	struct stack_link *l = &ctx->stack->local->link[index];
 	struct local_datagram *head = &shown->head;
 	struct local_peer *from = find_peer(ctx, &head->src, head->src_port);
+	bool is_known = from && from->state == LOCAL_PEER_THERE && is_up(ctx, from);
 	struct sock *s;
 
-	if (!from || from->link != index || from->serial != l->serial || !from->is_there ||
-	    !ip_addr_equal(&ctx->stack->local->own, &head->dst)) {
+	if (!is_known || from->link != index || !ip_addr_equal(&ctx->stack->local->own, &head->dst)) {
 		/* Nobody is found in another namespace: who sends from there was not asked. */
 		if (l->beyond || head->src_port == 0) {
 			ctx->stack->counter[FS_CTR_drop_local_forged]++;
@@ -451,14 +497,14 @@ static void take_one(struct context *ctx, unsigned index, struct local_shown *sh
 			return_one(ctx, l->link, shown); /* the kernel knows whether it is */
 			return;
 		}
-		note_peer(ctx, &head->src, head->src_port, (int)index);
+		if (!is_known) /* who is at another link is answered there, as long as there is that link */
+			note_there(ctx, &head->src, head->src_port, index);
 	}
 	s = taker(ctx, &head->dst, head->dst_port, &head->src, head->src_port);
-	if (s) {
-		deliver(ctx, s, head, shown->part, shown->n);
-		return;
-	}
-	return_one(ctx, l->link, shown);
+	if (s)
+		deliver(ctx, s, head, shown->part, shown->n, !is_known);
+	else
+		return_one(ctx, l->link, shown);
 }
 
 unsigned datagram_local_take(struct context *ctx, unsigned index)

@@ -23,6 +23,7 @@
 struct context;
 struct datagram;
 struct sock;
+struct udp_style;
 
 /* @s, whose shadow @fd is bound, takes datagrams over links from now on. One that is undecided is fast by that alone.
  * Why not (enum fs_reason), or 0. */
@@ -35,10 +36,13 @@ void datagram_local_leave(struct context *ctx, struct sock *s);
 bool datagram_local_is_there(struct context *ctx, const struct sock *s, int fd, const struct ip_dst *d,
 			     const struct ip_addr *addr, uint16_t port);
 
-/* Send @len bytes of @d to @addr and @port, to which @dst leads. Bytes sent, also where there was no room for them at
- * the other end, or DATAGRAM_KERNEL. */
-ssize_t datagram_local_send(struct context *ctx, struct sock *s, const struct ip_dst *dst, const struct ip_addr *addr,
-			    uint16_t port, const struct datagram *d, size_t len);
+/* Send @len bytes of @d, as @style says, to @addr and @port, to which @dst leads. Bytes sent, also where there was no
+ * room for them at the other end, or DATAGRAM_KERNEL. */
+ssize_t datagram_local_send(struct context *ctx, struct sock *s, const struct udp_style *style, const struct ip_dst *dst,
+			    const struct ip_addr *addr, uint16_t port, const struct datagram *d, size_t len);
+
+/* The kernel sends a datagram to @addr and @port; what follows by a link is to be received after it. */
+void datagram_local_passed_by(struct context *ctx, const struct ip_addr *addr, uint16_t port);
 
 /* Take what came over link @index, a bounded number of datagrams. Returns how many. */
 unsigned datagram_local_take(struct context *ctx, unsigned index);

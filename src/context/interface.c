@@ -45,7 +45,7 @@ void context_sock_review(struct context *ctx, struct sock *s, int reason)
 
 	if (s->way != SOCK_FAST || s->no_unicast)
 		return; /* what lives by its groups is group.c's */
-	served = context_is_served(ctx, s) || context_groups_served(ctx, s) || s->links_only;
+	served = context_is_served(ctx, s) || context_groups_served(ctx, s) || s->linked;
 	if (served)
 		reason = FS_REASON_none;
 	if (s->unsteered == !served && (s->record->reason == reason || reason == FS_REASON_no_interface))

@@ -148,6 +148,8 @@ void context_ports_compare(struct context *ctx);
 /* May the shadow of @s be read now? The two sources take turns while both have datagrams. */
 static inline bool context_kernel_due(const struct context *ctx, const struct sock *s)
 {
+	if (__builtin_expect(s->kernel_first, 0))
+		return true;
 	if (s->pcb.queue.head && !s->kernel_turn)
 		return false;
 	return s->kernel_hot || s->way != SOCK_FAST || s->unsteered ||
@@ -158,6 +160,7 @@ static inline bool context_kernel_due(const struct context *ctx, const struct so
 static inline void context_promise(struct sock *s, bool shadows)
 {
 	s->kernel_turn = shadows;
+	s->kernel_first &= shadows;
 	if (shadows && s->kernel_hot == 0)
 		s->kernel_hot = 1;
 }

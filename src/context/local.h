@@ -31,6 +31,7 @@
 #include "base/addr.h"
 #include "base/clock.h"
 #include "base/list.h"
+#include "context/local_peer.h"
 #include "host/meet.h"
 #include "host/mem.h"
 #include "stats/format/stats.h"
@@ -48,7 +49,6 @@ enum {
 	LOCAL_COMING = 16,  /* who has dialled, and not said what it brings */
 	LOCAL_SPARE = 4,    /* as many as a link has */
 	LOCAL_FOUND = 32,   /* addresses and ports whose listeners are known */
-	LOCAL_PEERS = 1024, /* addresses and ports that datagrams were sent to or came from */
 	LOCAL_GROUP = 64,   /* listeners of one address and port (SO_REUSEPORT) that are told apart */
 	LOCAL_WATCHED = 2 * LOCAL_LINKS + LOCAL_NAMES + LOCAL_COMING, /* descriptors that local_watch() adds, at most */
 	LOCAL_LEAST = 16 << 20, /* bytes of memory that must be there for one more link */
@@ -64,23 +64,13 @@ struct stack_link {
 	bool beyond;		 /* that stack is of another network namespace */
 };
 
-/* Of this host, as datagrams have it: at the end of a link, or not. */
-struct local_peer {
-	struct ip_addr addr;
-	uint16_t port;	 /* 0 = the place is free */
-	uint8_t link;	 /* index; LOCAL_LINKS = it is this stack's own */
-	bool is_there;	 /* else it was looked for in vain, or is gone, and is the kernel's */
-	uint32_t serial; /* that the link had */
-	fs_ns looked;	 /* when it was found out */
-};
-
 struct stack_local {
 	struct stack_link link[LOCAL_LINKS];
 	unsigned n;		 /* places that were ever taken */
 	uint32_t serial;	 /* last one given to a link */
 	struct list listeners;	 /* stream.of_local: sockets that take connections over links */
-	struct local_peer peer[LOCAL_PEERS]; /* by their hash */
-	fs_ns next_dial;	 /* when a server may look for who it sends datagrams to */
+	struct local_peers peers; /* whom datagrams were sent to or came from */
+	fs_ns next_dial;	 /* when a socket that is not connected may look for who it sends datagrams to */
 	struct ip_addr own;	 /* an address of this host, the last one that was asked about for a datagram */
 	struct ip_addr carried;	 /* another one, and the interface that had it */
 	uint32_t carrier;

@@ -82,6 +82,7 @@ static int take_once(struct take *t, bool must)
 	s = context_enter(ctx, t->fd);
 	if (!s)
 		return CONTEXT_KERNEL;
+	s->kernel_first = false;
 	n = take_fast(t, s);
 	context_leave(ctx);
 	return n;

@@ -29,7 +29,7 @@
 
 enum {
 	LOCAL_MAGIC = 0x4b4c5346, /* "FSLK" */
-	LOCAL_VERSION = 3,
+	LOCAL_VERSION = 4,
 	LOCAL_SIDES = 2,
 	LOCAL_PAGE = 4096,
 
@@ -60,6 +60,7 @@ struct local_side_words {
 	uint32_t stuck __attribute__((aligned(FS_CACHE_LINE)));
 	/* Cells of the other side's ring that this side has taken; written by it, now and then. */
 	uint32_t taken __attribute__((aligned(FS_CACHE_LINE)));
+	uint32_t joined; /* 1: this side has the link. Written once */
 };
 
 /* Shared words of one direction of a connection, or of a ring of datagrams. Positions count the bytes from its first. */
@@ -117,7 +118,7 @@ struct local_datagram {
 	uint32_t len;		    /* of the bytes that follow */
 	uint8_t kind;		    /* enum local_datagram_kind */
 	uint8_t tos, hops;	    /* as its IP header would have them */
-	uint8_t spare;
+	uint8_t after_kernel;	    /* 1: the one before may have gone by the kernel, and be there already */
 	struct ip_addr src, dst;
 	uint16_t src_port, dst_port; /* host order */
 	uint8_t spare2[4];

@@ -108,6 +108,7 @@ struct local_link *local_link_init(void *memory, const struct local_config *conf
 	link->in.taken = &link->ours->taken;
 	local_half_init(&link->half, (uint64_t *)(void *)map, agreed->units);
 	local_datagrams_init(link, header);
+	fs_store_relaxed(&link->ours->joined, 1);
 	return link;
 }
 

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/barrier.h"
 #include "local/conn.h"
 #include "local/datagram.h"
 #include "local/format.h"
@@ -134,6 +135,12 @@ static inline bool local_link_rings(struct local_link *link)
 
 	link->rings = false;
 	return rings;
+}
+
+/* Has the other side the link, too? Until then it may still refuse it. */
+static inline bool local_link_is_joined(const struct local_link *link)
+{
+	return fs_load_relaxed(&link->theirs->joined) != 0;
 }
 
 /* This side may sleep: it is told of the next message, once, and takes first what came before. */

@@ -133,7 +133,7 @@ def command(column, argv, **options):
     if column == "P":
         options["provider"] = "packet"
     if column == "L":
-        options.update(local=1, local_udp=1, profile="default")
+        options.update(profile="default", client_datagrams=0)
     if column == "S":
         options.update(stacks=2, xdp_mode="native")
     return fsock.run(argv, **{"profile": "latency", **options}), dict(fsock.CLEAN)

@@ -12,7 +12,7 @@ import hosts
 from hosts import run
 from lab import fsock, proc
 
-PROFILES = {name: {**options, "local_udp": 1} for name, options in hosts.PROFILES.items()}
+PROFILES = hosts.PROFILES
 
 UDP = """
 def bound(address=LISTEN, port=PORT):
@@ -33,7 +33,15 @@ def served(sock, n):
     for i in range(n):
         data, name = sock.recvfrom(70000)
         sock.sendto(data, name)
+MET = 5
+def meet(sock):
+    "A flow begins with the kernel; from here on it goes by the link, where there is to be one."
+    for i in range(MET):
+        sock.send(b"%d" % i)
+        assert sock.recv(10) == b"%d" % i
+        time.sleep(0.01)
 """
+MET = 5
 
 
 def compared(place, server, client, profile="default", **how):
@@ -50,10 +58,19 @@ def datagrams(seen, who):
     return tuple(seen.counters[who][f"local_datagrams_{way}"] for way in ("out", "in"))
 
 
+def by_link(seen, out, into):
+    """Of what the client sends and receives at least so much goes by the link, and little goes by the kernel."""
+    client = seen.counters["client"]
+    sent, received = datagrams(seen, "client")
+    return (sent >= out and received >= into and client["tx_kernel_datagrams"] + client["rx_kernel_datagrams"] < 2 * MET
+            and datagrams(seen, "server") == (received, sent))
+
+
 # --- both ways --------------------------------------------------------------------------------
 
 ECHO = """
 sock = serving()
+served(sock, MET)
 say(sock.getsockname()[:2])
 for i in range(5):
     data, name = sock.recvfrom(70000)
@@ -62,6 +79,7 @@ say(name[0], sock.recv(10))
 """
 ECHOED = """
 sock = joined()
+meet(sock)
 say(sock.getsockname()[0], sock.getpeername()[:2])
 for size in 0, 1, 1400, 9000, 65507:
     data = random.Random(size).randbytes(size)
@@ -73,9 +91,61 @@ sock.send(b"over")
 @pytest.mark.parametrize("listen, call", [
     ("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "10.77.0.1"), ("::1", "::1"), ("::", "127.0.0.1")])
 def test_client_is_connected(place, listen, call):
-    """The server answers as it was asked; all that is said goes by the link, the first datagram too."""
+    """The server answers as it was asked; but for how they find each other, all that is said goes by the link."""
     seen = compared(place, ECHO, ECHOED, listen=listen, call=call)
-    assert datagrams(seen, "client") == (6, 5) and datagrams(seen, "server") == (5, 6), seen.counters
+    assert by_link(seen, 7, 6), seen.counters
+
+
+def test_one_datagram_makes_no_link(place):
+    """Most programs that send one send no second."""
+    seen = compared(place, "served(serving(), 1)", """
+sock = joined()
+sock.send(b"x")
+say(sock.recv(10))
+""")
+    assert not any(seen.counters[who][name] for who in hosts.ENDS for name in ("local_links", "local_datagrams_out")), seen.counters
+
+
+def test_order_where_the_way_changes(place):
+    """What went by the kernel is received before what goes by the link, also where nobody has read it yet."""
+    seen = compared(place, """
+first = serving()
+served(first, MET)
+late = bound(port=PORT + 1)
+step("late")
+after("sent")
+say([late.recv(10) for i in range(4)], late.recv(10, socket.MSG_PEEK), [late.recv(10) for i in range(96)])
+late.setblocking(False)
+say(tried(late.recv, 10))
+""", """
+meet(joined())
+after("late")
+sock = joined(port=PORT + 1)
+for i in range(100):
+    sock.send(b"%d" % i)
+    time.sleep(0.002 if i < 10 else 0)
+step("sent")
+""")
+    assert by_link(seen, 90, 0) and seen.counters["server"]["rx_kernel_datagrams"] > 1, seen.counters
+
+
+def test_order_with_control_messages(place):
+    """Some take the kernel's way, one by one; who reads gets them in the order they were sent, if it keeps up."""
+    seen = compared(place, """
+sock = serving()
+served(sock, MET)
+say([sock.recv(10) for i in range(20)])
+""", """
+import struct
+sock = joined()
+meet(sock)
+source = (socket.IPPROTO_IP, 8, struct.pack("i4s4s", 0, socket.inet_aton(CALL), bytes(4))) # IP_PKTINFO
+hops = (socket.IPPROTO_IP, socket.IP_TTL, struct.pack("i", 9))
+for i in range(20):
+    sock.sendmsg([b"%d" % i], [source] if i % 10 == 5 else [hops] if i % 2 else [])
+    time.sleep(0.05 if i % 10 in (4, 5) else 0)
+""")
+    assert by_link(seen, 18, 0) and seen.counters["client"]["tx_kernel_datagrams"] >= 2, seen.counters
 
 
 def test_answer_from_another_address(place):
@@ -91,7 +161,7 @@ after("server.over")
 sock.settimeout(0.1)
 say(tried(sock.recv, 10))
 """, listen="0.0.0.0", call="127.0.0.2")
-    assert datagrams(seen, "client") == (1, 0), seen.counters
+    assert datagrams(seen, "client") == (0, 0), seen.counters
 
 
 def test_nobody_is_connected(place):
@@ -101,9 +171,10 @@ sock.settimeout(GUARD)
 for i in range(50):
     sock.sendto(b"%d" % i, (CALL, PORT))
     assert sock.recvfrom(100) == (b"%d" % i, (CALL, PORT))
+    time.sleep(0.01 if i < MET else 0)
 say(sock.getsockname()[0])
 """)
-    assert datagrams(seen, "client") == (50, 50), seen.counters
+    assert by_link(seen, 45, 45), seen.counters
 
 
 def test_both_are_connected(place):
@@ -124,6 +195,7 @@ for i in range(20):
     tried(third.send, b"stranger")
     sock.send(b"%d" % i)
     assert sock.recv(100) == b"%d" % i
+    time.sleep(0.01 if i < MET else 0)
 sock.send(b"over")
 """)
     assert datagrams(seen, "client")[0] >= 2 and datagrams(seen, "server")[0] >= 1, seen.counters
@@ -151,6 +223,7 @@ def test_readiness(place):
     """poll, epoll with both triggers, and sleepers among other descriptors."""
     seen = compared(place, """
 sock = serving()
+served(sock, MET)
 pipe = os.pipe()
 level, edge = select.epoll(), select.epoll()
 level.register(sock, select.EPOLLIN)
@@ -165,6 +238,7 @@ say(len(edge.poll(GUARD)), select.select([sock, pipe[0]], [], [], GUARD)[0] == [
 say(sock.recv(2, socket.MSG_TRUNC), sock.recvmsg(2)[2] == 0)
 """, """
 sock = joined()
+meet(sock)
 after("idle")
 sock.send(b"one")
 after("again")
@@ -172,7 +246,7 @@ sock.send(b"three")
 sock.send(b"4")
 say(ready(sock))
 """)
-    assert datagrams(seen, "client") == (3, 0), seen.counters
+    assert by_link(seen, 3, 1), seen.counters
 
 
 # --- no room, nobody there --------------------------------------------------------------------
@@ -182,7 +256,7 @@ def test_full(place):
     seen = compared(place, """
 sock = serving()
 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 100000)
-say(sock.recv(100))
+served(sock, MET)
 after("sent")
 sock.settimeout(0.2)
 got = []
@@ -191,20 +265,20 @@ while not isinstance(data := tried(sock.recv, 2000), str):
 say(got[0], got == sorted(set(got)), 0 < len(got) < 5000)
 """, """
 sock = joined()
-sock.send(b"first")
+meet(sock)
 for i in range(5000):
     assert sock.send(b"%05d" % i + bytes(995)) == 1000
 step("sent")
 """)
     lost = seen.counters["client"]["drop_local_full"] + seen.counters["server"]["drop_udp_rcvbuf"]
-    assert lost > 0 and datagrams(seen, "client") == (5001, 0), seen.counters
+    assert lost > 0 and datagrams(seen, "client")[0] >= 5000, seen.counters
 
 
 def test_refused(place):
     """The socket is closed while its program lives; then somebody else has the port."""
     seen = compared(place, """
 sock = serving()
-served(sock, 1)
+served(sock, MET)
 sock.close()
 step("closed")
 after("heard")
@@ -213,8 +287,7 @@ step("anew")
 served(sock, 1)
 """, """
 sock = joined()
-sock.send(b"x")
-say(sock.recv(10))
+meet(sock)
 after("closed")
 say(sock.send(b"lost"), tried(sock.recv, 10), ready(sock))
 say(sock.send(b"lost"), ready(sock, 1000), tried(sock.send, b"lost"), sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
@@ -229,13 +302,12 @@ say(sock.recv(10))
 def test_server_is_killed(place):
     seen = compared(place, """
 sock = serving()
-served(sock, 1)
+served(sock, MET)
 step("served")
 os.kill(os.getpid(), signal.SIGKILL)
 """, """
 sock = joined()
-sock.send(b"x")
-say(sock.recv(10))
+meet(sock)
 after_death("served")
 say(sock.send(b"lost"), tried(sock.recv, 10))
 """, killed=("server",))
@@ -246,6 +318,7 @@ def test_client_is_killed(place):
     """Its server answers others, and it."""
     seen = compared(place, """
 sock = serving()
+served(sock, MET)
 data, name = sock.recvfrom(10)
 step("asked")
 after_death("asked.client")
@@ -254,6 +327,7 @@ served(sock, 1)
 """, """
 if os.fork() == 0:
     sock = joined()
+    meet(sock)
     sock.send(b"x")
     after("asked")
     step("asked.client")
@@ -270,7 +344,7 @@ def test_fork(place):
     """A child serves on what it inherited, beside and after its parent."""
     seen = compared(place, """
 sock = serving()
-served(sock, 1)
+served(sock, MET)
 child = os.fork()
 if child == 0:
     served(sock, 2)
@@ -284,11 +358,12 @@ sock.close()
 os.wait()
 """, """
 sock = joined()
-for i in range(5):
+meet(sock)
+for i in range(4):
     sock.send(b"%d" % i)
     say(sock.recv(10))
 """)
-    assert datagrams(seen, "client") == (5, 5), seen.counters
+    assert by_link(seen, 5, 5), seen.counters
 
 
 def test_given_to_a_program_without_fsock(place):
@@ -296,7 +371,7 @@ def test_given_to_a_program_without_fsock(place):
     compared(place, """
 import subprocess
 sock = serving()
-served(sock, 1)
+served(sock, MET)
 env = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 child = subprocess.Popen([sys.executable, "-c", "import socket; s = socket.socket(fileno=%d); s.settimeout(40)\\n"
                           "for i in range(3): s.sendto(*s.recvfrom(99))" % sock.fileno()], pass_fds=[sock.fileno()], env=env)
@@ -305,8 +380,7 @@ step("given")
 say(child.wait())
 """, """
 sock = joined()
-sock.send(b"x")
-say(sock.recv(10))
+meet(sock)
 after("given")
 for i in range(3):
     sock.send(b"%d" % i)
@@ -338,15 +412,14 @@ def test_why(place):
         (folder / "looked").touch()
     run(place, (UDP + """
 sock = serving()
-served(sock, 1)
+served(sock, MET)
 after("looked")
 """, UDP + """
 shared = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 shared.bind((CALL, PORT + 1))
 sock = joined()
-sock.send(b"x")
-sock.recv(10)
+meet(sock)
 step("asked")
 after("looked")
 """), (PROFILES["default"],) * 2, watch=look)
