@@ -314,6 +314,8 @@ static void on_refused(struct local_conn *conn, const struct local_cell *cell)
 		local_conn_settle(conn);
 		return;
 	}
+	if (local_has(conn, LOCAL_WE_LEFT))
+		return; /* its user has given it up (local_break()) */
 	fail(conn, is_listened(cell->word[0]) ? (int)cell->word[0] : ECONNREFUSED);
 	set_flags(conn, LOCAL_WE_LEFT);
 	local_say(conn, LOCAL_CLOSE);
@@ -682,6 +684,18 @@ void local_close(struct local_conn *conn)
 void local_abort(struct local_conn *conn)
 {
 	leave(conn, LOCAL_RESET);
+}
+
+void local_break(struct local_conn *conn, int error)
+{
+	bool is_last = !local_has(conn, LOCAL_WE_LEFT);
+
+	if (is_tapped(conn) && is_last)
+		tap_last(conn, LOCAL_RESET);
+	fail(conn, error);
+	set_flags(conn, LOCAL_WE_LEFT);
+	if (is_last && conn->link->ended == LOCAL_LINK_UP)
+		local_say(conn, LOCAL_RESET);
 }
 
 /* No more bytes come than are there now. False: what the other side says of it cannot be, and the link is no more. */

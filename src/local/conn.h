@@ -20,6 +20,7 @@
 #include <sys/uio.h>
 
 #include "base/addr.h"
+#include "base/clock.h"
 #include "base/list.h"
 #include "local/stream.h"
 #include "local/tap.h"
@@ -77,6 +78,17 @@ enum local_conn_flags {
 	LOCAL_TAPPED = 1 << 8,	      /* somebody captures what it carries, from its beginning on (tap.h) */
 };
 
+/* What a user keeps beside its connection: nothing here looks at it. */
+struct local_own {
+	uint32_t user_timeout_ms;
+	uint16_t keep_idle_s; /* 0 = it is not to be kept alive */
+	bool nodelay, resets; /* TCP_NODELAY; SO_LINGER of 0 */
+	bool bound;	      /* the user chose the address that it calls from */
+	bool settling;	      /* `queued` is in the list of those that connect, or follow */
+	bool moving;	      /* to the kernel, just now */
+	fs_ns since, begun;   /* connecting: since the last attempt, the first one */
+};
+
 struct local_conn {
 	/* --- looked at by each call that moves bytes --- */
 	uint8_t state;	 /* enum local_state */
@@ -104,7 +116,8 @@ struct local_conn {
 	struct local_tap tap;
 	struct local_place place; /* where the other side, or this one, goes on */
 	struct local_listener *listener; /* QUEUED: borrowed; else NULL */
-	struct list queued;		 /* in its queue */
+	struct list queued;		 /* in its queue; of one that has a user, the user's own */
+	struct local_own own;
 };
 
 /* A listening endpoint, embedded in a socket. Links of any number bring it connections. */
@@ -175,6 +188,9 @@ void local_close(struct local_conn *conn);
 
 /* The same with a reset in any case. */
 void local_abort(struct local_conn *conn);
+
+/* The other side is reset, but the user still has the connection, which is OVER with @error. */
+void local_break(struct local_conn *conn, int error);
 
 /* The link counts what was read and written up to now. (What moves bytes does not: it has a count of its own to keep.) */
 void local_conn_count(struct local_conn *conn);
