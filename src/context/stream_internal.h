@@ -20,6 +20,8 @@ enum {
 	STREAM_OPT_INQ = 36, /* also the type of its message */
 };
 
+struct tcp_info_layout;
+
 /* A socket address of either family. */
 union stream_name {
 	struct sockaddr sa;
@@ -134,6 +136,11 @@ int stream_put_option(void *to, socklen_t *len, const void *from, socklen_t have
 
 /* --- stream_local.c --- */
 
+#define STREAM_LOCAL_ANSWER_NS FS_MS(250) /* for the listener's program to answer: it may compute, or be stopped */
+#define STREAM_LOCAL_LONG_NS FS_SEC(3) /* it was full so long: the kernel's own queue is tried, and its patience */
+#define STREAM_LOCAL_FULL_NS FS_MS(200) /* until one that was full is tried again; the kernel would take a second */
+enum { STREAM_LOCAL_ORDER = 16 /* of a byte ring: 64 KiB */ };
+
 /* Who is called. */
 struct stream_called {
 	struct ip_addr addr;
@@ -148,6 +155,15 @@ int stream_local_connect(struct context *ctx, struct sock *s, int fd, const stru
 
 /* Does the kernel know a way by which @d, the answer about an address, leaves this host? */
 bool stream_leads_beyond(const struct ip_dst *d);
+
+/* From which address, if the program has bound itself to @bound, or to none. */
+struct ip_addr stream_local_source(const struct ip_addr *bound, const struct stream_called *to);
+
+/* Is there memory for one more connection over @link? */
+bool stream_local_may_open(struct context *ctx, const struct local_link *link);
+
+/* Why the kernel has an attempt that ended with @error, over @link. enum fs_reason */
+int stream_local_reason(const struct context *ctx, const struct local_link *link, int error);
 
 /* Those whose connect() was answered, or not in time: the shadows of the latter connect. */
 void stream_local_settle(struct context *ctx);
@@ -183,10 +199,20 @@ void stream_local_leave(struct context *ctx, struct sock *s, int fd);
 /* What the program set that such a connection heeds. */
 void stream_local_set_options(struct sock *s);
 
+/* What TCP would show of @conn, on which nothing is lost. */
+void stream_local_info(struct local_conn *conn, struct tcp_info_layout *info);
+
 /* getsockopt(2), as stream_get_option(). */
 int stream_local_get_option(struct sock *s, int level, int name, void *value, socklen_t *len);
 
 /* --- stream_moved.c --- */
+
+/* @conn, of an AF_INET6 socket or not (@v6), moves: a socket that carries it on, not blocking, which the other side has
+ * been told of; or -errno, as stream_local_move(). */
+int stream_local_make_other(struct context *ctx, struct local_conn *conn, bool v6);
+
+/* The other side of @conn did that: the fresh socket @fd becomes what it waits for. */
+bool stream_local_follow_by(struct local_conn *conn, bool v6, int fd);
 
 /* The connection of @s, or its attempt, becomes the kernel's, for @reason (enum fs_reason). 0 or -errno: then it is as
  * it was, but the other side may have been told that it ends. */

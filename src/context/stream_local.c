@@ -20,13 +20,8 @@
 #include "sys/sys.h"
 #include "tcp/info.h"
 
-#define ANSWER_NS FS_MS(250) /* for the listener's program to answer: it may compute, or be stopped */
-#define FULL_LONG_NS FS_SEC(3) /* after which the kernel's own queue is tried, and its patience */
-#define FULL_NS FS_MS(200)   /* until a listener that was full is tried again; the kernel would take a second */
-
 enum {
-	ORDER = 16,	  /* of a byte ring: 64 KiB */
-	RINGS = 2 * ((1 << ORDER) / LOCAL_UNIT), /* units of a connection's two */
+	RINGS = 2 * ((1 << STREAM_LOCAL_ORDER) / LOCAL_UNIT), /* units of a connection's two */
 	PORTS_OF_ROOT = 1024,
 	LOOPBACK_MTU = 65536,
 	RTO_US = 200000,
@@ -67,12 +62,12 @@ static bool bind_shadow(struct sock *s, int fd)
 }
 
 /* The address that the kernel would choose to talk to @to, one of this host's. */
-static struct ip_addr own_address(const struct sock *s, const struct stream_called *to)
+struct ip_addr stream_local_source(const struct ip_addr *bound, const struct stream_called *to)
 {
 	static const uint8_t loopback[] = { 127, 0, 0, 1 };
 
-	if (!ip_addr_is_any(&s->stream.local))
-		return s->stream.local;
+	if (!ip_addr_is_any(bound))
+		return *bound;
 	if (to->source)
 		return *to->source;
 	return ip_addr_is_v4(&to->addr) ? ip_addr_v4(loopback) : to->addr;
@@ -96,11 +91,11 @@ static bool is_taken(const struct context *ctx, const struct sock *s, const stru
 }
 
 /*
- * Is there memory for one more connection over @link? Rings take pages only as they are written to, and who goes beyond
+ * Rings take pages only as they are written to, and who goes beyond
  * the control group's limit is killed: so all that were ever handed out count, before further ones are. Those that are
  * used again ask nothing.
  */
-static bool may_open(struct context *ctx, const struct local_link *link)
+bool stream_local_may_open(struct context *ctx, const struct local_link *link)
 {
 	const struct local_half *half = &link->half;
 
@@ -113,11 +108,11 @@ static bool may_open(struct context *ctx, const struct local_link *link)
 int stream_local_connect(struct context *ctx, struct sock *s, int fd, const struct stream_called *to)
 {
 	struct local_call call = {
-		.local = own_address(s, to),
+		.local = stream_local_source(&s->stream.local, to),
 		.remote = to->addr,
 		.remote_port = to->port,
-		.send_order = ORDER,
-		.receive_order = ORDER,
+		.send_order = STREAM_LOCAL_ORDER,
+		.receive_order = STREAM_LOCAL_ORDER,
 	};
 	struct local_link *link;
 
@@ -127,7 +122,7 @@ int stream_local_connect(struct context *ctx, struct sock *s, int fd, const stru
 	if (is_taken(ctx, s, &call))
 		return -EADDRNOTAVAIL;
 	link = local_find(ctx, &to->addr, to->port, to->beyond ? &call.local : NULL);
-	if (!link || !may_open(ctx, link) || !bind_shadow(s, fd))
+	if (!link || !stream_local_may_open(ctx, link) || !bind_shadow(s, fd))
 		return CONTEXT_KERNEL;
 	call.local_port = s->stream.local_port ? s->stream.local_port : s->stream.local_own_port;
 	if (local_connect(link, &call, s, &s->stream.local_conn) < 0)
@@ -180,17 +175,21 @@ static void connect_shadow(struct context *ctx, struct sock *s, int fd, const st
 	s->way = SOCK_UNDECIDED;
 }
 
+int stream_local_reason(const struct context *ctx, const struct local_link *link, int error)
+{
+	return error == ENOMEM ? FS_REASON_memory : local_is_beyond(ctx, link) ? FS_REASON_not_met : FS_REASON_loopback;
+}
+
 void stream_local_leave(struct context *ctx, struct sock *s, int fd)
 {
 	struct ip_addr remote = s->stream.local_conn->remote;
 	uint16_t port = s->stream.local_conn->remote_port;
-	bool beyond = local_is_beyond(ctx, s->stream.local_conn->link);
-	int error = s->stream.local_conn->error;
+	int error = s->stream.local_conn->error, reason = stream_local_reason(ctx, s->stream.local_conn->link, error);
 
 	local_forget(ctx, s->stream.local_conn, error == ECONNREFUSED);
 	stream_local_part(ctx, s, true);
 	s->way = SOCK_KERNEL;
-	record_reason(s->record, error == ENOMEM ? FS_REASON_memory : beyond ? FS_REASON_not_met : FS_REASON_loopback, NULL);
+	record_reason(s->record, reason, NULL);
 	ctx->stack->counter[FS_CTR_local_to_kernel]++;
 	if (fd >= 0)
 		connect_shadow(ctx, s, fd, &remote, port);
@@ -217,8 +216,8 @@ static void try_again(struct context *ctx, struct sock *s)
 		.remote = before->remote,
 		.local_port = before->local_port,
 		.remote_port = before->remote_port,
-		.send_order = ORDER,
-		.receive_order = ORDER,
+		.send_order = STREAM_LOCAL_ORDER,
+		.receive_order = STREAM_LOCAL_ORDER,
 	};
 
 	s->stream.local_since = ctx->now;
@@ -236,7 +235,7 @@ static fs_ns due_at(const struct context *ctx, const struct sock *s)
 	/* Of what others of the stack have numbers of they look after, and who is to follow does so when he looks. */
 	if ((s->nonblock && !s->refs[ctx->slot]) || (s->stream.local_conn->flags & LOCAL_PEER_MOVED))
 		return FS_NEVER;
-	return s->stream.local_since + (s->stream.local_conn->error == ENOBUFS ? FULL_NS : ANSWER_NS);
+	return s->stream.local_since + (s->stream.local_conn->error == ENOBUFS ? STREAM_LOCAL_FULL_NS : STREAM_LOCAL_ANSWER_NS);
 }
 
 fs_ns stream_local_next(const struct context *ctx)
@@ -258,7 +257,7 @@ void stream_local_settle(struct context *ctx)
 
 		const struct local_conn *conn = s->stream.local_conn;
 		bool full = conn->state == LOCAL_OVER && conn->error == ENOBUFS && conn->link->ended == LOCAL_LINK_UP &&
-			    ctx->now - s->stream.local_begun < FULL_LONG_NS;
+			    ctx->now - s->stream.local_begun < STREAM_LOCAL_LONG_NS;
 
 		if (s->stream.local_moves)
 			continue;
@@ -398,8 +397,7 @@ static int segment_size(const struct local_conn *conn)
 	return LOOPBACK_MTU - (ip_addr_is_v4(&conn->remote) ? HEADERS_V4 : HEADERS_V6);
 }
 
-/* What TCP would show of a connection over loopback on which nothing is lost. */
-static socklen_t fill_info(struct local_conn *conn, struct tcp_info_layout *info)
+void stream_local_info(struct local_conn *conn, struct tcp_info_layout *info)
 {
 	uint32_t mss = (uint32_t)segment_size(conn);
 
@@ -412,7 +410,7 @@ static socklen_t fill_info(struct local_conn *conn, struct tcp_info_layout *info
 		.pmtu = LOOPBACK_MTU,
 		.snd_cwnd = WINDOW,
 		.snd_ssthresh = INT32_MAX,
-		.rcv_space = 1u << ORDER,
+		.rcv_space = 1u << STREAM_LOCAL_ORDER,
 		.snd_wscale = WSCALE,
 		.rcv_wscale = WSCALE,
 		.rto = RTO_US,
@@ -426,7 +424,6 @@ static socklen_t fill_info(struct local_conn *conn, struct tcp_info_layout *info
 	};
 	info->segs_in = info->data_segs_in + 1;
 	info->segs_out = info->data_segs_out + 1;
-	return sizeof(*info);
 }
 
 int stream_local_get_option(struct sock *s, int level, int name, void *value, socklen_t *len)
@@ -437,8 +434,10 @@ int stream_local_get_option(struct sock *s, int level, int name, void *value, so
 	socklen_t whole = sizeof(peer);
 	int v;
 
-	if (level == IPPROTO_TCP && name == STREAM_OPT_INFO)
-		return stream_put_option(value, len, &info, fill_info(conn, &info));
+	if (level == IPPROTO_TCP && name == STREAM_OPT_INFO) {
+		stream_local_info(conn, &info);
+		return stream_put_option(value, len, &info, sizeof(info));
+	}
 	if (level == SOL_SOCKET && name == SO_PEERNAME) {
 		stream_put_name(s->stream.v6, &conn->remote, conn->remote_port, &peer, &whole);
 		return len && (int)*len > (int)whole ? -EINVAL : stream_put_option(value, len, &peer, whole);

@@ -37,21 +37,20 @@ struct greeting {
 
 /* --- sockets --- */
 
-static void name_of(const struct sock *s, const struct ip_addr *addr, uint16_t port, union stream_name *name,
-		    socklen_t *len)
+static void name_of(bool v6, const struct ip_addr *addr, uint16_t port, union stream_name *name, socklen_t *len)
 {
 	*len = sizeof(*name);
-	stream_put_name(s->stream.v6, addr, port, name, len);
+	stream_put_name(v6, addr, port, name, len);
 }
 
 /* Listens at the address that the other side knows of this one. Its port, or -errno. */
-static int listen_here(const struct sock *s, int *fd)
+static int listen_here(const struct local_conn *conn, bool v6, int *fd)
 {
 	union stream_name name;
 	socklen_t len;
 	int ret;
 
-	name_of(s, &s->stream.local_conn->local, 0, &name, &len);
+	name_of(v6, &conn->local, 0, &name, &len);
 	*fd = sys_socket(name.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (*fd < 0)
 		return *fd;
@@ -61,7 +60,7 @@ static int listen_here(const struct sock *s, int *fd)
 	if (ret == 0)
 		ret = sys_getsockname(*fd, &name, &len);
 	if (ret == 0)
-		return ntohs(s->stream.v6 ? name.in6.sin6_port : name.in.sin_port);
+		return ntohs(v6 ? name.in6.sin6_port : name.in.sin_port);
 	sys_close(*fd);
 	return ret;
 }
@@ -119,9 +118,8 @@ static bool send_again(int fd, const struct local_conn *conn, uint64_t from, fs_
 
 /* --- the side that follows --- */
 
-static bool follow(struct sock *s, int fd)
+bool stream_local_follow_by(struct local_conn *conn, bool v6, int fd)
 {
-	struct local_conn *conn = s->stream.local_conn;
 	struct greeting greeting = { .what = GREETING, .read_at = local_read_at(conn) };
 	fs_ns end = host_clock_kernel() + PATIENCE_NS;
 	long flags = sys_fcntl(fd, F_GETFL, 0);
@@ -131,7 +129,7 @@ static bool follow(struct sock *s, int fd)
 	int ret;
 
 	memcpy(greeting.nonce, conn->place.nonce, sizeof(greeting.nonce));
-	name_of(s, &conn->remote, conn->place.port, &name, &len);
+	name_of(v6, &conn->remote, conn->place.port, &name, &len);
 	sys_fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	ret = sys_connect(fd, &name, len);
 	done = (ret == 0 || (ret == -EINPROGRESS && becomes_ready(fd, POLLOUT, end))) &&
@@ -159,7 +157,7 @@ bool stream_local_follow(struct context *ctx, struct sock *s)
 
 	if (fd < 0)
 		return false; /* a relative has a number of it */
-	if (follow(s, fd))
+	if (stream_local_follow_by(s->stream.local_conn, s->stream.v6, fd))
 		part_for_kernel(ctx, s, FS_REASON_peer_moved);
 	else
 		stream_local_disconnect(ctx, s);
@@ -201,11 +199,10 @@ static int accept_expected(int listener, const struct local_place *place, uint64
 }
 
 /* The other side's socket, or -errno: it did not come. It may be in this very stack. */
-static int await_other(struct context *ctx, struct sock *s, int listener, const struct local_place *place,
+static int await_other(struct context *ctx, const struct local_conn *conn, int listener, const struct local_place *place,
 		       uint64_t *read_at, fs_ns end)
 {
 	const struct timespec step = { .tv_nsec = STEP_NS };
-	struct local_conn *conn = s->stream.local_conn;
 
 	for (;;) {
 		bool gone;
@@ -226,10 +223,9 @@ static int await_other(struct context *ctx, struct sock *s, int listener, const 
 }
 
 /* Nobody is at the other end: what it sent, and how it ended. */
-static int play_both(struct sock *s, int listener, uint16_t port, fs_ns end)
+static int play_both(struct local_conn *conn, bool v6, int listener, uint16_t port, fs_ns end)
 {
 	const struct linger at_once = { .l_onoff = 1 };
-	struct local_conn *conn = s->stream.local_conn;
 	uint8_t piece[PIECE];
 	struct iovec iov = { piece, sizeof(piece) };
 	union stream_name name;
@@ -238,7 +234,7 @@ static int play_both(struct sock *s, int listener, uint16_t port, fs_ns end)
 	ssize_t n = 0;
 	int other, fd;
 
-	name_of(s, &conn->local, port, &name, &len);
+	name_of(v6, &conn->local, port, &name, &len);
 	other = sys_socket(name.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (other < 0)
 		return other;
@@ -275,13 +271,12 @@ static void take_place(struct context *ctx, struct sock *s, int shadow, int made
 	sys_close(made);
 }
 
-static int make_other(struct context *ctx, struct sock *s)
+int stream_local_make_other(struct context *ctx, struct local_conn *conn, bool v6)
 {
 	struct local_place place = { 0 };
-	struct local_conn *conn = s->stream.local_conn;
 	uint64_t read_at = 0;
 	fs_ns end = host_clock_kernel() + PATIENCE_NS;
-	int listener, fd, port = listen_here(s, &listener);
+	int listener, fd, port = listen_here(conn, v6, &listener);
 
 	if (port < 0)
 		return port;
@@ -291,14 +286,14 @@ static int make_other(struct context *ctx, struct sock *s)
 		fd = local_move(conn, &place);
 	if (fd == 0) {
 		local_told(ctx, conn->link);
-		fd = await_other(ctx, s, listener, &place, &read_at, end);
+		fd = await_other(ctx, conn, listener, &place, &read_at, end);
 		if (fd >= 0 && !send_again(fd, conn, read_at, end)) {
 			sys_close(fd);
 			fd = -EIO;
 		}
 	}
 	if ((fd == -ENOTCONN || fd == -ESHUTDOWN) && !(conn->flags & LOCAL_PEER_MOVED))
-		fd = play_both(s, listener, (uint16_t)port, end);
+		fd = play_both(conn, v6, listener, (uint16_t)port, end);
 	sys_close(listener);
 	return fd;
 }
@@ -316,7 +311,7 @@ int stream_local_move(struct context *ctx, struct sock *s, int reason)
 	if (s->stream.local_conn->flags & LOCAL_PEER_MOVED)
 		return stream_local_follow(ctx, s) ? 0 : -EBADF;
 	s->stream.local_moves = true;
-	fd = make_other(ctx, s);
+	fd = stream_local_make_other(ctx, s->stream.local_conn, s->stream.v6);
 	s->stream.local_moves = false;
 	/* Both sides moved at once: one of them follows. */
 	if (fd < 0 && (s->stream.local_conn->flags & LOCAL_PEER_MOVED) && s->stream.local_conn->link->side == 1)
