@@ -11,6 +11,7 @@
 
 #include "base/siphash.h"
 #include "context/internal.h"
+#include "local/conn.h"
 #include "sys/sys.h"
 #include "tcp/tcp.h"
 
@@ -30,6 +31,7 @@ struct lease_table {
 	uint32_t turn[TURNS];
 	uint64_t covers[65536 / 64];	/* by port */
 	struct lease {
+		const struct local_conn *by_link; /* had it last, of those over links; NULL = none did */
 		uint16_t port; /* host order */
 		bool moved;    /* see context_lease_moved() */
 	} lease[];
@@ -234,24 +236,51 @@ static uint32_t steered(struct context *ctx)
 
 /* --- choosing --- */
 
-/* RFC 6056 3.3.4, of the first @n: a place that only the key tells, and from there one after the other. */
-static int choose(struct context *ctx, uint32_t n, const struct ip_addr *local, const struct ip_addr *remote,
-		  uint16_t remote_port)
+/* RFC 6056 3.3.4: a place that only the key tells, and from there, by *@turn, one after the other. */
+static uint32_t first_place(struct lease_table *t, const struct ip_addr *local, const struct ip_addr *remote,
+			    uint16_t remote_port, uint32_t **turn)
 {
-	struct lease_table *t = ctx->stack->leases;
 	uint64_t tuple[5], hash;
-	uint32_t *turn;
 
 	memcpy(&tuple[0], local, sizeof(*local));
 	memcpy(&tuple[2], remote, sizeof(*remote));
 	tuple[4] = remote_port;
 	hash = siphash13_words(&t->key, tuple, FS_ARRAY_SIZE(tuple));
-	turn = &t->turn[(hash >> 32) % TURNS];
+	*turn = &t->turn[(hash >> 32) % TURNS];
+	return (uint32_t)hash;
+}
+
+/* Of the first @n. */
+static int choose(struct context *ctx, uint32_t n, const struct ip_addr *local, const struct ip_addr *remote,
+		  uint16_t remote_port)
+{
+	struct lease_table *t = ctx->stack->leases;
+	uint32_t *turn, first = first_place(t, local, remote, remote_port, &turn);
+
 	for (uint32_t i = 0; i < n; i++) {
-		const struct lease *lease = &t->lease[((uint32_t)hash + (*turn)++) % n];
+		const struct lease *lease = &t->lease[(first + (*turn)++) % n];
 
 		if (!lease->moved && tcp_tuple_is_free(&ctx->stack->tcp, local, lease->port, remote, remote_port, ctx->now))
 			return lease->port;
+	}
+	return -EADDRNOTAVAIL;
+}
+
+/* Has a connection over a link the lease? A place in its link's memory is free, or another one's, when it has not. */
+static bool is_by_link(const struct lease *lease)
+{
+	return lease->by_link && lease->by_link->state != LOCAL_FREE && lease->by_link->local_port == lease->port;
+}
+
+static int choose_for_link(struct lease_table *t, uint32_t first, uint32_t *turn, const struct local_conn ***holder)
+{
+	for (uint32_t i = 0; i < t->n; i++) {
+		struct lease *lease = &t->lease[(first + (*turn)++) % t->n];
+
+		if (lease->moved || is_by_link(lease))
+			continue;
+		*holder = &lease->by_link;
+		return lease->port;
 	}
 	return -EADDRNOTAVAIL;
 }
@@ -267,6 +296,22 @@ int context_lease(struct context *ctx, const struct ip_addr *local, const struct
 		return port;
 	ret = grow(ctx);
 	return ret < 0 ? ret : choose(ctx, steered(ctx), local, remote, remote_port);
+}
+
+int context_lease_link(struct context *ctx, const struct ip_addr *local, const struct ip_addr *remote,
+		       uint16_t remote_port, const struct local_conn ***holder)
+{
+	int ret = make_table(ctx), port;
+	uint32_t *turn, first;
+
+	if (ret < 0)
+		return ret;
+	first = first_place(ctx->stack->leases, local, remote, remote_port, &turn);
+	port = choose_for_link(ctx->stack->leases, first, turn, holder);
+	if (port >= 0)
+		return port;
+	ret = grow(ctx);
+	return ret < 0 ? ret : choose_for_link(ctx->stack->leases, first, turn, holder);
 }
 
 bool context_lease_covers(const struct context *ctx, uint16_t port)

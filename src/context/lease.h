@@ -25,6 +25,7 @@
 
 struct context;
 struct ip_addr;
+struct local_conn;
 
 /*
  * A local port (host order) for a connection from @local, which is not any, to @remote. Its 4-tuple is free until
@@ -35,6 +36,13 @@ struct ip_addr;
  *         -EMFILE, -ENOMEM, -errno: there may be one without us, so the connection is the kernel's
  */
 int context_lease(struct context *ctx, const struct ip_addr *local, const struct ip_addr *remote, uint16_t remote_port);
+
+/*
+ * The same for a connection over a link (local.h), which has the lease for itself until both sides have left it, so that
+ * the other side never sees two of one name. Nothing is steered. What is to have it goes to **@holder.
+ */
+int context_lease_link(struct context *ctx, const struct ip_addr *local, const struct ip_addr *remote,
+		       uint16_t remote_port, const struct local_conn ***holder);
 
 /* Is @port one? */
 bool context_lease_covers(const struct context *ctx, uint16_t port);
