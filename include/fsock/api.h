@@ -90,8 +90,8 @@ int fsock_bind(struct fsock_ep *ep, unsigned flags, uint16_t port, struct fsock_
  * fsock_connect() - UDP: exchange datagrams with @peer only, and hear of ICMP errors. TCP: connect to it, waiting at
  * most FSOCK_TX_TIMEOUT. AF_UNSPEC dissolves it; a connection is reset.
  *
- * A connection that takes the fast path has no kernel socket and uses no descriptor. Where it cannot, it is the
- * kernel's, behind the same calls (FSOCK_REASON).
+ * A connection that takes the fast path, or the shared memory of a program of this host, has no kernel socket and uses
+ * no descriptor. Where it cannot, it is the kernel's, behind the same calls (FSOCK_REASON).
  *
  * Return: 0
  *         -ENETUNREACH, -EACCES, -ECONNREFUSED, -ETIMEDOUT, ...  as connect(2): a TCP channel may try again
@@ -136,7 +136,8 @@ int fsock_shutdown(struct fsock_channel *ch, unsigned how);
  * duplicate.
  *
  * Return: 0, also where the kernel has it already
- *         -EPERM       no CAP_NET_ADMIN (TCP_REPAIR); it goes on as before, and so with every other error
+ *         -EPERM       no CAP_NET_ADMIN (TCP_REPAIR; a connection through shared memory needs none, and goes on at
+ *                      other ports); it goes on as before, and so with every other error
  *         -ENOTCONN    not connected, or not yet; it listens; it has ended
  *         -EBUSY       pieces received in place are not released
  *         -EBADF       a connection of the parent's, in a child

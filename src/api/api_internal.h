@@ -77,14 +77,15 @@ struct fsock_channel {
 		struct bare bare; /* API_FRESH, API_FAST. First: by its address a group's events name the channel */
 		struct { /* the others. A thread that comes late to one that moved still finds bare.conn and bare.moved */
 			const struct tcp_conn *none; /* NULL */
+			/* Also of API_FAST over a link, in the same places. Under the endpoint's lock: */
 			struct api_buffer *lent; /* received in place and not released */
 			struct api_buffer *spare;
-			struct api_lock lock; /* of these three */
 			uint32_t n_lent;
-			uint32_t hold_max;
 			bool stamps;	 /* FSOCK_RX_STAMPS; any thread */
 			bool wants_out;	 /* API_KERNEL: a send found no room, or it connects; its group tells */
 			bool paused;	 /* API_KERNEL: FSOCK_PAUSED */
+			uint8_t none_moved; /* 0, or as it was */
+			uint32_t hold_max;
 		};
 	};
 	struct context *ctx;	 /* borrowed; NULL = kernel only */
@@ -102,7 +103,11 @@ struct fsock_channel {
 };
 static_assert(sizeof(struct fsock_channel) <= 128, "private memory of a connection");
 static_assert(offsetof(struct fsock_channel, bare) == 0, "events of groups carry either's address");
-static_assert(offsetof(struct fsock_channel, paused) < offsetof(struct fsock_channel, bare.moved), "it stays");
+static_assert(offsetof(struct fsock_channel, none_moved) == offsetof(struct fsock_channel, bare.moved), "it stays");
+static_assert(offsetof(struct fsock_channel, lent) == offsetof(struct fsock_channel, bare.held) &&
+		      offsetof(struct fsock_channel, spare) == offsetof(struct fsock_channel, bare.held_last) &&
+		      offsetof(struct fsock_channel, n_lent) == offsetof(struct fsock_channel, bare.n_held),
+	      "what is lent stays when a connection over a link moves");
 
 struct fsock_group {
 	struct context *ctx;	 /* borrowed; NULL = kernel only */
@@ -231,6 +236,14 @@ static inline enum api_kind api_kind(struct fsock_channel *ch)
 	enum api_kind kind = (enum api_kind)fs_load_acquire(&ch->kind);
 
 	return kind == API_FAST && __builtin_expect(fs_load_acquire(&ch->bare.moved) != 0, 0) ? api_adopt(ch) : kind;
+}
+
+/* Is what it receives in place lent in buffers of ours? */
+static inline bool api_lends_buffers(struct fsock_channel *ch)
+{
+	enum api_kind kind = api_kind(ch);
+
+	return kind == API_KERNEL || (kind == API_FAST && ch->bare.by_link);
 }
 
 /* Is it a connection that has no kernel socket to speak of? */

@@ -12,36 +12,36 @@ struct api_buffer *api_buffer_get(struct fsock_channel *ch)
 {
 	struct api_buffer *buffer;
 
-	api_lock(&ch->lock);
+	api_lock(&ch->ep->lock);
 	buffer = ch->spare;
 	if (buffer)
 		ch->spare = buffer->next;
-	api_unlock(&ch->lock);
+	api_unlock(&ch->ep->lock);
 	return buffer ? buffer : mem_private(sizeof(*buffer));
 }
 
 void api_buffer_put(struct fsock_channel *ch, struct api_buffer *buffer)
 {
-	api_lock(&ch->lock);
+	api_lock(&ch->ep->lock);
 	buffer->next = ch->spare;
 	ch->spare = buffer;
-	api_unlock(&ch->lock);
+	api_unlock(&ch->ep->lock);
 }
 
 void api_buffer_lend(struct fsock_channel *ch, struct api_buffer *buffer)
 {
-	api_lock(&ch->lock);
+	api_lock(&ch->ep->lock);
 	buffer->next = ch->lent;
 	ch->lent = buffer;
 	ch->n_lent++;
-	api_unlock(&ch->lock);
+	api_unlock(&ch->ep->lock);
 }
 
 int api_buffer_return(struct fsock_channel *ch, const struct api_buffer *buffer)
 {
 	struct api_buffer **at, *found;
 
-	api_lock(&ch->lock);
+	api_lock(&ch->ep->lock);
 	for (at = &ch->lent; *at && *at != buffer; at = &(*at)->next)
 		continue;
 	found = *at;
@@ -51,7 +51,7 @@ int api_buffer_return(struct fsock_channel *ch, const struct api_buffer *buffer)
 		found->next = ch->spare;
 		ch->spare = found;
 	}
-	api_unlock(&ch->lock);
+	api_unlock(&ch->ep->lock);
 	return found ? 0 : -EINVAL;
 }
 

@@ -116,9 +116,11 @@ enum api_kind api_adopt(struct fsock_channel *ch)
 	if (first) {
 		was = ch->bare;
 		shadow = ch->fd;
-		ch->lent = ch->spare = NULL;
-		ch->lock = (struct api_lock){ 0 };
+		if (!was.by_link)
+			ch->lent = ch->spare = NULL;
 		ch->n_lent = 0;
+		for (const struct api_buffer *b = ch->lent; b; b = b->next)
+			ch->n_lent++;
 		ch->hold_max = ch->ep->hold_max;
 		ch->stamps = false;
 		ch->wants_out = was.wants_out;
@@ -229,6 +231,8 @@ static int connect_fast(struct fsock_channel *ch, const struct sockaddr *peer, s
 		reason = FS_REASON_disabled;
 	else
 		ret = bare_connect(ch->ctx, &ch->bare, &from, peer, len, api_patience(&ch->tx_timeout, false), &reason);
+	if (ret == CONTEXT_KERNEL && ch->kind == API_FRESH && ch->bare.moved)
+		ch->kind = API_FAST; /* it was one for a moment, before the kernel had the last word */
 	if (ret == CONTEXT_KERNEL)
 		return api_kind(ch) == API_KERNEL ? connect_socket(ch, peer, len) : fall_back(ch, peer, len, reason);
 	if (ret == 0 || ret == -EINPROGRESS)
@@ -244,6 +248,8 @@ static int dissolve(struct fsock_channel *ch)
 	bool had = bare_get_options(ch->ctx, &ch->bare, &options) == 0;
 	struct epoll_set *set = ch->bare.set;
 
+	if (ch->bare.by_link)
+		api_buffer_end(ch);
 	bare_abort(ch->ctx, &ch->bare);
 	if (api_kind(ch) == API_KERNEL)
 		return sys_connect(ch->fd, &(struct sockaddr){ .sa_family = AF_UNSPEC }, sizeof(struct sockaddr));

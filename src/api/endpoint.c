@@ -293,6 +293,8 @@ void api_channel_destroy(struct fsock_channel *ch)
 	struct fsock_ep *ep = ch->ep;
 
 	api_group_forget(ch);
+	if (api_is_bare(ch) && ch->bare.by_link)
+		api_buffer_end(ch);
 	if (api_is_bare(ch))
 		bare_close(ch->ctx, &ch->bare);
 	if (!api_is_bare(ch)) /* it may have moved just now: what closes is its socket */

@@ -41,6 +41,14 @@ static ssize_t receive_socket(const struct fsock_channel *ch, void *buf, size_t 
 	return n;
 }
 
+/* By whatever carries it. @kernel: that was the kernel's socket. */
+static ssize_t receive(struct fsock_channel *ch, void *buf, size_t len, bool peek, fs_ns wait, bool *kernel)
+{
+	*kernel = false;
+	return api_kind(ch) == API_KERNEL ? receive_socket(ch, buf, len, peek, wait, kernel) :
+					    bare_receive(ch->ctx, &ch->bare, buf, len, peek ? TCP_RECV_PEEK : 0, wait);
+}
+
 /* The next bytes in a buffer of ours, lent. */
 static ssize_t lend_buffer(struct fsock_channel *ch, struct iovec *part, struct fsock_rxinfo *info, fs_ns wait)
 {
@@ -48,12 +56,12 @@ static ssize_t lend_buffer(struct fsock_channel *ch, struct iovec *part, struct 
 	bool kernel;
 	ssize_t n;
 
-	if (fs_load_relaxed(&ch->n_lent) >= ch->hold_max)
+	if (fs_load_relaxed(&ch->n_lent) >= ch->ep->hold_max)
 		return -ENOBUFS;
 	buffer = api_buffer_get(ch);
 	if (!buffer)
 		return -ENOMEM;
-	n = receive_socket(ch, buffer->data, sizeof(buffer->data), false, wait, &kernel);
+	n = receive(ch, buffer->data, sizeof(buffer->data), false, wait, &kernel);
 	describe(info, n > 0 ? (uint32_t)n : 0, kernel);
 	if (n <= 0) {
 		api_buffer_put(ch, buffer);
@@ -117,7 +125,7 @@ static ssize_t recv_in_place(struct fsock_channel *ch, struct iovec *parts, unsi
 	int ret;
 
 	describe(info, 0, false);
-	if (api_kind(ch) == API_KERNEL)
+	if (api_lends_buffers(ch))
 		return lend_buffer(ch, parts, info, wait);
 	ret = bare_lend(ch->ctx, &ch->bare, 1, n, ch->ep->hold_max, wait, give, &to);
 	return ret > 0 ? (ssize_t)info->length : ret;
@@ -125,10 +133,8 @@ static ssize_t recv_in_place(struct fsock_channel *ch, struct iovec *parts, unsi
 
 static ssize_t recv_copied(struct fsock_channel *ch, void *buf, size_t len, bool peek, struct fsock_rxinfo *info, fs_ns wait)
 {
-	bool kernel = false;
-	ssize_t n = api_kind(ch) == API_KERNEL ?
-			    receive_socket(ch, buf, len, peek, wait, &kernel) :
-			    bare_receive(ch->ctx, &ch->bare, buf, len, peek ? TCP_RECV_PEEK : 0, wait);
+	bool kernel;
+	ssize_t n = receive(ch, buf, len, peek, wait, &kernel);
 
 	if (info && n >= 0)
 		describe(info, (uint32_t)n, kernel);
@@ -158,7 +164,7 @@ static int batch_once(struct fsock_channel *ch, struct fsock_datagram *datagrams
 	struct places to = { .datagrams = datagrams };
 	ssize_t got;
 
-	if (api_kind(ch) != API_KERNEL)
+	if (!api_lends_buffers(ch))
 		return bare_lend(ch->ctx, &ch->bare, n, FSOCK_PARTS_MAX, ch->ep->hold_max, wait, give, &to);
 	got = lend_buffer(ch, datagrams->part, &datagrams->info, wait);
 	return got > 0 ? 1 : (int)got;
@@ -185,9 +191,9 @@ int api_stream_release(struct fsock_channel *ch, struct fsock_rxinfo *info)
 	info->held = 0;
 	if (!piece)
 		return 0;
-	if (api_kind(ch) == API_FAST)
+	if (api_kind(ch) == API_FAST && !ch->bare.by_link)
 		return bare_release(ch->ctx, &ch->bare, &piece, 1);
-	if (ch->kind != API_KERNEL || !((uintptr_t)piece & API_HELD_BUFFER))
+	if (!api_lends_buffers(ch) || !((uintptr_t)piece & API_HELD_BUFFER))
 		return -EINVAL;
 	return api_buffer_return(ch, (void *)((uintptr_t)piece & ~(uintptr_t)API_HELD_BUFFER));
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bare.c - see bare.h. Calls drive the stack as those of stream.c do.
+ *
+ * What a connection over a link does instead is bare_link.c's.
  */
-#include "context/bare.h"
+#include "context/bare_internal.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -13,7 +15,6 @@
 #include "context/helper.h"
 #include "context/lease.h"
 #include "context/stay.h"
-#include "context/stream_internal.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
 
@@ -24,12 +25,20 @@ static bool is_on_the_way(const struct tcp_conn *conn)
 	return conn->state == TCP_SYN_SENT || conn->state == TCP_SYN_RECEIVED;
 }
 
+/* Is the connection of @bare the one that it says? To a child, which has its parent's in copy, it is not. */
+static bool is_own(const struct context *ctx, const struct bare *bare)
+{
+	const void *user = bare->conn ? *bare_user(bare) : NULL;
+
+	return !bare->conn || (bare_is(user) && bare_of(user) == bare && bare_slot(user) == ctx->slot);
+}
+
 /* May this process call on @bare? The lock is held. */
 static int check(struct context *ctx, const struct bare *bare)
 {
 	if (bare->moved)
 		return CONTEXT_KERNEL;
-	return context_joined(ctx) && (!bare->conn || bare_slot(bare->conn) == ctx->slot) ? 0 : -EBADF;
+	return context_joined(ctx) && is_own(ctx, bare) ? 0 : -EBADF;
 }
 
 /* Take the lock for a call on @bare. 0; without it -errno, or CONTEXT_KERNEL: it moved. */
@@ -112,7 +121,7 @@ static int pause_for(struct context *ctx, struct bare *bare, struct blocker *b, 
 
 /* --- beginning --- */
 
-static int open_locked(struct context *ctx, struct bare *bare)
+int bare_open_locked(struct context *ctx, struct bare *bare)
 {
 	struct tcp_conn *conn;
 	int ret = segments_open(ctx);
@@ -136,26 +145,32 @@ int bare_open(struct context *ctx, struct bare *bare)
 	if (ret < 0)
 		return ret;
 	stream_now(ctx);
-	ret = bare->conn ? 0 : open_locked(ctx, bare);
+	ret = bare->conn ? 0 : bare_open_locked(ctx, bare);
 	context_leave(ctx);
 	return ret;
 }
 
-/* A fresh connection with the options of the one before, which comes to nothing. */
-static int renew(struct context *ctx, struct bare *bare)
+void bare_drop(struct context *ctx, struct bare *bare)
 {
-	struct tcp_options options = *tcp_get_options(bare->conn);
 	struct tcp_conn *old = bare->conn;
-	uintptr_t asleep = (uintptr_t)old->user & ~(BARE_ASLEEP_ONE - 1);
-	int ret;
 
 	bare_record_close(ctx, old);
 	list_remove(&old->queue);
 	old->user = NULL;
 	tcp_abort(old, &ctx->env, ctx->now);
 	bare->conn = NULL;
+}
+
+/* A fresh connection with the options of the one before, which comes to nothing. */
+static int renew(struct context *ctx, struct bare *bare)
+{
+	struct tcp_options options = *tcp_get_options(bare->conn);
+	uintptr_t asleep = (uintptr_t)bare->conn->user & ~(BARE_ASLEEP_ONE - 1);
+	int ret;
+
+	bare_drop(ctx, bare);
 	bare->connecting = bare->wants_out = false;
-	ret = open_locked(ctx, bare);
+	ret = bare_open_locked(ctx, bare);
 	if (ret < 0)
 		return ret;
 	bare->conn->user = (void *)((uintptr_t)bare->conn->user + asleep);
@@ -163,20 +178,18 @@ static int renew(struct context *ctx, struct bare *bare)
 	return 0;
 }
 
-/* The way there, or NULL and why not. */
-static struct ip_dst *find_way(struct context *ctx, const struct bare *bare, const struct bare_from *from,
-			       const struct sockaddr *peer, socklen_t len, struct ip_addr *remote, uint16_t *port, int *reason)
+/* Whom to call: may the fast path? */
+static bool read_peer(const struct context *ctx, const struct bare_from *from, const struct sockaddr *peer, socklen_t len,
+		      struct ip_addr *remote, uint16_t *port, int *reason)
 {
 	*reason = FS_REASON_loopback;
 	if (!stream_get_name(from->v6, false, peer, len, remote, port)) {
 		if (ip_addr_is_link_local(&from->local))
 			*reason = FS_REASON_scoped;
-		return NULL;
+		return false;
 	}
 	*reason = FS_REASON_bypass;
-	if (config_bypass_has(ctx->config.bypass, IPPROTO_TCP, *port))
-		return NULL;
-	return stream_way(ctx, &from->local, from->port != 0, tcp_get_options(bare->conn)->choice, remote, reason);
+	return !config_bypass_has(ctx->config.bypass, IPPROTO_TCP, *port);
 }
 
 static int begin(struct context *ctx, struct bare *bare, const struct bare_from *from, const struct ip_addr *local,
@@ -205,15 +218,24 @@ static int connect_first(struct context *ctx, struct bare *bare, const struct ba
 	struct ip_addr remote, local;
 	struct ip_dst *d;
 	uint16_t port;
+	int ret;
 
 	ctx->why[0] = '\0';
+	ctx->local.no_memory = false;
 	ctx->n_connects++;
+	if (!read_peer(ctx, from, peer, len, &remote, &port, reason))
+		return CONTEXT_KERNEL;
+	ret = bare_link_connect(ctx, bare, from, &remote, port);
+	if (ret != CONTEXT_KERNEL)
+		return ret;
 	*reason = FS_REASON_memory;
-	if (!bare->conn && open_locked(ctx, bare) < 0)
+	if (!bare->conn && bare_open_locked(ctx, bare) < 0)
 		return CONTEXT_KERNEL;
-	d = find_way(ctx, bare, from, peer, len, &remote, &port, reason);
-	if (!d)
+	d = stream_way(ctx, &from->local, from->port != 0, tcp_get_options(bare->conn)->choice, &remote, reason);
+	if (!d) {
+		*reason = ctx->local.no_memory ? FS_REASON_memory : *reason;
 		return CONTEXT_KERNEL;
+	}
 	local = d->local;
 	context_neigh_want(ctx, d);
 	return begin(ctx, bare, from, &local, &remote, port, reason);
@@ -224,6 +246,8 @@ static int outcome(struct context *ctx, struct bare *bare)
 {
 	int error;
 
+	if (bare->by_link)
+		return bare_link_outcome(ctx, bare);
 	if (is_on_the_way(bare->conn))
 		return -EINPROGRESS;
 	bare->connecting = bare->wants_out = false;
@@ -280,7 +304,7 @@ int bare_connect(struct context *ctx, struct bare *bare, const struct bare_from 
 		ret = outcome(ctx, bare);
 		if (ret == -EINPROGRESS && wait == 0)
 			ret = -EALREADY;
-	} else if (bare->conn && tcp_has(bare->conn, TCP_CONN_CONNECTED)) {
+	} else if (bare->conn && (bare->by_link || tcp_has(bare->conn, TCP_CONN_CONNECTED))) {
 		ret = -EISCONN;
 	} else {
 		ret = connect_first(ctx, bare, from, peer, len, reason);
@@ -308,6 +332,11 @@ static ssize_t send_once(struct context *ctx, struct bare *bare, const struct io
 
 	if (n < 0)
 		return n;
+	if (bare->by_link) {
+		n = bare_link_send(ctx, bare, iov);
+		context_leave(ctx);
+		return n;
+	}
 	/* What is out may be acknowledged by now, and what is not may be due. */
 	if (bare->conn->first)
 		n = drive(ctx, bare);
@@ -357,6 +386,11 @@ static ssize_t receive_once(struct context *ctx, struct bare *bare, const struct
 
 	if (n < 0)
 		return n;
+	if (bare->by_link) {
+		n = bare_link_receive(ctx, bare, iov, flags);
+		context_leave(ctx);
+		return n;
+	}
 	n = look(ctx, bare);
 	if (__builtin_expect(n == 0, 1)) {
 		n = tcp_recv(bare->conn, &ctx->env, iov, 1, flags, 0, ctx->now);
@@ -411,6 +445,10 @@ static int lend_once(struct context *ctx, struct bare *bare, unsigned n, unsigne
 
 	if (ret < 0)
 		return ret;
+	if (bare->by_link) { /* it lends nothing: who calls has a look at that first */
+		context_leave(ctx);
+		return -EINVAL;
+	}
 	ret = look(ctx, bare);
 	while (ret == 0 && done < n && bare->n_held < most) {
 		struct fbuf *piece = tcp_hold_some(bare->conn, parts);
@@ -469,7 +507,7 @@ int bare_release(struct context *ctx, struct bare *bare, struct fbuf *const *pie
 		return ret == -ECONNABORTED ? 0 : -EINVAL; /* a broken stack's memory serves nobody any more */
 	stream_now(ctx);
 	for (unsigned i = 0; i < n; i++) {
-		if (unlink_held(bare, piece[i]))
+		if (!bare->by_link && unlink_held(bare, piece[i]))
 			tcp_release(bare->conn, &ctx->env, piece[i], ctx->now);
 		else
 			ret = -EINVAL;
@@ -488,24 +526,29 @@ int bare_shutdown(struct context *ctx, struct bare *bare, uint32_t how)
 	if (ret < 0)
 		return ret;
 	stream_now(ctx);
-	ret = tcp_shutdown(bare->conn, &ctx->env, how, ctx->now);
+	ret = bare->by_link ? bare_link_shutdown(ctx, bare, how) : tcp_shutdown(bare->conn, &ctx->env, how, ctx->now);
 	segments_send(ctx);
 	context_leave(ctx);
 	return ret;
 }
 
+static int put_name(const struct tcp_conn *conn, bool v6, bool peer, void *name, socklen_t *len)
+{
+	const struct tcp_end *end = &conn->end;
+
+	if (end->local_port == 0 || (peer && !tcp_has(conn, TCP_CONN_CONNECTED)))
+		return -ENOTCONN;
+	stream_put_name(v6, peer ? &end->remote : &end->local, peer ? end->remote_port : end->local_port, name, len);
+	return 0;
+}
+
 int bare_name(struct context *ctx, struct bare *bare, bool v6, bool peer, void *name, socklen_t *len)
 {
 	int ret = enter_open(ctx, bare);
-	const struct tcp_end *end;
 
 	if (ret < 0)
 		return ret;
-	end = &bare->conn->end;
-	if (end->local_port == 0 || (peer && !tcp_has(bare->conn, TCP_CONN_CONNECTED)))
-		ret = -ENOTCONN;
-	else
-		stream_put_name(v6, peer ? &end->remote : &end->local, peer ? end->remote_port : end->local_port, name, len);
+	ret = bare->by_link ? bare_link_name(bare, v6, peer, name, len) : put_name(bare->conn, v6, peer, name, len);
 	context_leave(ctx);
 	return ret;
 }
@@ -516,7 +559,10 @@ int bare_get_options(struct context *ctx, struct bare *bare, struct tcp_options 
 
 	if (ret < 0)
 		return ret;
-	*options = *tcp_get_options(bare->conn);
+	if (bare->by_link)
+		bare_link_get_options(ctx, bare, options);
+	else
+		*options = *tcp_get_options(bare->conn);
 	context_leave(ctx);
 	return 0;
 }
@@ -528,7 +574,10 @@ int bare_set_options(struct context *ctx, struct bare *bare, const struct tcp_op
 	if (ret < 0)
 		return ret;
 	stream_now(ctx);
-	ret = tcp_set_options(bare->conn, &ctx->env, options, ctx->now);
+	if (bare->by_link)
+		bare_link_set_options(bare, options);
+	else
+		ret = tcp_set_options(bare->conn, &ctx->env, options, ctx->now);
 	segments_send(ctx);
 	context_leave(ctx);
 	return ret;
@@ -555,7 +604,9 @@ int bare_ask(struct context *ctx, struct bare *bare, enum bare_ask what, void *v
 
 	if (ret < 0)
 		return ret;
-	if (what == BARE_INFO)
+	if (bare->by_link)
+		ret = bare_link_ask(bare, what, value, len);
+	else if (what == BARE_INFO)
 		*len = tcp_info(bare->conn, value, *len, ctx->now);
 	else if (*len < sizeof(n))
 		ret = -EINVAL;
@@ -563,7 +614,7 @@ int bare_ask(struct context *ctx, struct bare *bare, enum bare_ask what, void *v
 		n = tcp_take_any_error(bare->conn);
 	else
 		n = (int)(what == BARE_INQ ? tcp_inq(bare->conn) : tcp_outq(bare->conn));
-	if (what != BARE_INFO && ret == 0) {
+	if (what != BARE_INFO && ret == 0 && !bare->by_link) {
 		memcpy(value, &n, sizeof(n));
 		*len = sizeof(n);
 	}
@@ -589,11 +640,14 @@ static void end_own(struct context *ctx, struct bare *bare, bool abort)
 {
 	struct fbuf *piece;
 
-	while ((piece = bare->held) != NULL) {
+	while (!bare->by_link && (piece = bare->held) != NULL) {
 		unlink_held(bare, piece);
 		tcp_release(bare->conn, &ctx->env, piece, ctx->now);
 	}
-	let_go(ctx, bare->conn, abort);
+	if (bare->by_link)
+		bare_link_end(ctx, bare->local, abort);
+	else
+		let_go(ctx, bare->conn, abort);
 	*bare = (struct bare){ 0 };
 }
 
@@ -625,10 +679,10 @@ void bare_abort(struct context *ctx, struct bare *bare)
 
 static void bury_one(struct context *ctx, struct tcp_conn *conn, unsigned slot)
 {
-	if (!bare_is(conn) || bare_slot(conn) != slot)
+	if (!bare_is(conn->user) || bare_slot(conn->user) != slot)
 		return;
 	if (slot == ctx->slot)
-		end_own(ctx, bare_of(conn), false);
+		end_own(ctx, bare_of(conn->user), false);
 	else
 		let_go(ctx, conn, false);
 }
@@ -648,9 +702,10 @@ void bare_bury(struct context *ctx, unsigned slot)
 	struct table_node *node;
 	struct list *e;
 
+	stream_now(ctx);
+	bare_link_bury(ctx, slot);
 	if (!ctx->stack->tcp.ip)
 		return;
-	stream_now(ctx);
 	while ((node = table_next(&ctx->stack->tcp.ends, &cursor)) != NULL) {
 		struct tcp_end *end = FS_CONTAINER_OF(node, struct tcp_end, node);
 
@@ -673,8 +728,7 @@ static void set(int fd, int level, int name, int value)
 	sys_setsockopt(fd, level, name, &value, sizeof(value));
 }
 
-/* What the native interface sets of them. */
-static void put_options(int fd, const struct tcp_options *options)
+void bare_put_options(int fd, const struct tcp_options *options)
 {
 	struct linger linger = { .l_onoff = options->linger_s >= 0, .l_linger = options->linger_s };
 
@@ -690,10 +744,10 @@ static void put_options(int fd, const struct tcp_options *options)
 /* The lock is held. It goes on as @fd, its bytes with it. */
 static int move_to(struct context *ctx, struct bare *bare, int fd, int reason)
 {
-	uint32_t sleepers = bare_sleepers(bare->conn);
+	uint32_t sleepers = bare_sleepers(bare->conn->user);
 	int ret;
 
-	put_options(fd, tcp_get_options(bare->conn));
+	bare_put_options(fd, tcp_get_options(bare->conn));
 	ret = handover_conn(ctx, bare->conn, fd);
 	if (ret < 0)
 		return ret;
@@ -709,6 +763,8 @@ static int move(struct context *ctx, struct bare *bare, int fd, int reason)
 {
 	int ret, own = -1;
 
+	if (bare->by_link)
+		return bare_link_move(ctx, bare, reason);
 	if (!tcp_has(bare->conn, TCP_CONN_CONNECTED) || bare->conn->state == TCP_CLOSED)
 		return -ENOTCONN;
 	if (bare->n_held)
@@ -766,14 +822,14 @@ void bare_leave(struct context *ctx, unsigned port, int reason)
 		struct tcp_end *end = FS_CONTAINER_OF(node, struct tcp_end, node);
 		struct tcp_conn *conn = FS_CONTAINER_OF(end, struct tcp_conn, end);
 
-		if (end->kind != TCP_END_CONN || !bare_is(conn) || bare_slot(conn) != ctx->slot)
+		if (end->kind != TCP_END_CONN || !bare_is(conn->user) || bare_slot(conn->user) != ctx->slot)
 			continue;
 		if (!ip_addr_equal(&end->local, &local)) {
 			local = end->local;
 			here = is_on_port(ctx, &local, port);
 		}
 		if (here)
-			ret = bare_follow(ctx, bare_of(conn), reason);
+			ret = bare_follow(ctx, bare_of(conn->user), reason);
 	}
 }
 

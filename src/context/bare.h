@@ -102,12 +102,12 @@ void bare_leave(struct context *ctx, unsigned port, int reason);
 /* --- bare_record.c: lock held --- */
 
 /* @bare's connection, just bound to it, counts as open, and may get a record; before its end, or its move, the
- * opposite. */
+ * opposite. @conn here: struct tcp_conn or struct local_conn. */
 void bare_record_open(struct context *ctx, const struct bare *bare);
-void bare_record_close(struct context *ctx, const struct tcp_conn *conn);
+void bare_record_close(struct context *ctx, const void *conn);
 
 /* Bring the record of @conn, if it has one, up to date; those of @n places, in turns. */
-void bare_record_publish(struct context *ctx, const struct tcp_conn *conn);
+void bare_record_publish(struct context *ctx, const void *conn);
 void bare_record_publish_some(struct context *ctx, unsigned n);
 
 /* --- what the kernel carries --- */

@@ -18,7 +18,7 @@
 #define OWN_COOKIE (1ULL << 63) /* the kernel's count from 1 */
 
 /* Of @conn; NULL: a free one that has a record, or may have one: natives take none of the last half. */
-static struct stack_bare *place_of(struct stack *s, const struct tcp_conn *conn)
+static struct stack_bare *place_of(struct stack *s, const void *conn)
 {
 	for (unsigned i = 0; i < STACK_BARE_PLACES; i++) {
 		struct stack_bare *place = &s->bare[i];
@@ -33,8 +33,14 @@ static void publish(const struct stack_bare *place)
 {
 	const struct tcp_conn *conn = place->conn;
 	struct stats_sock *r = place->record;
-	bool begun = conn->state != TCP_CLOSED || tcp_has(conn, TCP_CONN_CONNECTED);
+	bool begun;
 
+	if (place->by_link) {
+		record_reason(r, FS_REASON_none, NULL);
+		sock_publish_local(place->conn, r);
+		return;
+	}
+	begun = conn->state != TCP_CLOSED || tcp_has(conn, TCP_CONN_CONNECTED);
 	record_reason(r, begun ? FS_REASON_none : FS_REASON_pending, NULL);
 	if (conn->dst && conn->dst->way == IP_DST_FAST)
 		r->port_index = conn->dst->port;
@@ -62,11 +68,12 @@ void bare_record_open(struct context *ctx, const struct bare *bare)
 		.port_index = 0xff,
 	};
 	place->conn = bare->conn;
+	place->by_link = bare->by_link;
 	s->n_bare_places++;
 	publish(place);
 }
 
-void bare_record_publish(struct context *ctx, const struct tcp_conn *conn)
+void bare_record_publish(struct context *ctx, const void *conn)
 {
 	const struct stack_bare *place = place_of(ctx->stack, conn);
 
@@ -86,7 +93,7 @@ void bare_record_publish_some(struct context *ctx, unsigned n)
 	}
 }
 
-void bare_record_close(struct context *ctx, const struct tcp_conn *conn)
+void bare_record_close(struct context *ctx, const void *conn)
 {
 	struct stack_bare *place = place_of(ctx->stack, conn);
 

@@ -212,6 +212,8 @@ static void take_watch(struct blocker *b, struct context *ctx)
 static void ask(const struct stay *stay)
 {
 	for (unsigned i = 0; stay && i < stay->n; i++) {
+		if (stay->on[i].bare)
+			bare_ask_link(stay->on[i].bare);
 		if (!stay->on[i].sock)
 			continue;
 		/* One at a time: who is ready for either is not asked, and it is not known here which of them is waited for. */

@@ -12,11 +12,13 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "context/bare_internal.h"
 #include "context/datagram_local.h"
 #include "context/internal.h"
 #include "context/stream_internal.h"
 #include "host/meet.h"
 #include "local/link.h"
+#include "socket/bare.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
 
@@ -43,6 +45,10 @@ static void event(void *context, struct local_conn *conn, uint32_t edges)
 	struct context *ctx = context;
 	struct sock *s = conn->user;
 
+	if (bare_is(s)) {
+		ctx->to_ring |= bare_link_event(conn, ctx->slot, ctx->stack->local->bare_news);
+		return;
+	}
 	ctx->to_ring |= s->sleepers.slots;
 	if (!list_is_empty(&s->items))
 		ctx->to_ring |= epoll_sock_news(s, sock_poll_bits(edges));
@@ -106,6 +112,10 @@ static void moved(void *context, struct local_conn *conn)
 
 	if (!s)
 		return;
+	if (bare_is(s)) {
+		bare_link_settle_later(ctx, conn);
+		return;
+	}
 	if (!list_is_linked(&s->stream.of_local))
 		list_push_back(&ctx->stack->local->connecting, &s->stream.of_local);
 	ctx->to_ring |= sock_sleepers(s); /* who has a number of it follows */
@@ -177,6 +187,10 @@ int local_table(struct context *ctx)
 		return -ENOMEM;
 	list_init(&l->listeners);
 	list_init(&l->connecting);
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++) {
+		list_init(&l->bare_connecting[i]);
+		list_init(&l->bare_news[i]);
+	}
 	ctx->stack->local = l;
 	return 0;
 }
@@ -530,6 +544,7 @@ unsigned local_poll(struct context *ctx)
 			taken += drive(ctx, i);
 	if (__builtin_expect(!list_is_empty(&l->connecting), 0))
 		stream_local_settle(ctx);
+	bare_link_settle(ctx);
 	return taken;
 }
 
@@ -544,15 +559,17 @@ void local_arm(struct context *ctx)
 		drive(ctx, i);
 	}
 	stream_local_settle(ctx);
+	bare_link_settle(ctx);
 }
 
 fs_ns local_next(const struct context *ctx)
 {
+	fs_ns next;
+
 	if (!ctx->stack->local)
 		return FS_NEVER;
-	if (ctx->local.n_coming) /* others may wait behind those */
-		return FS_MIN(stream_local_next(ctx), ctx->now + CALLERS_NS);
-	return stream_local_next(ctx);
+	next = FS_MIN(stream_local_next(ctx), bare_link_next(ctx));
+	return ctx->local.n_coming ? FS_MIN(next, ctx->now + CALLERS_NS) : next; /* others may wait behind those */
 }
 
 void local_watch(struct context *ctx, int epfd, uint64_t tag)

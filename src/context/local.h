@@ -76,6 +76,10 @@ struct stack_local {
 	uint32_t carrier;
 	fs_ns carried_looked;
 	struct list connecting;	 /* stream.of_local: whose connect() was not answered yet, or whose other side moved */
+	/* The same of connections without a descriptor, and those with news (socket/bare.h), by slot of their process:
+	 * local_conn.queued. */
+	struct list bare_connecting[STATS_MAX_PROCS], bare_news[STATS_MAX_PROCS];
+	uint32_t n_bare[STATS_MAX_PROCS]; /* how many there are */
 };
 
 /* What one process has of link i; private. */

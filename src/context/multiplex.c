@@ -583,6 +583,8 @@ static int collect(struct wait_call *c, int n)
 	bool bare_first = c->set->batch & 1;
 
 	bare_sort(&c->ctx->stack->bare_news[c->ctx->slot]);
+	if (c->ctx->stack->local)
+		bare_link_sort(&c->ctx->stack->local->bare_news[c->ctx->slot]);
 	if (bare_first)
 		n += (int)bare_collect(c->set, c->events + n, (unsigned)(c->max - n));
 	n += (int)epoll_collect(c->set, c->events + n, (unsigned)(c->max - n));

@@ -34,7 +34,7 @@ static void event(void *context, struct tcp_conn *conn, uint32_t edges)
 
 	if (!s)
 		return; /* in an accept queue, or closed */
-	if (bare_is(conn)) {
+	if (bare_is(conn->user)) {
 		ctx->to_ring |= bare_event(conn, edges, ctx->slot, ctx->stack->bare_news);
 		return;
 	}

@@ -65,7 +65,8 @@ struct stack_heir {
 
 /* A connection without a descriptor that has a record (bare_record.c). */
 struct stack_bare {
-	const struct tcp_conn *conn; /* NULL = free */
+	void *conn;		     /* struct tcp_conn, or struct local_conn; NULL = free */
+	bool by_link;
 	struct stats_sock *record;   /* the place's, for good; NULL = none yet */
 };
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/reason.h"
-#include "context/bare.h"
+#include "context/bare_internal.h"
 #include "context/handover.h"
 #include "context/helper.h"
 #include "context/lease.h"
@@ -723,6 +723,15 @@ static bool local_is_next(const struct acceptance *a, struct sock *s)
 	return stream_has_by_link(&s->stream) && !(s->stream.took_local && others);
 }
 
+/* A descriptor, 0 for a bare one, or -errno. */
+static int accept_local(const struct acceptance *a, struct sock *s)
+{
+	if (!a->bare)
+		return stream_local_accept(a->ctx, s, a->fd, a->name, a->len, a->flags);
+	bare_link_accept(a->ctx, a->bare, s);
+	return 0;
+}
+
 /* One look at both sides, which take turns while both have connections. */
 static int accept_once(struct acceptance *a, bool must)
 {
@@ -745,7 +754,7 @@ static int accept_once(struct acceptance *a, bool must)
 	a->kernel_hot = s->kernel_hot;
 	if (local_is_next(a, s)) {
 		s->stream.took_local = true;
-		ret = stream_local_accept(ctx, s, a->fd, a->name, a->len, a->flags);
+		ret = accept_local(a, s);
 		context_leave(ctx);
 		return ret;
 	}
@@ -777,7 +786,7 @@ static int accept_once(struct acceptance *a, bool must)
 	a->stack = stream_listens(&s->stream) ? next_stack(a, s) : -1;
 	ret = a->stack == 0 ? accept_fast(a, s) : -EAGAIN;
 	if (a->stack < 0 && stream_has_by_link(&s->stream))
-		ret = stream_local_accept(ctx, s, a->fd, a->name, a->len, a->flags);
+		ret = accept_local(a, s);
 	context_leave(ctx);
 	return a->stack > 0 ? accept_in_sister(a, ctx->stacks[a->stack]) : ret;
 }

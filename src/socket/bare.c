@@ -11,36 +11,65 @@
 
 static_assert(STATS_MAX_PROCS <= 1 << BARE_SLOT_BITS, "slots fit into the word");
 
+void *bare_word(struct bare *bare, unsigned slot)
+{
+	return (void *)((uintptr_t)bare | (uintptr_t)slot << BARE_SLOT_SHIFT | 1);
+}
+
 void bare_bind(struct bare *bare, struct tcp_conn *conn, unsigned slot)
 {
 	bare->conn = conn;
-	conn->user = (void *)((uintptr_t)bare | (uintptr_t)slot << BARE_SLOT_SHIFT | 1);
+	bare->by_link = false;
+	conn->user = bare_word(bare, slot);
 }
 
-static void list_once(struct list *where, struct tcp_conn *conn)
+void bare_bind_link(struct bare *bare, struct local_conn *conn)
 {
-	if (!list_is_linked(&conn->queue))
-		list_push_back(where, &conn->queue);
+	bare->local = conn;
+	bare->by_link = true;
+}
+
+static void list_once(struct list *where, struct list *element)
+{
+	if (!list_is_linked(element))
+		list_push_back(where, element);
 }
 
 uint32_t bare_event(struct tcp_conn *conn, uint32_t edges, unsigned here, struct list *news)
 {
-	unsigned slot = bare_slot(conn);
-	uint32_t ring = bare_sleepers(conn);
+	unsigned slot = bare_slot(conn->user);
+	uint32_t ring = bare_sleepers(conn->user);
 	const struct bare *bare;
 
 	if (slot != here) {
-		list_once(&news[slot], conn);
+		list_once(&news[slot], &conn->queue);
 		return 1U << slot;
 	}
-	bare = bare_of(conn);
+	bare = bare_of(conn->user);
 	if (bare->set) {
-		list_once(&bare->set->bare, conn);
+		list_once(&bare->set->bare, &conn->queue);
 		return ring | bare->set->sleepers.slots;
 	}
-	if (edges & TCP_READY_HUP)
-		list_once(&news[slot], conn); /* out of the engine's tables: else nobody finds it when the owner is gone */
+	if (edges & TCP_READY_HUP) /* out of the engine's tables: else nobody finds it when the owner is gone */
+		list_once(&news[slot], &conn->queue);
 	return ring;
+}
+
+uint32_t bare_link_event(struct local_conn *conn, unsigned here, struct list *news)
+{
+	unsigned slot = bare_slot(conn->user);
+	uint32_t ring = bare_sleepers(conn->user);
+	const struct bare *bare;
+
+	if (slot != here) {
+		list_once(&news[slot], &conn->queued);
+		return 1U << slot;
+	}
+	bare = bare_of(conn->user);
+	if (!bare->set)
+		return ring;
+	list_once(&bare->set->bare_links, &conn->queued);
+	return ring | bare->set->sleepers.slots;
 }
 
 void bare_sort(struct list *news)
@@ -49,7 +78,7 @@ void bare_sort(struct list *news)
 
 	LIST_FOR_EACH_SAFE(e, following, news) {
 		struct tcp_conn *conn = FS_CONTAINER_OF(e, struct tcp_conn, queue);
-		const struct bare *bare = bare_of(conn);
+		const struct bare *bare = bare_of(conn->user);
 
 		if (bare->set) {
 			list_take(e);
@@ -60,6 +89,26 @@ void bare_sort(struct list *news)
 	}
 }
 
+/* Whoever is in no set is found by nobody's look, and need not be. */
+void bare_link_sort(struct list *news)
+{
+	struct list *e;
+
+	while ((e = list_pop_front(news)) != NULL) {
+		const struct bare *bare = bare_of(FS_CONTAINER_OF(e, struct local_conn, queued)->user);
+
+		if (bare->set)
+			list_push_back(&bare->set->bare_links, e);
+	}
+}
+
+/* One that connects is in a list of its own. */
+void bare_look_again(struct bare *bare)
+{
+	if (bare->by_link && bare->local && bare->set)
+		list_once(&bare->set->bare_links, &bare->local->queued);
+}
+
 void bare_join(struct bare *bare, struct epoll_set *set, struct list *news)
 {
 	if (bare->moved)
@@ -67,16 +116,73 @@ void bare_join(struct bare *bare, struct epoll_set *set, struct list *news)
 	bare->set = set;
 	if (!bare->conn)
 		return;
+	if (bare->by_link) {
+		if (!bare->local->own.settling)
+			list_remove(&bare->local->queued);
+		bare_look_again(bare);
+		return;
+	}
 	list_remove(&bare->conn->queue);
 	if (set || bare->conn->state == TCP_CLOSED)
 		list_push_back(set ? &set->bare : news, &bare->conn->queue);
 }
 
+/* One that is on its way, or in vain so far, has nothing to tell. */
+static uint32_t ready_bits(const struct bare *bare)
+{
+	if (!bare->by_link)
+		return tcp_ready(bare->conn);
+	return bare_link_waits(bare->local) ? 0 : local_ready(bare->local);
+}
+
 uint32_t bare_ready(const struct bare *bare)
 {
-	uint32_t have = sock_poll_bits(tcp_ready(bare->conn));
+	uint32_t have = sock_poll_bits(ready_bits(bare));
 
 	return have & (EPOLLERR | EPOLLHUP | (bare->paused ? 0 : EPOLLIN | EPOLLRDHUP) | (bare->wants_out ? EPOLLOUT : 0));
+}
+
+/* One at a time: who is ready for either is not asked. */
+void bare_ask_link(const struct bare *bare)
+{
+	if (!bare->by_link || !bare->local || bare->local->own.settling)
+		return;
+	local_conn_wait(bare->local, LOCAL_READY_IN);
+	local_conn_wait(bare->local, LOCAL_READY_OUT);
+}
+
+/* The same for who is told of what it wants alone. It may have it by then. */
+static uint32_t ready_or_asked(const struct bare *bare)
+{
+	uint32_t have = bare_ready(bare);
+
+	if (have || bare->local->own.settling)
+		return have;
+	if (!bare->paused)
+		local_conn_wait(bare->local, LOCAL_READY_IN);
+	if (bare->wants_out)
+		local_conn_wait(bare->local, LOCAL_READY_OUT);
+	return bare_ready(bare);
+}
+
+/* As bare_collect(), of those over links. One that has nothing is asked to tell, and in no list until it does. */
+static unsigned collect_links(struct epoll_set *set, struct epoll_event *events, unsigned n)
+{
+	struct list again, *e;
+	unsigned got = 0;
+
+	list_init(&again);
+	while (got < n && (e = list_pop_front(&set->bare_links)) != NULL) {
+		struct bare *bare = bare_of(FS_CONTAINER_OF(e, struct local_conn, queued)->user);
+		uint32_t have = ready_or_asked(bare);
+
+		if (!have)
+			continue;
+		events[got++] = (struct epoll_event){ .events = have, .data.ptr = bare };
+		list_push_back(&again, e);
+	}
+	list_splice_back(&set->bare_links, &again);
+	return got;
 }
 
 unsigned bare_collect(struct epoll_set *set, struct epoll_event *events, unsigned n)
@@ -90,7 +196,7 @@ unsigned bare_collect(struct epoll_set *set, struct epoll_event *events, unsigne
 	}
 	list_init(&again);
 	while (got < n && (e = list_pop_front(&set->bare)) != NULL) {
-		struct bare *bare = bare_of(FS_CONTAINER_OF(e, struct tcp_conn, queue));
+		struct bare *bare = bare_of(FS_CONTAINER_OF(e, struct tcp_conn, queue)->user);
 		uint32_t have = bare_ready(bare);
 
 		if (!have)
@@ -99,7 +205,7 @@ unsigned bare_collect(struct epoll_set *set, struct epoll_event *events, unsigne
 		list_push_back(&again, e);
 	}
 	list_splice_back(&set->bare, &again);
-	return got;
+	return got + collect_links(set, events + got, n - got);
 }
 
 bool bare_any(const struct epoll_set *set)
@@ -109,7 +215,10 @@ bool bare_any(const struct epoll_set *set)
 	if (set->moved)
 		return true;
 	LIST_FOR_EACH(e, &set->bare)
-		if (bare_ready(bare_of(FS_CONTAINER_OF(e, struct tcp_conn, queue))))
+		if (bare_ready(bare_of(FS_CONTAINER_OF(e, struct tcp_conn, queue)->user)))
+			return true;
+	LIST_FOR_EACH(e, &set->bare_links)
+		if (bare_ready(bare_of(FS_CONTAINER_OF(e, struct local_conn, queued)->user)))
 			return true;
 	return false;
 }

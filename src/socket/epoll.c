@@ -26,6 +26,7 @@ void epoll_set_init(struct epoll_set *set, struct slab *items, uint64_t key)
 	list_init(&set->ready);
 	list_init(&set->outer);
 	list_init(&set->bare);
+	list_init(&set->bare_links);
 }
 
 void epoll_set_hold(struct epoll_set *set, unsigned slot)

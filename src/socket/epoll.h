@@ -53,6 +53,7 @@ struct epoll_set {
 	struct list items, ready;
 	struct list outer;	/* epoll_item.of_member: registrations of this set with others */
 	struct list bare;	/* struct tcp_conn.queue: bare members with news (bare.h) */
+	struct list bare_links;	/* struct local_conn.queued: those of them that are over links */
 	struct slab *slab;	/* of items; borrowed from the stack */
 	uint64_t key;		/* random, EPOLL_TAG_SHIFT upwards used: our data in the kernel carry it */
 	/* Descriptors that name it and calls that wait for it, by process slot: nobody's any more, it ends. */

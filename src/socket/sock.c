@@ -150,7 +150,7 @@ uint8_t sock_local_state(const struct local_conn *c)
 	return c->state == LOCAL_CONNECTING ? TCP_SYN_SENT : TCP_ESTABLISHED;
 }
 
-static void publish_local(struct local_conn *c, struct stats_sock *r)
+void sock_publish_local(struct local_conn *c, struct stats_sock *r)
 {
 	r->local_port = c->local_port;
 	r->remote_port = c->remote_port;
@@ -169,7 +169,7 @@ static void publish_local(struct local_conn *c, struct stats_sock *r)
 static void publish_stream(const struct stream *s, struct stats_sock *r)
 {
 	if (s->local_conn) {
-		publish_local(s->local_conn, r);
+		sock_publish_local(s->local_conn, r);
 		return;
 	}
 	r->link = 0;

@@ -180,7 +180,8 @@ void sock_publish(struct sock *s);
 /* The state in which TCP would show a connection by a link: enum tcp_state. */
 uint8_t sock_local_state(const struct local_conn *c);
 
-/* What the record of a connection has from the engine. */
+/* What the record of a connection has from the engine, or from its link. */
 void sock_publish_conn(const struct tcp_conn *c, struct stats_sock *r);
+void sock_publish_local(struct local_conn *c, struct stats_sock *r);
 
 #endif

@@ -60,12 +60,12 @@ static void bare_bind__the_word_holds_all(void **state)
 {
 	bare_asleep(&bare[0], true);
 	bare_asleep(&bare[0], true);
-	assert_true(bare_is(&conn[0]));
-	assert_ptr_equal(bare_of(&conn[0]), &bare[0]);
-	assert_int_equal(bare_slot(&conn[0]), MINE);
+	assert_true(bare_is(conn[0].user));
+	assert_ptr_equal(bare_of(conn[0].user), &bare[0]);
+	assert_int_equal(bare_slot(conn[0].user), MINE);
 	bare_bind(&bare[1], &conn[1], OTHER);
-	assert_int_equal(bare_slot(&conn[1]), OTHER);
-	assert_ptr_equal(bare_of(&conn[1]), &bare[1]);
+	assert_int_equal(bare_slot(conn[1].user), OTHER);
+	assert_ptr_equal(bare_of(conn[1].user), &bare[1]);
 }
 
 static void bare_event__rings_who_sleeps(void **state)
@@ -90,12 +90,12 @@ static void bare_asleep__until_it_is_gone(void **state)
 	bare_asleep(&bare[0], true);
 	bare[0].conn = NULL;
 	bare_asleep(&bare[0], false);
-	assert_int_equal(bare_sleepers(&conn[0]), 1 << MINE);
+	assert_int_equal(bare_sleepers(conn[0].user), 1 << MINE);
 	bare_bind(&bare[0], &conn[1], MINE);
 	bare_asleep(&bare[0], false);
-	assert_ptr_equal(bare_of(&conn[1]), &bare[0]);
-	assert_int_equal(bare_slot(&conn[1]), MINE);
-	assert_int_equal(bare_sleepers(&conn[1]), 0);
+	assert_ptr_equal(bare_of(conn[1].user), &bare[0]);
+	assert_int_equal(bare_slot(conn[1].user), MINE);
+	assert_int_equal(bare_sleepers(conn[1].user), 0);
 }
 
 /* The kernel's half of the set has it then. */
