@@ -4,6 +4,8 @@
  *
  *      native_tcp echo ADDRESS PORT PORTS           listen on PORT and those that follow, send back what comes
  *      native_tcp answer ADDRESS PORT               the same for one connection, which is all it looks at
+ *      native_tcp serve ADDRESS PORT                close each connection that comes
+ *      native_tcp call ADDRESS PEER PORT SECONDS N  connections that such a server closes, N at a time: how many
  *      native_tcp idle ADDRESS PEER PORT PORTS COUNT ASKS
  *                                                   one connection that asks and is answered ASKS times, then
  *                                                   COUNT idle ones, spread over the ports, and the same again
@@ -169,6 +171,88 @@ static int answer(const char *address, int port)
 	return 0;
 }
 
+/* --- calls without a byte --- */
+
+static int serve_none(const char *address, int port)
+{
+	struct fsock_ep *ep = endpoint(address);
+	struct fsock_event events[EVENTS];
+	struct fsock_channel *listener, *ch;
+	struct fsock_group *group;
+	int n;
+
+	check("fsock_group_open", fsock_group_open(&group));
+	check("fsock_bind", fsock_bind(ep, FSOCK_BIND_DEFAULT, (uint16_t)port, &listener));
+	check("fsock_listen", fsock_listen(listener, 4096));
+	check("group", fsock_group_add(group, listener, NULL));
+	fprintf(stderr, "ready\n");
+	while ((n = fsock_poll(group, events, EVENTS, -1)) >= 0 || n == -EINTR)
+		while (fsock_accept(listener, FSOCK_ACCEPT_NONBLOCK, &ch) == 0)
+			check("fsock_close", fsock_close(ch));
+	check("poll", n);
+	return 1;
+}
+
+static void begin_call(struct fsock_ep *ep, struct fsock_group *group, const union fsock_addr *to)
+{
+	struct fsock_channel *ch;
+	int64_t now = 0;
+	int ret;
+
+	check("fsock_bind", fsock_bind(ep, FSOCK_BIND_DEFAULT, 0, &ch));
+	check("timeout", fsock_setopt(ch, FSOCK_TX_TIMEOUT, &now, sizeof(now)));
+	ret = fsock_connect(ch, &to->sa, sizeof(*to));
+	if (ret != -EINPROGRESS)
+		check("fsock_connect", ret);
+	check("group", fsock_group_add(group, ch, ch));
+}
+
+/* True when the call has come to its end, and the next has begun. */
+static bool go_on(struct fsock_ep *ep, struct fsock_group *group, struct fsock_channel *ch, const union fsock_addr *to)
+{
+	char byte;
+	int accelerated = 0;
+	size_t len = sizeof(accelerated);
+	ssize_t got = fsock_recv(ch, FSOCK_RECV_NONBLOCK, &byte, 1, NULL);
+
+	if (got == -EAGAIN) {
+		fsock_connect(ch, &to->sa, sizeof(*to)); /* it says that it is there: no need to tell any more */
+		return false;
+	}
+	check("the end", got > 0 ? -EPROTO : got);
+	check("accelerated", fsock_getopt(ch, FSOCK_ACCELERATED, &accelerated, &len));
+	if (!accelerated)
+		check("the kernel's connection", -ENOTSUP);
+	check("fsock_close", fsock_close(ch));
+	begin_call(ep, group, to);
+	return true;
+}
+
+static int call(const char *address, const char *peer, int port, double seconds, int parallel)
+{
+	union fsock_addr to = name_of(peer, port);
+	struct fsock_ep *ep = endpoint(address);
+	struct fsock_event events[EVENTS];
+	struct fsock_group *group;
+	uint64_t start, now;
+	long done = 0;
+
+	check("fsock_group_open", fsock_group_open(&group));
+	for (int i = 0; i < parallel; i++)
+		begin_call(ep, group, &to);
+	start = now = now_ns();
+	while ((double)(now - start) < seconds * 1e9) {
+		int n = fsock_poll(group, events, EVENTS, -1);
+
+		check("poll", n == -EINTR ? 0 : n);
+		for (int i = 0; i < n; i++)
+			done += go_on(ep, group, events[i].channel, &to);
+		now = now_ns();
+	}
+	printf("{\"calls\": %ld, \"seconds\": %.6f}\n", done, (double)(now - start) / 1e9);
+	return 0;
+}
+
 /* --- idle --- */
 
 static struct fsock_channel *connecting(struct fsock_ep *ep, const char *peer, int port)
@@ -283,6 +367,10 @@ int main(int argc, char **argv)
 		return echo(argv[2], atoi(argv[3]), atoi(argv[4]));
 	if (argc == 4 && strcmp(argv[1], "answer") == 0)
 		return answer(argv[2], atoi(argv[3]));
+	if (argc == 4 && strcmp(argv[1], "serve") == 0)
+		return serve_none(argv[2], atoi(argv[3]));
+	if (argc == 7 && strcmp(argv[1], "call") == 0)
+		return call(argv[2], argv[3], atoi(argv[4]), atof(argv[5]), atoi(argv[6]));
 	if (argc == 8 && strcmp(argv[1], "idle") == 0)
 		return idle(argv[2], argv[3], atoi(argv[4]), atoi(argv[5]), atol(argv[6]), atol(argv[7]));
 	fprintf(stderr, "usage: see native_tcp.c\n");
