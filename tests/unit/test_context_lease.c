@@ -19,6 +19,7 @@
 
 #include "context/internal.h"
 #include "context/lease.h"
+#include "local/conn.h"
 #include "tcp/end.h"
 
 enum { BUCKETS = 64, ENDS = 128, FD_FLOOR = 100, FIRST = 16, REMOTE_PORT = 80 };
@@ -314,6 +315,69 @@ static void context_lease__who_has_no_part_has_none(void **state)
 	assert_int_equal(lease(&remote), -EMFILE);
 }
 
+/* As a connection over a link has it, from when it is begun. */
+static int take_by_link(struct local_conn *conn, const struct ip_addr *to)
+{
+	const struct local_conn **holder = NULL;
+	int port = context_lease_link(&f->ctx, &here, to, REMOTE_PORT, &holder);
+
+	if (port < 0)
+		return port;
+	*conn = (struct local_conn){ .state = LOCAL_CONNECTING, .local_port = (uint16_t)port };
+	*holder = conn;
+	return port;
+}
+
+/* Whomever it calls; others' connections are of other addresses. Nothing is steered for it. */
+static void context_lease_link__one_each(void **state)
+{
+	struct local_conn conn[FIRST + 1];
+	bool seen[65536] = { false };
+
+	for (unsigned i = 0; i <= FIRST; i++) {
+		int port = take_by_link(&conn[i], i % 2 ? &remote : &elsewhere);
+
+		assert_in_range(port, 1, 65535);
+		assert_true(context_lease_covers(&f->ctx, (uint16_t)port));
+		assert_false(seen[port]);
+		seen[port] = true;
+		assert_int_equal(bind_errno(AF_INET, (uint16_t)port), EADDRINUSE);
+	}
+	assert_int_equal(f->entered[0], 0);
+	assert_true(seen[connect_to(&remote)]);
+}
+
+/* Until both sides have left it, and its place is free, or another's. */
+static void context_lease_link__free_with_its_connection(void **state)
+{
+	struct local_conn conn[FIRST], again;
+	int port;
+
+	f->ctx.config.max_leases = FIRST;
+	for (unsigned i = 0; i < FIRST; i++)
+		assert_in_range(take_by_link(&conn[i], &remote), 1, 65535);
+	assert_true(take_by_link(&again, &remote) < 0);
+	conn[3].state = LOCAL_LEFT;
+	assert_true(take_by_link(&again, &remote) < 0);
+	conn[3].state = LOCAL_FREE;
+	port = conn[3].local_port;
+	assert_int_equal(take_by_link(&again, &remote), port);
+	port = conn[5].local_port;
+	conn[5].local_port = 80; /* the place is of a connection that came */
+	assert_int_equal(take_by_link(&again, &elsewhere), port);
+}
+
+static void context_lease_link__not_one_that_moved(void **state)
+{
+	struct local_conn conn[FIRST];
+
+	f->ctx.config.max_leases = FIRST;
+	context_lease_moved(&f->ctx, (uint16_t)connect_to(&remote));
+	for (unsigned i = 0; i < FIRST - 1; i++)
+		assert_in_range(take_by_link(&conn[i], &remote), 1, 65535);
+	assert_true(take_by_link(&conn[FIRST - 1], &remote) < 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -333,6 +397,9 @@ int main(void)
 		TEST(context_lease_moved__is_given_out_no_more),
 		TEST(context_lease__a_childs_is_the_parents_too),
 		TEST(context_lease__who_has_no_part_has_none),
+		TEST(context_lease_link__one_each),
+		TEST(context_lease_link__free_with_its_connection),
+		TEST(context_lease_link__not_one_that_moved),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

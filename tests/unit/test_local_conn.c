@@ -703,6 +703,63 @@ static void local_move__nobody_there(void **state)
 	nothing_left(r);
 }
 
+/* The other side hears of a reset; the user learns of its error, and still has it to close. */
+static void local_break__its_user_keeps_it(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+	char byte;
+
+	rig_connect(r, ends);
+	local_break(ends[0], EHOSTUNREACH);
+	rig_settle(r);
+	assert_int_equal(rig_recv(ends[1], &byte, 1, 0), -ECONNRESET);
+	local_close(ends[1]);
+	rig_settle(r);
+	assert_int_equal(ends[0]->state, LOCAL_OVER);
+	assert_int_equal(local_ready(ends[0]) & (LOCAL_READY_ERR | LOCAL_READY_HUP), LOCAL_READY_ERR | LOCAL_READY_HUP);
+	assert_int_equal(rig_send(ends[0], "x", 1, 0), -EHOSTUNREACH);
+	assert_int_equal(rig_send(ends[0], "x", 1, 0), -EPIPE);
+	local_close(ends[0]);
+	nothing_left(r);
+}
+
+/* The answer is on its way: it changes nothing, and each side says its last once. */
+static void local_break__before_the_answer(void **state)
+{
+	struct rig *r = *state;
+
+	for (unsigned deaf = 0; deaf < 2; deaf++) {
+		struct local_conn *conn = rig_dial(r, 0);
+
+		r->side[1].is_deaf = deaf;
+		local_link_poll(r->side[1].link, RIG_ALL);
+		local_break(conn, ETIMEDOUT);
+		rig_settle(r);
+		assert_int_equal(conn->state, LOCAL_OVER);
+		assert_int_equal(local_take_error(conn), ETIMEDOUT);
+		local_close(conn);
+		if (!deaf)
+			local_close(local_accept(&r->side[1].listener, r));
+		rig_settle(r);
+		nothing_left(r);
+	}
+}
+
+/* The link is no more in the meantime. */
+static void local_break__of_a_dead_link(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+
+	rig_connect(r, ends);
+	local_link_died(r->side[0].link);
+	local_break(ends[0], ECONNRESET);
+	assert_int_equal(local_take_error(ends[0]), ECONNRESET);
+	local_close(ends[0]);
+	assert_true(local_link_is_idle(r->side[0].link));
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 
 int main(void)
@@ -743,6 +800,9 @@ int main(void)
 		CASE(local_move__the_other_side_is_told),
 		CASE(local_move__before_it_is_accepted),
 		CASE(local_move__nobody_there),
+		CASE(local_break__its_user_keeps_it),
+		CASE(local_break__before_the_answer),
+		CASE(local_break__of_a_dead_link),
 	};
 
 	return cmocka_run_group_tests_name("local_conn", tests, NULL, NULL);

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * native_links.c - a program of the native interface that does what it is told, for test_native_links.py.
+ *
+ *     native_links ADDRESS
+ *
+ * Each line of standard input is a command, each line of standard output its answer: what the call returned, and behind it
+ * what it gave. Channels are numbers from 0 on, in the order of their making; all are members of one group.
+ *
+ *     listen PORT BACKLOG, connect PEER PORT, begin PEER PORT (does not wait), again I PEER PORT (connect, once more),
+ *     accept, take (accept if there is one), send I WORD, recv I, look I (does not wait), close I, poll MS, get I OPTION,
+ *     moved I (fsock_handover()), name I OPTION, fds
+ *     calls PEER PORT N   connections that the other side ends: with `begin` and `end` on standard output around each
+ *     takes N             the other side of that
+ *     fork                a child that tries to receive on channel 0
+ */
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fsock/fsock.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include "native_check.h"
+
+enum { MOST = 4096, LINE = 200, PATIENCE_S = 20 };
+
+static struct fsock_ep *ep;
+static struct fsock_group *group;
+static struct fsock_channel *channel[MOST];
+static unsigned n_channels;
+
+static union fsock_addr name_of(const char *address, int port)
+{
+	union fsock_addr name = { .in.sin_family = AF_INET };
+
+	EQUAL(inet_pton(AF_INET, address, &name.in.sin_addr), 1);
+	name.in.sin_port = htons((uint16_t)port);
+	return name;
+}
+
+static void limit(struct fsock_channel *ch, int option, int64_t ns)
+{
+	EQUAL(fsock_setopt(ch, option, &ns, sizeof(ns)), 0);
+}
+
+static struct fsock_channel *fresh(int port)
+{
+	struct fsock_channel *ch;
+
+	EQUAL(fsock_bind(ep, 0, (uint16_t)port, &ch), 0);
+	limit(ch, FSOCK_RX_TIMEOUT, PATIENCE_S * 1000 * MS);
+	limit(ch, FSOCK_TX_TIMEOUT, PATIENCE_S * 1000 * MS);
+	return ch;
+}
+
+static void keep(struct fsock_channel *ch)
+{
+	NEED(n_channels < MOST);
+	channel[n_channels] = ch;
+	EQUAL(fsock_group_add(group, ch, &channel[n_channels++]), 0);
+}
+
+static int connect_to(struct fsock_channel *ch, const char *address, int port)
+{
+	union fsock_addr to = name_of(address, port);
+
+	return fsock_connect(ch, &to.sa, sizeof(to));
+}
+
+static int begin(const char *address, int port, bool waits)
+{
+	struct fsock_channel *ch = fresh(0);
+	int ret;
+
+	if (!waits)
+		limit(ch, FSOCK_TX_TIMEOUT, 0);
+	ret = connect_to(ch, address, port);
+	keep(ch);
+	return ret;
+}
+
+static int listen_at(int port, int backlog)
+{
+	struct fsock_channel *ch = fresh(port);
+	int ret = fsock_listen(ch, backlog);
+
+	keep(ch);
+	return ret;
+}
+
+/* At the first listener. */
+static int accept_one(unsigned flags)
+{
+	struct fsock_channel *ch;
+	int ret = fsock_accept(channel[0], flags, &ch);
+
+	if (ret == 0)
+		keep(ch);
+	return ret;
+}
+
+static long receive(struct fsock_channel *ch, unsigned flags, char *text)
+{
+	long n = fsock_recv(ch, flags, text, LINE - 1, NULL);
+
+	text[n > 0 ? n : 0] = '\0';
+	return n;
+}
+
+/* Of each channel that is told of: its number and its bits. */
+static int poll_for(int ms, char *text)
+{
+	struct fsock_event events[16];
+	int n = fsock_poll(group, events, 16, ms * MS), at = 0;
+
+	*text = '\0';
+	for (int i = 0; i < n; i++)
+		at += snprintf(text + at, (size_t)(LINE - at), "%s%ld:%u", i ? " " : "",
+			       (long)((struct fsock_channel **)events[i].data - channel), events[i].events);
+	return n;
+}
+
+static int name_to(struct fsock_channel *ch, int option, char *text)
+{
+	union fsock_addr name;
+	size_t len = sizeof(name);
+	int ret = fsock_getopt(ch, option, &name, &len);
+	char address[INET_ADDRSTRLEN];
+
+	if (ret == 0)
+		snprintf(text, LINE, "%s %d", inet_ntop(AF_INET, &name.in.sin_addr, address, sizeof(address)),
+			 ntohs(name.in.sin_port));
+	return ret;
+}
+
+static int get(struct fsock_channel *ch, int option, char *text)
+{
+	int n = -1, ret;
+	size_t len = sizeof(n);
+
+	ret = fsock_getopt(ch, option, &n, &len);
+	snprintf(text, LINE, "%d", n);
+	return ret;
+}
+
+static int descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int n = 0;
+
+	NEED(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+static void mark(const char *word)
+{
+	EQUAL(write(STDOUT_FILENO, word, strlen(word)), (long)strlen(word));
+}
+
+static int calls(const char *address, int port, int n)
+{
+	char byte;
+
+	for (int i = 0; i < n; i++) {
+		struct fsock_channel *ch;
+
+		mark("begin\n");
+		ch = fresh(0);
+		EQUAL(connect_to(ch, address, port), 0);
+		EQUAL(fsock_send(ch, 0, "x", 1, NULL), 1);
+		EQUAL(fsock_recv(ch, 0, &byte, 1, NULL), 1);
+		EQUAL(fsock_recv(ch, 0, &byte, 1, NULL), 0);
+		EQUAL(fsock_close(ch), 0);
+		mark("end\n");
+	}
+	return n;
+}
+
+static int takes(int n)
+{
+	char byte;
+
+	for (int i = 0; i < n; i++) {
+		struct fsock_channel *ch;
+
+		mark("begin\n");
+		EQUAL(fsock_accept(channel[0], 0, &ch), 0);
+		EQUAL(fsock_recv(ch, 0, &byte, 1, NULL), 1);
+		EQUAL(fsock_send(ch, 0, &byte, 1, NULL), 1);
+		EQUAL(fsock_close(ch), 0);
+		mark("end\n");
+	}
+	return n;
+}
+
+/* What a child is told of its parent's connection. */
+static int in_a_child(void)
+{
+	pid_t child = fork();
+	int status;
+	char byte;
+
+	if (child == 0)
+		_exit(-(int)fsock_recv(channel[0], FSOCK_RECV_NONBLOCK, &byte, 1, NULL));
+	EQUAL(waitpid(child, &status, 0), child);
+	NEED(WIFEXITED(status));
+	return -WEXITSTATUS(status);
+}
+
+static long about_channel(const char *what, struct fsock_channel *ch, const char *word, int number, char *text)
+{
+	if (strcmp(what, "again") == 0)
+		return connect_to(ch, word, number);
+	if (strcmp(what, "send") == 0)
+		return fsock_send(ch, FSOCK_SEND_DEFAULT, word, strlen(word), NULL);
+	if (strcmp(what, "recv") == 0)
+		return receive(ch, FSOCK_RECV_DEFAULT, text);
+	if (strcmp(what, "look") == 0)
+		return receive(ch, FSOCK_RECV_NONBLOCK, text);
+	if (strcmp(what, "close") == 0)
+		return fsock_close(ch);
+	if (strcmp(what, "get") == 0)
+		return get(ch, atoi(word), text);
+	if (strcmp(what, "name") == 0)
+		return name_to(ch, atoi(word), text);
+	EQUAL(strcmp(what, "moved"), 0);
+	return fsock_handover(ch);
+}
+
+static long run(const char *line, char *text)
+{
+	char what[20] = "", first[LINE] = "", word[LINE] = "";
+	int number = 0;
+
+	sscanf(line, "%19s %199s %199s %d", what, first, word, &number);
+	if (strcmp(what, "listen") == 0)
+		return listen_at(atoi(first), atoi(word));
+	if (strcmp(what, "connect") == 0 || strcmp(what, "begin") == 0)
+		return begin(first, atoi(word), what[0] == 'c');
+	if (strcmp(what, "accept") == 0 || strcmp(what, "take") == 0)
+		return accept_one(what[0] == 't' ? FSOCK_ACCEPT_NONBLOCK : 0);
+	if (strcmp(what, "poll") == 0)
+		return poll_for(atoi(first), text);
+	if (strcmp(what, "fds") == 0)
+		return descriptors();
+	if (strcmp(what, "calls") == 0)
+		return calls(first, atoi(word), number);
+	if (strcmp(what, "takes") == 0)
+		return takes(atoi(first));
+	if (strcmp(what, "fork") == 0)
+		return in_a_child();
+	NEED(atoi(first) >= 0 && (unsigned)atoi(first) < n_channels);
+	return about_channel(what, channel[atoi(first)], word, number, text);
+}
+
+int main(int argc, char **argv)
+{
+	union fsock_addr own = name_of(argc > 1 ? argv[1] : "", 0);
+	char line[LINE], text[LINE], answer[2 * LINE];
+
+	EQUAL(fsock_init(FSOCK_API_VERSION), 0);
+	EQUAL(fsock_open(&own.sa, sizeof(own), FSOCK_TCP, &ep), 0);
+	EQUAL(fsock_group_open(&group), 0);
+	mark("ready\n");
+	while (fgets(line, sizeof(line), stdin)) {
+		long ret;
+
+		text[0] = '\0';
+		ret = run(line, text);
+		snprintf(answer, sizeof(answer), "= %ld %s\n", ret, text);
+		mark(answer);
+	}
+	return 0;
+}

@@ -1,0 +1,463 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+Connections of the native interface to other programs of the host, over links: they ask the kernel nothing, whoever is at
+the other end, and have what the kernel says where it has the last word. See native_links.c, of which every end here is one
+but for those in Python, which run under the preload or on the kernel's sockets.
+"""
+import contextlib
+import errno
+import re
+import signal
+import subprocess
+import textwrap
+import time
+
+import pytest
+
+from lab import fsock, links, proc
+
+PORT = 7600
+FD, LOCAL, PEER, ACCELERATED, ERROR = 4, 5, 6, 7, 16
+IN, OUT, HANGUP = 1, 4, 8
+MANY = 40
+FIRST = 4  # connections that pay for the link, for ports, and for a thread's sleep
+# What set-up and tear-down would ask of the kernel.
+ASKED = re.compile(r"\b(socket|bind|connect|accept4|close|shutdown|getsockname|getpeername|setsockopt|fcntl|dup)\(")
+
+
+class End:
+    """A native_links: say() gives it a command, and has its answer: a number, and the words behind it."""
+
+    def __init__(self, stack, place, program, around=(), options=None, address="127.0.0.1"):
+        env = {**fsock.CLEAN, "FSOCK_LOCAL": "1", **(options or {})}
+        self.process = stack.enter_context(place.a.popen([*around, program("native_links"), address], env=env,
+                                                         stdin=subprocess.PIPE))
+        assert self.process.wait_for("ready"), self.process.err
+        self.answers = 0
+
+    def begin(self, *words):
+        self.process.child.stdin.write((" ".join(map(str, words)) + "\n").encode())
+        self.process.child.stdin.flush()
+
+    def end(self):
+        def found():
+            return re.findall(r"^= (-?\d+) (.*)\n", self.process.out, re.M)
+        proc.until(lambda: len(found()) > self.answers or not self.process.alive())
+        assert len(found()) > self.answers, self.process.err
+        number, words = found()[self.answers]
+        self.answers += 1
+        return int(number), words
+
+    def say(self, *words):
+        self.begin(*words)
+        return self.end()
+
+    def does(self, *words):
+        number, text = self.say(*words)
+        assert number >= 0, (words, errno.errorcode.get(-number))
+        return text
+
+    def fails(self, *words):
+        return errno.errorcode.get(-self.say(*words)[0])
+
+    def is_told(self, channel, bits):
+        """Its group tells at least these @bits of @channel, in time."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            told = dict(map(int, word.split(":")) for word in self.say("poll", 1000)[1].split())
+            if told.get(channel, 0) & bits == bits:
+                return True
+        return False
+
+    def counts(self):
+        return links.counts(self.process.pid)
+
+    def to_kernel(self):
+        return fsock.counters(self.process.pid)["local_to_kernel"]
+
+    def bare(self):
+        """Connections that have no descriptor, by the statistics."""
+        return sum(stack["without_fd"] for stack in fsock.stat(self.process.pid)["stacks"])
+
+
+@pytest.fixture
+def ends(place, program):
+    with contextlib.ExitStack() as stack:
+        yield lambda **how: End(stack, place, program, **how)
+
+
+@pytest.fixture
+def python(place):
+    """python(script, options): the script runs under the preload with these, or (None) without."""
+    with contextlib.ExitStack() as stack:
+        def run(script, options=fsock):
+            argv = ["/usr/bin/python3", "-c", "import os, socket, sys, time\n" + textwrap.dedent(script)]
+            argv = argv if options is None else fsock.run(argv, local=1)
+            return stack.enter_context(place.a.popen(argv, env=fsock.CLEAN, stdin=subprocess.PIPE))
+        yield run
+
+
+def _listening(ends, backlog=64, **how):
+    server = ends(**how)
+    server.does("listen", PORT, backlog)
+    return server
+
+
+# --- what it costs ----------------------------------------------------------------------------
+
+def _asked(log):
+    """What each connection asked of the kernel."""
+    connections, within = [], None
+    for line in log.read_text().splitlines():
+        if 'write(1, "begin' in line:
+            connections.append(within := [])
+        elif 'write(1, "end' in line:
+            within = None
+        elif within is not None and ASKED.search(line):
+            within.append(line)
+    return connections
+
+
+@pytest.mark.parametrize("profile", ["default", "latency"])
+def test_hazard_15_no_system_call_for_a_connection_over_a_link(ends, tmp_path, profile):
+    """Neither end makes, binds, names or closes a socket; and the connections are the links'."""
+    def traced(name):
+        return ["strace", "-f", "-qq", "-o", tmp_path / name]
+    # A listener looks at the kernel's queue from time to time: not within this test.
+    options = {"FSOCK_PROFILE": profile}
+    server = _listening(ends, around=traced("server"), options=options)
+    client = ends(around=traced("client"), options=options)
+    server.begin("takes", MANY)
+    assert client.does("calls", "127.0.0.1", PORT, MANY) == ""
+    server.end()
+    for name in ("server", "client"):
+        seen = _asked(tmp_path / name)
+        assert len(seen) == MANY
+        assert not [calls for calls in seen[FIRST:] if calls], seen
+        assert name == "server" or "bind(" in str(seen[0])  # the ports come from somewhere
+
+
+def test_connections_are_links_without_descriptors(ends):
+    server, client = _listening(ends), ends()
+    client.does("connect", "127.0.0.1", PORT)
+    server.does("accept")
+    before = client.say("fds")[0], server.say("fds")[0]
+    for _ in range(MANY):
+        client.does("connect", "127.0.0.1", PORT)
+        server.does("accept")
+    assert client.say("fds")[0] <= before[0] + 2 and server.say("fds")[0] <= before[1] + 2  # threads' own
+    assert (client.counts().opened, server.counts().accepted) == (MANY + 1, MANY + 1)
+    proc.until(lambda: (client.bare(), server.bare()) == (MANY + 1, MANY + 1))
+    assert client.say("get", 0, ACCELERATED) == server.say("get", 1, ACCELERATED) == (0, "1")
+    assert client.fails("get", 0, FD) == server.fails("get", 1, FD) == "EOPNOTSUPP"
+    for i in range(MANY + 1):
+        client.does("close", i)
+        server.does("close", i + 1)
+    proc.until(lambda: (client.bare(), server.bare()) == (0, 0))
+    assert client.to_kernel() == 0
+
+
+# --- names, and whose the port is ---------------------------------------------------------------
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.77.0.1"])
+def test_names_of_both_ends(ends, address):
+    server, client = _listening(ends, address="0.0.0.0"), ends(address="0.0.0.0")
+    client.does("connect", address, PORT)
+    server.does("accept")
+    assert client.does("name", 0, PEER) == server.does("name", 1, LOCAL) == f"{address} {PORT}"
+    assert client.does("name", 0, LOCAL) == server.does("name", 1, PEER)
+    assert client.does("name", 0, LOCAL).split()[0] == address
+    assert client.counts().opened == 1
+
+
+def test_from_an_address_of_its_own(ends):
+    server = _listening(ends)
+    client = ends(address="127.0.0.9")
+    client.does("connect", "127.0.0.1", PORT)
+    server.does("accept")
+    assert server.does("name", 1, PEER) == client.does("name", 0, LOCAL)
+    assert client.does("name", 0, LOCAL).split()[0] == "127.0.0.9"
+    stranger = ends(address="192.0.2.1")
+    assert stranger.fails("connect", "127.0.0.1", PORT) == "EADDRNOTAVAIL"
+
+
+def test_ports_are_nobody_elses(ends, python):
+    """Two hundred at a time have two hundred ports, none of which the kernel gives to others."""
+    server, client = _listening(ends, backlog=300), ends()
+    for _ in range(200):
+        client.does("connect", "127.0.0.1", PORT)
+    ports = {client.does("name", i, LOCAL).split()[1] for i in range(200)}
+    assert len(ports) == 200
+    other = python(f"""
+        taken = 0
+        for port in {sorted(ports)}:
+            with socket.socket() as s:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    s.bind(("127.0.0.1", int(port)))
+                except OSError:
+                    taken += 1
+        print("taken", taken, flush=True)
+    """, None)
+    assert other.wait_for("taken"), other.err
+    assert "taken 200" in other.out
+    assert server.counts().accepted == 0 and client.counts().opened == 200
+
+
+def test_a_port_is_not_used_again_before_the_other_side_has_left(ends):
+    server, client = _listening(ends), ends()
+    seen = []
+    for i in range(60):
+        client.does("connect", "127.0.0.1", PORT)
+        server.does("accept")
+        seen.append(client.does("name", i, LOCAL))
+        client.does("close", i)
+    assert len(set(seen)) == 60  # nobody at the other side has closed
+    for i in range(60):
+        assert server.say("recv", i + 1) == (0, "")
+        server.does("close", i + 1)
+    for i in range(60, 120):
+        client.does("connect", "127.0.0.1", PORT)
+        server.does("accept")
+        seen.append(client.does("name", i, LOCAL))
+        client.does("close", i)
+        server.does("close", i + 1)
+    assert len(set(seen)) < 100
+
+
+# --- the other end is another kind of program -------------------------------------------------------
+
+SERVER = f"""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", {PORT}))
+    s.listen(64)
+    print("ready", flush=True)
+    while True:
+        c = s.accept()[0]
+        while word := c.recv(100):
+            c.sendall(word)
+        c.close()
+"""
+
+
+@pytest.mark.parametrize("options", [fsock, None], ids=["preloaded", "kernel"])
+def test_calls_a_server_with_sockets(ends, python, options):
+    server = python(SERVER, options)
+    assert server.wait_for("ready"), server.err
+    client = ends()
+    for i in range(5):
+        client.does("connect", "127.0.0.1", PORT)
+        client.does("send", i, f"word{i}")
+        assert client.does("recv", i) == f"word{i}"
+        assert client.say("get", i, ACCELERATED) == (0, "1" if options else "0")
+        client.does("close", i)
+    if options:
+        assert links.counts(server.pid).accepted == client.counts().opened == 5
+
+
+@pytest.mark.parametrize("options", [fsock, None], ids=["preloaded", "kernel"])
+def test_is_called_by_a_client_with_sockets(ends, python, options):
+    server = _listening(ends)
+    client = python(f"""
+        for i in range(5):
+            with socket.create_connection(("127.0.0.1", {PORT})) as s:
+                s.sendall(b"word")
+                assert s.recv(10) == b"drow"
+                assert s.recv(10) == b""
+        print("over", flush=True)
+        sys.stdin.read()
+    """, options)
+    for i in range(1, 6):
+        server.does("accept")
+        assert server.does("recv", i) == "word"
+        server.does("send", i, "drow")
+        assert server.say("get", i, ACCELERATED) == (0, "1" if options else "0")
+        server.does("close", i)
+    assert client.wait_for("over"), client.err
+    assert server.counts().accepted == (5 if options else 0)
+
+
+# --- the kernel has the last word -------------------------------------------------------------------
+
+def test_refused(ends):
+    """Nobody ever, somebody once; with and without waiting. And there again."""
+    server, client = _listening(ends), ends()
+    assert client.fails("connect", "127.0.0.1", PORT + 1) == "ECONNREFUSED"
+    client.does("connect", "127.0.0.1", PORT)
+    server.does("close", 0)
+    fds = client.say("fds")
+    assert client.fails("connect", "127.0.0.1", PORT) == "ECONNREFUSED"
+    assert client.fails("again", 2, "127.0.0.1", PORT) == "ECONNREFUSED"
+    assert client.fails("begin", "127.0.0.1", PORT) in ("ECONNREFUSED", "EINPROGRESS")
+    again = _listening(ends)
+    client.does("again", 2, "127.0.0.1", PORT)
+    again.does("accept")
+    client.does("send", 2, "there")
+    assert again.does("recv", 1) == "there"
+    assert client.say("recv", 1) in ((0, ""), (-errno.ECONNRESET, ""))
+    for i in range(4):
+        client.does("close", i)
+    assert client.say("fds")[0] <= fds[0] + 4  # of the second link
+
+
+def test_refused_while_it_does_not_wait(ends):
+    """The listener goes while the call is on its way: the group tells, and connect says what the kernel says."""
+    server, client = _listening(ends), ends()
+    client.does("connect", "127.0.0.1", PORT)
+    server.does("accept")
+    server.process.send(signal.SIGSTOP)
+    assert client.fails("begin", "127.0.0.1", PORT) == "EINPROGRESS"
+    assert client.fails("again", 1, "127.0.0.1", PORT) == "EALREADY"
+    assert client.fails("look", 1) == "EAGAIN"
+    server.process.kill()
+    assert client.is_told(1, OUT | HANGUP)
+    assert client.fails("again", 1, "127.0.0.1", PORT) == "ECONNREFUSED"
+
+
+def test_a_program_that_does_not_answer(ends):
+    """Its kernel does: the connection is a socket's, and goes on when the program does."""
+    server, client = _listening(ends), ends()
+    client.does("connect", "127.0.0.1", PORT)
+    server.does("accept")
+    server.process.send(signal.SIGSTOP)
+    client.does("connect", "127.0.0.1", PORT)
+    assert client.say("get", 1, ACCELERATED) == (0, "0")
+    client.does("send", 1, "later")
+    server.process.send(signal.SIGCONT)
+    server.does("accept")
+    assert server.does("recv", 2) == "later"
+    assert server.does("name", 2, PEER) == client.does("name", 1, LOCAL)
+    assert client.to_kernel() == 1
+
+
+def test_full_listener(ends):
+    """As a SYN that is dropped: it is tried again, and comes through once there is room."""
+    server, client = _listening(ends, backlog=1), ends()
+    for _ in range(2):
+        client.does("connect", "127.0.0.1", PORT)
+    assert client.fails("begin", "127.0.0.1", PORT) == "EINPROGRESS"
+    assert client.fails("again", 2, "127.0.0.1", PORT) == "EALREADY"
+    for _ in range(2):
+        server.does("accept")
+    assert client.is_told(2, OUT)
+    server.does("accept")
+    client.does("send", 2, "through")
+    assert server.does("recv", 3) == "through"
+    assert (client.to_kernel(), server.counts().accepted) == (0, 3)
+    assert server.does("name", 3, PEER) == client.does("name", 2, LOCAL)
+
+
+# --- ends -----------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("who", ["server", "client"])
+def test_killed(ends, who):
+    """As the kernel ends connections of the dead: by a reset where they had bytes unread, else in order. The other side's
+    are told of by the group, and nothing is left of them."""
+    server, client = _listening(ends), ends()
+    for _ in range(3):
+        client.does("connect", "127.0.0.1", PORT)
+    for _ in range(2):  # one is left in the queue
+        server.does("accept")
+    dead, left, first = (server, client, 0) if who == "server" else (client, server, 1)
+    left.does("send", first, "unread")
+    dead.process.kill()
+    assert left.is_told(first, IN | HANGUP) and left.is_told(first + 1, IN | HANGUP)
+    assert left.fails("recv", first) == "ECONNRESET"
+    assert left.say("recv", first + 1) == (0, "")
+    if who == "client":
+        left.does("accept")
+        assert left.say("recv", 3) == (0, "")
+    else:
+        assert left.fails("recv", 2) == "ECONNRESET"
+    for i in range(3):
+        left.does("close", first + i)
+    assert left.bare() == 0
+
+
+def test_listener_closes_with_connections_queued(ends):
+    server, client = _listening(ends), ends()
+    for _ in range(3):
+        client.does("connect", "127.0.0.1", PORT)
+    server.does("accept")
+    server.does("close", 0)
+    assert client.is_told(1, IN | HANGUP)
+    assert client.fails("recv", 1) == client.fails("recv", 2) == "ECONNRESET"
+    client.does("send", 0, "lives")
+    assert server.does("recv", 1) == "lives"
+
+
+def test_end_of_a_program_closes(ends):
+    """Not killed: it ends with its connections open."""
+    server, client = _listening(ends), ends()
+    client.does("connect", "127.0.0.1", PORT)
+    server.does("accept")
+    client.does("send", 0, "last")
+    client.process.child.stdin.close()
+    assert client.process.finish().status == 0
+    assert server.does("recv", 1) == "last"
+    assert server.say("recv", 1) == (0, "")
+
+
+def test_a_child_has_none_of_them(ends):
+    server, client = _listening(ends), ends()
+    client.does("connect", "127.0.0.1", PORT)
+    server.does("accept")
+    assert client.fails("fork") == "EBADF"
+    client.does("send", 0, "mine")
+    assert server.does("recv", 1) == "mine"
+
+
+# --- to the kernel ----------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("who", ["client", "server"])
+def test_moves_when_it_is_asked_to(ends, who):
+    """With bytes unread in both directions, and the other side asleep in its group."""
+    server, client = _listening(ends), ends()
+    client.does("connect", "127.0.0.1", PORT)
+    server.does("accept")
+    client.does("send", 0, "there")
+    server.does("send", 1, "back")
+    mover, channel, other, far = (client, 0, server, 1) if who == "client" else (server, 1, client, 0)
+    other.begin("poll", 20000)
+    other.end()
+    other.begin("recv", far)
+    word = other.end()[1]
+    assert word in ("there", "back")
+    other.begin("recv", far)  # asleep: it follows
+    mover.does("moved", channel)
+    assert mover.say("get", channel, ACCELERATED) == (0, "0")
+    assert mover.does("get", channel, FD) != "-1"
+    mover.does("send", channel, "moved")
+    assert other.end()[1] == "moved"
+    assert mover.does("recv", channel) in ("there", "back")
+    assert other.say("get", far, ACCELERATED) == (0, "0")
+    other.does("send", far, "followed")
+    assert mover.is_told(channel, IN)
+    assert mover.does("recv", channel) == "followed"
+    assert mover.bare() == other.bare() == 0
+
+
+def test_follows_a_program_that_gives_its_socket_away(ends, python):
+    """The other side passes its socket on to a program without fsock."""
+    server = python(SERVER.replace('''        while word := c.recv(100):
+            c.sendall(word)
+        c.close()
+''', '''        c.sendall(c.recv(100))
+        if os.fork() == 0:
+            os.environ.pop("LD_PRELOAD")
+            os.dup2(c.fileno(), 0)
+            os.dup2(c.fileno(), 1)
+            os.execv("/bin/cat", ["cat"])
+        c.close()
+'''))
+    assert server.wait_for("ready"), server.err
+    client = ends()
+    client.does("connect", "127.0.0.1", PORT)
+    client.does("send", 0, "here")
+    assert client.does("recv", 0) == "here"
+    assert client.say("get", 0, ACCELERATED) == (0, "1")
+    proc.until(lambda: client.say("poll", 20)[0] >= 0 and client.say("get", 0, ACCELERATED) == (0, "0"))
+    client.does("send", 0, "cat")
+    assert client.does("recv", 0) == "cat"
+    assert fsock.counters(client.process.pid)["moved_to_kernel"] == 1
