@@ -323,7 +323,7 @@ static int accept_kernel(const struct fsock_channel *ch, fs_ns wait)
 			return ret;
 	}
 	if (ret >= 0 && ch->ctx)
-		lifecycle_accepted(ch->ctx, ret);
+		lifecycle_accepted(ch->ctx, ret, FS_REASON_kernel_arrival);
 	return ret;
 }
 

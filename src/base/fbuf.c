@@ -73,6 +73,7 @@ static struct fbuf *pool_take(struct fbuf_pool *pool, uint32_t headroom)
 	f->src_port = f->dst_port = 0;
 	f->ifindex = 0;
 	f->ttl = f->tos = 0;
+	f->late = false;
 	return f;
 }
 
@@ -211,6 +212,7 @@ static void describe_as(struct fbuf *copy, const struct fbuf *frame)
 	copy->ifindex = frame->ifindex;
 	copy->ttl = frame->ttl;
 	copy->tos = frame->tos;
+	copy->late = frame->late;
 }
 
 struct fbuf *fbuf_clone_into(const struct fbuf *frame, struct fbuf_pool *pool)

@@ -63,6 +63,7 @@ struct fbuf {
 			uint16_t src_port, dst_port; /* host order */
 			uint32_t ifindex;	     /* kernel's index of the interface it came by */
 			uint8_t ttl, tos;
+			bool late; /* its socket's shadow may have what was sent before it */
 			uint32_t drops;	    /* datagrams its socket had lost when this one was queued */
 			fs_ns device_stamp; /* head only: when it arrived by the device's clock; 0 = unknown */
 		};

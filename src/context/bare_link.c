@@ -324,12 +324,6 @@ static void follow(struct context *ctx, struct bare *bare)
 	local_told(ctx, conn->link);
 }
 
-/* The listener had accepted it before it ended. */
-static bool was_accepted(const struct local_conn *conn)
-{
-	return (conn->flags & LOCAL_ANSWERED) && (conn->error == 0 || conn->error == ECONNRESET || conn->error == EPIPE);
-}
-
 static void settle(struct context *ctx, struct bare *bare)
 {
 	struct local_conn *conn = bare->local;
@@ -340,7 +334,7 @@ static void settle(struct context *ctx, struct bare *bare)
 		return;
 	if ((conn->flags & LOCAL_PEER_MOVED) && conn->state == LOCAL_ESTABLISHED)
 		follow(ctx, bare);
-	else if (conn->state == LOCAL_ESTABLISHED || (conn->flags & LOCAL_PEER_MOVED) || was_accepted(conn))
+	else if (conn->state == LOCAL_ESTABLISHED || (conn->flags & LOCAL_PEER_MOVED) || local_was_accepted(conn))
 		settled(ctx, conn);
 	else if (full && ctx->now >= due_at(conn))
 		try_again(ctx, bare);

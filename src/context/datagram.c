@@ -113,7 +113,7 @@ static ssize_t put_datagram(struct sock *s, struct fbuf *f, struct datagram *d)
 
 static bool is_alike(const struct fbuf *a, const struct fbuf *b)
 {
-	return a->src_port == b->src_port && ip_addr_equal(&a->src, &b->src) &&
+	return !b->late && a->src_port == b->src_port && ip_addr_equal(&a->src, &b->src) &&
 	       ip_addr_equal(&a->dst, &b->dst) && a->ifindex == b->ifindex && a->tos == b->tos &&
 	       a->ttl == b->ttl && a->gso_size == 0 && b->gso_size == 0;
 }
@@ -238,6 +238,7 @@ static void took_kernel(struct context *ctx, int fd, ssize_t n, struct datagram 
 	control_merge_drops(s, d);
 	stamp_by_shadow(s);
 	s->kernel_hot = KERNEL_HOT;
+	context_read_late(s);
 	s->record->rx_kernel++;
 	s->record->rx_bytes += (uint64_t)n;
 	ctx->stack->counter[FS_CTR_rx_kernel_datagrams]++;
@@ -279,6 +280,7 @@ static inline bool is_strict(const struct sock *s, const struct datagram *d, boo
  */
 static ssize_t receive_once(struct context *ctx, int fd, struct datagram *d, bool must, bool *nonblock)
 {
+	const struct fbuf *first = NULL; /* of the queue, when the shadow was looked at */
 	bool looked = false;
 
 	for (;;) {
@@ -290,19 +292,20 @@ static ssize_t receive_once(struct context *ctx, int fd, struct datagram *d, boo
 		if (!s->pcb.queue.head)
 			context_poll_calm(ctx);
 		if (looked)
-			s->kernel_first = false;
+			context_not_late(s, first);
 		/* Housekeeping may have found that the number means something else by now. */
 		if (context_live_sock(ctx, fd) != s || retire(ctx, s, fd)) {
 			context_leave(ctx);
 			return DATAGRAM_KERNEL;
 		}
-		if ((looked && !s->kernel_first) ||
+		if ((looked && s->pcb.queue.head == first) ||
 		    (!context_kernel_due(ctx, s) && !(is_strict(s, d, must) && !s->pcb.queue.head))) {
 			*nonblock = s->nonblock;
 			n = s->pcb.queue.head ? take_fast(ctx, s, d) : -EAGAIN;
 			context_leave(ctx);
 			return n;
 		}
+		first = s->pcb.queue.head;
 		s->kernel_turn = false;
 		s->kernel_looked = ctx->now;
 		context_leave(ctx);
@@ -403,7 +406,7 @@ ssize_t datagram_receive(struct context *ctx, int fd, struct datagram *d)
 	return receive_blocking(ctx, fd, d);
 }
 
-int datagram_next_length(struct context *ctx, int fd)
+int datagram_next_length(struct context *ctx, int fd, bool none_before)
 {
 	struct sock *s = context_enter(ctx, fd);
 	int n;
@@ -416,7 +419,9 @@ int datagram_next_length(struct context *ctx, int fd)
 		context_leave(ctx);
 		return -1;
 	}
-	n = s->pcb.queue.head ? (int)s->pcb.queue.head->total : 0;
+	if (none_before)
+		context_not_late(s, s->pcb.queue.head);
+	n = s->pcb.queue.head && !s->pcb.queue.head->late ? (int)s->pcb.queue.head->total : 0;
 	if (n > 0)
 		context_promise(s, false);
 	context_leave(ctx);

@@ -80,9 +80,10 @@ void datagram_sent_by_kernel(struct context *ctx, int fd, ssize_t bytes, const s
  * From now on arrivals are stamped. */
 bool datagram_last_stamp(struct context *ctx, int fd, fs_ns *stamp);
 
-/* FIONREAD: bytes of the next datagram in the stack's queue, which the next receive takes. 0 = none: ask
- * the shadow, and call datagram_shadow_told() when it has one. -1: not ours. */
-int datagram_next_length(struct context *ctx, int fd);
+/* FIONREAD: bytes of the next datagram in the stack's queue, which the next receive takes. 0 = none, or the shadow may have
+ * one before it: ask the shadow, and call datagram_shadow_told() when it has one, else this once more, with @none_before.
+ * -1: not ours. */
+int datagram_next_length(struct context *ctx, int fd, bool none_before);
 void datagram_shadow_told(struct context *ctx, int fd);
 
 #endif

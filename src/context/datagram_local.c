@@ -58,6 +58,7 @@ static struct local_peer *note_there(struct context *ctx, const struct ip_addr *
 static void forget_peer(struct context *ctx, struct local_peer *p)
 {
 	p->state = LOCAL_PEER_KERNEL;
+	p->by_kernel = true;
 	p->looked = ctx->now;
 }
 
@@ -88,16 +89,9 @@ static struct ip_addr source_of(const struct sock *s, const struct ip_dst *dst, 
 
 /* Who is connected looks for whom it is connected to. Others would look for each of those they talk to, however many,
  * and do so now and then. */
-static bool may_dial(struct context *ctx, const struct sock *s)
+static bool may_dial(const struct context *ctx, const struct sock *s)
 {
-	fs_ns *next = &ctx->stack->local->next_dial;
-
-	if (s->pcb.flags & UDP_PCB_CONNECTED)
-		return true;
-	if (ctx->now < *next)
-		return false;
-	*next = ctx->now + DIAL_NS;
-	return true;
+	return (s->pcb.flags & UDP_PCB_CONNECTED) || ctx->now >= ctx->stack->local->next_dial;
 }
 
 /* Would a socket of this stack take what @s sends there? */
@@ -122,6 +116,8 @@ static struct local_peer *look_for(struct context *ctx, const struct sock *s, co
 		return note_there(ctx, addr, port, SELF);
 	if (!may_dial(ctx, s))
 		return NULL;
+	if (!(s->pcb.flags & UDP_PCB_CONNECTED))
+		ctx->stack->local->next_dial = ctx->now + DIAL_NS;
 	index = local_find_datagrams(ctx, addr, port);
 	return index < 0 ? note_peer(ctx, addr, port, LOCAL_PEER_KERNEL) :
 			   note_there(ctx, addr, port, (unsigned)index);
@@ -170,10 +166,18 @@ bool datagram_local_is_there(struct context *ctx, const struct sock *s, int fd, 
 {
 	struct local_peer *p = ctx->stack->local ? find_peer(ctx, addr, port) : NULL;
 
-	if (p && p->state == LOCAL_PEER_KERNEL && ctx->now - p->looked < AGAIN_NS)
-		return false; /* without a system call, for who sends to the kernel's */
-	if (local_datagrams_verdict(ctx, s, fd) != 0)
+	/* Without a system call for who sends one datagram, or to the kernel's, or to many. */
+	if (s->sent == 0 && !is_hasty(ctx) && !(ctx->stack->local && is_here(ctx, s, d, addr, port)))
 		return false;
+	if (p && p->state == LOCAL_PEER_KERNEL && ctx->now - p->looked < AGAIN_NS)
+		return false;
+	if (ctx->stack->local && !may_dial(ctx, s) && !is_here(ctx, s, d, addr, port))
+		return false;
+	if (local_datagrams_verdict(ctx, s, fd) != 0) {
+		if (ctx->stack->local)
+			note_peer(ctx, addr, port, LOCAL_PEER_KERNEL);
+		return false;
+	}
 	p = peer_of(ctx, s, d, addr, port);
 	return p && p->state == LOCAL_PEER_THERE;
 }
@@ -288,7 +292,7 @@ static bool tells_interface(const struct sock *s)
 	return s->cmsgs & (SOCK_CMSG_PKTINFO | SOCK_CMSG_PKTINFO6);
 }
 
-/* What @head says of it and the bytes of @iov join the queue of @s. @changed: who sends sent by the kernel before. */
+/* What @head says of it and the bytes of @iov join the queue of @s. @changed: who sends may have sent by the kernel before. */
 static void deliver(struct context *ctx, struct sock *s, const struct local_datagram *head, const struct iovec *iov,
 		    int n, bool changed)
 {
@@ -304,13 +308,13 @@ static void deliver(struct context *ctx, struct sock *s, const struct local_data
 		.ifindex = tells_interface(s) ? interface_of(ctx, &head->dst) : LOOPBACK,
 		.ttl = head->hops,
 		.tos = head->tos,
+		.late = changed || head->after_kernel,
 	};
 	for (int i = 0; i < n; i++) {
 		part[i].next = i + 1 < n ? &part[i + 1] : NULL;
 		part[i].data = iov[i].iov_base;
 		part[i].len = (uint32_t)iov[i].iov_len;
 	}
-	s->kernel_first |= changed || head->after_kernel;
 	make_room(ctx, head->len);
 	udp_deliver_copy(&ctx->env, &s->pcb, part);
 	ctx->stack->counter[FS_CTR_local_datagrams_in]++;
@@ -425,7 +429,6 @@ static void came_back(struct context *ctx, unsigned index, struct local_shown *s
 	if (!p || p->link != index || p->serial != ctx->stack->local->link[index].serial)
 		return; /* nothing was sent there this way, as far as is known */
 	forget_peer(ctx, p);
-	p->by_kernel = true;
 	send_by_shadow(ctx, &shown->head, shown->part, shown->n);
 }
 

@@ -153,7 +153,8 @@ static struct plan look(struct context *ctx)
 
 /* --- the thread --- */
 
-static void rest(struct context *ctx, const struct plan *p)
+/* True: what it watches rang. */
+static bool rest(struct context *ctx, const struct plan *p)
 {
 	fs_ns left = FS_MAX(p->until - host_clock_now(&ctx->clock), 0);
 	struct timespec limit = { .tv_sec = left / FS_SEC(1), .tv_nsec = left % FS_SEC(1) };
@@ -165,10 +166,9 @@ static void rest(struct context *ctx, const struct plan *p)
 	sys_ppoll(fds, FS_ARRAY_SIZE(fds), &limit, NULL);
 	if (fds[0].revents)
 		sys_read(ctx->helper.kick, &kicks, sizeof(kicks));
-	if (fds[1].revents) {
+	if (fds[1].revents)
 		sys_epoll_pwait(ctx->helper.epfd, rung, FS_ARRAY_SIZE(rung), 0, NULL); /* bells' edges are seen then */
-		ctx->local.next_look = 0;
-	}
+	return fds[1].revents;
 }
 
 /* What needs the program's rights is for its threads: those that sleep in fsock look at it. */
@@ -194,6 +194,7 @@ static bool may_lock(struct context *ctx)
 static bool step(struct context *ctx)
 {
 	struct plan p = { .until = host_clock_now(&ctx->clock) + BUSY_NS };
+	bool rung;
 
 	if (fs_load_relaxed(&ctx->helper.stop))
 		return false;
@@ -211,8 +212,10 @@ static bool step(struct context *ctx)
 		p = look(ctx);
 		context_unlock(ctx);
 	}
-	rest(ctx, &p);
+	rung = rest(ctx, &p);
 	if (p.watches && context_lock(ctx)) {
+		if (rung)
+			ctx->local.next_look = 0;
 		arm(ctx, false);
 		context_unlock(ctx);
 	}

@@ -148,19 +148,35 @@ void context_ports_compare(struct context *ctx);
 /* May the shadow of @s be read now? The two sources take turns while both have datagrams. */
 static inline bool context_kernel_due(const struct context *ctx, const struct sock *s)
 {
-	if (__builtin_expect(s->kernel_first, 0))
-		return true;
-	if (s->pcb.queue.head && !s->kernel_turn)
+	if (s->pcb.queue.head && !s->kernel_turn && !s->pcb.queue.head->late)
 		return false;
+	if (__builtin_expect(s->pcb.queue.head && s->pcb.queue.head->late, 0))
+		return true;
 	return s->kernel_hot || s->way != SOCK_FAST || s->unsteered ||
 	       ctx->now - s->kernel_looked >= FS_US(ctx->config.kernel_look);
+}
+
+enum { CONTEXT_LATE_READS = 512 /* more than a socket holds that nobody has read, as a rule */ };
+
+/* The shadow of @s has nothing that was sent before @first, if that is the first of its queue. */
+static inline void context_not_late(struct sock *s, const struct fbuf *first)
+{
+	if (first && s->pcb.queue.head == first)
+		s->pcb.queue.head->late = false;
+	s->late_reads = 0;
+}
+
+/* It had something, and may so for ever, if somebody else sends that. */
+static inline void context_read_late(struct sock *s)
+{
+	if (s->pcb.queue.head && s->pcb.queue.head->late && ++s->late_reads >= CONTEXT_LATE_READS)
+		context_not_late(s, s->pcb.queue.head);
 }
 
 /* A call showed the datagram that is next on one way: the receive that follows takes that one. */
 static inline void context_promise(struct sock *s, bool shadows)
 {
 	s->kernel_turn = shadows;
-	s->kernel_first &= shadows;
 	if (shadows && s->kernel_hot == 0)
 		s->kernel_hot = 1;
 }

@@ -539,9 +539,9 @@ static void record_connection(struct context *ctx, int fd, int reason)
 	context_unlock(ctx);
 }
 
-void lifecycle_accepted(struct context *ctx, int fd)
+void lifecycle_accepted(struct context *ctx, int fd, int reason)
 {
-	record_connection(ctx, fd, FS_REASON_kernel_arrival);
+	record_connection(ctx, fd, reason);
 	lifecycle_named(ctx, fd, NULL, 0);
 }
 

@@ -31,8 +31,8 @@ void lifecycle_lent(struct context *ctx, int fd);
 /* bind() on @fd succeeded; @port_asked: the program named a port, it did not leave it to the kernel. */
 void lifecycle_bound(struct context *ctx, int fd, bool port_asked);
 
-/* @fd is a connection that the kernel accepted, for a listener whose shadow it arrived at. */
-void lifecycle_accepted(struct context *ctx, int fd);
+/* @fd is a connection that the kernel accepted, for a listener whose shadow it arrived at; @reason: why there. */
+void lifecycle_accepted(struct context *ctx, int fd, int reason);
 
 /* @fd carries on a connection that was the engine's and had no number. @reason: enum fs_reason, why. */
 void lifecycle_moved(struct context *ctx, int fd, int reason);

@@ -113,7 +113,7 @@ struct context_local {
 		bool no_memory;	     /* why it is 0: theirs had none */
 		uint8_t link[LOCAL_GROUP]; /* index of each one's */
 		uint32_t serial[LOCAL_GROUP]; /* that it had */
-		fs_ns looked;	     /* when that was asked last; 0 = the place is free */
+		fs_ns until;	     /* it is taken for true; 0 = the place is free */
 	} found[LOCAL_FOUND];
 	unsigned n_names, n_coming, next_found;
 	uint32_t user;		     /* effective, when names were made or renewed last */

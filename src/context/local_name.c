@@ -18,6 +18,7 @@
 
 #define LOOK_NS FS_MS(1)      /* between looks of a thread that does not sleep */
 #define FRESH_NS FS_MS(500)   /* a listener is taken to be where it was found */
+#define NOBODY_NS FS_MS(20)   /* and nobody to be there */
 #define PATIENCE_NS FS_SEC(1) /* for a caller to say what it brings */
 
 enum {
@@ -240,7 +241,7 @@ static struct local_found *found_before(struct context *ctx, const struct ip_add
 	for (unsigned i = 0; i < LOCAL_FOUND; i++) {
 		struct local_found *f = &ctx->local.found[i];
 
-		if (f->port == port && f->looked && ip_addr_equal(&f->addr, addr))
+		if (f->port == port && f->until && ip_addr_equal(&f->addr, addr))
 			return f;
 	}
 	return NULL;
@@ -391,13 +392,13 @@ struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, u
 			      const struct ip_addr *from)
 {
 	struct host_meet_name name = { .addr = *addr, .port = port, .protocol = SOCK_TCP, .v6 = !ip_addr_is_v4(addr) };
-	struct local_found *f, found = { .addr = *addr, .port = port, .looked = ctx->now };
+	struct local_found *f, found = { .addr = *addr, .port = port };
 	struct local_link *link;
 
 	if (!ctx->config.local || ctx->index != 0 || local_table(ctx) < 0)
 		return NULL;
 	f = found_before(ctx, addr, port);
-	if (f && ctx->now - f->looked < FRESH_NS) {
+	if (f && ctx->now < f->until) {
 		link = next_found(ctx, f);
 		ctx->local.no_memory = !link && f->no_memory;
 		if (link || f->n == 0)
@@ -409,11 +410,11 @@ struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, u
 			name.addr = (struct ip_addr){ 0 };
 		find_all(ctx, &name, from, &found);
 	}
-	if (found.n == 0)
-		return NULL;
 	if (!f)
 		f = place_found(ctx, addr, port);
 	found.next = f->next;
+	found.until = ctx->now + (found.n ? FRESH_NS : NOBODY_NS);
+	found.no_memory = found.n == 0 && ctx->local.no_memory;
 	*f = found;
 	return next_found(ctx, f);
 }
@@ -455,7 +456,7 @@ void local_forget(struct context *ctx, const struct local_conn *conn, bool refus
 			ctx->stack->local->link[f->link[i]].who = 0;
 	f->n = 0;
 	f->no_memory = conn->error == ENOMEM;
-	f->looked = refused ? 0 : ctx->now;
+	f->until = refused ? 0 : ctx->now + FRESH_NS;
 }
 
 /* --- who dials --- */

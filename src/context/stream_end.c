@@ -22,6 +22,8 @@
 #include "socket/opts.h"
 #include "sys/sys.h"
 
+enum { LOOPBACK = 1 /* interface index, in every namespace */ };
+
 #define STRAY_NS FS_SEC(1) /* until a SYN without an answer is sent again (RFC 6298 2.1) */
 
 /* --- coming --- */
@@ -259,13 +261,24 @@ static void leave_interfaces(struct context *ctx, struct sock *s, int reason, co
 	ctx->to_ring |= sock_sleepers(s);
 }
 
+/* Do links lead to the listener @s still, for all that @reason says? */
+static bool stays_by_links(struct context *ctx, const struct sock *s, int reason)
+{
+	if (!s->stream.by_links)
+		return false;
+	if (still_accepts(reason) && stream_has_by_link(&s->stream))
+		return true;
+	/* Rules may be of the interfaces alone, or of all. */
+	return concerns_interfaces(reason) && (reason != FS_REASON_policy || context_policy_verdict(ctx, LOOPBACK) == 0);
+}
+
 void stream_demote(struct context *ctx, struct sock *s, int reason, const char *detail)
 {
 	bool was_by_links = s->stream.by_links;
 
 	if (s->way == SOCK_KERNEL)
 		return;
-	if (was_by_links && (concerns_interfaces(reason) || (still_accepts(reason) && stream_has_by_link(&s->stream)))) {
+	if (stays_by_links(ctx, s, reason)) {
 		leave_interfaces(ctx, s, reason, detail);
 		return;
 	}

@@ -520,6 +520,7 @@ struct acceptance {
 	int flags;
 	fs_ns limit;
 	bool may_wait, kernel_next, kernel_hot;
+	int reason;	   /* why what the kernel has is the kernel's */
 	int stack;	   /* where the next one is that the engines have; -1 = they have none */
 	bool leaving;	   /* the listener is */
 	struct bare *bare; /* what a connection of the engine's becomes; NULL = a socket */
@@ -698,7 +699,7 @@ static int accept_kernel(struct acceptance *a)
 	fd = sys_accept4(a->fd, a->name, a->len, a->flags);
 	if (fd < 0)
 		return fd;
-	lifecycle_accepted(a->ctx, fd);
+	lifecycle_accepted(a->ctx, fd, a->reason);
 	s = stream_enter(a->ctx, a->fd);
 	if (s) {
 		s->kernel_hot = KERNEL_HOT;
@@ -752,6 +753,7 @@ static int accept_once(struct acceptance *a, bool must)
 	a->limit = a->bare ? FS_MAX(a->wait, 0) : s->rcvtimeo;
 	a->may_wait = a->bare ? a->wait != 0 : !s->nonblock;
 	a->kernel_hot = s->kernel_hot;
+	a->reason = s->unsteered && s->record->reason ? (int)s->record->reason : FS_REASON_kernel_arrival;
 	if (local_is_next(a, s)) {
 		s->stream.took_local = true;
 		ret = accept_local(a, s);

@@ -263,7 +263,7 @@ void stream_local_settle(struct context *ctx)
 			continue;
 		if ((conn->flags & LOCAL_PEER_MOVED) && conn->state == LOCAL_ESTABLISHED)
 			stream_local_follow(ctx, s);
-		else if (conn->state == LOCAL_ESTABLISHED || (conn->flags & LOCAL_PEER_MOVED))
+		else if (conn->state == LOCAL_ESTABLISHED || (conn->flags & LOCAL_PEER_MOVED) || local_was_accepted(conn))
 			list_remove(&s->stream.of_local);
 		else if (full && ctx->now >= due_at(ctx, s))
 			try_again(ctx, s);

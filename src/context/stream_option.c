@@ -486,7 +486,9 @@ int stream_option(struct context *ctx, int fd, int level, int name, const void *
 			tcp_quickack(s->stream.conn, &ctx->env, given != 0, ctx->now);
 	} else if (opt->act == DEFER_ACCEPT) {
 		s->stream.listening.defer_accept = retransmissions_of(given);
-		if (s->stream.by_links && given)
+		if (given && s->stream.by_links && stream_listens(&s->stream))
+			local_unpublish(ctx, s); /* links know nothing of it; the engine does */
+		else if (given && s->stream.by_links)
 			stream_demote(ctx, s, FS_REASON_option, "TCP_DEFER_ACCEPT");
 	} else if (opt->act != SHADOW) {
 		if (level == IPPROTO_TCP)

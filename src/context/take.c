@@ -30,6 +30,7 @@ static void took_kernel(struct take *t, int n)
 		return;
 	}
 	s->kernel_hot = KERNEL_HOT;
+	context_read_late(s);
 	s->record->rx_kernel += (uint64_t)n;
 	s->record->rx_bytes += t->bytes;
 	t->ctx->stack->counter[FS_CTR_rx_kernel_datagrams] += (uint64_t)n;
@@ -56,6 +57,7 @@ static int take_once(struct take *t, bool must)
 {
 	struct context *ctx = t->ctx;
 	struct sock *s = context_enter(ctx, t->fd);
+	const struct fbuf *first;
 	int n;
 
 	if (!s)
@@ -71,6 +73,7 @@ static int take_once(struct take *t, bool must)
 		context_leave(ctx);
 		return n;
 	}
+	first = s->pcb.queue.head;
 	s->kernel_turn = false;
 	s->kernel_looked = ctx->now;
 	context_leave(ctx);
@@ -82,7 +85,7 @@ static int take_once(struct take *t, bool must)
 	s = context_enter(ctx, t->fd);
 	if (!s)
 		return CONTEXT_KERNEL;
-	s->kernel_first = false;
+	context_not_late(s, first);
 	n = take_fast(t, s);
 	context_leave(ctx);
 	return n;

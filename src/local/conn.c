@@ -628,6 +628,12 @@ void local_conn_set_inline(struct local_conn *conn, bool on)
 
 /* --- ends --- */
 
+bool local_was_accepted(const struct local_conn *conn)
+{
+	return local_has(conn, LOCAL_ANSWERED) &&
+	       (conn->error == 0 || conn->error == ECONNRESET || conn->error == EPIPE);
+}
+
 bool local_is_over(const struct local_conn *conn)
 {
 	return conn->state == LOCAL_OVER || (local_has(conn, LOCAL_FIN_SENT) && local_has(conn, LOCAL_FIN_RECEIVED));

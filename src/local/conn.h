@@ -220,6 +220,9 @@ int local_take_error(struct local_conn *conn);	    /* the pending error, positiv
 void local_conn_set_inline(struct local_conn *conn, bool on); /* SO_OOBINLINE */
 void local_conn_set_low_water(struct local_conn *conn, uint32_t bytes); /* SO_RCVLOWAT */
 
+/* Was it accepted, whatever became of it then? */
+bool local_was_accepted(const struct local_conn *conn);
+
 /* Have both sides ended it, as far as names and shutdown go (ENOTCONN)? Bytes may still wait. */
 bool local_is_over(const struct local_conn *conn);
 

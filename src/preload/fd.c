@@ -259,7 +259,7 @@ static int last_stamp(struct context *ctx, int fd, unsigned long request, int64_
 /* FIONREAD: of the way that the next receive looks at first. */
 static int next_length(struct context *ctx, int fd, int *to)
 {
-	int length = to ? datagram_next_length(ctx, fd) : 0, ret; /* without a place the kernel says EFAULT */
+	int length = to ? datagram_next_length(ctx, fd, false) : 0, ret; /* without a place the kernel says EFAULT */
 
 	if (length > 0) {
 		*to = length;
@@ -268,6 +268,8 @@ static int next_length(struct context *ctx, int fd, int *to)
 	ret = LIBC(ioctl)(fd, FIONREAD, to);
 	if (ret == 0 && *to > 0)
 		datagram_shadow_told(ctx, fd);
+	else if (ret == 0)
+		*to = FS_MAX(datagram_next_length(ctx, fd, true), 0);
 	return ret;
 }
 

@@ -73,7 +73,7 @@ struct sock {
 	/* Datagrams from the kernel's side. */
 	uint32_t kernel_hot;	/* > 0: the shadow delivered lately, look there at every receive */
 	bool kernel_turn;	/* the fast path was served last: the kernel's side goes first */
-	bool kernel_first;	/* what the shadow has was sent before what the fast path has: it is read till it is empty */
+	uint16_t late_reads;	/* of the shadow, while the first of the queue was fbuf.late */
 	fs_ns kernel_looked;	/* when the shadow was last read */
 	fs_ns error_looked;	/* when it was last asked for a pending error */
 

@@ -96,14 +96,26 @@ def test_client_is_connected(place, listen, call):
     assert by_link(seen, 7, 6), seen.counters
 
 
-def test_one_datagram_makes_no_link(place):
-    """Most programs that send one send no second."""
-    seen = compared(place, "served(serving(), 1)", """
-sock = joined()
+ONCE = """
+import socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.connect(("127.0.0.1", int(sys.argv[1])))
 sock.send(b"x")
-say(sock.recv(10))
-""")
-    assert not any(seen.counters[who][name] for who in hosts.ENDS for name in ("local_links", "local_datagrams_out")), seen.counters
+print(sock.recv(10))
+"""
+
+
+def test_one_datagram_makes_no_link(place, tmp_path):
+    """Most programs that send one send no second: it costs no look at who might be there, and at no rules."""
+    log = tmp_path / "calls"
+    with place.a.popen([hosts.PYTHON, "-c", "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+                        "s.bind(('127.0.0.1', 7400))\nprint('ready', flush=True)\ns.sendto(*s.recvfrom(10))"],
+                       env=fsock.CLEAN) as server:
+        assert server.wait_for("ready"), server.err
+        done = place.a.run(["strace", "-f", "-o", log, *fsock.run([hosts.PYTHON, "-c", ONCE, 7400])], env=fsock.CLEAN)
+    assert done.out == "b'x'\n", done.err[-1000:]
+    calls = log.read_text()
+    assert "sendto(" in calls and "AF_UNIX" not in calls and "BPF_PROG_QUERY" not in calls and "fsock-link" not in calls
 
 
 def test_order_where_the_way_changes(place):
@@ -129,23 +141,51 @@ step("sent")
     assert by_link(seen, 90, 0) and seen.counters["server"]["rx_kernel_datagrams"] > 1, seen.counters
 
 
+def test_length_of_the_next_where_the_way_changes(place):
+    """FIONREAD is of the datagram that the next receive takes."""
+    seen = compared(place, """
+served(serving(), MET)
+sock = bound(port=PORT + 1)
+step("late")
+after("sent")
+def length():
+    size = array.array("i", [0])
+    fcntl.ioctl(sock, termios.FIONREAD, size)
+    return size[0]
+for i in range(40):
+    say(ready(sock), length(), len(sock.recv(100)))
+say(ready(sock), length())
+""", """
+meet(joined())
+after("late")
+sock = joined(port=PORT + 1)
+for i in range(40):
+    sock.send(bytes(40 - i))
+    time.sleep(0.002 if i < 10 else 0)
+step("sent")
+""")
+    assert datagrams(seen, "client")[0] >= 30 and seen.counters["server"]["rx_kernel_datagrams"] > 1, seen.counters
+
+
 def test_order_with_control_messages(place):
-    """Some take the kernel's way, one by one; who reads gets them in the order they were sent, if it keeps up."""
+    """Some take the kernel's way, one by one; what follows them by the link is received after them."""
     seen = compared(place, """
 sock = serving()
 served(sock, MET)
-say([sock.recv(10) for i in range(20)])
+step("met")
+after("sent")
+say([sock.recv(10) for i in range(6)])
 """, """
-import struct
 sock = joined()
 meet(sock)
+after("met")
 source = (socket.IPPROTO_IP, 8, struct.pack("i4s4s", 0, socket.inet_aton(CALL), bytes(4))) # IP_PKTINFO
 hops = (socket.IPPROTO_IP, socket.IP_TTL, struct.pack("i", 9))
-for i in range(20):
-    sock.sendmsg([b"%d" % i], [source] if i % 10 == 5 else [hops] if i % 2 else [])
-    time.sleep(0.05 if i % 10 in (4, 5) else 0)
+for i, told in enumerate(([source], [source], [source], [], [hops], [])):
+    sock.sendmsg([b"%d" % i], told)
+step("sent")
 """)
-    assert by_link(seen, 18, 0) and seen.counters["client"]["tx_kernel_datagrams"] >= 2, seen.counters
+    assert by_link(seen, 4, 0) and seen.counters["client"]["tx_kernel_datagrams"] >= 4, seen.counters
 
 
 def test_answer_from_another_address(place):

@@ -483,7 +483,8 @@ static void config_load__a_scope_implies_local(void **state)
 		char *variable[3];
 		bool local;
 	} cases[] = {
-		{ { "FSOCK_LOCAL_SCOPE=netns" }, false },
+		{ { "FSOCK_LOCAL_SCOPE=netns" }, true }, /* as without */
+		{ { "FSOCK_LOCAL_SCOPE=netns", "FSOCK_LOCAL=0" }, false },
 		{ { "FSOCK_LOCAL_SCOPE=path:/run" }, true },
 		{ { "FSOCK_LOCAL_SCOPE=path:/run", "FSOCK_LOCAL=0" }, false },
 		{ { "FSOCK_LOCAL_SCOPE=path:/run", "FSOCK_LOCAL=0", "FSOCK_FROM_RUN=local" }, false },
