@@ -4,7 +4,7 @@
  * either end is seen.
  *
  * A name reads "fsock/2/tcp/4/7f000001/6379/0": version, protocol, family, address, port, nth; behind a zero byte, and
- * without one at its end. The wildcard's address is 0 of its family.
+ * without one at its end. The wildcard's address is 0 of its family. Of a Unix socket: "fsock/2/unix/" and 32 digits.
  */
 #include "host/meet.h"
 
@@ -45,21 +45,31 @@ union control {
 	char bytes[CMSG_SPACE(HOST_MEET_FDS * sizeof(int))];
 };
 
-size_t meet_name_text(const struct host_meet_name *name, const char *between, char *text, size_t size)
+static size_t put_digits(const uint8_t *bytes, size_t n, char *text)
 {
 	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < n; i++) {
+		text[2 * i] = digits[bytes[i] >> 4];
+		text[2 * i + 1] = digits[bytes[i] & 15];
+	}
+	return 2 * n;
+}
+
+size_t meet_name_text(const struct host_meet_name *name, const char *between, char *text, size_t size)
+{
+	static const uint8_t zeros[sizeof(name->addr.b)];
 	bool is_any = ip_addr_is_any(&name->addr);
 	bool v6 = is_any ? name->v6 : !ip_addr_is_v4(&name->addr);
-	size_t len;
+	size_t len, skip = v6 ? 0 : 12;
 
+	if (name->protocol == 0) {
+		len = host_format(text, size, "fsock%s%d%sunix%s", between, HOST_MEET_VERSION, between, between);
+		return len + put_digits(name->addr.b, sizeof(name->addr.b), text + len);
+	}
 	len = host_format(text, size, "fsock%s%d%s%s%s%s%s", between, HOST_MEET_VERSION, between,
 			  name->protocol == IPPROTO_UDP ? "udp" : "tcp", between, v6 ? "6" : "4", between);
-	for (size_t i = v6 ? 0 : 12; i < sizeof(name->addr.b); i++) {
-		uint8_t byte = is_any ? 0 : name->addr.b[i];
-
-		text[len++] = digits[byte >> 4];
-		text[len++] = digits[byte & 15];
-	}
+	len += put_digits((is_any ? zeros : name->addr.b) + skip, sizeof(zeros) - skip, text + len);
 	return len + host_format(text + len, size - len, "%s%u%s%u", between, name->port, between, name->nth);
 }
 

@@ -35,9 +35,9 @@ enum {
 };
 
 struct host_meet_name {
-	struct ip_addr addr; /* any (of either form) = wildcard */
+	struct ip_addr addr; /* any (of either form) = wildcard; of a Unix socket what it is known by, 16 bytes */
 	uint16_t port;	     /* host order */
-	uint8_t protocol;    /* IPPROTO_TCP, IPPROTO_UDP */
+	uint8_t protocol;    /* IPPROTO_TCP, IPPROTO_UDP; 0: a Unix socket, which has no port */
 	bool v6;	     /* of a wildcard: which family's. Else the address says */
 	uint16_t nth;	     /* of several listeners at one address and port (SO_REUSEPORT) */
 	bool by_any;	     /* in a directory (meet_dir.h): its listener is at the wildcard, which @addr is one of */

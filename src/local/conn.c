@@ -3,7 +3,8 @@
  * conn.c - connections over a link: calls of their users, and messages of the other side.
  *
  * What sockets show is Linux's TCP, of a connection over loopback: errors and their order, what a close does to unread
- * bytes and to a peer that goes on sending, where receiving stops at urgent bytes.
+ * bytes and to a peer that goes on sending, where receiving stops at urgent bytes. Or it is Linux's Unix sockets, of
+ * connections between such (LOCAL_UNIX): their errors are told otherwise, and a side can say that it reads no more.
  *
  * Not here: bytes in the ring (stream.c), how messages travel (link.c).
  */
@@ -161,6 +162,44 @@ static int get_rings(struct local_conn *conn)
 	return -ENOBUFS;
 }
 
+/* The ring is empty, and larger. */
+static void send_ahead(struct local_conn *conn, const void *bytes, uint32_t len)
+{
+	struct iovec iov = { (void *)bytes, len };
+	struct local_span from = { .iov = &iov, .left = 1 };
+
+	fs_assert(len <= LOCAL_AHEAD_MAX);
+	if (len == 0 || local_tx_put(&conn->tx, &from) != (ssize_t)len)
+		return;
+	conn->ahead_sent = (uint8_t)len;
+	conn->counted_tx = len;
+}
+
+/* The other side says that @len bytes came ahead. False: that cannot be, and the link is no more. */
+static bool expect_ahead(struct local_conn *conn, uint64_t len)
+{
+	if (len > LOCAL_AHEAD_MAX || (len > 0 && local_rx_look(&conn->rx, (size_t)len) < (ssize_t)len)) {
+		local_link_fail(conn->link, LOCAL_LINK_BAD_POSITION);
+		return false;
+	}
+	conn->ahead = (uint8_t)len;
+	return true;
+}
+
+size_t local_take_ahead(struct local_conn *conn, void *to)
+{
+	struct iovec iov = { to, conn->ahead };
+	struct local_span span = { .iov = &iov, .left = 1 };
+
+	if (conn->ahead == 0)
+		return 0;
+	local_rx_copy(&conn->rx, &span, 0, iov.iov_len);
+	local_rx_pass(&conn->rx, iov.iov_len);
+	conn->counted_rx += iov.iov_len;
+	conn->ahead = 0;
+	return iov.iov_len;
+}
+
 int local_connect(struct local_link *link, const struct local_call *call, void *user, struct local_conn **made)
 {
 	struct local_conn *conn;
@@ -186,10 +225,12 @@ int local_connect(struct local_link *link, const struct local_call *call, void *
 	conn->remote = call->remote;
 	conn->local_port = call->local_port;
 	conn->remote_port = call->remote_port;
+	set_flags(conn, call->is_unix ? LOCAL_UNIX : 0);
 	set_streams(conn, link->side);
 	local_stream_clear(conn->tx.words);
 	local_stream_clear(conn->rx.words);
-	if (link->taps)
+	send_ahead(conn, call->ahead, call->ahead_len);
+	if (link->taps && !call->is_unix)
 		local_tap_open(conn, true);
 	set_state(conn, LOCAL_CONNECTING);
 	link->counters[FS_CTR_local_opened]++;
@@ -202,6 +243,8 @@ void local_conn_fill(const struct local_conn *conn, enum local_kind kind, struct
 {
 	if (kind == LOCAL_REFUSED)
 		cell->word[0] = conn->refusal;
+	if (kind == LOCAL_ACCEPTED)
+		cell->word[0] = conn->ahead_sent;
 	if (kind == LOCAL_MOVED)
 		cell->place = conn->place;
 	if (kind != LOCAL_OPEN)
@@ -214,6 +257,8 @@ void local_conn_fill(const struct local_conn *conn, enum local_kind kind, struct
 		.remote_port = conn->local_port,
 		.local_port = conn->remote_port,
 		.order = { conn->order[0], conn->order[1] },
+		.is_unix = local_has(conn, LOCAL_UNIX),
+		.ahead = conn->ahead_sent,
 	};
 }
 
@@ -258,8 +303,12 @@ static void on_open(struct local_conn *conn, const struct local_cell *cell)
 	conn->local_port = args->local_port;
 	conn->remote_port = args->remote_port;
 	set_streams(conn, 1 - link->side);
-	set_flags(conn, LOCAL_ANSWERED);
-	if (link->taps)
+	set_flags(conn, LOCAL_ANSWERED | (args->is_unix ? LOCAL_UNIX : 0));
+	if (args->is_unix && !expect_ahead(conn, args->ahead)) {
+		link->in_use--;
+		return;
+	}
+	if (link->taps && !args->is_unix)
 		local_tap_open(conn, false);
 	listener = link->ops->find(link->context, args->listener, &conn->local, conn->local_port);
 	if (!listener) {
@@ -285,12 +334,16 @@ static void on_open(struct local_conn *conn, const struct local_cell *cell)
 	listener->waiting++;
 	if (is_tapped(conn))
 		local_tap_answer(conn, true);
+	if (args->is_unix)
+		send_ahead(conn, listener->ahead, listener->ahead_len);
 	local_say(conn, LOCAL_ACCEPTED);
 	link->ops->incoming(link->context, listener);
 }
 
 static void on_accepted(struct local_conn *conn, const struct local_cell *cell)
 {
+	if (local_has(conn, LOCAL_UNIX) && conn->state == LOCAL_CONNECTING && !expect_ahead(conn, cell->word[0]))
+		return;
 	set_flags(conn, LOCAL_ANSWERED);
 	if (is_tapped(conn))
 		local_tap_answer(conn, false);
@@ -467,6 +520,9 @@ static ssize_t send_urgent(struct local_conn *conn, const struct iovec *iov, int
 static __attribute__((noinline)) ssize_t send_any(struct local_conn *conn, const struct iovec *iov, int n,
 						  uint32_t flags)
 {
+	/* Of a Unix socket an error waits for who receives, and the peer's end needs no answer. */
+	if (local_has(conn, LOCAL_UNIX) && (conn->error || local_has(conn, LOCAL_PEER_LEFT)))
+		return -EPIPE;
 	if (conn->error)
 		return -local_take_error(conn);
 	if (local_has(conn, LOCAL_FIN_SENT) || conn->state == LOCAL_OVER)
@@ -499,9 +555,11 @@ static inline size_t look(struct local_conn *conn, size_t enough)
 	return 0;
 }
 
-/* There is nothing to read: the end, an error, or not yet. In TCP's order. */
+/* There is nothing to read: the end, an error, or not yet. In TCP's order, or that of Unix sockets. */
 static ssize_t nothing(struct local_conn *conn)
 {
+	if (local_has(conn, LOCAL_UNIX) && conn->error)
+		return -local_take_error(conn);
 	if (local_has(conn, LOCAL_FIN_RECEIVED))
 		return 0;
 	if (conn->error)
@@ -636,6 +694,8 @@ bool local_was_accepted(const struct local_conn *conn)
 
 bool local_is_over(const struct local_conn *conn)
 {
+	if (local_has(conn, LOCAL_UNIX))
+		return false; /* it has names, and can be shut, until it is closed */
 	return conn->state == LOCAL_OVER || (local_has(conn, LOCAL_FIN_SENT) && local_has(conn, LOCAL_FIN_RECEIVED));
 }
 
@@ -643,8 +703,11 @@ int local_shutdown(struct local_conn *conn, uint32_t how)
 {
 	if (local_is_over(conn))
 		return -ENOTCONN;
-	if (how & LOCAL_SHUT_READING)
+	if (how & LOCAL_SHUT_READING) {
 		set_flags(conn, LOCAL_SHUT_RD);
+		if (local_has(conn, LOCAL_UNIX) && !local_has(conn, LOCAL_PEER_LEFT))
+			local_say(conn, LOCAL_STOP);
+	}
 	if ((how & LOCAL_SHUT_WRITING) && !local_has(conn, LOCAL_FIN_SENT)) {
 		set_flags(conn, LOCAL_FIN_SENT);
 		if (is_tapped(conn))
@@ -718,10 +781,23 @@ static bool end_stream(struct local_conn *conn)
 	return true;
 }
 
+/* Both directions of a Unix socket are shut where its peer has closed. */
+static bool is_left(const struct local_conn *conn)
+{
+	return local_has(conn, LOCAL_UNIX) && local_has(conn, LOCAL_PEER_LEFT);
+}
+
+/* What a reset is to who hears of it. */
+static int error_of_reset(const struct local_conn *conn)
+{
+	return local_has(conn, LOCAL_FIN_RECEIVED) && !local_has(conn, LOCAL_UNIX) ? EPIPE : ECONNRESET;
+}
+
 /* Edges of an end in reading, and of both where we have ended writing. */
 static uint32_t end_edges(const struct local_conn *conn)
 {
-	return LOCAL_READY_IN | LOCAL_READY_RDHUP | (local_has(conn, LOCAL_FIN_SENT) ? LOCAL_READY_HUP : 0);
+	return LOCAL_READY_IN | LOCAL_READY_RDHUP |
+	       (local_has(conn, LOCAL_FIN_SENT) || is_left(conn) ? LOCAL_READY_HUP : 0);
 }
 
 static void on_bytes(struct local_conn *conn, const struct local_cell *cell)
@@ -758,6 +834,16 @@ static void on_shutdown(struct local_conn *conn, const struct local_cell *cell)
 	tell(conn, end_edges(conn));
 }
 
+static void on_stop(struct local_conn *conn, const struct local_cell *cell)
+{
+	if (!local_has(conn, LOCAL_UNIX)) {
+		local_link_fail(conn->link, LOCAL_LINK_BAD_KIND);
+		return;
+	}
+	set_flags(conn, LOCAL_FIN_SENT); /* which need not be said */
+	tell(conn, LOCAL_READY_OUT | (local_has(conn, LOCAL_FIN_RECEIVED | LOCAL_SHUT_RD) ? LOCAL_READY_HUP : 0));
+}
+
 static void on_reset(struct local_conn *conn, const struct local_cell *cell)
 {
 	if (!end_stream(conn))
@@ -769,7 +855,7 @@ static void on_reset(struct local_conn *conn, const struct local_cell *cell)
 		local_conn_settle(conn);
 		return;
 	}
-	fail(conn, local_has(conn, LOCAL_FIN_RECEIVED) ? EPIPE : ECONNRESET);
+	fail(conn, error_of_reset(conn));
 	tell(conn, EVERY_READY);
 }
 
@@ -784,9 +870,10 @@ static void on_close(struct local_conn *conn, const struct local_cell *cell)
 		local_conn_settle(conn);
 		return;
 	}
-	/* What the other side did not read before, TCP would have answered with a reset by now. */
+	/* What the other side did not read before, TCP would have answered with a reset by now; of Unix sockets it is told
+	 * as if it had come in time. */
 	if (local_tx_unread(&conn->tx) > 0) {
-		fail(conn, EPIPE);
+		fail(conn, local_has(conn, LOCAL_UNIX) ? ECONNRESET : EPIPE);
 		tell(conn, EVERY_READY);
 		return;
 	}
@@ -798,8 +885,8 @@ void local_conn_handle(struct local_conn *conn, const struct local_cell *cell)
 	static void (*const handler[LOCAL_N_KINDS])(struct local_conn *conn, const struct local_cell *cell) = {
 		[LOCAL_OPEN] = on_open,		[LOCAL_ACCEPTED] = on_accepted, [LOCAL_REFUSED] = on_refused,
 		[LOCAL_BYTES] = on_bytes,	[LOCAL_ROOM] = on_room,		[LOCAL_URGENT] = on_urgent,
-		[LOCAL_SHUTDOWN] = on_shutdown, [LOCAL_MOVED] = on_moved,	[LOCAL_RESET] = on_reset,
-		[LOCAL_CLOSE] = on_close,
+		[LOCAL_SHUTDOWN] = on_shutdown, [LOCAL_STOP] = on_stop,	[LOCAL_MOVED] = on_moved,
+		[LOCAL_RESET] = on_reset,	[LOCAL_CLOSE] = on_close,
 	};
 
 	handler[cell->head](conn, cell);
@@ -826,7 +913,7 @@ static void orphan(struct local_conn *conn)
 	if (conn->state == LOCAL_CONNECTING)
 		fail(conn, ECONNREFUSED);
 	else if (local_tx_unread(&conn->tx) > 0 || !was_taken(conn))
-		fail(conn, local_has(conn, LOCAL_FIN_RECEIVED) ? EPIPE : ECONNRESET);
+		fail(conn, error_of_reset(conn));
 	else
 		set_flags(conn, LOCAL_FIN_RECEIVED);
 }
@@ -896,7 +983,7 @@ uint32_t local_ready(struct local_conn *conn)
 
 	return (in ? LOCAL_READY_IN : 0) | (out ? LOCAL_READY_OUT : 0) | (conn->error ? LOCAL_READY_ERR : 0) |
 	       (end_in ? LOCAL_READY_RDHUP : 0) |
-	       (over || (end_in && local_has(conn, LOCAL_FIN_SENT)) ? LOCAL_READY_HUP : 0) |
+	       (over || is_left(conn) || (end_in && local_has(conn, LOCAL_FIN_SENT)) ? LOCAL_READY_HUP : 0) |
 	       (conn->rx.urgent > conn->rx.pos && conn->rx.urgent != conn->urgent_taken ? LOCAL_READY_PRI : 0);
 }
 

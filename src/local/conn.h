@@ -2,7 +2,8 @@
 /*
  * conn.h - connections over a link, and listeners for them: what TCP's sockets see, without TCP.
  *
- * Does:     connect, accept, send, receive, urgent bytes, half closes, resets, readiness.
+ * Does:     connect, accept, send, receive, urgent bytes, half closes, resets, readiness; of such between Unix sockets
+ *           what differs, which is how they end, and that each side has a few bytes for the other ahead of the stream.
  * Does not: know descriptors, options that have no effect here, blocking: -EAGAIN, and local_conn_wait() to be told.
  * Threads:  holder of the stack's lock only.
  * Errors:   0 or a count, or -errno.
@@ -76,6 +77,7 @@ enum local_conn_flags {
 	LOCAL_OOB_INLINE = 1 << 6,    /* SO_OOBINLINE: set by local_conn_set_inline() */
 	LOCAL_PEER_MOVED = 1 << 7,    /* the other side waits at `place` */
 	LOCAL_TAPPED = 1 << 8,	      /* somebody captures what it carries, from its beginning on (tap.h) */
+	LOCAL_UNIX = 1 << 9,	      /* between Unix sockets: never tapped, no urgent bytes */
 };
 
 /* What a user keeps beside its connection: nothing here looks at it. */
@@ -107,6 +109,7 @@ struct local_conn {
 	uint8_t order[2];
 	bool is_owing;	 /* is in that chain */
 	uint16_t remote_port, local_port; /* host order */
+	uint8_t ahead, ahead_sent; /* bytes for local_take_ahead(), and those of this side's */
 	uint32_t refusal; /* what REFUSED says */
 	uint32_t low_water; /* SO_RCVLOWAT: so many bytes make it readable; 0 = 1 */
 	uint64_t listener_id;
@@ -125,6 +128,8 @@ struct local_listener {
 	struct list queue;  /* local_conn.queued, the oldest first */
 	uint32_t waiting;   /* how many */
 	uint32_t backlog;   /* how many may wait: what the dialling sides may use up together */
+	const void *ahead;  /* of a Unix socket: @ahead_len bytes for who connects, LOCAL_AHEAD_MAX at most; borrowed */
+	uint32_t ahead_len;
 	void *user;
 };
 
@@ -134,6 +139,9 @@ struct local_call {
 	struct ip_addr local, remote;	  /* the caller's own address, and the one it called */
 	uint16_t local_port, remote_port; /* host order */
 	uint8_t send_order, receive_order; /* of the byte rings: LOCAL_ORDER_MIN to _MAX */
+	bool is_unix;			  /* between Unix sockets, which have no ports: */
+	uint8_t ahead_len;		  /* so many bytes, LOCAL_AHEAD_MAX at most, */
+	const void *ahead;		  /* are for who accepts; borrowed */
 };
 
 /*
@@ -150,6 +158,10 @@ struct local_conn *local_accept(struct local_listener *listener, void *user);
 
 /* Whoever waits is reset. The listener may go. */
 void local_listener_close(struct local_listener *listener);
+
+/* Of Unix sockets: what the other side sent ahead, into @to, where there is room for LOCAL_AHEAD_MAX bytes. How many; it
+ * is taken once, before anything is received. */
+size_t local_take_ahead(struct local_conn *conn, void *to);
 
 enum local_send_flags { LOCAL_SEND_OOB = 1 << 0 /* the last byte is urgent */ };
 
@@ -178,7 +190,7 @@ int local_move(struct local_conn *conn, const struct local_place *place);
 uint64_t local_read_at(const struct local_conn *conn);
 size_t local_sent(const struct local_conn *conn, uint64_t from, void *to, size_t len);
 
-/* Shut a direction (bits). 0 or -ENOTCONN. */
+/* Shut a direction (bits). 0 or -ENOTCONN. Where a Unix socket reads no more, the other one's send() gives -EPIPE. */
 enum local_shut { LOCAL_SHUT_READING = 1 << 0, LOCAL_SHUT_WRITING = 1 << 1 };
 int local_shutdown(struct local_conn *conn, uint32_t how);
 

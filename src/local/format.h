@@ -42,6 +42,8 @@ enum {
 
 	/* Of a ring of datagrams: 512 KiB, more than any socket may hold that has no privilege (net.core.rmem_max). */
 	LOCAL_DATAGRAM_ORDER = 19,
+
+	LOCAL_AHEAD_MAX = 110, /* bytes that go ahead of a stream: a name of a Unix socket */
 };
 
 /* Written by side 0 before the arena is shared, read once by side 1. */
@@ -100,7 +102,8 @@ struct local_open_args {
 	struct ip_addr remote, local; /* as the listening side sees them: who connects, and to which address */
 	uint16_t remote_port, local_port; /* host order */
 	uint8_t order[2];	     /* size of each ring: 1 << order bytes */
-	uint8_t spare[2];
+	uint8_t is_unix;	     /* 1: between Unix sockets, without ports: `local` is what the listener is known by */
+	uint8_t ahead;		     /* of such: so many bytes are there, ahead of the stream */
 };
 
 /* Where a connection goes on without the link. */

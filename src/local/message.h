@@ -24,12 +24,13 @@
  */
 enum local_kind {
 	LOCAL_OPEN = 1,	  /* a connection, struct local_open_args; bytes may follow at once */
-	LOCAL_ACCEPTED,	  /* it waits for accept, or is accepted */
+	LOCAL_ACCEPTED,	  /* it waits for accept, or is accepted; word[0]: bytes ahead, as local_open_args.ahead */
 	LOCAL_REFUSED,	  /* it is not; word[0]: ECONNREFUSED, or ENOBUFS where the listener is full */
 	LOCAL_BYTES,	  /* there are bytes, for a reader that asked */
 	LOCAL_ROOM,	  /* there is room, for a writer that asked */
 	LOCAL_URGENT,	  /* one of the bytes is urgent */
 	LOCAL_SHUTDOWN,	  /* no more bytes come */
+	LOCAL_STOP,	  /* no more bytes are taken; of Unix sockets alone */
 	LOCAL_MOVED,	  /* it goes on elsewhere, struct local_place: this side reads and writes no more here */
 	LOCAL_RESET,	  /* the end: what was on the way is lost */
 	LOCAL_CLOSE,	  /* the end, orderly; no more bytes come */

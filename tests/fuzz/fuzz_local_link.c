@@ -152,6 +152,8 @@ static void write_cell(struct world *w, uint8_t kind, uint8_t slot, uint8_t c)
 		cell->open.ring[1] = c & 2 ? UINT32_MAX - 1 : (uint32_t)c >> 3;
 		cell->open.order[0] = (uint8_t)(LOCAL_ORDER_MIN + (c >> 4) % 4);
 		cell->open.order[1] = c == 0xff ? c : LOCAL_ORDER_MIN;
+		cell->open.is_unix = kind >> 6 & 1;
+		cell->open.ahead = c & 0x0f;
 	} else {
 		cell->word[0] = c;
 	}
@@ -270,9 +272,11 @@ static void move_bytes(struct local_conn *conn, bool send, uint8_t flags, uint8_
 static void use(struct world *w, struct local_conn **held, const uint8_t *in)
 {
 	struct local_conn *conn = *held;
+	uint8_t ahead[LOCAL_AHEAD_MAX];
 
 	if (!conn)
 		return;
+	FUZZ_CHECK(local_take_ahead(conn, ahead) <= sizeof(ahead));
 	switch (in[0] % N_STEPS) {
 	case SEND:
 	case RECEIVE:
@@ -305,7 +309,8 @@ static void use(struct world *w, struct local_conn **held, const uint8_t *in)
 static void connect_one(struct world *w, uint8_t order)
 {
 	struct local_call call = { .listener = LISTENER, .send_order = (uint8_t)(LOCAL_ORDER_MIN + order % 6),
-				   .receive_order = LOCAL_ORDER_MIN };
+				   .receive_order = LOCAL_ORDER_MIN, .is_unix = order & 0x80, .ahead = "name",
+				   .ahead_len = order & 0x80 ? 4 : 0 };
 	struct local_conn **to = place(w);
 	int rc = to ? local_connect(w->link, &call, NULL, to) : 0;
 

@@ -22,6 +22,7 @@ struct rig_side {
 	struct local_listener listener;
 	bool is_deaf;	 /* no listener is found */
 	bool unwelcome;	 /* nobody who calls here is */
+	bool is_unix;	 /* its listener is a Unix socket, which has no port */
 	uint32_t most;	 /* units of the other side's that there is memory for; 0 = any */
 	unsigned incoming, moved; /* calls of these */
 	uint32_t edges;	 /* of all events since the last look */
@@ -58,7 +59,7 @@ static struct local_listener *rig_find(void *context, uint64_t id, const struct 
 {
 	struct rig_side *s = context;
 
-	return s->is_deaf || id != RIG_LISTENER || port != RIG_PORT ? NULL : &s->listener;
+	return s->is_deaf || id != RIG_LISTENER || port != (s->is_unix ? 0 : RIG_PORT) ? NULL : &s->listener;
 }
 
 static void rig_moved(void *context, struct local_conn *conn)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Connections over a link as sockets see them: beginnings, bytes, urgent ones, half closes, resets, readiness. */
+/* Connections over a link as sockets see them: beginnings, bytes, urgent ones, half closes, resets, readiness; what differs
+ * between Unix sockets. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -760,6 +761,161 @@ static void local_break__of_a_dead_link(void **state)
 	assert_true(local_link_is_idle(r->side[0].link));
 }
 
+/* --- between Unix sockets --- */
+
+static struct local_conn *dial_unix(struct rig *r, const char *name)
+{
+	struct local_call call = { .listener = RIG_LISTENER, .send_order = LOCAL_ORDER_MIN,
+				   .receive_order = LOCAL_ORDER_MIN, .is_unix = true, .ahead = name, .ahead_len = (uint8_t)strlen(name) };
+	struct local_conn *conn = NULL;
+
+	r->side[1].is_unix = true;
+	r->side[1].listener.ahead = "server";
+	r->side[1].listener.ahead_len = 6;
+	assert_int_equal(local_connect(r->side[0].link, &call, r, &conn), 0);
+	return conn;
+}
+
+static void connect_unix(struct rig *r, struct local_conn *ends[2])
+{
+	char name[LOCAL_AHEAD_MAX];
+
+	ends[0] = dial_unix(r, "");
+	rig_settle(r);
+	ends[1] = local_accept(&r->side[1].listener, r);
+	assert_int_equal(local_take_ahead(ends[0], name), 6);
+	rig_edges(r, 0);
+	rig_edges(r, 1);
+}
+
+static void local_take_ahead__before_the_bytes(void **state)
+{
+	struct rig *r = *state;
+	char name[LOCAL_AHEAD_MAX];
+	struct local_conn *one = dial_unix(r, "client"), *other;
+
+	rig_send(one, "data", 4, 0);
+	rig_settle(r);
+	other = local_accept(&r->side[1].listener, r);
+	assert_int_equal(local_take_ahead(other, name), 6);
+	assert_memory_equal(name, "client", 6);
+	assert_int_equal(local_take_ahead(other, name), 0);
+	assert_reads(other, "data");
+	assert_int_equal(local_take_ahead(one, name), 6);
+	assert_memory_equal(name, "server", 6);
+	assert_int_equal(local_inq(one), 0);
+	assert_int_equal(local_outq(other), 0);
+	local_close(one);
+	local_close(other);
+	nothing_left(r);
+	assert_int_equal(r->side[1].link->rx_bytes, 4); /* names are none */
+	assert_int_equal(r->side[0].link->tx_bytes, 4);
+}
+
+/* Who says that more came ahead than did, or than may, ends the link. */
+static void local_take_ahead__not_there(void **state)
+{
+	struct rig *r = *state;
+	struct local_cell *cell = &r->side[0].link->out.cells[0];
+
+	dial_unix(r, "client");
+	cell->open.ahead = 7;
+	rig_settle(r);
+	assert_int_equal(r->side[1].link->ended, LOCAL_LINK_BAD_POSITION);
+	assert_true(local_link_is_idle(r->side[1].link));
+}
+
+static void local_take_ahead__too_much(void **state)
+{
+	struct rig *r = *state;
+
+	dial_unix(r, "");
+	local_link_poll(r->side[1].link, RIG_ALL);
+	r->side[1].link->out.cells[0].word[0] = LOCAL_AHEAD_MAX + 1;
+	local_link_poll(r->side[0].link, RIG_ALL);
+	assert_int_equal(r->side[0].link->ended, LOCAL_LINK_BAD_POSITION);
+}
+
+static void local_shutdown__a_unix_socket_reads_no_more(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+
+	connect_unix(r, ends);
+	rig_send(ends[0], "before", 6, 0);
+	local_shutdown(ends[1], LOCAL_SHUT_READING);
+	rig_settle(r);
+	assert_int_equal(rig_edges(r, 0), LOCAL_READY_OUT);
+	assert_int_equal(rig_send(ends[0], "x", 1, 0), -EPIPE);
+	assert_reads(ends[1], "before");
+	assert_reads(ends[1], "");
+	assert_int_equal(rig_send(ends[1], "still", 5, 0), 5);
+	assert_reads(ends[0], "still");
+	local_shutdown(ends[0], LOCAL_SHUT_READING);
+	rig_settle(r);
+	assert_int_equal(rig_send(ends[1], "x", 1, 0), -EPIPE);
+	assert_int_equal(local_ready(ends[1]) & LOCAL_READY_HUP, LOCAL_READY_HUP);
+	local_close(ends[0]);
+	local_close(ends[1]);
+	nothing_left(r);
+}
+
+/* No such message comes of a connection of TCP's. */
+static void local_shutdown__stopped_by_no_unix_socket(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+
+	rig_connect(r, ends);
+	ends[1]->flags |= LOCAL_UNIX;
+	local_shutdown(ends[1], LOCAL_SHUT_READING);
+	local_link_poll(r->side[0].link, RIG_ALL);
+	assert_int_equal(r->side[0].link->ended, LOCAL_LINK_BAD_KIND);
+}
+
+static void local_close__of_a_unix_socket(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+
+	connect_unix(r, ends);
+	rig_send(ends[1], "last", 4, 0);
+	local_close(ends[1]);
+	rig_settle(r);
+	assert_int_equal(local_ready(ends[0]), LOCAL_READY_IN | LOCAL_READY_OUT | LOCAL_READY_HUP | LOCAL_READY_RDHUP);
+	assert_int_equal(rig_send(ends[0], "x", 1, 0), -EPIPE);
+	assert_int_equal(rig_send(ends[0], "x", 1, 0), -EPIPE);
+	assert_reads(ends[0], "last");
+	assert_reads(ends[0], "");
+	assert_false(local_is_over(ends[0]));
+	assert_int_equal(local_shutdown(ends[0], LOCAL_SHUT_READING | LOCAL_SHUT_WRITING), 0);
+	local_close(ends[0]);
+	nothing_left(r);
+}
+
+/* The error waits for who receives, behind what came before, and also where the end had been said. */
+static void local_close__of_a_unix_socket_with_bytes_unread(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2];
+	char byte;
+
+	connect_unix(r, ends);
+	rig_send(ends[0], "unread", 6, 0);
+	rig_send(ends[1], "last", 4, 0);
+	local_shutdown(ends[1], LOCAL_SHUT_WRITING);
+	rig_settle(r);
+	local_close(ends[1]);
+	rig_settle(r);
+	assert_int_equal(local_ready(ends[0]) & LOCAL_READY_ERR, LOCAL_READY_ERR);
+	assert_int_equal(rig_send(ends[0], "x", 1, 0), -EPIPE);
+	assert_reads(ends[0], "last");
+	assert_int_equal(rig_recv(ends[0], &byte, 1, 0), -ECONNRESET);
+	assert_int_equal(rig_recv(ends[0], &byte, 1, 0), 0);
+	local_close(ends[0]);
+	nothing_left(r);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 
 int main(void)
@@ -803,6 +959,13 @@ int main(void)
 		CASE(local_break__its_user_keeps_it),
 		CASE(local_break__before_the_answer),
 		CASE(local_break__of_a_dead_link),
+		CASE(local_take_ahead__before_the_bytes),
+		CASE(local_take_ahead__not_there),
+		CASE(local_take_ahead__too_much),
+		CASE(local_shutdown__a_unix_socket_reads_no_more),
+		CASE(local_shutdown__stopped_by_no_unix_socket),
+		CASE(local_close__of_a_unix_socket),
+		CASE(local_close__of_a_unix_socket_with_bytes_unread),
 	};
 
 	return cmocka_run_group_tests_name("local_conn", tests, NULL, NULL);
