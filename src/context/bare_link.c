@@ -116,7 +116,7 @@ static int call(struct context *ctx, struct bare *bare, const struct bare_from *
 	if (!ip_addr_is_any(&from->local) && !local_is_own(ctx, &from->local))
 		return CONTEXT_KERNEL;
 	link = local_find(ctx, &to->addr, to->port, to->beyond ? &call.local : NULL);
-	if (!link || !stream_local_may_open(ctx, link))
+	if (!link || !stream_local_may_open(ctx, link, STREAM_LOCAL_ORDER))
 		return CONTEXT_KERNEL;
 	return begin(ctx, bare, link, from, &call);
 }
@@ -198,9 +198,14 @@ static void put_options(const struct bare *bare, int fd)
 	bare_put_options(fd, &options);
 }
 
+static int family_of(const struct bare *bare)
+{
+	return bare->v6 ? AF_INET6 : AF_INET;
+}
+
 static int make_socket(const struct bare *bare)
 {
-	int fd = (int)sys_socket(bare->v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = (int)sys_socket(family_of(bare), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd >= 0)
 		put_options(bare, fd);
 	return fd;
@@ -311,7 +316,7 @@ static void follow(struct context *ctx, struct bare *bare)
 	struct local_conn *conn = bare->local;
 	int fd = make_socket(bare);
 
-	if (fd >= 0 && stream_local_follow_by(conn, bare->v6, fd)) {
+	if (fd >= 0 && stream_local_follow_by(conn, family_of(bare), fd)) {
 		ctx->stack->counter[FS_CTR_moved_to_kernel]++;
 		become_kernels(ctx, bare, fd, FS_REASON_peer_moved, false);
 		return;
@@ -492,7 +497,7 @@ int bare_link_move(struct context *ctx, struct bare *bare, int reason)
 		return bare->moved ? 0 : -ENOTCONN;
 	}
 	conn->own.moving = true;
-	fd = stream_local_make_other(ctx, conn, bare->v6);
+	fd = stream_local_make_other(ctx, conn, family_of(bare));
 	conn->own.moving = false;
 	if (fd < 0 && (conn->flags & LOCAL_PEER_MOVED) && conn->link->side == 1) { /* both at once: one follows */
 		follow(ctx, bare);

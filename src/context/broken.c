@@ -43,7 +43,9 @@ static int listen_beside(int fd, union stream_name *name, socklen_t *len)
 	ret = sys_getsockname(fd, name, len);
 	if (ret < 0)
 		return ret;
-	if (name->sa.sa_family == AF_INET6) {
+	if (name->sa.sa_family == AF_UNIX) {
+		*len = sizeof(sa_family_t); /* a name of the kernel's choice */
+	} else if (name->sa.sa_family == AF_INET6) {
 		name->in6.sin6_port = 0;
 		if (memcmp(&name->in6.sin6_addr, &any6, sizeof(any6)) == 0)
 			name->in6.sin6_addr = loopback6;
@@ -82,6 +84,8 @@ static void reset(int fd)
 	ready = (struct pollfd){ .fd = listener, .events = POLLIN };
 	sys_fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	ret = sys_connect(fd, &name, len);
+	if (ret == 0 && name.sa.sa_family == AF_UNIX)
+		sys_sendto(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0); /* unread, it makes the close a reset */
 	sys_fcntl(fd, F_SETFL, flags);
 	if ((ret == 0 || ret == -EINPROGRESS) && sys_ppoll(&ready, 1, &limit, NULL) > 0)
 		other = sys_accept4(listener, NULL, NULL, SOCK_CLOEXEC);

@@ -193,6 +193,10 @@ extern struct context *fsock_context;
  */
 struct context *context_start(context_ppoll_fn *libc_ppoll, int *reason);
 
+/* Are streams of Unix sockets looked after at all (option local_unix)? Also before there is a context: else none is made
+ * for such a socket. Any thread. */
+bool context_takes_unix(void);
+
 /*
  * Is this a child that shares the parent's memory until it execs (vfork, posix_spawn)? What it does to
  * its descriptors is not the parent's business: calls go to libc and nothing is noted.

@@ -626,7 +626,7 @@ static inline fs_ns segments_next(const struct context *ctx)
 /* --- stream_end.c --- */
 
 /* A socket of TCP was made in the stack's network namespace: @fd. */
-void stream_open(struct context *ctx, int fd, bool v6, bool nonblock);
+void stream_open(struct context *ctx, int fd, int domain, bool nonblock);
 
 /* Leave it to the kernel for good, as context_demote(): not one that has a connection of the engine's. */
 void stream_demote(struct context *ctx, struct sock *s, int reason, const char *detail);

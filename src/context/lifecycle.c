@@ -535,7 +535,7 @@ static void record_connection(struct context *ctx, int fd, int reason)
 	if (!context_lock(ctx))
 		return;
 	sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len);
-	record_only(ctx, fd, domain, IPPROTO_TCP, reason);
+	record_only(ctx, fd, domain, domain == AF_UNIX ? 0 : IPPROTO_TCP, reason);
 	context_unlock(ctx);
 }
 
@@ -567,8 +567,8 @@ bool context_same_namespace(const struct context *ctx, int fd)
 static void opened(struct context *ctx, int fd, int domain, int type, int protocol)
 {
 	bool datagram = (type & 0xf) == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP);
-	bool stream = (type & 0xf) == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP);
-	int protocol_of = protocol ? protocol : stream ? IPPROTO_TCP : IPPROTO_UDP;
+	bool stream = (type & 0xf) == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP || domain == AF_UNIX);
+	int protocol_of = domain == AF_UNIX ? 0 : protocol ? protocol : stream ? IPPROTO_TCP : IPPROTO_UDP;
 
 	if (!context_lock_unless_stopped(ctx)) {
 		if (fs_load_relaxed(&ctx->stack->lock.stopped))
@@ -584,7 +584,7 @@ static void opened(struct context *ctx, int fd, int domain, int type, int protoc
 	else if (!context_joined(ctx))
 		record_only(ctx, fd, domain, protocol_of, context_join_reason(ctx));
 	else if (stream)
-		stream_open(ctx, fd, domain == AF_INET6, type & SOCK_NONBLOCK);
+		stream_open(ctx, fd, domain, type & SOCK_NONBLOCK);
 	else
 		open_datagram(ctx, fd, domain, type);
 	context_unlock(ctx);
@@ -595,7 +595,7 @@ void lifecycle_opened(int fd, int domain, int type, int protocol, context_ppoll_
 	int saved = errno, reason = 0;
 	struct context *ctx;
 
-	if (domain != AF_INET && domain != AF_INET6)
+	if (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX)
 		return;
 	if ((type & 0xf) == SOCK_RAW)
 		return;
@@ -626,7 +626,10 @@ static void stream_bound(struct context *ctx, int fd, bool port_asked)
 
 	if (!s)
 		return;
-	stream_read_names(s, fd);
+	if (s->stream.is_unix)
+		stream_unix_bound(s, fd);
+	else
+		stream_read_names(s, fd);
 	s->stream.named_port = port_asked;
 	sock_publish(s);
 	context_leave(ctx);

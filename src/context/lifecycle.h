@@ -22,7 +22,8 @@
 #include "context/context.h"
 #include "context/sister.h"
 
-/* socket() returned @fd. Starts the context if this is the first Internet socket, with @libc_ppoll. */
+/* socket() returned @fd. Starts the context if this is the first Internet socket, with @libc_ppoll; or the first of a
+ * Unix socket's bytes, where context_takes_unix(). */
 void lifecycle_opened(int fd, int domain, int type, int protocol, context_ppoll_fn *libc_ppoll);
 
 /* @fd, known since lifecycle_opened(), was opened by a service manager, which keeps it for the next instance. */

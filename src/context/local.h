@@ -16,6 +16,10 @@
  * A link is between stacks: connections of any process of either go over it. It ends with the last process of a side,
  * which its unix socket tells.
  *
+ * Streams of Unix sockets (option local_unix) have links of their own: each is of one listener and of one process that
+ * calls it, so that what the kernel says of its ends (SO_PEERCRED and the like) holds for every connection by it, and
+ * nobody reaches by it what he was not let to. Who calls a path shows that he can: he brings the file's descriptor.
+ *
  * Does:     names and links; telling the other side, being told.
  * Does not: connections (stream_local.c), what lies in the shared memory (src/local).
  * Trust:    processes of the same user, by SO_PEERCRED; and of those nothing that they write (DESIGN D11).
@@ -27,6 +31,7 @@
 #include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "base/addr.h"
 #include "base/clock.h"
@@ -62,6 +67,9 @@ struct stack_link {
 	uint32_t serial;	 /* differs from that of any earlier link; 0 = the place is free */
 	uint64_t who;		 /* a process of the other stack (host_meet_peer); 0 = it may be another's by now */
 	bool beyond;		 /* that stack is of another network namespace */
+	bool of_unix;		 /* it carries connections of Unix sockets, those alone, and to one listener: */
+	struct ip_addr unix_id;	 /* what that is known by; any = nobody is to call by it any more */
+	uint32_t caller, caller_uid, caller_gid; /* whose connections they are, where this side dialled; else 0 */
 };
 
 struct stack_local {
@@ -89,6 +97,7 @@ struct local_hold {
 	int bell;	   /* eventfd that the other side rings. Never read: edge triggered */
 	int far_bell;	   /* rung for the other side */
 	bool hung_up;	   /* the other side has been told that the link is no more */
+	bool called;	   /* of Unix sockets: this process made it, or one that it was forked from */
 };
 
 /* Of one process. */
@@ -104,6 +113,8 @@ struct context_local {
 	struct local_caller {
 		int fd;
 		bool in_dir;	     /* by such a name */
+		bool of_unix;	     /* by that of a Unix socket */
+		struct ip_addr unix_id; /* which one */
 		fs_ns since;
 	} coming[LOCAL_COMING];
 	struct local_found {
@@ -129,6 +140,24 @@ struct context_local {
 
 /* @s, which listens by its shadow, can be found by others of the host from now on. Why not (enum fs_reason), or 0. */
 int local_publish(struct context *ctx, struct sock *s, int fd, uint32_t backlog);
+
+/* --- Unix sockets (stream_unix.c) --- */
+
+/* What a Unix socket is known by on the host: of a file, its device and inode; of a name that is none, its hash. */
+struct ip_addr local_unix_path(uint64_t device, uint64_t inode);
+struct ip_addr local_unix_abstract(const void *name, size_t len);
+bool local_unix_is_path(const struct ip_addr *id);
+
+/* The link to the listener known by @id, for this process to call it; made if need be. @file: open descriptor of its
+ * socket file (O_PATH), borrowed; -1 = it has none. NULL: nobody, or nobody of this user's, is there, or it cannot be
+ * had. */
+struct local_link *local_find_unix(struct context *ctx, const struct ip_addr *id, int file);
+
+/* May @conn come over its link, to the listener that it names? */
+bool local_unix_admits(const struct context *ctx, const struct local_conn *conn);
+
+/* getsockopt(2) of what the kernel says of the other end of @conn: SO_PEERCRED and its kin. 0 or -errno. */
+int local_unix_peer(const struct context *ctx, const struct local_conn *conn, int name, void *value, socklen_t *len);
 
 /* No longer; who waits can still be accepted. */
 void local_unpublish(struct context *ctx, struct sock *s);

@@ -3,11 +3,13 @@
  * local_name.c - who is found on this host, and by whom: names of listeners, dialling, callers, and ends.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/reason.h"
+#include "base/siphash.h"
 #include "context/internal.h"
 #include "context/local_internal.h"
 #include "host/meet.h"
@@ -54,8 +56,10 @@ static void renew_names(struct context *ctx)
 	struct context_local *l = &ctx->local;
 	uint32_t user = geteuid();
 
+	/* But of a Unix socket it goes on to say who called listen() (SO_PEERCRED). */
 	for (unsigned i = 0; i < l->n_names && l->user != user; i++)
-		sys_listen(l->name[i].fd, HOST_MEET_BACKLOG);
+		if (l->name[i].called.protocol)
+			sys_listen(l->name[i].fd, HOST_MEET_BACKLOG);
 	l->user = user;
 }
 
@@ -104,10 +108,11 @@ void local_drop_names(struct context *ctx, const struct sock *s)
 
 static int publish_all(struct context *ctx, struct sock *s)
 {
+	struct host_meet_name of_unix = { .addr = s->stream.local };
 	struct host_meet_name name = {
 		.addr = s->stream.local, .port = s->stream.local_port, .protocol = SOCK_TCP, .v6 = s->stream.v6
 	};
-	int ret = local_name_publish(ctx, s, &name, false);
+	int ret = local_name_publish(ctx, s, s->stream.is_unix ? &of_unix : &name, false);
 
 	if (ret == 0 && s->stream.v6 && !s->stream.v6_only && ip_addr_is_any(&s->stream.local)) {
 		name.v6 = false;
@@ -138,6 +143,10 @@ static int verdict(struct context *ctx, const struct sock *s, int fd)
 {
 	if (!ctx->config.local || ctx->index != 0)
 		return FS_REASON_loopback;
+	if (s->stream.is_unix)
+		return s->stream.declined		 ? FS_REASON_option :
+		       context_same_namespace(ctx, fd) ? 0 :
+							 FS_REASON_namespace;
 	if (s->stream.declined || is_among_declined(ctx, s) || s->stream.listening.defer_accept ||
 	    (s->stream.ifindex && s->stream.ifindex != LOOPBACK))
 		return FS_REASON_option;
@@ -159,7 +168,8 @@ int local_publish(struct context *ctx, struct sock *s, int fd, uint32_t backlog)
 	local_listener_init(&s->stream.local_listener, backlog, s);
 	list_push_back(&ctx->stack->local->listeners, &s->stream.of_local);
 	s->stream.by_links = true;
-	local_scope_publish(ctx, s);
+	if (!s->stream.is_unix)
+		local_scope_publish(ctx, s);
 	context_ports_changed(ctx); /* sleepers watch the names */
 	return 0;
 }
@@ -287,7 +297,7 @@ static int link_to(const struct context *ctx, uint64_t who)
 	const struct stack_local *l = ctx->stack->local;
 
 	for (unsigned i = 0; who && i < l->n; i++)
-		if (l->link[i].who == who && link_at(ctx, i, l->link[i].serial))
+		if (l->link[i].who == who && !l->link[i].of_unix && link_at(ctx, i, l->link[i].serial))
 			return (int)i;
 	return -1;
 }
@@ -322,12 +332,14 @@ static int make_parts(struct context *ctx, uint64_t len, int *fds)
 	return ret;
 }
 
-/* A new link with who answered at @control. Its index or -errno; @control is the caller's then. */
-static int make_link(struct context *ctx, int control, const struct host_meet_peer *peer, bool beyond)
+/* A new link with who answered at @control. Its index or -errno; @control is the caller's then. @file: what is shown to
+ * it, too; -1 = nothing. */
+static int make_link(struct context *ctx, int control, const struct host_meet_peer *peer, bool beyond, int file)
 {
+	unsigned n = file >= 0 ? BROUGHT + 1 : BROUGHT;
 	struct hello hello = { .magic = HELLO_MAGIC, .netns = ctx->netns_cookie };
 	struct local_agreed agreed = local_own_size();
-	int index = local_place(ctx), fds[BROUGHT], ret;
+	int index = local_place(ctx), fds[BROUGHT + 1] = { 0, 0, 0, file }, ret;
 	struct local_hold hold;
 
 	if (index < 0)
@@ -343,7 +355,7 @@ static int make_link(struct context *ctx, int control, const struct host_meet_pe
 	}
 	note_peer(ctx, (unsigned)index, peer);
 	ctx->stack->local->link[index].beyond = beyond;
-	ret = host_meet_send(control, &hello, sizeof(hello), fds, BROUGHT);
+	ret = host_meet_send(control, &hello, sizeof(hello), fds, n);
 	sys_close(fds[0]);
 	if (ret < 0)
 		local_lost(ctx, (unsigned)index); /* it goes with the next round; @control is its */
@@ -361,7 +373,7 @@ static int link_with(struct context *ctx, int fd, const struct host_meet_peer *p
 
 	if (allowed && index < 0 && (from || context_policy_verdict(ctx, LOOPBACK) == 0)) {
 		ctx->local.next_look = 0; /* it may be this very stack that was called */
-		index = make_link(ctx, fd, peer, from != NULL);
+		index = make_link(ctx, fd, peer, from != NULL, -1);
 		if (index >= 0)
 			return index;
 		ctx->local.no_memory |= index == -ENOMEM || index == -EFBIG;
@@ -419,6 +431,128 @@ struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, u
 	return next_found(ctx, f);
 }
 
+/* --- Unix sockets --- */
+
+/* The last bit says which of the two it is: no file system counts so far. */
+enum { OF_NO_PATH = 0x80 };
+
+static struct ip_addr unix_id(uint64_t a, uint64_t b, bool is_path)
+{
+	struct ip_addr id = { .d = { a, b } };
+
+	id.b[15] = (uint8_t)(is_path ? id.b[15] & ~OF_NO_PATH : id.b[15] | OF_NO_PATH);
+	return id;
+}
+
+struct ip_addr local_unix_path(uint64_t device, uint64_t inode)
+{
+	return unix_id(device, inode, true);
+}
+
+/* No secret: who calls compares the whole name. */
+struct ip_addr local_unix_abstract(const void *name, size_t len)
+{
+	static const struct siphash_key key[] = { { { 1, 2 } }, { { 3, 4 } } };
+
+	return unix_id(siphash24(&key[0], name, len), siphash24(&key[1], name, len), false);
+}
+
+bool local_unix_is_path(const struct ip_addr *id)
+{
+	return !(id->b[15] & OF_NO_PATH);
+}
+
+/* Did this very process make link @i, as who it is now? Numbers of processes are used again. */
+static bool is_callers(const struct context *ctx, unsigned i)
+{
+	const struct stack_link *l = &ctx->stack->local->link[i];
+
+	return ctx->local.hold[i].called && l->caller == ctx->pid && l->caller_uid == geteuid() &&
+	       l->caller_gid == getegid();
+}
+
+/* Links whose listener went, or which the process that called by them left to relatives, go when they carry nothing. */
+static void sweep_unix(struct context *ctx)
+{
+	const struct stack_local *l = ctx->stack->local;
+
+	for (unsigned i = 0; i < l->n; i++)
+		if (l->link[i].serial && l->link[i].caller && local_link_is_idle(l->link[i].link) &&
+		    (ip_addr_is_any(&l->link[i].unix_id) || context_is_dead(l->link[i].caller)))
+			local_lost(ctx, i);
+}
+
+static int dial_unix(struct context *ctx, const struct ip_addr *id, int file)
+{
+	struct host_meet_name name = { .addr = *id };
+	struct host_meet_peer peer;
+	struct stack_link *l;
+	int fd = dial(ctx, &name, false, &peer), index;
+
+	if (fd < 0)
+		return fd;
+	sweep_unix(ctx);
+	ctx->local.next_look = 0; /* it may be this very stack that was called */
+	index = make_link(ctx, fd, &peer, false, file);
+	if (index < 0) {
+		ctx->local.no_memory |= index == -ENOMEM || index == -EFBIG;
+		sys_close(fd);
+		return index;
+	}
+	l = &ctx->stack->local->link[index];
+	l->of_unix = true;
+	l->unix_id = *id;
+	ctx->local.hold[index].called = true;
+	l->caller = ctx->pid;
+	l->caller_uid = geteuid();
+	l->caller_gid = getegid();
+	return index;
+}
+
+struct local_link *local_find_unix(struct context *ctx, const struct ip_addr *id, int file)
+{
+	const struct stack_local *l;
+	const struct local_found *f;
+	int index = -1;
+
+	if (!ctx->config.local || ctx->index != 0 || local_table(ctx) < 0)
+		return NULL;
+	l = ctx->stack->local;
+	f = found_before(ctx, id, 0);
+	if (f && ctx->now < f->until)
+		return NULL; /* it did not answer a moment ago */
+	for (unsigned i = 0; index < 0 && i < l->n; i++)
+		if (l->link[i].of_unix && ip_addr_equal(&l->link[i].unix_id, id) && is_callers(ctx, i) &&
+		    link_at(ctx, i, l->link[i].serial))
+			index = (int)i;
+	if (index < 0)
+		index = dial_unix(ctx, id, file);
+	return index < 0 ? NULL : l->link[index].link;
+}
+
+static void forget_unix(struct context *ctx, const struct local_conn *conn, bool refused)
+{
+	struct local_found *f = found_before(ctx, &conn->remote, 0);
+
+	ctx->stack->local->link[conn->link->number - 1].unix_id = (struct ip_addr){ 0 };
+	if (!f)
+		f = place_found(ctx, &conn->remote, 0);
+	/* Whose link was cut short is not let in: that will be so for a while. */
+	f->until = refused && conn->link->ended == LOCAL_LINK_UP ? 0 : ctx->now + FRESH_NS;
+}
+
+bool local_unix_admits(const struct context *ctx, const struct local_conn *conn)
+{
+	const struct stack_link *l = &ctx->stack->local->link[conn->link->number - 1];
+
+	return l->of_unix && conn->link->side == 1 && ip_addr_equal(&conn->local, &l->unix_id);
+}
+
+int local_unix_peer(const struct context *ctx, const struct local_conn *conn, int name, void *value, socklen_t *len)
+{
+	return sys_getsockopt(ctx->local.hold[conn->link->number - 1].control, SOL_SOCKET, name, value, len);
+}
+
 bool local_is_beyond(const struct context *ctx, const struct local_link *link)
 {
 	return ctx->stack->local->link[link->number - 1].beyond;
@@ -448,6 +582,10 @@ void local_forget(struct context *ctx, const struct local_conn *conn, bool refus
 {
 	struct local_found *f = found_before(ctx, &conn->remote, conn->remote_port);
 
+	if (conn->flags & LOCAL_UNIX) {
+		forget_unix(ctx, conn, refused);
+		return;
+	}
 	if (!f)
 		return;
 	/* The number of the process may be another one's by now. */
@@ -466,6 +604,24 @@ static void drop_caller(struct context_local *l, unsigned i)
 	l->coming[i] = l->coming[--l->n_coming];
 }
 
+static bool brings_file(const struct local_caller *from)
+{
+	return from->of_unix && local_unix_is_path(&from->unix_id);
+}
+
+/* Is @fd the file that the caller called, and may whoever is this user write to it? Who could not find it, in a mount
+ * namespace or directory of his own, has no descriptor of it. */
+static bool is_shown(const struct local_caller *from, int fd)
+{
+	struct ip_addr id;
+	struct stat st;
+
+	if (sys_fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return false;
+	id = local_unix_path(st.st_dev, st.st_ino);
+	return ip_addr_equal(&id, &from->unix_id) && sys_faccessat2(fd, "", W_OK, AT_EMPTY_PATH | AT_EACCESS) == 0;
+}
+
 /* What a caller brings is a link. 0 or -errno; the descriptors are the link's, or closed. */
 static int take_link(struct context *ctx, int control, int *fds, const struct local_caller *from)
 {
@@ -475,6 +631,11 @@ static int take_link(struct context *ctx, int control, int *fds, const struct lo
 	struct host_meet_peer peer;
 
 	ret = len < 0 || (uint64_t)len > MEM_LINK_BYTES ? -EPROTO : index;
+	if (brings_file(from)) {
+		if (ret >= 0 && !is_shown(from, fds[BROUGHT]))
+			ret = -EPROTO;
+		sys_close(fds[BROUGHT]);
+	}
 	if (ret >= 0 && (host_meet_bell(fds[1]) < 0 || host_meet_bell(fds[2]) < 0))
 		ret = -EPROTO;
 	if (ret >= 0 && !context_has_memory(LOCAL_LEAST))
@@ -489,6 +650,8 @@ static int take_link(struct context *ctx, int control, int *fds, const struct lo
 	if (is_trusted(control, from->in_dir, &peer))
 		note_peer(ctx, (unsigned)index, &peer);
 	ctx->stack->local->link[index].beyond = from->in_dir;
+	ctx->stack->local->link[index].of_unix = from->of_unix;
+	ctx->stack->local->link[index].unix_id = from->unix_id;
 	return 0;
 }
 
@@ -505,13 +668,14 @@ static bool is_fitting(const struct context *ctx, const struct local_caller *fro
 static bool hear(struct context *ctx, const struct local_caller *from)
 {
 	struct hello hello;
-	int control = from->fd, fds[BROUGHT], ret;
+	unsigned n = brings_file(from) ? BROUGHT + 1 : BROUGHT;
+	int control = from->fd, fds[BROUGHT + 1], ret;
 
-	ret = host_meet_receive(control, &hello, sizeof(hello), fds, BROUGHT, ctx->fd_floor);
+	ret = host_meet_receive(control, &hello, sizeof(hello), fds, n, ctx->fd_floor);
 	if (ret == -EAGAIN)
 		return false;
 	if (ret == 0 && !is_fitting(ctx, from, &hello)) {
-		close_all(fds, BROUGHT);
+		close_all(fds, n);
 		ret = -EPROTO;
 	}
 	if (ret == 0)
@@ -546,7 +710,11 @@ static void answer(struct context *ctx, const struct local_name *name)
 			sys_close(fd);
 			continue;
 		}
-		l->coming[l->n_coming++] = (struct local_caller){ .fd = fd, .in_dir = name->in_dir, .since = ctx->now };
+		l->coming[l->n_coming++] = (struct local_caller){
+			.fd = fd, .in_dir = name->in_dir, .since = ctx->now, .of_unix = !name->called.protocol
+		};
+		if (!name->called.protocol)
+			l->coming[l->n_coming - 1].unix_id = name->called.addr;
 		context_ports_changed(ctx); /* sleepers watch it */
 	}
 }

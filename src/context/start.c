@@ -220,6 +220,29 @@ static void read_options(struct context *ctx)
 		ctx->report_fd = sys_fcntl((int)strtol(fds, NULL, 10), F_DUPFD_CLOEXEC, ctx->fd_floor);
 }
 
+static void drop_report(void *arg, const char *text)
+{
+	/* It is said when the context starts. */
+}
+
+bool context_takes_unix(void)
+{
+	static int takes; /* 0 = not looked yet; as the options say, which are read once */
+	struct config_load_args args = {
+		.environment = environ,
+		.system_file = FSOCK_SYSCONFDIR "/fsock/fsock.conf",
+		.secure = getauxval(AT_SECURE) != 0,
+		.reporter = { drop_report, NULL },
+	};
+	struct config config;
+
+	if (__builtin_expect(fs_load_relaxed(&takes) == 0, 0)) {
+		config_load(&config, &args);
+		fs_store_relaxed(&takes, config.accelerate && config.local && config.local_unix ? 1 : -1);
+	}
+	return fs_load_relaxed(&takes) > 0;
+}
+
 /* `fsock why` gets the stack itself, too: what was open in a program that a signal ended stands there. */
 static void lend_stack(const struct context *ctx)
 {

@@ -141,6 +141,7 @@ struct receipt {
 	bool is_told;	/* by the caller, whatever the socket is set to: limit and may_wait */
 	int left;	/* TCP_INQ: bytes still to read when it ended; -1 = nobody asked */
 	fs_ns stamp;	/* when the last segment came that was read from; 0 = unknown, or nobody asked */
+	bool named;	/* what was read came from who has a name: a Unix socket */
 };
 
 static void note_patience(struct receipt *r, const struct sock *s)
@@ -229,7 +230,8 @@ _Static_assert((int)TCP_RECV_PEEK == (int)LOCAL_RECV_PEEK && (int)TCP_RECV_OOB =
 static bool take_local(struct receipt *r, struct sock *s, ssize_t *result)
 {
 	struct local_conn *conn = s->stream.local_conn;
-	uint32_t flags = recv_flags(s, r->d->flags) & (LOCAL_RECV_PEEK | LOCAL_RECV_OOB | LOCAL_RECV_TRUNC);
+	uint32_t known = LOCAL_RECV_PEEK | LOCAL_RECV_OOB | (s->stream.is_unix ? 0 : LOCAL_RECV_TRUNC);
+	uint32_t flags = recv_flags(s, r->d->flags) & known;
 	const struct iovec *iov;
 	struct iovec part;
 	ssize_t got = 0;
@@ -264,6 +266,7 @@ static ssize_t receive_local(struct receipt *r, struct sock *s)
 	bool over;
 
 	note_patience(r, s);
+	r->named = s->stream.is_unix && s->stream.peer_len;
 	local_lend(ctx, s->stream.local_conn);
 	over = take_local(r, s, &ret);
 	if (!over) {
@@ -340,7 +343,7 @@ static ssize_t receive(struct receipt *r)
 	if (n < 0 && r->done)
 		n = (ssize_t)r->done;
 	if (n >= 0) {
-		d->name_len = 0;
+		d->name_len = r->named && n > 0 ? stream_unix_put_source(r->ctx, r->fd, d) : 0;
 		d->msg_flags = d->flags & (MSG_OOB | MSG_CMSG_CLOEXEC);
 		stream_put_control(r->ctx, r->fd, r->left, r->stamp, d);
 	}
@@ -463,7 +466,7 @@ static ssize_t send_local(struct dispatch *t, struct sock *s)
 	struct context *ctx = t->ctx;
 	ssize_t ret;
 
-	if (__builtin_expect((t->d->flags & MSG_FASTOPEN) && !t->done, 0)) {
+	if (__builtin_expect((t->d->flags & MSG_FASTOPEN) && !t->done && !s->stream.is_unix, 0)) {
 		ret = stream_send_connects(ctx, s);
 		context_leave(ctx);
 		return ret;
@@ -569,6 +572,8 @@ static ssize_t dispatch(struct dispatch *t)
 
 	if (n == 0 && __builtin_expect(t->d->control != NULL, 0))
 		n = stream_check_control(t->ctx, t->fd, t->d);
+	if (n == 0 && __builtin_expect(t->d->name_len != 0 || (t->d->flags & MSG_OOB), 0))
+		n = stream_unix_check(t->ctx, t->fd, t->d);
 	if (n < 0)
 		return n;
 	while ((n = send_once(t)) == -EAGAIN && t->may_wait) {
@@ -675,6 +680,10 @@ static void put_local_name(const struct sock *s, bool peer, struct sockaddr *nam
 {
 	const struct local_conn *conn = s->stream.local_conn;
 
+	if (s->stream.is_unix) {
+		stream_unix_put_name(s, peer, name, len);
+		return;
+	}
 	stream_put_name(s->stream.v6, peer ? &conn->remote : &conn->local, peer ? conn->remote_port : conn->local_port,
 			name, len);
 }

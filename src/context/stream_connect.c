@@ -244,7 +244,7 @@ static int outcome(struct context *ctx, struct sock *s)
 	if (s->stream.local_conn)
 		return stream_local_outcome(s);
 	if (!s->stream.conn && s->way == SOCK_KERNEL)
-		return CONTEXT_KERNEL;
+		return stream_has_followed(s) ? 0 : CONTEXT_KERNEL;
 	if (!s->stream.conn) { /* another thread dissolved it */
 		error = stream_take_error(s);
 		return error == CONTEXT_KERNEL ? -ECONNABORTED : error;
@@ -335,7 +335,7 @@ int stream_connect(struct context *ctx, int fd, const struct sockaddr *name, soc
 {
 	struct sock *s = stream_is(ctx, fd) ? stream_enter(ctx, fd) : NULL;
 	int ret = CONTEXT_KERNEL;
-	bool nonblock;
+	bool nonblock, is_unix;
 	fs_ns limit;
 
 	if (!s)
@@ -349,18 +349,23 @@ int stream_connect(struct context *ctx, int fd, const struct sockaddr *name, soc
 		context_leave(ctx);
 		return CONTEXT_KERNEL;
 	}
-	if (stream_is_listener(&s->stream) && is_unspecified(name, len))
+	if (s->stream.is_unix)
+		ret = stream_unix_begin(ctx, s, fd, name, len);
+	else if (stream_is_listener(&s->stream) && is_unspecified(name, len))
 		stream_demote(ctx, s, FS_REASON_shutdown, NULL); /* it listens no more */
 	else if (sock_is_engines(s))
 		ret = connect_again(ctx, s, name, len);
 	else if (s->way == SOCK_UNDECIDED)
 		ret = connect_first(ctx, s, fd, name, len);
+	is_unix = s->stream.is_unix;
 	nonblock = s->nonblock;
 	limit = s->stream.sndtimeo;
 	context_leave(ctx);
 	if (ret != -EINPROGRESS && ret != -EALREADY)
 		return ret;
 	helper_want(ctx);
+	if (is_unix)
+		return stream_unix_wait(ctx, fd, name, len, nonblock ? 0 : limit);
 	return nonblock ? ret : wait_connected(ctx, fd, limit, ret);
 }
 
@@ -387,7 +392,9 @@ int stream_bind(struct context *ctx, int fd, const struct sockaddr *name, sockle
 
 	if (!s)
 		return CONTEXT_KERNEL;
-	if ((s->stream.conn && s->stream.conn->state != TCP_CLOSED) ||
+	if (s->stream.is_unix)
+		ret = CONTEXT_KERNEL; /* the shadow knows whether it has a name */
+	else if ((s->stream.conn && s->stream.conn->state != TCP_CLOSED) ||
 	    (s->stream.local_conn && !local_is_over(s->stream.local_conn)))
 		ret = refused_address(fd, s->stream.v6, name, len);
 	context_leave(ctx);

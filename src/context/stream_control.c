@@ -56,6 +56,17 @@ static int check_one(const struct cmsghdr *head, const uint8_t *data, uint32_t *
 	return head->cmsg_type == GIVEN_MARK || head->cmsg_type == GIVEN_PRIORITY ? 0 : -EINVAL;
 }
 
+/* What a Unix socket can send beside bytes, the kernel alone can. */
+static bool is_unix(struct context *ctx, int fd)
+{
+	struct sock *s = stream_enter(ctx, fd);
+	bool answer = s && s->stream.is_unix;
+
+	if (s)
+		context_leave(ctx);
+	return answer;
+}
+
 int stream_check_control(struct context *ctx, int fd, const struct datagram *d)
 {
 	const uint8_t *bytes = d->control;
@@ -68,6 +79,8 @@ int stream_check_control(struct context *ctx, int fd, const struct datagram *d)
 	     at += CMSG_ALIGN(head.cmsg_len))
 		if (head.cmsg_level == SOL_SOCKET)
 			ret = check_one(&head, bytes + at + sizeof(head), &stamps);
+	if (is_unix(ctx, fd))
+		return stream_unix_to_kernel(ctx, fd);
 	if (ret < 0 || bad)
 		return -EINVAL;
 	if (stamps && handover_fd(ctx, fd, FS_REASON_option) == 0)

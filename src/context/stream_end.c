@@ -33,7 +33,7 @@ void stream_read_names(struct sock *s, int fd)
 	union stream_name name;
 	socklen_t len = sizeof(name);
 
-	if (sys_getsockname(fd, &name, &len) < 0)
+	if (s->stream.is_unix || sys_getsockname(fd, &name, &len) < 0)
 		return;
 	if (name.sa.sa_family == AF_INET6) {
 		s->stream.local = ip_addr_v6(&name.in6.sin6_addr);
@@ -48,9 +48,9 @@ void stream_read_names(struct sock *s, int fd)
 		s->stream.v6_only = true; /* as __inet6_bind() */
 }
 
-static struct sock *new_sock(struct context *ctx, int fd, bool v6, bool nonblock)
+static struct sock *new_sock(struct context *ctx, int fd, int domain, bool nonblock)
 {
-	struct stats_sock *record = context_record(ctx, fd, v6 ? AF_INET6 : AF_INET, IPPROTO_TCP);
+	struct stats_sock *record = context_record(ctx, fd, domain, domain == AF_UNIX ? 0 : IPPROTO_TCP);
 	struct sock *s = record ? context_sock_alloc(ctx) : NULL;
 
 	if (!s) {
@@ -60,7 +60,8 @@ static struct sock *new_sock(struct context *ctx, int fd, bool v6, bool nonblock
 		context_fd_set(ctx, fd, record ? FD_RECORD : FD_NONE, record, 0);
 		return NULL;
 	}
-	sock_init(s, record, SOCK_TCP, v6, ++ctx->stack->generation);
+	sock_init(s, record, SOCK_TCP, domain == AF_INET6, ++ctx->stack->generation);
+	s->stream.is_unix = domain == AF_UNIX;
 	s->cookie = record->cookie;
 	s->nonblock = nonblock;
 	s->refs[ctx->slot] = 1;
@@ -69,9 +70,9 @@ static struct sock *new_sock(struct context *ctx, int fd, bool v6, bool nonblock
 	return s;
 }
 
-void stream_open(struct context *ctx, int fd, bool v6, bool nonblock)
+void stream_open(struct context *ctx, int fd, int domain, bool nonblock)
 {
-	struct sock *s = new_sock(ctx, fd, v6, nonblock);
+	struct sock *s = new_sock(ctx, fd, domain, nonblock);
 
 	if (!s)
 		return;
@@ -81,10 +82,16 @@ void stream_open(struct context *ctx, int fd, bool v6, bool nonblock)
 
 struct sock *stream_adopt(struct context *ctx, int fd, const struct sock *listener, int flags)
 {
-	struct sock *s = new_sock(ctx, fd, listener->stream.v6, flags & SOCK_NONBLOCK);
+	bool is_unix = listener->stream.is_unix;
+	int domain = is_unix ? AF_UNIX : listener->stream.v6 ? AF_INET6 : AF_INET;
+	struct sock *s = new_sock(ctx, fd, domain, flags & SOCK_NONBLOCK);
 
-	if (!s)
-		return NULL;
+	if (s && is_unix) {
+		s->stream.same_netns = true;
+		stream_read_options(ctx, s, fd); /* its listener's are its own */
+	}
+	if (!s || is_unix)
+		return s;
 	s->rcvtimeo = listener->rcvtimeo;
 	s->stream.sndtimeo = listener->stream.sndtimeo;
 	s->stream.options = listener->stream.options;
@@ -108,7 +115,7 @@ void stream_accepted(struct sock *s, int fd, const struct sock *listener, int fr
 	s->way = SOCK_FAST;
 	record_reason(s->record, FS_REASON_none, NULL);
 	sock_publish(s);
-	if (listener->stream.inherit[0] | listener->stream.inherit[1])
+	if (!s->stream.is_unix && (listener->stream.inherit[0] | listener->stream.inherit[1]))
 		stream_inherit(listener, from, fd);
 }
 
@@ -450,7 +457,7 @@ int stream_shutdown(struct context *ctx, int fd, int how)
 			turn_says(ctx, HABIT_END, s);
 		ret = tcp_shutdown(s->stream.conn, &ctx->env, bits[how], ctx->now);
 		segments_send_soon(ctx);
-	} else if (stream_is_listener(&s->stream) && (how == SHUT_RD || how == SHUT_RDWR)) {
+	} else if (s->stream.is_unix || (stream_is_listener(&s->stream) && (how == SHUT_RD || how == SHUT_RDWR))) {
 		stream_demote(ctx, s, FS_REASON_shutdown, NULL);
 	}
 	context_leave(ctx);

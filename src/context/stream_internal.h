@@ -153,14 +153,23 @@ struct stream_called {
  * @to already; or CONTEXT_KERNEL: nobody is reached so. */
 int stream_local_connect(struct context *ctx, struct sock *s, int fd, const struct stream_called *to);
 
+/* AF_INET, AF_INET6 or AF_UNIX. */
+static inline int stream_family(const struct sock *s)
+{
+	return s->stream.is_unix ? AF_UNIX : s->stream.v6 ? AF_INET6 : AF_INET;
+}
+
+/* Is there memory for one more connection with rings of 1 << @order bytes over @link? */
+bool stream_local_may_open(struct context *ctx, const struct local_link *link, unsigned order);
+
+/* @s is connecting over a link: its connection is set. */
+void stream_local_begun(struct context *ctx, struct sock *s);
+
 /* Does the kernel know a way by which @d, the answer about an address, leaves this host? */
 bool stream_leads_beyond(const struct ip_dst *d);
 
 /* From which address, if the program has bound itself to @bound, or to none. */
 struct ip_addr stream_local_source(const struct ip_addr *bound, const struct stream_called *to);
-
-/* Is there memory for one more connection over @link? */
-bool stream_local_may_open(struct context *ctx, const struct local_link *link);
 
 /* Why the kernel has an attempt that ended with @error, over @link. enum fs_reason */
 int stream_local_reason(const struct context *ctx, const struct local_link *link, int error);
@@ -203,16 +212,59 @@ void stream_local_set_options(struct sock *s);
 void stream_local_info(struct local_conn *conn, struct tcp_info_layout *info);
 
 /* getsockopt(2), as stream_get_option(). */
-int stream_local_get_option(struct sock *s, int level, int name, void *value, socklen_t *len);
+int stream_local_get_option(struct context *ctx, struct sock *s, int level, int name, void *value, socklen_t *len);
+
+/* --- stream_unix.c --- */
+
+/* The shadow @fd of the Unix socket @s was bound just now. */
+void stream_unix_bound(struct sock *s, int fd);
+
+/* It listens, and links lead to it. */
+void stream_unix_listens(struct sock *s, int fd);
+
+/* What the other side says it is called, once it has said so. */
+void stream_unix_learn(struct sock *s);
+
+/* @s has its connection, which @listener accepted. */
+void stream_unix_accepted(struct sock *s, const struct sock *listener);
+
+/* Its name, or the other end's, of a connection over a link; as stream_put_name(). */
+void stream_unix_put_name(const struct sock *s, bool peer, void *to, socklen_t *len);
+
+/* How the listener known by @id is called. */
+struct local_call stream_unix_call(const struct sock *s, const struct ip_addr *id);
+
+/* connect(2), until an answer is to be waited for: -EINPROGRESS, -EISCONN or CONTEXT_KERNEL. */
+int stream_unix_begin(struct context *ctx, struct sock *s, int fd, const struct sockaddr *to, socklen_t len);
+
+/* What comes of it: 0, -EAGAIN where the listener has no room and the socket does not wait, or not any longer; -EINTR;
+ * CONTEXT_KERNEL. No lock before. */
+int stream_unix_wait(struct context *ctx, int fd, const struct sockaddr *to, socklen_t len, fs_ns limit);
+
+/* Before a send that names somebody, or has an urgent byte: 0; -EISCONN; CONTEXT_KERNEL, and the connection is the
+ * kernel's now, which alone carries that; -ECONNRESET: it could not move. Other sockets: 0. No lock before. */
+int stream_unix_check(struct context *ctx, int fd, const struct datagram *d);
+
+/* The same of a send with control messages, of a Unix socket: CONTEXT_KERNEL or -ECONNRESET. */
+int stream_unix_to_kernel(struct context *ctx, int fd);
+
+/* What the sender is called, for a receive. The length of its name. No lock before. */
+socklen_t stream_unix_put_source(struct context *ctx, int fd, const struct datagram *d);
+
+/* Is an option that was set only the kernel's to carry? */
+bool stream_unix_declines(int level, int name);
+
+/* getsockopt(2), as stream_get_option(), of a connection over a link. */
+int stream_unix_get_option(struct context *ctx, struct sock *s, int level, int name, void *value, socklen_t *len);
 
 /* --- stream_moved.c --- */
 
-/* @conn, of an AF_INET6 socket or not (@v6), moves: a socket that carries it on, not blocking, which the other side has
- * been told of; or -errno, as stream_local_move(). */
-int stream_local_make_other(struct context *ctx, struct local_conn *conn, bool v6);
+/* @conn, of a socket of @family, moves: a socket that carries it on, not blocking, which the other side has been told of;
+ * or -errno, as stream_local_move(). */
+int stream_local_make_other(struct context *ctx, struct local_conn *conn, int family);
 
 /* The other side of @conn did that: the fresh socket @fd becomes what it waits for. */
-bool stream_local_follow_by(struct local_conn *conn, bool v6, int fd);
+bool stream_local_follow_by(struct local_conn *conn, int family, int fd);
 
 /* The connection of @s, or its attempt, becomes the kernel's, for @reason (enum fs_reason). 0 or -errno: then it is as
  * it was, but the other side may have been told that it ends. */
@@ -220,6 +272,9 @@ int stream_local_move(struct context *ctx, struct sock *s, int reason);
 
 /* The other side did that: the shadow follows. False: this process has no number of it. */
 bool stream_local_follow(struct context *ctx, struct sock *s);
+
+/* Is @s the kernel's because it followed? Then its shadow is connected, also where connect() is still to hear of it. */
+bool stream_has_followed(const struct sock *s);
 
 /* --- stream_end.c --- */
 

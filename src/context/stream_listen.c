@@ -474,6 +474,29 @@ void stream_stand_alone(struct context *ctx, int fd)
 	context_leave(ctx);
 }
 
+/* A Unix socket: the kernel's listener first, which says whether there may be one. */
+static int listen_unix(struct context *ctx, struct sock *s, int fd, int backlog)
+{
+	int ret = sock_is_engines(s) ? -EINVAL : sys_listen(fd, backlog), reason;
+
+	if (ret == 0 && s->stream.by_links)
+		s->stream.local_listener.backlog = backlog_of(ctx, backlog);
+	if (ret < 0 || s->way != SOCK_UNDECIDED)
+		return ret;
+	stream_now(ctx);
+	reason = FS_REASON_unlinked;
+	if (!ip_addr_is_any(&s->stream.local))
+		reason = local_publish(ctx, s, fd, backlog_of(ctx, backlog));
+	record_reason(s->record, reason, NULL);
+	s->way = reason ? SOCK_KERNEL : SOCK_FAST;
+	if (reason)
+		return ret;
+	stream_unix_listens(s, fd);
+	make_nonblocking(fd);
+	sock_publish(s);
+	return ret;
+}
+
 int stream_listen(struct context *ctx, int fd, int backlog)
 {
 	struct sock *s = stream_is(ctx, fd) ? stream_enter_checked(ctx, fd) : NULL;
@@ -483,6 +506,13 @@ int stream_listen(struct context *ctx, int fd, int backlog)
 
 	if (!s)
 		return CONTEXT_KERNEL;
+	if (s->stream.is_unix) {
+		ret = listen_unix(ctx, s, fd, backlog);
+		context_leave(ctx);
+		if (ret == 0)
+			helper_want(ctx);
+		return ret;
+	}
 	if (s->way == SOCK_UNDECIDED && s->stream.local_port)
 		accelerate(ctx, s, fd, backlog);
 	else if (stream_listens(&s->stream))

@@ -20,8 +20,9 @@
 #include "sys/sys.h"
 #include "tcp/info.h"
 
+#define FULL_UNIX_NS FS_MS(2) /* until a Unix socket that was full is tried again: its caller the kernel would wake */
+
 enum {
-	RINGS = 2 * ((1 << STREAM_LOCAL_ORDER) / LOCAL_UNIT), /* units of a connection's two */
 	PORTS_OF_ROOT = 1024,
 	LOOPBACK_MTU = 65536,
 	RTO_US = 200000,
@@ -95,14 +96,30 @@ static bool is_taken(const struct context *ctx, const struct sock *s, const stru
  * the control group's limit is killed: so all that were ever handed out count, before further ones are. Those that are
  * used again ask nothing.
  */
-bool stream_local_may_open(struct context *ctx, const struct local_link *link)
+bool stream_local_may_open(struct context *ctx, const struct local_link *link, unsigned order)
 {
 	const struct local_half *half = &link->half;
+	uint32_t rings = 2 * ((UINT32_C(1) << order) / LOCAL_UNIT);
 
-	if (half->used + RINGS <= half->reached)
+	if (half->used + rings <= half->reached)
 		return true;
-	ctx->local.no_memory = !context_has_memory((size_t)(half->reached + RINGS) * LOCAL_UNIT);
+	ctx->local.no_memory = !context_has_memory((size_t)(half->reached + rings) * LOCAL_UNIT);
 	return !ctx->local.no_memory;
+}
+
+void stream_local_begun(struct context *ctx, struct sock *s)
+{
+	stream_local_set_options(s);
+	s->way = SOCK_FAST;
+	s->unsteered = false;
+	s->stream.error = 0;
+	s->stream.connecting = true;
+	s->stream.local_since = s->stream.local_begun = ctx->now;
+	list_push_back(&ctx->stack->local->connecting, &s->stream.of_local);
+	record_reason(s->record, FS_REASON_none, NULL);
+	sock_publish(s);
+	stream_changed_sides(ctx, s);
+	local_told(ctx, s->stream.local_conn->link);
 }
 
 int stream_local_connect(struct context *ctx, struct sock *s, int fd, const struct stream_called *to)
@@ -122,22 +139,12 @@ int stream_local_connect(struct context *ctx, struct sock *s, int fd, const stru
 	if (is_taken(ctx, s, &call))
 		return -EADDRNOTAVAIL;
 	link = local_find(ctx, &to->addr, to->port, to->beyond ? &call.local : NULL);
-	if (!link || !stream_local_may_open(ctx, link) || !bind_shadow(s, fd))
+	if (!link || !stream_local_may_open(ctx, link, STREAM_LOCAL_ORDER) || !bind_shadow(s, fd))
 		return CONTEXT_KERNEL;
 	call.local_port = s->stream.local_port ? s->stream.local_port : s->stream.local_own_port;
 	if (local_connect(link, &call, s, &s->stream.local_conn) < 0)
 		return CONTEXT_KERNEL;
-	stream_local_set_options(s);
-	s->way = SOCK_FAST;
-	s->unsteered = false;
-	s->stream.error = 0;
-	s->stream.connecting = true;
-	s->stream.local_since = s->stream.local_begun = ctx->now;
-	list_push_back(&ctx->stack->local->connecting, &s->stream.of_local);
-	record_reason(s->record, FS_REASON_none, NULL);
-	sock_publish(s);
-	stream_changed_sides(ctx, s);
-	local_told(ctx, link);
+	stream_local_begun(ctx, s);
 	return -EINPROGRESS;
 }
 
@@ -186,6 +193,8 @@ void stream_local_leave(struct context *ctx, struct sock *s, int fd)
 	uint16_t port = s->stream.local_conn->remote_port;
 	int error = s->stream.local_conn->error, reason = stream_local_reason(ctx, s->stream.local_conn->link, error);
 
+	if (s->stream.is_unix && reason != FS_REASON_memory)
+		reason = FS_REASON_unlinked;
 	local_forget(ctx, s->stream.local_conn, error == ECONNREFUSED);
 	stream_local_part(ctx, s, true);
 	s->way = SOCK_KERNEL;
@@ -201,9 +210,10 @@ void stream_local_leave(struct context *ctx, struct sock *s, int fd)
 /* It did not come about by the link. Who waits in connect() goes on by libc's (outcome()). */
 static void leave_to_kernel(struct context *ctx, struct sock *s)
 {
-	int fd = s->nonblock ? stream_number(ctx, s) : -1;
+	bool waits = !s->nonblock || s->stream.is_unix; /* who calls a Unix socket always does */
+	int fd = waits ? -1 : stream_number(ctx, s);
 
-	if (fd >= 0 || !s->nonblock) /* else it is a relative's, which has a number of it */
+	if (fd >= 0 || waits) /* else it is a relative's, which has a number of it */
 		stream_local_leave(ctx, s, fd);
 }
 
@@ -220,6 +230,8 @@ static void try_again(struct context *ctx, struct sock *s)
 		.receive_order = STREAM_LOCAL_ORDER,
 	};
 
+	if (s->stream.is_unix)
+		call = stream_unix_call(s, &before->remote);
 	s->stream.local_since = ctx->now;
 	if (local_connect(before->link, &call, s, &conn) < 0)
 		return;
@@ -233,9 +245,12 @@ static void try_again(struct context *ctx, struct sock *s)
 static fs_ns due_at(const struct context *ctx, const struct sock *s)
 {
 	/* Of what others of the stack have numbers of they look after, and who is to follow does so when he looks. */
-	if ((s->nonblock && !s->refs[ctx->slot]) || (s->stream.local_conn->flags & LOCAL_PEER_MOVED))
+	if ((s->nonblock && !s->stream.is_unix && !s->refs[ctx->slot]) ||
+	    (s->stream.local_conn->flags & LOCAL_PEER_MOVED))
 		return FS_NEVER;
-	return s->stream.local_since + (s->stream.local_conn->error == ENOBUFS ? STREAM_LOCAL_FULL_NS : STREAM_LOCAL_ANSWER_NS);
+	if (s->stream.local_conn->error != ENOBUFS)
+		return s->stream.local_since + STREAM_LOCAL_ANSWER_NS;
+	return s->stream.local_since + (s->stream.is_unix ? FULL_UNIX_NS : STREAM_LOCAL_FULL_NS);
 }
 
 fs_ns stream_local_next(const struct context *ctx)
@@ -257,10 +272,10 @@ void stream_local_settle(struct context *ctx)
 
 		const struct local_conn *conn = s->stream.local_conn;
 		bool full = conn->state == LOCAL_OVER && conn->error == ENOBUFS && conn->link->ended == LOCAL_LINK_UP &&
-			    ctx->now - s->stream.local_begun < STREAM_LOCAL_LONG_NS;
+			    (s->stream.is_unix || ctx->now - s->stream.local_begun < STREAM_LOCAL_LONG_NS);
 
-		if (s->stream.local_moves)
-			continue;
+		if (s->stream.local_moves || (full && s->stream.is_unix && s->nonblock))
+			continue; /* who called says that it is full */
 		if ((conn->flags & LOCAL_PEER_MOVED) && conn->state == LOCAL_ESTABLISHED)
 			stream_local_follow(ctx, s);
 		else if (conn->state == LOCAL_ESTABLISHED || (conn->flags & LOCAL_PEER_MOVED) || local_was_accepted(conn))
@@ -306,8 +321,13 @@ static bool is_from_beyond(struct context *ctx, const struct local_conn *conn)
 /* Programs go by the name of who calls: it shall not be another host, nor a port that only root has. */
 bool stream_local_admits(struct context *ctx, const struct local_conn *conn)
 {
-	bool known = local_is_beyond(ctx, conn->link) ? is_from_beyond(ctx, conn) : local_is_own(ctx, &conn->remote);
+	bool known;
 
+	if (conn->flags & LOCAL_UNIX)
+		return local_unix_admits(ctx, conn);
+	if (conn->local_port == 0)
+		return false; /* that of a Unix socket's listener */
+	known = local_is_beyond(ctx, conn->link) ? is_from_beyond(ctx, conn) : local_is_own(ctx, &conn->remote);
 	return known && local_is_own(ctx, &conn->local) && (conn->remote_port >= PORTS_OF_ROOT || geteuid() == 0);
 }
 
@@ -324,7 +344,7 @@ int stream_local_accept(struct context *ctx, struct sock *listener, int from, st
 		local_told(ctx, conn->link);
 		return len ? -EINVAL : -EFAULT;
 	}
-	fd = sys_socket(listener->stream.v6 ? AF_INET6 : AF_INET, type, 0);
+	fd = sys_socket(listener->stream.is_unix ? AF_UNIX : listener->stream.v6 ? AF_INET6 : AF_INET, type, 0);
 	if (fd < 0)
 		return fd;
 	s = stream_adopt(ctx, fd, listener, flags);
@@ -335,8 +355,12 @@ int stream_local_accept(struct context *ctx, struct sock *listener, int from, st
 	}
 	conn = s->stream.local_conn = local_accept(&listener->stream.local_listener, s);
 	stream_local_set_options(s);
+	if (s->stream.is_unix)
+		stream_unix_accepted(s, listener);
 	stream_accepted(s, fd, listener, from);
-	if (name)
+	if (name && s->stream.is_unix)
+		stream_unix_put_name(s, true, name, len);
+	else if (name)
 		stream_put_name(s->stream.v6, &conn->remote, conn->remote_port, name, len);
 	return fd;
 }
@@ -347,7 +371,7 @@ void stream_local_end(struct context *ctx, struct sock *s)
 {
 	local_withdraw(ctx, s);
 	if (s->stream.local_conn)
-		stream_local_part(ctx, s, s->stream.options.linger_s == 0);
+		stream_local_part(ctx, s, !s->stream.is_unix && s->stream.options.linger_s == 0);
 }
 
 void stream_local_disconnect(struct context *ctx, struct sock *s)
@@ -388,6 +412,8 @@ int stream_local_shutdown(struct context *ctx, struct sock *s, int how)
 
 void stream_local_set_options(struct sock *s)
 {
+	if (s->stream.is_unix)
+		return;
 	local_conn_set_inline(s->stream.local_conn, s->stream.options.oob_inline);
 	local_conn_set_low_water(s->stream.local_conn, s->stream.options.rcvlowat);
 }
@@ -426,7 +452,7 @@ void stream_local_info(struct local_conn *conn, struct tcp_info_layout *info)
 	info->segs_out = info->data_segs_out + 1;
 }
 
-int stream_local_get_option(struct sock *s, int level, int name, void *value, socklen_t *len)
+int stream_local_get_option(struct context *ctx, struct sock *s, int level, int name, void *value, socklen_t *len)
 {
 	struct local_conn *conn = s->stream.local_conn;
 	struct tcp_info_layout info;
@@ -434,6 +460,8 @@ int stream_local_get_option(struct sock *s, int level, int name, void *value, so
 	socklen_t whole = sizeof(peer);
 	int v;
 
+	if (s->stream.is_unix)
+		return stream_unix_get_option(ctx, s, level, name, value, len);
 	if (level == IPPROTO_TCP && name == STREAM_OPT_INFO) {
 		stream_local_info(conn, &info);
 		return stream_put_option(value, len, &info, sizeof(info));

@@ -5,7 +5,7 @@
  * Who moves listens at its own address, at a port of the kernel's choice, and tells the other side, whose shadow
  * connects there and says first what it was told to and how far it has read. Each side then sends again what the other
  * one has not read. The connection that comes of it takes the place of the shadow at all numbers that this process has
- * of it. It needs no privilege, but its ports are others than before.
+ * of it. It needs no privilege, but its ports are others than before; of Unix sockets the names.
  *
  * A side that has nobody at the other end any more plays both parts: what waits in the ring can be read, and the end or
  * the reset comes behind it.
@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "base/reason.h"
 #include "context/local.h"
@@ -25,8 +26,12 @@
 #define PATIENCE_NS FS_MS(500) /* with the lock, for it to come; and for bytes to find room */
 
 #define GREETING "\0fsock\0"
+#define PLACE_NAME "\0fsock/moved/" /* and 12 digits: where a Unix socket waits */
 
-enum { PIECE = 4096 };
+enum {
+	PIECE = 3584,	  /* bytes: with what the kernel keeps beside them they fill a page */
+	MOST = 1 << 20,	  /* of a socket's buffer; the system's limit is less */
+};
 
 /* What is said first: so that nobody else takes it for a request of his. */
 struct greeting {
@@ -37,21 +42,41 @@ struct greeting {
 
 /* --- sockets --- */
 
-static void name_of(bool v6, const struct ip_addr *addr, uint16_t port, union stream_name *name, socklen_t *len)
+union place_name {
+	struct sockaddr_un un;
+	union stream_name ip;
+	struct sockaddr sa;
+};
+
+/* Of a Unix socket @place has an abstract name, drawn by who moves; else its port at @addr. */
+static void name_of(int family, const struct ip_addr *addr, const struct local_place *place, union place_name *name,
+		    socklen_t *len)
 {
+	static const char digits[] = "0123456789abcdef";
+	char *at = name->un.sun_path + sizeof(PLACE_NAME) - 1;
+
 	*len = sizeof(*name);
-	stream_put_name(v6, addr, port, name, len);
+	if (family != AF_UNIX) {
+		stream_put_name(family == AF_INET6, addr, place->port, name, len);
+		return;
+	}
+	*name = (union place_name){ .un = { .sun_family = AF_UNIX, .sun_path = PLACE_NAME } };
+	for (size_t i = 0; i < sizeof(place->spare); i++) {
+		*at++ = digits[place->spare[i] >> 4];
+		*at++ = digits[place->spare[i] & 15];
+	}
+	*len = (socklen_t)(at - (char *)name);
 }
 
-/* Listens at the address that the other side knows of this one. Its port, or -errno. */
-static int listen_here(const struct local_conn *conn, bool v6, int *fd)
+/* Listens at the address that the other side knows of this one, and says where. 0 or -errno. */
+static int listen_here(const struct local_conn *conn, int family, int *fd, struct local_place *place)
 {
-	union stream_name name;
+	union place_name name;
 	socklen_t len;
 	int ret;
 
-	name_of(v6, &conn->local, 0, &name, &len);
-	*fd = sys_socket(name.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	name_of(family, &conn->local, place, &name, &len);
+	*fd = sys_socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (*fd < 0)
 		return *fd;
 	ret = sys_bind(*fd, &name, len);
@@ -59,8 +84,10 @@ static int listen_here(const struct local_conn *conn, bool v6, int *fd)
 		ret = sys_listen(*fd, 1);
 	if (ret == 0)
 		ret = sys_getsockname(*fd, &name, &len);
-	if (ret == 0)
-		return ntohs(v6 ? name.in6.sin6_port : name.in.sin_port);
+	if (ret == 0) {
+		place->port = family == AF_UNIX ? 0 : ntohs(family == AF_INET6 ? name.ip.in6.sin6_port : name.ip.in.sin_port);
+		return 0;
+	}
 	sys_close(*fd);
 	return ret;
 }
@@ -72,6 +99,26 @@ static bool becomes_ready(int fd, short events, fs_ns end)
 	struct timespec limit = { .tv_nsec = FS_MAX(end - host_clock_kernel(), 0) };
 
 	return sys_ppoll(&ready, 1, &limit, NULL) > 0;
+}
+
+/* A Unix socket's buffer has room for what a ring may hold. What it was, for give_back_room(). */
+static int make_room(int family, int fd)
+{
+	int before = 0, most = MOST;
+	socklen_t len = sizeof(before);
+
+	if (family != AF_UNIX || sys_getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &before, &len) < 0)
+		return 0;
+	sys_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &most, sizeof(most));
+	return before;
+}
+
+static void give_back_room(int fd, int before)
+{
+	int half = before / 2; /* the kernel doubles what it is given */
+
+	if (before > 0)
+		sys_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &half, sizeof(half));
 }
 
 /* A fresh connection has room for a ring's bytes as a rule. */
@@ -102,39 +149,42 @@ static void shut(int fd, const struct local_conn *conn)
 }
 
 /* What this side sent from position @from on, and the end behind it. */
-static bool send_again(int fd, const struct local_conn *conn, uint64_t from, fs_ns end)
+static bool send_again(const struct local_conn *conn, int family, int fd, uint64_t from, fs_ns end)
 {
+	int before = make_room(family, fd);
 	uint8_t piece[PIECE];
+	bool whole = true;
 	size_t n;
 
-	while ((n = local_sent(conn, from, piece, sizeof(piece))) > 0) {
-		if (!write_all(fd, piece, n, end))
-			return false;
+	while (whole && (n = local_sent(conn, from, piece, sizeof(piece))) > 0) {
+		whole = write_all(fd, piece, n, end);
 		from += n;
 	}
-	shut(fd, conn);
-	return true;
+	give_back_room(fd, before);
+	if (whole)
+		shut(fd, conn);
+	return whole;
 }
 
 /* --- the side that follows --- */
 
-bool stream_local_follow_by(struct local_conn *conn, bool v6, int fd)
+bool stream_local_follow_by(struct local_conn *conn, int family, int fd)
 {
 	struct greeting greeting = { .what = GREETING, .read_at = local_read_at(conn) };
 	fs_ns end = host_clock_kernel() + PATIENCE_NS;
 	long flags = sys_fcntl(fd, F_GETFL, 0);
-	union stream_name name;
+	union place_name name;
 	socklen_t len;
 	bool done;
 	int ret;
 
 	memcpy(greeting.nonce, conn->place.nonce, sizeof(greeting.nonce));
-	name_of(v6, &conn->remote, conn->place.port, &name, &len);
+	name_of(family, &conn->remote, &conn->place, &name, &len);
 	sys_fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	ret = sys_connect(fd, &name, len);
 	done = (ret == 0 || (ret == -EINPROGRESS && becomes_ready(fd, POLLOUT, end))) &&
 	       write_all(fd, &greeting, sizeof(greeting), end) &&
-	       send_again(fd, conn, conn->tx.head - local_outq(conn), end);
+	       send_again(conn, family, fd, conn->tx.head - local_outq(conn), end);
 	sys_fcntl(fd, F_SETFL, flags);
 	return done;
 }
@@ -151,13 +201,20 @@ static void part_for_kernel(struct context *ctx, struct sock *s, int reason)
 	ctx->to_ring |= sock_sleepers(s);
 }
 
+bool stream_has_followed(const struct sock *s)
+{
+	return s->way == SOCK_KERNEL && s->record->reason == FS_REASON_peer_moved;
+}
+
 bool stream_local_follow(struct context *ctx, struct sock *s)
 {
 	int fd = stream_number(ctx, s);
 
 	if (fd < 0)
 		return false; /* a relative has a number of it */
-	if (stream_local_follow_by(s->stream.local_conn, s->stream.v6, fd))
+	if (s->stream.is_unix)
+		stream_unix_learn(s);
+	if (stream_local_follow_by(s->stream.local_conn, stream_family(s), fd))
 		part_for_kernel(ctx, s, FS_REASON_peer_moved);
 	else
 		stream_local_disconnect(ctx, s);
@@ -223,21 +280,22 @@ static int await_other(struct context *ctx, const struct local_conn *conn, int l
 }
 
 /* Nobody is at the other end: what it sent, and how it ended. */
-static int play_both(struct local_conn *conn, bool v6, int listener, uint16_t port, fs_ns end)
+static int play_both(struct local_conn *conn, int family, int listener, const struct local_place *place, fs_ns end)
 {
 	const struct linger at_once = { .l_onoff = 1 };
 	uint8_t piece[PIECE];
 	struct iovec iov = { piece, sizeof(piece) };
-	union stream_name name;
+	union place_name name;
 	bool whole = true;
 	socklen_t len;
 	ssize_t n = 0;
 	int other, fd;
 
-	name_of(v6, &conn->local, port, &name, &len);
-	other = sys_socket(name.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	name_of(family, &conn->local, place, &name, &len);
+	other = sys_socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (other < 0)
 		return other;
+	make_room(family, other);
 	fd = sys_connect(other, &name, len);
 	if (fd == 0)
 		fd = sys_accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -245,6 +303,8 @@ static int play_both(struct local_conn *conn, bool v6, int listener, uint16_t po
 		whole = write_all(other, piece, (size_t)n, end);
 	if (fd >= 0 && (conn->state == LOCAL_OVER || n < 0 || !whole))
 		sys_setsockopt(other, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	if (fd >= 0 && family == AF_UNIX && (conn->state == LOCAL_OVER || n < 0 || !whole))
+		sys_sendto(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0); /* unread, it makes the close a reset */
 	sys_close(other);
 	if (fd >= 0)
 		shut(fd, conn);
@@ -271,29 +331,30 @@ static void take_place(struct context *ctx, struct sock *s, int shadow, int made
 	sys_close(made);
 }
 
-int stream_local_make_other(struct context *ctx, struct local_conn *conn, bool v6)
+int stream_local_make_other(struct context *ctx, struct local_conn *conn, int family)
 {
 	struct local_place place = { 0 };
 	uint64_t read_at = 0;
 	fs_ns end = host_clock_kernel() + PATIENCE_NS;
-	int listener, fd, port = listen_here(conn, v6, &listener);
+	int listener, fd;
 
-	if (port < 0)
-		return port;
-	place.port = (uint16_t)port;
-	fd = sys_getrandom(place.nonce, sizeof(place.nonce), 0) == (ssize_t)sizeof(place.nonce) ? 0 : -EIO;
-	if (fd == 0)
-		fd = local_move(conn, &place);
+	if (sys_getrandom(&place, sizeof(place), 0) != (ssize_t)sizeof(place))
+		return -EIO;
+	place.port = 0;
+	fd = listen_here(conn, family, &listener, &place);
+	if (fd < 0)
+		return fd;
+	fd = local_move(conn, &place);
 	if (fd == 0) {
 		local_told(ctx, conn->link);
 		fd = await_other(ctx, conn, listener, &place, &read_at, end);
-		if (fd >= 0 && !send_again(fd, conn, read_at, end)) {
+		if (fd >= 0 && !send_again(conn, family, fd, read_at, end)) {
 			sys_close(fd);
 			fd = -EIO;
 		}
 	}
 	if ((fd == -ENOTCONN || fd == -ESHUTDOWN) && !(conn->flags & LOCAL_PEER_MOVED))
-		fd = play_both(conn, v6, listener, (uint16_t)port, end);
+		fd = play_both(conn, family, listener, &place, end);
 	sys_close(listener);
 	return fd;
 }
@@ -305,13 +366,15 @@ int stream_local_move(struct context *ctx, struct sock *s, int reason)
 	if (shadow < 0)
 		return -EBADF;
 	if (stream_local_waits(s)) {
-		stream_local_leave(ctx, s, shadow);
+		stream_local_leave(ctx, s, s->stream.is_unix ? -1 : shadow);
 		return 0;
 	}
 	if (s->stream.local_conn->flags & LOCAL_PEER_MOVED)
 		return stream_local_follow(ctx, s) ? 0 : -EBADF;
+	if (s->stream.is_unix)
+		stream_unix_learn(s);
 	s->stream.local_moves = true;
-	fd = stream_local_make_other(ctx, s->stream.local_conn, s->stream.v6);
+	fd = stream_local_make_other(ctx, s->stream.local_conn, stream_family(s));
 	s->stream.local_moves = false;
 	/* Both sides moved at once: one of them follows. */
 	if (fd < 0 && (s->stream.local_conn->flags & LOCAL_PEER_MOVED) && s->stream.local_conn->link->side == 1)

@@ -410,7 +410,9 @@ int stream_option_before(struct context *ctx, int fd, int level, int name)
 	if (!s)
 		return 0;
 	conn = s->stream.conn;
-	if (((conn && conn->state != TCP_CLOSED) || s->stream.local_conn) && comes_too_late(&s->stream, opt->act))
+	if (s->stream.is_unix)
+		ret = 0; /* the shadow knows what such a socket takes */
+	else if (((conn && conn->state != TCP_CLOSED) || s->stream.local_conn) && comes_too_late(&s->stream, opt->act))
 		ret = -EINVAL;
 	else if (sock_is_engines(s) && (opt->act == DECLINE || opt->act == DEVICE))
 		give_away(ctx, s); /* the shadow, unconnected, would refuse what a connection's takes, or not be connected any more */
@@ -436,6 +438,13 @@ bool stream_option_again(struct context *ctx, int fd, int level, int name, const
 	return moved;
 }
 
+/* A Unix socket heeds few of them. */
+static void note_unix(struct sock *s, const struct option *opt, int fd)
+{
+	if (opt && (opt->act == RCVTIMEO || opt->act == SNDTIMEO || opt->act == RCVLOWAT))
+		note_socket(s, opt, fd);
+}
+
 /* SO_TIMESTAMP and its kin. What is sent has no stamp of ours: numbers of bytes and their acknowledgements are in the
  * kernel's error queue. */
 static void note_stamps(struct context *ctx, struct sock *s, int level, int name, const void *value, socklen_t len)
@@ -448,8 +457,10 @@ static void note_stamps(struct context *ctx, struct sock *s, int level, int name
 }
 
 /* Is it the kernel's to carry? What is not in the table is. */
-static bool is_declined(const struct sock *s, const struct option *opt)
+static bool is_declined(const struct sock *s, const struct option *opt, int level, int name)
 {
+	if (s->stream.is_unix)
+		return stream_unix_declines(level, name);
 	return !opt || opt->act == DECLINE || opt->act == DECLINE_SET || (opt->act == DECLINE_LISTENER && !sock_is_engines(s));
 }
 
@@ -472,12 +483,14 @@ int stream_option(struct context *ctx, int fd, int level, int name, const void *
 	before = s->stream.options;
 	stream_now(ctx);
 	memcpy(&given, value, FS_MIN((size_t)len, sizeof(given)));
-	if (is_declined(s, opt) || listens_elsewhere(s, opt, fd)) {
+	if (is_declined(s, opt, level, name) || listens_elsewhere(s, opt, fd)) {
 		bool was_local = s->stream.local_conn != NULL;
 
 		decline(ctx, s, level, name);
 		if (was_local && !s->stream.local_conn) /* it has another shadow now */
 			sys_setsockopt(fd, level, name, value, len);
+	} else if (s->stream.is_unix) {
+		note_unix(s, opt, fd);
 	} else if (opt->act == STAMP || opt->act == STAMPING) {
 		note_stamps(ctx, s, level, name, value, len);
 	} else if (opt->act == QUICKACK) {
@@ -580,7 +593,8 @@ void stream_read_options(struct context *ctx, struct sock *s, int fd)
 {
 	struct tcp_config config;
 
-	refresh_presets(ctx, fd, s->stream.v6);
+	if (!s->stream.is_unix)
+		refresh_presets(ctx, fd, s->stream.v6);
 	tcp_config_default(&config);
 	config.congestion = ctx->presets.congestion;
 	tcp_options_default(&s->stream.options, &config);
@@ -700,7 +714,7 @@ int stream_get_option(struct context *ctx, int fd, int level, int name, void *va
 	else if (level == SOL_SOCKET && name == SO_REUSEADDR && s->stream.reuseaddr)
 		ret = stream_put_option(value, len, &on, sizeof(on));
 	else if (s->stream.local_conn)
-		ret = stream_local_get_option(s, level, name, value, len);
+		ret = stream_local_get_option(ctx, s, level, name, value, len);
 	else if (s->stream.conn)
 		ret = get_of_conn(s, level, name, value, len);
 	context_leave(ctx);
@@ -709,6 +723,8 @@ int stream_get_option(struct context *ctx, int fd, int level, int name, void *va
 
 static int local_ioctl(struct local_conn *conn, unsigned long request)
 {
+	if ((conn->flags & LOCAL_UNIX) && request != SIOCINQ)
+		return request == SIOCOUTQ ? (int)local_outq(conn) : CONTEXT_KERNEL;
 	switch (request) {
 	case SIOCINQ: return (int)local_inq(conn);
 	case SIOCOUTQ: /* what is sent is there, as over loopback, where the peer's kernel acknowledges at once */

@@ -36,7 +36,7 @@ static const long tried[] = {
 	__NR_recvmsg, __NR_accept4, __NR_getsockname, __NR_getpeername, __NR_getsockopt, __NR_setsockopt,
 	__NR_preadv2, __NR_pwritev2, __NR_pread64, __NR_clone3, __NR_set_robust_list, __NR_rseq,
 	__NR_sched_yield, __NR_process_vm_readv, __NR_pselect6, __NR_lseek, __NR_uname, __NR_mmap, __NR_fstat,
-	__NR_flock, __NR_unlinkat, __NR_getdents64,
+	__NR_flock, __NR_unlinkat, __NR_getdents64, __NR_newfstatat, __NR_faccessat2,
 	/* clang-format on */
 };
 

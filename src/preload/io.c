@@ -193,16 +193,6 @@ static struct datagram datagram_of(const struct msghdr *msg, int flags)
 	};
 }
 
-static ssize_t send_message(struct context *ctx, int fd, const struct msghdr *msg, int flags)
-{
-	struct datagram d = datagram_of(msg, flags);
-	ssize_t ret = msg->msg_iovlen <= IOV_MAX ? give(ctx, fd, &d) : DATAGRAM_KERNEL;
-
-	if (ret != DATAGRAM_KERNEL)
-		return libc_result(ret);
-	return sent(ctx, fd, LIBC(sendmsg)(fd, msg, flags), &d);
-}
-
 /* Call @what for each descriptor that @msg carries. */
 static void on_descriptors(const struct msghdr *msg, void (*what)(int fd))
 {
@@ -233,6 +223,41 @@ static void keep(int fd)
 	passed_send_failed(context_of(fsock_context, fd), fd);
 }
 
+/* Only such a socket takes descriptors. Before @msg is read: it may be a bad pointer, which is the kernel's to find. One
+ * that the context knows, too, is one only where it looks after such. */
+static bool is_unix(int fd)
+{
+	int domain = AF_UNSPEC;
+	socklen_t len = sizeof(domain);
+
+	return fsock_context && (!context_knows(fsock_context, fd) || context_takes_unix()) &&
+	       sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
+}
+
+/* libc sends it, and the descriptors that it carries change hands. */
+static ssize_t send_by_libc(int fd, const struct msghdr *msg, int flags)
+{
+	ssize_t ret;
+
+	if (!msg || !is_unix(fd) || !msg->msg_controllen)
+		return LIBC(sendmsg)(fd, msg, flags);
+	on_descriptors(msg, give_away);
+	ret = LIBC(sendmsg)(fd, msg, flags);
+	if (ret < 0)
+		on_descriptors(msg, keep);
+	return ret;
+}
+
+static ssize_t send_message(struct context *ctx, int fd, const struct msghdr *msg, int flags)
+{
+	struct datagram d = datagram_of(msg, flags);
+	ssize_t ret = msg->msg_iovlen <= IOV_MAX ? give(ctx, fd, &d) : DATAGRAM_KERNEL;
+
+	if (ret != DATAGRAM_KERNEL)
+		return libc_result(ret);
+	return sent(ctx, fd, send_by_libc(fd, msg, flags), &d);
+}
+
 static void received(int fd, bool again)
 {
 	if (preload_leave_confined()) {
@@ -261,39 +286,20 @@ static ssize_t arrived(ssize_t ret, const struct msghdr *msg, int flags)
 	return ret;
 }
 
-/* Only such a socket takes descriptors. Before @msg is read: it may be a bad pointer, which is the kernel's to find. */
-static bool is_unix(int fd)
-{
-	int domain = AF_UNSPEC;
-	socklen_t len = sizeof(domain);
-
-	return fsock_context && !context_knows(fsock_context, fd) &&
-	       sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
-}
-
 FSOCK_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
 	struct context *ctx = ours(fd);
-	ssize_t ret;
 
 	if (ctx && (flags & DATAGRAM_COMPAT))
 		return libc_result(-EINVAL);
-	if (ctx)
-		return send_message(ctx, fd, msg, flags);
-	if (!msg || !is_unix(fd) || !msg->msg_controllen)
-		return LIBC(sendmsg)(fd, msg, flags);
-	on_descriptors(msg, give_away);
-	ret = LIBC(sendmsg)(fd, msg, flags);
-	if (ret < 0)
-		on_descriptors(msg, keep);
-	return ret;
+	return ctx ? send_message(ctx, fd, msg, flags) : send_by_libc(fd, msg, flags);
 }
 
 static ssize_t send_on_shadow(struct context *ctx, int fd, const struct msghdr *msg, int flags)
 {
 	struct datagram d = datagram_of(msg, flags);
 
-	return sent(ctx, fd, LIBC(sendmsg)(fd, msg, flags), &d);
+	return sent(ctx, fd, send_by_libc(fd, msg, flags), &d);
 }
 
 /* The next few of @n from *@done on, which moves on by what was sent. The last one's result. */
@@ -467,7 +473,7 @@ static ssize_t receive_message(struct context *ctx, int fd, struct msghdr *msg, 
 	if ((int)msg->msg_namelen >= 0 || !msg->msg_name)
 		ret = take(ctx, fd, &d);
 	if (ret == DATAGRAM_KERNEL)
-		return LIBC(recvmsg)(fd, msg, flags);
+		return arrived(LIBC(recvmsg)(fd, msg, flags), msg, flags);
 	if (ret < 0)
 		return libc_result(ret);
 	if (msg->msg_name)

@@ -26,13 +26,20 @@ void preload_opened(int fd, int domain, int type, int protocol)
 	preload_leave_opened(fd);
 }
 
+static bool is_ours(int domain, int type)
+{
+	if (domain == AF_UNIX)
+		return (type & 0xf) == SOCK_STREAM && context_takes_unix();
+	return domain == AF_INET || domain == AF_INET6;
+}
+
 FSOCK_EXPORT int socket(int domain, int type, int protocol)
 {
 	int fd = LIBC(socket)(domain, type, protocol);
 
 	if (fd < 0)
 		return fd;
-	if ((domain == AF_INET || domain == AF_INET6) && !preload_leave_confined())
+	if (is_ours(domain, type) && !preload_leave_confined())
 		preload_opened(fd, domain, type, protocol);
 	else
 		lifecycle_reused(fsock_context, fd);

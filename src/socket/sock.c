@@ -42,10 +42,11 @@ _Static_assert((int)LOCAL_READY_IN == (int)TCP_READY_IN && (int)LOCAL_READY_OUT 
 		       (int)LOCAL_READY_HUP == (int)TCP_READY_HUP && (int)LOCAL_READY_RDHUP == (int)TCP_READY_RDHUP,
 	       "sock_poll_bits() knows both");
 
-/* It came to nothing, which is not told of: the shadow connects instead (context/stream_local.c). */
+/* It came to nothing, which is not told of: the shadow connects instead (context/stream_local.c). Or connect() has not
+ * looked yet who answered. */
 static bool is_in_vain(const struct stream *s)
 {
-	return list_is_linked(&s->of_local) && s->local_conn->state == LOCAL_OVER;
+	return list_is_linked(&s->of_local) && (s->local_conn->state == LOCAL_OVER || s->local_conn->ahead);
 }
 
 static uint32_t local_stream_ready(const struct stream *s)
@@ -150,6 +151,22 @@ uint8_t sock_local_state(const struct local_conn *c)
 	return c->state == LOCAL_CONNECTING ? TCP_SYN_SENT : TCP_ESTABLISHED;
 }
 
+/* Of a Unix socket the listener's name, whichever end it is; zeros of an abstract one as '@', as ss(8) shows them. */
+static void publish_name(const struct stream *s, struct stats_sock *r)
+{
+	enum { FAMILY = sizeof(uint16_t), ROOM = sizeof(r->unix_name) - 1 };
+	const uint8_t *name = s->peer_len ? s->peer_name : s->own_name;
+	size_t len = s->peer_len ? s->peer_len : s->own_len, skip;
+
+	len = len > FAMILY ? len - FAMILY : 0;
+	if (len > 0 && name[FAMILY] && name[FAMILY + len - 1] == 0)
+		len--; /* the kernel counts a path's zero */
+	skip = len > ROOM ? len - ROOM : 0;
+	memset(r->unix_name, 0, sizeof(r->unix_name));
+	for (size_t i = skip; i < len; i++)
+		r->unix_name[i - skip] = (char)(name[FAMILY + i] ? name[FAMILY + i] : '@');
+}
+
 void sock_publish_local(struct local_conn *c, struct stats_sock *r)
 {
 	r->local_port = c->local_port;
@@ -170,6 +187,8 @@ static void publish_stream(const struct stream *s, struct stats_sock *r)
 {
 	if (s->local_conn) {
 		sock_publish_local(s->local_conn, r);
+		if (s->is_unix)
+			publish_name(s, r);
 		return;
 	}
 	r->link = 0;
@@ -182,7 +201,10 @@ static void publish_stream(const struct stream *s, struct stats_sock *r)
 	}
 	r->local_port = s->local_port;
 	r->remote_port = 0;
-	memcpy(r->local, s->local.b, sizeof(r->local));
+	if (s->is_unix)
+		publish_name(s, r);
+	else
+		memcpy(r->local, s->local.b, sizeof(r->local));
 	r->queued_bytes = 0;
 	r->unread_bytes = stream_listens(s) ? s->listener.backlog : 0;
 	r->state = stream_is_listener(s) ? TCP_LISTEN : 0;

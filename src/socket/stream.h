@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * stream.h - the TCP half of a socket: what it has beside the engine's connection or listener.
+ * stream.h - the TCP half of a socket, and that of a Unix socket of bytes: what it has beside the engine's connection
+ * or listener.
  *
  * A stream socket is SOCK_UNDECIDED until it connects or listens. As SOCK_FAST it has a connection or a listener of the
  * engine's, or a connection to another process of this host through shared memory (local_conn); a listener may take such,
@@ -21,7 +22,7 @@
 #include "local/conn.h"
 #include "tcp/tcp.h"
 
-enum { STREAM_STACKS = 8 /* of one process */ };
+enum { STREAM_STACKS = 8, /* of one process */ STREAM_UNIX_NAME = 110 /* struct sockaddr_un */ };
 
 struct stream {
 	struct tcp_conn *conn;	      /* the engine's; its `user` is the sock. NULL = none */
@@ -63,6 +64,10 @@ struct stream {
 	bool took_local;	      /* listener: the others' turn at accept(), after one from a link */
 	uint16_t local_own_port;      /* the shadow was bound to, for a connection over a link; 0 = it was not */
 	fs_ns local_since, local_begun; /* connecting so: since the last attempt, the first one */
+	bool is_unix;		      /* a Unix socket: only links carry it, it has no port, and `local` is what it is
+					 known by on the host once it is bound (context/stream_unix.c) */
+	uint8_t own_len, peer_len;    /* of such, once it has a connection: names as getsockname() and getpeername() */
+	uint8_t own_name[STREAM_UNIX_NAME], peer_name[STREAM_UNIX_NAME]; /* have them; 0 = no name */
 	uint32_t copied, told;	      /* sends with MSG_ZEROCOPY; of them, completed and reported */
 };
 

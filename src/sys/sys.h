@@ -186,6 +186,20 @@ static inline int sys_fstat(int fd, struct stat *st)
 	return (int)sys_call2(__NR_fstat, fd, (long)st);
 }
 
+static inline int sys_fstatat(int dir, const char *path, struct stat *st, int flags)
+{
+	return (int)sys_call4(__NR_newfstatat, dir, (long)path, (long)st, flags);
+}
+
+#ifndef __NR_faccessat2
+#define __NR_faccessat2 439 /* Linux 5.8 */
+#endif
+
+static inline int sys_faccessat2(int dir, const char *path, int mode, int flags)
+{
+	return (int)sys_call4(__NR_faccessat2, dir, (long)path, mode, flags);
+}
+
 static inline int sys_unlinkat(int dir, const char *path, int flags)
 {
 	return (int)sys_call3(__NR_unlinkat, dir, (long)path, flags);

@@ -62,14 +62,14 @@ static void add_place(struct grid *grid, const struct stats_sock *sock)
 {
 	char text[SOCKET_ENDPOINT_LEN];
 
-	grid_add(grid, "%s", socket_endpoint(sock->local, sock->local_port, text));
+	grid_add(grid, "%s", socket_local(sock, text));
 	if (sock->link == STATS_ANY_LINK) {
-		grid_add(grid, "*:*");
+		grid_add(grid, "%s", socket_is_unix(sock) ? "-" : "*:*");
 		grid_add(grid, "any");
 		grid_add(grid, "-");
 		return;
 	}
-	grid_add(grid, "%s", socket_endpoint(sock->remote, sock->remote_port, text));
+	grid_add(grid, "%s", socket_remote(sock, text));
 	grid_add(grid, "%u", sock->link);
 	grid_add(grid, "%u", sock->peer_pid);
 }

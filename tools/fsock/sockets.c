@@ -73,9 +73,16 @@ char *socket_endpoint(const uint8_t bytes[16], uint16_t port, char *to)
 	return to;
 }
 
-static const char *protocol_name(uint8_t protocol)
+bool socket_is_unix(const struct stats_sock *sock)
 {
-	switch (protocol) {
+	return sock->family == AF_UNIX;
+}
+
+static const char *protocol_name(const struct stats_sock *sock)
+{
+	if (socket_is_unix(sock))
+		return "unix";
+	switch (sock->protocol) {
 	case IPPROTO_UDP:
 		return "udp";
 	case IPPROTO_TCP:
@@ -94,6 +101,27 @@ const struct stats_sock *socket_before(const struct stats_snapshot *former, uint
 	return NULL;
 }
 
+char *socket_local(const struct stats_sock *sock, char *to)
+{
+	size_t i;
+
+	if (!socket_is_unix(sock))
+		return socket_endpoint(sock->local, sock->local_port, to);
+	for (i = 0; i < sizeof(sock->unix_name) - 1 && sock->unix_name[i]; i++)
+		to[i] = (char)(sock->unix_name[i] > ' ' && sock->unix_name[i] < 127 ? sock->unix_name[i] : '?');
+	to[i] = '\0';
+	return to;
+}
+
+char *socket_remote(const struct stats_sock *sock, char *to)
+{
+	if (!socket_is_unix(sock))
+		return socket_endpoint(sock->remote, sock->remote_port, to);
+	to[0] = '-';
+	to[1] = '\0';
+	return to;
+}
+
 static bool has_peer(const struct stats_sock *sock)
 {
 	return sock->remote_port != 0;
@@ -107,10 +135,10 @@ char *socket_name(const struct stats_sock *sock, char *to)
 		snprintf(to, SOCKET_NAME_LEN, "every socket");
 		return to;
 	}
-	snprintf(to, SOCKET_NAME_LEN, "%s%s %s%s%s", protocol_name(sock->protocol),
+	snprintf(to, SOCKET_NAME_LEN, "%s%s %s%s%s", protocol_name(sock),
 		 sock->family == AF_INET6 ? "6" : "",
-		 socket_endpoint(sock->local, sock->local_port, local), has_peer(sock) ? " > " : "",
-		 has_peer(sock) ? socket_endpoint(sock->remote, sock->remote_port, remote) : "");
+		 socket_local(sock, local), has_peer(sock) ? " > " : "",
+		 has_peer(sock) ? socket_remote(sock, remote) : "");
 	return to;
 }
 
@@ -141,7 +169,9 @@ const char *socket_state(const struct stats_sock *sock)
 		"UNCONN",    "CLOSE-WAIT", "LAST-ACK", "LISTEN",   "CLOSING",	 "NEW-SYN-RECV",
 	};
 
-	return sock->protocol == IPPROTO_TCP && sock->state < N_STATES ? names[sock->state] : NULL;
+	if (sock->protocol != IPPROTO_TCP && !socket_is_unix(sock))
+		return NULL;
+	return sock->state < N_STATES ? names[sock->state] : NULL;
 }
 
 uint32_t socket_recv_q(const struct stats_sock *sock)
@@ -192,11 +222,13 @@ cJSON *socket_json(const struct stats_sock *sock, const struct stats_snapshot *s
 	cJSON_AddNumberToObject(object, "fd", sock->fd);
 	cJSON_AddNumberToObject(object, "pid", sock->pid);
 	json_add_u64(object, "cookie", sock->cookie);
-	cJSON_AddStringToObject(object, "protocol", protocol_name(sock->protocol));
-	cJSON_AddStringToObject(object, "family", sock->family == AF_INET6 ? "inet6" : "inet");
-	cJSON_AddStringToObject(object, "local", socket_endpoint(sock->local, sock->local_port, text));
+	cJSON_AddStringToObject(object, "protocol", protocol_name(sock));
+	cJSON_AddStringToObject(object, "family", sock->family == AF_UNIX    ? "unix" :
+						sock->family == AF_INET6 ? "inet6" :
+									   "inet");
+	cJSON_AddStringToObject(object, "local", socket_local(sock, text));
 	json_add_text(object, "remote",
-		      has_peer(sock) ? socket_endpoint(sock->remote, sock->remote_port, text) : NULL);
+		      has_peer(sock) ? socket_remote(sock, text) : NULL);
 	cJSON_AddBoolToObject(object, "accelerated", socket_is_accelerated(sock));
 	add_way(object, sock);
 	json_add_text(object, "provider", port ? port->provider : NULL);
@@ -257,7 +289,7 @@ void socket_explain(const struct stats_sock *sock, const struct stats_snapshot *
 		fprintf(to, "  closed %s\n", socket_name(sock, name));
 	if (sock->link)
 		explain_linked(sock, to);
-	if (sock->link && (sock->link != STATS_ANY_LINK || sock->reason == FS_REASON_loopback))
+	if (sock->link && (sock->link != STATS_ANY_LINK || sock->reason == FS_REASON_loopback || socket_is_unix(sock)))
 		return; /* there is no more to it: who comes otherwise cannot be helped */
 	if (sock->accelerated) {
 		explain_accelerated(sock, socket_port(sock, snapshot), to);

@@ -24,6 +24,12 @@ char *socket_name(const struct stats_sock *sock, char *to);
 /* "10.0.0.1:53", "[::1]:53", "*:53". Returns @to, SOCKET_ENDPOINT_LEN bytes. */
 char *socket_endpoint(const uint8_t addr[16], uint16_t port, char *to);
 
+bool socket_is_unix(const struct stats_sock *sock);
+
+/* The same of either end of @sock; of a Unix socket the listener's name, and "-". */
+char *socket_local(const struct stats_sock *sock, char *to);
+char *socket_remote(const struct stats_sock *sock, char *to);
+
 /* Does it take a way past the kernel, one of them at least? */
 bool socket_is_accelerated(const struct stats_sock *sock);
 

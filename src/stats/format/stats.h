@@ -32,8 +32,8 @@ enum {
 /* One socket the program opened through fsock, accelerated or not. */
 struct stats_sock {
 	uint64_t cookie;	/* kernel's SO_COOKIE of the shadow: identity; 0 = record unused */
-	uint8_t family;		/* AF_INET, AF_INET6 */
-	uint8_t protocol;	/* IPPROTO_* */
+	uint8_t family;		/* AF_INET, AF_INET6, AF_UNIX */
+	uint8_t protocol;	/* IPPROTO_*; 0 of a Unix socket */
 	uint8_t accelerated;	/* 1 = datagrams may take the fast path now */
 	uint8_t reason;		/* enum fs_reason, 0 when accelerated */
 	int32_t fd;		/* number at creation; STATS_NO_FD; -1 = closed (kept until the record is reused) */
@@ -43,7 +43,13 @@ struct stats_sock {
 	uint16_t local_port, remote_port; /* host order, 0 = none */
 	uint8_t state;		/* TCP's, as Linux numbers them (TCP_LISTEN = 10); 0 = not known */
 	uint8_t link;		/* stats_link it goes over, from 1; STATS_ANY_LINK; 0 = none */
-	uint8_t local[16], remote[16]; /* v4-mapped form, all 0 = any */
+	union {
+		struct {
+			uint8_t local[16], remote[16]; /* v4-mapped form, all 0 = any */
+		};
+		char unix_name[32]; /* of a Unix socket: its name, or that of the listener it is connected to, with a
+				       zero at its end; of a longer one the end */
+	};
 	uint64_t rx_fast, rx_kernel; /* datagrams received by each way */
 	uint64_t tx_fast, tx_kernel; /* datagrams sent by each way */
 	uint64_t rx_bytes, tx_bytes; /* payload of both ways */
