@@ -18,6 +18,7 @@
  *
  * pour asks for CUBIC, Linux's default, whatever the machine's is: the kernel's figure of a stream hangs on it.
  *
+ * ADDRESS may be the abstract name of a Unix socket, @NAME, of sink, pour, echo and ask; PORT means nothing then.
  * ADDRESS is the socket's own for sink, serve, keep and echo, the peer's for the others. spin: never sleep in a
  * call. empty: neither request nor answer, the server closes at once. stay: until a signal when all is counted.
  *
@@ -36,6 +37,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -92,23 +94,46 @@ static struct sockaddr_in name_of(const char *address, int port)
 	return at;
 }
 
+union name {
+	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_un un;
+};
+
+/* Of either family, with its length. */
+static union name any_name(const char *address, int port, socklen_t *len)
+{
+	union name name = { .un = { .sun_family = AF_UNIX } };
+	size_t n = strnlen(address, sizeof(name.un.sun_path));
+
+	if (address[0] != '@') {
+		*len = sizeof(name.in);
+		return (union name){ .in = name_of(address, port) };
+	}
+	memcpy(name.un.sun_path + 1, address + 1, n - 1);
+	*len = (socklen_t)(sizeof(sa_family_t) + n);
+	return name;
+}
+
 static int listening(const char *address, int port, int flags)
 {
-	struct sockaddr_in at = name_of(address, port);
-	int fd = socket(AF_INET, SOCK_STREAM | flags, 0), on = 1;
+	socklen_t len;
+	union name at = any_name(address, port, &len);
+	int fd = socket(at.sa.sa_family, SOCK_STREAM | flags, 0), on = 1;
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(fd, 4096) < 0)
+	if (fd < 0 || bind(fd, &at.sa, len) < 0 || listen(fd, 4096) < 0)
 		fail("listen");
 	return fd;
 }
 
 static int connected(const char *address, int port)
 {
-	struct sockaddr_in to = name_of(address, port);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	socklen_t len;
+	union name to = any_name(address, port, &len);
+	int fd = socket(to.sa.sa_family, SOCK_STREAM, 0);
 
-	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
+	if (fd < 0 || connect(fd, &to.sa, len) < 0)
 		fail("connect");
 	return fd;
 }

@@ -128,6 +128,21 @@ def local_udp_pp(rounds, size=64):
             PROFILES)
 
 
+def _by_opened(pid):
+    """Did the one connection that the server @pid has come by a link? Of Unix sockets the kernel counts nothing."""
+    return float(fsock.counters(pid)["local_accepted"] == 1)
+
+
+def local_unix_pp(rounds):
+    """ping-pong over a Unix socket, half a round trip: a plain program; the floor is a cache line handed over"""
+    with net.Alone("fsock-bench") as place:
+        def run(**how):
+            return echo(place, address="@fsock-bench", **how)
+        yield from _half_round_trips("local_unix_pp", "plain_unix", {"size": 64}, lambda spin: run(spin=spin),
+                                     lambda options: run(options=options, share=_by_opened), rounds,
+                                     {name: {**options, "local_unix": 1} for name, options in PROFILES.items()})
+
+
 # Size and messages a call of a stream; None: blocks.
 STREAMS = (None, (64, 1), (64, 16))
 
@@ -188,5 +203,5 @@ def local_nginx(rounds):
         yield from _load_rows("local_nginx", params, "requests/s", rounds, run)
 
 
-ALL = {job.__name__: job for job in (local_ring, local_link, local_pp, local_udp_pp, local_stream, local_connect,
-                                     local_redis_c1, local_redis_c50, local_nginx)}
+ALL = {job.__name__: job for job in (local_ring, local_link, local_pp, local_udp_pp, local_unix_pp, local_stream,
+                                     local_connect, local_redis_c1, local_redis_c50, local_nginx)}

@@ -250,13 +250,17 @@ def _idle(pair, count):
         yield
 
 
-def echo(pair, spin=False, count=50000, options=None, share=None):
-    """Percentiles of an echo on one connection. @options: as for stream(), of both ends; @share(pid): of the echo's way."""
+def echo(pair, spin=False, count=50000, options=None, share=None, address=None):
+    """
+    Percentiles of an echo on one connection. @options: as for stream(), of both ends; @share(pid): of the echo's way.
+    @address: where, else than at the server's.
+    """
     cpu = proc.cpus()
+    address = address or pair.b.v4
     how = ["spin"] if spin else []
     with contextlib.ExitStack() as stack:
-        server = _start(stack, pair.b, cpu[1], "echo", pair.b.v4, 9000, *how, options=options)
-        asked = wrap(_tool("ask", pair.b.v4, 9000, count, *how), options)
+        server = _start(stack, pair.b, cpu[1], "echo", address, 9000, *how, options=options)
+        asked = wrap(_tool("ask", address, 9000, count, *how), options)
         said = last_of(pair.a.run(asked, cpu=cpu[0], env=fsock.CLEAN, timeout=60), "plain_tcp ask")
         row = {point: said["p" + point] for point in ("50", "99", "99.9")}
         return {**row, "share": share(server.pid)} if share and options is not None else row
