@@ -49,6 +49,10 @@ enum {
 
 struct context *fsock_context;
 
+/* Do the options say that Unix sockets are looked after? 0 = they were not read yet. Once known no file is opened for it:
+ * a filter of system calls may stand by then. Any thread. */
+static int takes_unix;
+
 /* Where each part of the first region lies, in bytes from the arena's base. */
 struct layout {
 	size_t counters, ports, links, records, head_end;
@@ -186,6 +190,33 @@ static void report(void *arg, const char *text)
 	host_log(&ctx->log, LOG_WARN, "%s", text);
 }
 
+static void drop_report(void *arg, const char *text)
+{
+	/* It is said when the context starts. */
+}
+
+static void note_takes_unix(const struct config *config)
+{
+	fs_store_relaxed(&takes_unix, config->accelerate && config->local && config->local_unix ? 1 : -1);
+}
+
+bool context_takes_unix(void)
+{
+	struct config_load_args args = {
+		.environment = environ,
+		.system_file = FSOCK_SYSCONFDIR "/fsock/fsock.conf",
+		.secure = getauxval(AT_SECURE) != 0,
+		.reporter = { drop_report, NULL },
+	};
+	struct config config;
+
+	if (__builtin_expect(fs_load_relaxed(&takes_unix) == 0, 0)) {
+		config_load(&config, &args);
+		note_takes_unix(&config);
+	}
+	return fs_load_relaxed(&takes_unix) > 0;
+}
+
 static void read_options(struct context *ctx)
 {
 	struct config_load_args args = {
@@ -198,6 +229,7 @@ static void read_options(struct context *ctx)
 
 	ctx->log = (struct host_log){ .fd = 2, .level = LOG_WARN };
 	config_load(&ctx->config, &args);
+	note_takes_unix(&ctx->config);
 	ctx->log.level = (enum log_level)ctx->config.log;
 	if (ctx->config.log_file[0]) {
 		int file = sys_openat(AT_FDCWD, ctx->config.log_file,
@@ -218,29 +250,6 @@ static void read_options(struct context *ctx)
 	ctx->report_fd = -1;
 	if (fds && !args.secure)
 		ctx->report_fd = sys_fcntl((int)strtol(fds, NULL, 10), F_DUPFD_CLOEXEC, ctx->fd_floor);
-}
-
-static void drop_report(void *arg, const char *text)
-{
-	/* It is said when the context starts. */
-}
-
-bool context_takes_unix(void)
-{
-	static int takes; /* 0 = not looked yet; as the options say, which are read once */
-	struct config_load_args args = {
-		.environment = environ,
-		.system_file = FSOCK_SYSCONFDIR "/fsock/fsock.conf",
-		.secure = getauxval(AT_SECURE) != 0,
-		.reporter = { drop_report, NULL },
-	};
-	struct config config;
-
-	if (__builtin_expect(fs_load_relaxed(&takes) == 0, 0)) {
-		config_load(&config, &args);
-		fs_store_relaxed(&takes, config.accelerate && config.local && config.local_unix ? 1 : -1);
-	}
-	return fs_load_relaxed(&takes) > 0;
 }
 
 /* `fsock why` gets the stack itself, too: what was open in a program that a signal ended stands there. */

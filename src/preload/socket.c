@@ -39,7 +39,7 @@ FSOCK_EXPORT int socket(int domain, int type, int protocol)
 
 	if (fd < 0)
 		return fd;
-	if (is_ours(domain, type) && !preload_leave_confined())
+	if (!preload_leave_confined() && is_ours(domain, type))
 		preload_opened(fd, domain, type, protocol);
 	else
 		lifecycle_reused(fsock_context, fd);
