@@ -134,6 +134,8 @@ def command(column, argv, **options):
         options["provider"] = "packet"
     if column == "L":
         options.update(profile="default", client_datagrams=0)
+    else:
+        options.setdefault("local", 0)  # they are about interfaces
     if column == "S":
         options.update(stacks=2, xdp_mode="native")
     return fsock.run(argv, **{"profile": "latency", **options}), dict(fsock.CLEAN)
