@@ -13,7 +13,7 @@ import subprocess
 from lab import fsock, links, net, proc, sockperf
 from scenarios import LATENCY, POINTS, Failed, Row, median, say, spread
 from scenarios_programs import CONNECTIONS, load_nginx, load_redis, rows_of_load
-from scenarios_tcp import calls, columns_of, echo, measure, native_echo, rows_of, stream
+from scenarios_tcp import calls, columns_of, echo, measure, native_calls, native_echo, rows_of, stream
 
 # The ring that is used, with the connection and by itself, and the one that is not (docs/decisions/0037).
 DESIGNS = {"connection": "conn", "count": "stream", "records": "records"}
@@ -168,15 +168,25 @@ def local_stream(rounds):
 
 
 def local_connect(rounds):
-    """connections with descriptors on 127.0.0.1, begun, accepted and closed without a byte: one at a time and 16"""
+    """
+    connections on 127.0.0.1, begun, accepted and closed without a byte, one at a time and 16: those of a plain program, which
+    have descriptors, and of the native interface, which have none. The kernel's are a plain program's
+    """
     for parallel in (1, 16):
         with net.Alone("fsock-bench") as place:
-            seen = measure(f"local_connect {parallel}", rounds, columns_of(
-                lambda spin, place=place, parallel=parallel: calls(place, parallel, spin, empty=True),
-                lambda options, place=place, parallel=parallel: calls(place, parallel, options=options, empty=True,
-                                                                      share=_by_connections(place)), PROFILES))
-        yield from rows_of("local_connect", {"parallel": parallel, "tool": "plain_tcp", "closes": "server"}, "connections", "1/s",
-                           rounds, seen, "rate", more_is_better=True, profiles=PROFILES)
+            def plain(options, place=place, parallel=parallel):
+                return calls(place, parallel, options=options, empty=True, share=_by_connections(place))
+
+            def native(options, place=place, parallel=parallel):
+                return native_calls(place, parallel, options, _by_connections(place))
+            columns = columns_of(lambda spin, place=place, parallel=parallel: calls(place, parallel, spin, empty=True),
+                                 plain, PROFILES)
+            columns |= {f"native {name}": lambda options=options: native(options) for name, options in PROFILES.items()}
+            seen = measure(f"local_connect {parallel}", rounds, columns)
+        natives = {**seen, **{name: seen[f"native {name}"] for name in PROFILES}}
+        for tool, runs in (("plain_tcp", seen), ("native_tcp", natives)):
+            yield from rows_of("local_connect", {"parallel": parallel, "tool": tool, "closes": "server"}, "connections", "1/s",
+                               rounds, runs, "rate", more_is_better=True, profiles=PROFILES)
 
 
 def _load_rows(scenario, params, unit, rounds, run):

@@ -269,25 +269,35 @@ def echo(pair, spin=False, count=50000, options=None, share=None, address=None):
 PORTS = 128  # of the server that native connections are spread over
 
 
-def _native(pair, options, served, asked):
-    """One program at either end on the native interface, with these words after the addresses: what the client says."""
+def _native(pair, options, served, asked, share=None):
+    """
+    One program at either end on the native interface, with these words before and after the addresses: what the client says.
+    @share(pid) says of the server what part took the fast path; without it the client does.
+    """
     cpu = proc.cpus()
     env = {**fsock.CLEAN, **{"FSOCK_" + name.upper(): str(value) for name, value in options.items()}}
     tool = str(fsock.build_dir() / "bench" / "native_tcp")
     with pair.b.popen([tool, served[0], pair.b.v4, *served[1:]], cpu=cpu[1], env=env) as server:
         started(server, f"native_tcp {served[0]}")
-        done = pair.a.run([tool, "idle", pair.a.v4, pair.b.v4, *asked], cpu=cpu[0], env=env, timeout=300)
-        return last_of(done, "native_tcp idle")
+        done = pair.a.run([tool, asked[0], pair.a.v4, pair.b.v4, *asked[1:]], cpu=cpu[0], env=env, timeout=300)
+        row = last_of(done, f"native_tcp {asked[0]}")
+        return {**row, "share": share(server.pid) if share else 1.0}
 
 
 def _native_conns(pair, options):
     """Half round trips alone and among idle connections, bytes of each."""
-    return _native(pair, options, ("echo", 9000, PORTS), (9000, PORTS, IDLE, 50000))
+    return _native(pair, options, ("echo", 9000, PORTS), ("idle", 9000, PORTS, IDLE, 50000))
 
 
 def native_echo(pair, options, count=50000):
     """Percentiles of an echo on one connection of the native interface, which says itself that the kernel has it not."""
-    return {**_native(pair, options, ("answer", 9000), (9000, 1, 1, count))["alone"], "share": 1.0}
+    return {**_native(pair, options, ("answer", 9000), ("idle", 9000, 1, 1, count))["alone"], "share": 1.0}
+
+
+def native_calls(pair, parallel, options, share, seconds=2):
+    """As calls() without a byte, on the native interface."""
+    row = _native(pair, options, ("serve", 5002), ("call", 5002, seconds, parallel), share)
+    return {**row, "rate": row["calls"] / row["seconds"]}
 
 
 def _native_rows(rounds):
