@@ -235,9 +235,10 @@ static int connect_fast(struct fsock_channel *ch, const struct sockaddr *peer, s
 		ch->kind = API_FAST; /* it was one for a moment, before the kernel had the last word */
 	if (ret == CONTEXT_KERNEL)
 		return api_kind(ch) == API_KERNEL ? connect_socket(ch, peer, len) : fall_back(ch, peer, len, reason);
-	if (ret == 0 || ret == -EINPROGRESS)
+	/* As long as it is fresh nobody makes it the kernel's. */
+	if (ch->kind == API_FRESH && (ret == 0 || ch->bare.connecting))
 		ch->kind = API_FAST;
-	else if (ret != -EALREADY && ret != -EISCONN && ret != -EINTR)
+	else if (ret != 0 && ret != -EINPROGRESS && ret != -EALREADY && ret != -EISCONN && ret != -EINTR)
 		ch->kind = API_FRESH;
 	return ret;
 }

@@ -3,9 +3,9 @@
  * bare_link.c - connections without a descriptor over links to other programs of this host (local.h), as bare.c calls
  * them.
  *
- * One that connects calls from a leased port (lease.h), and no system call is made for it: where the kernel has the last
- * word after all, a socket is made then, which connects from a port of its own, and the connection is that from the
- * beginning. Nobody has seen the other port but the listener that refused.
+ * One that connects calls from a leased port (lease.h), and no system call is made for it: where the kernel has the
+ * last word after all, a socket is made then, which connects from a port of its own, and the connection is that from
+ * the beginning. Nobody has seen the other port but the listener that refused.
  *
  * Not here: connections of sockets (stream_local.c), which have a shadow for that.
  */
@@ -121,7 +121,7 @@ static int call(struct context *ctx, struct bare *bare, const struct bare_from *
 	return begin(ctx, bare, link, from, &call);
 }
 
-/* As the kernel would, where an interface's program could too: @remote is of this host, or of another namespace of it. */
+/* As the kernel would, by no loopback: @to is of this host, or of another namespace of it. */
 static int call_by_way(struct context *ctx, struct bare *bare, const struct bare_from *from, struct stream_called *to)
 {
 	struct context_choice choice = { .tcp = true, .bound = from->local };
@@ -142,7 +142,7 @@ int bare_link_connect(struct context *ctx, struct bare *bare, const struct bare_
 	struct stream_called to = { .addr = *remote, .port = port };
 
 	if (!ctx->config.local || from->port)
-		return CONTEXT_KERNEL; /* a port of the program's choice is its socket's, which takes part as sockets do */
+		return CONTEXT_KERNEL; /* a port of the program's choice is its socket's, as are links then */
 	return ip_addr_is_loopback(remote) ? call(ctx, bare, from, &to) : call_by_way(ctx, bare, from, &to);
 }
 
@@ -445,7 +445,8 @@ int bare_link_shutdown(struct context *ctx, struct bare *bare, uint32_t how)
 	if (bare_link_waits(conn))
 		return -ENOTCONN;
 	local_lend(ctx, conn);
-	ret = local_shutdown(conn, (how & TCP_SHUT_RD ? LOCAL_SHUT_READING : 0) | (how & TCP_SHUT_WR ? LOCAL_SHUT_WRITING : 0));
+	ret = local_shutdown(conn, (how & TCP_SHUT_RD ? LOCAL_SHUT_READING : 0) |
+					   (how & TCP_SHUT_WR ? LOCAL_SHUT_WRITING : 0));
 	ctx->to_ring |= bare_link_event(conn, ctx->slot, ctx->stack->local->bare_news);
 	local_told(ctx, conn->link);
 	return ret;
@@ -458,7 +459,10 @@ int bare_link_name(const struct bare *bare, bool v6, bool peer, void *name, sock
 	/* On its way it may have another port in the end, which the kernel chooses. */
 	if (bare_link_waits(conn) || bare->refused)
 		return -ENOTCONN;
-	stream_put_name(v6, peer ? &conn->remote : &conn->local, peer ? conn->remote_port : conn->local_port, name, len);
+	if (peer)
+		stream_put_name(v6, &conn->remote, conn->remote_port, name, len);
+	else
+		stream_put_name(v6, &conn->local, conn->local_port, name, len);
 	return 0;
 }
 

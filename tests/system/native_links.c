@@ -4,10 +4,10 @@
  *
  *     native_links ADDRESS
  *
- * Each line of standard input is a command, each line of standard output its answer: what the call returned, and behind it
- * what it gave. Channels are numbers from 0 on, in the order of their making; all are members of one group.
+ * Each line of standard input is a command, each line of standard output its answer: what the call returned, and behind
+ * it what it gave. Channels are numbers from 0 on, in the order of their making; all are members of one group.
  *
- *     listen PORT BACKLOG, connect PEER PORT, begin PEER PORT (does not wait), again I PEER PORT (connect, once more),
+ *     listen PORT BACKLOG, connect PEER PORT, begin PEER PORT (does not wait), again I PEER PORT (connect once more),
  *     accept, take (accept if there is one), send I WORD, recv I, look I (does not wait), close I, poll MS, get I OPTION,
  *     moved I (fsock_handover()), name I OPTION, fds
  *     calls PEER PORT N   connections that the other side ends: with `begin` and `end` on standard output around each
