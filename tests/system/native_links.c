@@ -13,6 +13,9 @@
  *     calls PEER PORT N   connections that the other side ends: with `begin` and `end` on standard output around each
  *     takes N             the other side of that
  *     fork                a child that tries to receive on channel 0
+ *     beside PEER PORT S  a child that connects and looks at that without a pause, for S seconds: what comes for its
+ *                         parent, too, it takes from the link
+ *     pour I N, drain I N so many bytes
  */
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -21,6 +24,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "native_check.h"
 
@@ -90,15 +94,17 @@ static int listen_at(int port, int backlog)
 	return ret;
 }
 
-/* At the first listener. */
-static int accept_one(unsigned flags)
+/* At the first listener; tells its number. */
+static int accept_one(unsigned flags, char *text)
 {
 	struct fsock_channel *ch;
 	int ret = fsock_accept(channel[0], flags, &ch);
 
-	if (ret == 0)
-		keep(ch);
-	return ret;
+	if (ret < 0)
+		return ret;
+	keep(ch);
+	snprintf(text, LINE, "%u", n_channels - 1);
+	return 0;
 }
 
 static long receive(struct fsock_channel *ch, unsigned flags, char *text)
@@ -212,10 +218,45 @@ static int in_a_child(void)
 	return -WEXITSTATUS(status);
 }
 
+static int beside(const char *address, int port, int seconds)
+{
+	time_t end = time(NULL) + seconds;
+	struct fsock_channel *ch;
+	char byte;
+
+	if (fork() != 0)
+		return 0;
+	ch = fresh(0);
+	EQUAL(connect_to(ch, address, port), 0);
+	while (time(NULL) < end)
+		EQUAL(fsock_recv(ch, FSOCK_RECV_NONBLOCK, &byte, 1, NULL), -EAGAIN);
+	_exit(0);
+}
+
+static char many[1 << 20];
+
+static long drain(struct fsock_channel *ch, int n)
+{
+	int done = 0;
+
+	while (done < n) {
+		long got = fsock_recv(ch, FSOCK_RECV_DEFAULT, many, (size_t)(n - done), NULL);
+
+		if (got <= 0)
+			return got;
+		done += (int)got;
+	}
+	return done;
+}
+
 static long about_channel(const char *what, struct fsock_channel *ch, const char *word, int number, char *text)
 {
 	if (strcmp(what, "again") == 0)
 		return connect_to(ch, word, number);
+	if (strcmp(what, "pour") == 0)
+		return fsock_send(ch, FSOCK_SEND_DEFAULT, many, (size_t)atoi(word), NULL);
+	if (strcmp(what, "drain") == 0)
+		return drain(ch, atoi(word));
 	if (strcmp(what, "send") == 0)
 		return fsock_send(ch, FSOCK_SEND_DEFAULT, word, strlen(word), NULL);
 	if (strcmp(what, "recv") == 0)
@@ -243,7 +284,7 @@ static long run(const char *line, char *text)
 	if (strcmp(what, "connect") == 0 || strcmp(what, "begin") == 0)
 		return begin(first, atoi(word), what[0] == 'c');
 	if (strcmp(what, "accept") == 0 || strcmp(what, "take") == 0)
-		return accept_one(what[0] == 't' ? FSOCK_ACCEPT_NONBLOCK : 0);
+		return accept_one(what[0] == 't' ? FSOCK_ACCEPT_NONBLOCK : 0, text);
 	if (strcmp(what, "poll") == 0)
 		return poll_for(atoi(first), text);
 	if (strcmp(what, "fds") == 0)
@@ -254,6 +295,8 @@ static long run(const char *line, char *text)
 		return takes(atoi(first));
 	if (strcmp(what, "fork") == 0)
 		return in_a_child();
+	if (strcmp(what, "beside") == 0)
+		return beside(first, atoi(word), number);
 	NEED(atoi(first) >= 0 && (unsigned)atoi(first) < n_channels);
 	return about_channel(what, channel[atoi(first)], word, number, text);
 }

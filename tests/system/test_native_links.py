@@ -6,6 +6,7 @@ is one but for those in Python, which run under the preload or on the kernel's s
 """
 import contextlib
 import errno
+import os
 import re
 import signal
 import subprocess
@@ -31,7 +32,7 @@ class End:
 
     def __init__(self, stack, place, program, around=(), options=None, address="127.0.0.1"):
         env = {**fsock.CLEAN, "FSOCK_LOCAL": "1", **(options or {})}
-        self.process = stack.enter_context(place.a.popen([*around, program("native_links"), address], env=env,
+        self.process = stack.enter_context(place.a.popen([*around, os.path.abspath(program("native_links")), address], env=env,
                                                          stdin=subprocess.PIPE))
         assert self.process.wait_for("ready"), self.process.err
         self.answers = 0
@@ -409,6 +410,56 @@ def test_a_child_has_none_of_them(ends):
     assert client.fails("fork") == "EBADF"
     client.does("send", 0, "mine")
     assert server.does("recv", 1) == "mine"
+
+
+@pytest.mark.parametrize("what", ["bytes", "a move"])
+def test_a_relative_takes_what_is_its_parents(ends, what):
+    """A child that looks all the time finds the message first: the parent, asleep, is woken for it."""
+    server, client = _listening(ends), ends(options={"FSOCK_PROFILE": "latency"})
+    client.does("connect", "127.0.0.1", PORT)
+    server.does("accept")
+    client.does("beside", "127.0.0.1", PORT, 8)
+    server.does("accept")
+    for _ in range(3):
+        client.begin("recv", 0)
+        time.sleep(0.3)  # it sleeps
+        server.does("send", 1, "for-the-parent")
+        assert client.end()[1] == "for-the-parent"
+    if what == "a move":
+        client.begin("recv", 0)
+        time.sleep(0.3)
+        server.does("moved", 1)
+        server.does("send", 1, "by-the-kernel")
+        assert client.end()[1] == "by-the-kernel"
+        assert client.say("get", 0, ACCELERATED) == server.say("get", 1, ACCELERATED) == (0, "0")
+    assert server.say("get", 2, ACCELERATED) == (0, "1")
+    client.process.kill()
+    assert server.is_told(2, IN | HANGUP)
+
+
+@pytest.mark.parametrize("who", ["server", "client"])
+def test_limit_of_memory(memory_group, ends, who):
+    """Either end's control group: rings take pages as they fill, so further connections are the kernel's; no byte is lost."""
+    group, limit = memory_group
+    sees = ["nsenter", f"--mount=/proc/{os.getpid()}/ns/mnt", "--"]  # ip netns exec covers /sys, and with it the limits
+    server = _listening(ends, backlog=200, around=sees if who == "server" else ())
+    client = ends(around=sees if who == "client" else ())
+    client.does("connect", "127.0.0.1", PORT)
+    server.does("accept")
+    (group / "cgroup.procs").write_text(str((server if who == "server" else client).process.pid))
+    limit.write_text(str(8 << 20))
+    for i in range(1, 81):
+        client.does("connect", "127.0.0.1", PORT)
+        client.does("pour", i, 50000)
+    kernels = [client.say("get", i, ACCELERATED)[1] for i in range(1, 81)].count("0")
+    assert 20 < kernels < 80
+    taken = 0
+    while taken < 80:
+        got = server.say("drain", server.does("accept"), 50000)[0]
+        assert got in (50000, -errno.ECONNRESET)  # that: one that was the kernel's in the end
+        taken += got == 50000
+    server.does("close", 1)
+    assert client.say("recv", 0) == (0, "")
 
 
 # --- to the kernel ----------------------------------------------------------------------------------
