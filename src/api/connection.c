@@ -116,11 +116,10 @@ enum api_kind api_adopt(struct fsock_channel *ch)
 	if (first) {
 		was = ch->bare;
 		shadow = ch->fd;
-		if (!was.by_link)
+		if (!was.by_link) { /* it lends nothing any more */
 			ch->lent = ch->spare = NULL;
-		ch->n_lent = 0;
-		for (const struct api_buffer *b = ch->lent; b; b = b->next)
-			ch->n_lent++;
+			ch->n_lent = 0;
+		}
 		ch->hold_max = ch->ep->hold_max;
 		ch->stamps = false;
 		ch->wants_out = was.wants_out;

@@ -25,20 +25,12 @@ static bool is_on_the_way(const struct tcp_conn *conn)
 	return conn->state == TCP_SYN_SENT || conn->state == TCP_SYN_RECEIVED;
 }
 
-/* Is the connection of @bare the one that it says? To a child, which has its parent's in copy, it is not. */
-static bool is_own(const struct context *ctx, const struct bare *bare)
-{
-	const void *user = bare->conn ? *bare_user(bare) : NULL;
-
-	return !bare->conn || (bare_is(user) && bare_of(user) == bare && bare_slot(user) == ctx->slot);
-}
-
 /* May this process call on @bare? The lock is held. */
 static int check(struct context *ctx, const struct bare *bare)
 {
 	if (bare->moved)
 		return CONTEXT_KERNEL;
-	return context_joined(ctx) && is_own(ctx, bare) ? 0 : -EBADF;
+	return context_joined(ctx) && bare_is_own(bare, ctx->slot) ? 0 : -EBADF;
 }
 
 /* Take the lock for a call on @bare. 0; without it -errno, or CONTEXT_KERNEL: it moved. */
@@ -794,11 +786,12 @@ int bare_handover(struct context *ctx, struct bare *bare, int fd)
 int bare_follow(struct context *ctx, struct bare *bare, int reason)
 {
 	/* Whose program has yet to hear of connect's end hears it from the engine. */
+	struct epoll_set *set = bare->set;
 	int ret = bare->connecting ? -ENOTCONN : move(ctx, bare, -1, reason);
 
-	if (ret == 0 && bare->set) { /* nobody called on it: its group is to hear of it */
-		bare->set->moved = true;
-		ctx->to_ring |= bare->set->sleepers.slots;
+	if (ret == 0 && set) { /* nobody called on it: its group is to hear of it */
+		set->moved = true;
+		ctx->to_ring |= set->sleepers.slots;
 	}
 	return ret;
 }

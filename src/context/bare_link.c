@@ -180,13 +180,13 @@ static void become_kernels(struct context *ctx, struct bare *bare, int fd, int r
 	struct local_conn *conn = bare->local;
 
 	ctx->to_ring |= bare_sleepers(conn->user);
-	bare_link_end(ctx, conn, abort);
-	bare->local = NULL;
-	bare->fd = fd;
 	if (bare->set) {
 		bare->set->moved = true;
 		ctx->to_ring |= bare->set->sleepers.slots;
 	}
+	bare_link_end(ctx, conn, abort);
+	bare->local = NULL;
+	bare->fd = fd;
 	fs_store_release(&bare->moved, (uint8_t)reason);
 }
 

@@ -460,6 +460,10 @@ int multiplex_bare(struct context *ctx, int epfd, struct bare *bare, bool in)
 
 	if (!context_lock(ctx))
 		return -ENOMEM;
+	if (!bare_is_own(bare, ctx->slot)) {
+		context_leave(ctx);
+		return in ? -EBADF : 0;
+	}
 	if (in && context_joined(ctx) && context_items_reserve(ctx))
 		set = get_set(ctx, epfd);
 	if (set || !in)
@@ -569,7 +573,7 @@ static int kernel_share(struct wait_call *c)
 {
 	int room = FS_MIN(c->max, (int)BATCH);
 
-	if (!epoll_set_ready(c->set) && !bare_any(c->set))
+	if (!epoll_set_ready(c->set) && !bare_any(c->set, c->ctx->slot))
 		return room;
 	if (room > 1)
 		return (room + 1) / 2;
@@ -586,10 +590,10 @@ static int collect(struct wait_call *c, int n)
 	if (c->ctx->stack->local)
 		bare_link_sort(&c->ctx->stack->local->bare_news[c->ctx->slot]);
 	if (bare_first)
-		n += (int)bare_collect(c->set, c->events + n, (unsigned)(c->max - n));
+		n += (int)bare_collect(c->set, c->ctx->slot, c->events + n, (unsigned)(c->max - n));
 	n += (int)epoll_collect(c->set, c->events + n, (unsigned)(c->max - n));
 	if (!bare_first)
-		n += (int)bare_collect(c->set, c->events + n, (unsigned)(c->max - n));
+		n += (int)bare_collect(c->set, c->ctx->slot, c->events + n, (unsigned)(c->max - n));
 	return n;
 }
 

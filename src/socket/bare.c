@@ -166,26 +166,27 @@ static uint32_t ready_or_asked(const struct bare *bare)
 }
 
 /* As bare_collect(), of those over links. One that has nothing is asked to tell, and in no list until it does. */
-static unsigned collect_links(struct epoll_set *set, struct epoll_event *events, unsigned n)
+static unsigned collect_links(struct epoll_set *set, unsigned here, struct epoll_event *events, unsigned n)
 {
 	struct list again, *e;
 	unsigned got = 0;
 
 	list_init(&again);
 	while (got < n && (e = list_pop_front(&set->bare_links)) != NULL) {
-		struct bare *bare = bare_of(FS_CONTAINER_OF(e, struct local_conn, queued)->user);
-		uint32_t have = ready_or_asked(bare);
+		const void *user = FS_CONTAINER_OF(e, struct local_conn, queued)->user;
+		bool ours = bare_slot(user) == here;
+		uint32_t have = ours ? ready_or_asked(bare_of(user)) : 0;
 
-		if (!have)
-			continue;
-		events[got++] = (struct epoll_event){ .events = have, .data.ptr = bare };
-		list_push_back(&again, e);
+		if (have)
+			events[got++] = (struct epoll_event){ .events = have, .data.ptr = bare_of(user) };
+		if (have || !ours)
+			list_push_back(&again, e);
 	}
 	list_splice_back(&set->bare_links, &again);
 	return got;
 }
 
-unsigned bare_collect(struct epoll_set *set, struct epoll_event *events, unsigned n)
+unsigned bare_collect(struct epoll_set *set, unsigned here, struct epoll_event *events, unsigned n)
 {
 	struct list again, *e;
 	unsigned got = 0;
@@ -196,29 +197,35 @@ unsigned bare_collect(struct epoll_set *set, struct epoll_event *events, unsigne
 	}
 	list_init(&again);
 	while (got < n && (e = list_pop_front(&set->bare)) != NULL) {
-		struct bare *bare = bare_of(FS_CONTAINER_OF(e, struct tcp_conn, queue)->user);
-		uint32_t have = bare_ready(bare);
+		const void *user = FS_CONTAINER_OF(e, struct tcp_conn, queue)->user;
+		bool ours = bare_slot(user) == here;
+		uint32_t have = ours ? bare_ready(bare_of(user)) : 0;
 
-		if (!have)
-			continue;
-		events[got++] = (struct epoll_event){ .events = have, .data.ptr = bare };
-		list_push_back(&again, e);
+		if (have)
+			events[got++] = (struct epoll_event){ .events = have, .data.ptr = bare_of(user) };
+		if (have || !ours)
+			list_push_back(&again, e);
 	}
 	list_splice_back(&set->bare, &again);
-	return got + collect_links(set, events + got, n - got);
+	return got + collect_links(set, here, events + got, n - got);
 }
 
-bool bare_any(const struct epoll_set *set)
+static bool is_ready(const void *user, unsigned here)
+{
+	return bare_slot(user) == here && bare_ready(bare_of(user));
+}
+
+bool bare_any(const struct epoll_set *set, unsigned here)
 {
 	struct list *e;
 
 	if (set->moved)
 		return true;
 	LIST_FOR_EACH(e, &set->bare)
-		if (bare_ready(bare_of(FS_CONTAINER_OF(e, struct tcp_conn, queue)->user)))
+		if (is_ready(FS_CONTAINER_OF(e, struct tcp_conn, queue)->user, here))
 			return true;
 	LIST_FOR_EACH(e, &set->bare_links)
-		if (bare_ready(bare_of(FS_CONTAINER_OF(e, struct local_conn, queued)->user)))
+		if (is_ready(FS_CONTAINER_OF(e, struct local_conn, queued)->user, here))
 			return true;
 	return false;
 }

@@ -33,10 +33,7 @@ struct bare {
 	};
 	struct fbuf *held, *held_last; /* received in place and not released, by fbuf.link, oldest first. by_link: these,
 				    * and n_held, are of the program's door (src/api), of its own memory */
-	union {
-		uint32_t n_held;
-		int fd;		   /* moved: the kernel socket that carries it on, the program's to take */
-	};
+	uint32_t n_held;
 	bool connecting : 1;	   /* connect has not said yet what became of it */
 	bool v6 : 1;		   /* of an AF_INET6 endpoint: its kernel socket is to be one, too */
 	bool by_link : 1;	   /* it is `local`, or was until it moved; not `conn` */
@@ -44,7 +41,10 @@ struct bare {
 	bool paused;		   /* what can be received is no news */
 	bool wants_out;		   /* a send found no room, or it connects: EPOLLOUT is news */
 	uint8_t moved;		   /* enum fs_reason: why the kernel carries it on, for good; 0 = it does not. Any thread */
-	struct epoll_set *set;	   /* the group it is in; NULL = none */
+	union {
+		struct epoll_set *set; /* the group it is in; NULL = none */
+		int fd;		   /* moved: the kernel socket that carries it on, the program's to take */
+	};
 };
 
 /* The `user` of a bare connection: bit 0 set, the pointer, the slot, threads asleep. */
@@ -84,13 +84,13 @@ void bare_ask_link(const struct bare *bare);
 /* What holds of @bare now, of what its program hears without asking: EPOLLIN, EPOLLRDHUP ... */
 uint32_t bare_ready(const struct bare *bare);
 
-/* Up to @n events of bare members of @set that are ready, oldest first; data is the struct bare. Those reported queue
- * up behind the rest. Where members moved to the kernel, one event without bits and data comes first: their process
- * is to put them into the kernel's half. Returns how many. */
-unsigned bare_collect(struct epoll_set *set, struct epoll_event *events, unsigned n);
+/* Up to @n events of bare members of @set, of the process of slot @here, that are ready, oldest first; data is the struct
+ * bare. Those reported queue up behind the rest. Where members moved to the kernel, one event without bits and data comes
+ * first: their process is to put them into the kernel's half. Returns how many. */
+unsigned bare_collect(struct epoll_set *set, unsigned here, struct epoll_event *events, unsigned n);
 
 /* Would it find any? */
-bool bare_any(const struct epoll_set *set);
+bool bare_any(const struct epoll_set *set, unsigned here);
 
 /* inline definitions: of the `user` of a connection */
 
@@ -126,6 +126,14 @@ static inline bool bare_link_waits(const struct local_conn *conn)
 static inline void **bare_user(const struct bare *bare)
 {
 	return bare->by_link ? &bare->local->user : &bare->conn->user;
+}
+
+/* Has the process of slot @here the connection of @bare? A child, which has its parent's in copy, has not. */
+static inline bool bare_is_own(const struct bare *bare, unsigned here)
+{
+	const void *user = bare->conn ? *bare_user(bare) : NULL;
+
+	return !bare->conn || (bare_is(user) && bare_of(user) == bare && bare_slot(user) == here);
 }
 
 /* A thread goes to sleep for @bare, or has woken up. Its connection may have gone, or have begun anew, meanwhile. */

@@ -204,15 +204,20 @@ static int takes(int n)
 	return n;
 }
 
-/* What a child is told of its parent's connection. */
+/* What a child is told of its parent's connection; it looks at its group, and closes it. */
 static int in_a_child(void)
 {
+	struct fsock_event event;
 	pid_t child = fork();
-	int status;
+	int status, told;
 	char byte;
 
-	if (child == 0)
-		_exit(-(int)fsock_recv(channel[0], FSOCK_RECV_NONBLOCK, &byte, 1, NULL));
+	if (child == 0) {
+		told = (int)fsock_recv(channel[0], FSOCK_RECV_NONBLOCK, &byte, 1, NULL);
+		EQUAL(fsock_poll(group, &event, 1, 0), 0);
+		EQUAL(fsock_close(channel[0]), 0);
+		_exit(-told);
+	}
 	EQUAL(waitpid(child, &status, 0), child);
 	NEED(WIFEXITED(status));
 	return -WEXITSTATUS(status);

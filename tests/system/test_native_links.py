@@ -311,12 +311,15 @@ def test_refused_while_it_does_not_wait(ends):
     client.does("connect", "127.0.0.1", PORT)
     server.does("accept")
     server.process.send(signal.SIGSTOP)
-    assert client.fails("begin", "127.0.0.1", PORT) == "EINPROGRESS"
-    assert client.fails("again", 1, "127.0.0.1", PORT) == "EALREADY"
-    assert client.fails("look", 1) == "EAGAIN"
+    for mine in range(1, 20):  # one that is not the kernel's before it is looked at: that takes 250 ms
+        assert client.fails("begin", "127.0.0.1", PORT) == "EINPROGRESS"
+        seen = client.fails("again", mine, "127.0.0.1", PORT), client.fails("look", mine)
+        if seen == ("EALREADY", "EAGAIN"):
+            break
     server.process.kill()
-    assert client.is_told(1, OUT | HANGUP)
-    assert client.fails("again", 1, "127.0.0.1", PORT) == "ECONNREFUSED"
+    assert client.is_told(mine, OUT | HANGUP)
+    assert client.fails("again", mine, "127.0.0.1", PORT) in ("ECONNREFUSED", "ECONNRESET")
+    assert seen == ("EALREADY", "EAGAIN")
 
 
 def test_a_program_that_does_not_answer(ends):
@@ -407,9 +410,15 @@ def test_a_child_has_none_of_them(ends):
     server, client = _listening(ends), ends()
     client.does("connect", "127.0.0.1", PORT)
     server.does("accept")
+    server.does("send", 1, "unread")
+    assert client.is_told(0, IN)
     assert client.fails("fork") == "EBADF"
+    assert client.is_told(0, IN)
+    assert client.does("recv", 0) == "unread"
     client.does("send", 0, "mine")
     assert server.does("recv", 1) == "mine"
+    server.does("send", 1, "again")
+    assert client.is_told(0, IN)
 
 
 @pytest.mark.parametrize("what", ["bytes", "a move"])

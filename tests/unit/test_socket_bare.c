@@ -53,7 +53,7 @@ static unsigned count(void)
 {
 	struct epoll_event events[CONNS];
 
-	return bare_collect(&set, events, CONNS);
+	return bare_collect(&set, MINE, events, CONNS);
 }
 
 static void bare_bind__the_word_holds_all(void **state)
@@ -153,20 +153,20 @@ static void bare_collect__is_level_triggered_and_fair(void **state)
 		bare_join(&bare[i], &set, &news[MINE]);
 		arrive(i);
 	}
-	assert_true(bare_any(&set));
+	assert_true(bare_any(&set, MINE));
 	for (unsigned turn = 0; turn < 6; turn++) {
-		assert_int_equal(bare_collect(&set, events, 1), 1);
+		assert_int_equal(bare_collect(&set, MINE, events, 1), 1);
 		assert_ptr_equal(events[0].data.ptr, &bare[turn % 3]);
 		assert_int_equal(events[0].events, EPOLLIN);
 	}
-	assert_int_equal(bare_collect(&set, events, CONNS), 3);
+	assert_int_equal(bare_collect(&set, MINE, events, CONNS), 3);
 	bytes(1, 0);
 	assert_int_equal(count(), 2);
 	arrive(1);
 	assert_int_equal(count(), 3);
 	for (unsigned i = 0; i < 3; i++)
 		bytes(i, 0);
-	assert_false(bare_any(&set));
+	assert_false(bare_any(&set, MINE));
 	assert_int_equal(count(), 0);
 	assert_true(list_is_empty(&set.bare));
 }

@@ -37,7 +37,7 @@ static unsigned count(void)
 {
 	struct epoll_event events[4];
 
-	return bare_collect(&set, events, 4);
+	return bare_collect(&set, MINE, events, 4);
 }
 
 /* Bytes come, and what was asked for is told: to whom it rings. */
@@ -71,7 +71,7 @@ static void bare_collect__asks_who_has_nothing(void **state)
 	assert_int_equal(arrive(r, MINE), 0);
 	assert_null(r->side[1].told); /* nobody had asked */
 	bare_join(&bare, &set, &news[MINE]);
-	assert_true(bare_any(&set));
+	assert_true(bare_any(&set, MINE));
 	assert_int_equal(count(), 1);
 	assert_int_equal(rig_recv(ends[1], &byte, 1, 0), 1);
 	assert_int_equal(count(), 0);
@@ -125,10 +125,25 @@ static void bare_link_event__of_another_process(void **state)
 	assert_int_equal(count(), 0);
 	assert_int_equal(arrive(*state, OTHER), 1 << MINE);
 	assert_ptr_equal(list_first(&news[MINE]), &ends[1]->queued);
-	assert_false(bare_any(&set));
+	assert_false(bare_any(&set, MINE));
 	bare_link_sort(&news[MINE]);
 	assert_true(list_is_empty(&news[MINE]));
 	assert_int_equal(count(), 1);
+}
+
+/* A child may look at its parent's set: it has not what is in it, and leaves it there. */
+static void bare_collect__of_another_process(void **state)
+{
+	struct epoll_event events[4];
+
+	bare_join(&bare, &set, &news[MINE]);
+	assert_int_equal(count(), 0);
+	arrive(*state, MINE);
+	assert_false(bare_any(&set, OTHER));
+	assert_int_equal(bare_collect(&set, OTHER, events, 4), 0);
+	assert_int_equal(count(), 1);
+	assert_true(bare_is_own(&bare, MINE));
+	assert_false(bare_is_own(&bare, OTHER));
 }
 
 static void bare_link_sort__who_is_in_no_set(void **state)
@@ -179,6 +194,7 @@ int main(void)
 		CASE(bare_collect__room_is_told_to_who_wants_it),
 		CASE(bare_collect__not_who_is_paused),
 		CASE(bare_link_event__of_another_process),
+		CASE(bare_collect__of_another_process),
 		CASE(bare_link_sort__who_is_in_no_set),
 		CASE(bare_join__while_it_connects),
 		CASE(bare_ready__an_end_is_told),
