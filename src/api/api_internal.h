@@ -81,11 +81,12 @@ struct fsock_channel {
 			struct api_buffer *lent; /* received in place and not released */
 			struct api_buffer *spare;
 			uint32_t n_lent;
-			bool stamps;	 /* FSOCK_RX_STAMPS; any thread */
 			bool wants_out;	 /* API_KERNEL: a send found no room, or it connects; its group tells */
 			bool paused;	 /* API_KERNEL: FSOCK_PAUSED */
-			uint8_t none_moved; /* 0, or as it was */
+			bool was_by_link; /* these two: 0, or as they were */
+			uint8_t was_moved;
 			uint32_t hold_max;
+			bool stamps;	 /* FSOCK_RX_STAMPS; any thread */
 		};
 	};
 	struct context *ctx;	 /* borrowed; NULL = kernel only */
@@ -103,7 +104,9 @@ struct fsock_channel {
 };
 static_assert(sizeof(struct fsock_channel) <= 128, "private memory of a connection");
 static_assert(offsetof(struct fsock_channel, bare) == 0, "events of groups carry either's address");
-static_assert(offsetof(struct fsock_channel, none_moved) == offsetof(struct fsock_channel, bare.moved), "it stays");
+static_assert(offsetof(struct fsock_channel, was_moved) == offsetof(struct fsock_channel, bare.moved) &&
+		      offsetof(struct fsock_channel, was_by_link) == offsetof(struct fsock_channel, bare.by_link),
+	      "they stay");
 static_assert(offsetof(struct fsock_channel, lent) == offsetof(struct fsock_channel, bare.held) &&
 		      offsetof(struct fsock_channel, spare) == offsetof(struct fsock_channel, bare.held_last) &&
 		      offsetof(struct fsock_channel, n_lent) == offsetof(struct fsock_channel, bare.n_held),

@@ -36,10 +36,10 @@ struct bare {
 	uint32_t n_held;
 	bool connecting : 1;	   /* connect has not said yet what became of it */
 	bool v6 : 1;		   /* of an AF_INET6 endpoint: its kernel socket is to be one, too */
-	bool by_link : 1;	   /* it is `local`, or was until it moved; not `conn` */
 	bool refused : 1;	   /* by_link: it came to nothing, in the kernel neither: for connect to say */
+	bool wants_out : 1;	   /* a send found no room, or it connects: EPOLLOUT is news */
 	bool paused;		   /* what can be received is no news */
-	bool wants_out;		   /* a send found no room, or it connects: EPOLLOUT is news */
+	bool by_link;		   /* it is `local`, or was until it moved; not `conn`. Any thread */
 	uint8_t moved;		   /* enum fs_reason: why the kernel carries it on, for good; 0 = it does not. Any thread */
 	union {
 		struct epoll_set *set; /* the group it is in; NULL = none */

@@ -16,6 +16,7 @@
  *     beside PEER PORT S  a child that connects and looks at that without a pause, for S seconds: what comes for its
  *                         parent, too, it takes from the link
  *     pour I N, drain I N so many bytes
+ *     lend I, release I   in place: one piece
  */
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -254,10 +255,26 @@ static long drain(struct fsock_channel *ch, int n)
 	return done;
 }
 
+static struct fsock_rxinfo lent;
+
+static long lend(struct fsock_channel *ch, char *text)
+{
+	struct iovec parts[FSOCK_PARTS_MAX];
+	long n = fsock_recv(ch, FSOCK_RECV_INPLACE, parts, sizeof(parts), &lent);
+
+	if (n > 0)
+		snprintf(text, LINE, "%.*s", (int)n, (const char *)parts[0].iov_base);
+	return n;
+}
+
 static long about_channel(const char *what, struct fsock_channel *ch, const char *word, int number, char *text)
 {
 	if (strcmp(what, "again") == 0)
 		return connect_to(ch, word, number);
+	if (strcmp(what, "lend") == 0)
+		return lend(ch, text);
+	if (strcmp(what, "release") == 0)
+		return fsock_release(ch, &lent);
 	if (strcmp(what, "pour") == 0)
 		return fsock_send(ch, FSOCK_SEND_DEFAULT, many, (size_t)atoi(word), NULL);
 	if (strcmp(what, "drain") == 0)

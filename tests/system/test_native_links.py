@@ -18,7 +18,7 @@ import pytest
 from lab import fsock, links, proc
 
 PORT = 7600
-FD, LOCAL, PEER, ACCELERATED, ERROR = 4, 5, 6, 7, 16
+FD, LOCAL, PEER, ACCELERATED, HELD = 4, 5, 6, 7, 9
 IN, OUT, HANGUP = 1, 4, 8
 MANY = 40
 FIRST = 4  # connections that pay for the link, for ports, and for a thread's sleep
@@ -499,6 +499,26 @@ def test_moves_when_it_is_asked_to(ends, who):
     assert mover.is_told(channel, IN)
     assert mover.does("recv", channel) == "followed"
     assert mover.bare() == other.bare() == 0
+
+
+@pytest.mark.parametrize("who", ["client", "server"])
+def test_what_is_lent_outlives_a_move(ends, who):
+    """Of who moves, and of who follows."""
+    server, client = _listening(ends), ends()
+    client.does("connect", "127.0.0.1", PORT)
+    server.does("accept")
+    server.does("send", 1, "lent")
+    assert client.does("lend", 0) == "lent"
+    assert client.say("get", 0, HELD) == (0, "1")
+    (client if who == "client" else server).does("moved", 0 if who == "client" else 1)
+    proc.until(lambda: client.say("poll", 20)[0] >= 0 and client.say("get", 0, ACCELERATED) == (0, "0"))
+    assert client.say("get", 0, HELD) == (0, "1")
+    client.does("release", 0)
+    assert client.say("get", 0, HELD) == (0, "0")
+    assert client.fails("release", 0) is None  # nothing is held
+    server.does("send", 1, "more")
+    assert client.does("lend", 0) == "more"
+    client.does("close", 0)
 
 
 def test_follows_a_program_that_gives_its_socket_away(ends, python):
