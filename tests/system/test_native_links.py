@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from lab import fsock, links, proc
+from lab import fsock, links, net, proc
 
 PORT = 7600
 FD, LOCAL, PEER, ACCELERATED, HELD = 4, 5, 6, 7, 9
@@ -30,10 +30,10 @@ OWN = re.compile(r"\b(close|fcntl)\(")  # also when a thread first sleeps, which
 class End:
     """A native_links: say() gives it a command, and has its answer: a number, and the words behind it."""
 
-    def __init__(self, stack, place, program, around=(), options=None, address="127.0.0.1"):
+    def __init__(self, stack, side, program, around=(), options=None, address="127.0.0.1"):
         env = {**fsock.CLEAN, "FSOCK_LOCAL": "1", **(options or {})}
-        self.process = stack.enter_context(place.a.popen([*around, os.path.abspath(program("native_links")), address], env=env,
-                                                         stdin=subprocess.PIPE))
+        argv = [*around, os.path.abspath(program("native_links")), address]
+        self.process = stack.enter_context(side.popen(argv, env=env, stdin=subprocess.PIPE))
         assert self.process.wait_for("ready"), self.process.err
         self.answers = 0
 
@@ -85,7 +85,7 @@ class End:
 @pytest.fixture
 def ends(place, program):
     with contextlib.ExitStack() as stack:
-        yield lambda **how: End(stack, place, program, **how)
+        yield lambda **how: End(stack, how.pop("side", place.a), program, **how)
 
 
 @pytest.fixture
@@ -227,6 +227,29 @@ def test_a_port_is_not_used_again_before_the_other_side_has_left(ends):
         client.does("close", i)
         server.does("close", i + 1)
     assert len(set(seen)) < 100
+
+
+@pytest.mark.parametrize("options", [{"FSOCK_INTERFACE": "none"}, {}], ids=["alone", "beside the fast path"])
+def test_between_namespaces(ends, tmp_path, options):
+    """Of one host, which share a directory: by its names, sooner than by an interface. Refused, it is the kernel's."""
+    with net.Pair() as pair:
+        pair.meet()
+        options = {"FSOCK_LOCAL_SCOPE": f"path:{tmp_path}", **options}
+        server = _listening(ends, side=pair.a, options=options, address=net.A4)
+        client = ends(side=pair.b, options=options, address=net.B4)
+        client.does("connect", net.A4, PORT)
+        server.does("accept")
+        client.does("send", 0, "across")
+        assert server.does("recv", 1) == "across"
+        assert server.does("name", 1, PEER) == client.does("name", 0, LOCAL)
+        assert server.does("name", 1, PEER).split()[0] == net.B4
+        assert (client.counts().opened, server.counts().accepted) == (1, 1)
+        assert client.say("get", 0, ACCELERATED) == (0, "1") and client.fails("get", 0, FD) == "ENOTSUP"
+        server.does("close", 0)
+        assert client.fails("connect", net.A4, PORT) == "ECONNREFUSED"
+        for end in (client, server):
+            end.process.child.stdin.close()
+            assert end.process.finish().status == 0
 
 
 # --- the other end is another kind of program -------------------------------------------------------
