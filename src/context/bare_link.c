@@ -396,6 +396,7 @@ int bare_link_outcome(struct context *ctx, struct bare *bare)
 
 ssize_t bare_link_send(struct context *ctx, struct bare *bare, const struct iovec *iov)
 {
+	bool wanted = bare->wants_out;
 	ssize_t n = -EAGAIN;
 
 	local_heed(ctx, bare->local->link);
@@ -411,6 +412,8 @@ ssize_t bare_link_send(struct context *ctx, struct bare *bare, const struct iove
 	bare->wants_out = bare->connecting || n == -EAGAIN || (n >= 0 && (size_t)n < iov->iov_len);
 	if (bare->wants_out)
 		bare_look_again(bare);
+	if (bare->wants_out && !wanted && bare->set)
+		ctx->to_ring |= bare->set->sleepers.slots; /* who sleeps has asked the other side for less */
 	local_told(ctx, bare->local->link);
 	return n;
 }

@@ -17,11 +17,16 @@
  *                         parent, too, it takes from the link
  *     pour I N, drain I N so many bytes
  *     lend I, release I   in place: one piece
+ *     fill I              sends until there is no room: how many bytes went
+ *     watch MS, seen      a thread that sleeps in the group's poll so long; what that found, as poll tells it
+ *     gives I N           sends N pieces of 64 bytes while another thread moves it, and shuts down
+ *     takes-lent I        in place, to the end, while another thread polls: bytes; pieces that were not taken back
  */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fsock/fsock.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -267,6 +272,105 @@ static long lend(struct fsock_channel *ch, char *text)
 	return n;
 }
 
+static long fill(struct fsock_channel *ch)
+{
+	long n, done = 0;
+
+	while ((n = fsock_send(ch, FSOCK_SEND_NONBLOCK, many, 4096, NULL)) > 0)
+		done += n;
+	return n == -EAGAIN ? done : n;
+}
+
+/* --- beside another thread --- */
+
+static struct {
+	pthread_t thread;
+	int ms, n;
+	char text[LINE];
+} watch;
+
+static void *do_watch(void *arg)
+{
+	watch.n = poll_for(watch.ms, watch.text);
+	return NULL;
+}
+
+static int watch_for(int ms)
+{
+	watch.ms = ms;
+	EQUAL(pthread_create(&watch.thread, NULL, do_watch, NULL), 0);
+	return 0;
+}
+
+static int seen(char *text)
+{
+	EQUAL(pthread_join(watch.thread, NULL), 0);
+	memcpy(text, watch.text, LINE);
+	return watch.n;
+}
+
+static void *do_move(void *arg)
+{
+	struct timespec some = { .tv_nsec = 500000 + rand() % 3000000 };
+
+	nanosleep(&some, NULL);
+	EQUAL(fsock_handover(arg), 0);
+	return NULL;
+}
+
+static long gives(struct fsock_channel *ch, int n)
+{
+	pthread_t mover;
+
+	EQUAL(pthread_create(&mover, NULL, do_move, ch), 0);
+	for (int i = 0; i < n; i++)
+		EQUAL(fsock_send(ch, FSOCK_SEND_DEFAULT, many, 64, NULL), 64);
+	EQUAL(pthread_join(mover, NULL), 0);
+	return fsock_shutdown(ch, FSOCK_SHUT_WR);
+}
+
+static bool is_over;
+
+static void *do_poll(void *arg)
+{
+	struct fsock_event events[4];
+
+	while (!__atomic_load_n(&is_over, __ATOMIC_RELAXED))
+		NEED(fsock_poll(group, events, 4, 0) >= 0);
+	return NULL;
+}
+
+static long takes_lent(struct fsock_channel *ch, char *text)
+{
+	struct iovec parts[FSOCK_PARTS_MAX];
+	struct fsock_rxinfo info;
+	long n, done = 0, refused = 0;
+	pthread_t driver;
+
+	__atomic_store_n(&is_over, false, __ATOMIC_RELAXED);
+	EQUAL(pthread_create(&driver, NULL, do_poll, NULL), 0);
+	while ((n = fsock_recv(ch, FSOCK_RECV_INPLACE | FSOCK_RECV_NONBLOCK, parts, sizeof(parts), &info)) != 0) {
+		if (n == -EAGAIN)
+			continue;
+		if (n < 0)
+			break;
+		done += n;
+		refused += fsock_release(ch, &info) != 0;
+	}
+	__atomic_store_n(&is_over, true, __ATOMIC_RELAXED);
+	EQUAL(pthread_join(driver, NULL), 0);
+	snprintf(text, LINE, "%ld", refused);
+	return n < 0 ? n : done;
+}
+
+static long beside_a_thread(const char *what, struct fsock_channel *ch, const char *word, char *text)
+{
+	if (strcmp(what, "gives") == 0)
+		return gives(ch, atoi(word));
+	EQUAL(strcmp(what, "takes-lent"), 0);
+	return takes_lent(ch, text);
+}
+
 static long about_channel(const char *what, struct fsock_channel *ch, const char *word, int number, char *text)
 {
 	if (strcmp(what, "again") == 0)
@@ -291,8 +395,11 @@ static long about_channel(const char *what, struct fsock_channel *ch, const char
 		return get(ch, atoi(word), text);
 	if (strcmp(what, "name") == 0)
 		return name_to(ch, atoi(word), text);
-	EQUAL(strcmp(what, "moved"), 0);
-	return fsock_handover(ch);
+	if (strcmp(what, "fill") == 0)
+		return fill(ch);
+	if (strcmp(what, "moved") == 0)
+		return fsock_handover(ch);
+	return beside_a_thread(what, ch, word, text);
 }
 
 static long run(const char *line, char *text)
@@ -309,6 +416,10 @@ static long run(const char *line, char *text)
 		return accept_one(what[0] == 't' ? FSOCK_ACCEPT_NONBLOCK : 0, text);
 	if (strcmp(what, "poll") == 0)
 		return poll_for(atoi(first), text);
+	if (strcmp(what, "watch") == 0)
+		return watch_for(atoi(first));
+	if (strcmp(what, "seen") == 0)
+		return seen(text);
 	if (strcmp(what, "fds") == 0)
 		return descriptors();
 	if (strcmp(what, "calls") == 0)

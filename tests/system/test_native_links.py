@@ -378,6 +378,23 @@ def test_full_listener(ends):
     assert server.does("name", 3, PEER) == client.does("name", 2, LOCAL)
 
 
+# --- a group, asleep --------------------------------------------------------------------------------
+
+def test_a_sleeping_group_is_told_of_room(ends):
+    """It went to sleep before anybody wanted any."""
+    server, client = _listening(ends), ends()
+    client.does("connect", "127.0.0.1", PORT)
+    server.does("accept")
+    client.does("watch", 8000)
+    time.sleep(0.3)
+    poured = client.say("fill", 0)[0]
+    assert poured > 0 and client.say("get", 0, ACCELERATED) == (0, "1")
+    started = time.monotonic()
+    assert server.say("drain", 1, poured) == (poured, "")
+    assert client.say("seen") == (1, f"0:{OUT}")
+    assert time.monotonic() - started < 4
+
+
 # --- ends -----------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("who", ["server", "client"])
@@ -542,6 +559,29 @@ def test_what_is_lent_outlives_a_move(ends, who):
     server.does("send", 1, "more")
     assert client.does("lend", 0) == "more"
     client.does("close", 0)
+
+
+def test_what_is_lent_comes_back_while_it_moves(ends):
+    """One thread receives in place and gives back, another one drives, and finds that the other side moves. What the
+    program has of it is neither's alone: each round ends with a socket of the connection, and a standard input."""
+    server, client = _listening(ends), ends()
+    fds, moved = [], 0
+    for i in range(100):
+        client.does("connect", "127.0.0.1", PORT)
+        server.does("accept")
+        client.begin("takes-lent", i)
+        server.does("gives", i + 1, 3000)
+        assert client.end() == (3000 * 64, "0")
+        if client.say("get", i, ACCELERATED) == (0, "0"):
+            moved += 1
+            assert client.does("name", i, PEER) == server.does("name", i + 1, LOCAL)
+            assert client.say("get", i, HELD) == (0, "0")
+        client.does("close", i)
+        server.does("close", i + 1)
+        fds.append(client.say("fds")[0])
+    assert max(fds[4:]) == min(fds[4:])  # what is made with the link is there by then
+    assert moved >= 50
+    assert fsock.counters(client.process.pid)["moved_to_kernel"] == moved
 
 
 def test_follows_a_program_that_gives_its_socket_away(ends, python):
