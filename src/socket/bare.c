@@ -186,15 +186,11 @@ static unsigned collect_links(struct epoll_set *set, unsigned here, struct epoll
 	return got;
 }
 
-unsigned bare_collect(struct epoll_set *set, unsigned here, struct epoll_event *events, unsigned n)
+static unsigned collect_engines(struct epoll_set *set, unsigned here, struct epoll_event *events, unsigned n)
 {
 	struct list again, *e;
 	unsigned got = 0;
 
-	if (set->moved && n > 0) {
-		set->moved = false;
-		events[got++] = (struct epoll_event){ 0 };
-	}
 	list_init(&again);
 	while (got < n && (e = list_pop_front(&set->bare)) != NULL) {
 		const void *user = FS_CONTAINER_OF(e, struct tcp_conn, queue)->user;
@@ -207,7 +203,23 @@ unsigned bare_collect(struct epoll_set *set, unsigned here, struct epoll_event *
 			list_push_back(&again, e);
 	}
 	list_splice_back(&set->bare, &again);
-	return got + collect_links(set, here, events + got, n - got);
+	return got;
+}
+
+/* Where the first left no room the others are first next time. */
+unsigned bare_collect(struct epoll_set *set, unsigned here, struct epoll_event *events, unsigned n)
+{
+	bool links_first = set->links_first;
+	unsigned got = 0;
+
+	if (set->moved && n > 0) {
+		set->moved = false;
+		events[got++] = (struct epoll_event){ 0 };
+	}
+	got += (links_first ? collect_links : collect_engines)(set, here, events + got, n - got);
+	if (got == n && n > 0)
+		set->links_first = !links_first;
+	return got + (links_first ? collect_engines : collect_links)(set, here, events + got, n - got);
 }
 
 static bool is_ready(const void *user, unsigned here)

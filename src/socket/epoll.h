@@ -63,6 +63,7 @@ struct epoll_set {
 	struct sleepers sleepers; /* in a wait on this set, or in poll() with it as a member */
 	uint32_t batch;		/* serial of the wait being answered: an item appears once in it */
 	bool unheard;		/* it is in a set that cannot be told of the stack's half: members are the kernel's */
+	bool links_first;	/* of those two lists (bare_collect()) */
 	bool moved;		/* a bare member is the kernel's by now (bare_collect()) */
 	bool asks;		/* the wait of the thread that drives the stack now: what comes, it finds */
 	bool told;		/* who waits for it has an exclusive member's news, and has not looked yet */

@@ -146,6 +146,30 @@ static void bare_collect__of_another_process(void **state)
 	assert_false(bare_is_own(&bare, OTHER));
 }
 
+/* Of the engine's members and those over links neither kind keeps the other from being told. */
+static void bare_collect__both_kinds_take_turns(void **state)
+{
+	static struct tcp_stack tcp;
+	struct tcp_conn conn = { .stack = &tcp, .state = TCP_ESTABLISHED, .options.rcvlowat = 1, .rcv_nxt = 10 };
+	struct bare engines = { 0 };
+	struct epoll_event events[4];
+	unsigned told = 0;
+
+	bare_bind(&engines, &conn, MINE);
+	bare_join(&engines, &set, &news[MINE]);
+	bare_join(&bare, &set, &news[MINE]);
+	assert_int_equal(count(), 1);
+	arrive(*state, MINE);
+	for (unsigned turn = 0; turn < 6; turn++) {
+		assert_int_equal(bare_collect(&set, MINE, events, 1), 1);
+		told += events[0].data.ptr == &bare;
+		assert_int_equal(bare_collect(&set, MINE, events, 0), 0); /* what has no room for either is no turn */
+	}
+	assert_int_equal(told, 3);
+	assert_int_equal(count(), 2);
+	list_remove(&conn.queue);
+}
+
 static void bare_link_sort__who_is_in_no_set(void **state)
 {
 	bare_ask_link(&bare);
@@ -195,6 +219,7 @@ int main(void)
 		CASE(bare_collect__not_who_is_paused),
 		CASE(bare_link_event__of_another_process),
 		CASE(bare_collect__of_another_process),
+		CASE(bare_collect__both_kinds_take_turns),
 		CASE(bare_link_sort__who_is_in_no_set),
 		CASE(bare_join__while_it_connects),
 		CASE(bare_ready__an_end_is_told),
