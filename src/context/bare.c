@@ -157,7 +157,7 @@ void bare_drop(struct context *ctx, struct bare *bare)
 static int renew(struct context *ctx, struct bare *bare)
 {
 	struct tcp_options options = *tcp_get_options(bare->conn);
-	uintptr_t asleep = (uintptr_t)bare->conn->user & ~(BARE_ASLEEP_ONE - 1);
+	const void *before = bare->conn->user;
 	int ret;
 
 	bare_drop(ctx, bare);
@@ -165,7 +165,7 @@ static int renew(struct context *ctx, struct bare *bare)
 	ret = bare_open_locked(ctx, bare);
 	if (ret < 0)
 		return ret;
-	bare->conn->user = (void *)((uintptr_t)bare->conn->user + asleep);
+	bare_carry_asleep(before, &bare->conn->user);
 	tcp_set_options(bare->conn, &ctx->env, &options, ctx->now);
 	return 0;
 }

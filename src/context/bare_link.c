@@ -92,6 +92,7 @@ static int begin(struct context *ctx, struct bare *bare, struct local_link *link
 	conn->own = own;
 	if (options) {
 		keep(&conn->own, options);
+		bare_carry_asleep(bare->conn->user, &conn->user);
 		bare_drop(ctx, bare);
 	}
 	belong(ctx, bare, conn);
@@ -373,14 +374,17 @@ fs_ns bare_link_next(const struct context *ctx)
 static int failed(struct context *ctx, struct bare *bare)
 {
 	int error = local_take_error(bare->local);
+	const void *before = bare->local->user;
 	struct tcp_options options;
 
 	bare_link_get_options(ctx, bare, &options);
 	bare_link_end(ctx, bare->local, true);
 	bare->conn = NULL;
 	bare->by_link = bare->refused = false;
-	if (bare_open_locked(ctx, bare) == 0)
+	if (bare_open_locked(ctx, bare) == 0) {
+		bare_carry_asleep(before, &bare->conn->user);
 		tcp_set_options(bare->conn, &ctx->env, &options, ctx->now);
+	}
 	return error ? -error : -ECONNABORTED;
 }
 
@@ -393,6 +397,13 @@ int bare_link_outcome(struct context *ctx, struct bare *bare)
 }
 
 /* --- bytes --- */
+
+/* A call took or gave @n bytes, or failed: whose program moves bytes needs no word of connect any more, unless that is
+ * how it failed. */
+static void note_used(struct bare *bare, ssize_t n)
+{
+	bare->connecting = bare->connecting && (n < 0 || bare->refused);
+}
 
 ssize_t bare_link_send(struct context *ctx, struct bare *bare, const struct iovec *iov)
 {
@@ -408,7 +419,7 @@ ssize_t bare_link_send(struct context *ctx, struct bare *bare, const struct iove
 		if (!bare_link_waits(bare->local))
 			n = local_send(bare->local, iov, 1, 0);
 	}
-	bare->connecting = bare->connecting && n < 0;
+	note_used(bare, n);
 	bare->wants_out = bare->connecting || n == -EAGAIN || (n >= 0 && (size_t)n < iov->iov_len);
 	if (bare->wants_out)
 		bare_look_again(bare);
@@ -433,7 +444,7 @@ ssize_t bare_link_receive(struct context *ctx, struct bare *bare, const struct i
 		if (!bare_link_waits(bare->local))
 			n = local_recv(bare->local, iov, 1, flags, 0);
 	}
-	bare->connecting = bare->connecting && n < 0;
+	note_used(bare, n);
 	local_told(ctx, bare->local->link);
 	return n;
 }

@@ -136,6 +136,12 @@ static inline bool bare_is_own(const struct bare *bare, unsigned here)
 	return !bare->conn || (bare_is(user) && bare_of(user) == bare && bare_slot(user) == here);
 }
 
+/* Another connection takes the place of the one with the word @before: who sleeps sleeps for that of *@user. */
+static inline void bare_carry_asleep(const void *before, void **user)
+{
+	*user = (void *)((uintptr_t)*user + ((uintptr_t)before & ~(BARE_ASLEEP_ONE - 1)));
+}
+
 /* A thread goes to sleep for @bare, or has woken up. Its connection may have gone, or have begun anew, meanwhile. */
 static inline void bare_asleep(const struct bare *bare, bool yes)
 {

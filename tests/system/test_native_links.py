@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import re
+import resource
 import signal
 import subprocess
 import textwrap
@@ -343,6 +344,29 @@ def test_refused_while_it_does_not_wait(ends):
     assert client.is_told(mine, OUT | HANGUP)
     assert client.fails("again", mine, "127.0.0.1", PORT) in ("ECONNREFUSED", "ECONNRESET")
     assert seen == ("EALREADY", "EAGAIN")
+
+
+def test_refused_and_looked_at_first(ends):
+    """By the kernel at once, for want of a number. Who receives has the error and the end, as of a socket; connect says
+    that it failed, and may be tried again."""
+    server, client = _listening(ends), ends()
+    pid = client.process.pid
+    client.does("connect", "127.0.0.1", PORT)
+    server.does("accept")
+    server.process.send(signal.SIGSTOP)
+    assert client.fails("begin", "127.0.0.1", PORT) == "EINPROGRESS"
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    server.process.kill()
+    assert client.is_told(1, OUT | HANGUP)
+    assert client.fails("look", 1) == "EMFILE"
+    assert client.say("look", 1) == (0, "") == client.say("look", 1)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    assert client.fails("again", 1, "127.0.0.1", PORT) == "ECONNABORTED"
+    again = _listening(ends)
+    assert client.fails("again", 1, "127.0.0.1", PORT) in (None, "EINPROGRESS")
+    again.does("accept")
+    client.does("send", 1, "there")
+    assert again.does("recv", 1) == "there"
 
 
 def test_a_program_that_does_not_answer(ends):

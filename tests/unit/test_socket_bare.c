@@ -98,6 +98,23 @@ static void bare_asleep__until_it_is_gone(void **state)
 	assert_int_equal(bare_sleepers(conn[1].user), 0);
 }
 
+/* Two sleep, one of them wakes up after another connection has taken the place: the other one is still rung. */
+static void bare_carry_asleep__to_what_takes_the_place(void **state)
+{
+	const void *before;
+
+	bare_asleep(&bare[0], true);
+	bare_asleep(&bare[0], true);
+	before = conn[0].user;
+	bare_bind(&bare[0], &conn[1], MINE);
+	bare_carry_asleep(before, &conn[1].user);
+	assert_ptr_equal(bare_of(conn[1].user), &bare[0]);
+	bare_asleep(&bare[0], false);
+	assert_int_equal(bare_sleepers(conn[1].user), 1 << MINE);
+	bare_asleep(&bare[0], false);
+	assert_int_equal(bare_sleepers(conn[1].user), 0);
+}
+
 /* The kernel's half of the set has it then. */
 static void bare_join__not_once_it_moved(void **state)
 {
@@ -190,6 +207,7 @@ int main(void)
 		cmocka_unit_test_setup(bare_bind__the_word_holds_all, setup),
 		cmocka_unit_test_setup(bare_event__rings_who_sleeps, setup),
 		cmocka_unit_test_setup(bare_asleep__until_it_is_gone, setup),
+		cmocka_unit_test_setup(bare_carry_asleep__to_what_takes_the_place, setup),
 		cmocka_unit_test_setup(bare_join__not_once_it_moved, setup),
 		cmocka_unit_test_setup(bare_event__of_another_process, setup),
 		cmocka_unit_test_setup(bare_sort__news_go_to_their_sets, setup),
