@@ -235,9 +235,9 @@ static int connect_fast(struct fsock_channel *ch, const struct sockaddr *peer, s
 	if (ret == CONTEXT_KERNEL)
 		return api_kind(ch) == API_KERNEL ? connect_socket(ch, peer, len) : fall_back(ch, peer, len, reason);
 	/* As long as it is fresh nobody makes it the kernel's. */
-	if (ch->kind == API_FRESH && (ret == 0 || ch->bare.connecting))
-		ch->kind = API_FAST;
-	else if (ret != 0 && ret != -EINPROGRESS && ret != -EALREADY && ret != -EISCONN && ret != -EINTR)
+	if (ret == 0 || ch->bare.connecting || ch->bare.moved)
+		ch->kind = API_FAST; /* also where a signal came, or memory was short: it is on its way */
+	else if (ret != -EISCONN)
 		ch->kind = API_FRESH;
 	return ret;
 }

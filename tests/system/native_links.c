@@ -10,6 +10,7 @@
  *     listen PORT BACKLOG, connect PEER PORT, begin PEER PORT (does not wait), again I PEER PORT (connect once more),
  *     accept, take (accept if there is one), send I WORD, recv I, look I (does not wait), close I, poll MS, get I OPTION,
  *     moved I (fsock_handover()), name I OPTION, fds
+ *     interrupted PEER PORT MS  connect, and a signal comes after so long
  *     calls PEER PORT N   connections that the other side ends: with `begin` and `end` on standard output around each
  *     takes N             the other side of that
  *     fork                a child that tries to receive on channel 0
@@ -27,8 +28,10 @@
 #include <errno.h>
 #include <fsock/fsock.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -89,6 +92,20 @@ static int begin(const char *address, int port, bool waits)
 	ret = connect_to(ch, address, port);
 	keep(ch);
 	return ret;
+}
+
+static void heed(int number)
+{
+}
+
+static int interrupted(const char *address, int port, int ms)
+{
+	struct itimerval after = { .it_value.tv_usec = ms * 1000 };
+	struct sigaction action = { .sa_handler = heed };
+
+	EQUAL(sigaction(SIGALRM, &action, NULL), 0);
+	EQUAL(setitimer(ITIMER_REAL, &after, NULL), 0);
+	return begin(address, port, true);
 }
 
 static int listen_at(int port, int backlog)
@@ -428,6 +445,8 @@ static long run(const char *line, char *text)
 		return takes(atoi(first));
 	if (strcmp(what, "fork") == 0)
 		return in_a_child();
+	if (strcmp(what, "interrupted") == 0)
+		return interrupted(first, atoi(word), number);
 	if (strcmp(what, "beside") == 0)
 		return beside(first, atoi(word), number);
 	NEED(atoi(first) >= 0 && (unsigned)atoi(first) < n_channels);

@@ -385,6 +385,27 @@ def test_a_program_that_does_not_answer(ends):
     assert client.to_kernel() == 1
 
 
+@pytest.mark.parametrize("then", ["close", "connect"])
+def test_a_signal_comes_while_it_connects(ends, then):
+    """The connection goes on, and becomes the kernel's: its socket is the channel's."""
+    server, client = _listening(ends), ends()
+    client.does("connect", "127.0.0.1", PORT)
+    server.does("accept")
+    server.process.send(signal.SIGSTOP)
+    fds = client.say("fds")[0]
+    assert client.fails("interrupted", "127.0.0.1", PORT, 80) == "EINTR"
+    proc.until(lambda: client.say("fds")[0] > fds)  # nobody called on it meanwhile
+    if then == "connect":
+        client.does("again", 1, "127.0.0.1", PORT)
+        client.does("send", 1, "late")
+    client.does("close", 1)
+    assert client.say("fds")[0] == fds
+    server.process.send(signal.SIGCONT)
+    server.does("accept")
+    assert server.say("recv", 2) == ((4, "late") if then == "connect" else (0, ""))
+    assert (client.to_kernel(), client.bare()) == (1, 1)
+
+
 def test_full_listener(ends):
     """As a SYN that is dropped: it is tried again, and comes through once there is room."""
     server, client = _listening(ends, backlog=1), ends()
