@@ -106,8 +106,9 @@ static int pause_for(struct context *ctx, struct bare *bare, struct blocker *b, 
 	if (wait == 0)
 		return -EAGAIN;
 	ret = b->ctx ? 0 : begin_wait(ctx, bare, b, wait);
-	if (ret == 0)
-		ret = blocker_pause(b, fds, 0);
+	if (ret < 0)
+		return ret; /* it may have moved since the caller looked */
+	ret = blocker_pause(b, fds, 0);
 	return ret == CONTEXT_KERNEL ? -ECONNABORTED : ret;
 }
 
