@@ -50,8 +50,11 @@ void bare_link_end(struct context *ctx, struct local_conn *conn, bool abort);
 /* Those of the process of @slot end, as by close(). */
 void bare_link_bury(struct context *ctx, unsigned slot);
 
-/* The other side of @conn has moved: its process follows. */
+/* @conn is in the list of those that bare_link_settle() looks at. */
 void bare_link_settle_later(struct context *ctx, struct local_conn *conn);
+
+/* The other side of @conn has moved: its process follows, who sleeps is woken for that. */
+void bare_link_moved(struct context *ctx, struct local_conn *conn);
 
 /* Those of this process whose connect was answered, or not in time, or whose other side moved; and when that has to be
  * looked at again, FS_NEVER = it need not. */

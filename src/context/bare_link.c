@@ -303,11 +303,21 @@ void bare_link_settle_later(struct context *ctx, struct local_conn *conn)
 		ctx->to_ring |= 1U << slot;
 }
 
-/* When it has to be looked at; who is to follow does so when he looks. */
+void bare_link_moved(struct context *ctx, struct local_conn *conn)
+{
+	unsigned slot = bare_slot(conn->user);
+
+	bare_link_settle_later(ctx, conn);
+	ctx->to_ring |= bare_sleepers(conn->user);
+	if (slot == ctx->slot && bare_of(conn->user)->set)
+		ctx->to_ring |= bare_of(conn->user)->set->sleepers.slots;
+}
+
+/* When it has to be looked at: now, where the other side waits to be followed. */
 static fs_ns due_at(const struct local_conn *conn)
 {
 	if (conn->flags & LOCAL_PEER_MOVED)
-		return FS_NEVER;
+		return conn->own.moving ? FS_NEVER : 0;
 	return conn->own.since + (conn->error == ENOBUFS ? STREAM_LOCAL_FULL_NS : STREAM_LOCAL_ANSWER_NS);
 }
 

@@ -113,7 +113,7 @@ static void moved(void *context, struct local_conn *conn)
 	if (!s)
 		return;
 	if (bare_is(s)) {
-		bare_link_settle_later(ctx, conn);
+		bare_link_moved(ctx, conn);
 		return;
 	}
 	if (!list_is_linked(&s->stream.of_local))
