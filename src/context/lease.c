@@ -16,7 +16,8 @@
 #include "tcp/tcp.h"
 
 enum {
-	FIRST = 16,  /* leases made at the first connect */
+	FIRST = 16,  /* leases at least, for the engine to choose from */
+	FIRST_LINK = 2, /* made at the first connect over a link, which may be the program's only one */
 	BATCH = 64,  /* descriptors of one message; a message takes 768 bytes of the pair's buffer */
 	BUFFER = 1 << 19, /* asked for; the kernel gives what it allows */
 	TURNS = 256, /* RFC 6056 3.3.4: the table's TABLE_LENGTH */
@@ -151,11 +152,11 @@ static int make_some(struct context *ctx, unsigned n)
 	return error < 0 ? error : made;
 }
 
-/* As many again. 0, or -errno when there are no more. */
-static int grow(struct context *ctx)
+/* As many again, and @least at least. 0, or -errno when there are no more. */
+static int grow(struct context *ctx, uint32_t least)
 {
 	struct lease_table *t = ctx->stack->leases;
-	uint32_t before = t->n, left = FS_MIN(FS_MAX(t->n, (uint32_t)FIRST), t->max - t->n);
+	uint32_t before = t->n, left = FS_MIN(FS_MAX(t->n, least), t->max - t->n);
 	int made = make_pair(ctx);
 
 	if (made < 0)
@@ -287,15 +288,19 @@ static int choose_for_link(struct lease_table *t, uint32_t first, uint32_t *turn
 
 int context_lease(struct context *ctx, const struct ip_addr *local, const struct ip_addr *remote, uint16_t remote_port)
 {
-	int ret = make_table(ctx), port;
+	int ret = make_table(ctx), port = -EADDRNOTAVAIL;
+	const struct lease_table *t = ctx->stack->leases;
+	bool few;
 
 	if (ret < 0)
 		return ret;
-	port = choose(ctx, steered(ctx), local, remote, remote_port);
+	few = t->n < FS_MIN((uint32_t)FIRST, t->max); /* those of links may be: too few that nobody guesses which */
+	if (!few)
+		port = choose(ctx, steered(ctx), local, remote, remote_port);
 	if (port >= 0)
 		return port;
-	ret = grow(ctx);
-	return ret < 0 ? ret : choose(ctx, steered(ctx), local, remote, remote_port);
+	ret = grow(ctx, FIRST);
+	return ret < 0 && (!few || t->n == 0) ? ret : choose(ctx, steered(ctx), local, remote, remote_port);
 }
 
 int context_lease_link(struct context *ctx, const struct ip_addr *local, const struct ip_addr *remote,
@@ -310,7 +315,7 @@ int context_lease_link(struct context *ctx, const struct ip_addr *local, const s
 	port = choose_for_link(ctx->stack->leases, first, turn, holder);
 	if (port >= 0)
 		return port;
-	ret = grow(ctx);
+	ret = grow(ctx, FIRST_LINK);
 	return ret < 0 ? ret : choose_for_link(ctx->stack->leases, first, turn, holder);
 }
 

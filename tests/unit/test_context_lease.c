@@ -348,6 +348,47 @@ static void context_lease_link__one_each(void **state)
 	assert_int_not_equal(f->entered[0], 0);
 }
 
+static unsigned leases(void)
+{
+	unsigned n = 0;
+
+	for (unsigned port = 1; port < 65536; port++)
+		n += context_lease_covers(&f->ctx, (uint16_t)port);
+	return n;
+}
+
+/* A program's only connection pays for few of them; the engine has its choice nevertheless. */
+static void context_lease_link__few_at_first(void **state)
+{
+	struct local_conn conn[8];
+
+	assert_in_range(take_by_link(&conn[0], &remote), 1, 65535);
+	assert_in_range(leases(), 1, 4);
+	conn[0].state = LOCAL_FREE;
+	assert_in_range(take_by_link(&conn[0], &remote), 1, 65535);
+	assert_in_range(leases(), 1, 4);
+	for (unsigned i = 1; i < 8; i++)
+		assert_in_range(take_by_link(&conn[i], &remote), 1, 65535);
+	assert_true(leases() < FIRST);
+	connect_to(&elsewhere);
+	assert_true(leases() >= FIRST);
+}
+
+/* Where there are no more for the engine, it has those. */
+static void context_lease__few_are_better_than_none(void **state)
+{
+	struct rlimit limit, none;
+	struct local_conn conn;
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	none = (struct rlimit){ FD_FLOOR, limit.rlim_max };
+	assert_in_range(take_by_link(&conn, &remote), 1, 65535);
+	setrlimit(RLIMIT_NOFILE, &none);
+	connect_to(&remote);
+	setrlimit(RLIMIT_NOFILE, &limit);
+	assert_in_range(leases(), 1, FIRST - 1);
+}
+
 /* Until both sides have left it, and its place is free, or another's. */
 static void context_lease_link__free_with_its_connection(void **state)
 {
@@ -399,6 +440,8 @@ int main(void)
 		TEST(context_lease__a_childs_is_the_parents_too),
 		TEST(context_lease__who_has_no_part_has_none),
 		TEST(context_lease_link__one_each),
+		TEST(context_lease_link__few_at_first),
+		TEST(context_lease__few_are_better_than_none),
 		TEST(context_lease_link__free_with_its_connection),
 		TEST(context_lease_link__not_one_that_moved),
 	};
