@@ -391,6 +391,10 @@ def test_a_signal_comes_while_it_connects(ends, then):
     server, client = _listening(ends), ends()
     client.does("connect", "127.0.0.1", PORT)
     server.does("accept")
+    client.begin("recv", 0)
+    time.sleep(0.3)  # it sleeps, and has what a thread needs for that
+    server.does("send", 1, "awake")
+    assert client.end()[1] == "awake"
     server.process.send(signal.SIGSTOP)
     fds = client.say("fds")[0]
     assert client.fails("interrupted", "127.0.0.1", PORT, 80) == "EINTR"
