@@ -57,6 +57,7 @@ struct fsock_ep {
 	int reason;		 /* enum fs_reason: why there is no context, else 0 */
 	struct context *ctx;	 /* borrowed; NULL = kernel only */
 	bool tcp;
+	bool elsewhere;		 /* opened in another network namespace than the stack's: it connects as the kernel does */
 	struct api_lock lock;	 /* of: */
 	struct list channels;	 /* owned, by fsock_channel.of_ep */
 	struct slab slab;	 /* of them */

@@ -228,6 +228,8 @@ static int connect_fast(struct fsock_channel *ch, const struct sockaddr *peer, s
 
 	if (ch->kind == API_FRESH && !ch->ctx->config.accelerate)
 		reason = FS_REASON_disabled;
+	else if (ch->kind == API_FRESH && ch->ep->elsewhere)
+		reason = FS_REASON_namespace;
 	else
 		ret = bare_connect(ch->ctx, &ch->bare, &from, peer, len, api_patience(&ch->tx_timeout, false), &reason);
 	if (ret == CONTEXT_KERNEL && ch->kind == API_FRESH && ch->bare.moved)

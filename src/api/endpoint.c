@@ -16,6 +16,7 @@
 #include "context/lifecycle.h"
 #include "context/take.h"
 #include "host/mem.h"
+#include "host/netns.h"
 #include "sys/sys.h"
 
 /* Memory of an endpoint's channels. */
@@ -53,6 +54,14 @@ static int copy_local(union fsock_addr *to, const struct sockaddr *local, sockle
 	return local->sa_family == AF_INET || local->sa_family == AF_INET6 ? -EINVAL : -EAFNOSUPPORT;
 }
 
+/* Connections without a socket cannot be asked where they are. */
+static bool is_elsewhere(const struct context *ctx)
+{
+	uint64_t here = ctx && ctx->netns ? host_netns_inode() : 0;
+
+	return here && here != ctx->netns;
+}
+
 int api_open(const struct sockaddr *local, socklen_t len, unsigned flags, struct fsock_ep **out)
 {
 	union fsock_addr addr;
@@ -74,6 +83,7 @@ int api_open(const struct sockaddr *local, socklen_t len, unsigned flags, struct
 	ep->hold_max = API_HOLD_DEFAULT;
 	ep->ctx = api_context(&ep->reason);
 	ep->tcp = flags == FSOCK_TCP;
+	ep->elsewhere = ep->tcp && is_elsewhere(ep->ctx);
 	list_init(&ep->channels);
 	slab_init(&ep->slab, sizeof(struct fsock_channel));
 	*out = ep;

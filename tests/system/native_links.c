@@ -11,6 +11,7 @@
  *     accept, take (accept if there is one), send I WORD, recv I, look I (does not wait), close I, poll MS, get I OPTION,
  *     moved I (fsock_handover()), name I OPTION, fds
  *     interrupted PEER PORT MS  connect, and a signal comes after so long
+ *     elsewhere PEER PORT       a thread leaves the network namespace, and connects by an endpoint that it opens there
  *     calls PEER PORT N   connections that the other side ends: with `begin` and `end` on standard output around each
  *     takes N             the other side of that
  *     fork                a child that tries to receive on channel 0
@@ -28,6 +29,7 @@
 #include <errno.h>
 #include <fsock/fsock.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -301,6 +303,36 @@ static long fill(struct fsock_channel *ch)
 /* --- beside another thread --- */
 
 static struct {
+	const char *address;
+	int port, ret;
+} elsewhere;
+
+static void *do_elsewhere(void *arg)
+{
+	union fsock_addr own = name_of("127.0.0.1", 0);
+	struct fsock_channel *ch;
+	struct fsock_ep *there;
+
+	EQUAL(unshare(CLONE_NEWNET), 0);
+	EQUAL(fsock_open(&own.sa, sizeof(own), FSOCK_TCP, &there), 0);
+	EQUAL(fsock_bind(there, 0, 0, &ch), 0);
+	elsewhere.ret = connect_to(ch, elsewhere.address, elsewhere.port);
+	EQUAL(fsock_close_ep(there), 0);
+	return NULL;
+}
+
+static int from_elsewhere(const char *address, int port)
+{
+	pthread_t thread;
+
+	elsewhere.address = address;
+	elsewhere.port = port;
+	EQUAL(pthread_create(&thread, NULL, do_elsewhere, NULL), 0);
+	EQUAL(pthread_join(thread, NULL), 0);
+	return elsewhere.ret;
+}
+
+static struct {
 	pthread_t thread;
 	int ms, n;
 	char text[LINE];
@@ -445,6 +477,8 @@ static long run(const char *line, char *text)
 		return takes(atoi(first));
 	if (strcmp(what, "fork") == 0)
 		return in_a_child();
+	if (strcmp(what, "elsewhere") == 0)
+		return from_elsewhere(first, atoi(word));
 	if (strcmp(what, "interrupted") == 0)
 		return interrupted(first, atoi(word), number);
 	if (strcmp(what, "beside") == 0)

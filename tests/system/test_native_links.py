@@ -253,6 +253,16 @@ def test_between_namespaces(ends, tmp_path, options):
             assert end.process.finish().status == 0
 
 
+def test_a_thread_in_another_namespace(ends):
+    """What it opens there is there, whose loopback leads to nobody."""
+    server, client = _listening(ends), ends()
+    client.does("connect", "127.0.0.1", PORT)
+    server.does("accept")
+    assert client.fails("elsewhere", "127.0.0.1", PORT) in ("ENETUNREACH", "ECONNREFUSED", "EADDRNOTAVAIL")
+    client.does("connect", "127.0.0.1", PORT)
+    assert (client.counts().opened, client.to_kernel()) == (2, 0)
+
+
 # --- the other end is another kind of program -------------------------------------------------------
 
 SERVER = f"""
