@@ -127,6 +127,20 @@ static void local_link_poll__goes_on_unanswered(void **state)
 	ends_by(r, LOCAL_LINK_BAD_KIND);
 }
 
+/* Who connects is told of no move before the answer, and follows nobody. */
+static void local_link_poll__moves_unanswered(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *dialling = rig_dial(r, 1);
+
+	forge(r, LOCAL_MOVED)->slot = RIG_SLOTS;
+	ends_by(r, LOCAL_LINK_BAD_KIND);
+	assert_false(dialling->flags & (LOCAL_PEER_MOVED | LOCAL_ANSWERED));
+	assert_int_equal(dialling->state, LOCAL_OVER);
+	assert_int_equal(r->side[1].moved, 0);
+	local_close(dialling);
+}
+
 static void local_link_poll__shuts_twice(void **state)
 {
 	forge(*state, LOCAL_OPEN);
@@ -431,6 +445,7 @@ int main(void)
 		CASE(local_link_poll__answers_itself),
 		CASE(local_link_poll__answers_twice),
 		CASE(local_link_poll__goes_on_unanswered),
+		CASE(local_link_poll__moves_unanswered),
 		CASE(local_link_poll__shuts_twice),
 		CASE(local_link_poll__rings_out_of_its_half),
 		CASE(local_link_poll__ring_too_large),
