@@ -36,6 +36,8 @@ class End:
         argv = [*around, os.path.abspath(program("native_links")), address]
         self.process = stack.enter_context(side.popen(argv, env=env, stdin=subprocess.PIPE))
         assert self.process.wait_for("ready"), self.process.err
+        proc.until(lambda: "\n" in self.process.out)
+        self.pid = int(self.process.out.split()[1])  # what is around may stay in between
         self.answers = 0
 
     def begin(self, *words):
@@ -73,14 +75,14 @@ class End:
         return False
 
     def counts(self):
-        return links.counts(self.process.pid)
+        return links.counts(self.pid)
 
     def to_kernel(self):
-        return fsock.counters(self.process.pid)["local_to_kernel"]
+        return fsock.counters(self.pid)["local_to_kernel"]
 
     def bare(self):
         """Connections that have no descriptor, by the statistics."""
-        return sum(stack["without_fd"] for stack in fsock.stat(self.process.pid)["stacks"])
+        return sum(stack["without_fd"] for stack in fsock.stat(self.pid)["stacks"])
 
 
 @pytest.fixture
@@ -132,11 +134,14 @@ def test_hazard_15_no_system_call_for_a_connection_over_a_link(ends, tmp_path, p
     server.begin("takes", MANY)
     assert client.does("calls", "127.0.0.1", PORT, MANY) == ""
     server.end()
+    late = client.to_kernel()  # under strace an answer may take more than the 250 ms that it has
+    assert late <= MANY // 8 and server.counts().accepted >= MANY - late
     for name in ("server", "client"):
         seen = _asked(tmp_path / name)
-        assert len(seen) == MANY
-        more = [line for calls in seen[FIRST:] for line in calls]
-        assert not [line for line in more if not OWN.search(line)] and len(more) <= 6, more
+        assert MANY <= len(seen) <= MANY + late
+        asked = [calls for calls in seen[FIRST:] if [line for line in calls if not OWN.search(line)]]
+        assert len(asked) <= late, asked
+        assert late or len([line for calls in seen[FIRST:] for line in calls]) <= 6, seen
         assert name == "server" or "bind(" in str(seen[0])  # the ports come from somewhere
 
 
@@ -151,7 +156,7 @@ def test_connections_are_links_without_descriptors(ends):
     assert client.say("fds")[0] <= before[0] + 2 and server.say("fds")[0] <= before[1] + 2  # threads' own
     assert (client.counts().opened, server.counts().accepted) == (MANY + 1, MANY + 1)
     proc.until(lambda: (client.bare(), server.bare()) == (MANY + 1, MANY + 1))
-    shown = [s for stack in fsock.stat(client.process.pid)["stacks"] for s in stack["sockets"] if s["by"] == "link"]
+    shown = [s for stack in fsock.stat(client.pid)["stacks"] for s in stack["sockets"] if s["by"] == "link"]
     assert len(shown) == MANY + 1 and {(s["fd"], s["remote"]) for s in shown} == {(-2, f"127.0.0.1:{PORT}")}
     assert client.say("get", 0, ACCELERATED) == server.say("get", 1, ACCELERATED) == (0, "1")
     assert client.fails("get", 0, FD) == server.fails("get", 1, FD) == "ENOTSUP"
@@ -505,6 +510,25 @@ def test_end_of_a_program_closes(ends):
     assert server.say("recv", 1) == (0, "")
 
 
+@pytest.mark.parametrize("way", ["own", "preloaded"])
+def test_exec_ends_them(ends, way):
+    """Also where the stack goes along, for the preload's sockets."""
+    server = _listening(ends)
+    client = ends(around=() if way == "own" else fsock.run([], local=1))
+    client.does("connect", "127.0.0.1", PORT)
+    server.does("accept")
+    client.does("send", 0, "last")
+    client.begin("exec")
+    assert server.does("recv", 1) == "last"
+    assert server.say("recv", 1) == (0, "")
+    proc.until(lambda: client.process.out.count("ready") == 2)
+    client.does("connect", "127.0.0.1", PORT)
+    server.does("accept")
+    client.does("send", 0, "anew")
+    assert server.does("recv", 2) == "anew"
+    assert client.say("get", 0, ACCELERATED) == (0, "1")
+
+
 def test_a_child_has_none_of_them(ends):
     server, client = _listening(ends), ends()
     client.does("connect", "127.0.0.1", PORT)
@@ -554,7 +578,7 @@ def test_limit_of_memory(memory_group, ends, who):
     client = ends(around=sees if who == "client" else ())
     client.does("connect", "127.0.0.1", PORT)
     server.does("accept")
-    (group / "cgroup.procs").write_text(str((server if who == "server" else client).process.pid))
+    (group / "cgroup.procs").write_text(str((server if who == "server" else client).pid))
     limit.write_text(str(8 << 20))
     for i in range(1, 81):
         client.does("connect", "127.0.0.1", PORT)
@@ -665,4 +689,4 @@ def test_follows_a_program_that_gives_its_socket_away(ends, python):
     proc.until(lambda: client.say("poll", 20)[0] >= 0 and client.say("get", 0, ACCELERATED) == (0, "0"))
     client.does("send", 0, "cat")
     assert client.does("recv", 0) == "cat"
-    assert fsock.counters(client.process.pid)["moved_to_kernel"] == 1
+    assert fsock.counters(client.pid)["moved_to_kernel"] == 1
