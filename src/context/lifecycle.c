@@ -356,8 +356,11 @@ static void decide(struct context *ctx, struct sock *s, int fd)
 	if (s->bound && reason != FS_REASON_bypass) {
 		int none = datagram_local_join(ctx, s, fd);
 
-		if (none == 0)
+		if (none == 0) { /* and by links alone: why, is told */
+			if (reason != FS_REASON_loopback)
+				record_reason(s->record, reason, ctx->why);
 			return;
+		}
 		reason = reason == FS_REASON_loopback ? none : reason;
 	}
 	if (is_final(reason))

@@ -150,10 +150,13 @@ static const struct local_ops ops = { .event = event, .incoming = incoming, .fin
 
 static void keep_spare(struct context *ctx)
 {
-	for (unsigned i = 0; i < LOCAL_SPARE; i++)
-		if (ctx->local.spare[i] <= 0)
-			ctx->local.spare[i] =
-				FS_MAX((int)sys_fcntl(ctx->local.pair[0], F_DUPFD_CLOEXEC, ctx->fd_floor), 0);
+	for (unsigned i = 0; i < LOCAL_SPARE; i++) {
+		int fd = ctx->local.spare[i];
+
+		if (fd <= 0)
+			fd = (int)sys_fcntl(ctx->local.pair[0], F_DUPFD_CLOEXEC, ctx->fd_floor);
+		ctx->local.spare[i] = FS_MAX(fd, 0);
+	}
 }
 
 /* Who was forked before it was there has no part in it. */

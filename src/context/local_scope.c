@@ -97,7 +97,9 @@ static bool publish_at(struct context *ctx, struct sock *s, const struct host_ad
 /* How many of the namespace's addresses are in @addrs. */
 static int list_addresses(struct context *ctx, struct host_addr *addrs)
 {
-	return FS_MIN(host_addr_list(&ctx->nl, 0, addrs, ADDRESSES), (int)ADDRESSES);
+	int n = host_addr_list(&ctx->nl, 0, addrs, ADDRESSES);
+
+	return FS_MIN(n, (int)ADDRESSES);
 }
 
 static void publish_missing(struct context *ctx, struct sock *s, const struct host_addr *addrs, int n)

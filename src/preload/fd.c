@@ -268,8 +268,8 @@ static int next_length(struct context *ctx, int fd, int *to)
 	ret = LIBC(ioctl)(fd, FIONREAD, to);
 	if (ret == 0 && *to > 0)
 		datagram_shadow_told(ctx, fd);
-	else if (ret == 0)
-		*to = FS_MAX(datagram_next_length(ctx, fd, true), 0);
+	else if (ret == 0 && (length = datagram_next_length(ctx, fd, true)) > 0)
+		*to = length;
 	return ret;
 }
 

@@ -85,10 +85,10 @@ def test_kernel_peers_both_ways(pair, program):
 
 def test_no_privilege_says_why(pair, program):
     with echo_server(pair, accelerated=False):
-        done, _ = run_case(pair, program, "reason", fast=False, wrap=lambda argv: [*NO_CAPS, *argv])
+        done, _ = run_case(pair, program, "reason", fast=False, env={"FSOCK_LOCAL": "0"}, wrap=lambda argv: [*NO_CAPS, *argv])
     assert done.out.startswith("privilege: "), done.out
     with echo_server(pair, accelerated=False):
-        done, _ = run_case(pair, program, "reason", fast=False, env={"FSOCK_INTERFACE": "nowhere0"})
+        done, _ = run_case(pair, program, "reason", fast=False, env={"FSOCK_LOCAL": "0", "FSOCK_INTERFACE": "nowhere0"})
     assert done.out.startswith("no_interface: "), done.out
 
 
