@@ -20,7 +20,7 @@
 
 #define LOOK_NS FS_MS(1)      /* between looks of a thread that does not sleep */
 #define FRESH_NS FS_MS(500)   /* a listener is taken to be where it was found */
-#define NOBODY_NS FS_MS(20)   /* and nobody to be there */
+#define NOBODY_NS FS_MS(20)   /* and nobody to be there, the second time in so long */
 #define PATIENCE_NS FS_SEC(1) /* for a caller to say what it brings */
 
 enum {
@@ -400,6 +400,12 @@ static bool find_all(struct context *ctx, struct host_meet_name *name, const str
 	return name->nth > 1 || fd != -ECONNREFUSED;
 }
 
+/* Nor was anybody a moment ago: not a server that is about to begin, as a rule, but one that is the kernel's. */
+static bool missed_before(const struct context *ctx, const struct local_found *f)
+{
+	return f->n == 0 && f->until && ctx->now - f->until < NOBODY_NS;
+}
+
 struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, uint16_t port,
 			      const struct ip_addr *from)
 {
@@ -425,7 +431,7 @@ struct local_link *local_find(struct context *ctx, const struct ip_addr *addr, u
 	if (!f)
 		f = place_found(ctx, addr, port);
 	found.next = f->next;
-	found.until = ctx->now + (found.n ? FRESH_NS : NOBODY_NS);
+	found.until = ctx->now + (found.n ? FRESH_NS : missed_before(ctx, f) ? NOBODY_NS : 0);
 	found.no_memory = found.n == 0 && ctx->local.no_memory;
 	*f = found;
 	return next_found(ctx, f);
