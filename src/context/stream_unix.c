@@ -35,16 +35,16 @@ enum {
 	ORDER = 18, /* of a byte ring: 256 KiB, as much as the kernel's buffers hold by default, and a little more */
 };
 
-_Static_assert((int)STREAM_UNIX_NAME == (int)sizeof(struct sockaddr_un), "names fit");
+_Static_assert((int)STREAM_UNIX_NAME == (int)sizeof(struct sockaddr_un) + 1, "names fit");
 _Static_assert((int)STREAM_UNIX_NAME == (int)LOCAL_AHEAD_MAX, "whole");
 
 /* --- names --- */
 
-/* As given by the program, with a zero behind it. */
+/* As given by the program, with a zero behind it. The kernel counts that one where the path has none. */
 struct name {
 	union {
 		struct sockaddr_un un;
-		char bytes[sizeof(struct sockaddr_un) + 1];
+		char bytes[STREAM_UNIX_NAME];
 	};
 	socklen_t len;
 };
@@ -68,7 +68,7 @@ static bool is_abstract(const struct name *name)
 static void own_name(int fd, struct name *name)
 {
 	memset(name, 0, sizeof(*name));
-	name->len = sizeof(name->un);
+	name->len = sizeof(name->bytes);
 	if (sys_getsockname(fd, name->bytes, &name->len) < 0)
 		name->len = 0;
 	if (name->len <= PATH_AT)
@@ -339,8 +339,8 @@ bool stream_unix_declines(int level, int name)
 
 int stream_unix_get_option(struct context *ctx, struct sock *s, int level, int name, void *value, socklen_t *len)
 {
-	struct sockaddr_un peer;
-	socklen_t whole = sizeof(peer);
+	struct name peer;
+	socklen_t whole = sizeof(peer.bytes);
 
 	if (level != SOL_SOCKET)
 		return CONTEXT_KERNEL;
@@ -351,8 +351,8 @@ int stream_unix_get_option(struct context *ctx, struct sock *s, int level, int n
 	case SO_PEERPIDFD:
 		return local_unix_peer(ctx, s->stream.local_conn, name, value, len);
 	case SO_PEERNAME:
-		stream_unix_put_name(s, true, &peer, &whole);
-		return len && (int)*len > (int)whole ? -EINVAL : stream_put_option(value, len, &peer, whole);
+		stream_unix_put_name(s, true, peer.bytes, &whole);
+		return len && (int)*len > (int)whole ? -EINVAL : stream_put_option(value, len, peer.bytes, whole);
 	default:
 		return CONTEXT_KERNEL;
 	}

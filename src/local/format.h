@@ -43,7 +43,7 @@ enum {
 	/* Of a ring of datagrams: 512 KiB, more than any socket may hold that has no privilege (net.core.rmem_max). */
 	LOCAL_DATAGRAM_ORDER = 19,
 
-	LOCAL_AHEAD_MAX = 110, /* bytes that go ahead of a stream: a name of a Unix socket */
+	LOCAL_AHEAD_MAX = 111, /* bytes that go ahead of a stream: a name of a Unix socket */
 };
 
 /* Written by side 0 before the arena is shared, read once by side 1. */

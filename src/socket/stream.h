@@ -22,7 +22,7 @@
 #include "local/conn.h"
 #include "tcp/tcp.h"
 
-enum { STREAM_STACKS = 8, /* of one process */ STREAM_UNIX_NAME = 110 /* struct sockaddr_un */ };
+enum { STREAM_STACKS = 8, /* of one process */ STREAM_UNIX_NAME = 111 /* struct sockaddr_un, and a zero */ };
 
 struct stream {
 	struct tcp_conn *conn;	      /* the engine's; its `user` is the sock. NULL = none */

@@ -89,6 +89,33 @@ def test_names_of_both_ends(place, listen, call):
     assert (server.bytes_in, server.bytes_out) == (client.bytes_out, client.bytes_in) == (11, 8), seen.links
 
 
+def test_longest_path(place):
+    """Of 108 bytes, without a zero: the kernel counts one behind it."""
+    naming = """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+name = struct.pack("=H108s", 1, (FOLDER + "/" + "x" * 200)[:108].encode())
+def shown(ask, sock):
+    room, n = ctypes.create_string_buffer(111), ctypes.c_int(111)
+    ask(sock.fileno(), room, ctypes.byref(n))
+    return n.value, room.raw == name + bytes(1)
+def option(fd, room, n):
+    return libc.getsockopt(fd, socket.SOL_SOCKET, 28, room, n)
+sock = fresh()
+"""
+    opened(compared(place, naming + """
+say(libc.bind(sock.fileno(), name, 110))
+sock.listen(5)
+step("listens")
+peer = sock.accept()[0]
+say(shown(libc.getsockname, sock), shown(libc.getsockname, peer), peer.recv(5))
+""", naming + """
+sock.setblocking(True)
+say(libc.connect(sock.fileno(), name, 110), shown(libc.getpeername, sock), shown(option, sock))
+sock.send(b"hello")
+"""))
+
+
 def test_relative_path_and_link(place):
     """Of a listener that calls itself otherwise than it is called; and by a symbolic link."""
     opened(compared(place, """
