@@ -62,10 +62,11 @@ static void incoming(void *context, struct local_listener *listener)
 	ctx->to_ring |= s->sleepers.slots | epoll_sock_readable(s);
 }
 
-/* Does the listener @s take connections to @local? As the kernel's: an address of its own before any. */
+/* Does the listener @s take connections to @local? As the kernel's: an address of its own before any. A Unix socket, and
+ * nothing else, has no port. */
 static bool takes(const struct sock *s, const struct ip_addr *local, uint16_t port, bool any)
 {
-	if (s->stream.local_port != port || ip_addr_is_any(&s->stream.local) != any)
+	if (s->stream.local_port != port || s->stream.is_unix != !port || ip_addr_is_any(&s->stream.local) != any)
 		return false;
 	if (!any)
 		return ip_addr_equal(&s->stream.local, local);

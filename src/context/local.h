@@ -156,6 +156,9 @@ struct local_link *local_find_unix(struct context *ctx, const struct ip_addr *id
 /* May @conn come over its link, to the listener that it names? */
 bool local_unix_admits(const struct context *ctx, const struct local_conn *conn);
 
+/* Is @link one of a Unix socket's listener, where nothing else may come? */
+bool local_is_of_unix(const struct context *ctx, const struct local_link *link);
+
 /* getsockopt(2) of what the kernel says of the other end of @conn: SO_PEERCRED and its kin. 0 or -errno. */
 int local_unix_peer(const struct context *ctx, const struct local_conn *conn, int name, void *value, socklen_t *len);
 

@@ -551,7 +551,12 @@ bool local_unix_admits(const struct context *ctx, const struct local_conn *conn)
 {
 	const struct stack_link *l = &ctx->stack->local->link[conn->link->number - 1];
 
-	return l->of_unix && conn->link->side == 1 && ip_addr_equal(&conn->local, &l->unix_id);
+	return l->of_unix && conn->link->side == 1 && conn->local_port == 0 && ip_addr_equal(&conn->local, &l->unix_id);
+}
+
+bool local_is_of_unix(const struct context *ctx, const struct local_link *link)
+{
+	return ctx->stack->local->link[link->number - 1].of_unix;
 }
 
 int local_unix_peer(const struct context *ctx, const struct local_conn *conn, int name, void *value, socklen_t *len)

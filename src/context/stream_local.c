@@ -325,8 +325,8 @@ bool stream_local_admits(struct context *ctx, const struct local_conn *conn)
 
 	if (conn->flags & LOCAL_UNIX)
 		return local_unix_admits(ctx, conn);
-	if (conn->local_port == 0)
-		return false; /* that of a Unix socket's listener */
+	if (conn->local_port == 0 || local_is_of_unix(ctx, conn->link))
+		return false; /* that of a Unix socket's listener, or by its link */
 	known = local_is_beyond(ctx, conn->link) ? is_from_beyond(ctx, conn) : local_is_own(ctx, &conn->remote);
 	return known && local_is_own(ctx, &conn->local) && (conn->remote_port >= PORTS_OF_ROOT || geteuid() == 0);
 }

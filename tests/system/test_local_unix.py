@@ -265,6 +265,38 @@ say(whole(sock, 5))
     assert seen.lines["client"] == ["b'hello'"], seen.told()
 
 
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+def test_tcp_is_not_called_by_such_a_link(place, kind):
+    """A process of the same user, by the link of a Unix socket: to a port of TCP, from afar by a Unix socket, or as TCP does."""
+    said = []
+
+    def attack(seen, folder):
+        program = [hosts.PYTHON, hosts.PROGRAMS / "hostile_unix.py", *[folder / "sock"] * 3, str(hosts.PORT), kind]
+        done = place.a.run([*NOBODY, *program])
+        said.append(done.out.strip() or done.err)
+        (folder / "called").touch()
+    seen = run(place, (UNIX + """
+os.umask(0)
+listener = listening()
+tcp = socket.socket(socket.AF_INET6)
+tcp.bind(("::", PORT))
+tcp.listen(5)
+step("listens")
+sock = listener.accept()[0]
+say(whole(sock, 5))
+tcp.setblocking(False)
+say(tried(tcp.accept))
+sock.send(b"hello")
+""", UNIX + """
+after("called")
+sock = called()
+sock.send(b"hello")
+say(whole(sock, 5))
+"""), (PROFILES["default"],) * 2, listen=PATH, call=PATH, around=[NOBODY, NOBODY], watch=attack)
+    assert said == ["answered refused"], (said, seen.told())
+    assert seen.lines == {"server": ["b'hello'", "EAGAIN"], "client": ["b'hello'"]}, seen.told()
+
+
 # --- bytes and their ends ---------------------------------------------------------------------
 
 @pytest.mark.parametrize("profile", sorted(PROFILES))
