@@ -148,10 +148,17 @@ struct ip_addr local_unix_path(uint64_t device, uint64_t inode);
 struct ip_addr local_unix_abstract(const void *name, size_t len);
 bool local_unix_is_path(const struct ip_addr *id);
 
-/* The link to the listener known by @id, for this process to call it; made if need be. @file: open descriptor of its
- * socket file (O_PATH), borrowed; -1 = it has none. NULL: nobody, or nobody of this user's, is there, or it cannot be
- * had. */
-struct local_link *local_find_unix(struct context *ctx, const struct ip_addr *id, int file);
+/* A listener that is to be called. */
+struct local_called {
+	struct ip_addr id;
+	int file;	  /* open descriptor of its socket file (O_PATH); -1 = it has none, and an abstract name: */
+	const void *name; /* of @name_len bytes, its first zero included */
+	size_t name_len;
+};
+
+/* The link to the listener @called, for this process to call it; made if need be, with who has shown to be that listener
+ * (host/diag_unix.h). NULL: nobody, or nobody of this user's, is there, or it cannot be had. */
+struct local_link *local_find_unix(struct context *ctx, const struct local_called *called);
 
 /* May @conn come over its link, to the listener that it names? */
 bool local_unix_admits(const struct context *ctx, const struct local_conn *conn);

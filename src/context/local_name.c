@@ -12,6 +12,7 @@
 #include "base/siphash.h"
 #include "context/internal.h"
 #include "context/local_internal.h"
+#include "host/diag_unix.h"
 #include "host/meet.h"
 #include "host/meet_dir.h"
 #include "local/conn.h"
@@ -488,18 +489,37 @@ static void sweep_unix(struct context *ctx)
 			local_lost(ctx, i);
 }
 
-static int dial_unix(struct context *ctx, const struct ip_addr *id, int file)
+/* Anybody may have the name under which @called is met: is it @pid's, who listens there? */
+static bool is_listeners(struct context *ctx, const struct local_called *called, uint32_t pid)
 {
-	struct host_meet_name name = { .addr = *id };
+	struct host_unix_query query = { .name = called->name, .name_len = called->name_len };
+	struct stat st;
+
+	if (called->file >= 0) {
+		if (sys_fstat(called->file, &st) < 0)
+			return false;
+		query.device = st.st_dev;
+		query.inode = st.st_ino;
+	}
+	return host_unix_is_held(&query, pid, ctx->fd_floor, ctx->nl_buf, HOST_NL_BUF_GOOD);
+}
+
+static int dial_unix(struct context *ctx, const struct local_called *called)
+{
+	struct host_meet_name name = { .addr = called->id };
 	struct host_meet_peer peer;
 	struct stack_link *l;
 	int fd = dial(ctx, &name, false, &peer), index;
 
 	if (fd < 0)
 		return fd;
+	if (!is_listeners(ctx, called, peer.pid)) {
+		sys_close(fd);
+		return -EACCES;
+	}
 	sweep_unix(ctx);
 	ctx->local.next_look = 0; /* it may be this very stack that was called */
-	index = make_link(ctx, fd, &peer, false, file);
+	index = make_link(ctx, fd, &peer, false, called->file);
 	if (index < 0) {
 		ctx->local.no_memory |= index == -ENOMEM || index == -EFBIG;
 		sys_close(fd);
@@ -507,7 +527,7 @@ static int dial_unix(struct context *ctx, const struct ip_addr *id, int file)
 	}
 	l = &ctx->stack->local->link[index];
 	l->of_unix = true;
-	l->unix_id = *id;
+	l->unix_id = called->id;
 	ctx->local.hold[index].called = true;
 	l->caller = ctx->pid;
 	l->caller_uid = geteuid();
@@ -515,7 +535,7 @@ static int dial_unix(struct context *ctx, const struct ip_addr *id, int file)
 	return index;
 }
 
-struct local_link *local_find_unix(struct context *ctx, const struct ip_addr *id, int file)
+struct local_link *local_find_unix(struct context *ctx, const struct local_called *called)
 {
 	const struct stack_local *l;
 	const struct local_found *f;
@@ -524,15 +544,15 @@ struct local_link *local_find_unix(struct context *ctx, const struct ip_addr *id
 	if (!ctx->config.local || ctx->index != 0 || local_table(ctx) < 0)
 		return NULL;
 	l = ctx->stack->local;
-	f = found_before(ctx, id, 0);
+	f = found_before(ctx, &called->id, 0);
 	if (f && ctx->now < f->until)
 		return NULL; /* it did not answer a moment ago */
 	for (unsigned i = 0; index < 0 && i < l->n; i++)
-		if (l->link[i].of_unix && ip_addr_equal(&l->link[i].unix_id, id) && is_callers(ctx, i) &&
+		if (l->link[i].of_unix && ip_addr_equal(&l->link[i].unix_id, &called->id) && is_callers(ctx, i) &&
 		    link_at(ctx, i, l->link[i].serial))
 			index = (int)i;
 	if (index < 0)
-		index = dial_unix(ctx, id, file);
+		index = dial_unix(ctx, called);
 	return index < 0 ? NULL : l->link[index].link;
 }
 

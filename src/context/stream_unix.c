@@ -90,27 +90,30 @@ void stream_unix_bound(struct sock *s, int fd)
 		s->stream.local = local_unix_path(st.st_dev, st.st_ino);
 }
 
-/* Which listener @name means, and may this process connect to it, as far as the file says? *@file is its descriptor
- * then, or -1. */
-static bool find_called(struct context *ctx, const struct name *name, struct ip_addr *id, int *file)
+/* Which listener @name means, and may this process connect to it, as far as the file says? Its descriptor, if it has
+ * one, is the caller's then. */
+static bool find_called(struct context *ctx, const struct name *name, struct local_called *called)
 {
 	struct stat st;
+	int file;
 
-	*file = -1;
+	*called = (struct local_called){ .file = -1 };
 	if (is_abstract(name)) {
-		*id = local_unix_abstract(name->un.sun_path, name->len - PATH_AT);
+		called->name = name->un.sun_path;
+		called->name_len = name->len - PATH_AT;
+		called->id = local_unix_abstract(called->name, called->name_len);
 		return true;
 	}
-	*file = sys_fd_raise(sys_openat(AT_FDCWD, name->un.sun_path, O_PATH | O_CLOEXEC, 0), ctx->fd_floor);
-	if (*file < 0)
+	file = sys_fd_raise(sys_openat(AT_FDCWD, name->un.sun_path, O_PATH | O_CLOEXEC, 0), ctx->fd_floor);
+	if (file < 0)
 		return false;
-	if (sys_fstat(*file, &st) == 0 && S_ISSOCK(st.st_mode) &&
-	    sys_faccessat2(*file, "", W_OK, AT_EMPTY_PATH | AT_EACCESS) == 0) {
-		*id = local_unix_path(st.st_dev, st.st_ino);
+	if (sys_fstat(file, &st) == 0 && S_ISSOCK(st.st_mode) &&
+	    sys_faccessat2(file, "", W_OK, AT_EMPTY_PATH | AT_EACCESS) == 0) {
+		called->file = file;
+		called->id = local_unix_path(st.st_dev, st.st_ino);
 		return true;
 	}
-	sys_close(*file);
-	*file = -1;
+	sys_close(file);
 	return false;
 }
 
@@ -176,10 +179,10 @@ struct local_call stream_unix_call(const struct sock *s, const struct ip_addr *i
 	};
 }
 
-static int begin(struct context *ctx, struct sock *s, int fd, const struct ip_addr *id, int file)
+static int begin(struct context *ctx, struct sock *s, int fd, const struct local_called *called)
 {
 	struct local_call call;
-	struct local_link *link = local_find_unix(ctx, id, file);
+	struct local_link *link = local_find_unix(ctx, called);
 	struct name own;
 
 	if (!link || !stream_local_may_open(ctx, link, ORDER))
@@ -187,7 +190,7 @@ static int begin(struct context *ctx, struct sock *s, int fd, const struct ip_ad
 	own_name(fd, &own);
 	s->stream.own_len = (uint8_t)own.len;
 	memcpy(s->stream.own_name, own.bytes, own.len);
-	call = stream_unix_call(s, id);
+	call = stream_unix_call(s, &called->id);
 	if (local_connect(link, &call, s, &s->stream.local_conn) < 0)
 		return CONTEXT_KERNEL;
 	stream_local_begun(ctx, s);
@@ -203,9 +206,9 @@ static int decline(struct context *ctx, struct sock *s, int reason)
 
 int stream_unix_begin(struct context *ctx, struct sock *s, int fd, const struct sockaddr *to, socklen_t len)
 {
+	struct local_called called;
 	struct name name;
-	struct ip_addr id;
-	int file, ret;
+	int ret;
 
 	if (sock_is_engines(s))
 		return -EISCONN;
@@ -217,13 +220,13 @@ int stream_unix_begin(struct context *ctx, struct sock *s, int fd, const struct 
 		return decline(ctx, s, FS_REASON_namespace);
 	ctx->local.no_memory = false;
 	s->stream.peer_len = 0;
-	if (!read_name(to, len, &name) || !find_called(ctx, &name, &id, &file))
+	if (!read_name(to, len, &name) || !find_called(ctx, &name, &called))
 		return CONTEXT_KERNEL;
 	memcpy(s->stream.peer_name, name.bytes, name.len); /* to be shown, until the listener says how it is called */
 	s->stream.peer_len = (uint8_t)name.len;
-	ret = begin(ctx, s, fd, &id, file);
-	if (file >= 0)
-		sys_close(file);
+	ret = begin(ctx, s, fd, &called);
+	if (called.file >= 0)
+		sys_close(called.file);
 	if (ret != CONTEXT_KERNEL)
 		return ret;
 	return decline(ctx, s, ctx->local.no_memory ? FS_REASON_memory : FS_REASON_unlinked);

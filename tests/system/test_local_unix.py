@@ -3,6 +3,9 @@
 Programs of one host whose Unix sockets take shared memory: what they see is what the kernel's show them, and the way is
 what it should be. See hosts.py.
 """
+import pathlib
+import re
+
 import pytest
 
 import hosts
@@ -10,6 +13,8 @@ from hosts import run
 
 PROFILES = {name: {**options, "local_unix": 1} for name, options in hosts.PROFILES.items()}
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+VERSION = re.search(r"LOCAL_VERSION = (\d+)", (ROOT / "src/local/format.h").read_text())[1]
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 UNIX = r"""
@@ -297,6 +302,38 @@ say(whole(sock, 5))
     assert seen.lines == {"server": ["b'hello'", "EAGAIN"], "client": ["b'hello'"]}, seen.told()
 
 
+def test_who_has_the_name_alone(place):
+    """
+    A listener of the kernel's alone. Who took the name by which it would be met, of the caller's user, is told nothing:
+    he has not the listener.
+    """
+    said = []
+
+    def attack(seen, folder):
+        program = [hosts.PYTHON, hosts.PROGRAMS / "hostile_name.py", (folder / "id").read_text(), folder, VERSION]
+        said.append(place.a.run([*NOBODY, *program]).out.strip())
+    seen = run(place, (UNIX + """
+os.umask(0)
+listener = listening()
+st = os.stat(PATH)
+with open(FOLDER + "/id", "w") as file:
+    file.write(struct.pack("=QQ", st.st_dev, st.st_ino).hex())
+step("listens")
+sock = listener.accept()[0]
+say(whole(sock, 5), who(sock)[0] == int(whole(sock, 8)))
+sock.sendall(b"%08d" % os.getpid())
+""", UNIX + """
+after("squats")
+sock = called()
+sock.send(b"hello%08d" % os.getpid())
+say(who(sock)[0] == int(whole(sock, 8)))
+"""), (None, PROFILES["default"]), listen=PATH, call=PATH,
+               around=[[], NOBODY], watch=attack)
+    assert seen.lines == {"server": ["b'hello' True"], "client": ["True"]}, seen.told()
+    assert said == ["told 0 bytes, handed 0"], (said, seen.told())
+    assert seen.counters["client"]["local_opened"] == 0, seen.counters
+
+
 # --- bytes and their ends ---------------------------------------------------------------------
 
 @pytest.mark.parametrize("profile", sorted(PROFILES))
@@ -500,7 +537,7 @@ say(len(level.poll(0)))
 step("again")
 level.unregister(inner)
 level.unregister(pipe[0])
-say(level.poll(GUARD) == [(sock.fileno(), select.EPOLLIN)])
+say([fd == sock.fileno() for fd, _ in level.poll(GUARD)])
 say(select.select([sock, inner], [sock], [], 0)[0] == [sock, inner])
 say(to_end(sock), ready(sock))
 """, """
