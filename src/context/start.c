@@ -483,7 +483,7 @@ static void report_refusal(const struct context *ctx, int reason)
 /* Its page and its stack, or the one that @passed tells of; *@reason says why not. */
 static int furnish(struct context *ctx, const struct exec_record *passed, int *reason)
 {
-	int ret = passed ? 0 : host_trial(); /* what was there before lived under the same filters */
+	int ret = passed ? 0 : host_trial(context_takes_unix()); /* what was there before lived under the same filters */
 
 	*reason = FS_REASON_confined;
 	if (ret == -EPERM)

@@ -15,11 +15,14 @@
 #ifndef FSOCK_HOST_TRIAL_H
 #define FSOCK_HOST_TRIAL_H
 
+#include <stdbool.h>
+
 /*
  * 0: it lives on. -EPERM: it would die; also where the child would be the first of a namespace of processes, which ends
  * with it. Else -errno: there is no child to be had. At once where no filter stands (10 us), otherwise 0.3 ms, and more
  * for a large process, whose page tables are copied. The program sees nothing of it: no signal, nothing for wait().
+ * @files: with what Unix sockets ask of their files (option local_unix).
  */
-int host_trial(void);
+int host_trial(bool files);
 
 #endif
