@@ -223,6 +223,19 @@ void local_unpublish(struct context *ctx, struct sock *s)
 	list_remove(&s->stream.of_local);
 }
 
+/* Who listens anew may be another process, or this one as another user: those who call then have a link of that one's. */
+static void end_links_of(struct context *ctx, const struct ip_addr *id)
+{
+	struct stack_local *l = ctx->stack->local;
+
+	for (unsigned i = 0; i < l->n; i++) {
+		struct stack_link *link = &l->link[i];
+
+		if (link->serial && link->of_unix && link->link->side == 1 && ip_addr_equal(&link->unix_id, id))
+			link->unix_id = (struct ip_addr){ 0 };
+	}
+}
+
 void local_withdraw(struct context *ctx, struct sock *s)
 {
 	const struct stack_local *l = ctx->stack->local;
@@ -232,6 +245,8 @@ void local_withdraw(struct context *ctx, struct sock *s)
 	s->stream.by_links = false;
 	local_unpublish(ctx, s);
 	local_listener_close(&s->stream.local_listener);
+	if (s->stream.is_unix)
+		end_links_of(ctx, &s->stream.local);
 	for (unsigned i = 0; i < l->n; i++)
 		if (l->link[i].serial)
 			local_told(ctx, l->link[i].link);
@@ -504,6 +519,15 @@ static bool is_listeners(struct context *ctx, const struct local_called *called,
 	return host_unix_is_held(&query, pid, ctx->fd_floor, ctx->nl_buf, HOST_NL_BUF_GOOD);
 }
 
+/* Is @pid another process of this stack? Who moves its connection holds the lock that the other would need to follow. */
+static bool is_relatives(const struct context *ctx, uint32_t pid)
+{
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
+		if (i != ctx->slot && ctx->stack->proc[i].pid == pid && pid != ctx->pid)
+			return true;
+	return false;
+}
+
 static int dial_unix(struct context *ctx, const struct local_called *called)
 {
 	struct host_meet_name name = { .addr = called->id };
@@ -513,7 +537,7 @@ static int dial_unix(struct context *ctx, const struct local_called *called)
 
 	if (fd < 0)
 		return fd;
-	if (!is_listeners(ctx, called, peer.pid)) {
+	if (is_relatives(ctx, peer.pid) || !is_listeners(ctx, called, peer.pid)) {
 		sys_close(fd);
 		return -EACCES;
 	}
@@ -535,6 +559,17 @@ static int dial_unix(struct context *ctx, const struct local_called *called)
 	return index;
 }
 
+/* Nobody is asked for @id for a while. */
+static void miss_unix(struct context *ctx, const struct ip_addr *id, fs_ns how_long)
+{
+	struct local_found *f = found_before(ctx, id, 0);
+
+	if (!f)
+		f = place_found(ctx, id, 0);
+	f->until = ctx->now + how_long;
+	f->no_memory = ctx->local.no_memory;
+}
+
 struct local_link *local_find_unix(struct context *ctx, const struct local_called *called)
 {
 	const struct stack_local *l;
@@ -545,26 +580,28 @@ struct local_link *local_find_unix(struct context *ctx, const struct local_calle
 		return NULL;
 	l = ctx->stack->local;
 	f = found_before(ctx, &called->id, 0);
-	if (f && ctx->now < f->until)
+	if (f && ctx->now < f->until) {
+		ctx->local.no_memory = f->no_memory;
 		return NULL; /* it did not answer a moment ago */
+	}
 	for (unsigned i = 0; index < 0 && i < l->n; i++)
 		if (l->link[i].of_unix && ip_addr_equal(&l->link[i].unix_id, &called->id) && is_callers(ctx, i) &&
 		    link_at(ctx, i, l->link[i].serial))
 			index = (int)i;
 	if (index < 0)
 		index = dial_unix(ctx, called);
+	if (index < 0)
+		miss_unix(ctx, &called->id, NOBODY_NS);
 	return index < 0 ? NULL : l->link[index].link;
 }
 
 static void forget_unix(struct context *ctx, const struct local_conn *conn, bool refused)
 {
-	struct local_found *f = found_before(ctx, &conn->remote, 0);
+	bool anew = refused && conn->link->ended == LOCAL_LINK_UP;
 
 	ctx->stack->local->link[conn->link->number - 1].unix_id = (struct ip_addr){ 0 };
-	if (!f)
-		f = place_found(ctx, &conn->remote, 0);
 	/* Whose link was cut short is not let in: that will be so for a while. */
-	f->until = refused && conn->link->ended == LOCAL_LINK_UP ? 0 : ctx->now + FRESH_NS;
+	miss_unix(ctx, &conn->remote, anew ? 0 : FRESH_NS);
 }
 
 bool local_unix_admits(const struct context *ctx, const struct local_conn *conn)

@@ -80,7 +80,7 @@ int stream_check_control(struct context *ctx, int fd, const struct datagram *d)
 		if (head.cmsg_level == SOL_SOCKET)
 			ret = check_one(&head, bytes + at + sizeof(head), &stamps);
 	if (is_unix(ctx, fd))
-		return stream_unix_to_kernel(ctx, fd);
+		return d->control_len ? stream_unix_to_kernel(ctx, fd) : 0;
 	if (ret < 0 || bad)
 		return -EINVAL;
 	if (stamps && handover_fd(ctx, fd, FS_REASON_option) == 0)

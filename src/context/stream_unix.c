@@ -266,6 +266,9 @@ static int outcome(struct context *ctx, struct sock *s, const struct sockaddr *t
 	}
 	if (conn->state == LOCAL_OVER && conn->error == ENOBUFS && s->nonblock)
 		late = -EAGAIN;
+	/* The kernel waits where there is no room, and nowhere else: a signal ends no other wait. */
+	if (late == -EINTR && conn->error != ENOBUFS)
+		late = 0;
 	if (late)
 		abandon(ctx, s);
 	return late ? late : -EINPROGRESS;

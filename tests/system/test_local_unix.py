@@ -200,21 +200,23 @@ second.close()
 
 
 def test_who_may_not_write_to_it(place):
-    """The kernel's word, of a file and of a directory on the way; root may."""
-    compared(place, """
+    """Of its own user's: the kernel's word, of a file and of a directory on the way."""
+    seen = compared(place, """
 os.umask(0)
 os.mkdir(FOLDER + "/closed")
 listeners = [listening(FOLDER + "/" + name) for name in ("open", "shut", "closed/in")]
-os.chmod(FOLDER + "/shut", 0o644)
-os.chmod(FOLDER + "/closed", 0o700)
+os.chmod(FOLDER + "/shut", 0o444)
+os.chmod(FOLDER + "/closed", 0)
 step("listens")
 after("client.over")
+os.chmod(FOLDER + "/closed", 0o700)
 """, """
-os.setresuid(65534, 65534, 65534)
 for name in ("open", "shut", "closed/in"):
     said = tried(called, FOLDER + "/" + name)
     say(name, said if isinstance(said, str) else said.send(b"x"))
-""")
+""", around=[NOBODY, NOBODY])
+    counts = seen.counters["client"]
+    assert counts["local_opened"] == 1 and counts["local_to_kernel"] == 0, seen.counters
 
 
 def test_another_user(place):
@@ -481,7 +483,7 @@ say(to_end(sock), tried(sock.recv, 1), tried(sock.send, b"x"), ready(sock))
 
 def test_full_queue(place):
     """Who does not wait is told EAGAIN, who does gets through once there is room, or has his time limit."""
-    compared(place, """
+    seen = compared(place, """
 listener = serving(backlog=2)
 after("full")
 for i in range(4):
@@ -508,6 +510,40 @@ for said, sock in socks:
 thread.join()
 last.close()
 """)
+    counts = seen.counters["client"]
+    assert counts["local_opened"] >= 4 and counts["local_to_kernel"] == 0, seen.counters
+    assert seen.counters["server"]["local_accepted"] == 4, seen.counters
+
+
+def test_signal_in_a_connect(place):
+    """It ends none that the kernel would not have made wait: there was room, and it was not full."""
+    opened(compared(place, """
+listener = serving()
+after("go")
+for i in range(2):
+    say(to_end(listener.accept()[0]))
+""", """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+name = struct.pack("=H108s", 1, CALLED.encode())
+signal.signal(signal.SIGALRM, lambda *_: None)
+first = called()
+pid = who(first)[0]
+first.close()
+os.kill(pid, signal.SIGSTOP)
+waker = threading.Timer(0.1, os.kill, (pid, signal.SIGCONT))
+waker.start()
+sock = fresh()
+sock.setblocking(True)
+signal.setitimer(signal.ITIMER_REAL, 0.02, 0.01)
+ret = libc.connect(sock.fileno(), name, 110)
+say(ret, errno.errorcode.get(ctypes.get_errno()) if ret else 0)
+signal.setitimer(signal.ITIMER_REAL, 0)
+waker.join()
+sock.send(b"hello")
+sock.close()
+step("go")
+"""), 2)
 
 
 def test_epoll_of_all_kinds(place):
@@ -604,7 +640,7 @@ for i in range(2):
 
 def test_within_a_program(place):
     """A program that calls itself, from one thread, and closes without another word."""
-    compared(place, "step('listens')", """
+    seen = compared(place, "step('listens')", """
 listener = listening(FOLDER + "/own")
 client = called(FOLDER + "/own")
 server = listener.accept()[0]
@@ -615,6 +651,37 @@ say(len(whole(server, 100000)))
 server.close()
 say(tried(client.recv, 1))
 """)
+    counts = seen.counters["client"]
+    assert counts["local_opened"] == counts["local_accepted"] == 1, seen.counters
+
+
+def test_another_process_listens_anew(place):
+    """At the same abstract name: SO_PEERCRED is its, and not that of who listened before."""
+    seen = compared(place, """
+listener = serving()
+first = listener.accept()[0]
+after("first")
+child = os.fork()
+listener.close()
+if not child:
+    second = listening()
+    with open(FOLDER + "/child", "w") as file:
+        file.write(str(os.getpid()))
+    step("again")
+    say(whole(second.accept()[0], 5))
+    sys.stdout.flush()
+    os._exit(0)
+os.waitpid(child, 0)
+""", """
+sock = called()
+step("first")
+after("again")
+other = called()
+say(who(other)[0] == int(open(FOLDER + "/child").read()))
+other.send(b"hello")
+after("server.over")
+""", listen="@fst-again")
+    assert seen.counters["client"]["local_opened"] >= 1, seen.counters
 
 
 # --- what is the kernel's -----------------------------------------------------------------------
@@ -667,7 +734,7 @@ say(whole(sock, 25), who(sock)[1:])
 
 def test_descriptors_come_to_a_sleeper(place):
     """Who sleeps in recvmsg(), or in an epoll set, when the other end leaves for the kernel."""
-    compared(place, PASSING + """
+    seen = compared(place, PASSING + """
 sock, other = (sock.accept()[0] for sock in [serving()] for _ in range(2))
 step("asleep")
 data, fds = passed(sock)
@@ -688,6 +755,9 @@ time.sleep(0.05)
 say(pass_on(other, b"two", [0]))
 after("server.over")
 """)
+    for who in hosts.ENDS:
+        counts = seen.counters[who]
+        assert counts["local_opened"] + counts["local_accepted"] == counts["moved_to_kernel"] == 2, seen.counters
 
 
 def test_urgent_bytes(place):
@@ -707,10 +777,49 @@ after("server.over")
     assert seen.counters["client"]["local_opened"] == 1, seen.counters
 
 
+def test_child_passes_to_its_parent(place):
+    """They share a stack: whoever moves would wait for the other with the lock that he needs."""
+    seen = compared(place, "step('listens')", PASSING + """
+listener = listening(FOLDER + "/own")
+child = os.fork()
+if not child:
+    sock = called(FOLDER + "/own")
+    sock.send(b"hello")
+    whole(sock, 2)
+    say("child", tried(pass_on, sock, b"take", [0]), tried(whole, sock, 3))
+    sys.stdout.flush()
+    os._exit(0)
+sock = listener.accept()[0]
+sock.settimeout(GUARD)
+whole(sock, 5)
+sock.send(b"ok")
+data, fds = passed(sock)
+sock.send(b"bye")
+os.waitpid(child, 0)
+say(data, len(fds))
+""")
+    assert seen.counters["client"]["local_opened"] == 0, seen.counters
+
+
+def test_empty_control(place):
+    """A pointer to control data of no bytes is none, and moves nothing."""
+    opened(compared(place, """
+say(to_end(serving().accept()[0]))
+""", """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+sock = called()
+room, data = ctypes.create_string_buffer(64), ctypes.create_string_buffer(b"hello")
+iov = ctypes.create_string_buffer(struct.pack("PN", ctypes.addressof(data), 5))
+say(libc.sendmsg(sock.fileno(), struct.pack("PIiPNPNi4x", 0, 0, 0, ctypes.addressof(iov), 1, ctypes.addressof(room), 0, 0), 0))
+sock.close()
+"""))
+
+
 @pytest.mark.parametrize("who", ["server", "client", "late"])
 def test_credentials_with_each_message(place, who):
     """SO_PASSCRED: set by the listener, by the client before it connects, and on a connection."""
-    compared(place, f"""
+    seen = compared(place, f"""
 listener = serving()
 if {who!r} == "server":
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -735,11 +844,13 @@ sock.send(b"data")
 data, control, flags, name = sock.recvmsg(10, 100)
 say(data, [(level, kind, struct.unpack("3i", data)[1:]) for level, kind, data in control])
 """)
+    counts = seen.counters["client"]
+    assert counts["local_opened"] == counts["moved_to_kernel"] == int(who == "late"), seen.counters
 
 
 def test_connection_is_executed_and_passed(place):
     """A program without fsock has it: by exec of a child, and by a message."""
-    compared(place, PASSING + """
+    seen = compared(place, PASSING + """
 listener = serving()
 sock = listener.accept()[0]
 sock.settimeout(GUARD)
@@ -766,6 +877,8 @@ third.close()
 say(whole(fourth, 10))
 other.close()
 """))
+    counts = seen.counters["client"]
+    assert counts["local_opened"] == counts["moved_to_kernel"] == 3, seen.counters
 
 
 @pytest.mark.parametrize("mixed", ["server", "client", "off"])
