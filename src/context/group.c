@@ -304,7 +304,9 @@ static void settle(struct context *ctx, uint16_t port, int reason)
 
 		if (s->pcb.local_port != port || s->way != SOCK_FAST)
 			continue;
-		unsteered = !context_is_served(ctx, s) && !context_groups_served(ctx, s) && !s->linked;
+		if (s->links_only && !context_is_served(ctx, s) && !context_groups_served(ctx, s))
+			continue;
+		unsteered = !context_is_served(ctx, s) && !context_groups_served(ctx, s);
 		s->unsteered = unsteered;
 		if (unsteered && !s->no_unicast)
 			continue; /* its interface is down or gone, and interface.c says so */

@@ -45,7 +45,9 @@ void context_sock_review(struct context *ctx, struct sock *s, int reason)
 
 	if (s->way != SOCK_FAST || s->no_unicast)
 		return; /* what lives by its groups is group.c's */
-	served = context_is_served(ctx, s) || context_groups_served(ctx, s) || s->linked;
+	if (s->links_only && !context_is_served(ctx, s) && !context_groups_served(ctx, s))
+		return; /* why no interface serves it was said when that was found out */
+	served = context_is_served(ctx, s) || context_groups_served(ctx, s);
 	if (served)
 		reason = FS_REASON_none;
 	if (s->unsteered == !served && (s->record->reason == reason || reason == FS_REASON_no_interface))

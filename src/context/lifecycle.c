@@ -12,6 +12,7 @@
 
 #include "base/reason.h"
 #include "context/datagram_local.h"
+#include "context/local.h"
 #include "context/errqueue.h"
 #include "context/handover.h"
 #include "context/internal.h"
@@ -342,6 +343,12 @@ static bool is_final(int reason)
 	       reason != FS_REASON_pending && reason != FS_REASON_scoped;
 }
 
+/* Can it have to do with other programs of this host? */
+static bool may_be_near(struct context *ctx, const struct sock *s)
+{
+	return local_has_datagrams(ctx) && (!(s->pcb.flags & UDP_PCB_CONNECTED) || local_is_own(ctx, &s->pcb.remote));
+}
+
 static void decide(struct context *ctx, struct sock *s, int fd)
 {
 	int reason;
@@ -353,7 +360,7 @@ static void decide(struct context *ctx, struct sock *s, int fd)
 		datagram_local_join(ctx, s, fd);
 		return;
 	}
-	if (s->bound && reason != FS_REASON_bypass) {
+	if (s->bound && reason != FS_REASON_bypass && may_be_near(ctx, s)) {
 		int none = datagram_local_join(ctx, s, fd);
 
 		if (none == 0) { /* and by links alone: why, is told */

@@ -238,7 +238,7 @@ void sock_publish(struct sock *s)
 		publish_left(r);
 		return;
 	}
-	r->accelerated = s->way == SOCK_FAST && !s->unsteered;
+	r->accelerated = s->way == SOCK_FAST && !s->unsteered && !(s->links_only && r->reason);
 	if (s->protocol == SOCK_TCP) {
 		publish_stream(&s->stream, r);
 		return;

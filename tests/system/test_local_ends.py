@@ -497,6 +497,7 @@ for i in range(20):
     sock.setblocking(False)
     sock.connect_ex((CALL, PORT))
     time.sleep(0.02)
+    until(lambda: "HUP" in ready(sock))
     say(ready(sock), errno.errorcode.get(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)))
     sock.close()
 step("called")

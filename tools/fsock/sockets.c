@@ -150,14 +150,20 @@ const struct stats_port *socket_port(const struct stats_sock *sock,
 	return &snapshot->ports[sock->port_index];
 }
 
+/* Of datagrams that any link may bring, others are told apart. */
+static bool is_by_links(const struct stats_sock *sock)
+{
+	return sock->link && (sock->link != STATS_ANY_LINK || sock->protocol == IPPROTO_TCP || sock->accelerated);
+}
+
 bool socket_is_accelerated(const struct stats_sock *sock)
 {
-	return sock->accelerated || sock->link;
+	return sock->accelerated || is_by_links(sock);
 }
 
 const char *socket_by(const struct stats_sock *sock)
 {
-	if (sock->link)
+	if (is_by_links(sock))
 		return "link";
 	return sock->accelerated ? "interface" : "kernel";
 }
