@@ -51,6 +51,22 @@ def until(holds, timeout=GUARD):
         time.sleep(0.01)
 
 
+def calls_between(log):
+    """
+    Of a program that writes "begin" and "end" to standard output around each of something, the system calls in between, by
+    what strace wrote to @log.
+    """
+    found, within = [], None
+    for line in log.read_text().splitlines():
+        if 'write(1, "begin' in line:
+            found.append(within := [])
+        elif 'write(1, "end' in line:
+            within = None
+        elif within is not None:
+            within.append(line)
+    return found
+
+
 @contextlib.contextmanager
 def _pinned(cpu):
     """This thread, and whom it starts, on @cpu alone; None: as it is."""

@@ -5,6 +5,7 @@
 #ifndef FSOCK_TESTS_NATIVE_CHECK_H
 #define FSOCK_TESTS_NATIVE_CHECK_H
 
+#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,6 +24,19 @@ static inline void equal(long got, long wanted, const char *what, int line)
 {
 	if (got != wanted)
 		failed(what, line, got);
+}
+
+/* How many this process has, and three more. */
+static inline int descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int n = 0;
+
+	NEED(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
 }
 
 #endif

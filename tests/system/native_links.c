@@ -28,7 +28,6 @@
  *     takes-lent I        in place, to the end, while another thread polls: bytes; pieces that were not taken back
  */
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fsock/fsock.h>
 #include <pthread.h>
@@ -178,18 +177,6 @@ static int get(struct fsock_channel *ch, int option, char *text)
 	ret = fsock_getopt(ch, option, &n, &len);
 	snprintf(text, LINE, "%d", n);
 	return ret;
-}
-
-static int descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int n = 0;
-
-	NEED(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
 }
 
 static void mark(const char *word)

@@ -178,18 +178,6 @@ static void case_echo(void)
 	NEED(memcmp(word, "ab", 2) == 0);
 }
 
-int descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int n = 0;
-
-	NEED(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
-
 /* A connection on the fast path, or over a link, uses no descriptor. */
 static void case_descriptors(void)
 {

@@ -47,7 +47,6 @@ void ask(struct fsock_channel *ch, const char *word);
 void rest(const char *word);
 
 /* How many the process has. */
-int descriptors(void);
 
 /* A thread that sends BULK bytes to the channel @arg, and ends that direction. */
 void *pour(void *arg);

@@ -14,7 +14,7 @@ import textwrap
 
 import pytest
 
-from lab import fsock, net
+from lab import fsock, net, proc
 
 PORT = 7350
 EACH = 100
@@ -118,19 +118,6 @@ CONNECTS = textwrap.dedent("""
 """)
 
 
-def _calls(log):
-    """For each connection the system calls between its words."""
-    connections, within = [], None
-    for line in log.read_text().splitlines():
-        if 'write(1, "begin' in line:
-            connections.append(within := [])
-        elif 'write(1, "end' in line:
-            within = None
-        elif within is not None:
-            within.append(line)
-    return connections
-
-
 @pytest.mark.parametrize("interface", ["sockets", "native"])
 def test_hazard_15_no_system_call_for_the_port_of_a_connection(pair, program, tmp_path, interface):
     """
@@ -151,7 +138,7 @@ def test_hazard_15_no_system_call_for_the_port_of_a_connection(pair, program, tm
         sockets = [s for s in report.sockets() if s["remote_port"]]
     assert len(sockets) == records and all(s["accelerated"] and s["tx_fast"] and not s["tx_kernel"] for s in sockets)
     assert len({s["local_port"] for s in sockets}) == 16
-    first, *more = _calls(log)
+    first, *more = proc.calls_between(log)
     assert sum("bind(" in call and "AF_INET" in call for call in first) == 16 and len(more) == 127
     for calls in more:
         assert not [call for call in calls if STEERING.search(call)]

@@ -29,10 +29,6 @@ def listening(path=PATH, backlog=64):
     sock.bind(path)
     sock.listen(backlog)
     return sock
-def serving(**how):
-    sock = listening(**how)
-    step("listens")
-    return sock
 def called(path=CALLED):
     sock = fresh()
     sock.connect(path)

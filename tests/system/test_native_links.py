@@ -112,15 +112,7 @@ def _listening(ends, backlog=64, **how):
 
 def _asked(log):
     """What each connection asked of the kernel."""
-    connections, within = [], None
-    for line in log.read_text().splitlines():
-        if 'write(1, "begin' in line:
-            connections.append(within := [])
-        elif 'write(1, "end' in line:
-            within = None
-        elif within is not None and ASKED.search(line):
-            within.append(line)
-    return connections
+    return [[call for call in calls if ASKED.search(call)] for calls in proc.calls_between(log)]
 
 
 @pytest.mark.parametrize("profile", ["default", "latency"])
