@@ -165,45 +165,50 @@ static uint32_t ready_or_asked(const struct bare *bare)
 	return bare_ready(bare);
 }
 
-/* As bare_collect(), of those over links. One that has nothing is asked to tell, and in no list until it does. */
-static unsigned collect_links(struct epoll_set *set, unsigned here, struct epoll_event *events, unsigned n)
+/* Whose member @e of a set's list is. */
+static const void *user_of_link(const struct list *e)
+{
+	return FS_CONTAINER_OF(e, struct local_conn, queued)->user;
+}
+
+static const void *user_of_engine(const struct list *e)
+{
+	return FS_CONTAINER_OF(e, struct tcp_conn, queue)->user;
+}
+
+/* Of one kind of members, as bare_collect(). Who has nothing is in no list from then on; @ready has seen to it that he is
+ * told of. */
+static inline __attribute__((always_inline)) unsigned collect(struct list *members, unsigned here,
+							      const void *(*user_of)(const struct list *),
+							      uint32_t (*ready)(const struct bare *),
+							      struct epoll_event *events, unsigned n)
 {
 	struct list again, *e;
 	unsigned got = 0;
 
 	list_init(&again);
-	while (got < n && (e = list_pop_front(&set->bare_links)) != NULL) {
-		const void *user = FS_CONTAINER_OF(e, struct local_conn, queued)->user;
+	while (got < n && (e = list_pop_front(members)) != NULL) {
+		const void *user = user_of(e);
 		bool ours = bare_slot(user) == here;
-		uint32_t have = ours ? ready_or_asked(bare_of(user)) : 0;
+		uint32_t have = ours ? ready(bare_of(user)) : 0;
 
 		if (have)
 			events[got++] = (struct epoll_event){ .events = have, .data.ptr = bare_of(user) };
 		if (have || !ours)
 			list_push_back(&again, e);
 	}
-	list_splice_back(&set->bare_links, &again);
+	list_splice_back(members, &again);
 	return got;
+}
+
+static unsigned collect_links(struct epoll_set *set, unsigned here, struct epoll_event *events, unsigned n)
+{
+	return collect(&set->bare_links, here, user_of_link, ready_or_asked, events, n);
 }
 
 static unsigned collect_engines(struct epoll_set *set, unsigned here, struct epoll_event *events, unsigned n)
 {
-	struct list again, *e;
-	unsigned got = 0;
-
-	list_init(&again);
-	while (got < n && (e = list_pop_front(&set->bare)) != NULL) {
-		const void *user = FS_CONTAINER_OF(e, struct tcp_conn, queue)->user;
-		bool ours = bare_slot(user) == here;
-		uint32_t have = ours ? bare_ready(bare_of(user)) : 0;
-
-		if (have)
-			events[got++] = (struct epoll_event){ .events = have, .data.ptr = bare_of(user) };
-		if (have || !ours)
-			list_push_back(&again, e);
-	}
-	list_splice_back(&set->bare, &again);
-	return got;
+	return collect(&set->bare, here, user_of_engine, bare_ready, events, n);
 }
 
 /* Where the first left no room the others are first next time. */
@@ -234,10 +239,10 @@ bool bare_any(const struct epoll_set *set, unsigned here)
 	if (set->moved)
 		return true;
 	LIST_FOR_EACH(e, &set->bare)
-		if (is_ready(FS_CONTAINER_OF(e, struct tcp_conn, queue)->user, here))
+		if (is_ready(user_of_engine(e), here))
 			return true;
 	LIST_FOR_EACH(e, &set->bare_links)
-		if (is_ready(FS_CONTAINER_OF(e, struct local_conn, queued)->user, here))
+		if (is_ready(user_of_link(e), here))
 			return true;
 	return false;
 }
