@@ -415,6 +415,16 @@ static void note_used(struct bare *bare, ssize_t n)
 	bare->connecting = bare->connecting && (n < 0 || bare->refused);
 }
 
+/* Before try @turn: what came meanwhile is taken. 0; -EAGAIN: it is still on its way; CONTEXT_KERNEL: it moved. */
+static int before_try(struct context *ctx, const struct bare *bare, int turn)
+{
+	if (turn > 0)
+		context_poll(ctx);
+	if (bare->moved)
+		return CONTEXT_KERNEL;
+	return bare_link_waits(bare->local) ? -EAGAIN : 0;
+}
+
 ssize_t bare_link_send(struct context *ctx, struct bare *bare, const struct iovec *iov)
 {
 	bool wanted = bare->wants_out;
@@ -422,11 +432,10 @@ ssize_t bare_link_send(struct context *ctx, struct bare *bare, const struct iove
 
 	local_heed(ctx, bare->local->link);
 	for (int turn = 0; turn < 2 && n == -EAGAIN; turn++) {
-		if (turn > 0)
-			context_poll(ctx);
-		if (bare->moved)
-			return CONTEXT_KERNEL;
-		if (!bare_link_waits(bare->local))
+		n = before_try(ctx, bare, turn);
+		if (n == CONTEXT_KERNEL)
+			return n;
+		if (n == 0)
 			n = local_send(bare->local, iov, 1, 0);
 	}
 	note_used(bare, n);
@@ -447,11 +456,10 @@ ssize_t bare_link_receive(struct context *ctx, struct bare *bare, const struct i
 
 	local_lend(ctx, bare->local);
 	for (int turn = 0; turn < 2 && n == -EAGAIN; turn++) {
-		if (turn > 0)
-			context_poll(ctx);
-		if (bare->moved)
-			return CONTEXT_KERNEL;
-		if (!bare_link_waits(bare->local))
+		n = before_try(ctx, bare, turn);
+		if (n == CONTEXT_KERNEL)
+			return n;
+		if (n == 0)
 			n = local_recv(bare->local, iov, 1, flags, 0);
 	}
 	note_used(bare, n);
