@@ -24,7 +24,6 @@
 #define CARRIED_NS FS_SEC(1) /* an interface has the address that it had */
 
 enum {
-	LOOPBACK = 1, /* interface index, in every namespace */
 	MOST_BACK = 64, /* datagrams of a link that has ended, which the kernel would have lost in part, too */
 	MOST = 64,    /* datagrams of a link and turn: bounds the time that others wait */
 	PORTS_OF_ROOT = 1024,
@@ -73,7 +72,7 @@ static bool is_up(const struct context *ctx, const struct local_peer *p)
 static struct sock *taker(struct context *ctx, const struct ip_addr *local, uint16_t local_port,
 			  const struct ip_addr *remote, uint16_t remote_port)
 {
-	struct udp_pcb *pcb = udp_find(&ctx->stack->udp, local, local_port, remote, remote_port, LOOPBACK);
+	struct udp_pcb *pcb = udp_find(&ctx->stack->udp, local, local_port, remote, remote_port, CONTEXT_LOOPBACK);
 	struct sock *s = pcb ? sock_of(pcb) : NULL;
 
 	return s && s->linked ? s : NULL;
@@ -278,13 +277,13 @@ static uint32_t interface_of(struct context *ctx, const struct ip_addr *addr)
 	struct stack_local *l = ctx->stack->local;
 
 	if (ip_addr_is_loopback(addr))
-		return LOOPBACK;
+		return CONTEXT_LOOPBACK;
 	if (!ip_addr_equal(&l->carried, addr) || ctx->now - l->carried_looked >= CARRIED_NS) {
 		l->carried = *addr;
 		l->carrier = context_interface_of(ctx, addr);
 		l->carried_looked = ctx->now;
 	}
-	return l->carrier ? l->carrier : LOOPBACK;
+	return l->carrier ? l->carrier : CONTEXT_LOOPBACK;
 }
 
 static bool tells_interface(const struct sock *s)
@@ -305,7 +304,7 @@ static void deliver(struct context *ctx, struct sock *s, const struct local_data
 		.dst = head->dst,
 		.src_port = head->src_port,
 		.dst_port = head->dst_port,
-		.ifindex = tells_interface(s) ? interface_of(ctx, &head->dst) : LOOPBACK,
+		.ifindex = tells_interface(s) ? interface_of(ctx, &head->dst) : CONTEXT_LOOPBACK,
 		.ttl = head->hops,
 		.tos = head->tos,
 		.late = changed || head->after_kernel,

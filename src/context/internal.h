@@ -148,10 +148,12 @@ void context_ports_compare(struct context *ctx);
 /* May the shadow of @s be read now? The two sources take turns while both have datagrams. */
 static inline bool context_kernel_due(const struct context *ctx, const struct sock *s)
 {
-	if (s->pcb.queue.head && !s->kernel_turn && !s->pcb.queue.head->late)
-		return false;
-	if (__builtin_expect(s->pcb.queue.head && s->pcb.queue.head->late, 0))
+	const struct fbuf *first = s->pcb.queue.head;
+
+	if (first && __builtin_expect(first->late, 0))
 		return true;
+	if (first && !s->kernel_turn)
+		return false;
 	return s->kernel_hot || s->way != SOCK_FAST || s->unsteered ||
 	       ctx->now - s->kernel_looked >= FS_US(ctx->config.kernel_look);
 }
@@ -329,6 +331,8 @@ bool context_is_served(const struct context *ctx, const struct sock *s);
 void context_sock_review(struct context *ctx, struct sock *s, int reason);
 
 /* --- housekeep.c --- */
+
+enum { CONTEXT_LOOPBACK = 1 /* index of the loopback interface, in every namespace */ };
 
 /* Does host policy allow to accelerate on @ifindex (DESIGN D14)? 0, or FS_REASON_policy and ctx->why. */
 int context_policy_verdict(struct context *ctx, int ifindex);

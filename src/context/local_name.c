@@ -25,7 +25,6 @@
 #define PATIENCE_NS FS_SEC(1) /* for a caller to say what it brings */
 
 enum {
-	LOOPBACK = 1,	/* interface index, in every namespace */
 	BROUGHT = 3,	/* descriptors of a hello: memory, the caller's bell, the listener's */
 	OVERFLOW_UID = 65534, /* who has none in this user namespace */
 	HELLO_MAGIC = 0x4f4c4846, /* "FHLO" */
@@ -149,11 +148,11 @@ static int verdict(struct context *ctx, const struct sock *s, int fd)
 		       context_same_namespace(ctx, fd) ? 0 :
 							 FS_REASON_namespace;
 	if (s->stream.declined || is_among_declined(ctx, s) || s->stream.listening.defer_accept ||
-	    (s->stream.ifindex && s->stream.ifindex != LOOPBACK))
+	    (s->stream.ifindex && s->stream.ifindex != CONTEXT_LOOPBACK))
 		return FS_REASON_option;
 	if (!context_same_namespace(ctx, fd))
 		return FS_REASON_namespace;
-	return context_policy_verdict(ctx, LOOPBACK);
+	return context_policy_verdict(ctx, CONTEXT_LOOPBACK);
 }
 
 int local_publish(struct context *ctx, struct sock *s, int fd, uint32_t backlog)
@@ -208,13 +207,13 @@ int local_datagrams_verdict(struct context *ctx, const struct sock *s, int fd)
 		return FS_REASON_multicast;
 	if (s->pcb.flags & UDP_PCB_REUSEPORT)
 		return FS_REASON_port_shared;
-	if (s->pcb.ifindex && s->pcb.ifindex != LOOPBACK)
+	if (s->pcb.ifindex && s->pcb.ifindex != CONTEXT_LOOPBACK)
 		return FS_REASON_option;
 	if (!context_same_namespace(ctx, fd))
 		return FS_REASON_namespace;
 	if (local_table(ctx) < 0)
 		return FS_REASON_memory;
-	return context_policy_verdict(ctx, LOOPBACK);
+	return context_policy_verdict(ctx, CONTEXT_LOOPBACK);
 }
 
 void local_unpublish(struct context *ctx, struct sock *s)
@@ -387,7 +386,7 @@ static int link_with(struct context *ctx, int fd, const struct host_meet_peer *p
 	bool allowed = !from || local_scope_verdict(ctx, to, from) == 0;
 	int index = allowed ? link_to(ctx, peer->who) : -EACCES;
 
-	if (allowed && index < 0 && (from || context_policy_verdict(ctx, LOOPBACK) == 0)) {
+	if (allowed && index < 0 && (from || context_policy_verdict(ctx, CONTEXT_LOOPBACK) == 0)) {
 		ctx->local.next_look = 0; /* it may be this very stack that was called */
 		index = make_link(ctx, fd, peer, from != NULL, -1);
 		if (index >= 0)

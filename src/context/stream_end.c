@@ -22,8 +22,6 @@
 #include "socket/opts.h"
 #include "sys/sys.h"
 
-enum { LOOPBACK = 1 /* interface index, in every namespace */ };
-
 #define STRAY_NS FS_SEC(1) /* until a SYN without an answer is sent again (RFC 6298 2.1) */
 
 /* --- coming --- */
@@ -276,7 +274,7 @@ static bool stays_by_links(struct context *ctx, const struct sock *s, int reason
 	if (still_accepts(reason) && stream_has_by_link(&s->stream))
 		return true;
 	/* Rules may be of the interfaces alone, or of all. */
-	return concerns_interfaces(reason) && (reason != FS_REASON_policy || context_policy_verdict(ctx, LOOPBACK) == 0);
+	return concerns_interfaces(reason) && (reason != FS_REASON_policy || context_policy_verdict(ctx, CONTEXT_LOOPBACK) == 0);
 }
 
 void stream_demote(struct context *ctx, struct sock *s, int reason, const char *detail)
