@@ -308,10 +308,9 @@ void context_tend_ports(struct context *ctx)
 
 		if (!h->ops || !h->ops->tend || (uint32_t)h->port->owner_pid != ctx->pid || !tend(ctx, h))
 			continue;
-		ctx->stack->port_opened[i] = context_ports_changed(ctx);
+		ctx->stack->port_opened[i] = context_ports_came(ctx);
 		ctx->handle_opened[i] = ctx->stack->port_opened[i];
 		context_note_hold(ctx, i);
-		ctx->to_ring = SLEEPERS_ALL;
 		host_log(&ctx->log, LOG_INFO, "%s: packet sockets take what the queues cannot",
 			 ctx->stack->port_stats[i].ifname);
 	}

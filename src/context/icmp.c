@@ -120,8 +120,7 @@ int context_icmp_open(struct context *ctx)
 	ctx->icmp_error = error == -EXDEV ? 0 : error; /* the next connection's thread may be where it belongs */
 	if (ctx->icmp_error)
 		host_log(&ctx->log, LOG_WARN, "no raw socket (error %d): TCP does not hear of ICMP errors", -error);
-	context_ports_changed(ctx); /* who sleeps from now on waits for them, too; */
-	ctx->to_ring = SLEEPERS_ALL; /* who sleeps already shall */
+	context_ports_came(ctx);
 	return error;
 }
 

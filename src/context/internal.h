@@ -301,8 +301,11 @@ struct host_link;
 int context_port_configure(struct context *ctx, unsigned slot, const struct host_link *link);
 
 /* What sleepers watch is not what it was: a port, a link or a name came or went. Who sleeps from here on watches the new,
- * the helper thread at once; who sleeps already has to be rung. The new ports_serial. */
+ * the helper thread at once, if nobody sleeps. The new ports_serial. */
 uint32_t context_ports_changed(struct context *ctx);
+
+/* The same, and who sleeps already is rung: he is to watch what came, too. */
+uint32_t context_ports_came(struct context *ctx);
 
 /* Close the port in @slot; nothing is steered there any more. */
 void context_port_close(struct context *ctx, unsigned slot);

@@ -406,7 +406,7 @@ int local_begin(struct context *ctx, unsigned index, unsigned side, int memory, 
 	l->link->taps = ctx->pcap.fd > 0;
 	ctx->stack->local_serial++;
 	ctx->local.seen++;
-	context_ports_changed(ctx); /* sleepers watch its bell */
+	context_ports_came(ctx); /* sleepers watch its bell */
 	ctx->stack->counter[FS_CTR_local_links]++;
 	return 0;
 }

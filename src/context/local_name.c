@@ -170,7 +170,7 @@ int local_publish(struct context *ctx, struct sock *s, int fd, uint32_t backlog)
 	s->stream.by_links = true;
 	if (!s->stream.is_unix)
 		local_scope_publish(ctx, s);
-	context_ports_changed(ctx); /* sleepers watch the names */
+	context_ports_came(ctx); /* sleepers watch the names */
 	return 0;
 }
 
@@ -191,7 +191,7 @@ void local_publish_datagrams(struct context *ctx, struct sock *s)
 	if (ret < 0)
 		local_drop_names(ctx, s);
 	else
-		context_ports_changed(ctx); /* sleepers watch the names */
+		context_ports_came(ctx); /* sleepers watch the names */
 }
 
 bool local_has_datagrams(const struct context *ctx)
@@ -782,7 +782,7 @@ static void answer(struct context *ctx, const struct local_name *name)
 		};
 		if (!name->called.protocol)
 			l->coming[l->n_coming - 1].unix_id = name->called.addr;
-		context_ports_changed(ctx); /* sleepers watch it */
+		context_ports_came(ctx); /* sleepers watch it */
 	}
 }
 

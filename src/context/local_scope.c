@@ -159,7 +159,7 @@ void local_scope_refresh(struct context *ctx)
 		if (is_first_holder(ctx, s))
 			publish_missing(ctx, s, addrs, n);
 	}
-	context_ports_changed(ctx); /* sleepers watch the names */
+	context_ports_came(ctx); /* sleepers watch the names */
 }
 
 void local_scope_leave(struct context *ctx)

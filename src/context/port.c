@@ -333,6 +333,12 @@ uint32_t context_ports_changed(struct context *ctx)
 	return ctx->stack->ports_serial;
 }
 
+uint32_t context_ports_came(struct context *ctx)
+{
+	ctx->to_ring = SLEEPERS_ALL;
+	return context_ports_changed(ctx);
+}
+
 void context_ports_compare(struct context *ctx)
 {
 	ctx->ports_seen = ctx->stack->ports_serial;
@@ -358,11 +364,10 @@ static void announce(struct context *ctx, unsigned slot, const struct host_link 
 	publish(ctx, slot, link, plan);
 	ip_dst_flush(&ctx->stack->ip); /* what had no port may have one now */
 	ctx->stack->port[slot]->stamp = ctx->stack->stamped != 0;
-	ctx->stack->port_opened[slot] = context_ports_changed(ctx);
+	ctx->stack->port_opened[slot] = context_ports_came(ctx);
 	ctx->handle_opened[slot] = ctx->stack->port_opened[slot];
 	context_note_hold(ctx, slot);
 	context_lease_resteer(ctx, slot);
-	ctx->to_ring = SLEEPERS_ALL; /* threads asleep already do not wait for this port yet */
 	stream_resteer(ctx, slot);
 	host_log(&ctx->log, plan->short_of ? LOG_WARN : LOG_INFO,
 		 "%s: attached by %s, %u of %u queues, %u frames%s%s", link->name,

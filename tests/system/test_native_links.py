@@ -665,6 +665,7 @@ def test_follows_a_program_that_gives_its_socket_away(ends, python):
             c.sendall(word)
         c.close()
 ''', '''        c.sendall(c.recv(100))
+        c.recv(4)
         if os.fork() == 0:
             os.environ.pop("LD_PRELOAD")
             os.dup2(c.fileno(), 0)
@@ -678,6 +679,7 @@ def test_follows_a_program_that_gives_its_socket_away(ends, python):
     client.does("send", 0, "here")
     assert client.does("recv", 0) == "here"
     assert client.say("get", 0, ACCELERATED) == (0, "1")
+    client.does("send", 0, "away")
     proc.until(lambda: client.say("poll", 20)[0] >= 0 and client.say("get", 0, ACCELERATED) == (0, "0"))
     client.does("send", 0, "cat")
     assert client.does("recv", 0) == "cat"
