@@ -63,11 +63,11 @@ struct fbuf {
 			uint16_t src_port, dst_port; /* host order */
 			uint32_t ifindex;	     /* kernel's index of the interface it came by */
 			uint8_t ttl, tos;
-			bool late; /* its socket's shadow may have what was sent before it */
+			uint8_t late; /* 0 or 1: its socket's shadow may have what was sent before it; see own */
 			uint32_t drops;	    /* datagrams its socket had lost when this one was queued */
 			fs_ns device_stamp; /* head only: when it arrived by the device's clock; 0 = unknown */
 		};
-		uint64_t own[7]; /* whatever the protocol that holds it keeps there */
+		uint64_t own[7]; /* whatever the protocol that holds it keeps there; copies of a frame may have it */
 	};
 	uint8_t *chunk; /* first byte of the chunk, set once by fbuf_pool_add() */
 };
