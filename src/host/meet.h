@@ -28,7 +28,7 @@
 enum {
 	/* Part of each name: builds that could not talk do not meet. The version of the format that links have
 	 * (LOCAL_VERSION; the unit test compares), and grows also with what is said before there is a link. */
-	HOST_MEET_VERSION = 4,
+	HOST_MEET_VERSION = 5,
 
 	HOST_MEET_BACKLOG = 128, /* who may wait to be accepted; the namespace's somaxconn may be less */
 	HOST_MEET_FDS = 8,	 /* descriptors in one message, at most */

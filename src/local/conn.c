@@ -159,6 +159,28 @@ void local_commit(struct local_conn *conn, size_t n)
 	sent(conn, n);
 }
 
+int local_grow(struct local_conn *conn, unsigned order)
+{
+	struct local_link *link = conn->link;
+	uint32_t units = UINT32_C(1) << (order - LOCAL_ORDER_MIN);
+
+	fs_assert(order >= LOCAL_ORDER_MIN && order <= LOCAL_ORDER_MAX);
+	if (!local_may_send(conn) || link->ended != LOCAL_LINK_UP)
+		return -ENOTCONN;
+	if (conn->grown_order || UINT32_C(1) << order <= conn->tx.mask + 1)
+		return -ENOBUFS;
+	conn->grown = local_half_get(&link->half, units);
+	if (conn->grown == LOCAL_HALF_NONE)
+		return -ENOBUFS;
+	conn->grown_order = (uint8_t)order;
+	local_tx_turn(&conn->tx,
+		      link->arena + local_data_at(link->slots, link->units, link->side) + (size_t)conn->grown * LOCAL_UNIT,
+		      order);
+	local_say(conn, LOCAL_GROWN);
+	local_tell(conn, LOCAL_READY_OUT);
+	return 0;
+}
+
 static ssize_t send_urgent(struct local_conn *conn, const struct iovec *iov, int n)
 {
 	size_t len = total(iov, n);
@@ -393,12 +415,19 @@ uint64_t local_read_at(const struct local_conn *conn)
 size_t local_sent(const struct local_conn *conn, uint64_t from, void *to, size_t len)
 {
 	const struct local_tx *tx = &conn->tx;
+	uint64_t most = (uint64_t)tx->mask + 1 + (tx->before.turn ? (uint64_t)tx->before.mask + 1 : 0);
 	size_t n = 0;
 
-	if (tx->head - from > (uint64_t)tx->mask + 1)
+	if (tx->head - from > most)
 		return 0;
-	for (; n < len && from + n < tx->head; n++)
-		((uint8_t *)to)[n] = tx->ring[(from + n) & tx->mask];
+	len = FS_MIN(len, (size_t)(tx->head - from));
+	while (n < len) {
+		size_t here = len - n;
+		const uint8_t *bytes = local_ring_at(&tx->before, tx->ring, tx->mask, from + n, &here);
+
+		memcpy((uint8_t *)to + n, bytes, here);
+		n += here;
+	}
 	return n;
 }
 
@@ -472,6 +501,28 @@ static void on_urgent(struct local_conn *conn, const struct local_cell *cell)
 	local_tell(conn, LOCAL_READY_PRI);
 }
 
+static void on_grown(struct local_conn *conn, const struct local_cell *cell)
+{
+	struct local_link *link = conn->link;
+	uint64_t turn = cell->word[0], unit = cell->word[1], order = cell->word[2];
+
+	if (order < LOCAL_ORDER_MIN || order > LOCAL_ORDER_MAX || unit >= link->units ||
+	    unit + (UINT64_C(1) << (order - LOCAL_ORDER_MIN)) > link->units) {
+		local_link_fail(link, LOCAL_LINK_BAD_RING);
+		return;
+	}
+	if (conn->state == LOCAL_LEFT)
+		return; /* nothing is read any more */
+	if (local_is_tapped(conn))
+		local_tap_came(conn, turn);
+	if (!local_rx_turn(&conn->rx, turn, link->arena + local_data_at(link->slots, link->units, 1 - link->side) +
+			   (size_t)unit * LOCAL_UNIT, (unsigned)order)) {
+		local_link_fail(link, LOCAL_LINK_BAD_POSITION);
+		return;
+	}
+	local_tell(conn, LOCAL_READY_IN); /* there are bytes */
+}
+
 static void on_moved(struct local_conn *conn, const struct local_cell *cell)
 {
 	conn->place = cell->place;
@@ -542,8 +593,8 @@ void local_conn_handle(struct local_conn *conn, const struct local_cell *cell)
 	static void (*const handler[LOCAL_N_KINDS])(struct local_conn *conn, const struct local_cell *cell) = {
 		[LOCAL_OPEN] = local_on_open,		[LOCAL_ACCEPTED] = local_on_accepted, [LOCAL_REFUSED] = local_on_refused,
 		[LOCAL_BYTES] = on_bytes,	[LOCAL_ROOM] = on_room,		[LOCAL_URGENT] = on_urgent,
-		[LOCAL_SHUTDOWN] = on_shutdown, [LOCAL_STOP] = on_stop,	[LOCAL_MOVED] = on_moved,
-		[LOCAL_RESET] = on_reset,	[LOCAL_CLOSE] = on_close,
+		[LOCAL_GROWN] = on_grown,	[LOCAL_SHUTDOWN] = on_shutdown, [LOCAL_STOP] = on_stop,
+		[LOCAL_MOVED] = on_moved,	[LOCAL_RESET] = on_reset,	[LOCAL_CLOSE] = on_close,
 	};
 
 	handler[cell->head](conn, cell);

@@ -89,6 +89,9 @@ struct local_own {
 	bool settling;	      /* `queued` is in the list of those that connect, or follow */
 	bool moving;	      /* to the kernel, just now */
 	fs_ns since, begun;   /* connecting: since the last attempt, the first one */
+	struct list stalled;  /* linked: a send found no room */
+	fs_ns stalled_since;  /* since when nothing is read, */
+	uint64_t stalled_at;  /* behind this byte */
 };
 
 struct local_conn {
@@ -108,6 +111,8 @@ struct local_conn {
 	uint32_t ring[2]; /* where the byte ring of each way is; of ours: handed out */
 	uint8_t order[2];
 	bool is_owing;	 /* is in that chain */
+	uint8_t grown_order; /* of a larger ring for what this side sends, handed out; 0 = there is none */
+	uint32_t grown;	 /* where it is */
 	uint16_t remote_port, local_port; /* host order */
 	uint8_t ahead, ahead_sent; /* bytes for local_take_ahead(), and those of this side's */
 	uint32_t refusal; /* what REFUSED says */
@@ -178,6 +183,13 @@ enum local_recv_flags {
 /* Copy bytes that came; stops at the urgent mark as TCP's receive does. @offset: with PEEK, where to begin. Bytes, 0 at
  * the end, or -EAGAIN, -EINVAL (OOB: none), -ENOTCONN, or the pending error, which is thereby taken. */
 ssize_t local_recv(struct local_conn *conn, const struct iovec *iov, int n, uint32_t flags, uint32_t offset);
+
+/*
+ * The ring for what this side sends is full, and gives place to one of 1 << @order bytes, larger than it, of this side's
+ * half: there is room then, though nothing was read. Once a connection. An event tells that it can send. 0; -ENOBUFS:
+ * there was one, or there is no room for it; -ENOTCONN: nothing is sent any more.
+ */
+int local_grow(struct local_conn *conn, unsigned order);
 
 /*
  * Tell the other side that this one goes on at @place. Nothing is read or written here from then on; bytes that the

@@ -29,7 +29,7 @@
 
 enum {
 	LOCAL_MAGIC = 0x4b4c5346, /* "FSLK" */
-	LOCAL_VERSION = 4,
+	LOCAL_VERSION = 5,
 	LOCAL_SIDES = 2,
 	LOCAL_PAGE = 4096,
 
@@ -70,6 +70,7 @@ struct local_stream_words {
 	/* --- a line that the writer writes, and the reader looks at when it has seen all --- */
 	uint64_t head __attribute__((aligned(FS_CACHE_LINE))); /* the next byte to be written */
 	uint64_t urgent; /* behind the last urgent byte, 0 = there was none; stored before the head that covers it */
+	uint64_t turn;	 /* from here on bytes lie in another ring (LOCAL_GROWN), 0 = none do; likewise */
 
 	/* --- a line that the reader writes now and then, and the writer looks at --- */
 	uint64_t tail __attribute__((aligned(FS_CACHE_LINE))); /* what lies before may be written over */

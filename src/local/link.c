@@ -138,6 +138,8 @@ void local_slot_put(struct local_conn *conn)
 
 	link->in_use--;
 	conn->state = LOCAL_FREE;
+	if (conn->grown_order)
+		local_half_put(&link->half, conn->grown, UINT32_C(1) << (conn->grown_order - LOCAL_ORDER_MIN));
 	if (!local_slot_is_of(link, slot, link->side))
 		return;
 	for (unsigned way = 0; way < 2; way++)
@@ -226,6 +228,7 @@ static const uint8_t rules[LOCAL_N_KINDS] = {
 	[LOCAL_OPEN] = BEGINS,
 	[LOCAL_ACCEPTED] = ANSWERS,
 	[LOCAL_REFUSED] = ANSWERS,
+	[LOCAL_GROWN] = ONCE,
 	[LOCAL_SHUTDOWN] = ONCE,
 };
 

@@ -29,6 +29,7 @@ void local_stream_clear(struct local_stream_words *words)
 {
 	fs_store_relaxed(&words->head, 0);
 	fs_store_relaxed(&words->urgent, 0);
+	fs_store_relaxed(&words->turn, 0);
 	fs_store_relaxed(&words->tail, 0);
 	fs_store_relaxed(&words->reader_waits, 0);
 	fs_store_relaxed(&words->writer_waits, 0);
@@ -48,16 +49,26 @@ void local_rx_init(struct local_rx *rx, const uint8_t *ring, unsigned order, str
 
 /* --- the writer --- */
 
-/* Look where the reader is. */
-static inline int look_at_tail(struct local_tx *tx)
+/* @tail, where the reader says that it is. */
+static inline int note_tail(struct local_tx *tx, uint64_t tail)
 {
-	/* Acquire: the reader has copied what lies before its tail. */
-	uint64_t tail = fs_load_acquire(&tx->words->tail);
-
+	if (__builtin_expect(tail - tx->before.turn > tx->head - tx->before.turn, 0)) {
+		/* It is behind the turn still: nothing of the larger ring is read. */
+		if (tx->before.turn - tail > size_of(tx->before.mask))
+			return -EPROTO;
+		tail = tx->before.turn;
+	}
 	if (tx->head - tail > size_of(tx->mask))
 		return -EPROTO;
 	tx->seen_tail = tail;
 	return 0;
+}
+
+/* Look where the reader is. */
+static inline int look_at_tail(struct local_tx *tx)
+{
+	/* Acquire: the reader has copied what lies before its tail. */
+	return note_tail(tx, fs_load_acquire(&tx->words->tail));
 }
 
 static inline size_t room_seen(const struct local_tx *tx)
@@ -130,12 +141,7 @@ ssize_t local_tx_put(struct local_tx *tx, struct local_span *from)
 static int look_at_read(struct local_tx *tx)
 {
 	/* Acquire: the reader has copied what it has read. */
-	uint64_t read = fs_load_acquire(&tx->words->read);
-
-	if (tx->head - read > size_of(tx->mask))
-		return -EPROTO;
-	tx->seen_tail = read;
-	return 0;
+	return note_tail(tx, fs_load_acquire(&tx->words->read));
 }
 
 int local_tx_put_whole(struct local_tx *tx, struct local_span *from, size_t n)
@@ -189,7 +195,17 @@ uint64_t local_tx_unread(const struct local_tx *tx)
 	uint64_t read = fs_load_acquire(&tx->words->read);
 
 	/* A count that cannot be is as good as none. */
-	return FS_MIN(tx->head - read, size_of(tx->mask));
+	return FS_MIN(tx->head - read, size_of(tx->mask) + (tx->before.turn ? size_of(tx->before.mask) : 0));
+}
+
+void local_tx_turn(struct local_tx *tx, uint8_t *ring, unsigned order)
+{
+	tx->before = (struct local_turn){ .turn = tx->head, .ring = tx->ring, .mask = tx->mask };
+	tx->ring = ring;
+	tx->mask = (UINT32_C(1) << order) - 1;
+	tx->seen_tail = tx->head;
+	/* The heads of bytes behind it are stored after it, with release. */
+	fs_store_relaxed(&tx->words->turn, tx->head);
 }
 
 /*
@@ -219,6 +235,33 @@ int local_tx_wait(struct local_tx *tx)
 
 /* --- the reader --- */
 
+/* How far the writer can be before the reader at the most. */
+static uint64_t reach(const struct local_rx *rx)
+{
+	return size_of(rx->mask) + (rx->pos < rx->before.turn ? rx->before.turn - rx->pos : 0);
+}
+
+/* Of @there bytes, of which some were seen: those that lie where the reader knows. -EPROTO likewise. */
+static __attribute__((noinline)) ssize_t look_beyond(const struct local_rx *rx, uint64_t there)
+{
+	uint64_t turn = fs_load_relaxed(&rx->words->turn);
+
+	/* The message that says where the others lie is still to come. */
+	if (turn && !rx->before.turn && turn - rx->pos <= there)
+		there = turn - rx->pos;
+	return there > reach(rx) || there < rx->seen_head - rx->pos ? -EPROTO : (ssize_t)there;
+}
+
+bool local_rx_turn(struct local_rx *rx, uint64_t turn, const uint8_t *ring, unsigned order)
+{
+	if (rx->before.turn || turn == 0 || turn - rx->pos > size_of(rx->mask))
+		return false;
+	rx->before = (struct local_turn){ .turn = turn, .ring = rx->ring, .mask = rx->mask };
+	rx->ring = ring;
+	rx->mask = (UINT32_C(1) << order) - 1;
+	return true;
+}
+
 ssize_t local_rx_look(struct local_rx *rx, size_t enough)
 {
 	uint64_t seen = rx->seen_head - rx->pos, there;
@@ -229,8 +272,15 @@ ssize_t local_rx_look(struct local_rx *rx, size_t enough)
 	__builtin_prefetch(rx->ring + (rx->seen_head & rx->mask));
 	/* Acquire: pairs with the release in local_tx_put(). */
 	there = fs_load_acquire(&rx->words->head) - rx->pos;
-	if (there > size_of(rx->mask) || there < seen)
+	if (__builtin_expect(fs_load_relaxed(&rx->words->turn) != 0, 0)) {
+		ssize_t known = look_beyond(rx, there);
+
+		if (known < 0)
+			return known;
+		there = (uint64_t)known;
+	} else if (there > size_of(rx->mask) || there < seen) {
 		return -EPROTO;
+	}
 	if (there > seen) {
 		uint64_t urgent = fs_load_relaxed(&rx->words->urgent);
 
@@ -246,9 +296,10 @@ void local_rx_copy(const struct local_rx *rx, struct local_span *to, size_t skip
 	uint64_t pos = rx->pos + skip;
 
 	while (n > 0) {
-		size_t at = pos & rx->mask, here = FS_MIN(FS_MIN(local_span_room(to), n), size_of(rx->mask) - at);
+		size_t here = FS_MIN(local_span_room(to), n);
+		const uint8_t *from = local_ring_at(&rx->before, rx->ring, rx->mask, pos, &here);
 
-		memcpy((uint8_t *)to->iov->iov_base + to->done, rx->ring + at, here);
+		memcpy((uint8_t *)to->iov->iov_base + to->done, from, here);
 		to->done += here;
 		pos += here;
 		n -= here;

@@ -38,13 +38,21 @@ struct local_span {
 	size_t done;		 /* bytes of iov[0] already used */
 };
 
+/* A ring that bytes before position `turn` lie in; those behind it are in a larger one. 0 = there was none. */
+struct local_turn {
+	uint64_t turn;
+	const uint8_t *ring; /* shared */
+	uint32_t mask;
+};
+
 /* The writer's half; its own memory. */
 struct local_tx {
 	uint8_t *ring;			  /* shared */
 	struct local_stream_words *words; /* shared */
 	uint32_t mask;			  /* size of the ring - 1 */
 	uint64_t head;			  /* position of the next byte, as words->head says */
-	uint64_t seen_tail;		  /* words->tail when last looked at */
+	uint64_t seen_tail;		  /* words->tail when last looked at, but none before the turn */
+	struct local_turn before;
 };
 
 /* The reader's half; its own memory. */
@@ -57,6 +65,7 @@ struct local_rx {
 	uint64_t seen_head; /* words->head when last looked at */
 	uint64_t published; /* what words->tail says */
 	uint64_t urgent;    /* position behind the last urgent byte, 0 = none; words->urgent when last looked at */
+	struct local_turn before;
 };
 
 /* Make an empty stream, before the other side knows of it. */
@@ -93,6 +102,15 @@ uint64_t local_tx_unread(const struct local_tx *tx);
  * which it may tell of as well, since others on this side may have asked before; or -EPROTO. */
 int local_tx_wait(struct local_tx *tx);
 
+/*
+ * Writer: bytes from here on go into @ring of 1 << @order bytes, for which the reader need not have read any. It happens
+ * once in a stream. Bytes behind that the reader does not see before it has local_rx_turn(), wherever it hears of it.
+ */
+void local_tx_turn(struct local_tx *tx, uint8_t *ring, unsigned order);
+
+/* Reader: the same, of bytes from @turn on. False: that cannot be. */
+bool local_rx_turn(struct local_rx *rx, uint64_t turn, const uint8_t *ring, unsigned order);
+
 /* Reader: bytes that are there; looks at the writer's position, unless it has seen @enough. -EPROTO likewise. */
 ssize_t local_rx_look(struct local_rx *rx, size_t enough);
 
@@ -112,6 +130,20 @@ static inline void local_rx_pass(struct local_rx *rx, size_t n);
 bool local_rx_give_back(struct local_rx *rx);
 
 /* inline definitions */
+
+/* The bytes at @pos, of a stream that goes on in @ring: which are contiguous up to the end of what they lie in. Sets
+ * *n to how many of @n these are. */
+static inline const uint8_t *local_ring_at(const struct local_turn *before, const uint8_t *ring, uint32_t mask, uint64_t pos,
+					   size_t *n)
+{
+	if (__builtin_expect(pos < before->turn, 0)) {
+		*n = FS_MIN(*n, (size_t)(before->turn - pos));
+		ring = before->ring;
+		mask = before->mask;
+	}
+	*n = FS_MIN(*n, (size_t)mask + 1 - (pos & mask));
+	return ring + (pos & mask);
+}
 
 /* Writer, after it put bytes: does the reader wait for them, and is to be told? */
 static inline bool local_tx_tell(struct local_tx *tx)

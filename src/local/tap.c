@@ -79,6 +79,12 @@ static void show_up_to(struct local_conn *conn, uint64_t end)
 	conn->tap.shown = end;
 }
 
+void local_tap_came(struct local_conn *conn, uint64_t turn)
+{
+	if (turn - conn->rx.pos <= (uint64_t)conn->rx.mask + 1)
+		show_up_to(conn, turn);
+}
+
 void local_tap_received(struct local_conn *conn, size_t n)
 {
 	show_up_to(conn, conn->rx.pos + n);

@@ -53,6 +53,8 @@ void local_tap_fail(struct local_conn *conn, bool out, bool refused);
 
 /* @n bytes were put; @n bytes from the next one on are about to be passed. */
 void local_tap_sent(struct local_conn *conn, size_t n);
+/* The other side goes on in another ring: its bytes before @turn are told where they lie. */
+void local_tap_came(struct local_conn *conn, uint64_t turn);
 void local_tap_received(struct local_conn *conn, size_t n);
 
 /* A direction ends, in order or, both, by a reset. */

@@ -210,6 +210,9 @@ static bool try_send(struct world *w, unsigned side, struct end *end)
 	iov[1] = (struct iovec){ bytes + first, n - first };
 	put = local_send(end->conn, iov, n > first ? 2 : 1, 0);
 	note(w, side, "send", end->flow->index, put);
+	if (put == -EAGAIN && sim_chance(&w->random, 5))
+		note(w, side, "grow", end->flow->index,
+		     local_grow(end->conn, (unsigned)sim_range(&w->random, w->order[side], w->order[side] + 3)));
 	if (put == -EAGAIN)
 		return false;
 	if (put < 0) {

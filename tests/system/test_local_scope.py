@@ -292,7 +292,7 @@ def killed(hall, shared):
             names = sorted(entry.name for entry in shared.iterdir())
             os.kill(process.pid, signal.SIGKILL)
             process.finish()
-    assert names == [f"fsock-4-tcp-4-0a4d0001-{hosts.PORT}-0-any"]
+    assert names == [f"fsock-5-tcp-4-0a4d0001-{hosts.PORT}-0-any"]
     assert sorted(entry.name for entry in shared.iterdir()) == names
     return names
 

@@ -106,7 +106,7 @@ static void host_meet_publish_in__and_dialled(void **state)
 	assert_int_equal(host_meet_dial_in(dir, &name, FLOOR), -ECONNREFUSED);
 	fd = host_meet_publish_in(dir, &name, FLOOR);
 	assert_true(fd >= FLOOR);
-	assert_true(is_there("fsock-4-tcp-6-fd770000000000000000000000000001-7400-63"));
+	assert_true(is_there("fsock-5-tcp-6-fd770000000000000000000000000001-7400-63"));
 	assert_int_equal(host_meet_publish_in(dir, &name, FLOOR), -EADDRINUSE);
 	assert_int_equal(host_meet_dial_in(dir, &any, FLOOR), -ECONNREFUSED);
 	end[0] = host_meet_dial_in(dir, &name, FLOOR);
@@ -117,7 +117,7 @@ static void host_meet_publish_in__and_dialled(void **state)
 	close(end[1]);
 	close(fd);
 	host_meet_bury_in(dir, &name);
-	assert_false(is_there("fsock-4-tcp-6-fd770000000000000000000000000001-7400-63"));
+	assert_false(is_there("fsock-5-tcp-6-fd770000000000000000000000000001-7400-63"));
 }
 
 static void host_meet_publish_in__in_the_place_of_a_dead_one(void **state)
@@ -126,7 +126,7 @@ static void host_meet_publish_in__in_the_place_of_a_dead_one(void **state)
 	int fd;
 
 	leave_dead(&name);
-	assert_true(is_there("fsock-4-tcp-4-0a000001-7400-0"));
+	assert_true(is_there("fsock-5-tcp-4-0a000001-7400-0"));
 	fd = host_meet_publish_in(dir, &name, FLOOR);
 	assert_true(fd >= FLOOR);
 	close(host_meet_dial_in(dir, &name, FLOOR));
@@ -140,7 +140,7 @@ static void host_meet_dial_in__removes_what_is_dead(void **state)
 
 	leave_dead(&name);
 	assert_int_equal(host_meet_dial_in(dir, &name, FLOOR), -ECONNREFUSED);
-	assert_false(is_there("fsock-4-tcp-4-0a000001-7400-0"));
+	assert_false(is_there("fsock-5-tcp-4-0a000001-7400-0"));
 }
 
 /* Another user's link in a directory that all may write to, say. */
@@ -151,12 +151,12 @@ static void host_meet_dial_in__follows_no_link(void **state)
 
 	assert_true(fd >= FLOOR && to >= FLOOR);
 	close(to);
-	assert_int_equal(symlinkat("fsock-4-tcp-4-0a000002-7400-0", dir, "fsock-4-tcp-4-0a000001-7400-0"), 0);
+	assert_int_equal(symlinkat("fsock-5-tcp-4-0a000002-7400-0", dir, "fsock-5-tcp-4-0a000001-7400-0"), 0);
 	assert_int_equal(host_meet_dial_in(dir, &name, FLOOR) < 0, true);
 	close(fd);
 	host_meet_dial_in(dir, &name, FLOOR);
-	assert_true(is_there("fsock-4-tcp-4-0a000002-7400-0"));
-	unlinkat(dir, "fsock-4-tcp-4-0a000001-7400-0", 0);
+	assert_true(is_there("fsock-5-tcp-4-0a000002-7400-0"));
+	unlinkat(dir, "fsock-5-tcp-4-0a000001-7400-0", 0);
 	host_meet_bury_in(dir, &other);
 }
 
@@ -168,14 +168,14 @@ static void host_meet_bury_in__leaves_the_living(void **state)
 
 	close(fd);
 	host_meet_bury_in(dir, &name);
-	assert_true(is_there("fsock-4-tcp-4-0a000001-7400-0"));
+	assert_true(is_there("fsock-5-tcp-4-0a000001-7400-0"));
 	shutdown(copy, SHUT_RDWR);
 	assert_int_equal(host_meet_dial_in(dir, &name, FLOOR), -ECONNREFUSED);
-	assert_true(is_there("fsock-4-tcp-4-0a000001-7400-0"));
+	assert_true(is_there("fsock-5-tcp-4-0a000001-7400-0"));
 	assert_int_equal(host_meet_publish_in(dir, &name, FLOOR), -EADDRINUSE);
 	close(copy);
 	host_meet_bury_in(dir, &name);
-	assert_false(is_there("fsock-4-tcp-4-0a000001-7400-0"));
+	assert_false(is_there("fsock-5-tcp-4-0a000001-7400-0"));
 }
 
 /* To look whether somebody lives is no call to him. */
@@ -206,7 +206,7 @@ static void host_meet_sweep__takes_the_dead_alone(void **state)
 	assert_int_equal(bind(other, (void *)&un, sizeof(un)), 0);
 	close(other);
 	assert_int_equal(host_meet_sweep(dir), 300);
-	assert_true(is_there("fsock-4-tcp-4-0a000002-7400-0"));
+	assert_true(is_there("fsock-5-tcp-4-0a000002-7400-0"));
 	assert_int_equal(unlinkat(dir, "fsock-file", 0) + unlinkat(dir, "other", 0), 0);
 	close(fd);
 	host_meet_bury_in(dir, &lives);
@@ -223,7 +223,7 @@ static void host_meet_publish_in__where_it_is_locked(void **state)
 	close(host_meet_dial_in(dir, &name, FLOOR));
 	close(fd);
 	assert_int_equal(host_meet_dial_in(dir, &name, FLOOR), -ECONNREFUSED);
-	assert_true(is_there("fsock-4-tcp-4-0a000001-7400-0"));
+	assert_true(is_there("fsock-5-tcp-4-0a000001-7400-0"));
 	close(held);
 	host_meet_bury_in(dir, &name);
 }

@@ -21,7 +21,7 @@ struct rig {
 	struct local_stream_words words;
 	struct local_tx tx;
 	struct local_rx rx;
-	uint8_t ring[SIZE];
+	uint8_t ring[SIZE], larger[4 * SIZE];
 };
 
 static int setup(void **state)
@@ -50,7 +50,7 @@ static uint8_t at(uint64_t position)
 
 static ssize_t put(struct rig *r, size_t n)
 {
-	static uint8_t bytes[2 * SIZE];
+	static uint8_t bytes[8 * SIZE];
 	struct iovec iov[3] = { { bytes, n / 3 }, { bytes + n / 3, 0 }, { bytes + n / 3, n - n / 3 } };
 	struct local_span from = { .iov = iov, .left = 3 };
 
@@ -62,7 +62,7 @@ static ssize_t put(struct rig *r, size_t n)
 /* Takes up to @n; they are right. */
 static ssize_t take(struct rig *r, size_t n)
 {
-	static uint8_t bytes[2 * SIZE];
+	static uint8_t bytes[8 * SIZE];
 	ssize_t there = local_rx_look(&r->rx, n);
 	struct iovec iov[2];
 	struct local_span to = { .iov = iov, .left = 2 };
@@ -296,6 +296,96 @@ static void local_stream__two_threads_lose_nothing(void **state)
 	assert_int_equal(take(r, 1), 0);
 }
 
+/* --- another ring --- */
+
+static void local_tx_turn__bytes_of_both_rings(void **state)
+{
+	struct rig *r = *state;
+	struct iovec part[2];
+
+	put(r, 100);
+	take(r, 90);
+	assert_int_equal(put(r, 2 * SIZE), SIZE - 100); /* the tail says 0 */
+	local_rx_give_back(&r->rx);
+	local_tx_turn(&r->tx, r->larger, ORDER + 2);
+	assert_int_equal(local_tx_room(&r->tx), 4 * SIZE);
+	assert_int_equal(put(r, 3 * SIZE), 3 * SIZE);
+	assert_int_equal(local_tx_unread(&r->tx), r->tx.head - 90);
+	/* Until it is told where, it sees none of those. */
+	assert_int_equal(local_rx_look(&r->rx, SIZE_MAX), r->tx.before.turn - 90);
+	assert_int_equal(take(r, 10), 10);
+	assert_true(local_rx_turn(&r->rx, r->tx.before.turn, r->larger, ORDER + 2));
+	assert_int_equal(take(r, 8 * SIZE), r->tx.head - 100);
+	local_rx_give_back(&r->rx);
+	assert_int_equal(local_tx_room(&r->tx), 4 * SIZE);
+	for (unsigned i = 0; i < 100; i++) {
+		assert_int_equal(put(r, SIZE + i), SIZE + i);
+		assert_int_equal(local_tx_reserve(&r->tx, part, 1), 1);
+		assert_int_equal(take(r, 2 * SIZE), SIZE + i);
+		local_rx_give_back(&r->rx);
+	}
+}
+
+static void local_tx_turn__told_when_all_is_read(void **state)
+{
+	struct rig *r = *state;
+
+	put(r, SIZE);
+	local_tx_turn(&r->tx, r->larger, ORDER + 2);
+	assert_int_equal(take(r, 2 * SIZE), SIZE);
+	assert_int_equal(put(r, 5), 5);
+	assert_int_equal(take(r, 5), 0);
+	assert_true(local_rx_turn(&r->rx, SIZE, r->larger, ORDER + 2));
+	assert_int_equal(take(r, 5), 5);
+	assert_int_equal(put(r, 8 * SIZE), 4 * SIZE - 5);
+	assert_int_equal(local_tx_wait(&r->tx), 1);
+	assert_int_equal(take(r, 8 * SIZE), 4 * SIZE - 5);
+	assert_true(local_rx_give_back(&r->rx));
+}
+
+static void local_rx_turn__impossible(void **state)
+{
+	struct rig *r = *state;
+
+	put(r, SIZE);
+	take(r, 100);
+	assert_false(local_rx_turn(&r->rx, 0, r->larger, ORDER + 2));
+	assert_false(local_rx_turn(&r->rx, 99, r->larger, ORDER + 2));
+	assert_false(local_rx_turn(&r->rx, 100 + SIZE + 1, r->larger, ORDER + 2));
+	assert_true(local_rx_turn(&r->rx, SIZE, r->larger, ORDER + 2));
+	assert_false(local_rx_turn(&r->rx, SIZE, r->larger, ORDER + 2));
+	/* More than both rings hold. */
+	fs_store_relaxed(&r->words.turn, SIZE);
+	fs_store_relaxed(&r->words.head, SIZE + 4 * SIZE + 1);
+	assert_int_equal(local_rx_look(&r->rx, SIZE_MAX), -EPROTO);
+	fs_store_relaxed(&r->words.head, SIZE + 4 * SIZE);
+	assert_int_equal(local_rx_look(&r->rx, SIZE_MAX), 5 * SIZE - 100);
+	fs_store_relaxed(&r->words.head, SIZE);
+	r->rx.seen_head = r->rx.pos;
+	/* A turn that lies behind what was read already hides nothing that was seen. */
+	r->rx.before.turn = 0;
+	fs_store_relaxed(&r->words.turn, 50);
+	assert_int_equal(local_rx_look(&r->rx, SIZE_MAX), SIZE - 100);
+}
+
+static void local_tx_turn__impossible_tails(void **state)
+{
+	struct rig *r = *state;
+
+	put(r, SIZE);
+	local_tx_turn(&r->tx, r->larger, ORDER + 2);
+	put(r, 4 * SIZE);
+	assert_int_equal(local_tx_room(&r->tx), 0);
+	fs_store_relaxed(&r->words.tail, r->tx.head + 1);
+	assert_int_equal(local_tx_room(&r->tx), -EPROTO);
+	fs_store_relaxed(&r->words.tail, (uint64_t)-1);
+	assert_int_equal(local_tx_room(&r->tx), -EPROTO);
+	fs_store_relaxed(&r->words.tail, SIZE);
+	assert_int_equal(local_tx_room(&r->tx), 0);
+	fs_store_relaxed(&r->words.tail, SIZE + 1);
+	assert_int_equal(local_tx_room(&r->tx), 1);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -311,6 +401,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(local_rx_look__impossible_positions, setup, teardown),
 		cmocka_unit_test_setup_teardown(local_rx_look__impossible_marks, setup, teardown),
 		cmocka_unit_test_setup_teardown(local_tx__impossible_positions, setup, teardown),
+		cmocka_unit_test_setup_teardown(local_tx_turn__bytes_of_both_rings, setup, teardown),
+		cmocka_unit_test_setup_teardown(local_tx_turn__told_when_all_is_read, setup, teardown),
+		cmocka_unit_test_setup_teardown(local_rx_turn__impossible, setup, teardown),
+		cmocka_unit_test_setup_teardown(local_tx_turn__impossible_tails, setup, teardown),
 		cmocka_unit_test_setup_teardown(local_stream__two_threads_lose_nothing, setup, teardown),
 	};
 

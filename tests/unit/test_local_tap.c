@@ -311,6 +311,34 @@ static void local_tap__long_send_beside_a_reader(void **state)
 				 r->side[0].seen[(r->side[0].n_seen - 1) % RIG_SEEN].len, LONG * LONG_TIMES);
 }
 
+static void local_tap__another_ring(void **state)
+{
+	static uint8_t bytes[3 << LOCAL_ORDER_MIN];
+	enum { SIZE = 1 << LOCAL_ORDER_MIN };
+	struct rig *r = *state;
+	struct rig_side *s = &r->side[0];
+	struct local_conn *ends[2];
+	struct local_piece piece[2];
+	unsigned at;
+
+	rig_connect(r, ends);
+	at = s->n_seen;
+	bytes[SIZE] = 1;
+	rig_send(ends[1], bytes, SIZE, 0);
+	assert_int_equal(local_grow(ends[1], LOCAL_ORDER_MIN + 1), 0);
+	rig_send(ends[1], bytes + SIZE, 100, 0);
+	rig_settle(r);
+	assert_seen(s, &at, LOCAL_SEEN_BYTES, false, 0, 0, SIZE); /* where they lie still */
+	rig_recv(ends[0], bytes, 2 * SIZE, 0);
+	assert_seen(s, &at, LOCAL_SEEN_BYTES, false, SIZE, 0, 100);
+	local_tap_bytes(ends[0], &s->seen[at - 1], piece);
+	assert_int_equal(piece[0].len, 100);
+	assert_int_equal(*(const uint8_t *)piece[0].at, 1);
+	assert_all(s, at);
+	local_close(ends[1]);
+	local_close(ends[0]);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, rig_teardown)
 
 int main(void)
@@ -324,6 +352,7 @@ int main(void)
 		CASE(local_tap__refused),
 		CASE(local_tap__listener_is_full),
 		CASE(local_tap__moved),
+		CASE(local_tap__another_ring),
 		CASE(local_tap__other_side_died),
 		CASE(local_tap_bytes__around_the_end_of_the_ring),
 		CASE(local_tap__long_send_beside_a_reader),
