@@ -59,6 +59,8 @@ static bool unlink_stay(const struct stay *stay)
 
 static void unmap(struct stay *stay)
 {
+	if (stay->number > 0)
+		sys_close(stay->number);
 	if (stay->memory)
 		sys_munmap(stay->memory, stay->memory_bytes);
 	if (!is_on_page(stay))

@@ -8,7 +8,7 @@
  * outside its frames, in memory of the thread, and the thread's next waiting call, or its next close()
  * or its end, gives back what calls counted whose frames are gone (context_frame_is_gone()).
  *
- * Does:     count, write down, give back; memory that the call mapped goes with it.
+ * Does:     count, write down, give back; memory that the call mapped goes with it, and so does a descriptor.
  * Does not: count sleepers: signals are blocked as long as a call counts as one (block.c), so none is
  *           left behind by a handler.
  * Threads:  each its own; with the stack's lock held unless marked.
@@ -40,6 +40,7 @@ struct stay {
 	size_t bytes;	      /* of this record */
 	void *memory;	      /* pages that the call mapped and that go with it; NULL = none */
 	size_t memory_bytes;
+	int number;	      /* a descriptor that the call made and that goes with it; 0 = none */
 	unsigned n;
 	struct stay_object on[];
 };

@@ -113,8 +113,7 @@ int stream_take_error(struct sock *s)
 	return error ? -error : CONTEXT_KERNEL;
 }
 
-/* Of @d's buffers, what lies behind the first @done bytes: all of them, or one's rest. Returns how many. */
-static int rest_of(const struct datagram *d, size_t done, struct iovec *part, const struct iovec **iov)
+int stream_rest_of(const struct datagram *d, size_t done, struct iovec *part, const struct iovec **iov)
 {
 	size_t i = 0;
 
@@ -136,6 +135,7 @@ struct receipt {
 	int fd;
 	struct datagram *d;
 	size_t total, done;
+	size_t target;	/* so many are enough */
 	fs_ns limit;	/* SO_RCVTIMEO; 0 = none */
 	bool may_wait;
 	bool is_told;	/* by the caller, whatever the socket is set to: limit and may_wait */
@@ -144,8 +144,17 @@ struct receipt {
 	bool named;	/* what was read came from who has a name: a Unix socket */
 };
 
+/* How much is enough (sock_rcvlowat()). */
+static size_t target_of(const struct receipt *r, const struct stream *s)
+{
+	if (r->d->flags & MSG_WAITALL)
+		return r->total;
+	return FS_MIN((size_t)FS_MAX(s->options.rcvlowat, 1u), r->total);
+}
+
 static void note_patience(struct receipt *r, const struct sock *s)
 {
+	r->target = target_of(r, &s->stream);
 	if (r->is_told)
 		return;
 	r->limit = s->rcvtimeo;
@@ -156,14 +165,6 @@ static uint32_t recv_flags(const struct sock *s, int flags)
 {
 	return (flags & MSG_PEEK ? TCP_RECV_PEEK : 0) | (flags & MSG_OOB ? TCP_RECV_OOB : 0) |
 	       (flags & MSG_TRUNC ? TCP_RECV_TRUNC : 0) | (s->cmsgs & SOCK_CMSG_STAMPS ? TCP_RECV_STAMP : 0);
-}
-
-/* How much is enough (sock_rcvlowat()). */
-static size_t target_of(const struct receipt *r, const struct stream *s)
-{
-	if (r->d->flags & MSG_WAITALL)
-		return r->total;
-	return FS_MIN((size_t)FS_MAX(s->options.rcvlowat, 1u), r->total);
 }
 
 /* SO_PEEK_OFF: a peek moves it on, a read back. */
@@ -194,7 +195,7 @@ static bool take(struct receipt *r, struct sock *s, ssize_t *result)
 	struct tcp_conn *conn = s->stream.conn;
 	const struct iovec *iov;
 	struct iovec part;
-	int n = rest_of(r->d, r->done, &part, &iov);
+	int n = stream_rest_of(r->d, r->done, &part, &iov);
 	uint32_t flags = recv_flags(s, r->d->flags);
 	ssize_t got;
 
@@ -213,7 +214,7 @@ static bool take(struct receipt *r, struct sock *s, ssize_t *result)
 	r->done += (size_t)got;
 	move_peek(s, r->d->flags, (size_t)got);
 	*result = (ssize_t)r->done;
-	return (r->d->flags & MSG_OOB) || r->done >= target_of(r, &s->stream) || tcp_at_mark(conn);
+	return (r->d->flags & MSG_OOB) || r->done >= r->target || tcp_at_mark(conn);
 }
 
 /* As tcp_inq_hint(): the end counts, and an urgent byte. */
@@ -237,7 +238,7 @@ static bool take_local(struct receipt *r, struct sock *s, ssize_t *result)
 	ssize_t got = 0;
 
 	for (;;) {
-		int n = rest_of(r->d, r->done, &part, &iov);
+		int n = stream_rest_of(r->d, r->done, &part, &iov);
 
 		if (!(r->done && conn->error)) /* else it is the next call's */
 			got = local_recv(conn, iov, n, flags, peek_from(r, &s->stream));
@@ -249,7 +250,7 @@ static bool take_local(struct receipt *r, struct sock *s, ssize_t *result)
 			break;
 		r->done += (size_t)got;
 		move_peek(s, r->d->flags, (size_t)got);
-		if (flags & LOCAL_RECV_OOB || r->done >= target_of(r, &s->stream) || local_at_mark(conn)) {
+		if (flags & LOCAL_RECV_OOB || r->done >= r->target || local_at_mark(conn)) {
 			got = 0;
 			break;
 		}
@@ -327,6 +328,22 @@ static ssize_t receive_once(struct receipt *r)
 	return over ? ret : -EAGAIN;
 }
 
+/* The connection moved to the kernel, and what was not read with it: a peek begins anew. */
+static ssize_t receive_rest(struct receipt *r, struct blocker *b)
+{
+	struct stream_rest rest = {
+		.ctx = r->ctx, .fd = r->fd, .b = b, .d = r->d, .events = POLLIN, .limit = r->limit, .done = r->done,
+		.target = r->target
+	};
+
+	if (r->d->flags & MSG_PEEK)
+		return CONTEXT_KERNEL;
+	stream_rest(&rest);
+	if (r->left >= 0)
+		r->left = rest.left;
+	return (ssize_t)rest.done;
+}
+
 static ssize_t receive(struct receipt *r)
 {
 	struct datagram *d = r->d;
@@ -340,7 +357,9 @@ static ssize_t receive(struct receipt *r)
 		if (n < 0)
 			break;
 	}
-	if (n < 0 && r->done)
+	if (n == CONTEXT_KERNEL && r->done && b.ctx)
+		n = receive_rest(r, &b);
+	else if (n < 0 && r->done)
 		n = (ssize_t)r->done;
 	if (n >= 0) {
 		d->name_len = r->named && n > 0 ? stream_unix_put_source(r->ctx, r->fd, d) : 0;
@@ -411,7 +430,7 @@ static ssize_t give(struct dispatch *t, struct sock *s)
 	struct context *ctx = t->ctx;
 	const struct iovec *iov;
 	struct iovec part;
-	int n = rest_of(t->d, t->done, &part, &iov);
+	int n = stream_rest_of(t->d, t->done, &part, &iov);
 	ssize_t sent;
 
 	if (t->done && (tcp_ready(s->stream.conn) & TCP_READY_ERR))
@@ -451,7 +470,7 @@ static ssize_t give_local(struct dispatch *t, struct sock *s)
 	do {
 		if (t->done && conn->error)
 			return (ssize_t)t->done; /* the next call's */
-		n = rest_of(t->d, t->done, &part, &iov);
+		n = stream_rest_of(t->d, t->done, &part, &iov);
 		sent = local_send(conn, iov, n, flags);
 		if (sent < 0)
 			return sent;
@@ -564,6 +583,17 @@ int stream_await_memory(struct blocker *b, fs_ns limit, fs_ns *napped)
 	return came == SIGNAL_EINTR || (came == SIGNAL_RESTART && limit) ? -EINTR : 0;
 }
 
+/* The connection moved to the kernel, with what was sent. */
+static ssize_t send_rest(const struct dispatch *t, struct blocker *b)
+{
+	struct stream_rest rest = {
+		.ctx = t->ctx, .fd = t->fd, .b = b, .d = t->d, .events = POLLOUT, .limit = t->limit, .done = t->done,
+		.target = t->total
+	};
+
+	return (ssize_t)stream_rest(&rest);
+}
+
 static ssize_t dispatch(struct dispatch *t)
 {
 	fs_ns napped = 0;
@@ -582,6 +612,8 @@ static ssize_t dispatch(struct dispatch *t)
 		if (n < 0)
 			break;
 	}
+	if (n == CONTEXT_KERNEL && t->done && b.ctx)
+		n = send_rest(t, &b);
 	blocker_end(&b); /* before the signal */
 	if (n < 0 && t->done)
 		return (ssize_t)t->done;

@@ -400,7 +400,7 @@ bool stream_retire(struct context *ctx, struct sock *s, int fd)
 {
 	struct stats_sock *record = s->record;
 
-	if (s->way != SOCK_KERNEL || sock_is_engines(s) || s->stream.by_links)
+	if (s->way != SOCK_KERNEL || sock_is_engines(s) || s->stream.by_links || s->stream.error)
 		return false;
 	if (sock_is_used(s) || s->heirs || context_is_steered(s))
 		return false;

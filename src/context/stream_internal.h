@@ -37,6 +37,9 @@ struct sock *stream_enter(struct context *ctx, int fd);
 /* The same after a look whether @fd is what it was. */
 struct sock *stream_enter_checked(struct context *ctx, int fd);
 
+/* Of @d's buffers, what lies behind the first @done bytes: all of them, or one's rest. Returns how many. */
+int stream_rest_of(const struct datagram *d, size_t done, struct iovec *part, const struct iovec **iov);
+
 /* This moment, for what follows. */
 void stream_now(struct context *ctx);
 
@@ -275,6 +278,23 @@ bool stream_local_follow(struct context *ctx, struct sock *s);
 
 /* Is @s the kernel's because it followed? Then its shadow is connected, also where connect() is still to hear of it. */
 bool stream_has_followed(const struct sock *s);
+
+/* --- stream_rest.c --- */
+
+/* A call under way whose connection became the kernel's after @done bytes. */
+struct stream_rest {
+	struct context *ctx;
+	int fd;
+	struct blocker *b;	/* it has waited before */
+	const struct datagram *d;
+	short events;		/* POLLIN: it receives; POLLOUT: it sends */
+	fs_ns limit;		/* as stream_pause() */
+	size_t done, target;	/* bytes; it is over with so many */
+	int left;		/* in the end: bytes still to read */
+};
+
+/* Go on until all is done, or the call's end comes otherwise. Returns what is done then. No lock. */
+size_t stream_rest(struct stream_rest *r);
 
 /* --- stream_end.c --- */
 
