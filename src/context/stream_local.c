@@ -244,10 +244,11 @@ static void try_again(struct context *ctx, struct sock *s)
 /* When the attempt of @s has to be looked at. */
 static fs_ns due_at(const struct context *ctx, const struct sock *s)
 {
-	/* Of what others of the stack have numbers of they look after, and who is to follow does so when he looks. */
-	if ((s->nonblock && !s->stream.is_unix && !s->refs[ctx->slot]) ||
-	    (s->stream.local_conn->flags & LOCAL_PEER_MOVED))
+	/* Of what others of the stack have numbers of they look after. */
+	if ((s->nonblock && !s->stream.is_unix && !s->refs[ctx->slot]) || s->stream.local_moves)
 		return FS_NEVER;
+	if (s->stream.local_conn->flags & LOCAL_PEER_MOVED)
+		return s->refs[ctx->slot] ? s->stream.local_since : FS_NEVER;
 	if (s->stream.local_conn->error != ENOBUFS)
 		return s->stream.local_since + STREAM_LOCAL_ANSWER_NS;
 	return s->stream.local_since + (s->stream.is_unix ? FULL_UNIX_NS : STREAM_LOCAL_FULL_NS);
@@ -276,14 +277,16 @@ void stream_local_settle(struct context *ctx)
 
 		if (s->stream.local_moves || (full && s->stream.is_unix && s->nonblock))
 			continue; /* who called says that it is full */
-		if ((conn->flags & LOCAL_PEER_MOVED) && conn->state == LOCAL_ESTABLISHED)
-			stream_local_follow(ctx, s);
-		else if (conn->state == LOCAL_ESTABLISHED || (conn->flags & LOCAL_PEER_MOVED) || local_was_accepted(conn))
+		if ((conn->flags & LOCAL_PEER_MOVED) && conn->state == LOCAL_ESTABLISHED) {
+			if (!stream_local_follow(ctx, s))
+				s->stream.local_since = ctx->now + STREAM_LOCAL_ANSWER_NS; /* until the next look */
+		} else if (conn->state == LOCAL_ESTABLISHED || (conn->flags & LOCAL_PEER_MOVED) || local_was_accepted(conn)) {
 			list_remove(&s->stream.of_local);
-		else if (full && ctx->now >= due_at(ctx, s))
+		} else if (full && ctx->now >= due_at(ctx, s)) {
 			try_again(ctx, s);
-		else if (!full && (conn->state == LOCAL_OVER || ctx->now >= due_at(ctx, s)))
+		} else if (!full && (conn->state == LOCAL_OVER || ctx->now >= due_at(ctx, s))) {
 			leave_to_kernel(ctx, s);
+		}
 	}
 }
 

@@ -30,6 +30,7 @@
 
 enum {
 	PIECE = 3584,	  /* bytes: with what the kernel keeps beside them they fill a page */
+	VISITORS = 8,	  /* who may wait where a connection goes on, and who may be there unheard */
 	MOST = 1 << 20,	  /* of a socket's buffer; the system's limit is less */
 };
 
@@ -81,7 +82,7 @@ static int listen_here(const struct local_conn *conn, int family, int *fd, struc
 		return *fd;
 	ret = sys_bind(*fd, &name, len);
 	if (ret == 0)
-		ret = sys_listen(*fd, 1);
+		ret = sys_listen(*fd, VISITORS);
 	if (ret == 0)
 		ret = sys_getsockname(*fd, &name, &len);
 	if (ret == 0) {
@@ -223,60 +224,91 @@ bool stream_local_follow(struct context *ctx, struct sock *s)
 
 /* --- the side that moves --- */
 
-/* One that came: is it who was told? Where it has read up to. */
-static bool is_expected(int fd, const struct local_place *place, uint64_t *read_at, fs_ns end)
+/* Where a connection goes on, and who came there. Anybody on the host may, and say nothing: nobody is waited for alone. */
+struct waiting {
+	int listener;
+	int spare; /* a number kept for the one that is told: without one it would come in vain */
+	struct local_place place;
+	fs_ns end;
+	uint64_t read_at;      /* where the one that was told has read up to */
+	int visitor[VISITORS]; /* the oldest first */
+	unsigned n;
+};
+
+static int leaves(struct waiting *w, unsigned i)
 {
-	struct greeting greeting;
-	size_t got = 0;
+	int fd = w->visitor[i];
 
-	while (got < sizeof(greeting)) {
-		ssize_t n = sys_recvfrom(fd, (uint8_t *)&greeting + got, sizeof(greeting) - got, MSG_DONTWAIT, NULL,
-					 NULL);
-
-		if (n == -EAGAIN && becomes_ready(fd, POLLIN, end))
-			continue;
-		if (n <= 0)
-			return false;
-		got += (size_t)n;
-	}
-	*read_at = greeting.read_at;
-	return memcmp(greeting.what, GREETING, sizeof(greeting.what)) == 0 &&
-	       memcmp(greeting.nonce, place->nonce, sizeof(greeting.nonce)) == 0;
-}
-
-static int accept_expected(int listener, const struct local_place *place, uint64_t *read_at, fs_ns end)
-{
-	int fd = sys_accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-	if (fd >= 0 && !is_expected(fd, place, read_at, end)) {
-		sys_close(fd);
-		return -EAGAIN;
-	}
+	w->n--;
+	memmove(&w->visitor[i], &w->visitor[i + 1], (w->n - i) * sizeof(w->visitor[0]));
 	return fd;
 }
 
+/* Is it who was told? -EAGAIN: it has not said it all; -EPERM: it is not. */
+static int is_expected(struct waiting *w, int fd)
+{
+	struct greeting greeting;
+	ssize_t n = sys_recvfrom(fd, &greeting, sizeof(greeting), MSG_DONTWAIT | MSG_PEEK, NULL, NULL);
+
+	if (n == -EAGAIN || (n > 0 && n < (ssize_t)sizeof(greeting)))
+		return -EAGAIN;
+	if (n <= 0 || memcmp(greeting.what, GREETING, sizeof(greeting.what)) != 0 ||
+	    memcmp(greeting.nonce, w->place.nonce, sizeof(greeting.nonce)) != 0)
+		return -EPERM;
+	sys_recvfrom(fd, &greeting, sizeof(greeting), MSG_DONTWAIT, NULL, NULL);
+	w->read_at = greeting.read_at;
+	return 0;
+}
+
+/* The one that was told, or -EAGAIN: it is not there yet. */
+static int find_expected(struct waiting *w)
+{
+	int fd = sys_accept4(w->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd == -EMFILE && w->spare >= 0) {
+		sys_close(w->spare);
+		w->spare = -1;
+		fd = sys_accept4(w->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	}
+	if (fd >= 0 && w->n == VISITORS)
+		sys_close(leaves(w, 0));
+	if (fd >= 0)
+		w->visitor[w->n++] = fd;
+	for (unsigned i = w->n; i-- > 0;) {
+		int ret = is_expected(w, w->visitor[i]);
+
+		if (ret == 0)
+			return leaves(w, i);
+		if (ret != -EAGAIN)
+			sys_close(leaves(w, i));
+	}
+	return -EAGAIN;
+}
+
 /* The other side's socket, or -errno: it did not come. It may be in this very stack. */
-static int await_other(struct context *ctx, const struct local_conn *conn, int listener, const struct local_place *place,
-		       uint64_t *read_at, fs_ns end)
+static int await_other(struct context *ctx, const struct local_conn *conn, struct waiting *w)
 {
 	const struct timespec step = { .tv_nsec = STEP_NS };
+	int fd;
 
 	for (;;) {
 		bool gone;
-		int fd;
 
 		stream_now(ctx);
 		local_poll(ctx);
 		gone = conn->flags & LOCAL_PEER_LEFT; /* before the look: it came before it left */
-		fd = accept_expected(listener, place, read_at, end);
-		if (fd >= 0)
-			return fd;
-		if (gone || ((conn->flags & LOCAL_PEER_MOVED) && conn->link->side == 1))
-			return -ESHUTDOWN;
-		if (host_clock_kernel() >= end)
-			return -ETIMEDOUT;
+		fd = find_expected(w);
+		if (fd < 0 && (gone || ((conn->flags & LOCAL_PEER_MOVED) && conn->link->side == 1)))
+			fd = -ESHUTDOWN;
+		else if (fd < 0 && host_clock_kernel() >= w->end)
+			fd = -ETIMEDOUT;
+		if (fd != -EAGAIN)
+			break;
 		sys_nanosleep(&step);
 	}
+	while (w->n)
+		sys_close(leaves(w, 0));
+	return fd;
 }
 
 /* Nobody is at the other end: what it sent, and how it ended. */
@@ -333,29 +365,30 @@ static void take_place(struct context *ctx, struct sock *s, int shadow, int made
 
 int stream_local_make_other(struct context *ctx, struct local_conn *conn, int family)
 {
-	struct local_place place = { 0 };
-	uint64_t read_at = 0;
-	fs_ns end = host_clock_kernel() + PATIENCE_NS;
-	int listener, fd;
+	struct waiting w = { .end = host_clock_kernel() + PATIENCE_NS };
+	int fd;
 
-	if (sys_getrandom(&place, sizeof(place), 0) != (ssize_t)sizeof(place))
+	if (sys_getrandom(&w.place, sizeof(w.place), 0) != (ssize_t)sizeof(w.place))
 		return -EIO;
-	place.port = 0;
-	fd = listen_here(conn, family, &listener, &place);
+	w.place.port = 0;
+	fd = listen_here(conn, family, &w.listener, &w.place);
 	if (fd < 0)
 		return fd;
-	fd = local_move(conn, &place);
+	w.spare = (int)sys_fcntl(w.listener, F_DUPFD_CLOEXEC, 0);
+	fd = w.spare < 0 ? w.spare : local_move(conn, &w.place);
 	if (fd == 0) {
 		local_told(ctx, conn->link);
-		fd = await_other(ctx, conn, listener, &place, &read_at, end);
-		if (fd >= 0 && !send_again(conn, family, fd, read_at, end)) {
+		fd = await_other(ctx, conn, &w);
+		if (fd >= 0 && !send_again(conn, family, fd, w.read_at, w.end)) {
 			sys_close(fd);
 			fd = -EIO;
 		}
 	}
+	if (w.spare >= 0)
+		sys_close(w.spare);
 	if ((fd == -ENOTCONN || fd == -ESHUTDOWN) && !(conn->flags & LOCAL_PEER_MOVED))
-		fd = play_both(conn, family, listener, &place, end);
-	sys_close(listener);
+		fd = play_both(conn, family, w.listener, &w.place, w.end);
+	sys_close(w.listener);
 	return fd;
 }
 
