@@ -166,6 +166,7 @@ void bare_link_end(struct context *ctx, struct local_conn *conn, bool abort)
 	ctx->stack->local->n_bare[bare_slot(conn->user)]--;
 	local_lend(ctx, conn);
 	list_remove(&conn->queued);
+	local_stall_end(conn);
 	conn->user = NULL;
 	conn->own.settling = false;
 	if (abort || conn->own.resets)
@@ -442,6 +443,8 @@ ssize_t bare_link_send(struct context *ctx, struct bare *bare, const struct iove
 	bare->wants_out = bare->connecting || n == -EAGAIN || (n >= 0 && (size_t)n < iov->iov_len);
 	if (bare->wants_out)
 		bare_look_again(bare);
+	if (bare->wants_out && !bare->connecting)
+		local_stalls(ctx, bare->local);
 	if (bare->wants_out && !wanted && bare->set)
 		ctx->to_ring |= bare->set->sleepers.slots; /* who sleeps has asked the other side for less */
 	local_told(ctx, bare->local->link);

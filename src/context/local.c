@@ -191,6 +191,7 @@ int local_table(struct context *ctx)
 		return -ENOMEM;
 	list_init(&l->listeners);
 	list_init(&l->connecting);
+	list_init(&l->stalled);
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++) {
 		list_init(&l->bare_connecting[i]);
 		list_init(&l->bare_news[i]);
@@ -548,6 +549,7 @@ unsigned local_poll(struct context *ctx)
 			taken += drive(ctx, i);
 	if (__builtin_expect(!list_is_empty(&l->connecting), 0))
 		stream_local_settle(ctx);
+	local_stall_settle(ctx);
 	bare_link_settle(ctx);
 	return taken;
 }
@@ -563,6 +565,7 @@ void local_arm(struct context *ctx)
 		drive(ctx, i);
 	}
 	stream_local_settle(ctx);
+	local_stall_settle(ctx);
 	bare_link_settle(ctx);
 }
 
@@ -572,7 +575,7 @@ fs_ns local_next(const struct context *ctx)
 
 	if (!ctx->stack->local)
 		return FS_NEVER;
-	next = FS_MIN(stream_local_next(ctx), bare_link_next(ctx));
+	next = FS_MIN(FS_MIN(stream_local_next(ctx), local_stall_next(ctx)), bare_link_next(ctx));
 	return ctx->local.n_coming ? FS_MIN(next, ctx->now + CALLERS_NS) : next; /* others may wait behind those */
 }
 

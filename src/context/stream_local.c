@@ -157,6 +157,7 @@ void stream_local_part(struct context *ctx, struct sock *s, bool reset)
 	struct local_link *link = conn->link;
 
 	local_lend(ctx, conn);
+	local_stall_end(conn);
 	s->stream.local_conn = NULL;
 	list_remove(&s->stream.of_local);
 	if (reset)
@@ -235,6 +236,7 @@ static void try_again(struct context *ctx, struct sock *s)
 	s->stream.local_since = ctx->now;
 	if (local_connect(before->link, &call, s, &conn) < 0)
 		return;
+	local_stall_end(before);
 	local_abort(before);
 	s->stream.local_conn = conn;
 	stream_local_set_options(s);
