@@ -44,6 +44,8 @@ NOT_UNDER_VALGRIND = {
     "test_host_trial": "forbids calls by seccomp filters, which valgrind's own pass, and forks past it",
     "test_host_watch": "forbids io_uring by a seccomp filter, which valgrind's own calls pass",
 }
+# Of the simulator what takes long for its figures, not for other code.
+FIGURES_OF_SIM = ("sim_goodput", "sim_fairness")
 SANITIZER_ENV = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:exitcode=99",
@@ -178,7 +180,7 @@ def idle_instructions():
 
 
 def step_sim():
-    yield fresh_seeds(60)
+    yield fresh_seeds(30)
     yield fresh_links(10)
     yield idle_instructions()
 
@@ -317,19 +319,12 @@ def step_asan():
     yield made
     if made.status == "passed":
         yield from meson_tests("build-asan", "asan", suites=("unit", "fuzz", "sim"),
-                               without=("sim-large", "sim-kernel"), scale=4)
+                               without=("sim-large", "sim-kernel", *FIGURES_OF_SIM), scale=4)
 
 
 def step_clang():
-    made = build("build-clang", ["-Dbuildtype=release"], "clang")
-    yield made
-    if made.status == "passed":
-        yield from meson_tests("build-clang", "clang", suites=("unit",))
-
-
-def step_valgrind():
-    yield from meson_tests("build", "valgrind", suites=("unit",), without=NOT_UNDER_VALGRIND,
-                           wrap=VALGRIND, scale=20)
+    # What it says of the text; what it makes of it the long job unit sees.
+    yield build("build-clang", ["-Dbuildtype=plain", "-Doptimization=0"], "clang")
 
 
 def step_tsan():
@@ -348,7 +343,6 @@ STEPS = (
     ("whole programs in namespaces", step_system),
     ("address and undefined behaviour sanitizers", step_asan),
     ("clang, warnings are errors", step_clang),
-    ("valgrind on the unit tests", step_valgrind),
     ("thread sanitizer", step_tsan),
 )
 
@@ -448,6 +442,15 @@ def long_local():
     yield from pytest_results("deaths of programs", ["tests/system/test_local_ends.py", "-k", "any_moment", "--lengths=whole"])
 
 
+def long_unit():
+    """the unit tests once more: under valgrind, and as clang compiles them"""
+    yield from meson_tests("build", "valgrind", suites=("unit",), without=NOT_UNDER_VALGRIND, wrap=VALGRIND, scale=20)
+    made = build("build-clang-release", ["-Dbuildtype=release"], "clang")
+    yield made
+    if made.status == "passed":
+        yield from meson_tests("build-clang-release", "clang", suites=("unit",))
+
+
 def long_python():
     """CPython's own tests of sockets, multiplexing, threads and processes (FSOCK_MODULES: some of them): each as on the kernel"""
     yield from suite_results(suites.python(os.environ.get("FSOCK_MODULES", "").split() or suites.PYTHON_MODULES))
@@ -468,12 +471,12 @@ PROGRAM_TESTS = [f"tests/system/test_{name}_programs.py" for name in ("database"
 
 def long_programs():
     """programs over TCP at length, faults that last, a million sockets, java, a cluster; servers of all kinds three times over"""
-    yield from pytest_results("programs", ["tests/system/test_tcp_programs.py", "tests/system/test_tcp_faults.py",
+    yield from pytest_results("programs", ["tests/system/test_programs.py", "tests/system/test_tcp_programs.py", "tests/system/test_tcp_faults.py",
                                            "tests/system/test_tcp_workers.py",
                                            "tests/system/test_pitfalls.py", "tests/system/test_java_programs.py",
                                            "tests/system/test_cluster.py", "--lengths=whole"])
     for turn in range(1, 4):
-        yield from pytest_results(f"programs-{turn}", PROGRAM_TESTS)
+        yield from pytest_results(f"programs-{turn}", [*PROGRAM_TESTS, "--lengths=whole"])
 
 
 def long_packet():
@@ -521,7 +524,7 @@ def long_epoll_stress():
     yield from pytest_results("epoll_stress", ["tests/system/test_hand_offs.py"])
 
 
-LONG = {"fuzz": long_fuzz, "sim": long_sim, "model": long_model, "local": long_local, "demo": long_demo,
+LONG = {"unit": long_unit, "fuzz": long_fuzz, "sim": long_sim, "model": long_model, "local": long_local, "demo": long_demo,
         "kill": long_kill, "python": long_python, "servers": long_servers, "families": long_families,
         "packet": long_packet, "programs": long_programs, "bench": long_bench, "tcp_loss": long_tcp_loss,
         "tcp_soak": long_tcp_soak, "soak": long_soak, "epoll_stress": long_epoll_stress}

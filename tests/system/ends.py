@@ -18,6 +18,7 @@ from lab import fsock, proc
 # (server, client): on kernel sockets, with the library switched off, on fsock.
 COLUMNS = {"kernel": ("kernel", "kernel"), "off": ("off", "off"), "both": ("fast", "fast"),
            "client": ("kernel", "fast"), "server": ("fast", "kernel")}
+SHORT = ("kernel", "both")  # the others with --lengths=whole
 LATENCY = {"profile": "latency"}
 ENOUGH = 0.99
 MIB = 1 << 20
@@ -26,7 +27,8 @@ MIB = 1 << 20
 def pytest_generate_tests(metafunc):
     chosen = [mark for mark in metafunc.definition.iter_markers("parametrize") if "ends" in mark.args[0]]
     if "ends" in metafunc.fixturenames and not chosen:
-        metafunc.parametrize("ends", COLUMNS, indirect=True)
+        metafunc.parametrize("ends", [pytest.param(name, marks=() if name in SHORT else pytest.mark.whole)
+                                      for name in COLUMNS], indirect=True)
 
 
 @pytest.fixture

@@ -654,7 +654,8 @@ def test_what_is_lent_comes_back_while_it_moves(ends):
         client.does("close", i)
         server.does("close", i + 1)
         fds.append(client.say("fds")[0])
-    assert max(fds[4:]) == min(fds[4:])  # what is made with the link is there by then
+    # What is made with the link is there by then; a move has some of its own, until it is through.
+    assert min(fds[-20:]) == min(fds[4:24]), fds
     assert moved >= 50
     assert fsock.counters(client.process.pid)["moved_to_kernel"] == moved
 

@@ -80,7 +80,7 @@ def test_threads_on_shared_sockets_do_not_race(pair, sanitized):
 def test_hand_offs_do_not_race(pair, sanitized, program, kind, trigger):
     """EP24: threads that sleep for sets of their own, spinning at first, and drive the stack for each other."""
     pair.meet()
-    words = [kind, trigger, "threads", net.A4, 7410, 3, 4, 300, 1]
+    words = [kind, trigger, "threads", net.A4, 7410, 3, 4, 100, 1]
     with pair.a.popen([sanitized / "hand_offs", "take", *words], env={**fsock.CLEAN, **TSAN}, stdin=subprocess.PIPE) as taker:
         assert taker.wait_for("ready"), taker.err
         given = pair.b.run([program("hand_offs"), "give", *words], env=fsock.CLEAN, timeout=200)
