@@ -34,6 +34,7 @@ Result = collections.namedtuple("Result", "name status note")
 LOGS = ROOT / "build" / "meson-logs"
 PARTS = 4  # processes that share the system tests, which wait more than they compute
 TEST_PROGRAMS = "meson-test-prereq"  # meson's target for what the tests run
+INSTALLED = "tools/fsock/fsock src/preload/libfsock-preload.so src/api/libfsock.so"
 TSAN_PROGRAMS = "tsan-tests"  # of tests/unit/meson.build: those of the suite tsan
 VALGRIND = ("valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite "
             "--child-silent-after-fork=yes")
@@ -323,8 +324,8 @@ def step_asan():
 
 
 def step_clang():
-    # What it says of the text; what it makes of it the long job unit sees.
-    yield build("build-clang", ["-Dbuildtype=plain", "-Doptimization=0"], "clang")
+    # What it says of the text of what is installed; what it makes of that, and of the tests, the long job unit sees.
+    yield build("build-clang", ["-Dbuildtype=plain", "-Doptimization=0"], "clang", INSTALLED)
 
 
 def step_tsan():
@@ -381,7 +382,7 @@ def long_fuzz():
 
 
 def long_demo():
-    """./demo five times over, with a SIGKILL in between: nothing may remain"""
+    """./demo five times over, with a SIGKILL in between: nothing may remain; and in the midst of what another one does"""
     for turn in range(5):
         if turn % 2:
             child = subprocess.Popen([str(ROOT / "demo")], cwd=ROOT, stdout=subprocess.DEVNULL,
@@ -394,6 +395,7 @@ def long_demo():
         left = [name for name in state.namespaces() if name.startswith("fsock-demo-")]
         yield Result(f"demo run {turn + 1}", "passed" if status == 0 and not left else "failed",
                      last_lines(out) + f"\nleft behind: {left}")
+    yield from pytest_results("demo", ["tests/system/test_commands.py", "-k", "demo_race", "--lengths=whole"])
 
 
 def long_kill():
@@ -443,12 +445,19 @@ def long_local():
 
 
 def long_unit():
-    """the unit tests once more: under valgrind, and as clang compiles them"""
+    """the unit tests once more: under valgrind, and as clang compiles them; threads under the sanitizer"""
     yield from meson_tests("build", "valgrind", suites=("unit",), without=NOT_UNDER_VALGRIND, wrap=VALGRIND, scale=20)
     made = build("build-clang-release", ["-Dbuildtype=release"], "clang")
     yield made
     if made.status == "passed":
         yield from meson_tests("build-clang-release", "clang", suites=("unit",))
+    yield from pytest_results("tsan", ["tests/system/test_tsan.py", "--lengths=whole"])
+
+
+def long_interfaces():
+    """interfaces that go, return and change under sockets, with every provider"""
+    yield from pytest_results("interfaces", ["tests/system/test_interface_life.py", "tests/system/test_interface_streams.py",
+                                             "--lengths=whole"])
 
 
 def long_python():
@@ -509,7 +518,7 @@ def long_tcp_loss():
 def long_tcp_soak():
     """connections over a link that loses, doubles and overtakes, ten minutes or FSOCK_SOAK_SECONDS: nothing grows"""
     os.environ.setdefault("FSOCK_SOAK_SECONDS", "600")
-    yield from pytest_results("tcp_soak", ["tests/system/test_tcp_soak.py"])
+    yield from pytest_results("tcp_soak", ["tests/system/test_tcp_soak.py", "--lengths=whole"])
 
 
 def long_soak():
@@ -526,6 +535,7 @@ def long_epoll_stress():
 
 LONG = {"unit": long_unit, "fuzz": long_fuzz, "sim": long_sim, "model": long_model, "local": long_local, "demo": long_demo,
         "kill": long_kill, "python": long_python, "servers": long_servers, "families": long_families,
+        "interfaces": long_interfaces,
         "packet": long_packet, "programs": long_programs, "bench": long_bench, "tcp_loss": long_tcp_loss,
         "tcp_soak": long_tcp_soak, "soak": long_soak, "epoll_stress": long_epoll_stress}
 

@@ -130,6 +130,7 @@ def demo_leftovers(pid):
     return [name for name in state.namespaces() if name.startswith(f"fsock-demo-{pid}-")]
 
 
+@pytest.mark.whole
 def test_demo_race(program):
     """One round: all rows, the fast path taken, nothing left."""
     with proc.Process([PYTHON, RACE, "--json", "--rounds", "1"], env=WHERE) as race:

@@ -23,6 +23,7 @@ KINDS = {
     "native": {"provider": "xdp", "xdp_mode": "native"},
     "packet": {"provider": "packet"},
 }
+CHOSEN = [pytest.param(kind, marks=() if kind == "native" else pytest.mark.whole) for kind in KINDS]
 PEER, PORT = net.B4, 9000
 
 ECHO = """
@@ -334,7 +335,7 @@ def runs_through(ours, kernel, event):
     assert set(kernel.agent("ask 3 64").split()) == {"same"}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CHOSEN)
 def test_events_as_on_the_kernel(kind):
     """Every event in turn: the kernel's results while it lasts, the fast path before and after."""
     with scenes({"profile": "latency", **KINDS[kind]}) as (ours, kernel):
@@ -347,7 +348,7 @@ def test_events_as_on_the_kernel(kind):
         assert counters["moved_to_kernel"] == 0, counters
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CHOSEN)
 @pytest.mark.parametrize("event", [down, moved])
 def test_events_in_traffic(kind, event):
     """Under a program that sends without a pause: no result that the kernel's program does not see."""
@@ -423,7 +424,7 @@ def test_events_ipv6():
             asks_fast(ours)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CHOSEN)
 def test_events_with_several_queues(kind):
     with scenes({"profile": "latency", **KINDS[kind]}, queues=(3, 3)) as (ours, kernel):
         for event in (down, moved):
@@ -431,7 +432,7 @@ def test_events_with_several_queues(kind):
             asks_fast(ours)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CHOSEN)
 def test_larger_mtu(kind):
     """The port grows with the interface, or says why it cannot; large datagrams arrive either way."""
     with scenes({"profile": "latency", **KINDS[kind]}) as (ours, kernel):
@@ -523,7 +524,7 @@ def published(scene):
     return holdings(scene.agent.pid)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CHOSEN)
 def test_flapping_leaves_nothing_behind(kind):
     with contextlib.ExitStack() as stack:
         scene = Scene(stack, options={"profile": "latency", **KINDS[kind]})

@@ -23,6 +23,7 @@ NOTHING_BYPASSED = {"profile": "latency", "bypass": "none"}
 
 # server on fsock, client on fsock
 SIDES = {"both": (True, True), "client": (False, True), "server": (True, False)}
+CHOSEN = [pytest.param(name, marks=() if name == "both" else pytest.mark.whole) for name in SIDES]
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def udp_reasons(sockets):
     return {fsock.reason_name(sock["reason"]) for sock in sockets if sock["protocol"] == 17}
 
 
-@pytest.mark.parametrize("sides", SIDES)
+@pytest.mark.parametrize("sides", CHOSEN)
 def test_sockperf_ping_pong(pair, sides):
     run = Run(pair, ["sockperf", "sr", "-i", net.B4, "-p", 11111],
               ["sockperf", "pp", "-i", net.B4, "-p", 11111, "-t", 1, "-m", 64, "--data-integrity"],
@@ -142,7 +143,7 @@ class Loss:
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("sides", SIDES)
+@pytest.mark.parametrize("sides", CHOSEN)
 def test_sockperf_throughput(pair, sides):
     def load(ends):
         # What a kernel peer sends comes the kernel's way, and this server answers nothing.
@@ -157,7 +158,7 @@ def test_sockperf_throughput(pair, sides):
 
 @pytest.mark.alone
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
-@pytest.mark.parametrize("sides", SIDES)
+@pytest.mark.parametrize("sides", CHOSEN)
 def test_iperf3_udp(pair, sides, direction):
     """In reverse the server sends; the receiver has ended then, and its stack's counters with it."""
     reverse = direction == "reverse"
@@ -175,7 +176,7 @@ def test_iperf3_udp(pair, sides, direction):
 # --- answers ----------------------------------------------------------------------------------
 
 @pytest.mark.af_xdp # packet sockets take what a kernel server leaves unsummed, too
-@pytest.mark.parametrize("sides", SIDES)
+@pytest.mark.parametrize("sides", CHOSEN)
 def test_dig_and_dnsmasq(pair, sides):
     server = ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null",
               "--pid-file=", "--user=root", f"--listen-address={net.B4}", "--bind-interfaces",
@@ -200,7 +201,7 @@ def test_dig_bypasses_by_default(pair):
     assert run.client.fast == 0 and udp_reasons(run.sockets) == {"pending", "bypass"}, run.sockets
 
 
-@pytest.mark.parametrize("sides", SIDES)
+@pytest.mark.parametrize("sides", CHOSEN)
 def test_socat_echo(pair, sides, tmp_path):
     text = tmp_path / "text"
     text.write_text("one line\n")
@@ -210,7 +211,7 @@ def test_socat_echo(pair, sides, tmp_path):
     assert run.done.out == "one line\n"
 
 
-@pytest.mark.parametrize("sides", SIDES)
+@pytest.mark.parametrize("sides", CHOSEN)
 def test_socat_forks_for_each_datagram(pair, sides, tmp_path):
     text = tmp_path / "text"
     text.write_text("a datagram for a child\n")
@@ -220,7 +221,7 @@ def test_socat_forks_for_each_datagram(pair, sides, tmp_path):
     assert run.done.out == "A DATAGRAM FOR A CHILD\n"
 
 
-@pytest.mark.parametrize("sides", SIDES)
+@pytest.mark.parametrize("sides", CHOSEN)
 @pytest.mark.parametrize("family", ["v4", "v6"])
 @pytest.mark.parametrize("kind", ["socket", "asyncio"])
 def test_python_echo(pair, kind, family, sides):

@@ -102,6 +102,7 @@ def line():
 
 
 @pytest.mark.alone
+@pytest.mark.whole
 def test_tcp_soak(line):
     def start(side, code, *more, **options):
         report = stack.enter_context(contextlib.closing(fsock.Report()))
