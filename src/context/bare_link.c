@@ -166,7 +166,6 @@ void bare_link_end(struct context *ctx, struct local_conn *conn, bool abort)
 	ctx->stack->local->n_bare[bare_slot(conn->user)]--;
 	local_lend(ctx, conn);
 	list_remove(&conn->queued);
-	local_stall_end(conn);
 	conn->user = NULL;
 	conn->own.settling = false;
 	if (abort || conn->own.resets)
@@ -283,6 +282,7 @@ static void try_again(struct context *ctx, struct bare *bare)
 		return;
 	*holder = conn;
 	conn->own = before->own;
+	list_init(&conn->own.starved); /* nobody sent */
 	conn->own.settling = false;
 	belong(ctx, bare, conn);
 	bare_link_settle_later(ctx, conn);
@@ -443,8 +443,6 @@ ssize_t bare_link_send(struct context *ctx, struct bare *bare, const struct iove
 	bare->wants_out = bare->connecting || n == -EAGAIN || (n >= 0 && (size_t)n < iov->iov_len);
 	if (bare->wants_out)
 		bare_look_again(bare);
-	if (bare->wants_out && !bare->connecting)
-		local_stalls(ctx, bare->local);
 	if (bare->wants_out && !wanted && bare->set)
 		ctx->to_ring |= bare->set->sleepers.slots; /* who sleeps has asked the other side for less */
 	local_told(ctx, bare->local->link);

@@ -40,9 +40,8 @@ struct parked {
 
 /* --- what the engine tells --- */
 
-static void event(void *context, struct local_conn *conn, uint32_t edges)
+void local_event(struct context *ctx, struct local_conn *conn, uint32_t edges)
 {
-	struct context *ctx = context;
 	struct sock *s = conn->user;
 
 	if (bare_is(s)) {
@@ -52,6 +51,11 @@ static void event(void *context, struct local_conn *conn, uint32_t edges)
 	ctx->to_ring |= s->sleepers.slots;
 	if (!list_is_empty(&s->items))
 		ctx->to_ring |= epoll_sock_news(s, sock_poll_bits(edges));
+}
+
+static void event(void *context, struct local_conn *conn, uint32_t edges)
+{
+	local_event(context, conn, edges);
 }
 
 static void incoming(void *context, struct local_listener *listener)
@@ -191,7 +195,7 @@ int local_table(struct context *ctx)
 		return -ENOMEM;
 	list_init(&l->listeners);
 	list_init(&l->connecting);
-	list_init(&l->stalled);
+	list_init(&l->starving);
 	for (unsigned i = 0; i < STATS_MAX_PROCS; i++) {
 		list_init(&l->bare_connecting[i]);
 		list_init(&l->bare_news[i]);
@@ -518,6 +522,8 @@ static unsigned drive(struct context *ctx, unsigned index)
 	lend(ctx, link);
 	n = local_link_poll(link, MOST) + datagram_local_take(ctx, index);
 	local_told(ctx, link);
+	if (__builtin_expect(!list_is_empty(&link->starving), 0))
+		local_stall_note(ctx, link);
 	if (__builtin_expect(link->ended == LOCAL_LINK_UP, 1))
 		return n;
 	if (h->control > 0 && !h->hung_up)

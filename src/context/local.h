@@ -84,7 +84,7 @@ struct stack_local {
 	uint32_t carrier;
 	fs_ns carried_looked;
 	struct list connecting;	 /* stream.of_local: whose connect() was not answered yet, or whose other side moved */
-	struct list stalled;	 /* local_own.stalled, the oldest first (local_stall.c) */
+	struct list starving;	 /* local_own.starved, the oldest first (local_stall.c) */
 	/* The same of connections without a descriptor, and those with news (socket/bare.h), by slot of their process:
 	 * local_conn.queued. */
 	struct list bare_connecting[STATS_MAX_PROCS], bare_news[STATS_MAX_PROCS];
@@ -231,14 +231,14 @@ void local_forget(struct context *ctx, const struct local_conn *conn, bool refus
 /* Take what came over links; look at names and ends when that is due. Returns how many messages. */
 unsigned local_poll(struct context *ctx);
 
-/* A send over @conn found no room: where its reader takes nothing for long, there will be more. */
-void local_stalls(struct context *ctx, struct local_conn *conn);
-
-/* Before its user closes it. */
-void local_stall_end(struct local_conn *conn);
+/* Who has found no room on @link since: where its reader takes nothing for long, there will be more. */
+void local_stall_note(struct context *ctx, struct local_link *link);
 
 /* Those for whom it is time get more room. */
 void local_stall_settle(struct context *ctx);
+
+/* @conn became ready for @edges (local_ops.event). */
+void local_event(struct context *ctx, struct local_conn *conn, uint32_t edges);
 
 /* When it is; FS_NEVER = there are none. */
 fs_ns local_stall_next(const struct context *ctx);

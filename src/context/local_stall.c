@@ -4,9 +4,9 @@
  *
  * The kernel keeps some megabytes of a connection that nobody reads, a ring much less. Two programs that both write more
  * before either reads, or one that is to write all of it before the other comes to this connection, get along on the
- * kernel, and would wait for each other for ever here. So a send that finds no room is written down, and where nothing
- * is read for STALL_NS after it, the connection gets a larger ring. Not at once: what goes round through 64 KiB stays in
- * the caches, and most readers only come a little later.
+ * kernel, and would wait for each other for ever here. So where somebody found no room, or waits for it, and nothing is
+ * read for STALL_NS, the connection gets a larger ring. Not at once: what goes round through 64 KiB stays in the caches,
+ * and most readers only come a little later.
  */
 #include "context/internal.h"
 #include "context/local.h"
@@ -15,8 +15,9 @@
 #define STALL_NS FS_MS(100)
 
 enum {
-	GROWN_ORDER = 22,  /* of the larger ring: 4 MiB */
-	SPARE_PART = 2,	   /* of a side's memory is kept for connections to come */
+	MOST_ORDER = 21,  /* of the larger ring: 2 MiB, which the kernel's sockets keep, too, where a connection moves */
+	LEAST_ORDER = 18, /* if its link has no more */
+	SPARE_PART = 2,	  /* of a side's memory is kept for connections to come */
 };
 
 static uint64_t read_up_to(const struct local_conn *conn)
@@ -26,61 +27,65 @@ static uint64_t read_up_to(const struct local_conn *conn)
 
 static struct local_conn *conn_of(struct list *e)
 {
-	return FS_CONTAINER_OF(e, struct local_conn, own.stalled);
+	return FS_CONTAINER_OF(e, struct local_conn, own.starved);
 }
 
 /* From now on. The list is in the order of these times. */
 static void note(struct context *ctx, struct local_conn *conn)
 {
-	conn->own.stalled_since = ctx->now;
-	conn->own.stalled_at = read_up_to(conn);
-	list_remove(&conn->own.stalled);
-	list_push_back(&ctx->stack->local->stalled, &conn->own.stalled);
+	conn->own.starved_since = ctx->now;
+	conn->own.starved_at = read_up_to(conn);
+	list_remove(&conn->own.starved);
+	list_push_back(&ctx->stack->local->starving, &conn->own.starved);
 }
 
-void local_stalls(struct context *ctx, struct local_conn *conn)
+void local_stall_note(struct context *ctx, struct local_link *link)
 {
-	/* Of Unix sockets the kernel keeps no more than their rings. */
-	if (conn->state == LOCAL_ESTABLISHED && !list_is_linked(&conn->own.stalled) && !conn->grown_order &&
-	    !(conn->flags & LOCAL_UNIX))
-		note(ctx, conn);
+	while (!list_is_empty(&link->starving))
+		note(ctx, conn_of(list_first(&link->starving)));
 }
 
-void local_stall_end(struct local_conn *conn)
+/* A larger ring, if there is one. */
+static bool grow(struct local_conn *conn)
 {
-	list_remove(&conn->own.stalled);
-}
+	const struct local_half *half = &conn->link->half;
 
-static bool has_room(const struct local_link *link)
-{
-	uint32_t units = UINT32_C(1) << (GROWN_ORDER - LOCAL_ORDER_MIN);
-
-	return link->half.used + units <= link->half.units / SPARE_PART && context_has_memory((size_t)1 << GROWN_ORDER);
+	for (unsigned order = MOST_ORDER; order >= LEAST_ORDER; order--)
+		if (half->used + (UINT32_C(1) << (order - LOCAL_ORDER_MIN)) <= half->units / SPARE_PART &&
+		    context_has_memory((size_t)1 << order) && local_grow(conn, order) == 0)
+			return true;
+	return false;
 }
 
 static void settle(struct context *ctx, struct local_conn *conn)
 {
-	if (local_ready(conn) & LOCAL_READY_OUT) {
-		local_stall_end(conn);
-	} else if (conn->own.stalled_at != read_up_to(conn) || !has_room(conn->link)) {
+	uint32_t ready = local_ready(conn) & LOCAL_READY_OUT;
+
+	local_heed(ctx, conn->link);
+	if (ready) {
+		list_remove(&conn->own.starved);
+		local_event(ctx, conn, ready); /* who waits is told where more is free than this */
+	} else if (conn->own.starved_at != read_up_to(conn) || !grow(conn)) {
 		note(ctx, conn);
 	} else {
-		local_stall_end(conn);
-		local_heed(ctx, conn->link);
-		local_grow(conn, GROWN_ORDER);
-		local_told(ctx, conn->link);
+		list_remove(&conn->own.starved);
 	}
+	local_told(ctx, conn->link);
 }
 
 fs_ns local_stall_next(const struct context *ctx)
 {
-	struct list *first = list_first(&ctx->stack->local->stalled);
+	const struct stack_local *l = ctx->stack->local;
+	struct list *first = list_first(&l->starving);
 
-	return first ? conn_of(first)->own.stalled_since + STALL_NS : FS_NEVER;
+	for (unsigned i = 0; !first && i < l->n; i++)
+		if (l->link[i].serial && !list_is_empty(&l->link[i].link->starving))
+			return ctx->now + STALL_NS; /* which are not noted yet */
+	return first ? conn_of(first)->own.starved_since + STALL_NS : FS_NEVER;
 }
 
 void local_stall_settle(struct context *ctx)
 {
 	while (local_stall_next(ctx) <= ctx->now)
-		settle(ctx, conn_of(list_first(&ctx->stack->local->stalled)));
+		settle(ctx, conn_of(list_first(&ctx->stack->local->starving)));
 }

@@ -501,8 +501,6 @@ static ssize_t send_local(struct dispatch *t, struct sock *s)
 		}
 		ret = give_local(t, s);
 	}
-	if (ret == -EAGAIN)
-		local_stalls(ctx, s->stream.local_conn);
 	if (ret == -EAGAIN && !t->may_wait)
 		stream_ask_for_sets(ctx, s, EPOLLOUT | EPOLLWRNORM);
 	if (ret >= 0 && (t->d->flags & MSG_ZEROCOPY) && s->stream.zerocopy)

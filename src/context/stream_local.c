@@ -157,7 +157,6 @@ void stream_local_part(struct context *ctx, struct sock *s, bool reset)
 	struct local_link *link = conn->link;
 
 	local_lend(ctx, conn);
-	local_stall_end(conn);
 	s->stream.local_conn = NULL;
 	list_remove(&s->stream.of_local);
 	if (reset)
@@ -236,7 +235,6 @@ static void try_again(struct context *ctx, struct sock *s)
 	s->stream.local_since = ctx->now;
 	if (local_connect(before->link, &call, s, &conn) < 0)
 		return;
-	local_stall_end(before);
 	local_abort(before);
 	s->stream.local_conn = conn;
 	stream_local_set_options(s);
@@ -280,7 +278,7 @@ void stream_local_settle(struct context *ctx)
 		if (s->stream.local_moves || (full && s->stream.is_unix && s->nonblock))
 			continue; /* who called says that it is full */
 		if ((conn->flags & LOCAL_PEER_MOVED) && conn->state == LOCAL_ESTABLISHED) {
-			if (!stream_local_follow(ctx, s))
+			if (!stream_local_follow(ctx, s) && s->refs[ctx->slot])
 				s->stream.local_since = ctx->now + STREAM_LOCAL_ANSWER_NS; /* until the next look */
 		} else if (conn->state == LOCAL_ESTABLISHED || (conn->flags & LOCAL_PEER_MOVED) || local_was_accepted(conn)) {
 			list_remove(&s->stream.of_local);

@@ -270,8 +270,8 @@ static int find_expected(struct waiting *w)
 		w->spare = -1;
 		fd = sys_accept4(w->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	}
-	if (fd >= 0 && w->n == VISITORS)
-		sys_close(leaves(w, 0));
+	if (w->n && (fd == -EMFILE || (fd >= 0 && w->n == VISITORS)))
+		sys_close(leaves(w, 0)); /* the next look has its number */
 	if (fd >= 0)
 		w->visitor[w->n++] = fd;
 	for (unsigned i = w->n; i-- > 0;) {

@@ -189,10 +189,8 @@ static ssize_t fill_all_local(struct carry *c, struct sock *s)
 		if (n > 0)
 			count(c, (size_t)n);
 	} while (n > 0 && c->left > 0);
-	if (n == -EAGAIN && c->want == WANT_STREAM) {
-		local_stalls(c->ctx, s->stream.local_conn);
+	if (n == -EAGAIN && c->want == WANT_STREAM)
 		stream_ask_for_sets(c->ctx, s, EPOLLOUT | EPOLLWRNORM);
-	}
 	local_told(c->ctx, link);
 	return leave(c, n);
 }

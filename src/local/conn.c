@@ -20,6 +20,7 @@
 enum {
 	/* Room of this part of the ring makes a connection writable again, as far as readiness goes. */
 	WRITABLE_PART = 4,
+	WRITABLE_MOST = 16 << 10, /* bytes: or this */
 };
 
 const char *const local_state_name[LOCAL_N_STATES] = { "FREE", "CONNECTING", "QUEUED", "ESTABLISHED", "OVER", "LEFT" };
@@ -54,6 +55,7 @@ void local_conn_leave(struct local_conn *conn, enum local_kind kind)
 {
 	bool is_last = !local_has(conn, LOCAL_WE_LEFT);
 
+	list_remove(&conn->own.starved);
 	local_conn_count(conn);
 	if (local_is_tapped(conn))
 		tap_last(conn, kind);
@@ -115,12 +117,25 @@ static __attribute__((cold, noinline)) ssize_t put_tapped(struct local_conn *con
 	return (ssize_t)done;
 }
 
+/* There is no room for what its user has to send, who may have more than a ring holds. Of Unix sockets the kernel keeps no
+ * more. */
+static void starves(struct local_conn *conn)
+{
+	if (conn->state == LOCAL_ESTABLISHED && !conn->grown_order && !local_has(conn, LOCAL_UNIX) &&
+	    !list_is_linked(&conn->own.starved))
+		list_push_back(&conn->link->starving, &conn->own.starved);
+}
+
 /* What follows from having put @put bytes of @from, or an error. */
 static inline ssize_t after_put(struct local_conn *conn, struct local_span *from, ssize_t put)
 {
 	if (__builtin_expect(put <= 0, 0)) {
-		if (put == 0)
-			return local_span_room(from) > 0 ? -EAGAIN : 0;
+		if (put == 0 && local_span_room(from) == 0)
+			return 0;
+		if (put == 0) {
+			starves(conn);
+			return -EAGAIN;
+		}
 		local_link_fail(conn->link, LOCAL_LINK_BAD_POSITION);
 		return -local_take_error(conn);
 	}
@@ -148,6 +163,8 @@ int local_reserve(struct local_conn *conn, struct iovec part[2], size_t most)
 
 	if (pieces == -EPROTO)
 		local_link_fail(conn->link, LOCAL_LINK_BAD_POSITION);
+	if (pieces == 0)
+		starves(conn);
 	return FS_MAX(pieces, -1);
 }
 
@@ -167,7 +184,7 @@ int local_grow(struct local_conn *conn, unsigned order)
 	fs_assert(order >= LOCAL_ORDER_MIN && order <= LOCAL_ORDER_MAX);
 	if (!local_may_send(conn) || link->ended != LOCAL_LINK_UP)
 		return -ENOTCONN;
-	if (conn->grown_order || UINT32_C(1) << order <= conn->tx.mask + 1)
+	if (conn->grown_order || conn->tx.head == 0 || UINT32_C(1) << order <= conn->tx.mask + 1)
 		return -ENOBUFS;
 	conn->grown = local_half_get(&link->half, units);
 	if (conn->grown == LOCAL_HALF_NONE)
@@ -175,8 +192,7 @@ int local_grow(struct local_conn *conn, unsigned order)
 	conn->grown_order = (uint8_t)order;
 	local_tx_turn(&conn->tx,
 		      link->arena + local_data_at(link->slots, link->units, link->side) + (size_t)conn->grown * LOCAL_UNIT,
-		      order);
-	local_say(conn, LOCAL_GROWN);
+		      order, conn->grown);
 	local_tell(conn, LOCAL_READY_OUT);
 	return 0;
 }
@@ -223,10 +239,37 @@ ssize_t local_send(struct local_conn *conn, const struct iovec *iov, int n, uint
 
 /* --- receiving --- */
 
+/* The writer goes on in another ring, which lies in its half: that is to be seen, too. */
+static bool turn(struct local_conn *conn)
+{
+	struct local_turned to = local_rx_turned(&conn->rx);
+	struct local_link *link = conn->link;
+	uint8_t *data = link->arena + local_data_at(link->slots, link->units, 1 - link->side);
+
+	if (to.order < LOCAL_ORDER_MIN || to.order > LOCAL_ORDER_MAX || to.unit >= link->units ||
+	    to.unit + (UINT64_C(1) << (to.order - LOCAL_ORDER_MIN)) > link->units)
+		return false;
+	if (local_is_tapped(conn))
+		local_tap_came(conn, to.turn);
+	return local_rx_turn(&conn->rx, to.turn, data + (size_t)to.unit * LOCAL_UNIT, to.order);
+}
+
+static __attribute__((noinline)) ssize_t look_on(struct local_conn *conn, size_t enough)
+{
+	return turn(conn) ? local_rx_look(&conn->rx, enough) : -EPROTO;
+}
+
+ssize_t local_conn_look(struct local_conn *conn, size_t enough)
+{
+	ssize_t there = local_rx_look(&conn->rx, enough);
+
+	return __builtin_expect(conn->rx.cut, 0) ? look_on(conn, enough) : there;
+}
+
 /* Bytes that are there, of @enough that are wanted; 0 also where the link has just ended. */
 static inline size_t look(struct local_conn *conn, size_t enough)
 {
-	ssize_t there = local_rx_look(&conn->rx, enough);
+	ssize_t there = local_conn_look(conn, enough);
 
 	if (__builtin_expect(there >= 0, 1))
 		return (size_t)there;
@@ -433,7 +476,9 @@ size_t local_sent(const struct local_conn *conn, uint64_t from, void *to, size_t
 
 void local_close(struct local_conn *conn)
 {
-	local_conn_leave(conn, look(conn, 1) > 0 ? LOCAL_RESET : LOCAL_CLOSE);
+	bool broken = conn->state == LOCAL_OVER && !local_has(conn, LOCAL_WE_LEFT | LOCAL_PEER_LEFT); /* local_break() */
+
+	local_conn_leave(conn, broken || look(conn, 1) > 0 ? LOCAL_RESET : LOCAL_CLOSE);
 }
 
 void local_abort(struct local_conn *conn)
@@ -445,9 +490,13 @@ void local_break(struct local_conn *conn, int error)
 {
 	bool is_last = !local_has(conn, LOCAL_WE_LEFT);
 
+	list_remove(&conn->own.starved);
+	local_conn_fail(conn, error);
+	/* A slot of the other side's is its own again with our last word, which waits for the user to let go of it. */
+	if (!local_slot_is_of(conn->link, local_slot_of(conn), conn->link->side))
+		return;
 	if (local_is_tapped(conn) && is_last)
 		tap_last(conn, LOCAL_RESET);
-	local_conn_fail(conn, error);
 	local_set_flags(conn, LOCAL_WE_LEFT);
 	if (is_last && conn->link->ended == LOCAL_LINK_UP)
 		local_say(conn, LOCAL_RESET);
@@ -459,7 +508,7 @@ static bool end_stream(struct local_conn *conn)
 	/* Whose last word we have said has the slot already, perhaps: the words in it may be another connection's. */
 	if (conn->rx.ended || conn->state == LOCAL_LEFT)
 		return true;
-	if (local_rx_look(&conn->rx, SIZE_MAX) < 0) {
+	if (local_conn_look(conn, SIZE_MAX) < 0) {
 		local_link_fail(conn->link, LOCAL_LINK_BAD_POSITION);
 		return false;
 	}
@@ -499,28 +548,6 @@ static void on_room(struct local_conn *conn, const struct local_cell *cell)
 static void on_urgent(struct local_conn *conn, const struct local_cell *cell)
 {
 	local_tell(conn, LOCAL_READY_PRI);
-}
-
-static void on_grown(struct local_conn *conn, const struct local_cell *cell)
-{
-	struct local_link *link = conn->link;
-	uint64_t turn = cell->word[0], unit = cell->word[1], order = cell->word[2];
-
-	if (order < LOCAL_ORDER_MIN || order > LOCAL_ORDER_MAX || unit >= link->units ||
-	    unit + (UINT64_C(1) << (order - LOCAL_ORDER_MIN)) > link->units) {
-		local_link_fail(link, LOCAL_LINK_BAD_RING);
-		return;
-	}
-	if (conn->state == LOCAL_LEFT)
-		return; /* nothing is read any more */
-	if (local_is_tapped(conn))
-		local_tap_came(conn, turn);
-	if (!local_rx_turn(&conn->rx, turn, link->arena + local_data_at(link->slots, link->units, 1 - link->side) +
-			   (size_t)unit * LOCAL_UNIT, (unsigned)order)) {
-		local_link_fail(link, LOCAL_LINK_BAD_POSITION);
-		return;
-	}
-	local_tell(conn, LOCAL_READY_IN); /* there are bytes */
 }
 
 static void on_moved(struct local_conn *conn, const struct local_cell *cell)
@@ -593,8 +620,8 @@ void local_conn_handle(struct local_conn *conn, const struct local_cell *cell)
 	static void (*const handler[LOCAL_N_KINDS])(struct local_conn *conn, const struct local_cell *cell) = {
 		[LOCAL_OPEN] = local_on_open,		[LOCAL_ACCEPTED] = local_on_accepted, [LOCAL_REFUSED] = local_on_refused,
 		[LOCAL_BYTES] = on_bytes,	[LOCAL_ROOM] = on_room,		[LOCAL_URGENT] = on_urgent,
-		[LOCAL_GROWN] = on_grown,	[LOCAL_SHUTDOWN] = on_shutdown, [LOCAL_STOP] = on_stop,
-		[LOCAL_MOVED] = on_moved,	[LOCAL_RESET] = on_reset,	[LOCAL_CLOSE] = on_close,
+		[LOCAL_SHUTDOWN] = on_shutdown, [LOCAL_STOP] = on_stop,	[LOCAL_MOVED] = on_moved,
+		[LOCAL_RESET] = on_reset,	[LOCAL_CLOSE] = on_close,
 	};
 
 	handler[cell->head](conn, cell);
@@ -639,10 +666,11 @@ void local_conn_lose(struct local_conn *conn, enum local_end why)
 	}
 	if (had_left)
 		return;
-	if (why == LOCAL_LINK_DIED && (conn->rx.ended || local_rx_look(&conn->rx, SIZE_MAX) >= 0)) {
+	if (why == LOCAL_LINK_DIED && (conn->rx.ended || local_conn_look(conn, SIZE_MAX) >= 0)) {
 		orphan(conn);
 	} else {
 		conn->rx.seen_head = conn->rx.pos;
+		conn->ahead = 0;
 		local_conn_fail(conn, ECONNRESET);
 	}
 	if (local_is_tapped(conn))
@@ -681,7 +709,7 @@ static bool is_writable(struct local_conn *conn)
 	room = local_tx_room(&conn->tx);
 	if (room < 0)
 		local_link_fail(conn->link, LOCAL_LINK_BAD_POSITION);
-	return room < 0 || room >= (ssize_t)(((size_t)conn->tx.mask + 1) / WRITABLE_PART);
+	return room < 0 || room >= (ssize_t)FS_MIN(((size_t)conn->tx.mask + 1) / WRITABLE_PART, (size_t)WRITABLE_MOST);
 }
 
 uint32_t local_ready(struct local_conn *conn)
@@ -708,8 +736,11 @@ uint32_t local_conn_wait(struct local_conn *conn, uint32_t wants)
 		if (is_readable(conn))
 			return local_ready(conn) & (wants | always);
 	}
-	if ((wants & LOCAL_READY_OUT) && conn->state == LOCAL_ESTABLISHED && local_tx_wait(&conn->tx) != 1)
+	if (!(wants & LOCAL_READY_OUT) || conn->state != LOCAL_ESTABLISHED)
+		return 0;
+	if (local_tx_wait(&conn->tx) != 1)
 		return local_ready(conn) & (wants | always);
+	starves(conn);
 	return 0;
 }
 

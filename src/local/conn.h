@@ -89,9 +89,9 @@ struct local_own {
 	bool settling;	      /* `queued` is in the list of those that connect, or follow */
 	bool moving;	      /* to the kernel, just now */
 	fs_ns since, begun;   /* connecting: since the last attempt, the first one */
-	struct list stalled;  /* linked: a send found no room */
-	fs_ns stalled_since;  /* since when nothing is read, */
-	uint64_t stalled_at;  /* behind this byte */
+	struct list starved;  /* local_link.starving, or the user's list of such */
+	fs_ns starved_since;  /* since when nothing is read, */
+	uint64_t starved_at;  /* behind this byte */
 };
 
 struct local_conn {
@@ -185,9 +185,9 @@ enum local_recv_flags {
 ssize_t local_recv(struct local_conn *conn, const struct iovec *iov, int n, uint32_t flags, uint32_t offset);
 
 /*
- * The ring for what this side sends is full, and gives place to one of 1 << @order bytes, larger than it, of this side's
- * half: there is room then, though nothing was read. Once a connection. An event tells that it can send. 0; -ENOBUFS:
- * there was one, or there is no room for it; -ENOTCONN: nothing is sent any more.
+ * The ring for what this side sends gives place to one of 1 << @order bytes, larger than it, of this side's half: there is
+ * room then, though nothing was read. Once a connection, not before its first byte. An event tells that it can send. 0;
+ * -ENOBUFS: there was one, or there is no room for it; -ENOTCONN: nothing is sent any more.
  */
 int local_grow(struct local_conn *conn, unsigned order);
 
@@ -213,7 +213,8 @@ void local_close(struct local_conn *conn);
 /* The same with a reset in any case. */
 void local_abort(struct local_conn *conn);
 
-/* The other side is reset, but the user still has the connection, which is OVER with @error. */
+/* The connection is OVER with @error, and the user still has it. The other side is reset, of a slot of its own once the user
+ * lets go of it. */
 void local_break(struct local_conn *conn, int error);
 
 /* The link counts what was read and written up to now. (What moves bytes does not: it has a count of its own to keep.) */

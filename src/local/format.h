@@ -70,7 +70,8 @@ struct local_stream_words {
 	/* --- a line that the writer writes, and the reader looks at when it has seen all --- */
 	uint64_t head __attribute__((aligned(FS_CACHE_LINE))); /* the next byte to be written */
 	uint64_t urgent; /* behind the last urgent byte, 0 = there was none; stored before the head that covers it */
-	uint64_t turn;	 /* from here on bytes lie in another ring (LOCAL_GROWN), 0 = none do; likewise */
+	uint64_t turn;	 /* from here on bytes lie in another ring, 0 = none do; likewise, and once */
+	uint64_t grown;	 /* that one, of the writer's half: its first unit, << 8, and its order */
 
 	/* --- a line that the reader writes now and then, and the writer looks at --- */
 	uint64_t tail __attribute__((aligned(FS_CACHE_LINE))); /* what lies before may be written over */

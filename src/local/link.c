@@ -102,6 +102,7 @@ struct local_link *local_link_init(void *memory, const struct local_config *conf
 		.owing_last = LOCAL_NO_SLOT,
 		.free_slot = LOCAL_NO_SLOT,
 	};
+	list_init(&link->starving);
 	link->out.cells = (struct local_cell *)(void *)(arena + local_cells_at(side));
 	link->out.taken = &link->theirs->taken;
 	link->in.cells = (const struct local_cell *)(const void *)(arena + local_cells_at(other));
@@ -228,7 +229,6 @@ static const uint8_t rules[LOCAL_N_KINDS] = {
 	[LOCAL_OPEN] = BEGINS,
 	[LOCAL_ACCEPTED] = ANSWERS,
 	[LOCAL_REFUSED] = ANSWERS,
-	[LOCAL_GROWN] = ONCE,
 	[LOCAL_SHUTDOWN] = ONCE,
 };
 

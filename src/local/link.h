@@ -102,6 +102,7 @@ struct local_link {
 	uint32_t owing, owing_last; /* connections with messages that found no room, likewise */
 	uint32_t in_use;	 /* connections that are not free, of both sides */
 	struct local_datagrams datagrams;
+	struct list starving;	 /* local_own.starved: who found no room to send, and may have more. The user's to take out */
 
 	/* --- for who looks on --- */
 	uint32_t number, peer_pid; /* the user's own */

@@ -29,8 +29,6 @@ enum local_kind {
 	LOCAL_BYTES,	  /* there are bytes, for a reader that asked */
 	LOCAL_ROOM,	  /* there is room, for a writer that asked */
 	LOCAL_URGENT,	  /* one of the bytes is urgent */
-	LOCAL_GROWN,	  /* word[0]: from this position on bytes lie in another ring of the writer's half, word[1]: at this
-			     unit, word[2]: of this order. Once a direction */
 	LOCAL_SHUTDOWN,	  /* no more bytes come */
 	LOCAL_STOP,	  /* no more bytes are taken; of Unix sockets alone */
 	LOCAL_MOVED,	  /* it goes on elsewhere, struct local_place: this side reads and writes no more here */

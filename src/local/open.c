@@ -131,11 +131,6 @@ void local_conn_fill(const struct local_conn *conn, enum local_kind kind, struct
 		cell->word[0] = conn->ahead_sent;
 	if (kind == LOCAL_MOVED)
 		cell->place = conn->place;
-	if (kind == LOCAL_GROWN) {
-		cell->word[0] = conn->tx.before.turn;
-		cell->word[1] = conn->grown;
-		cell->word[2] = conn->grown_order;
-	}
 	if (kind != LOCAL_OPEN)
 		return;
 	cell->open = (struct local_open_args){

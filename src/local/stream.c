@@ -17,6 +17,9 @@ enum {
 	GIVE_BACK_PART = 4,
 	/* A writer that waits is told when this part is free: a wake-up has to be worth its price. */
 	TELL_PART = 2,
+	TELL_MOST = 32 << 10, /* bytes: of a larger ring so much is worth it, too */
+
+	ORDER_BITS = 8, /* of local_stream_words.grown */
 };
 static_assert(TELL_PART < GIVE_BACK_PART, "who shows each quarter has shown half when nothing is left");
 
@@ -30,6 +33,7 @@ void local_stream_clear(struct local_stream_words *words)
 	fs_store_relaxed(&words->head, 0);
 	fs_store_relaxed(&words->urgent, 0);
 	fs_store_relaxed(&words->turn, 0);
+	fs_store_relaxed(&words->grown, 0);
 	fs_store_relaxed(&words->tail, 0);
 	fs_store_relaxed(&words->reader_waits, 0);
 	fs_store_relaxed(&words->writer_waits, 0);
@@ -198,13 +202,14 @@ uint64_t local_tx_unread(const struct local_tx *tx)
 	return FS_MIN(tx->head - read, size_of(tx->mask) + (tx->before.turn ? size_of(tx->before.mask) : 0));
 }
 
-void local_tx_turn(struct local_tx *tx, uint8_t *ring, unsigned order)
+void local_tx_turn(struct local_tx *tx, uint8_t *ring, unsigned order, uint32_t at)
 {
 	tx->before = (struct local_turn){ .turn = tx->head, .ring = tx->ring, .mask = tx->mask };
 	tx->ring = ring;
 	tx->mask = (UINT32_C(1) << order) - 1;
 	tx->seen_tail = tx->head;
-	/* The heads of bytes behind it are stored after it, with release. */
+	/* The heads of bytes behind it are stored after both, with release. */
+	fs_store_relaxed(&tx->words->grown, (uint64_t)at << ORDER_BITS | order);
 	fs_store_relaxed(&tx->words->turn, tx->head);
 }
 
@@ -225,7 +230,7 @@ static_assert(LOCAL_ORDER_MAX < 30, "a distance of two rings has a sign in 31 bi
 
 int local_tx_wait(struct local_tx *tx)
 {
-	uint64_t target = tx->head - size_of(tx->mask) / TELL_PART;
+	uint64_t target = tx->head - (size_of(tx->mask) - FS_MIN(size_of(tx->mask) / TELL_PART, (uint64_t)TELL_MOST));
 	int rc;
 
 	local_bell_arm(&tx->words->writer_waits, waits_for(target));
@@ -242,19 +247,32 @@ static uint64_t reach(const struct local_rx *rx)
 }
 
 /* Of @there bytes, of which some were seen: those that lie where the reader knows. -EPROTO likewise. */
-static __attribute__((noinline)) ssize_t look_beyond(const struct local_rx *rx, uint64_t there)
+static __attribute__((noinline)) ssize_t look_beyond(struct local_rx *rx, uint64_t there)
 {
 	uint64_t turn = fs_load_relaxed(&rx->words->turn);
 
-	/* The message that says where the others lie is still to come. */
-	if (turn && !rx->before.turn && turn - rx->pos <= there)
+	rx->cut = turn && !rx->before.turn && turn - rx->pos < there;
+	if (rx->cut)
 		there = turn - rx->pos;
 	return there > reach(rx) || there < rx->seen_head - rx->pos ? -EPROTO : (ssize_t)there;
 }
 
+struct local_turned local_rx_turned(const struct local_rx *rx)
+{
+	uint64_t grown = fs_load_relaxed(&rx->words->grown);
+
+	return (struct local_turned){
+		.turn = fs_load_relaxed(&rx->words->turn),
+		.unit = grown >> ORDER_BITS,
+		.order = grown & ((1u << ORDER_BITS) - 1),
+	};
+}
+
 bool local_rx_turn(struct local_rx *rx, uint64_t turn, const uint8_t *ring, unsigned order)
 {
-	if (rx->before.turn || turn == 0 || turn - rx->pos > size_of(rx->mask))
+	rx->cut = false;
+	if (rx->before.turn || turn == 0 || turn - rx->pos > size_of(rx->mask) ||
+	    UINT64_C(1) << order <= size_of(rx->mask))
 		return false;
 	rx->before = (struct local_turn){ .turn = turn, .ring = rx->ring, .mask = rx->mask };
 	rx->ring = ring;

@@ -61,6 +61,7 @@ struct local_rx {
 	struct local_stream_words *words; /* shared */
 	uint32_t mask;
 	bool ended;	    /* what seen_head says is all there ever is */
+	bool cut;	    /* at the writer's turn: bytes behind it were there */
 	uint64_t pos;	    /* of the next byte */
 	uint64_t seen_head; /* words->head when last looked at */
 	uint64_t published; /* what words->tail says */
@@ -98,20 +99,28 @@ ssize_t local_tx_room(struct local_tx *tx);
 /* Writer: bytes that the reader has not taken. */
 uint64_t local_tx_unread(const struct local_tx *tx);
 
-/* Writer that finds no room: ask to be told when half of the ring is free. 1: the reader will; 0: it is free by now,
+/* Writer that finds no room: ask to be told when half of the ring is free, or 32 KiB. 1: the reader will; 0: it is free by now,
  * which it may tell of as well, since others on this side may have asked before; or -EPROTO. */
 int local_tx_wait(struct local_tx *tx);
 
 /*
- * Writer: bytes from here on go into @ring of 1 << @order bytes, for which the reader need not have read any. It happens
- * once in a stream. Bytes behind that the reader does not see before it has local_rx_turn(), wherever it hears of it.
+ * Writer: bytes from here on go into @ring of 1 << @order bytes, larger than the one before and at unit @at; the reader
+ * need not have read any for that. It happens once in a stream, not before its first byte.
  */
-void local_tx_turn(struct local_tx *tx, uint8_t *ring, unsigned order);
+void local_tx_turn(struct local_tx *tx, uint8_t *ring, unsigned order, uint32_t at);
 
-/* Reader: the same, of bytes from @turn on. False: that cannot be. */
+/* Reader that was cut: from where on, and where the other ring is, copied once. */
+struct local_turned {
+	uint64_t turn, unit;
+	unsigned order;
+};
+struct local_turned local_rx_turned(const struct local_rx *rx);
+
+/* And what lies there is to be seen. False: that cannot be. */
 bool local_rx_turn(struct local_rx *rx, uint64_t turn, const uint8_t *ring, unsigned order);
 
-/* Reader: bytes that are there; looks at the writer's position, unless it has seen @enough. -EPROTO likewise. */
+/* Reader: bytes that are there; looks at the writer's position, unless it has seen @enough. -EPROTO likewise. Where it is
+ * cut, there are more once it has turned. */
 ssize_t local_rx_look(struct local_rx *rx, size_t enough);
 
 /* Reader: copy @n bytes from the @skip-th on to @to, which moves on. So many are there, and have been seen. */

@@ -51,6 +51,9 @@ enum step {
 	TAKE,	     /* b: how many, passed or not */
 	CLOSE_LISTENER,
 	DIED,
+	GROW,	     /* b: by how much */
+	/* the other side once more */
+	ITS_TURN,    /* a: which slot; b: unit, and by how much its ring is larger; c: how far off its turn is */
 	N_STEPS
 };
 
@@ -218,6 +221,17 @@ static void write_datagram(struct world *w, uint8_t kind, uint8_t len, int8_t of
 	rx->words->head = at + ((sizeof(head) + head.len + 15) & ~(uint64_t)15) + (uint64_t)(int64_t)off;
 }
 
+static void turn_its_ring(struct world *w, unsigned way, const uint8_t *in)
+{
+	const struct local_conn *conn = &w->link->conn[in[1] % (2 * SLOTS)];
+	struct local_stream_words *words = &slot_at(in[1])->way[1 - way];
+
+	words->grown = (uint64_t)(in[2] >> 3) << 8 | (uint64_t)(LOCAL_ORDER_MIN + (in[2] & 7));
+	words->turn = conn->rx.pos + in[3];
+	if (in[3] & 1)
+		words->head = words->turn + ((uint64_t)in[3] << (in[2] & 7));
+}
+
 static void other_side(struct world *w, const uint8_t *in)
 {
 	unsigned way = slot_at(in[1]) - slot_at(0) < SLOTS ? w->link->side : 1 - w->link->side;
@@ -238,6 +252,9 @@ static void other_side(struct world *w, const uint8_t *in)
 		break;
 	case ITS_BYTES:
 		slot_at(in[1])->way[1 - way].head += in[3];
+		break;
+	case ITS_TURN:
+		turn_its_ring(w, way, in);
 		break;
 	default:
 		slot_at(in[1])->way[way].read += in[3];
@@ -269,6 +286,12 @@ static void move_bytes(struct local_conn *conn, bool send, uint8_t flags, uint8_
 		   -moved <= 4095);
 }
 
+/* Bytes of the ring, and of the one before it. */
+static uint64_t held_by(uint32_t mask, const struct local_turn *before)
+{
+	return (uint64_t)mask + 1 + (before->turn ? (uint64_t)before->mask + 1 : 0);
+}
+
 static void use(struct world *w, struct local_conn **held, const uint8_t *in)
 {
 	struct local_conn *conn = *held;
@@ -292,13 +315,16 @@ static void use(struct world *w, struct local_conn **held, const uint8_t *in)
 		else
 			local_close(conn);
 		break;
+	case GROW:
+		local_grow(conn, LOCAL_ORDER_MIN + in[2] % 8);
+		break;
 	case WAIT:
 		local_conn_wait(conn, in[2] & (LOCAL_READY_IN | LOCAL_READY_OUT));
 		break;
 	default:
 		local_conn_set_inline(conn, in[2] & 1);
-		FUZZ_CHECK(local_inq(conn) <= conn->rx.mask + 1);
-		FUZZ_CHECK(local_outq(conn) <= (uint64_t)conn->tx.mask + 1);
+		FUZZ_CHECK(local_inq(conn) <= held_by(conn->rx.mask, &conn->rx.before));
+		FUZZ_CHECK(local_outq(conn) <= held_by(conn->tx.mask, &conn->tx.before));
 		local_at_mark(conn);
 		local_ready(conn);
 		if (in[2] & 2)
@@ -410,7 +436,9 @@ static void our_user(struct world *w, const uint8_t *in)
 static void check_conn(const struct local_conn *conn, bool is_ours, uint32_t *units)
 {
 	FUZZ_CHECK(conn->state < LOCAL_N_STATES);
-	FUZZ_CHECK(conn->rx.seen_head - conn->rx.pos <= (uint64_t)conn->rx.mask + 1);
+	FUZZ_CHECK(conn->rx.seen_head - conn->rx.pos <= held_by(conn->rx.mask, &conn->rx.before));
+	FUZZ_CHECK(conn->rx.ring >= arena() && conn->rx.ring + conn->rx.mask < arena() + ARENA_MOST);
+	FUZZ_CHECK(conn->rx.before.turn == 0 || conn->rx.before.mask < conn->rx.mask);
 	FUZZ_CHECK(conn->tx.head - conn->tx.seen_tail <= (uint64_t)conn->tx.mask + 1);
 	FUZZ_CHECK((conn->listener != NULL) == (conn->state == LOCAL_QUEUED));
 	for (unsigned way = 0; way < 2; way++) {
@@ -419,6 +447,8 @@ static void check_conn(const struct local_conn *conn, bool is_ours, uint32_t *un
 		FUZZ_CHECK(conn->ring[way] + n <= UNITS);
 		*units += is_ours ? n : 0;
 	}
+	if (conn->grown_order)
+		*units += UINT32_C(1) << (conn->grown_order - LOCAL_ORDER_MIN);
 }
 
 static void check_world(const struct world *w)
@@ -461,7 +491,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	world_init(&w, data[0] & 1);
 	for (data++, size--; size >= 4; data += 4, size -= 4) {
-		if (data[0] % N_STEPS < POLL)
+		if (data[0] % N_STEPS < POLL || data[0] % N_STEPS == ITS_TURN)
 			other_side(&w, data);
 		else
 			our_user(&w, data);

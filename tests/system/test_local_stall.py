@@ -46,6 +46,28 @@ say(struct.unpack("<I", whole(sock, 4))[0] == zlib.crc32(other))
     assert seen.lines["client"][0] == (str(MUCH) if how == "blocking" else "None")
 
 
+@pytest.mark.parametrize("wait", ["select", "poll", "epoll", "edges"])
+def test_little_by_little(place, wait):
+    """Who waits for room before each of many small writes never meets a call that finds none."""
+    both = """
+sock.setblocking(False)
+left, poller = %d, select.epoll() if %r in ("epoll", "edges") else select.poll()
+poller.register(sock, select.EPOLLOUT | (select.EPOLLET if %r == "edges" else 0) if %r != "poll" else select.POLLOUT)
+while left > 0:
+    if %r == "select":
+        assert select.select([], [sock], [], GUARD)[1]
+    else:
+        assert poller.poll(GUARD * (1000 if %r == "poll" else 1))
+    n = 1
+    while left > 0 and n != "EAGAIN" and (%r == "edges" or n == 1):
+        n = tried(sock.send, bytes(min(left, 4096)))
+        left -= n if n != "EAGAIN" else 0
+sock.settimeout(GUARD)
+say(len(whole(sock, %d)))
+""" % (MUCH, wait, wait, wait, wait, wait, wait, MUCH)
+    assert_stayed(alike(place, ("listener = serving()\nsock = taken(listener)\n" + both, "sock = called()\n" + both)))
+
+
 def test_another_connection_is_read_first(place):
     seen = alike(place, ("""
 listener = serving()
@@ -243,6 +265,30 @@ after("read")
 called().sendall(b"and end")
 """))
     assert seen.links["client"].opened == 2, seen.told()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_large_ring_moves(place, when):
+    """All that waits in it goes along, though the program that has it then reads only later; its writer closes before or
+    after that."""
+    seen = alike(place, ("""
+listener = serving()
+sock = taken(listener)
+""" + AWAY + """
+after("sent")
+away(sock, "sleep 1; exec wc -c >&2")
+""", """
+sock = called()
+sock.settimeout(None)
+say(sock.send(bytes(%d)))
+if %r == "before":
+    sock.close()
+step("sent")
+time.sleep(0.5)
+sock.close()
+""" % (MUCH, when)))
+    assert str(MUCH) in seen.err["server"], seen.told()
+    assert seen.links["client"].bytes_out == MUCH, seen.told()
 
 
 # Connects to whatever listens on the loopback beside the server, and says nothing.

@@ -730,10 +730,9 @@ static void local_grow__room_though_nobody_reads(void **state)
 	}
 	assert_int_equal(r->side[0].link->half.used, used + 8);
 	assert_int_equal(r->side[1].link->half.used, 8);
-	assert_int_equal(rig_recv(ends[1], got, sizeof(got), 0), RING); /* it has not heard where the rest is */
-	rig_settle(r);
-	assert_true(rig_edges(r, 1) & LOCAL_READY_IN);
-	assert_int_equal(rig_recv(ends[1], got + RING, sizeof(got), 0), 8 * RING);
+	assert_int_equal(rig_recv(ends[1], got, sizeof(got), LOCAL_RECV_PEEK), 9 * RING);
+	assert_memory_equal(got, bytes, sizeof(bytes));
+	assert_int_equal(rig_recv(ends[1], got, sizeof(got), 0), 9 * RING);
 	assert_memory_equal(got, bytes, sizeof(bytes));
 	assert_int_equal(rig_recv(ends[0], got, 2 * RING, 0), 2 * RING);
 	assert_memory_equal(got, bytes, 2 * RING);
@@ -769,6 +768,7 @@ static void local_grow__no_room_for_it(void **state)
 
 	rig_connect(r, ends);
 	assert_int_equal(local_grow(ends[0], LOCAL_ORDER_MIN + 6), -ENOBUFS); /* all of the half, of which the rings have some */
+	assert_int_equal(local_grow(ends[0], LOCAL_ORDER_MIN + 1), -ENOBUFS); /* before the first byte */
 	local_shutdown(ends[0], LOCAL_SHUT_WRITING);
 	assert_int_equal(local_grow(ends[0], LOCAL_ORDER_MIN + 1), -ENOTCONN);
 	local_close(ends[0]);
@@ -793,6 +793,34 @@ static void local_break__its_user_keeps_it(void **state)
 	assert_int_equal(rig_send(ends[0], "x", 1, 0), -EHOSTUNREACH);
 	assert_int_equal(rig_send(ends[0], "x", 1, 0), -EPIPE);
 	local_close(ends[0]);
+	nothing_left(r);
+}
+
+/* Its owner may use a slot again once both sides have said their last: not while the user has it. */
+static void local_break__of_a_slot_of_theirs(void **state)
+{
+	struct rig *r = *state;
+	struct local_conn *ends[2], *again[2];
+	char byte;
+
+	rig_connect(r, ends);
+	local_break(ends[1], EHOSTUNREACH);
+	rig_settle(r);
+	local_close(ends[0]);
+	rig_settle(r);
+	rig_connect(r, again);
+	assert_int_equal(r->side[1].link->ended, LOCAL_LINK_UP);
+	assert_int_equal(rig_send(ends[1], "x", 1, 0), -EHOSTUNREACH);
+	local_close(ends[1]);
+	rig_settle(r);
+	assert_int_equal(rig_send(again[0], "y", 1, 0), 1);
+	assert_int_equal(rig_recv(again[1], &byte, 1, 0), 1);
+	local_break(again[1], EHOSTUNREACH);
+	assert_int_equal(rig_send(again[1], "x", 1, 0), -EHOSTUNREACH);
+	local_close(again[1]);
+	rig_settle(r);
+	assert_int_equal(rig_recv(again[0], &byte, 1, 0), -ECONNRESET);
+	local_close(again[0]);
 	nothing_left(r);
 }
 
@@ -1031,6 +1059,7 @@ int main(void)
 		CASE(local_grow__the_end_behind_it),
 		CASE(local_grow__no_room_for_it),
 		CASE(local_break__its_user_keeps_it),
+		CASE(local_break__of_a_slot_of_theirs),
 		CASE(local_break__before_the_answer),
 		CASE(local_break__of_a_dead_link),
 		CASE(local_take_ahead__before_the_bytes),

@@ -307,13 +307,17 @@ static void local_tx_turn__bytes_of_both_rings(void **state)
 	take(r, 90);
 	assert_int_equal(put(r, 2 * SIZE), SIZE - 100); /* the tail says 0 */
 	local_rx_give_back(&r->rx);
-	local_tx_turn(&r->tx, r->larger, ORDER + 2);
+	local_tx_turn(&r->tx, r->larger, ORDER + 2, 77);
 	assert_int_equal(local_tx_room(&r->tx), 4 * SIZE);
 	assert_int_equal(put(r, 3 * SIZE), 3 * SIZE);
 	assert_int_equal(local_tx_unread(&r->tx), r->tx.head - 90);
 	/* Until it is told where, it sees none of those. */
 	assert_int_equal(local_rx_look(&r->rx, SIZE_MAX), r->tx.before.turn - 90);
 	assert_int_equal(take(r, 10), 10);
+	assert_true(r->rx.cut);
+	assert_int_equal(local_rx_turned(&r->rx).turn, r->tx.before.turn);
+	assert_int_equal(local_rx_turned(&r->rx).unit, 77);
+	assert_int_equal(local_rx_turned(&r->rx).order, ORDER + 2);
 	assert_true(local_rx_turn(&r->rx, r->tx.before.turn, r->larger, ORDER + 2));
 	assert_int_equal(take(r, 8 * SIZE), r->tx.head - 100);
 	local_rx_give_back(&r->rx);
@@ -331,7 +335,7 @@ static void local_tx_turn__told_when_all_is_read(void **state)
 	struct rig *r = *state;
 
 	put(r, SIZE);
-	local_tx_turn(&r->tx, r->larger, ORDER + 2);
+	local_tx_turn(&r->tx, r->larger, ORDER + 2, 77);
 	assert_int_equal(take(r, 2 * SIZE), SIZE);
 	assert_int_equal(put(r, 5), 5);
 	assert_int_equal(take(r, 5), 0);
@@ -352,6 +356,7 @@ static void local_rx_turn__impossible(void **state)
 	assert_false(local_rx_turn(&r->rx, 0, r->larger, ORDER + 2));
 	assert_false(local_rx_turn(&r->rx, 99, r->larger, ORDER + 2));
 	assert_false(local_rx_turn(&r->rx, 100 + SIZE + 1, r->larger, ORDER + 2));
+	assert_false(local_rx_turn(&r->rx, SIZE, r->larger, ORDER)); /* not larger */
 	assert_true(local_rx_turn(&r->rx, SIZE, r->larger, ORDER + 2));
 	assert_false(local_rx_turn(&r->rx, SIZE, r->larger, ORDER + 2));
 	/* More than both rings hold. */
@@ -373,7 +378,7 @@ static void local_tx_turn__impossible_tails(void **state)
 	struct rig *r = *state;
 
 	put(r, SIZE);
-	local_tx_turn(&r->tx, r->larger, ORDER + 2);
+	local_tx_turn(&r->tx, r->larger, ORDER + 2, 77);
 	put(r, 4 * SIZE);
 	assert_int_equal(local_tx_room(&r->tx), 0);
 	fs_store_relaxed(&r->words.tail, r->tx.head + 1);

@@ -328,7 +328,8 @@ static void local_tap__another_ring(void **state)
 	assert_int_equal(local_grow(ends[1], LOCAL_ORDER_MIN + 1), 0);
 	rig_send(ends[1], bytes + SIZE, 100, 0);
 	rig_settle(r);
-	assert_seen(s, &at, LOCAL_SEEN_BYTES, false, 0, 0, SIZE); /* where they lie still */
+	rig_recv(ends[0], bytes, 10, 0);
+	assert_seen(s, &at, LOCAL_SEEN_BYTES, false, 0, 0, SIZE); /* while it is known where they lie */
 	rig_recv(ends[0], bytes, 2 * SIZE, 0);
 	assert_seen(s, &at, LOCAL_SEEN_BYTES, false, SIZE, 0, 100);
 	local_tap_bytes(ends[0], &s->seen[at - 1], piece);
