@@ -142,13 +142,29 @@ static bool is_printable(const char *value, size_t len)
 	return true;
 }
 
+/* Options whose text has a form. */
+static const struct {
+	unsigned id;
+	bool (*is_valid)(const char *value, size_t len);
+	const char *else_it; /* what is said of a value that has not */
+} forms[] = {
+	{ CONFIG_bypass, config_bypass_is_valid, " is not a list of protocol:port[-port]" },
+	{ CONFIG_local_scope, config_scope_is_valid, " is neither netns nor path: and an absolute path" },
+	{ CONFIG_local_users, config_users_are_valid, " is neither any nor a list of numbers of users" },
+};
+
+/* What is wrong with the form of @value; NULL = nothing. */
+static const char *wrong_form(unsigned id, const char *value, size_t len)
+{
+	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++)
+		if (forms[i].id == id && !forms[i].is_valid(value, len))
+			return forms[i].else_it;
+	return NULL;
+}
+
 static bool parse_string(unsigned id, const char *value, size_t len, char *to)
 {
-	if (len > options[id].max || !is_printable(value, len))
-		return false;
-	if (id == CONFIG_bypass && !config_bypass_is_valid(value, len))
-		return false;
-	if (id == CONFIG_local_scope && !config_scope_is_valid(value, len))
+	if (len > options[id].max || !is_printable(value, len) || wrong_form(id, value, len))
 		return false;
 	memcpy(to, value, len);
 	to[len] = '\0';
@@ -190,12 +206,8 @@ static void explain(const struct config_option *option, unsigned id, const char 
 			text_add(&m, " holds a control character");
 			break;
 		}
-		if (len <= option->max && id == CONFIG_bypass) {
-			text_add(&m, " is not a list of protocol:port[-port]");
-			break;
-		}
-		if (len <= option->max && id == CONFIG_local_scope) {
-			text_add(&m, " is neither netns nor path: and an absolute path");
+		if (len <= option->max) {
+			text_add(&m, wrong_form(id, value, len));
 			break;
 		}
 		text_add(&m, " is longer than ");

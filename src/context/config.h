@@ -164,6 +164,9 @@ bool config_list_has(const char *list, const char *word);
 /* Does the option bypass's @list name @port of @protocol (IPPROTO_UDP, IPPROTO_TCP)? */
 bool config_bypass_has(const char *list, int protocol, uint16_t port);
 
+/* Does the option local_users' @list name the user @uid? */
+bool config_users_have(const char *list, uint32_t uid);
+
 /* The directory that the option local_scope's @value names, NULL = none. */
 const char *config_scope_directory(const char *value);
 

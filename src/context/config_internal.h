@@ -10,5 +10,6 @@
 /* May @list be the value of the option bypass? */
 bool config_bypass_is_valid(const char *list, size_t len);
 bool config_scope_is_valid(const char *value, size_t len);
+bool config_users_are_valid(const char *list, size_t len);
 
 #endif

@@ -73,6 +73,44 @@ const char *config_scope_directory(const char *value)
 	return strncmp(value, scope_path, sizeof(scope_path) - 1) == 0 ? value + sizeof(scope_path) - 1 : NULL;
 }
 
+static const char any_user[] = "any";
+
+/* One element of local_users. */
+static bool parse_user(const char *text, size_t len, uint64_t *uid)
+{
+	return len > 0 && text_digits(text, len, uid) == len && *uid < UINT32_MAX;
+}
+
+bool config_users_are_valid(const char *list, size_t len)
+{
+	const char *element;
+	size_t element_len;
+	uint64_t uid;
+
+	if (len == 0 || text_same_word(list, len, any_user))
+		return true;
+	while (text_next_element(&list, &len, ',', &element, &element_len)) {
+		if (!parse_user(element, element_len, &uid))
+			return false;
+	}
+	return true;
+}
+
+bool config_users_have(const char *list, uint32_t uid)
+{
+	size_t left = strlen(list), len;
+	const char *element;
+	uint64_t named;
+
+	if (text_same_word(list, left, any_user))
+		return true;
+	while (text_next_element(&list, &left, ',', &element, &len)) {
+		if (parse_user(element, len, &named) && named == uid)
+			return true;
+	}
+	return false;
+}
+
 bool config_list_has(const char *list, const char *word)
 {
 	size_t left = strlen(list), len;

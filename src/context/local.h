@@ -66,6 +66,7 @@ struct stack_link {
 	uint64_t len;		 /* of what is shared */
 	uint32_t serial;	 /* differs from that of any earlier link; 0 = the place is free */
 	uint64_t who;		 /* a process of the other stack (host_meet_peer); 0 = it may be another's by now */
+	uint32_t uid;		 /* its user */
 	bool beyond;		 /* that stack is of another network namespace */
 	bool of_unix;		 /* it carries connections of Unix sockets, those alone, and to one listener: */
 	struct ip_addr unix_id;	 /* what that is known by; any = nobody is to call by it any more */
@@ -200,6 +201,9 @@ void local_scope_open(struct context *ctx);
 
 /* Addresses of this namespace came or went: so do the names of listeners there. */
 void local_scope_refresh(struct context *ctx);
+
+/* Is the other side root's? */
+bool local_is_roots(const struct context *ctx, const struct local_link *link);
 
 /* Has the interface by which @local reaches @remote, of another namespace, rules that a link would pass by? Why not
  * (enum fs_reason), or 0. */

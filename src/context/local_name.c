@@ -39,12 +39,16 @@ struct hello {
 
 /* --- whom to trust --- */
 
-/* Of the same user, whatever name it has; and of no other. In a directory there may be users of other namespaces, who all
- * seem to be one, and processes of whom no more is known than that. */
-static bool is_trusted(int fd, bool in_dir, struct host_meet_peer *peer)
+/* Of the same user, or of one whom the program's own user names. In a directory there may be users of other namespaces, who
+ * all seem to be one, and processes of whom no more is known than that; and a Unix socket's file shows what one of the same
+ * user may. */
+static bool is_trusted(const struct context *ctx, int fd, bool in_dir, bool of_unix, struct host_meet_peer *peer)
 {
-	return host_meet_peer(fd, peer) >= 0 && peer->uid == geteuid() &&
-	       (!in_dir || (peer->uid != OVERFLOW_UID && peer->who));
+	if (host_meet_peer(fd, peer) < 0)
+		return false;
+	if (peer->uid != geteuid())
+		return !in_dir && !of_unix && config_users_have(ctx->config.local_users, peer->uid);
+	return !in_dir || (peer->uid != OVERFLOW_UID && peer->who);
 }
 
 /* --- names --- */
@@ -299,7 +303,7 @@ static int dial(struct context *ctx, const struct host_meet_name *name, bool in_
 {
 	int fd = in_dir ? host_meet_dial_in(ctx->local.dir, name, ctx->fd_floor) : host_meet_dial(name, ctx->fd_floor);
 
-	if (fd >= 0 && !is_trusted(fd, in_dir, peer)) {
+	if (fd >= 0 && !is_trusted(ctx, fd, in_dir, !name->protocol, peer)) {
 		sys_close(fd);
 		return -EACCES;
 	}
@@ -322,6 +326,7 @@ static void note_peer(struct context *ctx, unsigned index, const struct host_mee
 	struct stack_link *l = &ctx->stack->local->link[index];
 
 	l->who = peer->who;
+	l->uid = peer->uid;
 	l->link->peer_pid = peer->pid;
 }
 
@@ -645,6 +650,11 @@ bool local_is_own(struct context *ctx, const struct ip_addr *addr)
 	return ip_addr_is_loopback(addr) || (d && d->way == IP_DST_KERNEL && d->reason == FS_REASON_loopback);
 }
 
+bool local_is_roots(const struct context *ctx, const struct local_link *link)
+{
+	return ctx->stack->local->link[link->number - 1].uid == 0;
+}
+
 void local_forget(struct context *ctx, const struct local_conn *conn, bool refused)
 {
 	struct local_found *f = found_before(ctx, &conn->remote, conn->remote_port);
@@ -714,7 +724,7 @@ static int take_link(struct context *ctx, int control, int *fds, const struct lo
 		close_all(fds + 1, BROUGHT - 1);
 		return ret;
 	}
-	if (is_trusted(control, from->in_dir, &peer))
+	if (is_trusted(ctx, control, from->in_dir, from->of_unix, &peer))
 		note_peer(ctx, (unsigned)index, &peer);
 	ctx->stack->local->link[index].beyond = from->in_dir;
 	ctx->stack->local->link[index].of_unix = from->of_unix;
@@ -773,7 +783,7 @@ static void answer(struct context *ctx, const struct local_name *name)
 	int fd;
 
 	while (l->n_coming < LOCAL_COMING && (fd = host_meet_accept(name->fd, ctx->fd_floor)) >= 0) {
-		if (!is_trusted(fd, name->in_dir, &peer)) {
+		if (!is_trusted(ctx, fd, name->in_dir, !name->called.protocol, &peer)) {
 			sys_close(fd);
 			continue;
 		}

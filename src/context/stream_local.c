@@ -331,7 +331,8 @@ bool stream_local_admits(struct context *ctx, const struct local_conn *conn)
 	if (conn->local_port == 0 || local_is_of_unix(ctx, conn->link))
 		return false; /* that of a Unix socket's listener, or by its link */
 	known = local_is_beyond(ctx, conn->link) ? is_from_beyond(ctx, conn) : local_is_own(ctx, &conn->remote);
-	return known && local_is_own(ctx, &conn->local) && (conn->remote_port >= PORTS_OF_ROOT || geteuid() == 0);
+	return known && local_is_own(ctx, &conn->local) &&
+	       (conn->remote_port >= PORTS_OF_ROOT || local_is_roots(ctx, conn->link));
 }
 
 int stream_local_accept(struct context *ctx, struct sock *listener, int from, struct sockaddr *name, socklen_t *len,

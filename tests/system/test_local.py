@@ -157,6 +157,20 @@ def test_another_user(place, who):
         assert set(counts) == {0}
 
 
+@pytest.mark.parametrize("who", hosts.ENDS)
+@pytest.mark.parametrize("names", [("0", "65534"), ("any", "any"), ("0,65534", ""), ("33", "any")])
+def test_another_user_who_is_named(place, who, names):
+    """Each end names the other one's user, or it is the kernel's."""
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    root = hosts.ENDS[0] if who == hosts.ENDS[1] else hosts.ENDS[1]
+    named = {who: names[0], root: names[1]}
+    seen = run(place, TALKS, [{**hosts.PROFILES["default"], "local_users": named[end]} for end in hosts.ENDS],
+               around=[nobody if end == who else [] for end in hosts.ENDS])
+    assert seen.lines == run(place, TALKS, (None, None)).lines
+    by_links = 5 if names in (("0", "65534"), ("any", "any")) else 0
+    assert seen.links["server"].accepted == by_links and seen.kernel[1] == 5 - by_links, (seen.links, seen.told())
+
+
 def test_one_of_the_two_is_switched_off(place):
     """An option is a word of the program's user: without it there is no link, and no name."""
     seen = run(place, TALKS, ({"local": 0}, hosts.PROFILES["default"]),

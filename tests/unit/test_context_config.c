@@ -211,6 +211,27 @@ static void config_set__scope_syntax(void **state)
 	assert_null(config_scope_directory(c.local_scope));
 }
 
+static void config_set__users_syntax(void **state)
+{
+	static const char *const bad[] = { "root", "1,", "-1", "4294967295", "0x1", "any,1", "1,any", ",", "1;2" };
+	struct config c;
+
+	config_init(&c);
+	assert_false(config_users_have(c.local_users, 0));
+	assert_int_equal(set(&c, "local-users", "0, 33,4294967294"), 0);
+	assert_true(config_users_have(c.local_users, 0));
+	assert_true(config_users_have(c.local_users, 33));
+	assert_true(config_users_have(c.local_users, 4294967294));
+	assert_false(config_users_have(c.local_users, 3));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_int_equal(set(&c, "local_users", bad[i]), -EINVAL);
+	assert_string_equal(c.local_users, "0, 33,4294967294");
+	assert_int_equal(set(&c, "local_users", "any"), 0);
+	assert_true(config_users_have(c.local_users, 12345));
+	assert_int_equal(set(&c, "local_users", ""), 0);
+	assert_false(config_users_have(c.local_users, 12345));
+}
+
 static void config_parse__lines_comments_blanks(void **state)
 {
 	struct config c;
@@ -558,6 +579,7 @@ int main(void)
 		cmocka_unit_test(config_set__string_length),
 		cmocka_unit_test(config_set__bypass_syntax),
 		cmocka_unit_test(config_set__scope_syntax),
+		cmocka_unit_test(config_set__users_syntax),
 		cmocka_unit_test(config_parse__lines_comments_blanks),
 		cmocka_unit_test(config_parse__errors_name_file_and_line),
 		cmocka_unit_test(config_parse__messages_explain_each_type),
