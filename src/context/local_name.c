@@ -724,6 +724,7 @@ static int take_link(struct context *ctx, int control, int *fds, const struct lo
 		close_all(fds + 1, BROUGHT - 1);
 		return ret;
 	}
+	ctx->stack->local->link[index].uid = OVERFLOW_UID; /* nobody's, if it cannot be said any more */
 	if (is_trusted(ctx, control, from->in_dir, from->of_unix, &peer))
 		note_peer(ctx, (unsigned)index, &peer);
 	ctx->stack->local->link[index].beyond = from->in_dir;
