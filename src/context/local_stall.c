@@ -11,6 +11,7 @@
 #include "context/internal.h"
 #include "context/local.h"
 #include "local/link.h"
+#include "socket/bare.h"
 
 #define STALL_NS FS_MS(100)
 
@@ -45,13 +46,22 @@ void local_stall_note(struct context *ctx, struct local_link *link)
 		note(ctx, conn_of(list_first(&link->starving)));
 }
 
+/* As much as the program lets it keep (SO_SNDBUF), if it says so. */
+static uint32_t limit_of(const struct local_conn *conn)
+{
+	const struct sock *s = conn->user;
+
+	return bare_is(s) || s->stream.options.sndbuf == 0 ? UINT32_MAX : s->stream.options.sndbuf;
+}
+
 /* A larger ring, if there is one. */
 static bool grow(struct local_conn *conn)
 {
 	const struct local_half *half = &conn->link->half;
+	uint32_t limit = limit_of(conn);
 
 	for (unsigned order = MOST_ORDER; order >= LEAST_ORDER; order--)
-		if (half->used + (UINT32_C(1) << (order - LOCAL_ORDER_MIN)) <= half->units / SPARE_PART &&
+		if (UINT32_C(1) << order <= limit && half->used + (UINT32_C(1) << (order - LOCAL_ORDER_MIN)) <= half->units / SPARE_PART &&
 		    context_has_memory((size_t)1 << order) && local_grow(conn, order) == 0)
 			return true;
 	return false;

@@ -295,6 +295,7 @@ sock.close()
 VISITS = f"""
 import socket, time
 held, end = {{{hosts.PORT}}}, time.monotonic() + 30
+print("looks", flush=True)
 while time.monotonic() < end:
     for line in open("/proc/net/tcp").readlines()[1:]:
         words = line.split()
@@ -314,6 +315,7 @@ def test_strangers_where_a_connection_goes_on(place):
         proc.until((folder / "waits").exists)
         os.kill(seen.pids["client"], signal.SIGSTOP)
         with place.a.popen([hosts.PYTHON, "-c", VISITS]) as visitor:
+            assert visitor.wait_for("looks"), visitor.err
             (folder / "go").touch()
             assert visitor.wait_for("visits"), visitor.err
             os.kill(seen.pids["client"], signal.SIGCONT)
