@@ -34,7 +34,7 @@ Result = collections.namedtuple("Result", "name status note")
 LOGS = ROOT / "build" / "meson-logs"
 PARTS = 4  # processes that share the system tests, which wait more than they compute
 TEST_PROGRAMS = "meson-test-prereq"  # meson's target for what the tests run
-INSTALLED = "tools/fsock/fsock src/preload/libfsock-preload.so src/api/libfsock.so"
+INSTALLED = "installed"  # of meson.build
 TSAN_PROGRAMS = "tsan-tests"  # of tests/unit/meson.build: those of the suite tsan
 VALGRIND = ("valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite "
             "--child-silent-after-fork=yes")
