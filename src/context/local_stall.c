@@ -61,7 +61,7 @@ static bool grow(struct local_conn *conn)
 	uint32_t limit = limit_of(conn);
 
 	for (unsigned order = MOST_ORDER; order >= LEAST_ORDER; order--)
-		if (UINT32_C(1) << order <= limit && half->used + (UINT32_C(1) << (order - LOCAL_ORDER_MIN)) <= half->units / SPARE_PART &&
+		if (UINT32_C(1) << order <= limit && half->used + local_units_of(order) <= half->units / SPARE_PART &&
 		    context_has_memory((size_t)1 << order) && local_grow(conn, order) == 0)
 			return true;
 	return false;
@@ -88,10 +88,12 @@ fs_ns local_stall_next(const struct context *ctx)
 	const struct stack_local *l = ctx->stack->local;
 	struct list *first = list_first(&l->starving);
 
-	for (unsigned i = 0; !first && i < l->n; i++)
+	if (first)
+		return conn_of(first)->own.starved_since + STALL_NS;
+	for (unsigned i = 0; i < l->n; i++)
 		if (l->link[i].serial && !list_is_empty(&l->link[i].link->starving))
-			return ctx->now + STALL_NS; /* which are not noted yet */
-	return first ? conn_of(first)->own.starved_since + STALL_NS : FS_NEVER;
+			return ctx->now + STALL_NS; /* they are noted by the next look */
+	return FS_NEVER;
 }
 
 void local_stall_settle(struct context *ctx)

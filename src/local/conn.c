@@ -6,7 +6,7 @@
  * bytes and to a peer that goes on sending, where receiving stops at urgent bytes. Or it is Linux's Unix sockets, of
  * connections between such (LOCAL_UNIX): their errors are told otherwise, and a side can say that it reads no more.
  *
- * Not here: how they begin (open.c), bytes in the ring (stream.c), how messages travel (link.c).
+ * Not here: how they begin (open.c), larger rings (grow.c), bytes in a ring (stream.c), how messages travel (link.c).
  */
 #include "local/conn.h"
 
@@ -176,27 +176,6 @@ void local_commit(struct local_conn *conn, size_t n)
 	sent(conn, n);
 }
 
-int local_grow(struct local_conn *conn, unsigned order)
-{
-	struct local_link *link = conn->link;
-	uint32_t units = UINT32_C(1) << (order - LOCAL_ORDER_MIN);
-
-	fs_assert(order >= LOCAL_ORDER_MIN && order <= LOCAL_ORDER_MAX);
-	if (!local_may_send(conn) || link->ended != LOCAL_LINK_UP)
-		return -ENOTCONN;
-	if (conn->grown_order || conn->tx.head == 0 || UINT32_C(1) << order <= conn->tx.mask + 1)
-		return -ENOBUFS;
-	conn->grown = local_half_get(&link->half, units);
-	if (conn->grown == LOCAL_HALF_NONE)
-		return -ENOBUFS;
-	conn->grown_order = (uint8_t)order;
-	local_tx_turn(&conn->tx,
-		      link->arena + local_data_at(link->slots, link->units, link->side) + (size_t)conn->grown * LOCAL_UNIT,
-		      order, conn->grown);
-	local_tell(conn, LOCAL_READY_OUT);
-	return 0;
-}
-
 static ssize_t send_urgent(struct local_conn *conn, const struct iovec *iov, int n)
 {
 	size_t len = total(iov, n);
@@ -239,24 +218,9 @@ ssize_t local_send(struct local_conn *conn, const struct iovec *iov, int n, uint
 
 /* --- receiving --- */
 
-/* The writer goes on in another ring, which lies in its half: that is to be seen, too. */
-static bool turn(struct local_conn *conn)
-{
-	struct local_turned to = local_rx_turned(&conn->rx);
-	struct local_link *link = conn->link;
-	uint8_t *data = link->arena + local_data_at(link->slots, link->units, 1 - link->side);
-
-	if (to.order < LOCAL_ORDER_MIN || to.order > LOCAL_ORDER_MAX || to.unit >= link->units ||
-	    to.unit + (UINT64_C(1) << (to.order - LOCAL_ORDER_MIN)) > link->units)
-		return false;
-	if (local_is_tapped(conn))
-		local_tap_came(conn, to.turn);
-	return local_rx_turn(&conn->rx, to.turn, data + (size_t)to.unit * LOCAL_UNIT, to.order);
-}
-
 static __attribute__((noinline)) ssize_t look_on(struct local_conn *conn, size_t enough)
 {
-	return turn(conn) ? local_rx_look(&conn->rx, enough) : -EPROTO;
+	return local_conn_turn(conn) ? local_rx_look(&conn->rx, enough) : -EPROTO;
 }
 
 ssize_t local_conn_look(struct local_conn *conn, size_t enough)

@@ -25,6 +25,9 @@ void local_on_open(struct local_conn *conn, const struct local_cell *cell);
 void local_on_accepted(struct local_conn *conn, const struct local_cell *cell);
 void local_on_refused(struct local_conn *conn, const struct local_cell *cell);
 
+/* The writer of what comes goes on in another ring: @conn sees that, too. False: what it says of it cannot be. */
+bool local_conn_turn(struct local_conn *conn);
+
 /* Bytes that are there, of @enough that are wanted, in either ring; -EPROTO: what the other side says cannot be. */
 ssize_t local_conn_look(struct local_conn *conn, size_t enough);
 

@@ -173,6 +173,12 @@ static inline size_t local_data_at(uint32_t slots, uint32_t units, unsigned side
 	return ((slots_end + LOCAL_PAGE - 1) & ~(size_t)(LOCAL_PAGE - 1)) + (size_t)side * units * LOCAL_UNIT;
 }
 
+/* Units of a ring of 1 << @order bytes. */
+static inline uint32_t local_units_of(unsigned order)
+{
+	return UINT32_C(1) << (order - LOCAL_ORDER_MIN);
+}
+
 /* Where the ring begins that @side writes datagrams to. */
 static inline size_t local_datagrams_at(uint32_t slots, uint32_t units, unsigned side)
 {

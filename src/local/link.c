@@ -113,6 +113,14 @@ struct local_link *local_link_init(void *memory, const struct local_config *conf
 	return link;
 }
 
+uint8_t *local_ring_in(const struct local_link *link, unsigned side, uint64_t unit, unsigned order)
+{
+	if (order < LOCAL_ORDER_MIN || order > LOCAL_ORDER_MAX || unit >= link->units ||
+	    unit + local_units_of(order) > link->units)
+		return NULL;
+	return link->arena + local_data_at(link->slots, link->units, side) + (size_t)unit * LOCAL_UNIT;
+}
+
 /* --- slots --- */
 
 struct local_conn *local_slot_get(struct local_link *link)
@@ -140,11 +148,11 @@ void local_slot_put(struct local_conn *conn)
 	link->in_use--;
 	conn->state = LOCAL_FREE;
 	if (conn->grown_order)
-		local_half_put(&link->half, conn->grown, UINT32_C(1) << (conn->grown_order - LOCAL_ORDER_MIN));
+		local_half_put(&link->half, conn->grown, local_units_of(conn->grown_order));
 	if (!local_slot_is_of(link, slot, link->side))
 		return;
 	for (unsigned way = 0; way < 2; way++)
-		local_half_put(&link->half, conn->ring[way], UINT32_C(1) << (conn->order[way] - LOCAL_ORDER_MIN));
+		local_half_put(&link->half, conn->ring[way], local_units_of(conn->order[way]));
 	conn->next = link->free_slot;
 	link->free_slot = slot;
 }

@@ -22,6 +22,9 @@ void local_link_fail(struct local_link *link, enum local_end why);
 /* The rings of datagrams of a link that begins. */
 void local_datagrams_init(struct local_link *link, struct local_header *header);
 
+/* The ring of 1 << @order bytes at @unit of @side's half, or NULL: it does not lie in it. Both may be the other side's word. */
+uint8_t *local_ring_in(const struct local_link *link, unsigned side, uint64_t unit, unsigned order);
+
 /* A slot of ours that nobody has, as a fresh connection, or NULL. */
 struct local_conn *local_slot_get(struct local_link *link);
 

@@ -17,18 +17,13 @@ static void set_streams(struct local_conn *conn, unsigned owner)
 {
 	struct local_link *link = conn->link;
 	unsigned out = link->side == owner ? 0 : 1;
-	uint8_t *data = link->arena + local_data_at(link->slots, link->units, owner), *ring[2];
+	uint8_t *ring[2];
 	struct local_slot *slot = (struct local_slot *)(void *)(link->arena + local_slots_at()) + local_slot_of(conn);
 
 	for (unsigned way = 0; way < 2; way++)
-		ring[way] = data + (size_t)conn->ring[way] * LOCAL_UNIT;
+		ring[way] = local_ring_in(link, owner, conn->ring[way], conn->order[way]);
 	local_tx_init(&conn->tx, ring[out], conn->order[out], &slot->way[out]);
 	local_rx_init(&conn->rx, ring[1 - out], conn->order[1 - out], &slot->way[1 - out]);
-}
-
-static uint32_t units_of(unsigned order)
-{
-	return UINT32_C(1) << (order - LOCAL_ORDER_MIN);
 }
 
 /* Both byte rings from our half. */
@@ -36,13 +31,13 @@ static int get_rings(struct local_conn *conn)
 {
 	struct local_half *half = &conn->link->half;
 
-	conn->ring[0] = local_half_get(half, units_of(conn->order[0]));
+	conn->ring[0] = local_half_get(half, local_units_of(conn->order[0]));
 	if (conn->ring[0] == LOCAL_HALF_NONE)
 		return -ENOBUFS;
-	conn->ring[1] = local_half_get(half, units_of(conn->order[1]));
+	conn->ring[1] = local_half_get(half, local_units_of(conn->order[1]));
 	if (conn->ring[1] != LOCAL_HALF_NONE)
 		return 0;
-	local_half_put(half, conn->ring[0], units_of(conn->order[0]));
+	local_half_put(half, conn->ring[0], local_units_of(conn->order[0]));
 	return -ENOBUFS;
 }
 
@@ -174,14 +169,13 @@ void local_on_open(struct local_conn *conn, const struct local_cell *cell)
 	for (unsigned way = 0; way < 2; way++) {
 		conn->order[way] = args->order[way];
 		conn->ring[way] = args->ring[way];
-		if (args->order[way] < LOCAL_ORDER_MIN || args->order[way] > LOCAL_ORDER_MAX ||
-		    (uint64_t)args->ring[way] + units_of(args->order[way]) > link->units) {
+		if (!local_ring_in(link, 1 - link->side, args->ring[way], args->order[way])) {
 			link->in_use--;
 			local_link_fail(link, LOCAL_LINK_BAD_RING);
 			return;
 		}
 	}
-	reached = FS_MAX(args->ring[0] + units_of(args->order[0]), args->ring[1] + units_of(args->order[1]));
+	reached = FS_MAX(args->ring[0] + local_units_of(args->order[0]), args->ring[1] + local_units_of(args->order[1]));
 	conn->local = args->local;
 	conn->remote = args->remote;
 	conn->local_port = args->local_port;

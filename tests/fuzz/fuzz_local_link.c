@@ -442,13 +442,13 @@ static void check_conn(const struct local_conn *conn, bool is_ours, uint32_t *un
 	FUZZ_CHECK(conn->tx.head - conn->tx.seen_tail <= (uint64_t)conn->tx.mask + 1);
 	FUZZ_CHECK((conn->listener != NULL) == (conn->state == LOCAL_QUEUED));
 	for (unsigned way = 0; way < 2; way++) {
-		uint32_t n = UINT32_C(1) << (conn->order[way] - LOCAL_ORDER_MIN);
+		uint32_t n = local_units_of(conn->order[way]);
 
 		FUZZ_CHECK(conn->ring[way] + n <= UNITS);
 		*units += is_ours ? n : 0;
 	}
 	if (conn->grown_order)
-		*units += UINT32_C(1) << (conn->grown_order - LOCAL_ORDER_MIN);
+		*units += local_units_of(conn->grown_order);
 }
 
 static void check_world(const struct world *w)

@@ -193,4 +193,14 @@ static inline ssize_t rig_recv(struct local_conn *conn, void *to, size_t len, ui
 		assert_string_equal(got_, text);                                                                       \
 	} while (0)
 
+/* Both have closed, and nothing is left of it. */
+static inline void rig_nothing_left(struct rig *r)
+{
+	rig_settle(r);
+	assert_true(local_link_is_idle(r->side[0].link));
+	assert_true(local_link_is_idle(r->side[1].link));
+	assert_int_equal(r->side[0].link->half.used, 0);
+	assert_int_equal(r->side[1].link->half.used, 0);
+}
+
 #endif

@@ -12,16 +12,6 @@
 
 enum { RING = 1 << LOCAL_ORDER_MIN };
 
-/* Both have closed, and nothing is left of it. */
-static void nothing_left(struct rig *r)
-{
-	rig_settle(r);
-	assert_true(local_link_is_idle(r->side[0].link));
-	assert_true(local_link_is_idle(r->side[1].link));
-	assert_int_equal(r->side[0].link->half.used, 0);
-	assert_int_equal(r->side[1].link->half.used, 0);
-}
-
 /* --- beginnings --- */
 
 static void local_connect__names_and_events(void **state)
@@ -46,7 +36,7 @@ static void local_connect__names_and_events(void **state)
 	assert_int_equal(r->side[1].counters[FS_CTR_local_accepted], 1);
 	local_close(conn);
 	local_close(other);
-	nothing_left(r);
+	rig_nothing_left(r);
 }
 
 static void local_connect__bytes_before_the_answer(void **state)
@@ -61,7 +51,7 @@ static void local_connect__bytes_before_the_answer(void **state)
 	assert_reads(other, "early");
 	assert_int_equal(local_ready(other) & LOCAL_READY_RDHUP, LOCAL_READY_RDHUP);
 	local_close(other);
-	nothing_left(r);
+	rig_nothing_left(r);
 }
 
 static void local_connect__refused(void **state)
@@ -84,7 +74,7 @@ static void local_connect__refused(void **state)
 	assert_int_equal(rig_send(conn, "x", 1, 0), -EPIPE);
 	assert_int_equal(local_shutdown(conn, LOCAL_SHUT_WRITING), -ENOTCONN);
 	local_close(conn);
-	nothing_left(r);
+	rig_nothing_left(r);
 }
 
 static void local_connect__closed_before_it_is_refused(void **state)
@@ -93,7 +83,7 @@ static void local_connect__closed_before_it_is_refused(void **state)
 
 	r->side[1].is_deaf = true;
 	local_close(rig_dial(r, 0));
-	nothing_left(r);
+	rig_nothing_left(r);
 }
 
 /* One more than the backlog says, as Linux; those after that learn that it is full. */
@@ -172,7 +162,7 @@ static void local_connect__no_slot_and_no_room(void **state)
 	local_close(conn[0]);
 	rig_settle(r);
 	local_close(local_accept(&r->side[1].listener, NULL));
-	nothing_left(r);
+	rig_nothing_left(r);
 	for (unsigned i = 0; i < RIG_SLOTS; i++)
 		conn[i] = rig_dial(r, 0);
 	call.send_order = call.receive_order = LOCAL_ORDER_MIN;
@@ -197,7 +187,7 @@ static void local_connect__both_ways(void **state)
 		local_close(dialled[i]);
 		local_close(taken[i]);
 	}
-	nothing_left(r);
+	rig_nothing_left(r);
 }
 
 /* A slot goes on to the next connection only when both have let go, and nothing of the former one shows. */
@@ -217,7 +207,7 @@ static void local_connect__slots_come_back(void **state)
 		if (i % 2)
 			assert_reads(ends[0], "answer");
 		local_close(ends[1 - i % 2]);
-		nothing_left(r);
+		rig_nothing_left(r);
 	}
 }
 
@@ -252,7 +242,7 @@ static void local_listener_close__resets_who_waits(void **state)
 	rig_settle(r);
 	assert_int_equal(local_take_error(conn), ECONNRESET);
 	local_close(conn);
-	nothing_left(r);
+	rig_nothing_left(r);
 }
 
 /* --- bytes --- */
@@ -438,7 +428,7 @@ static void local_shutdown__half(void **state)
 	assert_int_equal(local_ready(ends[0]), LOCAL_READY_IN | LOCAL_READY_OUT | LOCAL_READY_RDHUP | LOCAL_READY_HUP);
 	local_close(ends[0]);
 	local_close(ends[1]);
-	nothing_left(r);
+	rig_nothing_left(r);
 }
 
 static void local_shutdown__reading(void **state)
@@ -473,7 +463,7 @@ static void local_close__in_order(void **state)
 	assert_int_equal(rig_recv(ends[1], &byte, 1, 0), 0);
 	assert_int_equal(rig_send(ends[1], "x", 1, 0), -EPIPE);
 	local_close(ends[1]);
-	nothing_left(r);
+	rig_nothing_left(r);
 }
 
 static void local_close__unread_is_a_reset(void **state)
@@ -493,7 +483,7 @@ static void local_close__unread_is_a_reset(void **state)
 	assert_int_equal(rig_recv(ends[0], &byte, 1, 0), 0);
 	assert_int_equal(rig_send(ends[0], "x", 1, 0), -EPIPE);
 	local_close(ends[0]);
-	nothing_left(r);
+	rig_nothing_left(r);
 }
 
 /* Bytes that were under way to a side that has closed: as if a reset had come back for them. */
@@ -508,7 +498,7 @@ static void local_close__bytes_cross_it(void **state)
 	rig_settle(r);
 	assert_int_equal(local_take_error(ends[0]), EPIPE);
 	local_close(ends[0]);
-	nothing_left(r);
+	rig_nothing_left(r);
 }
 
 static void local_abort__after_the_peers_end(void **state)
@@ -523,7 +513,7 @@ static void local_abort__after_the_peers_end(void **state)
 	rig_settle(r);
 	assert_int_equal(local_take_error(ends[0]), EPIPE); /* as TCP in CLOSE-WAIT */
 	local_close(ends[0]);
-	nothing_left(r);
+	rig_nothing_left(r);
 }
 
 static void local_close__both_at_once(void **state)
@@ -535,7 +525,7 @@ static void local_close__both_at_once(void **state)
 	rig_send(ends[0], "nobody reads this", 17, 0);
 	local_close(ends[0]);
 	local_abort(ends[1]);
-	nothing_left(r);
+	rig_nothing_left(r);
 }
 
 static void local_conn_wait__what_is_asked_for(void **state)
@@ -668,7 +658,7 @@ static void local_move__the_other_side_is_told(void **state)
 	assert_int_equal(local_sent(ends[1], 1000, again, sizeof(again)), 0);
 	local_close(ends[1]);
 	local_close(ends[0]);
-	nothing_left(r);
+	rig_nothing_left(r);
 }
 
 static void local_move__before_it_is_accepted(void **state)
@@ -687,7 +677,7 @@ static void local_move__before_it_is_accepted(void **state)
 	local_close(other);
 	rig_settle(r);
 	local_close(one);
-	nothing_left(r);
+	rig_nothing_left(r);
 }
 
 static void local_move__nobody_there(void **state)
@@ -701,81 +691,10 @@ static void local_move__nobody_there(void **state)
 	rig_settle(r);
 	assert_int_equal(local_move(ends[0], &place), -ENOTCONN);
 	local_close(ends[0]);
-	nothing_left(r);
+	rig_nothing_left(r);
 }
 
 /* The other side hears of a reset; the user learns of its error, and still has it to close. */
-static void local_grow__room_though_nobody_reads(void **state)
-{
-	static uint8_t bytes[9 * RING], got[9 * RING];
-	struct rig *r = *state;
-	struct local_conn *ends[2];
-	uint32_t used;
-
-	rig_connect(r, ends);
-	used = r->side[0].link->half.used;
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		bytes[i] = (uint8_t)(i * 7 + i / 251);
-	for (unsigned i = 0; i < 2; i++) {
-		assert_int_equal(rig_send(ends[i], bytes, RING, 0), RING);
-		assert_int_equal(rig_send(ends[i], bytes, 1, 0), -EAGAIN);
-		rig_edges(r, i);
-		assert_int_equal(local_grow(ends[i], LOCAL_ORDER_MIN), -ENOBUFS);
-		assert_int_equal(local_grow(ends[i], LOCAL_ORDER_MIN + 3), 0);
-		assert_true(rig_edges(r, i) & LOCAL_READY_OUT);
-		assert_int_equal(local_grow(ends[i], LOCAL_ORDER_MIN + 4), -ENOBUFS);
-		assert_int_equal(rig_send(ends[i], bytes + RING, 8 * RING, 0), 8 * RING);
-		assert_int_equal(rig_send(ends[i], bytes, 1, 0), -EAGAIN);
-		assert_int_equal(local_outq(ends[i]), 9 * RING);
-	}
-	assert_int_equal(r->side[0].link->half.used, used + 8);
-	assert_int_equal(r->side[1].link->half.used, 8);
-	assert_int_equal(rig_recv(ends[1], got, sizeof(got), LOCAL_RECV_PEEK), 9 * RING);
-	assert_memory_equal(got, bytes, sizeof(bytes));
-	assert_int_equal(rig_recv(ends[1], got, sizeof(got), 0), 9 * RING);
-	assert_memory_equal(got, bytes, sizeof(bytes));
-	assert_int_equal(rig_recv(ends[0], got, 2 * RING, 0), 2 * RING);
-	assert_memory_equal(got, bytes, 2 * RING);
-	assert_int_equal(local_sent(ends[1], RING - 100, got, 5 * RING), 5 * RING); /* for who moves, from both */
-	assert_memory_equal(got, bytes + RING - 100, 5 * RING);
-	local_close(ends[1]);
-	local_close(ends[0]);
-	nothing_left(r);
-}
-
-static void local_grow__the_end_behind_it(void **state)
-{
-	static uint8_t bytes[2 * RING], got[2 * RING];
-	struct rig *r = *state;
-	struct local_conn *ends[2];
-
-	rig_connect(r, ends);
-	rig_send(ends[0], bytes, RING, 0);
-	assert_int_equal(local_grow(ends[0], LOCAL_ORDER_MIN + 1), 0);
-	rig_send(ends[0], bytes, RING, 0);
-	local_close(ends[0]);
-	rig_settle(r);
-	assert_int_equal(rig_recv(ends[1], got, sizeof(got), 0), 2 * RING);
-	assert_int_equal(rig_recv(ends[1], got, 1, 0), 0);
-	local_close(ends[1]);
-	nothing_left(r);
-}
-
-static void local_grow__no_room_for_it(void **state)
-{
-	struct rig *r = *state;
-	struct local_conn *ends[2];
-
-	rig_connect(r, ends);
-	assert_int_equal(local_grow(ends[0], LOCAL_ORDER_MIN + 6), -ENOBUFS); /* all of the half, of which the rings have some */
-	assert_int_equal(local_grow(ends[0], LOCAL_ORDER_MIN + 1), -ENOBUFS); /* before the first byte */
-	local_shutdown(ends[0], LOCAL_SHUT_WRITING);
-	assert_int_equal(local_grow(ends[0], LOCAL_ORDER_MIN + 1), -ENOTCONN);
-	local_close(ends[0]);
-	local_close(ends[1]);
-	nothing_left(r);
-}
-
 static void local_break__its_user_keeps_it(void **state)
 {
 	struct rig *r = *state;
@@ -793,7 +712,7 @@ static void local_break__its_user_keeps_it(void **state)
 	assert_int_equal(rig_send(ends[0], "x", 1, 0), -EHOSTUNREACH);
 	assert_int_equal(rig_send(ends[0], "x", 1, 0), -EPIPE);
 	local_close(ends[0]);
-	nothing_left(r);
+	rig_nothing_left(r);
 }
 
 /* Its owner may use a slot again once both sides have said their last: not while the user has it. */
@@ -821,7 +740,7 @@ static void local_break__of_a_slot_of_theirs(void **state)
 	rig_settle(r);
 	assert_int_equal(rig_recv(again[0], &byte, 1, 0), -ECONNRESET);
 	local_close(again[0]);
-	nothing_left(r);
+	rig_nothing_left(r);
 }
 
 /* The answer is on its way: it changes nothing, and each side says its last once. */
@@ -842,7 +761,7 @@ static void local_break__before_the_answer(void **state)
 		if (!deaf)
 			local_close(local_accept(&r->side[1].listener, r));
 		rig_settle(r);
-		nothing_left(r);
+		rig_nothing_left(r);
 	}
 }
 
@@ -906,7 +825,7 @@ static void local_take_ahead__before_the_bytes(void **state)
 	assert_int_equal(local_outq(other), 0);
 	local_close(one);
 	local_close(other);
-	nothing_left(r);
+	rig_nothing_left(r);
 	assert_int_equal(r->side[1].link->rx_bytes, 4); /* names are none */
 	assert_int_equal(r->side[0].link->tx_bytes, 4);
 }
@@ -956,7 +875,7 @@ static void local_shutdown__a_unix_socket_reads_no_more(void **state)
 	assert_int_equal(local_ready(ends[1]) & LOCAL_READY_HUP, LOCAL_READY_HUP);
 	local_close(ends[0]);
 	local_close(ends[1]);
-	nothing_left(r);
+	rig_nothing_left(r);
 }
 
 /* No such message comes of a connection of TCP's. */
@@ -989,7 +908,7 @@ static void local_close__of_a_unix_socket(void **state)
 	assert_false(local_is_over(ends[0]));
 	assert_int_equal(local_shutdown(ends[0], LOCAL_SHUT_READING | LOCAL_SHUT_WRITING), 0);
 	local_close(ends[0]);
-	nothing_left(r);
+	rig_nothing_left(r);
 }
 
 /* The error waits for who receives, behind what came before, and also where the end had been said. */
@@ -1012,7 +931,7 @@ static void local_close__of_a_unix_socket_with_bytes_unread(void **state)
 	assert_int_equal(rig_recv(ends[0], &byte, 1, 0), -ECONNRESET);
 	assert_int_equal(rig_recv(ends[0], &byte, 1, 0), 0);
 	local_close(ends[0]);
-	nothing_left(r);
+	rig_nothing_left(r);
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
@@ -1055,9 +974,6 @@ int main(void)
 		CASE(local_move__the_other_side_is_told),
 		CASE(local_move__before_it_is_accepted),
 		CASE(local_move__nobody_there),
-		CASE(local_grow__room_though_nobody_reads),
-		CASE(local_grow__the_end_behind_it),
-		CASE(local_grow__no_room_for_it),
 		CASE(local_break__its_user_keeps_it),
 		CASE(local_break__of_a_slot_of_theirs),
 		CASE(local_break__before_the_answer),
