@@ -26,7 +26,6 @@
 enum {
 	MOST_BACK = 64, /* datagrams of a link that has ended, which the kernel would have lost in part, too */
 	MOST = 64,    /* datagrams of a link and turn: bounds the time that others wait */
-	PORTS_OF_ROOT = 1024,
 	SELF = LOCAL_LINKS, /* local_peer.link: a socket of this stack */
 	TRIES = 2,    /* of a send by the shadow: the first may learn of an error that waits there */
 };
@@ -460,17 +459,20 @@ static void went(struct context *ctx, unsigned index, const struct local_datagra
 
 /* --- taking --- */
 
-/* Who sends says itself who it is. Programs go by it: it shall not be another host, nor a port that only root has. */
-static bool is_honest(struct context *ctx, const struct local_datagram *head)
+/* Who sends says itself who it is. Programs go by it, and answer there: it shall not be another host, nor a port that only
+ * root has, and what another user's programs send (local_users) the kernel sends, which knows their ports. */
+static bool is_honest(struct context *ctx, const struct stack_link *l, const struct local_datagram *head)
 {
 	struct ip_addr *own = &ctx->stack->local->own;
 
+	if (l->strange)
+		return false;
 	if (!ip_addr_equal(own, &head->dst)) {
 		if (!local_is_own(ctx, &head->dst))
 			return false;
 		*own = head->dst;
 	}
-	return local_is_own(ctx, &head->src) && (head->src_port >= PORTS_OF_ROOT || geteuid() == 0);
+	return local_is_own(ctx, &head->src) && local_may_have(ctx, l->link, head->src_port);
 }
 
 /* To who sent it, whose shadow sends it. */
@@ -495,7 +497,7 @@ static void take_one(struct context *ctx, unsigned index, struct local_shown *sh
 			ctx->stack->counter[FS_CTR_drop_local_forged]++;
 			return;
 		}
-		if (!is_honest(ctx, head)) {
+		if (!is_honest(ctx, l, head)) {
 			return_one(ctx, l->link, shown); /* the kernel knows whether it is */
 			return;
 		}

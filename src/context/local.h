@@ -66,7 +66,8 @@ struct stack_link {
 	uint64_t len;		 /* of what is shared */
 	uint32_t serial;	 /* differs from that of any earlier link; 0 = the place is free */
 	uint64_t who;		 /* a process of the other stack (host_meet_peer); 0 = it may be another's by now */
-	uint32_t uid;		 /* its user */
+	uint32_t uid;		 /* its user, and whether that was another one than this side's: connections of TCP alone */
+	bool strange;
 	bool beyond;		 /* that stack is of another network namespace */
 	bool of_unix;		 /* it carries connections of Unix sockets, those alone, and to one listener: */
 	struct ip_addr unix_id;	 /* what that is known by; any = nobody is to call by it any more */
@@ -115,7 +116,7 @@ struct context_local {
 	struct local_caller {
 		int fd;
 		bool in_dir;	     /* by such a name */
-		bool of_unix;	     /* by that of a Unix socket */
+		uint8_t protocol;    /* of that name (host_meet_name) */
 		struct ip_addr unix_id; /* which one */
 		fs_ns since;
 	} coming[LOCAL_COMING];
@@ -202,8 +203,8 @@ void local_scope_open(struct context *ctx);
 /* Addresses of this namespace came or went: so do the names of listeners there. */
 void local_scope_refresh(struct context *ctx);
 
-/* Is the other side root's? */
-bool local_is_roots(const struct context *ctx, const struct local_link *link);
+/* May the other side call itself by @port? Some are root's. */
+bool local_may_have(const struct context *ctx, const struct local_link *link, uint16_t port);
 
 /* Has the interface by which @local reaches @remote, of another namespace, rules that a link would pass by? Why not
  * (enum fs_reason), or 0. */

@@ -26,6 +26,7 @@
 
 enum {
 	BROUGHT = 3,	/* descriptors of a hello: memory, the caller's bell, the listener's */
+	PORTS_OF_ROOT = 1024, /* those below it */
 	OVERFLOW_UID = 65534, /* who has none in this user namespace */
 	HELLO_MAGIC = 0x4f4c4846, /* "FHLO" */
 };
@@ -39,15 +40,15 @@ struct hello {
 
 /* --- whom to trust --- */
 
-/* Of the same user, or of one whom the program's own user names. In a directory there may be users of other namespaces, who
- * all seem to be one, and processes of whom no more is known than that; and a Unix socket's file shows what one of the same
- * user may. */
-static bool is_trusted(const struct context *ctx, int fd, bool in_dir, bool of_unix, struct host_meet_peer *peer)
+/* Of the same user, or, as far as connections of TCP go, of one whom the program's own user names: who sends datagrams says
+ * himself who he is, and a Unix socket's file shows what one of the same user may. In a directory there may be users of
+ * other namespaces, who all seem to be one, and processes of whom no more is known than that. */
+static bool is_trusted(const struct context *ctx, int fd, bool in_dir, uint8_t protocol, struct host_meet_peer *peer)
 {
 	if (host_meet_peer(fd, peer) < 0)
 		return false;
 	if (peer->uid != geteuid())
-		return !in_dir && !of_unix && config_users_have(ctx->config.local_users, peer->uid);
+		return !in_dir && protocol == SOCK_TCP && config_users_have(ctx->config.local_users, peer->uid);
 	return !in_dir || (peer->uid != OVERFLOW_UID && peer->who);
 }
 
@@ -303,7 +304,7 @@ static int dial(struct context *ctx, const struct host_meet_name *name, bool in_
 {
 	int fd = in_dir ? host_meet_dial_in(ctx->local.dir, name, ctx->fd_floor) : host_meet_dial(name, ctx->fd_floor);
 
-	if (fd >= 0 && !is_trusted(ctx, fd, in_dir, !name->protocol, peer)) {
+	if (fd >= 0 && !is_trusted(ctx, fd, in_dir, name->protocol, peer)) {
 		sys_close(fd);
 		return -EACCES;
 	}
@@ -327,6 +328,7 @@ static void note_peer(struct context *ctx, unsigned index, const struct host_mee
 
 	l->who = peer->who;
 	l->uid = peer->uid;
+	l->strange = peer->uid != geteuid();
 	l->link->peer_pid = peer->pid;
 }
 
@@ -650,9 +652,9 @@ bool local_is_own(struct context *ctx, const struct ip_addr *addr)
 	return ip_addr_is_loopback(addr) || (d && d->way == IP_DST_KERNEL && d->reason == FS_REASON_loopback);
 }
 
-bool local_is_roots(const struct context *ctx, const struct local_link *link)
+bool local_may_have(const struct context *ctx, const struct local_link *link, uint16_t port)
 {
-	return ctx->stack->local->link[link->number - 1].uid == 0;
+	return port >= PORTS_OF_ROOT || ctx->stack->local->link[link->number - 1].uid == 0;
 }
 
 void local_forget(struct context *ctx, const struct local_conn *conn, bool refused)
@@ -683,7 +685,7 @@ static void drop_caller(struct context_local *l, unsigned i)
 
 static bool brings_file(const struct local_caller *from)
 {
-	return from->of_unix && local_unix_is_path(&from->unix_id);
+	return !from->protocol && local_unix_is_path(&from->unix_id);
 }
 
 /* Is @fd the file that the caller called, and may whoever is this user write to it? Who could not find it, in a mount
@@ -724,11 +726,11 @@ static int take_link(struct context *ctx, int control, int *fds, const struct lo
 		close_all(fds + 1, BROUGHT - 1);
 		return ret;
 	}
-	ctx->stack->local->link[index].uid = OVERFLOW_UID; /* nobody's, if it cannot be said any more */
-	if (is_trusted(ctx, control, from->in_dir, from->of_unix, &peer))
+	note_peer(ctx, (unsigned)index, &(struct host_meet_peer){ .uid = OVERFLOW_UID }); /* if it cannot be said any more */
+	if (is_trusted(ctx, control, from->in_dir, from->protocol, &peer))
 		note_peer(ctx, (unsigned)index, &peer);
 	ctx->stack->local->link[index].beyond = from->in_dir;
-	ctx->stack->local->link[index].of_unix = from->of_unix;
+	ctx->stack->local->link[index].of_unix = !from->protocol;
 	ctx->stack->local->link[index].unix_id = from->unix_id;
 	return 0;
 }
@@ -784,12 +786,12 @@ static void answer(struct context *ctx, const struct local_name *name)
 	int fd;
 
 	while (l->n_coming < LOCAL_COMING && (fd = host_meet_accept(name->fd, ctx->fd_floor)) >= 0) {
-		if (!is_trusted(ctx, fd, name->in_dir, !name->called.protocol, &peer)) {
+		if (!is_trusted(ctx, fd, name->in_dir, name->called.protocol, &peer)) {
 			sys_close(fd);
 			continue;
 		}
 		l->coming[l->n_coming++] = (struct local_caller){
-			.fd = fd, .in_dir = name->in_dir, .since = ctx->now, .of_unix = !name->called.protocol
+			.fd = fd, .in_dir = name->in_dir, .since = ctx->now, .protocol = name->called.protocol
 		};
 		if (!name->called.protocol)
 			l->coming[l->n_coming - 1].unix_id = name->called.addr;

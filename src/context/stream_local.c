@@ -23,7 +23,6 @@
 #define FULL_UNIX_NS FS_MS(2) /* until a Unix socket that was full is tried again: its caller the kernel would wake */
 
 enum {
-	PORTS_OF_ROOT = 1024,
 	LOOPBACK_MTU = 65536,
 	RTO_US = 200000,
 	WSCALE = 7,
@@ -331,8 +330,7 @@ bool stream_local_admits(struct context *ctx, const struct local_conn *conn)
 	if (conn->local_port == 0 || local_is_of_unix(ctx, conn->link))
 		return false; /* that of a Unix socket's listener, or by its link */
 	known = local_is_beyond(ctx, conn->link) ? is_from_beyond(ctx, conn) : local_is_own(ctx, &conn->remote);
-	return known && local_is_own(ctx, &conn->local) &&
-	       (conn->remote_port >= PORTS_OF_ROOT || local_is_roots(ctx, conn->link));
+	return known && local_is_own(ctx, &conn->local) && local_may_have(ctx, conn->link, conn->remote_port);
 }
 
 int stream_local_accept(struct context *ctx, struct sock *listener, int from, struct sockaddr *name, socklen_t *len,

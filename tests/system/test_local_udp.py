@@ -524,3 +524,28 @@ for i in range(5):
     time.sleep(0.1)
 os._exit(0) if os.fork() == 0 and joined().send(b"last") else os.wait()
 """)
+
+
+def test_users_that_name_each_other(place):
+    """They share memory for connections alone: who sends datagrams says himself who he is."""
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    scripts = (UDP + """
+import socket as s
+listener = s.create_server((LISTEN, PORT))
+sock = serving()
+served(sock, 30)
+say(listener.accept()[0].recv(10))
+""", UDP + """
+sock = joined()
+for i in range(30):
+    sock.send(b"%d" % i)
+    say(sock.recv(10))
+    if i == 10:
+        other = socket.create_connection((CALL, PORT))
+other.sendall(b"word")
+""")
+    seen = run(place, scripts, ({**PROFILES["default"], "local_users": "65534"}, {**PROFILES["default"], "local_users": "0"}),
+               around=([], nobody))
+    assert seen.lines == run(place, scripts, (None, None)).lines
+    assert seen.links["client"].opened == seen.links["server"].accepted == 1, seen.told()
+    assert all(datagrams(seen, who) == (0, 0) for who in hosts.ENDS), seen.counters
