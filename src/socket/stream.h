@@ -63,7 +63,7 @@ struct stream {
 	bool local_moves;	      /* to the kernel, just now */
 	bool took_local;	      /* listener: the others' turn at accept(), after one from a link */
 	uint16_t local_own_port;      /* the shadow was bound to, for a connection over a link; 0 = it was not */
-	fs_ns local_since, local_begun; /* connecting so: since the last attempt, the first one */
+	fs_ns local_since, local_begun; /* connecting so: since the last attempt, the first one; following: when to look */
 	bool is_unix;		      /* a Unix socket: only links carry it, it has no port, and `local` is what it is
 					 known by on the host once it is bound (context/stream_unix.c) */
 	uint8_t own_len, peer_len;    /* of such, once it has a connection: names as getsockname() and getpeername() */
