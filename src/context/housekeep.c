@@ -22,7 +22,7 @@
 
 #define LOOK_NS FS_MS(1)
 #define CHECK_NS FS_SEC(1)
-#define FIRST_CHECK_NS FS_MS(10) /* soon after the start: the clock's rate is still a guess */
+#define RATE_CHECK_NS FS_MS(10) /* while the clock's rate is a guess, and the kernel has to be asked */
 #define TELL_NS FS_MS(100) /* between publications of the ports' figures while the program is busy */
 
 enum {
@@ -356,8 +356,8 @@ static void publish_some(struct context *ctx, fs_ns elapsed)
 
 static void check(struct context *ctx)
 {
-	ctx->next_check = ctx->now + CHECK_NS;
 	host_clock_sync(&ctx->clock);
+	ctx->next_check = ctx->now + (host_clock_guesses(&ctx->clock) ? RATE_CHECK_NS : CHECK_NS);
 	check_policy(ctx);
 	check_steering(ctx);
 	check_shared(ctx);
@@ -416,7 +416,7 @@ void context_housekeep(struct context *ctx)
 		handover_settle(ctx);
 	context_tend_ports(ctx);
 	if (ctx->next_check == 0)
-		ctx->next_check = ctx->now + FIRST_CHECK_NS;
+		ctx->next_check = ctx->now + RATE_CHECK_NS;
 	else if (ctx->now >= ctx->next_check || (changed & HOST_CHANGED_TC) || rules_changed(ctx))
 		check(ctx);
 	if (ctx->slot < STATS_MAX_PROCS)

@@ -97,6 +97,11 @@ void host_clock_init(struct host_clock *clock)
 	read_both(&clock->ns0, &clock->ticks0);
 }
 
+bool host_clock_guesses(const struct host_clock *clock)
+{
+	return clock->mult != 0 && clock->trust < trusted(clock->mult);
+}
+
 void host_clock_sync(struct host_clock *clock)
 {
 	fs_ns ns;

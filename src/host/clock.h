@@ -33,6 +33,9 @@ void host_clock_init(struct host_clock *clock);
 /* Anchor anew and refine the rate; the rate not by what lies behind an anchor that holds no more. */
 void host_clock_sync(struct host_clock *clock);
 
+/* Is the rate a guess still? A sync() 1 ms to a second after the last one knows it. */
+bool host_clock_guesses(const struct host_clock *clock);
+
 /* The kernel's clock itself. */
 fs_ns host_clock_kernel(void);
 

@@ -118,6 +118,35 @@ def test_one_datagram_makes_no_link(place, tmp_path):
     assert "sendto(" in calls and "AF_UNIX" not in calls and "BPF_PROG_QUERY" not in calls and "fsock-link" not in calls
 
 
+LATE = """
+import os, socket, sys, time
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind(("127.0.0.1", 7401))
+sock.setblocking(False)
+def look(times):
+    for i in range(times):
+        try: sock.recv(10)
+        except BlockingIOError: pass
+look(1)
+time.sleep(2)
+look(50)
+time.sleep(0.05)
+look(50)
+os.write(1, b"from here on")
+look(500)
+"""
+
+
+def test_the_clock_is_known_soon_after_a_late_start(place, tmp_path):
+    """The first thing that a program does may be a second after it started: the kernel is not asked for the time for another one."""
+    log = tmp_path / "trace"
+    done = place.a.run(["strace", "-o", log, "-e", "trace=clock_gettime,recvmsg,write", *fsock.run([hosts.PYTHON, "-c", LATE])],
+                       env=fsock.CLEAN)
+    assert done.out == "from here on", done.err[-1000:]
+    calls = log.read_text().partition("from here on")[2]
+    assert calls.count("recvmsg(") >= 500 and calls.count("clock_gettime(CLOCK_MONOTONIC") < 100, calls[-2000:]
+
+
 def test_order_where_the_way_changes(place):
     """What went by the kernel is received before what goes by the link, also where nobody has read it yet."""
     seen = compared(place, """

@@ -63,8 +63,11 @@ static void host_clock_now__guess_is_good_for_a_millisecond(void **state)
 	clock.ns0 -= FS_SEC(20); /* nobody synced in time, so that the rate stays a guess */
 	clock.ticks0 -= clock.trust * 40000;
 	host_clock_sync(&clock);
+	assert_true(host_clock_guesses(&clock));
 	pass(FS_MS(20));
 	assert_true(shows_the_kernels_time(&clock));
+	host_clock_sync(&clock);
+	assert_false(host_clock_guesses(&clock));
 }
 
 static void host_clock_sync__follows_the_kernel(void **state)
