@@ -89,7 +89,7 @@ static int begin_wait(struct context *ctx, struct bare *bare, struct blocker *b,
 		return ret;
 	stay = stay_begin(ctx, 1);
 	if (stay) {
-		blocker_init(b, ctx, wait < 0 ? FS_NEVER : host_clock_kernel() + wait, true, NULL);
+		blocker_init(b, ctx, wait, true, NULL);
 		stay_on_bare(stay, bare);
 		b->stay = stay;
 	}

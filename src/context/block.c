@@ -36,12 +36,11 @@
 /* What the sleep set says: a port's owner ended; there is something to look at about links. */
 enum { OWNER_ENDED = 1, LINK_NEWS = 2 };
 
-void blocker_init(struct blocker *b, struct context *ctx, fs_ns deadline, bool restartable,
-		  const signal_set *mask)
+void blocker_init(struct blocker *b, struct context *ctx, fs_ns limit, bool restartable, const signal_set *mask)
 {
 	memset(b, 0, sizeof(*b));
 	b->ctx = ctx;
-	b->deadline = deadline;
+	b->limit = limit;
 	b->restartable = restartable;
 	b->spin_allowed = true;
 	if (mask) {
@@ -376,7 +375,7 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 		left = FS_MIN(left, LINGER_NS); /* heirs that exec or end do not ring */
 	if (b->untold)
 		left = FS_MIN(left, UNTOLD_NS);
-	if (b->deadline != FS_NEVER)
+	if (b->limit >= 0)
 		left = FS_MIN(left, FS_MAX(b->deadline - host_clock_kernel(), 0));
 	if (b->timers_at != FS_NEVER)
 		left = FS_MIN(left, FS_MAX(b->timers_at - host_clock_now(&ctx->clock), 0));
@@ -419,9 +418,28 @@ static bool is_kernels_alone(const struct stay *stay)
 
 /* --- the ladder --- */
 
+/* From here on the limit is measured by the kernel's clock, which no wait ends before. */
+static void fix_deadline(struct blocker *b, fs_ns now)
+{
+	if (b->deadline == 0)
+		b->deadline = host_clock_kernel() + FS_MAX(b->limit - (now - b->started), (fs_ns)0);
+}
+
+/* Is the limit over? The counter may run ahead of the kernel's clock by what its rate is off. */
+static bool is_over(struct blocker *b, fs_ns now)
+{
+	if (now < b->due)
+		return false;
+	fix_deadline(b, now);
+	return host_clock_kernel() >= b->deadline;
+}
+
 static void begin(struct blocker *b, fs_ns now)
 {
 	b->started = now;
+	b->due = b->limit < 0 ? FS_NEVER : now + FS_MIN(b->limit, FS_NEVER - now);
+	if (b->limit >= 0 && host_clock_guesses(&b->ctx->clock))
+		fix_deadline(b, now);
 	b->spin_until = now + budget(b);
 	b->quiet_until = FS_MIN(now + QUIET_NS, b->spin_until);
 	b->next_slice = now;
@@ -436,6 +454,8 @@ static int slow_step(struct blocker *b, struct pollfd *fds, unsigned n, fs_ns no
 
 	pthread_testcancel(); /* a thread that only spins would never be asked */
 	block_signals(b);
+	if (b->limit >= 0)
+		fix_deadline(b, now);
 	if (now < b->spin_until && gives_way(b))
 		b->spin_until = b->started;
 	if (now < b->spin_until) {
@@ -499,7 +519,7 @@ int blocker_pause(struct blocker *b, struct pollfd *fds, unsigned n)
 		begin(b, now);
 	if (__builtin_expect(context_thread.turn.since, 0))
 		answer_all(b->ctx);
-	if (b->deadline != FS_NEVER && now >= b->deadline && host_clock_kernel() >= b->deadline)
+	if (is_over(b, now))
 		return time_is_up(b);
 	if (__builtin_expect(segments_held(b->ctx), 0) && now - b->started >= HOLD_NS)
 		release_acks(b->ctx);

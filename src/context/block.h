@@ -40,12 +40,14 @@ struct blocker {
 	struct context *ctx;
 	struct stay *stay;	/* what the sleep is for; the blocker's to end. Set after blocker_init() */
 	struct stay **sisters;	/* the same in other stacks, by index, an array of the caller's; NULL = nothing there */
-	fs_ns deadline;		/* FS_NEVER = no limit */
+	fs_ns limit;		/* ns from the first pause on; -1 = none */
 	bool restartable;	/* SA_RESTART applies to the call */
 	bool spin_allowed;	/* something polled in user space can end the wait */
 
 	/* --- kept by block.c --- */
 	fs_ns started;		/* 0 = no pause yet */
+	fs_ns due;		/* when the limit may be over, by the stack's clock; FS_NEVER = not */
+	fs_ns deadline;		/* when it is, by the kernel's, which is asked when the wait grows long; 0 = not yet */
 	fs_ns spin_until, quiet_until, next_slice;
 	signal_set mask;	/* in force during the call: the caller's or the one given */
 	signal_set saved;	/* to restore */
@@ -59,21 +61,14 @@ struct blocker {
 	fs_ns timers_at;	/* when TCP's timers want somebody awake; FS_NEVER = not */
 };
 
-/* When a wait of @limit ns from now on ends; -1 = never. */
-static inline fs_ns blocker_deadline(fs_ns limit)
-{
-	return limit < 0 ? FS_NEVER : host_clock_kernel() + limit;
-}
-
-/* @mask: signal mask for the duration (ppoll and friends), kernel form; NULL = leave it. */
-void blocker_init(struct blocker *b, struct context *ctx, fs_ns deadline, bool restartable,
-		  const signal_set *mask);
+/* @limit: ns; -1 = none. @mask: signal mask for the duration (ppoll and friends), kernel form; NULL = leave it. */
+void blocker_init(struct blocker *b, struct context *ctx, fs_ns limit, bool restartable, const signal_set *mask);
 
 /*
  * Wait a little for one of @fds (whatever the kernel may report) or anything the stack takes.
  * fds must have room for BLOCKER_SPARE more entries behind @n.
  * Return: 0 look again; -EINTR, also in a child that a signal handler made in between; -ETIMEDOUT the
- * deadline passed; CONTEXT_KERNEL the stack broke, or has nothing of what a confined process waits for: make libc's call.
+ * limit is over; CONTEXT_KERNEL the stack broke, or has nothing of what a confined process waits for: make libc's call.
  */
 int blocker_pause(struct blocker *b, struct pollfd *fds, unsigned n);
 

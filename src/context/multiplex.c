@@ -752,13 +752,12 @@ static int wait_run(struct wait_call *c, struct stay *stay, fs_ns limit, const s
 	BLOCKER(b);
 	int ret;
 
-	blocker_init(&b, c->ctx, FS_NEVER, false, mask);
+	blocker_init(&b, c->ctx, limit, false, mask);
 	b.stay = stay;
 	b.sisters = c->sisters;
 	ret = look(c, &b, true);
 	if (ret != -EAGAIN || (limit == 0 && !mask))
 		return ret == -EAGAIN ? 0 : ret;
-	b.deadline = blocker_deadline(limit); /* a system call, which who finds events at once does not need */
 	do {
 		ret = blocker_pause(&b, fds, 1);
 		if (ret < 0)

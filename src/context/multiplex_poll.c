@@ -188,7 +188,7 @@ static int poll_run(struct poll_call *c, fs_ns limit, const signal_set *mask)
 	ret = poll_begin(c);
 	if (ret < 0)
 		return ret;
-	blocker_init(&b, c->ctx, blocker_deadline(limit), false, mask);
+	blocker_init(&b, c->ctx, limit, false, mask);
 	b.stay = c->stay;
 	b.sisters = c->sisters;
 	do {

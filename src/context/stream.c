@@ -53,7 +53,7 @@ static int begin_wait(struct context *ctx, int fd, struct blocker *b, fs_ns limi
 	stay = stay_begin(ctx, 1);
 	if (stay) {
 		/* The kernel restarts a call only where no timeout is set (sock_intr_errno()). */
-		blocker_init(b, ctx, limit ? host_clock_kernel() + limit : FS_NEVER, limit == 0, NULL);
+		blocker_init(b, ctx, limit ? limit : -1, limit == 0, NULL);
 		stay_on_sock(ctx, stay, s);
 		b->stay = stay;
 		b->spin_allowed = s->way == SOCK_FAST && (!s->unsteered || s->stream.by_links);

@@ -96,7 +96,6 @@ static int take_once(struct take *t, bool must)
 /* Begin to wait. 0, CONTEXT_KERNEL: the socket is gone, -ENOMEM. */
 static int begin_wait(struct take *t, struct blocker *b)
 {
-	fs_ns deadline = t->wait < 0 ? FS_NEVER : host_clock_kernel() + t->wait;
 	struct sock *s = context_enter(t->ctx, t->fd);
 	struct stay *stay;
 
@@ -104,7 +103,7 @@ static int begin_wait(struct take *t, struct blocker *b)
 		return CONTEXT_KERNEL;
 	stay = stay_begin(t->ctx, 1);
 	if (stay) {
-		blocker_init(b, t->ctx, deadline, true, NULL);
+		blocker_init(b, t->ctx, t->wait, true, NULL);
 		stay_on_sock(t->ctx, stay, s);
 		b->stay = stay;
 		b->spin_allowed = s->way == SOCK_FAST && !s->unsteered;

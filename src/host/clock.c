@@ -99,7 +99,7 @@ void host_clock_init(struct host_clock *clock)
 
 bool host_clock_guesses(const struct host_clock *clock)
 {
-	return clock->mult != 0 && clock->trust < trusted(clock->mult);
+	return clock->mult != 0 && fs_load_relaxed(&clock->trust) == trusted(GUESS_MULT) / 1000;
 }
 
 void host_clock_sync(struct host_clock *clock)

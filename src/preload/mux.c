@@ -257,14 +257,15 @@ struct epoll_call {
 static int epoll_run(const struct epoll_call *c)
 {
 	signal_set set = c->mask ? signal_set_from(c->mask) : 0;
-	fs_ns end = c->limit >= 0 && fsock_context ? host_clock_kernel() + c->limit : FS_NEVER;
-	fs_ns left = c->limit;
+	fs_ns left = c->limit, end = FS_NEVER;
 	int ret;
 
 	for (;;) {
 		ret = multiplex_wait(fsock_context, c->epfd, c->events, c->max, left, c->mask ? &set : NULL);
 		if (ret != MULTIPLEX_KERNEL)
 			return (int)libc_result(ret);
+		if (left >= 0 && end == FS_NEVER && fsock_context)
+			end = host_clock_kernel() + left;
 		fs_fetch_add(&mux_waits, 1);
 		ret = c->libc(c); /* a cancelled thread stays counted: one look too many, later */
 		fs_fetch_sub(&mux_waits, 1);
