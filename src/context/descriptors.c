@@ -83,10 +83,22 @@ void context_check_descriptor(struct context *ctx, int fd)
 	struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
 	struct sock *s = e ? e->object : NULL;
 
-	if (!e || !fd_kind_is_sock(e->kind) || s->generation != e->generation || context_names(fd, s))
+	if (!e || !fd_kind_is_sock(e->kind) || s->generation != e->generation)
+		return;
+	e->checked = ctx->now;
+	if (context_names(fd, s))
 		return;
 	record_reason(s->record, FS_REASON_fd_passed, "closed or replaced outside fsock's sight");
 	context_fd_forget(ctx, fd);
+}
+
+void context_check_old_descriptor(struct context *ctx, int fd)
+{
+	const struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
+
+	ctx->now = host_clock_now(&ctx->clock);
+	if (e && ctx->now - e->checked >= CONTEXT_CHECKED_NS)
+		context_check_descriptor(ctx, fd);
 }
 
 void context_fd_forget(struct context *ctx, int fd)

@@ -479,6 +479,11 @@ void context_demote_all(struct context *ctx, int port, int reason, const char *d
 /* The kernel said that @fd is no socket, or it is time to look: is it still the one we know (P21)? */
 void context_check_descriptor(struct context *ctx, int fd);
 
+/* The same, unless it was asked within the last millisecond: to close a socket and to open what gets its number, both
+ * past every symbol, takes a program that would not call epoll_ctl() by its symbol next. */
+#define CONTEXT_CHECKED_NS FS_MS(1)
+void context_check_old_descriptor(struct context *ctx, int fd);
+
 /* @fd means nothing of ours any more: what it held is let go of. */
 void context_fd_forget(struct context *ctx, int fd);
 

@@ -147,6 +147,7 @@ void context_fd_set(struct context *ctx, int fd, enum fd_kind kind, void *object
 	fs_store_release(&e->kind, (uint32_t)FD_NONE); /* readers never see a mixture */
 	fs_store_relaxed(&e->object, object);
 	e->generation = generation;
+	e->checked = ctx->now;
 	fs_store_release(&e->kind, (uint32_t)kind);
 	if (kind != FD_NONE && fd > ctx->fds.highest)
 		ctx->fds.highest = fd;

@@ -386,7 +386,7 @@ static int ctl(struct context *ctx, int epfd, int op, int fd, const struct epoll
 		return MULTIPLEX_KERNEL;
 	}
 	if (op == EPOLL_CTL_ADD)
-		context_check_descriptor(ctx, fd);
+		context_check_old_descriptor(ctx, fd);
 	if (context_joined(ctx))
 		member = member_at(ctx, fd);
 	if (member.sock || member.inner) {

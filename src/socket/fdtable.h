@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/barrier.h"
+#include "base/clock.h"
 
 enum {
 	FD_CHUNK = 512,	  /* entries per chunk */
@@ -40,6 +41,7 @@ struct fd_entry {
 	void *object;	     /* by kind; borrowed */
 	uint32_t generation; /* of the struct sock, to notice memory that was reused */
 	uint32_t kind;	     /* enum fd_kind; stored last with release */
+	fs_ns checked;	     /* when it was entered, or found to be still true */
 };
 
 struct fd_table {
