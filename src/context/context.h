@@ -143,6 +143,7 @@ struct context {
 	int doorbell[STATS_MAX_PROCS]; /* eventfds, by slot; -1 = not made. Never read: edge triggered */
 	bool watch_tried;      /* this process has its io_uring, or was refused one */
 	struct host_watch *watch; /* io_uring over epoll sets; NULL = denied or off. This process only */
+	uint32_t watch_tid;    /* the thread that made it */
 	unsigned thread_key;   /* pthread key whose destructor closes a thread's sleep set */
 	/* libc's ppoll(), as it is behind whatever interposes it; set by the front door. */
 	context_ppoll_fn *libc_ppoll;

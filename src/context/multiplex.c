@@ -27,6 +27,8 @@
 #include "socket/epoll.h"
 #include "sys/sys.h"
 
+#define WATCHED_NS FS_MS(1) /* between looks at the kernel's half of a set that is watched */
+
 enum {
 	BATCH = 256,	/* events of one kernel look */
 	NUMBERS_MAX = 8, /* of a set that are known when it is looked for in others */
@@ -550,6 +552,7 @@ static void open_watch(struct context *ctx)
 	if (ctx->watch_tried || !ctx->config.io_uring)
 		return;
 	ctx->watch_tried = true;
+	ctx->watch_tid = context_tid();
 	ctx->watch = host_watch_open(ctx->fd_floor, &error);
 	if (!ctx->watch)
 		host_log(&ctx->log, LOG_INFO,
@@ -557,15 +560,21 @@ static void open_watch(struct context *ctx)
 			 ctx->config.kernel_look);
 }
 
-/* Should this turn ask the kernel? Lock held. */
+/* Should this turn ask the kernel? Who watches the set knows that it has nothing, and still looks now and then. Lock held. */
 static bool kernel_turn(struct wait_call *c, bool must)
 {
 	struct context *ctx = c->ctx;
+	fs_ns since = ctx->now - c->set->kernel_looked;
+	bool news;
 
-	if (must || ctx->now - c->set->kernel_looked >= FS_US(ctx->config.kernel_look))
-		return true;
-	open_watch(ctx);
-	return host_watch_ready(ctx->watch, c->epfd);
+	if (!must)
+		open_watch(ctx);
+	news = host_watch_ready(ctx->watch, c->epfd);
+	if (news)
+		c->set->kernel_empty = false;
+	if (c->set->kernel_empty && ctx->watch_tid == context_tid() && host_watch_covers(ctx->watch, c->epfd))
+		return since >= WATCHED_NS;
+	return must || news || since >= FS_US(ctx->config.kernel_look);
 }
 
 /* How many places the kernel's half may take, so that the stack's is not starved. */
@@ -597,6 +606,25 @@ static int collect(struct wait_call *c, int n)
 	return n;
 }
 
+/* Ask the kernel for @share events at most. Lock held before and after, unless it breaks meanwhile: false, and *n events of
+ * the kernel's are all there is. */
+static bool look_at_kernel(struct wait_call *c, int share, int *n)
+{
+	struct epoll_set *set = c->set;
+	uint32_t looks = ++set->kernel_looks;
+
+	set->kernel_looked = c->ctx->now;
+	context_unlock(c->ctx);
+	*n = sys_epoll_pwait(c->epfd, c->events, share, 0, NULL);
+	if (!context_lock(c->ctx)) {
+		*n = *n > 0 ? untag(set, c->events, *n) : 0; /* what was fetched will not be reported again */
+		return false;
+	}
+	/* What another look took meanwhile may still be there. A set of several stacks is looked at from each. */
+	set->kernel_empty = *n == 0 && looks == set->kernel_looks && c->ctx->n_stacks == 1;
+	return true;
+}
+
 /* One look at both halves. Events, or -EAGAIN for none. */
 static int wait_once(struct wait_call *c, bool must)
 {
@@ -612,20 +640,11 @@ static int wait_once(struct wait_call *c, bool must)
 	turn_end(ctx);
 	turn_drive(ctx);
 	context_stir(ctx);
-	if (kernel_turn(c, must)) {
-		c->set->kernel_looked = ctx->now;
+	if (kernel_turn(c, must))
 		share = kernel_share(c);
-	}
 	context_ring(ctx);
-	if (share) {
-		context_unlock(ctx);
-		n = sys_epoll_pwait(c->epfd, c->events, share, 0, NULL);
-		if (!context_lock(ctx)) {
-			/* The stack broke meanwhile; what was fetched will not be reported again. */
-			n = n > 0 ? untag(c->set, c->events, n) : 0;
-			return n ? n : MULTIPLEX_KERNEL;
-		}
-	}
+	if (share && !look_at_kernel(c, share, &n))
+		return n ? n : MULTIPLEX_KERNEL;
 	if (n < 0 && n != -EINTR) {
 		context_unlock(ctx);
 		return n;

@@ -218,6 +218,13 @@ bool host_watch_ready(struct host_watch *w, int epfd)
 	return ready;
 }
 
+bool host_watch_covers(const struct host_watch *w, int epfd)
+{
+	int slot = w ? find(w, epfd) : -1;
+
+	return slot >= 0 && w->watched[slot].armed;
+}
+
 void host_watch_forget(struct host_watch *w, int epfd)
 {
 	struct io_uring_sqe sqe = { .opcode = IORING_OP_POLL_REMOVE, .fd = -1 };

@@ -32,6 +32,12 @@ void host_watch_close(struct host_watch *w);
  */
 bool host_watch_ready(struct host_watch *w, int epfd);
 
+/*
+ * For the ring's own thread: is host_watch_ready() true as soon as @epfd has something that it had not before? What wakes
+ * the set marks the ring in the same step.
+ */
+bool host_watch_covers(const struct host_watch *w, int epfd);
+
 /* Where the ring's own descriptor stands, for who gives it another number. */
 int *host_watch_fd(struct host_watch *w);
 

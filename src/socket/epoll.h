@@ -70,6 +70,8 @@ struct epoll_set {
 	bool stack_turn;	/* the kernel's side was served last by a wait with room for one event */
 	uint32_t halves_turn;	/* odd: its halves in sister stacks are looked at first, the next time; atomic */
 	fs_ns kernel_looked;	/* when the kernel's half was last asked */
+	uint32_t kernel_looks;	/* how often */
+	bool kernel_empty;	/* and had nothing, the last time; whoever watches it has heard of nothing since */
 };
 
 /* Bits of a tag below the key; see epoll_tag(). */

@@ -3,7 +3,10 @@
 #include "record.h"
 #include "epoll_calls.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
@@ -563,6 +566,73 @@ CASE_FAST(add_and_remove_often)
 	}
 	say("errors %d", errors);
 	CALL(add(ep, fd, EPOLLIN, 9));
+	deliver(PORT_HERE, 10, 1);
+	wait_for(ep, 8, 1000);
+	CALL(recv(fd, buf, 100, MSG_DONTWAIT));
+}
+
+/* --- what the kernel has, while sockets are polled --- */
+
+static struct {
+	int end;		/* of a pipe, to write to */
+	atomic_int asked, ends; /* the other thread is to write, to end */
+} writing;
+
+static void *writes(void *arg)
+{
+	while (!writing.ends) {
+		if (!writing.asked) {
+			sched_yield();
+			continue;
+		}
+		if (write(writing.end, "x", 1) != 1)
+			fail("write");
+		writing.asked = 0;
+	}
+	return NULL;
+}
+
+/* A byte into the pipe by this thread or by the other one; returns when it is there. */
+static void put_byte(bool other)
+{
+	if (!other && write(writing.end, "x", 1) != 1)
+		fail("write");
+	for (writing.asked = other; writing.asked;)
+		sched_yield();
+}
+
+/* Each wait reports what is there when it begins, however often there was nothing before. EP02, EP03 */
+CASE_FAST(kernels_at_once)
+{
+	int ep = epoll_create1(0), fd = udp_bound(PORT_HERE), pipes[2], missed = 0, gone = 0, ghosts = 0, edges = 0;
+	struct epoll_event e;
+	pthread_t thread;
+
+	if (pipe(pipes) < 0)
+		fail("pipe");
+	writing.end = pipes[1];
+	pthread_create(&thread, NULL, writes, NULL);
+	add(ep, fd, EPOLLIN, 1);
+	add(ep, pipes[0], EPOLLIN, 2);
+	for (int i = 0; i < 2000; i++) {
+		if (i % 100 == 0)
+			epoll_wait(ep, &e, 1, 1);
+		ghosts += epoll_wait(ep, &e, 1, 0) != 0;
+		put_byte(i % 2);
+		missed += epoll_wait(ep, &e, 1, 0) != 1 || e.data.u64 != 2;
+		gone += epoll_wait(ep, &e, 1, 0) != 1; /* nobody has read it */
+		if (read(pipes[0], buf, 1) != 1)
+			fail("read");
+	}
+	mod(ep, pipes[0], EPOLLIN | EPOLLET, 2);
+	for (int i = 0; i < 200; i++) {
+		put_byte(i % 2);
+		edges += epoll_wait(ep, &e, 1, 0) == 1;
+		ghosts += epoll_wait(ep, &e, 1, 0) != 0;
+	}
+	writing.ends = 1;
+	pthread_join(thread, NULL);
+	say("missed %d, gone %d, ghosts %d, edges %d", missed, gone, ghosts, edges);
 	deliver(PORT_HERE, 10, 1);
 	wait_for(ep, 8, 1000);
 	CALL(recv(fd, buf, 100, MSG_DONTWAIT));
