@@ -37,7 +37,10 @@
 /* ppoll() with the signal mask as the kernel takes it, or NULL. */
 typedef int context_ppoll_fn(struct pollfd *, unsigned long, const struct timespec *, const void *);
 
-enum { CONTEXT_STACKS = 8 /* of one process */ };
+enum {
+	CONTEXT_STACKS = 8,   /* of one process */
+	CONTEXT_WATCHES = 32, /* threads that have rings (watch.h) */
+};
 
 struct context {
 	struct stack *stack;   /* shared, never NULL once the context is published */
@@ -141,9 +144,11 @@ struct context {
 	int icmp[2];	       /* raw sockets, IPv4 and IPv6 (icmp.h); 0 = none */
 	int icmp_error;	       /* why there is none; 0 = none was asked for, or there is */
 	int doorbell[STATS_MAX_PROCS]; /* eventfds, by slot; -1 = not made. Never read: edge triggered */
-	bool watch_tried;      /* this process has its io_uring, or was refused one */
-	struct host_watch *watch; /* io_uring over epoll sets; NULL = denied or off. This process only */
-	uint32_t watch_tid;    /* the thread that made it */
+	struct context_watch { /* one thread's io_uring over epoll sets (watch.h); this process only */
+		bool taken;
+		struct host_watch *ring; /* NULL = never one; its pages stay when its thread ends */
+	} watch[CONTEXT_WATCHES];
+	bool watch_denied;     /* none is to be had */
 	unsigned thread_key;   /* pthread key whose destructor closes a thread's sleep set */
 	/* libc's ppoll(), as it is behind whatever interposes it; set by the front door. */
 	context_ppoll_fn *libc_ppoll;

@@ -11,7 +11,7 @@
 #include "context/sister.h"
 #include "context/stay.h"
 #include "context/stream_internal.h"
-#include "host/watch.h"
+#include "context/watch.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
 
@@ -129,7 +129,7 @@ static void closing(struct context *ctx, int fd)
 	else
 		context_heir_closed(ctx, fd);
 	if (e->kind == FD_EPOLL)
-		host_watch_forget(ctx->watch, fd); /* or the ring would keep the set alive */
+		watch_forget(ctx, fd); /* or the ring would keep the set alive */
 	fs_store_release(&e->kind, (uint32_t)FD_NONE);
 	context_leave(ctx);
 }

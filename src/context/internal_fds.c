@@ -9,8 +9,8 @@
 #include "context/internal.h"
 #include "context/sister.h"
 #include "context/thread.h"
+#include "context/watch.h"
 #include "host/policy.h"
-#include "host/watch.h"
 #include "sys/sys.h"
 
 typedef context_fd_visit_fn visit_fn;
@@ -75,7 +75,7 @@ static bool for_each(struct context *ctx, visit_fn *visit, void *arg)
 	for (unsigned i = 0; i < IP_MAX_PORTS; i++)
 		if (ctx->owner[i].pid && visit(&ctx->owner[i].fd, arg))
 			return true;
-	if (ctx->watch && visit(host_watch_fd(ctx->watch), arg))
+	if (watch_visit(ctx, visit, arg))
 		return true;
 	return ctx->policy &&
 	       ((ctx->policy->netfilter.fd >= 0 && visit(&ctx->policy->netfilter.fd, arg)) ||

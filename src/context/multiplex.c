@@ -21,13 +21,11 @@
 #include "context/stay.h"
 #include "context/turn.h"
 #include "context/waitset.h"
+#include "context/watch.h"
 #include "host/epinfo.h"
-#include "host/watch.h"
 #include "socket/bare.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
-
-#define WATCHED_NS FS_MS(1) /* between looks at the kernel's half of a set that is watched */
 
 enum {
 	BATCH = 256,	/* events of one kernel look */
@@ -541,42 +539,6 @@ static int untag(const struct epoll_set *set, struct epoll_event *events, int n)
 	return kept;
 }
 
-/*
- * Looking at the kernel's half without system calls, where io_uring is allowed. The ring is made by the
- * thread that first polls a set: it alone can arm it, and programs without such a set pay nothing.
- */
-static void open_watch(struct context *ctx)
-{
-	int error = 0;
-
-	if (ctx->watch_tried || !ctx->config.io_uring)
-		return;
-	ctx->watch_tried = true;
-	ctx->watch_tid = context_tid();
-	ctx->watch = host_watch_open(ctx->fd_floor, &error);
-	if (!ctx->watch)
-		host_log(&ctx->log, LOG_INFO,
-			 "io_uring is denied (error %d): epoll sets are looked at every %u us", -error,
-			 ctx->config.kernel_look);
-}
-
-/* Should this turn ask the kernel? Who watches the set knows that it has nothing, and still looks now and then. Lock held. */
-static bool kernel_turn(struct wait_call *c, bool must)
-{
-	struct context *ctx = c->ctx;
-	fs_ns since = ctx->now - c->set->kernel_looked;
-	bool news;
-
-	if (!must)
-		open_watch(ctx);
-	news = host_watch_ready(ctx->watch, c->epfd);
-	if (news)
-		c->set->kernel_empty = false;
-	if (c->set->kernel_empty && ctx->watch_tid == context_tid() && host_watch_covers(ctx->watch, c->epfd))
-		return since >= WATCHED_NS;
-	return must || news || since >= FS_US(ctx->config.kernel_look);
-}
-
 /* How many places the kernel's half may take, so that the stack's is not starved. */
 static int kernel_share(struct wait_call *c)
 {
@@ -640,7 +602,7 @@ static int wait_once(struct wait_call *c, bool must)
 	turn_end(ctx);
 	turn_drive(ctx);
 	context_stir(ctx);
-	if (kernel_turn(c, must))
+	if (watch_due(ctx, c->set, c->epfd, must))
 		share = kernel_share(c);
 	context_ring(ctx);
 	if (share && !look_at_kernel(c, share, &n))

@@ -15,8 +15,8 @@
 #include "context/lease.h"
 #include "context/take.h"
 #include "context/thread.h"
+#include "context/watch.h"
 #include "host/netns.h"
-#include "host/watch.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
 
@@ -158,16 +158,14 @@ static void after_fork(struct context *ctx)
 	helper_after_fork(ctx);
 	local_after_fork(ctx);
 	ctx->exiting = 0;
-	/* Threads, their sleep sets and the io_uring stayed behind. */
+	/* Threads, their sleep sets and their rings stayed behind. */
 	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
 		if (fd_kind_of(&ctx->fds, fd) != FD_OURS)
 			continue;
 		sys_close(fd);
 		context_fd_set(ctx, fd, FD_NONE, NULL, 0);
 	}
-	host_watch_leave(ctx->watch);
-	ctx->watch = NULL;
-	ctx->watch_tried = ctx->index != 0;
+	watch_after_fork(ctx);
 	ctx->to_tell = 0;
 	ctx->slot = STATS_MAX_PROCS;
 	ctx->join_error = 0;

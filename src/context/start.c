@@ -22,11 +22,11 @@
 #include "context/internal.h"
 #include "context/stay.h"
 #include "context/thread.h"
+#include "context/watch.h"
 #include "host/netns.h"
 #include "host/policy.h"
 #include "host/signals.h"
 #include "host/trial.h"
-#include "host/watch.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
 #include "udp/group.h"
@@ -415,6 +415,7 @@ static void leaves_stack(struct context *ctx, struct context_sleep *sleep)
 		sys_close(sleep->epfd);
 	sleep->epfd = 0;
 	stay_thread_ends(ctx, locked);
+	watch_thread_ends(ctx);
 	if (locked)
 		context_unlock(ctx);
 }
@@ -442,7 +443,7 @@ static void release(struct context *ctx)
 	close_if_ours(ctx, ctx->monitor.nl.fd);
 	close_if_ours(ctx, ctx->signal_fd);
 	close_if_ours(ctx, ctx->doorbell[0]);
-	host_watch_close(ctx->watch);
+	watch_close(ctx);
 	if (ctx->arena.fd >= ctx->fd_floor)
 		mem_close(&ctx->arena);
 	if (ctx->nl_buf)
@@ -561,7 +562,6 @@ struct context *context_make_sister(struct context *home, unsigned index)
 	ctx->report_fd = home->report_fd;
 	ctx->clock = home->clock;
 	ctx->spin_limit = home->spin_limit;
-	ctx->watch_tried = true; /* epoll sets are looked at by home */
 	if (make_alive_page(ctx) == 0 && make_stack(ctx) == 0)
 		return ctx;
 	context_discard_sister(ctx);

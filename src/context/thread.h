@@ -31,6 +31,7 @@ struct context_thread {
 	uint8_t drives;	       /* stacks whose locks it has while it drives one for another (sister.c), by bit */
 	struct stay *stays;    /* what its waiting calls count as users of, innermost first (stay.h) */
 	void *stay_page;       /* where these lie; owned, NULL = none yet */
+	uint8_t watch;	       /* 1 + the index of its ring (watch.h); 0 = it has asked for none, 255 = it gets none */
 	uint16_t stood;	       /* pauses it has made while its process ends (lock.c) */
 	struct spin spin;      /* what its waits taught it */
 	struct turn {	       /* since its last wait (turn.h) */

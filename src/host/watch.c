@@ -77,42 +77,57 @@ static int map_rings(struct host_watch *w, const struct io_uring_params *p)
 
 struct host_watch *host_watch_open(int fd_floor, int *error)
 {
-	struct io_uring_params p = {
-		.flags = IORING_SETUP_CQSIZE | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-			 IORING_SETUP_TASKRUN_FLAG,
-		.cq_entries = CQ_ENTRIES,
-	};
-	struct host_watch *w;
-	int fd = (int)sys_call2(__NR_io_uring_setup, SQ_ENTRIES, (long)&p);
+	struct host_watch *w = mem_private(sizeof(*w));
 
-	*error = fd = sys_fd_raise(fd, fd_floor);
-	if (fd < 0)
+	*error = -12; /* ENOMEM */
+	if (!w)
 		return NULL;
-	w = mem_private(sizeof(*w));
-	if (!w) {
-		sys_close(fd);
-		*error = -12; /* ENOMEM */
-		return NULL;
-	}
-	w->fd = fd;
-	for (int i = 0; i < WATCH_MAX; i++)
-		w->watched[i].fd = -1;
-	*error = map_rings(w, &p);
+	*error = host_watch_begin(w, fd_floor);
 	if (*error == 0)
 		return w;
 	host_watch_close(w);
 	return NULL;
 }
 
-void host_watch_close(struct host_watch *w)
+int host_watch_begin(struct host_watch *w, int fd_floor)
 {
-	if (!w)
-		return;
-	sys_close(w->fd);
+	struct io_uring_params p = {
+		.flags = IORING_SETUP_CQSIZE | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+			 IORING_SETUP_TASKRUN_FLAG,
+		.cq_entries = CQ_ENTRIES,
+	};
+	int error;
+
+	w->used = 0;
+	for (int i = 0; i < WATCH_MAX; i++)
+		w->watched[i].fd = -1;
+	w->fd = sys_fd_raise((int)sys_call2(__NR_io_uring_setup, SQ_ENTRIES, (long)&p), fd_floor);
+	if (w->fd < 0)
+		return w->fd;
+	error = map_rings(w, &p);
+	if (error)
+		host_watch_end(w);
+	return error;
+}
+
+void host_watch_end(struct host_watch *w)
+{
+	if (w->fd >= 0)
+		sys_close(w->fd);
+	w->fd = -1;
 	if (w->rings && !sys_is_err(w->rings))
 		sys_munmap(w->rings, w->rings_len);
 	if (w->sqes && !sys_is_err(w->sqes))
 		sys_munmap(w->sqes, w->sqes_len);
+	w->rings = NULL;
+	w->sqes = NULL;
+}
+
+void host_watch_close(struct host_watch *w)
+{
+	if (!w)
+		return;
+	host_watch_end(w);
 	sys_munmap(w, sizeof(*w));
 }
 
@@ -125,7 +140,8 @@ void host_watch_leave(struct host_watch *w)
 {
 	if (!w)
 		return;
-	sys_close(w->fd); /* the mappings were not inherited */
+	if (w->fd >= 0)
+		sys_close(w->fd); /* the mappings were not inherited */
 	sys_munmap(w, sizeof(*w));
 }
 

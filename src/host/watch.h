@@ -26,6 +26,11 @@ struct host_watch;
 struct host_watch *host_watch_open(int fd_floor, int *error);
 void host_watch_close(struct host_watch *w);
 
+/* The ring goes, its pages stay for another one: who looks for its descriptor meanwhile finds -1. begin(): 0 or -errno;
+ * then it has none still. */
+void host_watch_end(struct host_watch *w);
+int host_watch_begin(struct host_watch *w, int fd_floor);
+
 /*
  * Did the kernel report something for @epfd since the last call? Starts watching it when it is not
  * watched yet (and says true once). Always false with @w NULL or when it cannot be watched.
@@ -38,7 +43,7 @@ bool host_watch_ready(struct host_watch *w, int epfd);
  */
 bool host_watch_covers(const struct host_watch *w, int epfd);
 
-/* Where the ring's own descriptor stands, for who gives it another number. */
+/* Where the ring's own descriptor stands, for who gives it another number; -1 = it has none. */
 int *host_watch_fd(struct host_watch *w);
 
 /* In a child of fork(): the ring is the parent's; let go of it. */

@@ -132,6 +132,52 @@ static void host_watch_ready__each_news(void **state)
 	}
 }
 
+static void host_watch_end__another_ring_in_its_pages(void **state)
+{
+	need_uring();
+	assert_true(host_watch_ready(r.watch, r.epfd));
+	assert_true(host_watch_covers(r.watch, r.epfd));
+	host_watch_end(r.watch);
+	assert_int_equal(*host_watch_fd(r.watch), -1);
+	host_watch_end(r.watch);
+	assert_int_equal(host_watch_begin(r.watch, 300), 0);
+	assert_true(*host_watch_fd(r.watch) >= 300);
+	assert_false(host_watch_covers(r.watch, r.epfd));
+	assert_true(host_watch_ready(r.watch, r.epfd));
+	while (host_watch_ready(r.watch, r.epfd))
+		continue;
+	ring();
+	assert_true(becomes_ready());
+}
+
+/* What wakes the set is known in the same step, whoever did it. */
+static void host_watch_covers__at_once(void **state)
+{
+	int status;
+
+	need_uring();
+	assert_false(host_watch_covers(NULL, r.epfd));
+	assert_false(host_watch_covers(r.watch, r.epfd));
+	while (host_watch_ready(r.watch, r.epfd))
+		continue;
+	for (int i = 0; i < 50; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			uint64_t one = 1;
+
+			_exit(write(r.event, &one, sizeof(one)) == sizeof(one) ? 0 : 1);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+		assert_true(host_watch_covers(r.watch, r.epfd));
+		assert_true(host_watch_ready(r.watch, r.epfd));
+		empty();
+		while (host_watch_ready(r.watch, r.epfd))
+			continue;
+	}
+}
+
 static void host_watch_ready__several_sets(void **state)
 {
 	int silent = eventfd(0, EFD_NONBLOCK), other = new_set(silent);
@@ -186,6 +232,8 @@ int main(void)
 		T(host_watch_open__denied),
 		T(host_watch_ready__says_true_once_at_first),
 		T(host_watch_ready__each_news),
+		T(host_watch_end__another_ring_in_its_pages),
+		T(host_watch_covers__at_once),
 		T(host_watch_ready__several_sets),
 		T(host_watch_ready__more_sets_than_places),
 		T(host_watch_forget__no_news_of_the_former_set),

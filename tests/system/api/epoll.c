@@ -637,3 +637,54 @@ CASE_FAST(kernels_at_once)
 	wait_for(ep, 8, 1000);
 	CALL(recv(fd, buf, 100, MSG_DONTWAIT));
 }
+
+/* A thread's own set, of the socket that all share and a pipe: how many of its waits were wrong. */
+static void *sees_at_once(void *sock)
+{
+	int ep = epoll_create1(0), pipes[2];
+	intptr_t wrong = 0;
+	struct epoll_event e;
+
+	if (pipe(pipes) < 0)
+		fail("pipe");
+	add(ep, *(int *)sock, EPOLLIN, 1);
+	add(ep, pipes[0], EPOLLIN, 2);
+	for (int i = 0; i < 20; i++) {
+		wrong += epoll_wait(ep, &e, 1, i % 10 == 0) != 0;
+		if (write(pipes[1], "x", 1) != 1)
+			fail("write");
+		wrong += epoll_wait(ep, &e, 1, 0) != 1;
+		if (read(pipes[0], (char[1]){ 0 }, 1) != 1)
+			fail("read");
+	}
+	close(pipes[0]);
+	close(pipes[1]);
+	close(ep);
+	return (void *)wrong;
+}
+
+/* More threads than there are rings for, at once and one after another. */
+CASE_FAST(kernels_at_once_in_threads)
+{
+	int fd = udp_bound(PORT_HERE);
+	pthread_t thread[50];
+	intptr_t sum = 0;
+	void *wrong;
+
+	for (int turn = 0; turn < 3; turn++) {
+		for (int i = 0; i < 50; i++)
+			pthread_create(&thread[i], NULL, sees_at_once, &fd);
+		for (int i = 0; i < 50; i++) {
+			pthread_join(thread[i], &wrong);
+			sum += (intptr_t)wrong;
+		}
+	}
+	for (int i = 0; i < 100; i++) {
+		pthread_create(&thread[0], NULL, sees_at_once, &fd);
+		pthread_join(thread[0], &wrong);
+		sum += (intptr_t)wrong;
+	}
+	say("wrong %d", (int)sum);
+	deliver(PORT_HERE, 10, 1);
+	CALL(recv(fd, buf, 100, 0));
+}
