@@ -226,7 +226,7 @@ static void ask(const struct stay *stay)
 static void arm_in(struct blocker *b, struct context *ctx)
 {
 	if (b->light)
-		helper_heed(ctx, ctx->now + TURN_LATE_NS);
+		helper_heed(ctx, ctx->now + turn_watch_after(ctx));
 	else
 		take_watch(b, ctx);
 	watch_ports(ctx, !b->light);

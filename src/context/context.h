@@ -99,12 +99,6 @@ struct context {
 		fs_ns until;	       /* it looks again by then; 0 = at once, or there is none. Lock held */
 		pthread_t thread;
 	} helper;
-	struct {	       /* the thread that takes frames for all (turn.h) */
-		uint32_t tid;
-		int cpu;
-		fs_ns told;    /* its last events */
-		fs_ns at;      /* it polled last; 0 = nobody, or it sleeps */
-	} driver;
 	struct {	       /* whose connection has bytes that the next call of this turn may add to (turn.h) */
 		struct sock *sock; /* borrowed: gone where its generation is another; NULL = nobody's */
 		uint32_t generation;

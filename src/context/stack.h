@@ -138,6 +138,12 @@ struct stack {
 	fs_ns moved_at;		/* when the last one went there */
 	fs_ns held_since;	/* frames wait in out queues for the end of a batch of events (turn.h); 0 = none do */
 	fs_ns driven_at;	/* when a call of some program's drove it last */
+	struct {		/* the thread that takes frames, of whichever process (turn.h) */
+		uint64_t who;	/* its process's slot and its id */
+		fs_ns at;	/* when it did so last, or became it; 0 = it sleeps */
+		fs_ns told;	/* when it was told of events last */
+		int cpu;
+	} driver;
 	struct stack_bare bare[STACK_BARE_PLACES];
 	uint32_t n_bare_places;	/* of those taken */
 	uint32_t bare_turn;	/* whose record is brought up to date next */

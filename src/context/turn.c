@@ -13,7 +13,7 @@
 #define LATELY_NS FS_MS(20) /* after a turn of the driver's in which the helper looks as if there were another one */
 
 enum {
-	ROOMY = 4,    /* processors that are enough for more than one thread of a process to spin */
+	ROOMY = 4,    /* processors that are enough for more than one thread of a process to spin; those of others may */
 	LARGE = 4096, /* bytes of a frame that waits for no other: what fills the caches is better gone */
 };
 
@@ -102,34 +102,62 @@ bool turn_holds(struct context *ctx)
 
 /* --- the driver --- */
 
+/* This thread, also beside those of other processes. */
+static uint64_t myself(const struct context *ctx)
+{
+	return (uint64_t)ctx->slot << 32 | context_thread.tid;
+}
+
+static bool drives_here(const struct context *ctx)
+{
+	return fs_load_relaxed(&ctx->stack->driver.who) >> 32 == ctx->slot;
+}
+
 void turn_drive(struct context *ctx)
 {
 	const struct turn *t = &context_thread.turn;
-	uint32_t tid = context_thread.tid;
+	struct stack *s = ctx->stack;
 
 	if (t->proven < TURN_PROVEN || !helper_runs(ctx))
 		return;
 	/* It goes on until somebody has events who had his last ones later: that is who works. */
-	if (ctx->driver.tid != tid && ctx->now - ctx->driver.at <= TURN_SHORT_NS && t->told <= ctx->driver.told)
+	if (s->driver.who != myself(ctx) && ctx->now - s->driver.at <= TURN_SHORT_NS && t->told <= s->driver.told)
 		return;
-	ctx->driver.told = t->told;
-	fs_store_relaxed(&ctx->driver.tid, tid);
-	fs_store_relaxed(&ctx->driver.at, ctx->now);
-	fs_store_relaxed(&ctx->driver.cpu, sched_getcpu());
+	s->driver.told = t->told;
+	fs_store_relaxed(&s->driver.who, myself(ctx));
+	fs_store_relaxed(&s->driver.at, ctx->now);
+	fs_store_relaxed(&s->driver.cpu, sched_getcpu());
 }
 
 bool turn_driven(const struct context *ctx)
 {
-	fs_ns at = fs_load_relaxed(&ctx->driver.at);
+	fs_ns at = fs_load_relaxed(&ctx->stack->driver.at);
 
-	return at && fs_load_relaxed(&ctx->driver.tid) != context_thread.tid &&
+	return at && fs_load_relaxed(&ctx->stack->driver.who) != myself(ctx) &&
 	       host_clock_now(&ctx->clock) - at <= TURN_SHORT_NS;
 }
 
 void turn_resign(struct context *ctx)
 {
-	if (ctx->driver.tid == context_thread.tid)
-		fs_store_relaxed(&ctx->driver.at, 0);
+	if (ctx->stack->driver.who == myself(ctx))
+		fs_store_relaxed(&ctx->stack->driver.at, 0);
+}
+
+bool turn_relied_on(const struct context *ctx)
+{
+	const struct stack *s = ctx->stack;
+
+	if (ctx->slot >= STATS_MAX_PROCS || s->proc[ctx->slot].light)
+		return ctx->slot < STATS_MAX_PROCS;
+	for (unsigned i = 0; drives_here(ctx) && i < STATS_MAX_PROCS; i++)
+		if (s->proc[i].light)
+			return true;
+	return false;
+}
+
+fs_ns turn_watch_after(const struct context *ctx)
+{
+	return drives_here(ctx) ? TURN_LATE_NS : LATELY_NS;
 }
 
 /* How many processors it may use, and which if there is one. */
@@ -150,7 +178,7 @@ bool turn_crowds(const struct context *ctx)
 {
 	int n = processors(&context_thread.turn);
 
-	return n == 1 ? sched_getcpu() == fs_load_relaxed(&ctx->driver.cpu) : n < ROOMY;
+	return n == 1 || !drives_here(ctx) ? sched_getcpu() == fs_load_relaxed(&ctx->stack->driver.cpu) : n < ROOMY;
 }
 
 /* --- the helper --- */
@@ -165,9 +193,9 @@ fs_ns turn_look(struct context *ctx)
 	if ((s->held_since && ctx->now - s->held_since >= TURN_LATE_NS) ||
 	    (ctx->soon.sock && ctx->now - ctx->soon.since >= TURN_LATE_NS))
 		segments_flush(ctx);
-	if (turn_relied_on(ctx) && ctx->now - ctx->driver.at <= LATELY_NS)
-		active = true;
 	/* While the program holds frames from time to time, or has light sleepers, looks follow each other: no call
 	 * has to ask for one. */
-	return active || s->held_since || ctx->soon.sock ? ctx->now + TURN_LATE_NS : FS_NEVER;
+	if (active || s->held_since || ctx->soon.sock)
+		return ctx->now + TURN_LATE_NS;
+	return turn_relied_on(ctx) && ctx->now - s->driver.at <= LATELY_NS ? ctx->now + turn_watch_after(ctx) : FS_NEVER;
 }

@@ -20,7 +20,7 @@
  * One drives, the others sleep (decision 0033). A thread that comes back again and again takes what the ports
  * receive, for all; it is the driver. Others that go to sleep meanwhile sleep lightly: frames do not wake them, the
  * driver rings when there is something for them. When it sleeps itself it watches the ports; when it computes after
- * all, the helper does.
+ * all, the helper does. All that holds for the processes of a stack together: those of a server that forks.
  *
  * Neither is done without a helper thread.
  */
@@ -94,11 +94,12 @@ bool turn_crowds(const struct context *ctx);
 /* This thread goes to sleep and watches the ports. Lock held. */
 void turn_resign(struct context *ctx);
 
-/* Are there light sleepers in this process? Lock held. */
-static inline bool turn_relied_on(const struct context *ctx)
-{
-	return ctx->slot < STATS_MAX_PROCS && ctx->stack->proc[ctx->slot].light > 0;
-}
+/* Are there light sleepers in this process, or in any if the driver is of this one? Lock held. */
+bool turn_relied_on(const struct context *ctx);
+
+/* How long after it goes to sleep lightly its helper looks whether somebody still drives: soon, if that is the driver's
+ * too; another process's looks as soon itself, and only its death has to be noticed. Lock held. */
+fs_ns turn_watch_after(const struct context *ctx);
 
 /* The helper: what has waited too long leaves. When it has to look again, FS_NEVER = not for this. Lock held. */
 fs_ns turn_look(struct context *ctx);

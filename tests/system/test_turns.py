@@ -92,6 +92,15 @@ TWO_THREADS = textwrap.dedent("""
     listener.accept()
 """)
 
+# The same with a child for the other thread, which computes or dies.
+TWO_PROCESSES = TWO_THREADS.replace("worker = threading.Thread(target=serve)\nworker.start()", """
+child = os.fork()
+if child == 0:
+    serve()
+    os._exit(0)
+""").replace("worker.join()", "os.waitpid(child, 0)")
+DYING = TWO_PROCESSES.replace('while data == b"!" and not word[0]:\n            pass', 'data != b"!" or os.kill(os.getpid(), 9)')
+
 CALLER = textwrap.dedent("""
     import mmap, os, socket, struct, sys
     word = mmap.mmap(os.open(sys.argv[3], os.O_RDWR), 1)
@@ -117,6 +126,7 @@ CALLER = textwrap.dedent("""
     first.recv(1)
     print(*seen)
 """)
+LEFT_ALONE = CALLER.replace("first.recv(1)\nprint(*seen)", "print(*seen)")
 
 
 # Answers by two calls, or by one where the peer asks for that. In the last round it computes between them until the peer has
@@ -216,6 +226,17 @@ def test_who_sleeps_beside_a_driver_is_woken_even_if_that_computes(pair, helper)
     said, counters = _run(pair, TWO_THREADS, CALLER, 10, cpu=proc.cpus()[0], profile="latency", helper=helper)
     assert said == ["True"] * 10
     assert counters["sleeps_light"] > 0 if helper else counters["sleeps_light"] == 0, counters
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("server, client", [(TWO_PROCESSES, CALLER), (DYING, LEFT_ALONE)], ids=["computes", "dies"])
+def test_who_sleeps_beside_a_driver_of_another_process_is_woken(pair, server, client):
+    """A server and its child on one processor: frames for the child do not wake the parent, which hears of its own by the
+    child, by the child's helper, or by its own helper when the child is gone."""
+    said, counters = _run(pair, server, client, 10, cpu=proc.cpus()[0], profile="latency", helper=1)
+    assert said == ["True"] * 10
+    # The parent sleeps a few times for each that it greets, and its child 200 times while it does.
+    assert 0 < counters["sleeps_light"] and counters["sleeps"] < 400, counters
 
 
 @pytest.mark.alone
