@@ -56,11 +56,11 @@ static bool gives_way(const struct blocker *b)
 }
 
 /* How long to spin. */
-static fs_ns budget(const struct blocker *b)
+static fs_ns budget(const struct blocker *b, fs_ns now)
 {
 	if (!b->spin_allowed || (b->ctx->n_handles == 0 && !b->ctx->stack->local))
 		return 0;
-	if (gives_way(b))
+	if (gives_way(b) || rival_is_there(&context_thread.rival, now))
 		return 0;
 	if (b->ctx->spin_limit == INT64_MAX)
 		return FS_SEC(3600);
@@ -425,6 +425,16 @@ static void fix_deadline(struct blocker *b, fs_ns now)
 		b->deadline = host_clock_kernel() + FS_MAX(b->limit - (now - b->started), (fs_ns)0);
 }
 
+/* Who spins for the processor of one that has work holds it up, and itself: it sleeps. */
+static inline void mind_others(struct blocker *b, fs_ns now)
+{
+	if (__builtin_expect(now - b->turned >= RIVAL_LOST_NS && now < b->spin_until, 0)) {
+		rival_met(&context_thread.rival, now);
+		b->spin_until = b->started;
+	}
+	b->turned = now;
+}
+
 /* Is the limit over? The counter may run ahead of the kernel's clock by what its rate is off. */
 static bool is_over(struct blocker *b, fs_ns now)
 {
@@ -440,9 +450,9 @@ static void begin(struct blocker *b, fs_ns now)
 	b->due = b->limit < 0 ? FS_NEVER : now + FS_MIN(b->limit, FS_NEVER - now);
 	if (b->limit >= 0 && host_clock_guesses(&b->ctx->clock))
 		fix_deadline(b, now);
-	b->spin_until = now + budget(b);
+	b->spin_until = now + budget(b, now);
 	b->quiet_until = FS_MIN(now + QUIET_NS, b->spin_until);
-	b->next_slice = now;
+	b->next_slice = b->turned = now;
 	if (b->user_mask)
 		b->quiet_until = now; /* a signal that the given mask lets in is due at once */
 }
@@ -523,6 +533,7 @@ int blocker_pause(struct blocker *b, struct pollfd *fds, unsigned n)
 		return time_is_up(b);
 	if (__builtin_expect(segments_held(b->ctx), 0) && now - b->started >= HOLD_NS)
 		release_acks(b->ctx);
+	mind_others(b, now);
 	if (now < b->spin_until && (now < b->quiet_until || now < b->next_slice)) {
 		fs_cpu_relax();
 		return 0;

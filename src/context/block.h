@@ -49,6 +49,7 @@ struct blocker {
 	fs_ns due;		/* when the limit may be over, by the stack's clock; FS_NEVER = not */
 	fs_ns deadline;		/* when it is, by the kernel's, which is asked when the wait grows long; 0 = not yet */
 	fs_ns spin_until, quiet_until, next_slice;
+	fs_ns turned;		/* when it last had the processor */
 	signal_set mask;	/* in force during the call: the caller's or the one given */
 	signal_set saved;	/* to restore */
 	bool user_mask, blocked, armed, slept, ever_slept;

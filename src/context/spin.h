@@ -11,6 +11,9 @@
  * other does the same within that round, both find the answer within the budget and stay there. Where that
  * does not happen, the other end is simply slow: the pause until the next round doubles.
  *
+ * Where somebody else wants the same processor, polling holds him up, perhaps the very one who is waited for. It shows
+ * by a turn that comes LOST late: the thread sleeps then, and when that was not the first time, does not poll for a while.
+ *
  * Does not: read a clock. Threads: state of one thread. Errors: none.
  */
 #ifndef FSOCK_CONTEXT_SPIN_H
@@ -27,6 +30,7 @@ enum {
 	SPIN_PAUSE_MIN = 16,   /* waits between rounds */
 	SPIN_PAUSE_MAX = 4096,
 	SPIN_HALVINGS = 6,
+	SPIN_DOUBT = 4, /* sleeps that were short, and polling the whole budget next was not: it is in the way of the answer */
 };
 
 /* All zero: a thread that has not waited. */
@@ -34,7 +38,29 @@ struct spin {
 	uint16_t misses; /* waits since the last that was short, or since the last round */
 	uint16_t pause;	 /* so many begin the next round; 0 = the least */
 	uint8_t round;	 /* waits left of a round; 0 = none under way */
+	uint8_t doubt;	 /* up to SPIN_DOUBT; a wait that polling ends takes it away */
+	bool believed;	 /* the last wait slept, but for less than the budget: so the next one polls all of it */
 };
+
+/* Of a thread and who wants its processor; all zero: nobody does. */
+struct rival {
+	fs_ns lost;	/* when the thread saw last that it had lost the processor */
+	fs_ns until;	/* it does not poll before */
+	uint8_t losses; /* that came soon after each other, up to RIVAL_DOUBLINGS */
+};
+
+enum { RIVAL_DOUBLINGS = 7 };
+#define RIVAL_LOST_NS FS_MS(1)	 /* between two turns: it was not the thread's own doing */
+#define RIVAL_PAUSE_NS FS_MS(50) /* without polling after the second loss, twice that after the third, and so on */
+#define RIVAL_SOON_NS FS_MS(100) /* behind the pause: a loss is by the same rival */
+
+/* The thread finds at @now that it had lost the processor. */
+void rival_met(struct rival *rival, fs_ns now);
+
+static inline bool rival_is_there(const struct rival *rival, fs_ns now)
+{
+	return now < rival->until;
+}
 
 /* How long the next wait polls, given the most it normally may. */
 fs_ns spin_budget(const struct spin *spin, fs_ns limit);

@@ -34,6 +34,7 @@ struct context_thread {
 	uint8_t watch;	       /* 1 + the index of its ring (watch.h); 0 = it has asked for none, 255 = it gets none */
 	uint16_t stood;	       /* pauses it has made while its process ends (lock.c) */
 	struct spin spin;      /* what its waits taught it */
+	struct rival rival;    /* for its processor */
 	struct turn {	       /* since its last wait (turn.h) */
 		fs_ns since;   /* it was told of events then; 0 = of none, or it has come back */
 		fs_ns told;    /* the same, kept */

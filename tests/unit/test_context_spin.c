@@ -125,6 +125,68 @@ static void spin_learn__two_sleepers_find_each_other(void **state)
 	}
 }
 
+/* Who is waited for has this thread's processor, and can answer only while it sleeps. */
+static void spin_learn__polling_that_is_in_the_way(void **state)
+{
+	struct spin spin = { 0 };
+	fs_ns polled = 0;
+
+	for (int i = 0; i < 10000; i++) {
+		fs_ns budget = spin_budget(&spin, LIMIT);
+
+		polled += budget;
+		spin_learn(&spin, LIMIT, budget + FS_US(10), true);
+	}
+	assert_true(polled < 10000 * FS_US(4));
+	/* Once it has a processor of its own, polling does again, in a round at the latest. */
+	for (int i = 0; i < SPIN_PAUSE_MAX + SPIN_ROUND; i++)
+		wait_for(&spin, FS_US(3), FS_US(20), &polled);
+	assert_int_equal(spin_budget(&spin, LIMIT), LIMIT);
+}
+
+/* One turn that came late may be anything; a rival comes back at once. */
+static void rival_met__again_and_again(void **state)
+{
+	struct rival rival = { 0 };
+	fs_ns now = FS_SEC(5), polled = 0;
+
+	rival_met(&rival, now);
+	assert_false(rival_is_there(&rival, now));
+	for (fs_ns begun = now; now - begun < FS_SEC(60); now += FS_MS(4)) {
+		if (rival_is_there(&rival, now))
+			continue;
+		polled += FS_MS(4);
+		rival_met(&rival, now);
+	}
+	assert_true(rival_is_there(&rival, now));
+	assert_true(polled < FS_MS(200));
+}
+
+static void rival_met__now_and_then(void **state)
+{
+	struct rival rival = { 0 };
+
+	for (fs_ns now = FS_SEC(5); now < FS_SEC(60); now += FS_MS(500)) {
+		rival_met(&rival, now);
+		assert_false(rival_is_there(&rival, now));
+	}
+}
+
+static void rival_met__goes_away(void **state)
+{
+	struct rival rival = { 0 };
+	fs_ns now = FS_SEC(5);
+
+	for (int i = 0; i < 20; i++) {
+		rival_met(&rival, now);
+		now = rival.until + FS_MS(1);
+	}
+	assert_true(rival.until - now < RIVAL_PAUSE_NS << RIVAL_DOUBLINGS);
+	now = rival.until + RIVAL_SOON_NS + FS_MS(1);
+	rival_met(&rival, now);
+	assert_false(rival_is_there(&rival, now));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -135,6 +197,10 @@ int main(void)
 		cmocka_unit_test(spin_learn__a_slow_peer_is_given_up),
 		cmocka_unit_test(spin_learn__a_short_wait_forgets_the_past),
 		cmocka_unit_test(spin_learn__two_sleepers_find_each_other),
+		cmocka_unit_test(spin_learn__polling_that_is_in_the_way),
+		cmocka_unit_test(rival_met__again_and_again),
+		cmocka_unit_test(rival_met__now_and_then),
+		cmocka_unit_test(rival_met__goes_away),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
