@@ -3,7 +3,7 @@
  * multiplex.c - see multiplex.h.
  *
  * The kernel's half of every set is asked by the kernel's own call without waiting: once per call at
- * least, then at intervals while polling, so that neither side starves. Sleeping is one ppoll() over the
+ * least, unless it certainly has nothing (watch.h), then at intervals while polling, so that neither side starves. Sleeping is one ppoll() over the
  * kernel's half and the thread's own sleep set (block.c).
  */
 #include "context/multiplex.h"

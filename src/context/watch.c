@@ -41,10 +41,10 @@ static struct host_watch *open_ring(struct context *ctx)
 		pthread_setspecific(ctx->thread_key, &context_thread); /* so that the thread's end closes it */
 		return w->ring;
 	}
-	if (error)
+	ctx->watch_denied = error == -EPERM || error == -ENOSYS || error == -EINVAL;
+	if (ctx->watch_denied)
 		host_log(&ctx->log, LOG_INFO, "io_uring is denied (error %d): epoll sets are looked at every %u us", -error,
 			 ctx->config.kernel_look);
-	ctx->watch_denied = error == -EPERM || error == -ENOSYS || error == -EINVAL;
 	return NULL;
 }
 
@@ -55,6 +55,8 @@ static struct host_watch *own_ring(struct context *ctx, bool make)
 
 	if (ctx->index != 0 || !ctx->config.io_uring || at == NO_RING || fs_load_relaxed(&ctx->confined))
 		return NULL; /* of several stacks the first looks at the kernel's half */
+	if (at && *host_watch_fd(ctx->watch[at - 1].ring) < 0 && host_watch_begin(ctx->watch[at - 1].ring, ctx->fd_floor) < 0)
+		return NULL;
 	if (at)
 		return ctx->watch[at - 1].ring;
 	return make ? open_ring(ctx) : NULL;
@@ -62,23 +64,39 @@ static struct host_watch *own_ring(struct context *ctx, bool make)
 
 bool watch_due(struct context *ctx, struct epoll_set *set, int epfd, bool must)
 {
-	struct host_watch *ring = own_ring(ctx, !must);
+	const struct fd_entry *e = fd_entry_at(&ctx->fds, epfd);
+	bool still_it = e && e->kind == FD_EPOLL && e->object == set; /* else the number may be another file's by now */
+	struct host_watch *ring = still_it ? own_ring(ctx, !must) : NULL;
 	bool news = host_watch_ready(ring, epfd);
 	fs_ns since = ctx->now - set->kernel_looked;
 
-	if (news)
+	if (since < 0) /* of another process, whose clock is ahead */
+		since = FS_SEC(1);
+	if (news) {
 		set->kernel_empty = false;
+		set->kernel_looks++; /* a look that began before says nothing about it */
+	}
 	if (set->kernel_empty && host_watch_covers(ring, epfd))
 		return since >= WATCHED_NS;
 	return must || news || since >= FS_US(ctx->config.kernel_look);
 }
 
-/* Each ring that watches it keeps the set alive until its own thread takes it out. */
+/* A ring that watches it keeps the set alive. Only its own thread can take it out; another one's ends, and begins anew with
+ * that thread's next look. So does one's own where its system call might be the death of who is confined. */
 void watch_forget(struct context *ctx, int epfd)
 {
-	for (unsigned i = 0; i < CONTEXT_WATCHES; i++)
-		if (ctx->watch[i].taken)
-			host_watch_forget(ctx->watch[i].ring, epfd);
+	bool confined = fs_load_relaxed(&ctx->confined);
+
+	for (unsigned i = 0; i < CONTEXT_WATCHES; i++) {
+		struct context_watch *w = &ctx->watch[i];
+
+		if (!w->taken || !host_watch_has(w->ring, epfd))
+			continue;
+		if (context_thread.watch == i + 1 && !confined)
+			host_watch_forget(w->ring, epfd);
+		else
+			host_watch_end(w->ring);
+	}
 }
 
 void watch_thread_ends(struct context *ctx)
@@ -111,7 +129,7 @@ void watch_close(struct context *ctx)
 bool watch_visit(struct context *ctx, bool (*visit)(int *fd, void *arg), void *arg)
 {
 	for (unsigned i = 0; i < CONTEXT_WATCHES; i++)
-		if (ctx->watch[i].taken && visit(host_watch_fd(ctx->watch[i].ring), arg))
+		if (ctx->watch[i].taken && *host_watch_fd(ctx->watch[i].ring) >= 0 && visit(host_watch_fd(ctx->watch[i].ring), arg))
 			return true;
 	return false;
 }

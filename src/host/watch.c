@@ -241,6 +241,11 @@ bool host_watch_covers(const struct host_watch *w, int epfd)
 	return slot >= 0 && w->watched[slot].armed;
 }
 
+bool host_watch_has(const struct host_watch *w, int epfd)
+{
+	return find(w, epfd) >= 0;
+}
+
 void host_watch_forget(struct host_watch *w, int epfd)
 {
 	struct io_uring_sqe sqe = { .opcode = IORING_OP_POLL_REMOVE, .fd = -1 };
@@ -252,6 +257,7 @@ void host_watch_forget(struct host_watch *w, int epfd)
 	sqe.addr = tag_of(w, slot);
 	sqe.user_data = UINT64_MAX;
 	submit(w, &sqe);
+	sys_call6(__NR_io_uring_enter, w->fd, 0, 0, IORING_ENTER_GETEVENTS, 0, 0); /* what ends the request waits for that */
 	w->watched[slot].fd = -1;
 	w->watched[slot].generation++;
 }

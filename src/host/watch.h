@@ -49,7 +49,10 @@ int *host_watch_fd(struct host_watch *w);
 /* In a child of fork(): the ring is the parent's; let go of it. */
 void host_watch_leave(struct host_watch *w);
 
-/* @epfd is closed or means another file now. */
+/* Is it watched? */
+bool host_watch_has(const struct host_watch *w, int epfd);
+
+/* @epfd is closed or means another file now: the ring lets go of it before this returns. By the ring's own thread. */
 void host_watch_forget(struct host_watch *w, int epfd);
 
 #endif

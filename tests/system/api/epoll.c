@@ -688,3 +688,60 @@ CASE_FAST(kernels_at_once_in_threads)
 	deliver(PORT_HERE, 10, 1);
 	CALL(recv(fd, buf, 100, 0));
 }
+
+static struct {
+	int set;
+	atomic_int polled, ends;
+} other;
+
+/* Polls the set a few times, and lives on without another wait. */
+static void *polls_and_stays(void *arg)
+{
+	struct epoll_event e;
+
+	for (int i = 0; i < 5; i++)
+		epoll_wait(other.set, &e, 1, 2);
+	for (other.polled = 1; !other.ends;)
+		sched_yield();
+	return NULL;
+}
+
+/* How many members the kernel knows of the set @ep. */
+static int members(int ep)
+{
+	char path[50], line[200];
+	int n = 0;
+	FILE *info;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", ep);
+	info = fopen(path, "r");
+	while (info && fgets(line, sizeof(line), info))
+		n += strncmp(line, "tfd:", 4) == 0;
+	if (info)
+		fclose(info);
+	return n;
+}
+
+/* A set that another thread polled is gone with its last number, out of the set that it is in, too. */
+CASE_FAST(closed_beside_who_polled)
+{
+	int outer = epoll_create1(0), fd = udp_bound(PORT_HERE), event = eventfd(0, 0);
+	pthread_t thread;
+
+	other.set = epoll_create1(0);
+	add(other.set, fd, EPOLLIN, 1);
+	add(other.set, event, EPOLLIN, 2);
+	add(outer, other.set, EPOLLIN, 3);
+	pthread_create(&thread, NULL, polls_and_stays, NULL);
+	while (!other.polled)
+		sched_yield();
+	deliver(PORT_HERE, 10, 1);
+	wait_for(outer, 8, 1000);
+	CALL(recv(fd, buf, 100, 0));
+	CALL(close(other.set));
+	CALL(write(event, &(uint64_t){ 1 }, 8));
+	CALL_TIMED(wait_for(outer, 8, 30), 30);
+	CALL(members(outer));
+	other.ends = 1;
+	pthread_join(thread, NULL);
+}
