@@ -269,7 +269,7 @@ static int arm(struct blocker *b)
 	}
 	refresh_sleep_set(ctx);
 	tell(b);
-	b->light = context_thread.sleep[ctx->index].epfd > 0 && helper_runs(ctx) && turn_driven(ctx);
+	b->light = context_thread.sleep[ctx->index].epfd > 0 && turn_may_rest(ctx);
 	b->timers_at = FS_NEVER;
 	arm_in(b, ctx);
 	b->armed = true;

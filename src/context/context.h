@@ -93,12 +93,13 @@ struct context {
 		int kick, epfd;	       /* eventfd that wakes it, set of the ports' descriptors; 0 = none */
 		uint32_t ports_serial; /* of the stack, when epfd was brought up to date */
 		uint32_t holder, looks; /* who had the lock when it last wanted it, and how often in a row */
-		uint64_t held_back;    /* how often frames or bytes were (turn.h), when it looked last */
+		uint32_t holds;	       /* of the context, when it looked last */
 		uint32_t tid;	       /* of the last one, also when it has ended; 0 = none has begun */
 		fs_ns next_look;    /* when it looks next for processes that are gone */
 		fs_ns until;	       /* it looks again by then; 0 = at once, or there is none. Lock held */
 		pthread_t thread;
 	} helper;
+	uint32_t holds;	       /* how often frames or bytes of this process were held back (turn.h) */
 	struct {	       /* whose connection has bytes that the next call of this turn may add to (turn.h) */
 		struct sock *sock; /* borrowed: gone where its generation is another; NULL = nobody's */
 		uint32_t generation;

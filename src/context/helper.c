@@ -45,15 +45,6 @@ struct plan {
 
 /* --- deciding --- */
 
-/* And watches the ports meanwhile. */
-static bool anyone_sleeps(const struct stack *s)
-{
-	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
-		if (s->proc[i].sleepers > s->proc[i].light)
-			return true;
-	return false;
-}
-
 /* Lock held. The descriptors of ports and of ICMP errors, once each. */
 static void refresh_watch(struct context *ctx)
 {
@@ -127,7 +118,7 @@ static struct plan look(struct context *ctx)
 {
 	struct stack *s = ctx->stack;
 	fs_ns now = host_clock_now(&ctx->clock), quiet = now - s->driven_at;
-	struct plan p = { .watches = quiet >= (turn_relied_on(ctx) ? TURN_LATE_NS : QUIET_NS) && !anyone_sleeps(s) };
+	struct plan p = { .watches = quiet >= (turn_relied_on(ctx) ? TURN_LATE_NS : QUIET_NS) && !turn_is_watched(ctx) };
 
 	ctx->helper.until = 0; /* what it does itself needs no kick */
 	ctx->now = ctx->env.now = now;

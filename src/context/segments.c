@@ -226,6 +226,7 @@ void segments_keep(struct context *ctx, struct sock *s)
 	ctx->soon.sock = s;
 	ctx->soon.generation = s->generation;
 	ctx->stack->counter[FS_CTR_tcp_kept]++;
+	ctx->holds++;
 	helper_heed(ctx, ctx->soon.since + TURN_LATE_NS);
 }
 

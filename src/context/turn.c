@@ -10,7 +10,7 @@
 #include "context/helper.h"
 #include "sys/sys.h"
 
-#define LATELY_NS FS_MS(20) /* after a turn of the driver's in which the helper looks as if there were another one */
+#define LATELY_NS FS_MS(20) /* without a turn of anybody's until light sleepers look after the ports themselves */
 
 enum {
 	ROOMY = 4,    /* processors that are enough for more than one thread of a process to spin; those of others may */
@@ -95,6 +95,7 @@ bool turn_holds(struct context *ctx)
 	if (!s->held_since) {
 		s->held_since = ctx->now;
 		s->counter[FS_CTR_tcp_held_back]++;
+		ctx->holds++;
 	}
 	helper_heed(ctx, s->held_since + TURN_LATE_NS);
 	return true;
@@ -143,6 +144,29 @@ void turn_resign(struct context *ctx)
 		fs_store_relaxed(&ctx->stack->driver.at, 0);
 }
 
+/* Does the process of @slot take the frames of every port that this one has? */
+static bool has_our_ports(const struct context *ctx, unsigned slot)
+{
+	for (unsigned i = 0; i < ctx->n_handles && slot < STATS_MAX_PROCS; i++)
+		if (ctx->handle[i].ops && !ctx->stack->hold[i][slot].pid)
+			return false;
+	return slot < STATS_MAX_PROCS;
+}
+
+bool turn_may_rest(const struct context *ctx)
+{
+	return helper_runs(ctx) && ctx->doorbell[ctx->slot] >= 0 && turn_driven(ctx) &&
+	       (drives_here(ctx) || has_our_ports(ctx, fs_load_relaxed(&ctx->stack->driver.who) >> 32));
+}
+
+bool turn_is_watched(const struct context *ctx)
+{
+	for (unsigned i = 0; i < STATS_MAX_PROCS; i++)
+		if (ctx->stack->proc[i].sleepers > ctx->stack->proc[i].light && (i == ctx->slot || has_our_ports(ctx, i)))
+			return true;
+	return false;
+}
+
 bool turn_relied_on(const struct context *ctx)
 {
 	const struct stack *s = ctx->stack;
@@ -183,13 +207,20 @@ bool turn_crowds(const struct context *ctx)
 
 /* --- the helper --- */
 
+/* Its light sleepers look for themselves. */
+static void wake_light(const struct context *ctx)
+{
+	uint64_t one = 1;
+
+	sys_write(ctx->doorbell[ctx->slot], &one, sizeof(one));
+}
+
 fs_ns turn_look(struct context *ctx)
 {
 	struct stack *s = ctx->stack;
-	uint64_t held_back = s->counter[FS_CTR_tcp_held_back] + s->counter[FS_CTR_tcp_kept];
-	bool active = held_back != ctx->helper.held_back;
+	bool active = ctx->holds != ctx->helper.holds;
 
-	ctx->helper.held_back = held_back;
+	ctx->helper.holds = ctx->holds;
 	if ((s->held_since && ctx->now - s->held_since >= TURN_LATE_NS) ||
 	    (ctx->soon.sock && ctx->now - ctx->soon.since >= TURN_LATE_NS))
 		segments_flush(ctx);
@@ -197,5 +228,12 @@ fs_ns turn_look(struct context *ctx)
 	 * has to ask for one. */
 	if (active || s->held_since || ctx->soon.sock)
 		return ctx->now + TURN_LATE_NS;
-	return turn_relied_on(ctx) && ctx->now - s->driver.at <= LATELY_NS ? ctx->now + turn_watch_after(ctx) : FS_NEVER;
+	if (!turn_relied_on(ctx))
+		return FS_NEVER;
+	if (ctx->now - s->driven_at <= LATELY_NS)
+		return ctx->now + turn_watch_after(ctx);
+	/* Nobody drives: who was to ring them may be stopped, or dead. */
+	if (s->proc[ctx->slot].light)
+		wake_light(ctx);
+	return ctx->now + LATELY_NS;
 }

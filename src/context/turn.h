@@ -20,7 +20,9 @@
  * One drives, the others sleep (decision 0033). A thread that comes back again and again takes what the ports
  * receive, for all; it is the driver. Others that go to sleep meanwhile sleep lightly: frames do not wake them, the
  * driver rings when there is something for them. When it sleeps itself it watches the ports; when it computes after
- * all, the helper does. All that holds for the processes of a stack together: those of a server that forks.
+ * all, the helper does. All that holds for the processes of a stack together, as those of a server that forks: a
+ * driver of another process may be stopped or killed, awake or asleep, so that when nobody has driven for 20 ms light
+ * sleepers wake and watch the ports themselves.
  *
  * Neither is done without a helper thread.
  */
@@ -94,11 +96,17 @@ bool turn_crowds(const struct context *ctx);
 /* This thread goes to sleep and watches the ports. Lock held. */
 void turn_resign(struct context *ctx);
 
+/* May this thread, which goes to sleep, leave the ports to the driver? Lock held. */
+bool turn_may_rest(const struct context *ctx);
+
+/* Does a sleeper of any process watch all ports that this one has? Lock held. */
+bool turn_is_watched(const struct context *ctx);
+
 /* Are there light sleepers in this process, or in any if the driver is of this one? Lock held. */
 bool turn_relied_on(const struct context *ctx);
 
-/* How long after it goes to sleep lightly its helper looks whether somebody still drives: soon, if that is the driver's
- * too; another process's looks as soon itself, and only its death has to be noticed. Lock held. */
+/* How long after a thread goes to sleep lightly its helper looks whether somebody still drives: soon, if that is the
+ * driver's too; another process's helper looks itself. Lock held. */
 fs_ns turn_watch_after(const struct context *ctx);
 
 /* The helper: what has waited too long leaves. When it has to look again, FS_NEVER = not for this. Lock held. */

@@ -101,6 +101,14 @@ if child == 0:
 """).replace("worker.join()", "os.waitpid(child, 0)")
 DYING = TWO_PROCESSES.replace('while data == b"!" and not word[0]:\n            pass', 'data != b"!" or os.kill(os.getpid(), 9)')
 
+# The child polls without a rest, and sleeps once it is told; then it is stopped.
+STOPPED = TWO_PROCESSES.replace("ready.poll()\n        data", "while not ready.poll(wait):\n            pass\n        data", 1).replace(
+    'while data == b"!" and not word[0]:\n            pass', """
+        if data == b"!":
+            wait = -1
+            threading.Timer(0.3, os.kill, (os.getpid(), 19)).start()
+""".strip()).replace("def serve():", "wait = 0\ndef serve():\n    global wait").replace("os.waitpid(child, 0)", "os.kill(child, 9)")
+
 CALLER = textwrap.dedent("""
     import mmap, os, socket, struct, sys
     word = mmap.mmap(os.open(sys.argv[3], os.O_RDWR), 1)
@@ -127,6 +135,23 @@ CALLER = textwrap.dedent("""
     print(*seen)
 """)
 LEFT_ALONE = CALLER.replace("first.recv(1)\nprint(*seen)", "print(*seen)")
+# One is greeted in the midst of the talk: the other thread goes to sleep while the first one drives.
+LATER = CALLER.replace("int(sys.argv[4]) - 1", "int(sys.argv[4]) - 2").replace('first.send(b"!")', """
+import threading, time
+over = threading.Event()
+def go_on():
+    while not over.is_set():
+        talk()
+talker = threading.Thread(target=go_on)
+talker.start()
+seen.append(greeted())
+time.sleep(0.05)
+over.set()
+talker.join()
+first.send(b"!")
+first.recv(1)
+time.sleep(0.8)
+""").replace("first.recv(1)\nprint(*seen)", "print(*seen)")
 
 
 # Answers by two calls, or by one where the peer asks for that. In the last round it computes between them until the peer has
@@ -234,6 +259,14 @@ def test_who_sleeps_beside_a_driver_of_another_process_is_woken(pair, server, cl
     """A server and its child on one processor: frames for the child do not wake the parent, which hears of its own by the
     child, by the child's helper, or by its own helper when the child is gone."""
     said, counters = _run(pair, server, client, 10, cpu=proc.cpus()[0], profile="latency", helper=1)
+    assert said == ["True"] * 10
+    assert counters["sleeps_light"] > 0, counters
+
+
+@pytest.mark.alone
+def test_who_slept_beside_a_driver_that_is_stopped_asleep_is_woken(pair):
+    """The child's sleep was to be the parent's, too."""
+    said, counters = _run(pair, STOPPED, LATER, 10, helper=1)
     assert said == ["True"] * 10
     assert counters["sleeps_light"] > 0, counters
 
