@@ -12,6 +12,8 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "base/barrier.h"
 #include "context/bare.h"
@@ -421,14 +423,29 @@ static bool is_kernels_alone(const struct stay *stay)
 /* From here on the limit is measured by the kernel's clock, which no wait ends before. */
 static void fix_deadline(struct blocker *b, fs_ns now)
 {
+	fs_ns passed = fs_load_relaxed(&b->ctx->clock.serial) == b->clock_serial ? now - b->started : 0;
+
 	if (b->deadline == 0)
-		b->deadline = host_clock_kernel() + FS_MAX(b->limit - (now - b->started), (fs_ns)0);
+		b->deadline = host_clock_kernel() + FS_MAX(b->limit - passed, (fs_ns)0);
+}
+
+/* Was the processor taken from this thread since it asked last? A turn can be long by itself. */
+static bool was_preempted(const struct blocker *b)
+{
+	struct rival *rival = &context_thread.rival;
+	struct rusage usage;
+
+	if (fs_load_relaxed(&b->ctx->confined) || sys_call2(__NR_getrusage, RUSAGE_THREAD, (long)&usage) < 0 ||
+	    usage.ru_nivcsw == rival->switches)
+		return false;
+	rival->switches = usage.ru_nivcsw;
+	return true;
 }
 
 /* Who spins for the processor of one that has work holds it up, and itself: it sleeps. */
 static inline void mind_others(struct blocker *b, fs_ns now)
 {
-	if (__builtin_expect(now - b->turned >= RIVAL_LOST_NS && now < b->spin_until, 0)) {
+	if (__builtin_expect(now - b->turned >= RIVAL_LOST_NS && now < b->spin_until, 0) && was_preempted(b)) {
 		rival_met(&context_thread.rival, now);
 		b->spin_until = b->started;
 	}
@@ -447,6 +464,7 @@ static bool is_over(struct blocker *b, fs_ns now)
 static void begin(struct blocker *b, fs_ns now)
 {
 	b->started = now;
+	b->clock_serial = fs_load_relaxed(&b->ctx->clock.serial);
 	b->due = b->limit < 0 ? FS_NEVER : now + FS_MIN(b->limit, FS_NEVER - now);
 	if (b->limit >= 0 && host_clock_guesses(&b->ctx->clock))
 		fix_deadline(b, now);

@@ -46,6 +46,7 @@ struct blocker {
 
 	/* --- kept by block.c --- */
 	fs_ns started;		/* 0 = no pause yet */
+	uint32_t clock_serial;	/* of the clock then: synced since, it may have stepped */
 	fs_ns due;		/* when the limit may be over, by the stack's clock; FS_NEVER = not */
 	fs_ns deadline;		/* when it is, by the kernel's, which is asked when the wait grows long; 0 = not yet */
 	fs_ns spin_until, quiet_until, next_slice;

@@ -44,13 +44,14 @@ struct spin {
 
 /* Of a thread and who wants its processor; all zero: nobody does. */
 struct rival {
+	int64_t switches; /* of processes that the thread did not ask for, when it looked last (getrusage()) */
 	fs_ns lost;	/* when the thread saw last that it had lost the processor */
 	fs_ns until;	/* it does not poll before */
 	uint8_t losses; /* that came soon after each other, up to RIVAL_DOUBLINGS */
 };
 
 enum { RIVAL_DOUBLINGS = 7 };
-#define RIVAL_LOST_NS FS_MS(1)	 /* between two turns: it was not the thread's own doing */
+#define RIVAL_LOST_NS FS_MS(1)	 /* between two turns: it may have been somebody else's, the kernel knows */
 #define RIVAL_PAUSE_NS FS_MS(50) /* without polling after the second loss, twice that after the third, and so on */
 #define RIVAL_SOON_NS FS_MS(100) /* behind the pause: a loss is by the same rival */
 
