@@ -479,8 +479,8 @@ void context_demote_all(struct context *ctx, int port, int reason, const char *d
 /* The kernel said that @fd is no socket, or it is time to look: is it still the one we know (P21)? */
 void context_check_descriptor(struct context *ctx, int fd);
 
-/* The same, unless it was asked within the last millisecond: to close a socket and to open what gets its number, both
- * past every symbol, takes a program that would not call epoll_ctl() by its symbol next. */
+/* The same, unless it was asked within the last millisecond. A program that closes a socket by an instruction of its own
+ * and has its number again so soon adds the new file to a set in vain: its events are lost, not late. */
 #define CONTEXT_CHECKED_NS FS_MS(1)
 void context_check_old_descriptor(struct context *ctx, int fd);
 

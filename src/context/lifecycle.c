@@ -625,7 +625,7 @@ struct sock *context_enter_checked(struct context *ctx, int fd)
 {
 	if (fd_kind_of(&ctx->fds, fd) != FD_SOCK || !context_lock(ctx))
 		return NULL;
-	context_check_descriptor(ctx, fd);
+	context_check_old_descriptor(ctx, fd);
 	context_leave(ctx);
 	return context_enter(ctx, fd);
 }

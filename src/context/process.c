@@ -160,7 +160,11 @@ static void after_fork(struct context *ctx)
 	ctx->exiting = 0;
 	/* Threads, their sleep sets and their rings stayed behind. */
 	for (int fd = 0; fd <= ctx->fds.highest; fd++) {
-		if (fd_kind_of(&ctx->fds, fd) != FD_OURS)
+		struct fd_entry *e = fd_entry_at(&ctx->fds, fd);
+
+		if (e)
+			e->checked = 0; /* of the parent's number */
+		if (!e || e->kind != FD_OURS)
 			continue;
 		sys_close(fd);
 		context_fd_set(ctx, fd, FD_NONE, NULL, 0);

@@ -32,7 +32,7 @@ struct sock *stream_enter_checked(struct context *ctx, int fd)
 {
 	if (fd_kind_of(&ctx->fds, fd) != FD_STREAM || !context_lock(ctx))
 		return NULL;
-	context_check_descriptor(ctx, fd);
+	context_check_old_descriptor(ctx, fd);
 	context_leave(ctx);
 	return stream_enter(ctx, fd);
 }
