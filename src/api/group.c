@@ -163,7 +163,7 @@ int api_group_close(struct fsock_group *g)
 
 static fs_ns rest(fs_ns deadline)
 {
-	return deadline == FS_NEVER ? -1 : FS_MAX(deadline - host_clock_kernel(), 0);
+	return deadline == FS_NEVER ? -1 : fs_left(deadline, host_clock_kernel());
 }
 
 /* The set has no accelerated member: the kernel's call. Events, 0 = look at both halves again. */

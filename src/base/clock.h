@@ -28,4 +28,16 @@ static inline fs_ns fs_span(int64_t sec, int64_t ns)
 	return FS_SEC(sec) + ns;
 }
 
+/* What is left at @now until @end; never negative, which elsewhere means "for ever". A function, because FS_MAX() would
+ * read a clock twice, and the second time may be behind the end. */
+static inline fs_ns fs_left(fs_ns end, fs_ns now)
+{
+	return end > now ? end - now : 0;
+}
+
+static inline fs_ns fs_sooner(fs_ns a, fs_ns b)
+{
+	return a < b ? a : b;
+}
+
 #endif

@@ -378,9 +378,9 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 	if (b->untold)
 		left = FS_MIN(left, UNTOLD_NS);
 	if (b->limit >= 0)
-		left = FS_MIN(left, FS_MAX(b->deadline - host_clock_kernel(), 0));
+		left = fs_sooner(left, fs_left(b->deadline, host_clock_kernel()));
 	if (b->timers_at != FS_NEVER)
-		left = FS_MIN(left, FS_MAX(b->timers_at - host_clock_now(&ctx->clock), 0));
+		left = fs_sooner(left, fs_left(b->timers_at, host_clock_now(&ctx->clock)));
 	if (left != FS_NEVER) {
 		limit = to_timespec(left);
 		until = &limit;
@@ -392,9 +392,9 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 	/* libc's own: a cancellation point. With signals blocked it fails only where the entries of our own are
 	 * more than RLIMIT_NOFILE, so sleep without them. */
 	if (ctx->libc_ppoll(fds, n + own, until, NULL) < 0) {
-		errno = saved;
 		limit = to_timespec(FS_MIN(left, BLIND_NS));
 		ctx->libc_ppoll(fds, n, &limit, NULL);
+		errno = saved;
 		for (unsigned i = 1; i < own; i++)
 			fds[n + i].revents = POLLIN;
 	}

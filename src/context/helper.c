@@ -147,7 +147,7 @@ static struct plan look(struct context *ctx)
 /* True: what it watches rang. */
 static bool rest(struct context *ctx, const struct plan *p)
 {
-	fs_ns left = FS_MAX(p->until - host_clock_now(&ctx->clock), 0);
+	fs_ns left = fs_left(p->until, host_clock_now(&ctx->clock));
 	struct timespec limit = { .tv_sec = left / FS_SEC(1), .tv_nsec = left % FS_SEC(1) };
 	struct pollfd fds[] = { { .fd = ctx->helper.kick, .events = POLLIN },
 				{ .fd = p->watches ? ctx->helper.epfd : -1, .events = POLLIN } };

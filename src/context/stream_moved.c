@@ -97,7 +97,7 @@ static int listen_here(const struct local_conn *conn, int family, int *fd, struc
 static bool becomes_ready(int fd, short events, fs_ns end)
 {
 	struct pollfd ready = { .fd = fd, .events = events };
-	struct timespec limit = { .tv_nsec = FS_MAX(end - host_clock_kernel(), 0) };
+	struct timespec limit = { .tv_nsec = fs_left(end, host_clock_kernel()) };
 
 	return sys_ppoll(&ready, 1, &limit, NULL) > 0;
 }

@@ -498,7 +498,7 @@ static fs_ns end_of(const struct timespec *limit)
 
 static void put_rest(struct timespec *limit, fs_ns end)
 {
-	fs_ns left = FS_MAX(end - host_clock_kernel(), 0);
+	fs_ns left = fs_left(end, host_clock_kernel());
 
 	limit->tv_sec = left / FS_SEC(1);
 	limit->tv_nsec = left % FS_SEC(1);

@@ -208,7 +208,7 @@ FSOCK_EXPORT int select(int n, fd_set *in, fd_set *out, fd_set *except, struct t
 	if (ret == MULTIPLEX_KERNEL)
 		return LIBC(select)(n, in, out, except, limit);
 	if (limit) { /* Linux tells what was left */
-		left = FS_MAX(end - host_clock_kernel(), 0);
+		left = fs_left(end, host_clock_kernel());
 		limit->tv_sec = left / FS_SEC(1);
 		limit->tv_usec = left % FS_SEC(1) / FS_US(1);
 	}
@@ -276,7 +276,7 @@ static int epoll_run(const struct epoll_call *c)
 			return ret;
 		/* Only our own event: the set has accelerated members since. */
 		if (end != FS_NEVER)
-			left = FS_MAX(end - host_clock_kernel(), 0);
+			left = fs_left(end, host_clock_kernel());
 	}
 }
 

@@ -70,7 +70,7 @@ static void tell_rest(struct timespec *limit, fs_ns end)
 
 	if (!limit || (limit->tv_sec == 0 && limit->tv_nsec == 0))
 		return;
-	left = FS_MAX(end - host_clock_kernel(), 0);
+	left = fs_left(end, host_clock_kernel());
 	rest = (struct timespec){ .tv_sec = left / FS_SEC(1), .tv_nsec = left % FS_SEC(1) };
 	sys_call6(__NR_process_vm_writev, sys_getpid(), (long)&from, 1, (long)&to, 1, 0);
 }

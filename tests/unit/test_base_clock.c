@@ -28,11 +28,30 @@ static void fs_span__never_longer_than_a_time_can_bear(void **state)
 	assert_true(FS_NEVER - FS_SPAN_MAX >= FS_SPAN_MAX);
 }
 
+/* A clock that goes on at each look. */
+static fs_ns ticking(fs_ns *clock)
+{
+	return *clock += 10;
+}
+
+static void fs_left__reads_the_clock_once(void **state)
+{
+	fs_ns clock = 0;
+
+	assert_true(fs_left(15, ticking(&clock)) == 5);
+	assert_true(clock == 10);
+	assert_true(fs_left(15, ticking(&clock)) == 0);
+	assert_true(fs_left(20, 20) == 0);
+	assert_true(fs_sooner(fs_left(45, ticking(&clock)), 100) == 15);
+	assert_true(clock == 30);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fs_span__adds),
 		cmocka_unit_test(fs_span__never_longer_than_a_time_can_bear),
+		cmocka_unit_test(fs_left__reads_the_clock_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
