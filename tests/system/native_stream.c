@@ -193,7 +193,7 @@ static void case_descriptors(void)
 		before = i == 1 ? descriptors() : before;
 		ask(connected(ep), "without");
 	}
-	EQUAL(descriptors(), before);
+	NEED(descriptors() <= before + 1); /* what a thread sleeps on is opened once, where it has to sleep */
 }
 
 static void case_inplace(void)
