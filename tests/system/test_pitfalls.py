@@ -832,6 +832,7 @@ def test_pitfall_57_clocks_that_jump(pair, program, column):
     client.good(*well("patient")).fast(4)
 
 
+@pytest.mark.alone
 def test_pitfall_13_a_thread_that_sends_as_the_program_ends(pair, program):
     """While it is still writing what it printed: the end is as if the thread went on, and not by SIGPIPE."""
     def writes_its_last(running):
