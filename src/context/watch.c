@@ -25,7 +25,7 @@ static struct host_watch *open_ring(struct context *ctx)
 	context_thread.watch = NO_RING;
 	if (ctx->watch_denied)
 		return NULL;
-	for (unsigned i = 0; i < CONTEXT_WATCHES && !error; i++) {
+	for (unsigned i = 0; i < CONTEXT_WATCHES; i++) {
 		struct context_watch *w = &ctx->watch[i];
 
 		if (w->taken)
@@ -41,6 +41,7 @@ static struct host_watch *open_ring(struct context *ctx)
 		pthread_setspecific(ctx->thread_key, &context_thread); /* so that the thread's end closes it */
 		return w->ring;
 	}
+	/* EINVAL: a kernel without the flags. What else there is may be over for the next thread. */
 	ctx->watch_denied = error == -EPERM || error == -ENOSYS || error == -EINVAL;
 	if (ctx->watch_denied)
 		host_log(&ctx->log, LOG_INFO, "io_uring is denied (error %d): epoll sets are looked at every %u us", -error,
@@ -52,14 +53,19 @@ static struct host_watch *open_ring(struct context *ctx)
 static struct host_watch *own_ring(struct context *ctx, bool make)
 {
 	unsigned at = context_thread.watch;
+	struct context_watch *w;
 
 	if (ctx->index != 0 || !ctx->config.io_uring || at == NO_RING || fs_load_relaxed(&ctx->confined))
 		return NULL; /* of several stacks the first looks at the kernel's half */
-	if (at && *host_watch_fd(ctx->watch[at - 1].ring) < 0 && host_watch_begin(ctx->watch[at - 1].ring, ctx->fd_floor) < 0)
+	if (at == 0)
+		return make ? open_ring(ctx) : NULL;
+	w = &ctx->watch[at - 1];
+	if (*host_watch_fd(w->ring) < 0 && host_watch_begin(w->ring, ctx->fd_floor) < 0) {
+		w->taken = false; /* not once more at each turn */
+		context_thread.watch = NO_RING;
 		return NULL;
-	if (at)
-		return ctx->watch[at - 1].ring;
-	return make ? open_ring(ctx) : NULL;
+	}
+	return w->ring;
 }
 
 bool watch_due(struct context *ctx, struct epoll_set *set, int epfd, bool must)

@@ -2,7 +2,7 @@
 /*
  * watch.h - "has the kernel something for this epoll set?" as one load: io_uring multishot polls.
  *
- * A polling epoll_wait() must not enter the kernel on every turn. One io_uring of the process watches
+ * A polling epoll_wait() must not enter the kernel on every turn. An io_uring of the thread that polls watches
  * the epoll descriptors by multishot POLL_ADD; a flag in its ring, which is user memory, says that
  * something happened. Completions are deferred until the thread that made the ring asks for them
  * (IORING_SETUP_DEFER_TASKRUN, Linux 6.1): with the ordinary kind the kernel ran them at once and thereby
