@@ -28,7 +28,7 @@ recv recvfrom recvmsg recvmmsg read readv preadv2
 sendfile splice dprintf vdprintf
 poll ppoll select pselect epoll_ctl epoll_wait epoll_pwait epoll_pwait2
 close close_range closefrom fclose freopen fdopen dup dup2 dup3 pidfd_getfd fcntl ioctl sockatmark
-_exit _Exit daemon execve execv execvp execvpe fexecve execveat execl execlp execle
+vfork clone _exit _Exit daemon execve execv execvp execvpe fexecve execveat execl execlp execle
 setuid setgid seteuid setegid setreuid setregid setresuid setresgid setgroups initgroups unshare setns
 syscall prctl capset
 """.split()

@@ -198,11 +198,20 @@ void context_after_fork(struct context *ctx)
 		after_fork(o);
 }
 
+static bool lent = true;
+
+void context_may_be_borrowed(bool may)
+{
+	fs_store_relaxed(&lent, may);
+}
+
 bool context_is_borrowed(const struct context *ctx)
 {
-	if (fs_load_relaxed(ctx->alive) == CONTEXT_FOREIGN)
+	uint32_t alive = fs_load_relaxed(ctx->alive);
+
+	if (alive == CONTEXT_FOREIGN)
 		return true;
-	return fs_load_relaxed(ctx->alive) != 0 && (uint32_t)sys_getpid() != ctx->pid;
+	return alive != 0 && fs_load_relaxed(&lent) && (uint32_t)sys_getpid() != ctx->pid;
 }
 
 /* --- joining --- */

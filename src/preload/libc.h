@@ -121,6 +121,8 @@ int capset(struct __user_cap_header_struct *header, const struct __user_cap_data
 	SYM(int, capset, (struct __user_cap_header_struct *, const struct __user_cap_data_struct *)) \
 	SYM(int, unshare, (int))                                                                   \
 	SYM(int, setns, (int, int))                                                                \
+	SYM(pid_t, vfork, (void))                                                                  \
+	SYM(int, clone, (int (*)(void *), void *, int, void *, ...))                               \
 	SYM(int, execve, (const char *, char *const[], char *const[]))                             \
 	SYM(int, execv, (const char *, char *const[]))                                             \
 	SYM(int, execvp, (const char *, char *const[]))                                            \

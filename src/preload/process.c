@@ -17,6 +17,8 @@
 #include "context/sister.h"
 #include "preload/libc.h"
 
+static bool borrowed_once; /* before our constructor, too */
+
 void preload_register_fork(void)
 {
 	static unsigned registered;
@@ -25,6 +27,46 @@ void preload_register_fork(void)
 	if (!fs_load_acquire(&fsock_context) || !fs_compare_exchange(&registered, &no, 1u))
 		return;
 	pthread_atfork(process_before_fork, process_parent_after_fork, process_child_after_fork);
+}
+
+/* --- children that run in our memory; those of posix_spawn(), which it makes past us, call nothing of ours --- */
+
+void preload_before_borrower(void)
+{
+	borrowed_once = true;
+	context_may_be_borrowed(true);
+}
+
+#ifdef __x86_64__
+/* Of others vfork() is libc's own: whoever closes a descriptor of ours there asks the kernel who it is. */
+__attribute__((constructor)) static void hear_of_borrowers(void)
+{
+	if (!borrowed_once)
+		context_may_be_borrowed(false);
+}
+
+/* For the entry of vfork(): libc's. */
+void *preload_before_vfork(void);
+
+void *preload_before_vfork(void)
+{
+	preload_before_borrower();
+	return (void *)LIBC(vfork);
+}
+#endif
+
+FSOCK_EXPORT int clone(int (*begin)(void *), void *stack, int flags, void *arg, ...)
+{
+	void *words[3];
+	va_list rest;
+
+	va_start(rest, arg);
+	for (int i = 0; i < 3; i++)
+		words[i] = va_arg(rest, void *); /* @flags say which were given */
+	va_end(rest);
+	if ((flags & (CLONE_VM | CLONE_THREAD)) == CLONE_VM)
+		preload_before_borrower();
+	return LIBC(clone)(begin, stack, flags, arg, words[0], words[1], words[2]);
 }
 
 __attribute__((destructor)) static void at_exit(void)
@@ -196,10 +238,12 @@ FSOCK_EXPORT int initgroups(const char *user, gid_t group)
 
 FSOCK_EXPORT int unshare(int flags)
 {
+	lifecycle_moves_namespace();
 	WITHOUT_HELPER(LIBC(unshare)(flags));
 }
 
 FSOCK_EXPORT int setns(int fd, int type)
 {
+	lifecycle_moves_namespace();
 	WITHOUT_HELPER(LIBC(setns)(fd, type));
 }

@@ -9,4 +9,7 @@
  * socket pays nothing. */
 void preload_register_fork(void);
 
+/* A child may follow that runs in our memory, but is not we. */
+void preload_before_borrower(void);
+
 #endif

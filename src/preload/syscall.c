@@ -26,6 +26,7 @@
 #include "host/clock.h"
 #include "preload/leave.h"
 #include "preload/libc.h"
+#include "preload/process.h"
 #include "sys/sys.h"
 
 /* As the kernel takes it for pselect6(). */
@@ -219,8 +220,11 @@ long preload_lead(long nr, long a, long b, long c, long d, long e, long f)
 	int state;
 	long ret;
 
-	if (!concerns(nr, a, b, c))
+	if (!concerns(nr, a, b, c)) {
+		if (nr == __NR_clone || nr == __NR_clone3)
+			preload_before_borrower();
 		return raw(nr, a, b, c, d, e, f);
+	}
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* libc's syscall() is no point of cancellation */
 	ret = call(nr, a, b, c, d, e, f);
 	pthread_setcancelstate(state, NULL);

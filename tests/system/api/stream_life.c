@@ -4,6 +4,7 @@
 
 #include <grp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <linux/io_uring.h>
 #include <linux/sched.h>
@@ -384,6 +385,46 @@ static void fork_from_handler(int number)
 }
 
 /* In the middle of calls, too, of which one has what the others wait for. */
+static void still_whole(int fd, int slot)
+{
+	CALL(send(fd, "word", 4, 0));
+	order("take %d 4", slot);
+	bring(slot, 10);
+	receive_all(fd, 10);
+	CALL(close(fd));
+	order("rest %d", slot);
+}
+
+/* As programs do that start others: what the child closes is the parent's. */
+CASE_FAST(vfork_and_close)
+{
+	int slot, fd = linked(&slot);
+	pid_t pid = vfork();
+
+	if (pid == 0) {
+		close(fd);
+		_exit(5);
+	}
+	ended(pid);
+	still_whole(fd, slot);
+}
+
+static int shared_fd;
+
+static int closes(void *arg)
+{
+	return close(shared_fd) == 0 && close(shared_fd) < 0 ? 7 : 9;
+}
+
+CASE_FAST(clone_in_the_same_memory)
+{
+	int slot;
+
+	shared_fd = linked(&slot);
+	ended(clone(closes, buf + sizeof(buf), CLONE_VM | SIGCHLD, NULL));
+	still_whole(shared_fd, slot);
+}
+
 CASE_FAST(handler_forks)
 {
 	int slot, fd = linked(&slot);
