@@ -116,7 +116,7 @@ int use(int fd, size_t n, char **more, va_list args)
 	sum += fexecve(fd, more, more) + execveat(fd, buf, more, more, 0) + execl(buf, buf, NULL) + execlp(buf, buf, NULL);
 	sum += execle(buf, buf, NULL, more);
 	closefrom(3);
-	sum += daemon(1, 1);
+	sum += daemon(1, 1) + vfork() + clone(NULL, buf, 0, NULL);
 	sum += syscall(n, fd) + prctl(fd, n) + capset(buf, buf);
 	sum += freopen("x", "r", stdin) == fdopen(fd, "r");
 	fclose(stdin);
