@@ -49,6 +49,14 @@
  */
 #define fs_program_order() __asm__ __volatile__("" ::: "memory")
 
+/* Have the line of @p here by the time it is written. What is stored leaves in order: a line that is with another processor
+ * holds up all stores behind it. (gcc makes of __builtin_prefetch(p, 1) a request to read unless told otherwise.) */
+#if defined(__x86_64__)
+#define fs_prefetch_to_write(p) __asm__ __volatile__("prefetchw %0" : : "m"(*(const char *)(p)))
+#else
+#define fs_prefetch_to_write(p) __builtin_prefetch((p), 1)
+#endif
+
 /* Tell the processor that this is a spin loop. */
 #if defined(__x86_64__)
 #define fs_cpu_relax() __builtin_ia32_pause()

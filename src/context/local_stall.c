@@ -6,7 +6,8 @@
  * before either reads, or one that is to write all of it before the other comes to this connection, get along on the
  * kernel, and would wait for each other for ever here. So where somebody found no room, or waits for it, and nothing is
  * read for STALL_NS, the connection gets a larger ring. Not at once: what goes round through 64 KiB stays in the caches,
- * and most readers only come a little later.
+ * and most readers only come a little later. Nor only then: one through which very much goes in that time gets one, too, for
+ * who reads and who writes wait for each other less often.
  */
 #include "context/internal.h"
 #include "context/local.h"
@@ -19,6 +20,8 @@ enum {
 	MOST_ORDER = 21,  /* of the larger ring: 2 MiB, which the kernel's sockets keep, too, where a connection moves */
 	LEAST_ORDER = 18, /* if its link has no more */
 	SPARE_PART = 2,	  /* of a side's memory is kept for connections to come */
+	BULK_PART = 4,	  /* of it may be larger rings that nobody stalls without */
+	BULK = 32 << 20,  /* bytes read in STALL_NS */
 };
 
 static uint64_t read_up_to(const struct local_conn *conn)
@@ -54,14 +57,14 @@ static uint32_t limit_of(const struct local_conn *conn)
 	return bare_is(s) || s->stream.options.sndbuf == 0 ? UINT32_MAX : s->stream.options.sndbuf;
 }
 
-/* A larger ring, if there is one. */
-static bool grow(struct local_conn *conn)
+/* A larger ring, if @part of the side's memory has one. */
+static bool grow(struct local_conn *conn, unsigned part)
 {
 	const struct local_half *half = &conn->link->half;
 	uint32_t limit = limit_of(conn);
 
 	for (unsigned order = MOST_ORDER; order >= LEAST_ORDER; order--)
-		if (UINT32_C(1) << order <= limit && half->used + local_units_of(order) <= half->units / SPARE_PART &&
+		if (UINT32_C(1) << order <= limit && half->used + local_units_of(order) <= half->units / part &&
 		    context_has_memory((size_t)1 << order) && local_grow(conn, order) == 0)
 			return true;
 	return false;
@@ -70,12 +73,15 @@ static bool grow(struct local_conn *conn)
 static void settle(struct context *ctx, struct local_conn *conn)
 {
 	uint32_t ready = local_ready(conn) & LOCAL_READY_OUT;
+	uint64_t progress = read_up_to(conn) - conn->own.starved_at;
 
 	local_heed(ctx, conn->link);
+	if (progress >= BULK && grow(conn, BULK_PART))
+		ready |= LOCAL_READY_OUT;
 	if (ready) {
 		list_remove(&conn->own.starved);
 		local_event(ctx, conn, ready); /* who waits is told where more is free than this */
-	} else if (conn->own.starved_at != read_up_to(conn) || !grow(conn)) {
+	} else if (progress > 0 || !grow(conn, SPARE_PART)) {
 		note(ctx, conn);
 	} else {
 		list_remove(&conn->own.starved);

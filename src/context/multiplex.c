@@ -19,6 +19,7 @@
 #include "context/internal_fds.h"
 #include "context/sister.h"
 #include "context/stay.h"
+#include "context/thread.h"
 #include "context/turn.h"
 #include "context/waitset.h"
 #include "context/watch.h"
@@ -600,6 +601,7 @@ static int wait_once(struct wait_call *c, bool must)
 	context_poll(ctx);
 	c->set->asks = false;
 	turn_end(ctx);
+	ease_end(&context_thread.ease);
 	turn_drive(ctx);
 	context_stir(ctx);
 	if (watch_due(ctx, c->set, c->epfd, must))

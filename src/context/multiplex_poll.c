@@ -10,6 +10,7 @@
 #include "context/multiplex.h"
 #include "context/sister.h"
 #include "context/stay.h"
+#include "context/thread.h"
 #include "context/turn.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
@@ -94,6 +95,7 @@ static int poll_once(struct poll_call *c, bool must_look)
 	context_calm(ctx);
 	context_poll(ctx);
 	turn_end(ctx);
+	ease_end(&context_thread.ease);
 	turn_drive(ctx);
 	context_stir(ctx);
 	now = ctx->now;

@@ -11,6 +11,7 @@
 #include "context/control.h"
 #include "context/local.h"
 #include "context/stay.h"
+#include "context/thread.h"
 #include "context/stream_internal.h"
 #include "context/turn.h"
 #include "host/signals.h"
@@ -271,12 +272,15 @@ static ssize_t receive_local(struct receipt *r, struct sock *s)
 	local_lend(ctx, s->stream.local_conn);
 	over = take_local(r, s, &ret);
 	if (!over) {
+		ease_missed(&context_thread.ease);
 		context_poll(ctx);
 		if (context_live_sock(ctx, r->fd) != s || !s->stream.local_conn) {
 			context_leave(ctx);
 			return -EAGAIN; /* what it is now is seen by the next look */
 		}
 		over = take_local(r, s, &ret);
+	} else if (ease_found(&context_thread.ease, r->fd) && !local_has_seen(s->stream.local_conn, 1)) {
+		ease_begin(&context_thread.ease, host_clock_now(&ctx->clock));
 	}
 	if (!over && !r->may_wait)
 		stream_ask_for_sets(ctx, s, EPOLLIN | EPOLLRDNORM);
@@ -352,6 +356,9 @@ static ssize_t receive(struct receipt *r)
 
 	if (n < 0)
 		return n;
+	while (__builtin_expect(ease_is_due(&context_thread.ease, r->fd), 0) &&
+	       ease_goes_on(&context_thread.ease, host_clock_now(&r->ctx->clock)))
+		fs_cpu_relax();
 	while ((n = receive_once(r)) == -EAGAIN && r->may_wait) {
 		n = stream_pause_for(r->ctx, r->fd, &b, r->limit, POLLIN);
 		if (n < 0)
@@ -519,8 +526,10 @@ static ssize_t send_once(struct dispatch *t)
 
 	if (!s)
 		return CONTEXT_KERNEL;
-	if (s->stream.local_conn)
+	if (s->stream.local_conn) {
+		ease_end(&context_thread.ease);
 		return send_local(t, s);
+	}
 	/* What is out may be acknowledged by now, and what is not may be due (pacing): a program that only sends must
 	 * hear of it. */
 	if (s->stream.conn && s->stream.conn->first)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "context/context.h"
+#include "context/ease.h"
 #include "context/habit.h"
 #include "context/spin.h"
 
@@ -36,6 +37,7 @@ struct context_thread {
 	uint16_t stood;	       /* pauses it has made while its process ends (lock.c) */
 	struct spin spin;      /* what its waits taught it */
 	struct rival rival;    /* for its processor */
+	struct ease ease;      /* what its looks at links found */
 	struct turn {	       /* since its last wait (turn.h) */
 		fs_ns since;   /* it was told of events then; 0 = of none, or it has come back */
 		fs_ns told;    /* the same, kept */

@@ -138,6 +138,12 @@ struct local_listener {
 	void *user;
 };
 
+/* Have @n bytes been seen already? Then a look for so many is at nothing that the other side writes. */
+static inline bool local_has_seen(const struct local_conn *conn, size_t n)
+{
+	return conn->rx.seen_head - conn->rx.pos >= n;
+}
+
 /* Whom to call. */
 struct local_call {
 	uint64_t listener;		  /* as the rendezvous named it */
