@@ -264,7 +264,8 @@ static long drain(struct fsock_channel *ch, int n)
 	int done = 0;
 
 	while (done < n) {
-		long got = fsock_recv(ch, FSOCK_RECV_DEFAULT, many, (size_t)(n - done), NULL);
+		size_t left = (size_t)(n - done);
+		long got = fsock_recv(ch, FSOCK_RECV_DEFAULT, many, left < sizeof(many) ? left : sizeof(many), NULL);
 
 		if (got <= 0)
 			return got;

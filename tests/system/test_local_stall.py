@@ -68,6 +68,33 @@ say(len(whole(sock, %d)))
     assert_stayed(alike(place, ("listener = serving()\nsock = taken(listener)\n" + both, "sock = called()\n" + both)))
 
 
+def test_bulk_gets_a_larger_ring(place):
+    """Where very much goes through, though somebody reads: seen by what fits in when nobody does for a moment."""
+    seen = run(place, ("""
+sock, room = taken(serving()), bytearray(1 << 20)
+while (size := struct.unpack("<I", whole(sock, 4))[0]) > 0:
+    while size > 0:
+        size -= sock.recv_into(room, min(size, len(room)))
+    sock.sendall(b"r")
+    time.sleep(0.03) # a third of what it takes until a ring grows that nobody reads
+""", """
+def sent(n):
+    sock.sendall(struct.pack("<I", n) + bytes(n))
+    assert whole(sock, 1) == b"r"
+sock, fits, end = called(), 0, time.monotonic() + GUARD
+while fits < 1 << 20 and time.monotonic() < end:
+    sent(256 << 20)
+    data = struct.pack("<I", 4 << 20) + bytes(4 << 20)
+    fits = sock.send(data, socket.MSG_DONTWAIT)
+    sock.sendall(data[fits:])
+    assert whole(sock, 1) == b"r"
+sock.sendall(bytes(4))
+say(fits >= 1 << 20)
+"""), OPTIONS)
+    assert seen.lines["client"] == ["True"], seen.told()
+    assert_stayed(seen)
+
+
 def test_another_connection_is_read_first(place):
     seen = alike(place, ("""
 listener = serving()

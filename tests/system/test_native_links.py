@@ -22,6 +22,7 @@ PORT = 7600
 FD, LOCAL, PEER, ACCELERATED, HELD = 4, 5, 6, 7, 9
 IN, OUT, HANGUP = 1, 4, 8
 MANY = 40
+RING = 64 << 10  # of a connection, at first
 FIRST = 4  # connections that pay for the link, for ports, and for a thread's sleep
 # What set-up and tear-down would ask of the kernel.
 ASKED = re.compile(r"\b(socket|bind|connect|accept4|close|shutdown|getsockname|getpeername|setsockopt|fcntl|dup)\(")
@@ -449,6 +450,23 @@ def test_a_sleeping_group_is_told_of_room(ends):
     assert server.say("drain", 1, poured) == (poured, "")
     assert client.say("seen") == (1, f"0:{OUT}")
     assert time.monotonic() - started < 4
+
+
+def test_a_ring_grows_where_nobody_reads(ends):
+    """As the kernel would keep them, a message longer than a ring is sent while the other side does something else."""
+    server, client = _listening(ends), ends()
+    client.does("connect", "127.0.0.1", PORT)
+    server.does("accept")
+    first = client.say("fill", 0)[0]
+    assert 0 < first <= RING
+    left = time.monotonic() + 20
+    poured = first
+    while poured < 8 * RING and time.monotonic() < left:
+        time.sleep(0.02)
+        poured += max(client.say("fill", 0)[0], 0)
+    assert poured >= 8 * RING and client.say("get", 0, ACCELERATED) == (0, "1")
+    assert server.say("drain", 1, poured) == (poured, "")
+    assert (client.to_kernel(), server.counts().bytes_in) == (0, poured)
 
 
 # --- ends -----------------------------------------------------------------------------------------
