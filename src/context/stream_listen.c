@@ -29,6 +29,8 @@ enum {
 	KERNEL_HOT = 8,	   /* after a connection from the shadow, look there for so many accepts */
 };
 
+#define KERNEL_LATE_NS FS_MS(1) /* it waits so long at the most where the engine's come all the time */
+
 /* --- steering --- */
 
 static struct steer_rule rule_of(const struct sock *s)
@@ -739,11 +741,14 @@ static int accept_kernel(struct acceptance *a)
 	return fd;
 }
 
+/* Most listeners never have one of the kernel's. */
 static bool kernel_due(const struct context *ctx, const struct sock *s)
 {
+	fs_ns often = FS_US(ctx->config.kernel_look);
+
 	if (stream_waiting(&s->stream) && s->stream.took_kernel)
 		return false;
-	return s->kernel_hot || ctx->now - s->kernel_looked >= FS_US(ctx->config.kernel_look);
+	return s->kernel_hot || ctx->now - s->kernel_looked >= (stream_waiting(&s->stream) ? FS_MAX(often, KERNEL_LATE_NS) : often);
 }
 
 /* Is the next one from another process of the host? They take turns with the others. */

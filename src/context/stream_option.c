@@ -280,11 +280,19 @@ static void choose_tos(struct context_choice *c, uint32_t tos)
 	context_choice_tos(c, (uint8_t)tos);
 }
 
+/* What the option is now that the shadow took @given. Of those that are on or off nobody needs to be asked. */
+static int now_is(const struct option *opt, int fd, int given)
+{
+	bool on_or_off = opt->act == NODELAY || opt->act == CORK || opt->act == KEEPALIVE || opt->act == OOBINLINE;
+
+	return on_or_off ? given : read_int(fd, opt->level, opt->name, 0);
+}
+
 /* Options of IPPROTO_TCP. */
-static void note_tcp(struct stream *s, const struct option *opt, int fd)
+static void note_tcp(struct stream *s, const struct option *opt, int fd, int given)
 {
 	struct tcp_options *o = &s->options;
-	int v = read_int(fd, opt->level, opt->name, 0);
+	int v = now_is(opt, fd, given);
 
 	switch (opt->act) {
 	case NODELAY: o->nodelay = v != 0; break;
@@ -308,10 +316,10 @@ static void note_tcp(struct stream *s, const struct option *opt, int fd)
 }
 
 /* Those of the other levels. */
-static void note_socket(struct sock *s, const struct option *opt, int fd)
+static void note_socket(struct sock *s, const struct option *opt, int fd, int given)
 {
 	struct tcp_options *o = &s->stream.options;
-	int v = read_int(fd, opt->level, opt->name, 0);
+	int v = now_is(opt, fd, given);
 
 	switch (opt->act) {
 	case SNDBUF: o->sndbuf = (uint32_t)read_int(fd, SOL_SOCKET, SO_SNDBUF, 0); break;
@@ -439,10 +447,10 @@ bool stream_option_again(struct context *ctx, int fd, int level, int name, const
 }
 
 /* A Unix socket heeds few of them. */
-static void note_unix(struct sock *s, const struct option *opt, int fd)
+static void note_unix(struct sock *s, const struct option *opt, int fd, int given)
 {
 	if (opt && (opt->act == RCVTIMEO || opt->act == SNDTIMEO || opt->act == RCVLOWAT))
-		note_socket(s, opt, fd);
+		note_socket(s, opt, fd, given);
 }
 
 /* SO_TIMESTAMP and its kin. What is sent has no stamp of ours: numbers of bytes and their acknowledgements are in the
@@ -490,7 +498,7 @@ int stream_option(struct context *ctx, int fd, int level, int name, const void *
 		if (was_local && !s->stream.local_conn) /* it has another shadow now */
 			sys_setsockopt(fd, level, name, value, len);
 	} else if (s->stream.is_unix) {
-		note_unix(s, opt, fd);
+		note_unix(s, opt, fd, given);
 	} else if (opt->act == STAMP || opt->act == STAMPING) {
 		note_stamps(ctx, s, level, name, value, len);
 	} else if (opt->act == QUICKACK) {
@@ -505,9 +513,9 @@ int stream_option(struct context *ctx, int fd, int level, int name, const void *
 			stream_demote(ctx, s, FS_REASON_option, "TCP_DEFER_ACCEPT");
 	} else if (opt->act != SHADOW) {
 		if (level == IPPROTO_TCP)
-			note_tcp(&s->stream, opt, fd);
+			note_tcp(&s->stream, opt, fd, given);
 		else
-			note_socket(s, opt, fd);
+			note_socket(s, opt, fd, given);
 	}
 	if (opt && opt->inherited)
 		s->stream.inherit[(opt - options) / 64] |= 1ULL << (opt - options) % 64;
