@@ -77,6 +77,15 @@ static __attribute__((noinline)) void ask_sisters(struct poll_call *c)
 	}
 }
 
+/* Is there a member that the kernel knows more of than the stack? */
+static bool has_kernels(const struct poll_call *c)
+{
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->own[i].fd >= 0)
+			return true;
+	return false;
+}
+
 /* One look at both sides: number of members with events, -EINTR and the like, -EAGAIN for none. */
 static int poll_once(struct poll_call *c, bool must_look)
 {
@@ -109,7 +118,7 @@ static int poll_once(struct poll_call *c, bool must_look)
 	context_unlock(ctx);
 	if (__builtin_expect(ctx->n_stacks > 1, 0))
 		ask_sisters(c);
-	if (look) {
+	if (look && has_kernels(c)) {
 		c->next_look = now + FS_US(ctx->config.kernel_look);
 		ret = sys_ppoll(c->own, c->n, &zero, NULL);
 		if (ret < 0 && ret != -EINTR)
