@@ -73,6 +73,8 @@ CLIENT = r"""
 /* Of no header of libc's, or of no older one's. */
 int capset(void *header, const void *data);
 int pidfd_getfd(int pidfd, int fd, unsigned flags);
+int __vfork(void);
+int __clone(int (*begin)(void *), void *stack, int flags, void *arg, ...);
 
 int use(int fd, size_t n, char **more, va_list args)
 {
@@ -116,7 +118,7 @@ int use(int fd, size_t n, char **more, va_list args)
 	sum += fexecve(fd, more, more) + execveat(fd, buf, more, more, 0) + execl(buf, buf, NULL) + execlp(buf, buf, NULL);
 	sum += execle(buf, buf, NULL, more);
 	closefrom(3);
-	sum += daemon(1, 1) + vfork() + clone(NULL, buf, 0, NULL);
+	sum += daemon(1, 1) + vfork() + clone(NULL, buf, 0, NULL) + __vfork() + __clone(NULL, buf, 0, NULL);
 	sum += syscall(n, fd) + prctl(fd, n) + capset(buf, buf);
 	sum += freopen("x", "r", stdin) == fdopen(fd, "r");
 	fclose(stdin);
@@ -242,7 +244,7 @@ def hygiene(library):
 def selftest(cc):
     """A good library is passed, each broken one is found."""
     names = sorted(set(WRAPPED) | PRIVATE |
-                   {"__sendmmsg", "__read_chk", "__recv_chk", "__recvfrom_chk", "__poll_chk", "__ppoll_chk", "__dprintf_chk",
+                   {"__sendmmsg", "__vfork", "__clone", "__read_chk", "__recv_chk", "__recvfrom_chk", "__poll_chk", "__ppoll_chk", "__dprintf_chk",
                     "__vdprintf_chk", "fcntl64", "freopen64", "sendfile64", "preadv64v2", "pwritev64v2"})
     cases = {
         None: (names, names, []),

@@ -433,13 +433,13 @@ static void fix_deadline(struct blocker *b, fs_ns now)
 static bool was_preempted(const struct blocker *b)
 {
 	struct rival *rival = &context_thread.rival;
+	int64_t before = rival->switches;
 	struct rusage usage;
 
-	if (fs_load_relaxed(&b->ctx->confined) || sys_call2(__NR_getrusage, RUSAGE_THREAD, (long)&usage) < 0 ||
-	    usage.ru_nivcsw == rival->switches)
+	if (fs_load_relaxed(&b->ctx->confined) || sys_call2(__NR_getrusage, RUSAGE_THREAD, (long)&usage) < 0)
 		return false;
-	rival->switches = usage.ru_nivcsw;
-	return true;
+	rival->switches = usage.ru_nivcsw + 1;
+	return before && rival->switches != before;
 }
 
 /* Who spins for the processor of one that has work holds it up, and itself: it sleeps. */

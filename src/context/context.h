@@ -200,13 +200,16 @@ bool context_takes_unix(void);
 
 /*
  * Is this a child that shares the parent's memory until it execs (vfork, posix_spawn)? What it does to
- * its descriptors is not the parent's business: calls go to libc and nothing is noted.
- *
- * The kernel is asked who runs here, unless it was said that nobody else may: who hears of each such child from before it
- * begins says so, and takes it back then, for good. Until then others may. Any thread.
+ * its descriptors is not the parent's business: calls go to libc and nothing is noted. The kernel is asked.
  */
 bool context_is_borrowed(const struct context *ctx);
-void context_may_be_borrowed(bool may);
+
+/*
+ * The same for calls that are made often: the kernel is asked unless it was said that nobody else may run here. Who hears
+ * of such children before they begin says so, and takes it back then, for good. Any thread.
+ */
+bool context_is_lent(const struct context *ctx);
+void context_may_be_lent(bool may);
 
 /* --- the stack's lock; see stack.h --- */
 

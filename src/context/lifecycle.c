@@ -21,7 +21,6 @@
 #include "context/stamp.h"
 #include "context/stream_internal.h"
 #include "context/take.h"
-#include "context/thread.h"
 #include "host/link.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
@@ -575,21 +574,6 @@ bool context_same_namespace(const struct context *ctx, int fd)
 	       its == ctx->netns_cookie;
 }
 
-/* Of a socket that this thread has just made. The kernel is asked once in a while: setns() and unshare() say so. */
-static bool born_at_home(struct context *ctx, int fd)
-{
-	ctx->now = host_clock_now(&ctx->clock);
-	if (context_thread.at_home && ctx->now - context_thread.at_home < CONTEXT_CHECKED_NS)
-		return true;
-	context_thread.at_home = context_same_namespace(ctx, fd) ? ctx->now : 0;
-	return context_thread.at_home != 0;
-}
-
-void lifecycle_moves_namespace(void)
-{
-	context_thread.at_home = 0;
-}
-
 static void opened(struct context *ctx, int fd, int domain, int type, int protocol)
 {
 	bool datagram = (type & 0xf) == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP);
@@ -605,7 +589,7 @@ static void opened(struct context *ctx, int fd, int domain, int type, int protoc
 		record_only(ctx, fd, domain, protocol_of, FS_REASON_disabled);
 	else if (!datagram && !stream)
 		record_only(ctx, fd, domain, protocol_of, FS_REASON_protocol);
-	else if (!born_at_home(ctx, fd))
+	else if (!context_same_namespace(ctx, fd))
 		record_only(ctx, fd, domain, protocol_of, FS_REASON_namespace);
 	else if (!context_joined(ctx))
 		record_only(ctx, fd, domain, protocol_of, context_join_reason(ctx));

@@ -26,9 +26,6 @@
  * Unix socket's bytes, where context_takes_unix(). */
 void lifecycle_opened(int fd, int domain, int type, int protocol, context_ppoll_fn *libc_ppoll);
 
-/* The calling thread is about to move to another network namespace: of its next socket the kernel is asked where it is. */
-void lifecycle_moves_namespace(void);
-
 /* @fd, known since lifecycle_opened(), was opened by a service manager, which keeps it for the next instance. */
 void lifecycle_lent(struct context *ctx, int fd);
 

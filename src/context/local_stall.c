@@ -20,7 +20,7 @@ enum {
 	MOST_ORDER = 21,  /* of the larger ring: 2 MiB, which the kernel's sockets keep, too, where a connection moves */
 	LEAST_ORDER = 18, /* if its link has no more */
 	SPARE_PART = 2,	  /* of a side's memory is kept for connections to come */
-	BULK_PART = 4,	  /* of it may be larger rings that nobody stalls without */
+	BULK_PART = 4,	  /* of it may be larger rings that nobody stalls without; of the largest, for it grows only once */
 	BULK = 32 << 20,  /* bytes read in STALL_NS */
 };
 
@@ -57,13 +57,13 @@ static uint32_t limit_of(const struct local_conn *conn)
 	return bare_is(s) || s->stream.options.sndbuf == 0 ? UINT32_MAX : s->stream.options.sndbuf;
 }
 
-/* A larger ring, if @part of the side's memory has one. */
-static bool grow(struct local_conn *conn, unsigned part)
+/* A larger ring of 1 << @least bytes or more, if @part of the side's memory has one. */
+static bool grow(struct local_conn *conn, unsigned least, unsigned part)
 {
 	const struct local_half *half = &conn->link->half;
 	uint32_t limit = limit_of(conn);
 
-	for (unsigned order = MOST_ORDER; order >= LEAST_ORDER; order--)
+	for (unsigned order = MOST_ORDER; order >= least; order--)
 		if (UINT32_C(1) << order <= limit && half->used + local_units_of(order) <= half->units / part &&
 		    context_has_memory((size_t)1 << order) && local_grow(conn, order) == 0)
 			return true;
@@ -76,12 +76,12 @@ static void settle(struct context *ctx, struct local_conn *conn)
 	uint64_t progress = read_up_to(conn) - conn->own.starved_at;
 
 	local_heed(ctx, conn->link);
-	if (progress >= BULK && grow(conn, BULK_PART))
+	if (progress >= BULK && grow(conn, MOST_ORDER, BULK_PART))
 		ready |= LOCAL_READY_OUT;
 	if (ready) {
 		list_remove(&conn->own.starved);
 		local_event(ctx, conn, ready); /* who waits is told where more is free than this */
-	} else if (progress > 0 || !grow(conn, SPARE_PART)) {
+	} else if (progress > 0 || !grow(conn, LEAST_ORDER, SPARE_PART)) {
 		note(ctx, conn);
 	} else {
 		list_remove(&conn->own.starved);

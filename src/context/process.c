@@ -198,20 +198,23 @@ void context_after_fork(struct context *ctx)
 		after_fork(o);
 }
 
-static bool lent = true;
-
-void context_may_be_borrowed(bool may)
-{
-	fs_store_relaxed(&lent, may);
-}
-
 bool context_is_borrowed(const struct context *ctx)
 {
 	uint32_t alive = fs_load_relaxed(ctx->alive);
 
-	if (alive == CONTEXT_FOREIGN)
-		return true;
-	return alive != 0 && fs_load_relaxed(&lent) && (uint32_t)sys_getpid() != ctx->pid;
+	return alive == CONTEXT_FOREIGN || (alive != 0 && (uint32_t)sys_getpid() != ctx->pid);
+}
+
+static bool may_be_lent = true;
+
+void context_may_be_lent(bool may)
+{
+	fs_store_relaxed(&may_be_lent, may);
+}
+
+bool context_is_lent(const struct context *ctx)
+{
+	return fs_load_relaxed(&may_be_lent) ? context_is_borrowed(ctx) : fs_load_relaxed(ctx->alive) == CONTEXT_FOREIGN;
 }
 
 /* --- joining --- */

@@ -44,7 +44,7 @@ struct spin {
 
 /* Of a thread and who wants its processor; all zero: nobody does. */
 struct rival {
-	int64_t switches; /* of processes that the thread did not ask for, when it looked last (getrusage()) */
+	int64_t switches; /* of processes that the thread did not ask for, when it looked last (getrusage()), + 1; 0 = never */
 	fs_ns lost;	/* when the thread saw last that it had lost the processor */
 	fs_ns until;	/* it does not poll before */
 	uint8_t losses; /* that came soon after each other, up to RIVAL_DOUBLINGS */

@@ -279,7 +279,7 @@ static ssize_t receive_local(struct receipt *r, struct sock *s)
 			return -EAGAIN; /* what it is now is seen by the next look */
 		}
 		over = take_local(r, s, &ret);
-	} else if (ease_found(&context_thread.ease, r->fd) && !local_has_seen(s->stream.local_conn, 1)) {
+	} else if (ret > 0 && ease_found(&context_thread.ease, r->fd) && !local_has_seen(s->stream.local_conn, 1)) {
 		ease_begin(&context_thread.ease, host_clock_now(&ctx->clock));
 	}
 	if (!over && !r->may_wait)

@@ -14,6 +14,7 @@
 
 #include "context/local.h"
 #include "context/stream_internal.h"
+#include "context/thread.h"
 #include "context/turn.h"
 #include "socket/epoll.h"
 #include "sys/sys.h"
@@ -258,6 +259,7 @@ static ssize_t carry_in(struct carry *c)
 	BLOCKER(b);
 	ssize_t n;
 
+	ease_end(&context_thread.ease);
 	do {
 		n = fill_once(c);
 		if (n == -EAGAIN && c->want == WANT_DISK) {

@@ -33,7 +33,6 @@ struct context_thread {
 	struct stay *stays;    /* what its waiting calls count as users of, innermost first (stay.h) */
 	void *stay_page;       /* where these lie; owned, NULL = none yet */
 	uint8_t watch;	       /* 1 + the index of its ring (watch.h); 0 = it has asked for none, 255 = it gets none */
-	fs_ns at_home;	       /* when its newest socket was seen to be of our network namespace; 0 = ask */
 	uint16_t stood;	       /* pauses it has made while its process ends (lock.c) */
 	struct spin spin;      /* what its waits taught it */
 	struct rival rival;    /* for its processor */

@@ -18,7 +18,8 @@ enum {
 	/* A writer that waits is told when this part is free: a wake-up has to be worth its price. */
 	TELL_PART = 2,
 	TELL_MOST = 32 << 10, /* bytes: of a larger ring so much is worth it, too */
-	AHEAD = 128, /* bytes: the writer asks for lines so long before it fills them, which are with the reader still */
+	AHEAD = 128,	  /* bytes: the writer asks for lines so long before it fills them, which are with the reader still */
+	AHEAD_MOST = 512, /* at once: of a longer message the processor asks ahead by itself */
 
 	ORDER_BITS = 8, /* of local_stream_words.grown */
 };
@@ -124,7 +125,7 @@ ssize_t local_tx_put(struct local_tx *tx, struct local_span *from)
 		tx->head += n;
 		/* Release: as below. */
 		fs_store_release(&tx->words->head, tx->head);
-		for (size_t i = 0; i < n; i += FS_CACHE_LINE)
+		for (size_t i = 0; i < FS_MIN(n, (size_t)AHEAD_MOST); i += FS_CACHE_LINE)
 			fs_prefetch_to_write(tx->ring + ((tx->head + AHEAD + i) & tx->mask));
 		return (ssize_t)n;
 	}

@@ -24,8 +24,8 @@ FSOCK_EXPORT int close(int fd)
 	struct context *ctx = fsock_context;
 	bool internal = ctx && context_fd_is_internal(ctx, fd);
 
-	/* Whether it is borrowed is a system call, which most descriptors need not pay. */
-	if ((!internal && !context_knows(ctx, fd)) || context_is_borrowed(ctx))
+	/* Whether it is lent may be a system call, which most descriptors need not pay. */
+	if ((!internal && !context_knows(ctx, fd)) || context_is_lent(ctx))
 		return LIBC(close)(fd);
 	if (internal)
 		return (int)libc_result(-EBADF);

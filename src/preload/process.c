@@ -34,15 +34,13 @@ void preload_register_fork(void)
 void preload_before_borrower(void)
 {
 	borrowed_once = true;
-	context_may_be_borrowed(true);
+	context_may_be_lent(true);
 }
 
-#ifdef __x86_64__
-/* Of others vfork() is libc's own: whoever closes a descriptor of ours there asks the kernel who it is. */
 __attribute__((constructor)) static void hear_of_borrowers(void)
 {
 	if (!borrowed_once)
-		context_may_be_borrowed(false);
+		context_may_be_lent(false);
 }
 
 /* For the entry of vfork(): libc's. */
@@ -53,7 +51,6 @@ void *preload_before_vfork(void)
 	preload_before_borrower();
 	return (void *)LIBC(vfork);
 }
-#endif
 
 FSOCK_EXPORT int clone(int (*begin)(void *), void *stack, int flags, void *arg, ...)
 {
@@ -68,6 +65,9 @@ FSOCK_EXPORT int clone(int (*begin)(void *), void *stack, int flags, void *arg, 
 		preload_before_borrower();
 	return LIBC(clone)(begin, stack, flags, arg, words[0], words[1], words[2]);
 }
+
+FSOCK_EXPORT int __clone(int (*begin)(void *), void *stack, int flags, void *arg, ...)
+	__attribute__((alias("clone"), copy(clone)));
 
 __attribute__((destructor)) static void at_exit(void)
 {
@@ -238,12 +238,10 @@ FSOCK_EXPORT int initgroups(const char *user, gid_t group)
 
 FSOCK_EXPORT int unshare(int flags)
 {
-	lifecycle_moves_namespace();
 	WITHOUT_HELPER(LIBC(unshare)(flags));
 }
 
 FSOCK_EXPORT int setns(int fd, int type)
 {
-	lifecycle_moves_namespace();
 	WITHOUT_HELPER(LIBC(setns)(fd, type));
 }

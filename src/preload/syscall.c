@@ -221,7 +221,7 @@ long preload_lead(long nr, long a, long b, long c, long d, long e, long f)
 	long ret;
 
 	if (!concerns(nr, a, b, c)) {
-		if (nr == __NR_clone || nr == __NR_clone3)
+		if (nr == __NR_clone3 || (nr == __NR_clone && (a & (CLONE_VM | CLONE_THREAD)) == CLONE_VM))
 			preload_before_borrower();
 		return raw(nr, a, b, c, d, e, f);
 	}

@@ -5,9 +5,11 @@
  * What comes before there is a child, and libc's function: process.c.
  */
 	.text
-	.globl	vfork
+	.globl	vfork, __vfork
 	.type	vfork, @function
+	.type	__vfork, @function
 vfork:
+__vfork:
 	.cfi_startproc
 	subq	$8, %rsp
 	.cfi_adjust_cfa_offset 8
@@ -17,4 +19,5 @@ vfork:
 	jmp	*%rax
 	.cfi_endproc
 	.size	vfork, . - vfork
+	.size	__vfork, . - __vfork
 	.section .note.GNU-stack, "", @progbits

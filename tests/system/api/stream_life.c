@@ -395,6 +395,8 @@ static void still_whole(int fd, int slot)
 	order("rest %d", slot);
 }
 
+pid_t __vfork(void);
+
 /* As programs do that start others: what the child closes is the parent's. */
 CASE_FAST(vfork_and_close)
 {
@@ -404,6 +406,12 @@ CASE_FAST(vfork_and_close)
 	if (pid == 0) {
 		close(fd);
 		_exit(5);
+	}
+	ended(pid);
+	pid = __vfork();
+	if (pid == 0) {
+		close(fd);
+		_exit(6);
 	}
 	ended(pid);
 	still_whole(fd, slot);
