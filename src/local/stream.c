@@ -19,7 +19,7 @@ enum {
 	TELL_PART = 2,
 	TELL_MOST = 32 << 10, /* bytes: of a larger ring so much is worth it, too */
 	AHEAD = 128,	  /* bytes: the writer asks for lines so long before it fills them, which are with the reader still */
-	AHEAD_MOST = 512, /* at once: of a longer message the processor asks ahead by itself */
+	AHEAD_MOST = 1024, /* at once: of a longer message the processor asks ahead by itself */
 
 	ORDER_BITS = 8, /* of local_stream_words.grown */
 };
