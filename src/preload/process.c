@@ -66,8 +66,7 @@ FSOCK_EXPORT int clone(int (*begin)(void *), void *stack, int flags, void *arg, 
 	return LIBC(clone)(begin, stack, flags, arg, words[0], words[1], words[2]);
 }
 
-FSOCK_EXPORT int __clone(int (*begin)(void *), void *stack, int flags, void *arg, ...)
-	__attribute__((alias("clone"), copy(clone)));
+FSOCK_EXPORT int __clone(int (*begin)(void *), void *stack, int flags, void *arg, ...) __THROW __attribute__((alias("clone")));
 
 __attribute__((destructor)) static void at_exit(void)
 {

@@ -9,4 +9,4 @@ FSOCK_EXPORT pid_t vfork(void)
 	return fork();
 }
 
-FSOCK_EXPORT pid_t __vfork(void) __attribute__((alias("vfork"), copy(vfork)));
+FSOCK_EXPORT pid_t __vfork(void) __THROW __attribute__((alias("vfork")));
