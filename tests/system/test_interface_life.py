@@ -500,6 +500,7 @@ packet.sendto(struct.pack("!HHHH", 9000, 7000, 12, 0) + b"wake", ("{net.A4}", 0)
 # --- nothing is left behind ---------------------------------------------------------------------
 
 A_BATCH = 128  # frames that may be on their way back from a ring
+ONCE = 3  # what is opened when a thread first spins, or sleeps, is not opened again: a leak is there each time
 
 
 def holdings(pid):
@@ -524,21 +525,28 @@ def published(scene):
     return holdings(scene.agent.pid)
 
 
+def happens(scene, event, times):
+    for _ in range(times):
+        steps = event(scene)
+        next(steps)
+        scene.agent("send 1 64")
+        next(steps, None)
+        scene.agent("send 1 64")
+    asks_fast(scene)
+
+
 @pytest.mark.parametrize("kind", CHOSEN)
 def test_flapping_leaves_nothing_behind(kind):
     with contextlib.ExitStack() as stack:
         scene = Scene(stack, options={"profile": "latency", **KINDS[kind]})
         asks_fast(scene)
         for event, times in ((flap, 10 if kind == "native" else 50), (moved, 1), (moved, 4)):
-            before = published(scene)
-            for _ in range(times):
-                steps = event(scene)
-                next(steps)
-                scene.agent("send 1 64")
-                next(steps, None)
-                scene.agent("send 1 64")
-            asks_fast(scene)
-            after = published(scene)
+            for _ in range(ONCE):
+                before = published(scene)
+                happens(scene, event, times)
+                after = published(scene)
+                if after | {"free": 0} == before | {"free": 0}:
+                    break
             if (event, times) != (moved, 1):  # the first time memory may be made for what stays
                 assert after | {"free": 0} == before | {"free": 0}, (event.__name__, before, after)
                 assert abs(after["free"] - before["free"]) < A_BATCH, (event.__name__, before, after)

@@ -362,8 +362,8 @@ def test_refused_and_looked_at_first(ends):
     client.does("connect", "127.0.0.1", PORT)
     server.does("accept")
     server.process.send(signal.SIGSTOP)
-    assert client.fails("begin", "127.0.0.1", PORT) == "EINPROGRESS"
     limits = resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    assert client.fails("begin", "127.0.0.1", PORT) == "EINPROGRESS"
     server.process.kill()
     assert client.is_told(1, OUT | HANGUP)
     assert client.fails("look", 1) == "EMFILE"
