@@ -389,11 +389,12 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 	if (b->light)
 		fs_fetch_add(&ctx->stack->counter[FS_CTR_sleeps_light], 1);
 	b->slept = b->ever_slept = true;
-	/* libc's own: a cancellation point. With signals blocked it fails only where the entries of our own are
-	 * more than RLIMIT_NOFILE, so sleep without them. */
+	/* libc's own: a cancellation point. With signals blocked it fails only where there are more entries than
+	 * RLIMIT_NOFILE lets there be, so sleep without our own, or without any. */
 	if (ctx->libc_ppoll(fds, n + own, until, NULL) < 0) {
 		limit = to_timespec(FS_MIN(left, BLIND_NS));
-		ctx->libc_ppoll(fds, n, &limit, NULL);
+		if (ctx->libc_ppoll(fds, n, &limit, NULL) < 0)
+			ctx->libc_ppoll(NULL, 0, &limit, NULL);
 		errno = saved;
 		for (unsigned i = 1; i < own; i++)
 			fds[n + i].revents = POLLIN;

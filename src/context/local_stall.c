@@ -57,14 +57,23 @@ static uint32_t limit_of(const struct local_conn *conn)
 	return bare_is(s) || s->stream.options.sndbuf == 0 ? UINT32_MAX : s->stream.options.sndbuf;
 }
 
+/* The largest ring that it may have. */
+static unsigned most_order(const struct local_conn *conn)
+{
+	unsigned order = MOST_ORDER;
+
+	while (order >= LEAST_ORDER && UINT32_C(1) << order > limit_of(conn))
+		order--;
+	return order;
+}
+
 /* A larger ring of 1 << @least bytes or more, if @part of the side's memory has one. */
 static bool grow(struct local_conn *conn, unsigned least, unsigned part)
 {
 	const struct local_half *half = &conn->link->half;
-	uint32_t limit = limit_of(conn);
 
-	for (unsigned order = MOST_ORDER; order >= least; order--)
-		if (UINT32_C(1) << order <= limit && half->used + local_units_of(order) <= half->units / part &&
+	for (unsigned order = most_order(conn); order >= FS_MAX(least, (unsigned)LEAST_ORDER); order--)
+		if (half->used + local_units_of(order) <= half->units / part &&
 		    context_has_memory((size_t)1 << order) && local_grow(conn, order) == 0)
 			return true;
 	return false;
@@ -76,7 +85,7 @@ static void settle(struct context *ctx, struct local_conn *conn)
 	uint64_t progress = read_up_to(conn) - conn->own.starved_at;
 
 	local_heed(ctx, conn->link);
-	if (progress >= BULK && grow(conn, MOST_ORDER, BULK_PART))
+	if (progress >= BULK && grow(conn, most_order(conn), BULK_PART))
 		ready |= LOCAL_READY_OUT;
 	if (ready) {
 		list_remove(&conn->own.starved);

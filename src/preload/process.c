@@ -17,7 +17,7 @@
 #include "context/sister.h"
 #include "preload/libc.h"
 
-static bool borrowed_once; /* before our constructor, too */
+static bool borrowed; /* for good, and before our constructor, too */
 
 void preload_register_fork(void)
 {
@@ -33,14 +33,16 @@ void preload_register_fork(void)
 
 void preload_before_borrower(void)
 {
-	borrowed_once = true;
+	fs_store_relaxed(&borrowed, true);
 	context_may_be_lent(true);
 }
 
 __attribute__((constructor)) static void hear_of_borrowers(void)
 {
-	if (!borrowed_once)
-		context_may_be_lent(false);
+	context_may_be_lent(false);
+	fs_full_barrier(); /* who is heard of just now has said so, or says it after this */
+	if (fs_load_relaxed(&borrowed))
+		context_may_be_lent(true);
 }
 
 /* For the entry of vfork(): libc's. */
