@@ -336,6 +336,7 @@ while time.monotonic() < end:
 """
 
 
+@pytest.mark.alone  # who is stopped meanwhile has half a second
 def test_strangers_where_a_connection_goes_on(place):
     """Whoever else comes there first, and says nothing or something else, is not waited for."""
     def watch(seen, folder):
