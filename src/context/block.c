@@ -32,6 +32,7 @@
 #define HOLD_NS FS_US(20) /* of a wait before ACKs that were held for an answer leave */
 #define LINGER_NS FS_SEC(1)
 #define BLIND_NS FS_MS(1) /* of sleep where no doorbell or no signal can end it */
+#define DEAF_NS FS_MS(10) /* where no signal can, since some wait that the caller blocks */
 #define HELPER_SOON FS_MS(20) /* a helper that looks later than that hears of a thread that goes on to the program */
 #define UNTOLD_NS FS_MS(2) /* of sleep before the ports' figures are published */
 
@@ -84,7 +85,8 @@ static int admit(struct blocker *b)
 {
 	enum signal_result result = signal_admit(b->mask);
 
-	if (result == SIGNAL_NONE || (result == SIGNAL_RESTART && b->restartable))
+	b->admitted = result != SIGNAL_NONE;
+	if (!b->admitted || (result == SIGNAL_RESTART && b->restartable))
 		return 0;
 	fs_fetch_add(&b->ctx->stack->counter[FS_CTR_eintr], 1);
 	return -EINTR;
@@ -324,9 +326,11 @@ static struct timespec to_timespec(fs_ns ns)
 }
 
 /* Entries behind the call's own: signals, and what this thread sleeps on of each stack. Returns how many. */
-static unsigned own_entries(const struct context *ctx, struct pollfd *fds)
+static unsigned own_entries(const struct blocker *b, struct pollfd *fds)
 {
-	fds[0] = (struct pollfd){ .fd = ctx->signal_fd, .events = POLLIN };
+	const struct context *ctx = b->ctx;
+
+	fds[0] = (struct pollfd){ .fd = b->is_deaf ? -1 : ctx->signal_fd, .events = POLLIN };
 	for (unsigned i = 0; i < ctx->n_stacks; i++) {
 		int epfd = fs_load_relaxed(&context_thread.sleep[i].epfd);
 
@@ -358,20 +362,30 @@ static void answer_bells(struct blocker *b, const struct pollfd *sets, unsigned 
 static bool is_blind(const struct blocker *b, const struct pollfd *own)
 {
 	uint32_t stacks = 1u << b->ctx->index | b->armed_sisters;
-	bool blind = own[0].fd < 0;
+	bool blind = own[0].fd < 0 && !b->is_deaf;
 
 	for (unsigned i = 0; i < b->ctx->n_stacks; i++)
 		blind |= (stacks & 1u << i) && own[1 + i].fd < 0;
 	return blind;
 }
 
+/* It slept. Signals are looked at where it was told of some, or nobody could tell. Where those are the caller's to block,
+ * they would tell for ever: it sleeps in slices from now on. */
+static int hear(struct blocker *b, const struct pollfd *signals)
+{
+	int ret = signals->revents || signals->fd < 0 ? admit(b) : 0;
+
+	b->is_deaf |= signals->revents && !b->admitted;
+	return ret;
+}
+
 static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 {
 	struct context *ctx = b->ctx;
 	struct timespec limit, *until = NULL;
-	unsigned own = own_entries(ctx, fds + n);
+	unsigned own = own_entries(b, fds + n);
 	int saved = errno;
-	fs_ns left = is_blind(b, fds + n) ? BLIND_NS : FS_NEVER;
+	fs_ns left = is_blind(b, fds + n) ? BLIND_NS : b->is_deaf ? DEAF_NS : FS_NEVER;
 
 	if (fs_load_relaxed(&ctx->stack->lingering))
 		left = FS_MIN(left, LINGER_NS); /* heirs that exec or end do not ring */
@@ -396,6 +410,7 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 		if (ctx->libc_ppoll(fds, n, &limit, NULL) < 0)
 			ctx->libc_ppoll(NULL, 0, &limit, NULL);
 		errno = saved;
+		fds[n].fd = -1;
 		for (unsigned i = 1; i < own; i++)
 			fds[n + i].revents = POLLIN;
 	}
@@ -407,7 +422,7 @@ static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
 	b->armed = false; /* without the lock: on a broken stack nobody counts sleepers */
 	if (__builtin_expect(b->armed_sisters, 0))
 		disarm_sisters(b);
-	return admit(b);
+	return hear(b, fds + n);
 }
 
 /* Has the stack nothing of what it waits for? */
@@ -493,7 +508,7 @@ static int slow_step(struct blocker *b, struct pollfd *fds, unsigned n, fs_ns no
 	}
 	if (b->armed)
 		return sleep_now(b, fds, n);
-	ret = admit(b);
+	ret = b->ctx->signal_fd < 0 ? admit(b) : 0; /* else who sleeps is told of them at once */
 	return ret < 0 ? ret : arm(b);
 }
 

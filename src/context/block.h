@@ -60,6 +60,8 @@ struct blocker {
 	bool owner_ended;	/* a process that owns a port ended while this one slept */
 	bool light;		/* it sleeps, and somebody else takes frames (turn.h) */
 	bool untold;		/* figures of ports are still to be published */
+	bool admitted;		/* the last look at signals let some in */
+	bool is_deaf;		/* signals wait that the caller blocks, and would end each sleep */
 	fs_ns timers_at;	/* when TCP's timers want somebody awake; FS_NEVER = not */
 };
 

@@ -688,3 +688,23 @@ def test_limit_of_the_group(place, memory_group, who, when):
     seen, why = short_of_memory(place, "" if when == "before" else "first = called()\n", fall, [sees if end == who else [] for end in hosts.ENDS])
     assert why == ["memory"] or (who, when) == ("server", "before"), why
     assert seen.kernel[1] == 80 if when == "before" else 20 < seen.kernel[1] < 80, seen.kernel
+
+
+def test_a_signal_that_waits_blocked_keeps_nobody_awake(place):
+    """It is the program's to take, and would be told of for ever."""
+    seen = run(place, ("""
+sock = taken(serving())
+after("waits")
+time.sleep(1)
+sock.sendall(b"awake")
+""", """
+import signal
+sock = called()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+os.kill(os.getpid(), signal.SIGUSR1)
+sock.settimeout(None)
+step("waits")
+say(sock.recv(100), signal.sigpending() == {signal.SIGUSR1})
+"""), (hosts.PROFILES["default"],) * 2)
+    assert seen.lines["client"] == ["b'awake' True"], seen.told()
+    assert seen.counters["client"]["sleeps"] < 400, seen.told()

@@ -79,6 +79,28 @@ CASE_FAST(receive_is_restarted)
 	say("handled %d", (int)handled);
 }
 
+/* One that the program blocks is pending all the time. */
+CASE_FAST(while_another_is_pending)
+{
+	int fd = udp_bound(PORT_HERE);
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	CALL(sigprocmask(SIG_BLOCK, &set, NULL));
+	CALL(raise(SIGUSR1));
+	catch(0);
+	alarm_in(100);
+	CALL_TICKED(recv(fd, buf, 100, 0), 0);
+	catch(SA_RESTART);
+	alarm_in(100);
+	peer("later 300 %d 40 1", PORT_HERE);
+	CALL_TICKED(recv(fd, buf, 100, 0), 0);
+	say("handled %d", (int)handled);
+	CALL(sigpending(&set));
+	CALL(sigismember(&set, SIGUSR1));
+}
+
 /* A receive with a timeout is never restarted. */
 CASE(receive_with_a_timeout)
 {
