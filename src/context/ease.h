@@ -3,10 +3,10 @@
  * ease.h - who reads a link leaves it alone for a moment where the writer keeps it full (decision 0044).
  *
  * A reader looks at the line in which the writer counts. Who finds bytes at each look, and looks again at once, takes that
- * line away from the writer for every message, and then hands a line from processor to processor twice a message, which is
- * all that either does. Left alone for EASE_NS, the writer counts where it is, and the reader finds many messages. For that
- * it is told from who waits for an answer, or for what comes now and then: they look in vain, send in between, or wait in
- * epoll and poll.
+ * line away from the writer for every message: it is handed from processor to processor twice a message, and that is all
+ * either of them does. Left alone for EASE_NS, the writer counts where it is, and the reader finds many messages at once.
+ * Who waits for an answer, or for what comes now and then, is to lose no time by it: such a thread looks in vain, sends in
+ * between, or waits in epoll or poll, and begins to count anew.
  *
  * Does not: wait, read a clock, or touch what is shared. Threads: state of one thread. Errors: none.
  */
@@ -32,7 +32,8 @@ struct ease {
 	fs_ns since;   /* the last look, if the next one is to be put off; 0 = it is not */
 };
 
-/* A call found bytes at @fd. True: the next look is to be put off if this one left nothing: say so by ease_begin(). */
+/* A call found bytes at @fd. True: there were enough such; if this one left nothing, the next is to be put off by
+ * ease_begin(). */
 static inline bool ease_found(struct ease *e, int fd)
 {
 	if (e->of != fd + 1)
@@ -42,12 +43,13 @@ static inline bool ease_found(struct ease *e, int fd)
 	return e->hits >= EASE_HITS;
 }
 
+/* The next look is put off from @now on; ns of a clock that ease_goes_on() is given, too. */
 static inline void ease_begin(struct ease *e, fs_ns now)
 {
 	e->since = now;
 }
 
-/* A call found nothing. Whose look was put off, in vain, is not behind its writer. */
+/* A call found nothing. Who put its look off and still finds nothing is as fast as its writer, and counts anew. */
 static inline void ease_missed(struct ease *e)
 {
 	e->hits = e->hits < EASE_HITS && e->hits > EASE_MISS ? e->hits - EASE_MISS : 0;

@@ -20,8 +20,8 @@ enum {
 	MOST_ORDER = 21,  /* of the larger ring: 2 MiB, which the kernel's sockets keep, too, where a connection moves */
 	LEAST_ORDER = 18, /* if its link has no more */
 	SPARE_PART = 2,	  /* of a side's memory is kept for connections to come */
-	BULK_PART = 4,	  /* of it may be larger rings that nobody stalls without; of the largest, for it grows only once */
-	BULK = 32 << 20,  /* bytes read in STALL_NS */
+	BULK = 32 << 20,  /* bytes read in STALL_NS: its ring is worth being larger, though it does not stall */
+	BULK_PART = 4,	  /* the memory beyond this part is left to those that stall */
 };
 
 static uint64_t read_up_to(const struct local_conn *conn)
@@ -85,6 +85,7 @@ static void settle(struct context *ctx, struct local_conn *conn)
 	uint64_t progress = read_up_to(conn) - conn->own.starved_at;
 
 	local_heed(ctx, conn->link);
+	/* The largest or none: it grows once, and is to have as much as it can if it stalls later. */
 	if (progress >= BULK && grow(conn, most_order(conn), BULK_PART))
 		ready |= LOCAL_READY_OUT;
 	if (ready) {

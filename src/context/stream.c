@@ -11,8 +11,8 @@
 #include "context/control.h"
 #include "context/local.h"
 #include "context/stay.h"
-#include "context/thread.h"
 #include "context/stream_internal.h"
+#include "context/thread.h"
 #include "context/turn.h"
 #include "host/signals.h"
 #include "socket/epoll.h"
@@ -348,6 +348,15 @@ static ssize_t receive_rest(struct receipt *r, struct blocker *b)
 	return (ssize_t)rest.done;
 }
 
+/* The writer at the other end, if it is to be (ease.h). Without the lock. */
+static inline void leave_alone(const struct context *ctx, int fd)
+{
+	const struct ease *e = &context_thread.ease;
+
+	while (__builtin_expect(ease_is_due(e, fd), 0) && ease_goes_on(e, host_clock_now(&ctx->clock)))
+		fs_cpu_relax();
+}
+
 static ssize_t receive(struct receipt *r)
 {
 	struct datagram *d = r->d;
@@ -356,9 +365,7 @@ static ssize_t receive(struct receipt *r)
 
 	if (n < 0)
 		return n;
-	while (__builtin_expect(ease_is_due(&context_thread.ease, r->fd), 0) &&
-	       ease_goes_on(&context_thread.ease, host_clock_now(&r->ctx->clock)))
-		fs_cpu_relax();
+	leave_alone(r->ctx, r->fd);
 	while ((n = receive_once(r)) == -EAGAIN && r->may_wait) {
 		n = stream_pause_for(r->ctx, r->fd, &b, r->limit, POLLIN);
 		if (n < 0)

@@ -2,7 +2,8 @@
 /*
  * stream_option.c - options of TCP sockets: the shadow has them first, the engine follows.
  *
- * Values are read back from the shadow, which has checked, doubled and clamped them as the kernel does.
+ * Values are read back from the shadow, which has checked, doubled and clamped them as the kernel does; what is on or off
+ * is what the program gave. (Two threads that set such a one at once may so leave shadow and engine with one value each.)
  */
 #include <errno.h>
 #include <linux/sockios.h>

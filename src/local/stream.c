@@ -18,8 +18,10 @@ enum {
 	/* A writer that waits is told when this part is free: a wake-up has to be worth its price. */
 	TELL_PART = 2,
 	TELL_MOST = 32 << 10, /* bytes: of a larger ring so much is worth it, too */
-	AHEAD = 128,	  /* bytes: the writer asks for lines so long before it fills them, which are with the reader still */
-	AHEAD_MOST = 1024, /* at once: of a longer message the processor asks ahead by itself */
+	/* Bytes: the writer asks so long ahead for lines that it will fill, since the reader still has them. Further ahead,
+	 * what the reader's processor asks for by itself takes them back; of a long message the writer's does the same. */
+	AHEAD = 128,
+	AHEAD_MOST = 1024, /* at once */
 
 	ORDER_BITS = 8, /* of local_stream_words.grown */
 };
