@@ -367,6 +367,7 @@ static ssize_t receive(struct receipt *r)
 		return n;
 	leave_alone(r->ctx, r->fd);
 	while ((n = receive_once(r)) == -EAGAIN && r->may_wait) {
+		stream_note_part(&b, r->done != 0);
 		n = stream_pause_for(r->ctx, r->fd, &b, r->limit, POLLIN);
 		if (n < 0)
 			break;
@@ -582,7 +583,7 @@ static void raise_pipe(int flags)
 		sys_tgkill(sys_getpid(), sys_gettid(), SIGPIPE);
 }
 
-int stream_await_memory(struct blocker *b, fs_ns limit, fs_ns *napped)
+int stream_await_memory(struct blocker *b, fs_ns limit, bool part, fs_ns *napped)
 {
 	const struct timespec nap = { .tv_nsec = NAP_NS };
 	enum signal_result came;
@@ -596,7 +597,7 @@ int stream_await_memory(struct blocker *b, fs_ns limit, fs_ns *napped)
 	sys_nanosleep(&nap);
 	came = signal_admit(saved);
 	signal_restore(saved);
-	return came == SIGNAL_EINTR || (came == SIGNAL_RESTART && limit) ? -EINTR : 0;
+	return came == SIGNAL_EINTR || (came == SIGNAL_RESTART && (limit || part)) ? -EINTR : 0;
 }
 
 /* The connection moved to the kernel, with what was sent. */
@@ -623,7 +624,8 @@ static ssize_t dispatch(struct dispatch *t)
 	if (n < 0)
 		return n;
 	while ((n = send_once(t)) == -EAGAIN && t->may_wait) {
-		n = t->starves ? stream_await_memory(&b, t->limit, &napped) :
+		stream_note_part(&b, t->done != 0);
+		n = t->starves ? stream_await_memory(&b, t->limit, t->done != 0, &napped) :
 				 stream_pause_for(t->ctx, t->fd, &b, t->limit, POLLOUT);
 		if (n < 0)
 			break;

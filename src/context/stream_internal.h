@@ -58,9 +58,16 @@ int stream_pause_for(struct context *ctx, int fd, struct blocker *b, fs_ns limit
  * waits for room hears of it now and tries again. -EAGAIN. Lock held. */
 ssize_t stream_starves(struct context *ctx, struct sock *s);
 
-/* Nobody tells when there is some: a call that may wait naps, @napped so far. 0 = try again; -EAGAIN at the time limit
- * (0 = none), -EINTR. What @b waited for is over. No lock. */
-int stream_await_memory(struct blocker *b, fs_ns limit, fs_ns *napped);
+/* Before each pause of a call that moves bytes: with a part done it ends where a handler runs, whatever SA_RESTART says
+ * (tcp_recvmsg_locked(), tcp_sendmsg_locked()). The first pause lets none run. */
+static inline void stream_note_part(struct blocker *b, bool part)
+{
+	b->restartable &= !part;
+}
+
+/* Nobody tells when there is some: a call that may wait naps, @napped so far; @part of it is done. 0 = try again; -EAGAIN
+ * at the time limit (0 = none), -EINTR. What @b waited for is over. No lock. */
+int stream_await_memory(struct blocker *b, fs_ns limit, bool part, fs_ns *napped);
 
 /* A call that does not wait found nothing for @event, of a connection over a link: its epoll sets hear of it when it
  * comes. Lock held. */

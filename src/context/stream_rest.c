@@ -96,6 +96,7 @@ static void go_on(struct stream_rest *r, int own)
 		struct pollfd fds[1 + BLOCKER_SPARE] = { { .fd = own, .events = r->events } };
 		ssize_t n = step(r, own);
 
+		stream_note_part(r->b, r->done != 0);
 		if (n == -EAGAIN && stream_pause(r->ctx, r->fd, r->b, r->limit, fds, 1) == 0)
 			continue;
 		leave_error(r, n);

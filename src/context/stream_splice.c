@@ -80,7 +80,8 @@ static int wait_a_little(struct carry *c, struct blocker *b, short events)
 	if (c->want == WANT_STREAM || c->want == WANT_MEMORY ? c->nonblock : (c->done || !c->patient))
 		return -EAGAIN;
 	if (c->want == WANT_MEMORY)
-		return stream_await_memory(b, c->limit, &c->napped);
+		return stream_await_memory(b, c->limit, c->done != 0, &c->napped);
+	stream_note_part(b, c->done != 0);
 	if (c->want == WANT_STREAM)
 		return stream_pause_for(c->ctx, c->fd, b, c->limit, events == POLLIN ? POLLOUT : POLLIN);
 	return stream_pause(c->ctx, c->fd, b, c->limit, fds, c->want == WANT_OTHER);

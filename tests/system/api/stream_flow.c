@@ -314,6 +314,29 @@ CASE_FAST(receive_and_signals)
 	say("%s, signals %d", strerrorname_np(errno), signals_seen);
 }
 
+/* Where a part is done, the call ends with it, though it would be restarted. */
+CASE_FAST(part_and_signals)
+{
+	struct itimerval soon = { .it_value.tv_usec = 80000 };
+	int slot, fd = narrow(&slot), file = memfd_create("part", MFD_CLOEXEC);
+	ssize_t n;
+
+	if (file < 0 || write(file, stream_bytes, MUCH) != MUCH)
+		fail("memfd");
+	on_signal(SIGALRM, count_signal, SA_RESTART);
+	order("send %d 10", slot);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	CALL(recv(fd, buf, 30, MSG_WAITALL));
+	setitimer(ITIMER_REAL, &soon, NULL);
+	n = send(fd, stream_bytes, MUCH, 0);
+	say("a part was sent: %d", n > 0 && n < MUCH);
+	compare(slot, n);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	n = sendfile(fd, file, NULL, MUCH);
+	say("a part of the file was sent: %d", n > 0 && n < MUCH);
+	say("signals %d", signals_seen);
+}
+
 /* Unacknowledged for longer than TCP_USER_TIMEOUT: the window of the peer stays shut. */
 CASE_FAST(user_timeout_of_a_shut_window)
 {
