@@ -85,8 +85,8 @@ static int admit(struct blocker *b)
 {
 	enum signal_result result = signal_admit(b->mask);
 
-	b->admitted = result != SIGNAL_NONE;
-	if (!b->admitted || (result == SIGNAL_RESTART && b->restartable))
+	b->is_deaf = result == SIGNAL_BLOCKED;
+	if (result == SIGNAL_NONE || b->is_deaf || (result == SIGNAL_RESTART && b->restartable))
 		return 0;
 	fs_fetch_add(&b->ctx->stack->counter[FS_CTR_eintr], 1);
 	return -EINTR;
@@ -369,14 +369,11 @@ static bool is_blind(const struct blocker *b, const struct pollfd *own)
 	return blind;
 }
 
-/* It slept. Signals are looked at where it was told of some, or nobody could tell. Where those are the caller's to block,
- * they would tell for ever: it sleeps in slices from now on. */
+/* It slept. Signals are looked at where it was told of some, or nobody could tell. */
 static int hear(struct blocker *b, const struct pollfd *signals)
 {
-	int ret = signals->revents || signals->fd < 0 ? admit(b) : 0;
-
-	b->is_deaf |= signals->revents && !b->admitted;
-	return ret;
+	b->unheard = false;
+	return signals->revents || signals->fd < 0 ? admit(b) : 0;
 }
 
 static int sleep_now(struct blocker *b, struct pollfd *fds, unsigned n)
@@ -508,7 +505,9 @@ static int slow_step(struct blocker *b, struct pollfd *fds, unsigned n, fs_ns no
 	}
 	if (b->armed)
 		return sleep_now(b, fds, n);
-	ret = b->ctx->signal_fd < 0 ? admit(b) : 0; /* else who sleeps is told of them at once */
+	/* Who sleeps is told of them; but the try behind the last one may have kept it from that. */
+	ret = b->unheard ? admit(b) : 0;
+	b->unheard = true;
 	return ret < 0 ? ret : arm(b);
 }
 

@@ -60,8 +60,8 @@ struct blocker {
 	bool owner_ended;	/* a process that owns a port ended while this one slept */
 	bool light;		/* it sleeps, and somebody else takes frames (turn.h) */
 	bool untold;		/* figures of ports are still to be published */
-	bool admitted;		/* the last look at signals let some in */
-	bool is_deaf;		/* signals wait that the caller blocks, and would end each sleep */
+	bool unheard;		/* signals were not asked for since it last got ready to sleep */
+	bool is_deaf;		/* those that wait, when last looked at, are the caller's to block: each sleep would end at once */
 	fs_ns timers_at;	/* when TCP's timers want somebody awake; FS_NEVER = not */
 };
 

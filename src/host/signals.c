@@ -18,6 +18,7 @@ enum {
 };
 
 #define BIT(n) (1ULL << ((n) - 1))
+#define OURS_TO_BLOCK (~(BIT(SIGNAL_CANCEL) | BIT(SIGNAL_SETXID)))
 
 /* The kernel's struct sigaction, which libc's differs from. */
 struct kernel_sigaction {
@@ -31,7 +32,7 @@ struct kernel_sigaction {
 
 signal_set signal_block_all(void)
 {
-	signal_set all = ~(BIT(SIGNAL_CANCEL) | BIT(SIGNAL_SETXID)), old = 0;
+	signal_set all = OURS_TO_BLOCK, old = 0;
 
 	sys_call4(__NR_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&old, SYS_SIGSET_BYTES);
 	return old;
@@ -75,9 +76,9 @@ enum signal_result signal_admit(signal_set mask)
 	bool restart;
 
 	sys_call2(__NR_rt_sigpending, (long)&pending, SYS_SIGSET_BYTES);
+	if ((pending & ~mask) == 0)
+		return pending ? SIGNAL_BLOCKED : SIGNAL_NONE;
 	pending &= ~mask;
-	if (pending == 0)
-		return SIGNAL_NONE;
 	restart = all_restart(pending); /* before the handlers run: one may change the action */
 	if (sys_ppoll(NULL, 0, &now, &mask) != -EINTR)
 		return SIGNAL_NONE; /* ignored, or its default action was none or over */
@@ -97,7 +98,7 @@ int signal_take(int number, void (*handler)(int))
 
 int signal_open(int fd_floor)
 {
-	signal_set all = ~0ULL;
+	signal_set all = OURS_TO_BLOCK;
 
 	return sys_fd_raise((int)sys_call4(__NR_signalfd4, -1, (long)&all, SYS_SIGSET_BYTES,
 					   SFD_CLOEXEC | SFD_NONBLOCK),

@@ -23,6 +23,7 @@ typedef uint64_t signal_set;
 /* What signal_admit() saw. */
 enum signal_result {
 	SIGNAL_NONE,	/* nothing pending, or nothing with a handler: go on */
+	SIGNAL_BLOCKED, /* likewise, and what is pending stays so: the mask is in its way */
 	SIGNAL_RESTART, /* handlers ran, all with SA_RESTART */
 	SIGNAL_EINTR,	/* a handler without SA_RESTART ran */
 };
@@ -42,7 +43,7 @@ enum signal_result signal_admit(signal_set mask);
  * the program has an action of its own, or ignores it. */
 int signal_take(int number, void (*handler)(int));
 
-/* A signalfd over every signal, raised above @fd_floor. -errno. One serves a whole process. */
+/* A signalfd over every signal that signal_block_all() blocks, raised above @fd_floor. -errno. One serves a whole process. */
 int signal_open(int fd_floor);
 
 #endif

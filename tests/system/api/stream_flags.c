@@ -112,6 +112,26 @@ CASE_FAST(wait_for_all_is_cut_short)
 	CALL(recv(fd, buf, 30, MSG_WAITALL));
 }
 
+/* With and without SA_RESTART, while a part of what it waits for lies there all the time. */
+CASE_FAST(peek_for_all_is_cut_short)
+{
+	struct timeval limit = { 10, 0 };
+	struct itimerval soon = { .it_value.tv_usec = 80000 };
+	int slot, fd = linked(&slot);
+
+	bring(slot, 10);
+	on_signal(SIGALRM, count_signal, 0);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	CALL(recv(fd, buf, 30, MSG_PEEK | MSG_WAITALL));
+	on_signal(SIGALRM, count_signal, SA_RESTART);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	CALL(recv(fd, buf, 30, MSG_PEEK | MSG_WAITALL));
+	CALL(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
+	setitimer(ITIMER_REAL, &soon, NULL);
+	CALL(recv(fd, buf, 30, MSG_PEEK | MSG_WAITALL));
+	say("signals %d", signals_seen);
+}
+
 CASE_FAST(one_call_does_not_wait)
 {
 	int slot, fd = linked(&slot);
