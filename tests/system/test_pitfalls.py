@@ -149,7 +149,8 @@ for turn in range(int(sys.argv[3])):
         ask(other, 2)
         other.close()
         ask(sock, 2)
-assert numbers() == before, (numbers(), before)
+more = numbers() - before # a thread that sleeps for the first time opens what it does so by, once
+assert numbers() >= before and len(more) <= 1 and all(number >= 900 for number in more), (numbers(), before)
 say("well")
 """
 

@@ -60,7 +60,7 @@ CASE_FAST(copy_over_a_connection)
 	order("take %d 1", first);
 }
 
-enum { RACES = 100, DELAYS = 25 };
+enum { RACES = 50, DELAYS = 25 };
 
 struct race {
 	pthread_barrier_t start;
